@@ -1,0 +1,356 @@
+"""The stages in their order, and the result as one object: the way in for the command line and for Python."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from analyzer.errors import InputError
+from analyzer.facts.audit import (
+    AuditFacts,
+    AuditWarning,
+    LayerVerdicts,
+    Locked,
+    ModelSummary,
+    OperatorWithoutRule,
+    ProbeSummary,
+    Removable,
+    Thresholds,
+)
+from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.units import AuditedValue, ShapeTable
+from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
+from analyzer.facts.warnings import warnings_of
+from analyzer.graph import LoadedModel, load_model
+from analyzer.observe.observation import Observation, observe
+from analyzer.observe.probe import ImageOptions, Probe, open_probe, random_probe
+from analyzer.observe.shapes import measure_shapes
+from analyzer.propagate import Walk, select_units, walk
+from analyzer.report.frame import to_frame
+from analyzer.report.json import to_dict, to_text
+from analyzer.report.output import check_output, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Model = str | Path | bytes | onnx.ModelProto
+Progress = Callable[[str, int, int | None], None]
+"""Called with the stage's name, samples done, and samples in all (None while unknown)."""
+
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit:
+    """What an audit found. Everything is read-only; `layers[i].dead` are unit indices of one activation."""
+
+    facts: AuditFacts
+    _walk: Walk
+    _graph_values: Mapping[str, bool] = field(default_factory=dict)  # value name -> is it a stored tensor
+    _inputs: tuple[Path, ...] = ()  # files that must never be written over
+
+    @property
+    def model(self) -> ModelSummary:
+        """The audited file: where from, how large."""
+        return self.facts.model
+
+    @property
+    def probe(self) -> ProbeSummary | None:
+        """The data the model was run on; None when the weights alone were looked at."""
+        return self.facts.probe
+
+    @property
+    def layers(self) -> tuple[LayerVerdicts, ...]:
+        """Verdicts per audited activation, in the order of the graph."""
+        return self.facts.layers
+
+    @property
+    def removable(self) -> Removable:
+        """Parameters and multiply-adds that can go without changing any output on the probe."""
+        return self.facts.removable
+
+    @property
+    def locked(self) -> tuple[Locked, ...]:
+        """Dead units that stay, each with its reason."""
+        return self.facts.locked
+
+    @property
+    def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
+        """Operators the walk could not see through; they may cost savings, never correctness."""
+        return self.facts.operators_without_rule
+
+    @property
+    def warnings(self) -> tuple[AuditWarning, ...]:
+        """What to know before trusting the result."""
+        return self.facts.warnings
+
+    def explain_unit(self, value: str, index: int) -> list[str]:
+        """The chain, in sentences, from one unit to the parameters it frees or to the reason why it stays.
+
+        Raises:
+            InputError: the model has no such value, or the value no such unit.
+        """
+        _require_known(value, [name for name, stored in self._graph_values.items() if not stored], "value")
+        layer = next((layer for layer in self.layers if layer.value == value), None)
+        if layer is not None and not 0 <= index < layer.units:
+            raise InputError(
+                f"{value} has units 0 to {layer.units - 1}, no unit {index}: choose one of them."
+            )
+        if index < 0:
+            raise InputError(f"Unit {index} of {value} does not exist: units count from 0.")
+        return self._walk.explain_unit(value, index)
+
+    def explain_parameter(self, name: str) -> list[str]:
+        """Why parts of a stored tensor can go, or why none can, in sentences.
+
+        Raises:
+            InputError: the model stores no tensor of that name.
+        """
+        _require_known(name, [name for name, stored in self._graph_values.items() if stored], "parameter")
+        return self._walk.explain_parameter(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dicts by the schema `deadunits.audit/1`."""
+        return to_dict(self.facts)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write `to_dict()` to a file, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the audit's own inputs.
+        """
+        target = check_output(path, self._inputs)
+        write_whole(target, to_text(self.facts))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per unit (needs pandas).
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return to_frame(self.facts)
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        seen = f"{facts.probe.samples} samples" if facts.probe else "no probe"
+        return (
+            f"<Audit of {facts.model.path}: {facts.dead} of {facts.units} units dead on {seen}, "
+            f"{facts.removable.parameters} of {facts.model.parameters} parameters removable>"
+        )
+
+
+def audit(
+    model: Model,
+    probe: Any = None,
+    *,
+    holdout: Any = None,
+    limit: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    constants: Sequence[str] = (),
+    images: ImageOptions | None = None,
+    preset: str = "default",
+    thresholds: Thresholds | None = None,
+    random: int | None = None,
+    dims: Mapping[str, int] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Find the dead units of a model, and the parameters that can go with them.
+
+    Args:
+        model: path of an ONNX file, its bytes, or a ModelProto.
+        probe: data like what the model will see: a path (.npz, .npy, .csv, .parquet, a folder of images or
+            of tensors, `file.py:generator`), arrays by input name, or any iterable of feeds. None: the
+            weights only.
+        holdout: a second data set, held against the first: units dead on the probe, alive there are listed.
+        limit: use at most so many samples of each data set.
+        batch_size: samples per run where the model takes batches.
+        constants: inputs that are fed unchanged with every sample.
+        images: how image files become arrays.
+        preset: whose definition of near-dead and saturated to use, one of `PRESETS`.
+        thresholds: own thresholds instead of a preset.
+        random: draw so many random samples instead of a probe; labelled as random everywhere.
+        dims: sizes of free dimensions for `random`, by name.
+        threads: threads of onnxruntime; None: its own choice.
+        progress: called as samples are run.
+
+    Raises:
+        InputError: the model, the data or the call cannot be used; the message says what to change.
+    """
+    chosen = preset_named(preset) if thresholds is None else thresholds
+    _check_call(probe, holdout, limit=limit, batch_size=batch_size, random=random, threads=threads)
+    clock = _Clock()
+    with clock.stage("load"):
+        loaded = load_model(model)
+    run = _Run(loaded, chosen, batch_size, threads, progress)
+    with clock.stage("open"):
+        inputs = loaded.graph.inputs
+        reader = partial(open_probe, inputs=inputs, limit=limit, constants=tuple(constants), images=images)
+        if random is not None:
+            opened: Probe | None = random_probe(inputs, samples=random, free_dims=dims or {})
+        else:
+            opened = None if probe is None else reader(probe)
+        held = None if holdout is None else reader(holdout)
+    with clock.stage("shapes"):
+        shapes = measure_shapes(loaded, opened)
+        audited = select_units(loaded.graph, shapes)
+    with clock.stage("probe"):
+        seen = run.observe("probe", opened, audited, shapes)
+    with clock.stage("holdout"):
+        seen_on_holdout = run.observe("holdout", held, audited, shapes)
+    with clock.stage("walk"):
+        found = walk(loaded.graph, shapes, _verdicts(audited, seen, chosen))
+        layers = _hold_against(found.layers, seen_on_holdout, chosen)
+    probe_summary, holdout_summary = _summary(opened, seen), _summary(held, seen_on_holdout)
+    facts = AuditFacts(
+        model=_model_summary(loaded, model, found),
+        probe=probe_summary,
+        holdout=holdout_summary,
+        thresholds=chosen,
+        layers=layers,
+        removable=found.removable,
+        locked=tuple(found.locked),
+        operators_without_rule=tuple(found.operators_without_rule),
+        warnings=warnings_of(
+            layers, probe_summary, holdout_summary, batched=seen is None or seen.batched or batch_size == 1
+        ),
+        seconds=clock.seconds,
+    )
+    return Audit(facts, found, _value_names(loaded), input_files(model, probe, holdout))
+
+
+def preset_named(name: str) -> Thresholds:
+    """The thresholds of a preset.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def input_files(*sources: Any) -> tuple[Path, ...]:
+    """The files and folders among the sources of an audit: an output must not replace any of them."""
+    paths = (Path(str(source)) for source in sources if isinstance(source, str | Path))
+    return tuple(path if path.exists() else Path(str(path).rpartition(":")[0]) for path in paths)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same while probe and holdout are observed."""
+
+    loaded: LoadedModel
+    thresholds: Thresholds
+    batch_size: int
+    threads: int | None
+    progress: Progress | None
+
+    def observe(
+        self, stage: str, probe: Probe | None, audited: Sequence[AuditedValue], shapes: ShapeTable
+    ) -> Observation | None:
+        """Statistics of every audited value over one data set; None without data."""
+        if probe is None:
+            return None
+        report = self.progress
+        return observe(
+            self.loaded,
+            probe,
+            audited,
+            shapes,
+            batch_size=self.batch_size,
+            statistics="full" if self.thresholds.needs_positions else "firing",
+            threads=self.threads,
+            progress=None if report is None else lambda done, total: report(stage, done, total),
+            flat_gradient=self.thresholds.flat_gradient,
+        )
+
+
+class _Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what runs inside."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def _check_call(probe: Any, holdout: Any, *, random: int | None, **counts: int | None) -> None:
+    if probe is not None and random is not None:
+        raise InputError("Give either a probe or a number of random samples, not both.")
+    if holdout is not None and probe is None:
+        raise InputError("A holdout is held against a probe: give a probe as well.")
+    for name, count in {**counts, "random": random}.items():
+        if count is not None and count < 1:
+            raise InputError(f"{name} is {count}: give at least 1.")
+
+
+def _verdicts(
+    audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds
+) -> list[LayerVerdicts]:
+    statistics = {} if seen is None else seen.statistics
+    return [judge(a, statistics.get(a.value, UnitStatistics.empty(a.units)), thresholds) for a in audited]
+
+
+def _hold_against(
+    layers: Sequence[LayerVerdicts], seen: Observation | None, thresholds: Thresholds
+) -> tuple[LayerVerdicts, ...]:
+    if seen is None:
+        return tuple(layers)
+    return tuple(
+        compare_holdout(layer, seen.statistics[layer.value], thresholds)
+        if layer.value in seen.statistics
+        else replace(layer, revived=())
+        for layer in layers
+    )
+
+
+def _model_summary(loaded: LoadedModel, source: Model, found: Walk) -> ModelSummary:
+    graph = loaded.graph
+    return ModelSummary(
+        path=str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>",
+        sha256=loaded.sha256,
+        producer=loaded.producer,
+        opset=graph.opsets.get("", 1),
+        nodes=len(graph.nodes),
+        parameters=found.parameters,
+        multiply_adds=found.multiply_adds,
+        bytes=loaded.size,
+    )
+
+
+def _summary(probe: Probe | None, seen: Observation | None) -> ProbeSummary | None:
+    """After the run, because only then a generator's samples are counted."""
+    if probe is None:
+        return None
+    samples = probe.samples if seen is None else seen.samples
+    return ProbeSummary(
+        source=str(probe.source), samples=samples or 0, fingerprint=probe.fingerprint, random=probe.random
+    )
+
+
+def _value_names(loaded: LoadedModel) -> dict[str, bool]:
+    graph = loaded.graph
+    computed = dict.fromkeys((*graph.inputs, *graph.producer), False)
+    return computed | dict.fromkeys(sorted(graph.initializer_names), True)
+
+
+def _require_known(name: str, known: Sequence[str], what: str) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`deadunits audit MODEL --all` shows names."
+    raise InputError(f"The model has no {what} named {name!r}: {hint}")

@@ -1,0 +1,68 @@
+"""`deadunits audit`: find the dead units of a model and what can go with them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from analyzer import api
+from analyzer.cli.exits import writing_to_stdout
+from analyzer.cli.groups import with_groups
+from analyzer.cli.options import (
+    DataOptions,
+    HoldoutOption,
+    ImageFlags,
+    JudgeOptions,
+    ModelArgument,
+    RunOptions,
+    arguments_again,
+    audit_of,
+)
+from analyzer.report.json import to_text
+from analyzer.report.output import check_output
+from analyzer.report.terminal import render
+
+STDOUT = "-"
+JsonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write the result as JSON (- for standard output).", show_default=False
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Show every layer, tensor and reason.")]
+
+
+class _Console(Console):
+    """Standard output; Rich itself ends a broken pipe with exit code 1, which means something else here."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command's own exit."""
+        raise BrokenPipeError
+
+
+@with_groups
+def audit(
+    model: ModelArgument,
+    data: DataOptions,
+    images: ImageFlags,
+    judging: JudgeOptions,
+    running: RunOptions,
+    holdout: HoldoutOption = None,
+    json: JsonOption = None,
+    show_all: AllOption = False,
+) -> None:
+    """Find the dead units of MODEL, how sure that is, and the parameters that can go with them."""
+    with running.clean_exit():
+        if json is not None and json != STDOUT:
+            check_output(json, api.input_files(model, data.probe, holdout))
+        found = audit_of(model, data, images, judging, running, holdout)
+        if json is not None and json != STDOUT:
+            found.to_json(json)
+        with writing_to_stdout():
+            if json == STDOUT:
+                sys.stdout.write(to_text(found.facts))
+            elif not running.quiet:
+                render(found.facts, _Console(), show_all=show_all, arguments=arguments_again(model, data))

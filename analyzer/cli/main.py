@@ -1,0 +1,55 @@
+"""The command line: which subcommands there are, and what happens around all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from analyzer.cli.audit import audit
+from analyzer.cli.exits import INTERRUPTED, clean_exit
+from analyzer.cli.explain import explain
+from analyzer.version import __version__
+
+app = typer.Typer(
+    name="deadunits",
+    help="Find the dead units of an exported ONNX model, and the parameters that can go with them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (audit, explain):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"deadunits {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find the dead units of an exported ONNX model, and the parameters that can go with them."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code and never raises."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
+    try:
+        with clean_exit(debug="--debug" in arguments):
+            app(list(arguments), prog_name="deadunits")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:  # a second one, while the first was being reported
+        return INTERRUPTED
+    return 0

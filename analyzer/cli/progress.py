@@ -1,0 +1,86 @@
+"""Progress with the time left, on stderr, once work takes longer than a second; silent off a terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+PATIENCE = 1.0  # seconds before anything is shown
+_LABELS = {"probe": "running the probe", "holdout": "running the holdout"}
+
+
+class _Count(ProgressColumn):
+    """`120 of 300 samples`, or `120 samples so far` for a source that does not say how many it has."""
+
+    def render(self, task: Task) -> Text:
+        """The text of one task."""
+        done = f"{int(task.completed):,}"
+        return Text(
+            f"{done} samples so far" if task.total is None else f"{done} of {int(task.total):,} samples"
+        )
+
+
+class _TimeLeft(ProgressColumn):
+    """`0:12 left`, once it can be told."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """The text of one task."""
+        if task.total is None or task.time_remaining is None:
+            return Text("")
+        minutes, seconds = divmod(int(task.time_remaining), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        return Text(f"{clock} left")
+
+
+class ProgressLine:
+    """A context manager to be called with (stage, samples done, samples in all or None)."""
+
+    def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._silent = quiet or not self._console.is_terminal
+        self._start = time.monotonic()
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Show how far the stage is."""
+        if self._silent or time.monotonic() - self._start < PATIENCE:
+            return
+        if self._bar is None:
+            self._bar = self._opened()
+        if stage not in self._tasks:
+            for earlier in self._tasks.values():
+                self._bar.remove_task(earlier)
+            label = _LABELS.get(stage, stage)
+            self._tasks = {stage: self._bar.add_task(label, total=total)}
+        self._bar.update(self._tasks[stage], completed=done, total=total)
+
+    def _opened(self) -> Progress:
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            _Count(),
+            _TimeLeft(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            refresh_per_second=4,
+        )
+        bar.start()
+        return bar

@@ -1,0 +1,84 @@
+"""How the text of an option becomes a value; a text that makes no sense says what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from analyzer.errors import InputError
+
+
+def fraction_of(text: str) -> float:
+    """`1%`, `0.01` or `1/100`.
+
+    Raises:
+        InputError: it is none of these, or not between 0 and 1.
+    """
+    number = _number(text.strip().removesuffix("%"))
+    if number is not None and text.strip().endswith("%"):
+        number /= 100
+    if number is None or not 0 <= number <= 1:
+        raise InputError(f"{text!r} is not a share: write 1% or 0.01.")
+    return float(number)
+
+
+def numbers_of(text: str, flag: str) -> tuple[float, ...]:
+    """`0.485,0.456,0.406` or `1/255`.
+
+    Raises:
+        InputError: a part is not a number.
+    """
+    numbers = [_number(part) for part in text.split(",")]
+    if None in numbers:
+        raise InputError(f"{flag} {text!r} is not a list of numbers: write them as 0.5,0.5,0.5.")
+    return tuple(float(number) for number in numbers if number is not None)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """`224` or `240x320` (height x width).
+
+    Raises:
+        InputError: it is neither.
+    """
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(_is_count(side) for side in sides):
+        raise InputError(f"--image-size {text!r} is not a size: write 224, or 240x320 for height x width.")
+    return int(sides[0]), int(sides[-1])
+
+
+def dims_of(texts: Sequence[str]) -> dict[str, int]:
+    """`NAME=SIZE` pairs.
+
+    Raises:
+        InputError: one is not such a pair.
+    """
+    pairs = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not name or not _is_count(number):
+            raise InputError(f"--dim {text!r} is not NAME=SIZE: write for example sequence=128.")
+        pairs[name] = int(number)
+    return pairs
+
+
+def unit_of(text: str) -> tuple[str, int]:
+    """`VALUE:INDEX`, cut at the last colon, because TensorFlow's names contain some.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    value, _, index = text.rpartition(":")
+    if not value or not _is_count(index):
+        raise InputError(f"--unit {text!r} is not VALUE:INDEX: write for example /relu/Relu_output_0:7.")
+    return value, int(index)
+
+
+def _number(text: str) -> Fraction | None:
+    try:
+        return Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10

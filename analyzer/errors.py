@@ -1,0 +1,58 @@
+"""Every deliberate error of the project.
+
+    DeadunitsError
+    ├── InputError            the input or the call is wrong (exit code 2)
+    │   ├── ModelError        the model file cannot be used
+    │   ├── ProbeError        the probe data cannot be used with this model
+    │   ├── RunError          onnxruntime cannot load or run the model
+    │   └── OutputError       an output file cannot be written
+    ├── Refusal               a rewrite that does not happen, with its reason
+    ├── ComparisonFailed      the rewritten model differs from the original (exit code 3)
+    └── Contradiction         a derived fact disagrees with the run: a bug of ours (exit code 3)
+
+A message says what is wrong and what to do about it, in one or two sentences.
+"""
+
+from __future__ import annotations
+
+
+class DeadunitsError(Exception):
+    """Base of all deliberate errors."""
+
+
+class InputError(DeadunitsError):
+    """The input or the call was wrong; the message says what to change."""
+
+
+class ModelError(InputError):
+    """The model file cannot be read, is not valid, or is not supported."""
+
+
+class ProbeError(InputError):
+    """The probe data cannot be read or does not fit the model's inputs."""
+
+
+class RunError(InputError):
+    """onnxruntime refused to load or to run the model; carries its reason in one sentence."""
+
+
+class OutputError(InputError):
+    """An output file cannot be written; nothing was left behind."""
+
+
+class Refusal(DeadunitsError):
+    """A rewrite that does not happen: the node and a reason code with its detail."""
+
+    def __init__(self, node: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{node}: {reason}" + (f" ({detail})" if detail else ""))
+        self.node = node
+        self.reason = reason
+        self.detail = detail
+
+
+class ComparisonFailed(DeadunitsError):
+    """The rewritten model does not agree with the original; nothing was written."""
+
+
+class Contradiction(DeadunitsError):
+    """A derived fact disagrees with what the run showed; please report it as a bug."""

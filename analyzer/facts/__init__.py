@@ -1,0 +1,1 @@
+"""Frozen values that the stages hand on: units, statistics, verdicts, the audit; no ONNX, no files."""

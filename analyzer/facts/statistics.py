@@ -1,0 +1,81 @@
+"""Per-unit statistics of one audited value: a commutative monoid, so batches, sessions and shards merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatistics:
+    """What was seen of each unit; every array has shape [units].
+
+    samples: samples seen (a number). fired: samples on which some position left the low flat region (output above
+    `low`; above 0 where the kind has none). maximum: largest output over all samples and positions. minimum: the
+    smallest output *looked at*; `minimum_exact` says for which units every sample was looked at: for the others
+    `minimum` is an upper bound of the true minimum that already shows the unit is neither constant nor always on.
+    low_samples / high_samples: of the `flat_samples` samples looked at for it, those on which *all* positions lie in
+    the low / high flat region (saturating kinds only). nonfinite: samples with a NaN or an infinity at some position; such samples
+    count in `samples`, never as fired, and their finite extremes are not used. zeros: positions that are exactly
+    zero, positions: positions counted for it (both 0 unless asked for). absolute_sum: sum of |output| over the
+    counted positions (0 unless asked for).
+    """
+
+    samples: int
+    fired: Ints
+    minimum: Floats
+    maximum: Floats
+    minimum_exact: Bools
+    low_samples: Ints
+    high_samples: Ints
+    flat_samples: Ints
+    nonfinite: Ints
+    positions: Ints
+    zeros: Ints
+    absolute_sum: Floats
+
+    @classmethod
+    def empty(cls, units: int) -> UnitStatistics:
+        """The neutral element."""
+        zeros = np.zeros(units, np.int64)
+        return cls(
+            samples=0,
+            fired=zeros,
+            minimum=np.full(units, np.inf),
+            maximum=np.full(units, -np.inf),
+            minimum_exact=np.ones(units, np.bool_),
+            low_samples=zeros,
+            high_samples=zeros,
+            flat_samples=zeros,
+            nonfinite=zeros,
+            positions=zeros,
+            zeros=zeros,
+            absolute_sum=np.zeros(units),
+        )
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(self.fired)
+
+    def merge(self, other: UnitStatistics) -> UnitStatistics:
+        """Statistics of both sets of samples together."""
+        merged: dict[str, Any] = {}
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name == "minimum":
+                merged[field.name] = np.minimum(mine, theirs)
+            elif field.name == "maximum":
+                merged[field.name] = np.maximum(mine, theirs)
+            elif field.name == "minimum_exact":
+                merged[field.name] = mine & theirs
+            else:
+                merged[field.name] = mine + theirs
+        return UnitStatistics(**merged)

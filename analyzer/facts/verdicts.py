@@ -1,0 +1,157 @@
+"""From the statistics of one audited value to the verdicts of its units.
+
+Presets follow the definitions of the field, so that results can be compared with what others report:
+
+    default    near-dead: fires on at most 1 % of samples; saturated: flat on at least 99 % of samples.
+    strict     only what is exactly constant is dead (no tolerance), and nothing is near-dead; saturated: flat
+               on every sample. QONNX's "stuck" channels: minimum == maximum.
+    sagemaker  Amazon SageMaker Debugger's DeadRelu (active on less than 1 % counts as dead) and
+               SaturatedActivation (flat where the gradient is under 1e-7, active on less than 1 %).
+    apoz       Hu et al. 2016, "Network Trimming" (arXiv 1607.03250): share of zero positions above the
+               layer's mean plus one standard deviation.
+    dormant    Sokar et al. 2023, "The Dormant Neuron Phenomenon": mean magnitude at most tau = 0.025 of the
+               layer's mean. The authors' code ships tau = 0, which lists only what `dead` lists already.
+
+`apoz` and `dormant` need positions counted (`Thresholds.needs_positions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from analyzer.facts.audit import LayerVerdicts, Thresholds
+from analyzer.facts.bound import firing_bound_of
+from analyzer.facts.statistics import Bools, Floats, UnitStatistics
+from analyzer.facts.units import AuditedValue, Kind
+
+PRESETS = MappingProxyType(
+    {
+        "default": Thresholds(),
+        "strict": Thresholds(preset="strict", near_dead=0.0, saturated=1.0, ulps=0),
+        "sagemaker": Thresholds(preset="sagemaker", near_dead=0.01, saturated=0.99, flat_gradient=1e-7),
+        "apoz": Thresholds(preset="apoz", apoz_deviations=1.0),
+        "dormant": Thresholds(preset="dormant", dormant=0.025),
+    }
+)
+
+# Element type -> (bits of the fraction, smallest normal exponent); other types are compared exactly.
+_PRECISION = {"float16": (10, -14), "bfloat16": (7, -126), "float32": (23, -126), "float64": (52, -1022)}
+_DORMANT_EPSILON = 1e-9  # as in dopamine's estimate_neuron_score: a layer of zeros has score 0, not NaN
+
+
+def judge(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds) -> LayerVerdicts:
+    """Verdicts of one value's units from what was seen; with no samples nothing is said.
+
+    A unit that showed a NaN or an infinity is listed as such and gets no other verdict.
+    """
+    seen = statistics.samples > 0
+    sound = (
+        np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0) & seen
+    )
+    dead = sound & statistics.minimum_exact & _constant(audited, statistics, sound, thresholds)
+    values = statistics.minimum[dead] + (statistics.maximum[dead] - statistics.minimum[dead]) / 2
+    return LayerVerdicts(
+        audited=audited,
+        dead=_indices(dead),
+        constant=tuple(np.flatnonzero(dead)[values != 0].tolist()),
+        near_dead=_indices(_near_dead(audited, statistics, thresholds, sound) & ~dead),
+        saturated=_indices(_saturated(audited, statistics, thresholds) & sound & ~dead),
+        always_on=_indices(_always_on(audited, statistics) & sound & ~dead),
+        structural=(),
+        nonfinite=_indices(statistics.nonfinite > 0),
+        samples=statistics.samples,
+        firing_bound=firing_bound_of(0, statistics.samples) if seen else None,
+        statistics=statistics,
+        values=tuple(values.tolist()),
+    )
+
+
+def compare_holdout(layer: LayerVerdicts, holdout: UnitStatistics, thresholds: Thresholds) -> LayerVerdicts:
+    """The same verdicts, with the units filled in that are dead on the probe but not over both sets together.
+
+    A unit that is constant on both, at two different values, counts as revived; one that the weights alone
+    decide cannot be.
+    """
+    together = holdout if layer.statistics is None else layer.statistics.merge(holdout)
+    still = set(judge(layer.audited, together, thresholds).dead) | set(layer.structural)
+    revived = () if holdout.samples == 0 else tuple(unit for unit in layer.dead if unit not in still)
+    return replace(layer, revived=revived)
+
+
+def _indices(mask: Bools) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(mask).tolist())
+
+
+def _constant(
+    audited: AuditedValue, statistics: UnitStatistics, sound: Bools, thresholds: Thresholds
+) -> Bools:
+    """Exactly constant; smooth kinds within a few units in the last place, as kernels round unevenly."""
+    lowest = np.where(sound, statistics.minimum, 0.0)
+    highest = np.where(sound, statistics.maximum, 0.0)
+    if audited.kind is Kind.RECTIFIER or audited.dtype not in _PRECISION:
+        return np.asarray(lowest == highest)
+    ulp = _spacing(np.maximum(np.abs(lowest), np.abs(highest)), audited.dtype)
+    return np.asarray(highest - lowest <= thresholds.ulps * ulp)
+
+
+def _spacing(magnitude: Floats, dtype: str) -> Floats:
+    """Distance to the next number of this element type, for each magnitude."""
+    fraction_bits, smallest_exponent = _PRECISION[dtype]
+    exponent = np.maximum(np.frexp(magnitude)[1] - 1, smallest_exponent)
+    return np.asarray(np.ldexp(1.0, exponent - fraction_bits))
+
+
+def _near_dead(
+    audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds, sound: Bools
+) -> Bools:
+    """Units that hardly do anything, by the definition that the thresholds choose."""
+    nothing = np.zeros(statistics.units, np.bool_)
+    if thresholds.needs_positions and audited.kind is Kind.LINEAR:
+        return nothing  # both scores are defined on activations
+    if thresholds.dormant is not None:
+        return _dormant(statistics, thresholds.dormant, sound)
+    if thresholds.needs_positions:
+        return _often_zero(statistics, thresholds, sound)
+    # Only a rectifier with a lower flat region has a state in which it does not fire.
+    if audited.kind is not Kind.RECTIFIER or audited.low is None:
+        return nothing
+    return np.asarray(sound & (statistics.fired <= thresholds.near_dead * statistics.samples))
+
+
+def _dormant(statistics: UnitStatistics, tau: float, sound: Bools) -> Bools:
+    counted = sound & (statistics.positions > 0)
+    if not counted.any():
+        return counted
+    magnitude = np.where(counted, statistics.absolute_sum, 0.0) / np.maximum(statistics.positions, 1)
+    return np.asarray(counted & (magnitude <= tau * (magnitude[counted].mean() + _DORMANT_EPSILON)))
+
+
+def _often_zero(statistics: UnitStatistics, thresholds: Thresholds, sound: Bools) -> Bools:
+    counted = sound & (statistics.positions > 0)
+    if not counted.any():
+        return counted
+    share = statistics.zeros / np.maximum(statistics.positions, 1)
+    cut = np.inf if thresholds.apoz is None else thresholds.apoz
+    if thresholds.apoz_deviations is not None:
+        seen = share[counted]
+        cut = min(cut, float(seen.mean() + thresholds.apoz_deviations * seen.std()))
+    return np.asarray(counted & (share > cut))
+
+
+def _saturated(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds) -> Bools:
+    """Flat on a share of all samples, so samples that were not looked at count as not flat."""
+    if audited.kind is not Kind.SATURATING:
+        return np.zeros(statistics.units, np.bool_)
+    flat = statistics.low_samples + statistics.high_samples
+    return np.asarray((flat > 0) & (flat >= thresholds.saturated * statistics.samples))
+
+
+def _always_on(audited: AuditedValue, statistics: UnitStatistics) -> Bools:
+    """A rectifier that never touched a flat region: on this data it is an identity."""
+    if audited.kind is not Kind.RECTIFIER or audited.low is None:
+        return np.zeros(statistics.units, np.bool_)
+    on = statistics.minimum_exact & (statistics.minimum > audited.low)
+    return on if audited.high is None else on & (statistics.maximum < audited.high)

@@ -1,0 +1,194 @@
+"""Read an ONNX file and bring it into one form: functions inlined, Constants lifted, nodes in order."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
+
+from analyzer.errors import ModelError
+from analyzer.graph.view import Graph, view_of
+
+LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
+OLDEST_OPSET = 7
+
+
+@dataclass(eq=False)
+class LoadedModel:
+    """A model in normal form, with where it came from.
+
+    `model` is the onnx-ir model that passes edit and sessions are made from; `raw` are the bytes of the file as
+    read; `folder` is where external data lies (None for a model that came as bytes).
+    """
+
+    model: ir.Model
+    raw: bytes
+    path: Path | None
+    folder: Path | None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The read-only view that analysis works on."""
+        return view_of(self.model)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file's bytes, then of each external data file in order of name."""
+        digest = hashlib.sha256(self.raw)
+        for name in sorted(external_files(self.model)):
+            with (Path(self.folder or ".") / name).open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    @property
+    def producer(self) -> str:
+        """Exporter and its version, as the file states them."""
+        return " ".join(p for p in (self.model.producer_name, self.model.producer_version) if p)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file and of its external data."""
+        return len(self.raw) + sum(
+            (Path(self.folder or ".") / name).stat().st_size for name in external_files(self.model)
+        )
+
+    def reload(self) -> LoadedModel:
+        """A second, independent copy to edit."""
+        return _from_bytes(self.raw, self.path, self.folder)
+
+
+def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
+    """Load a path, the bytes of a file, or a ModelProto.
+
+    Raises:
+        ModelError: the file is missing, is not ONNX, is truncated, is too old, or its external data is unusable.
+    """
+    if isinstance(source, onnx.ModelProto):
+        return _from_bytes(source.SerializeToString(deterministic=True), None, None)
+    if isinstance(source, bytes):
+        return _from_bytes(source, None, None)
+    path = Path(source)
+    if not path.exists():
+        raise ModelError(f"No model file at {path}: check the path.")
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder: name the .onnx file inside it.")
+    size = path.stat().st_size
+    if size == 0:
+        raise ModelError(f"{path} is empty: export the model again.")
+    if size > LARGEST_PROTO:
+        raise ModelError(
+            f"{path} has {size} bytes, more than an ONNX file can hold (2 GiB): save it with external data."
+        )
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return _from_bytes(raw, path, path.resolve().parent)
+
+
+def _from_bytes(raw: bytes, path: Path | None, folder: Path | None) -> LoadedModel:
+    where = str(path) if path is not None else "The model"
+    proto = _parse(raw, where)
+    _check_external(proto, where, folder)
+    if proto.functions:
+        proto = onnx.inliner.inline_local_functions(proto)
+    for node in proto.graph.node:
+        if node.domain == "ai.onnx":
+            node.domain = ""
+    try:
+        model = ir.from_proto(proto)
+        if folder is not None:
+            ir.external_data.set_base_dir(model.graph, folder)
+        TopologicalSortPass()(model)
+        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    except Exception as error:  # onnx-ir raises many kinds on a damaged graph
+        raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
+    if not model.graph.name:
+        model.graph.name = "graph"
+    return LoadedModel(model=model, raw=raw, path=path, folder=folder)
+
+
+def _parse(raw: bytes, where: str) -> onnx.ModelProto:
+    try:
+        proto = onnx.ModelProto.FromString(raw)
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{where} is not an ONNX file, or it is truncated: export the model again.") from error
+    if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
+        raise ModelError(f"{where} holds no ONNX graph: export the model again.")
+    versions = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
+    if versions.get("", OLDEST_OPSET) < OLDEST_OPSET:
+        raise ModelError(
+            f"{where} uses opset {versions['']}, older than {OLDEST_OPSET}: convert it with "
+            "onnx.version_converter, or export it again."
+        )
+    return proto
+
+
+def _check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> None:
+    """Refuse external data that is missing, too short, or outside the model's folder, before it is touched."""
+    for tensor in _all_tensors(proto):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entry = {e.key: e.value for e in tensor.external_data}
+        location = entry.get("location", "")
+        if folder is None:
+            raise ModelError(
+                f"{where} came as bytes but keeps {tensor.name} in the file {location}: pass the model's path instead."
+            )
+        target = (folder / location).resolve()
+        if not location or Path(location).is_absolute() or not target.is_relative_to(folder.resolve()):
+            raise ModelError(
+                f"{where} points to external data outside its folder ({location}): refused for safety; "
+                "put the data file beside the model."
+            )
+        if not target.is_file():
+            raise ModelError(f"{where} needs the external data file {location}, which is missing: copy it beside.")
+        try:
+            end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
+        except ValueError as error:
+            raise ModelError(f"{where} states a damaged offset or length for {tensor.name}.") from error
+        if end > target.stat().st_size or end < 0:
+            raise ModelError(f"{where}: the external data file {location} is too short for {tensor.name}: copy it again.")
+
+
+def _all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    found: list[onnx.TensorProto] = []
+
+    def visit_nodes(nodes: object) -> None:
+        for node in nodes:  # type: ignore[attr-defined]
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    found.append(attribute.t)
+                found.extend(attribute.tensors)
+                if attribute.HasField("g"):
+                    visit(attribute.g)
+                for inner in attribute.graphs:
+                    visit(inner)
+
+    def visit(graph: onnx.GraphProto) -> None:
+        found.extend(graph.initializer)
+        visit_nodes(graph.node)
+
+    visit(proto.graph)
+    for function in proto.functions:
+        visit_nodes(function.node)
+    return found
+
+
+def external_files(model: ir.Model) -> set[str]:
+    """Names, relative to the model's folder, of the files that hold its external data."""
+    tensors = (v.const_value for v in model.graph.initializers.values())
+    return {str(t.location) for t in tensors if isinstance(t, ir.ExternalTensor)}
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__).rstrip(".") + "."

@@ -1,0 +1,248 @@
+"""A read-only view of an ONNX graph: nodes in topological order, values by name, links both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import onnx_ir as ir
+
+from analyzer.graph.fold import fold_node
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Dim = int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Element type and declared dims of a value; a dim is a number, a name, or None when unknown."""
+
+    dtype: np.dtype[Any] | None
+    shape: tuple[Dim, ...] | None
+
+    def __str__(self) -> str:
+        dims = "?" if self.shape is None else "x".join("?" if d is None else str(d) for d in self.shape)
+        return f"{self.dtype.name if self.dtype is not None else 'unknown'}[{dims}]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operator call. Missing optional inputs are empty names; `captured` are outer values its subgraphs read."""
+
+    index: int
+    name: str
+    op_type: str
+    domain: str
+    version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    captured: tuple[str, ...] = ()
+    has_subgraph: bool = False
+
+    @property
+    def qualified_type(self) -> str:
+        """`Conv` for the standard domain, `com.microsoft::FusedConv` for others."""
+        return f"{self.domain}::{self.op_type}" if self.domain else self.op_type
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """The attribute as a Python value (numbers, str, lists, arrays), or the default."""
+        return self.attributes.get(name, default)
+
+
+@dataclass(eq=False)
+class Graph:
+    """The main graph of a model, functions inlined and Constant nodes lifted to initializers."""
+
+    nodes: tuple[Node, ...]
+    inputs: dict[str, TensorType]
+    outputs: tuple[str, ...]
+    types: dict[str, TensorType]
+    opsets: dict[str, int]
+    _tensors: dict[str, ir.TensorProtocol]
+    _folded: dict[str, Array | None] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def producer(self) -> dict[str, Node]:
+        """Value name -> the node that computes it."""
+        return {name: node for node in self.nodes for name in node.outputs if name}
+
+    @cached_property
+    def consumers(self) -> dict[str, list[tuple[Node, int]]]:
+        """Value name -> (node, input position); a value that a subgraph captures has position -1."""
+        links: dict[str, list[tuple[Node, int]]] = {}
+        for node in self.nodes:
+            for position, name in enumerate(node.inputs):
+                if name:
+                    links.setdefault(name, []).append((node, position))
+            for name in node.captured:
+                links.setdefault(name, []).append((node, -1))
+        return links
+
+    @cached_property
+    def initializer_names(self) -> frozenset[str]:
+        """Names of all weights and constants stored in the file."""
+        return frozenset(self._tensors)
+
+    def initializer_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a stored tensor, without reading it."""
+        return tuple(int(d) for d in self._tensors[name].shape.numpy())
+
+    def initializer_dtype(self, name: str) -> np.dtype[Any]:
+        """Element type of a stored tensor, without reading it."""
+        return np.dtype(self._tensors[name].dtype.numpy())
+
+    def initializer_bytes(self, name: str) -> int:
+        """Size of a stored tensor."""
+        return int(self._tensors[name].nbytes)
+
+    def constant(self, name: str) -> Array | None:
+        """The value's array when the file alone decides it (stored, or computed from stored ones), else None."""
+        if name not in self._folded:
+            self._folded[name] = self._evaluate(name)
+        return self._folded[name]
+
+    def _evaluate(self, name: str) -> Array | None:
+        if name in self._tensors:
+            return np.asarray(self._tensors[name].numpy())
+        for node in self._folding_order(name):
+            if node.outputs[0] in self._folded:
+                continue
+            arrays = [self._lookup(i) for i in node.inputs]
+            missing = any(a is None and i for a, i in zip(arrays, node.inputs, strict=True))
+            results = None if missing else fold_node(node, arrays, self.opsets)
+            for position, output in enumerate(node.outputs):
+                self._folded[output] = None if results is None else results[position]
+        return self._folded.get(name)
+
+    def _lookup(self, name: str) -> Array | None:
+        if not name:
+            return None
+        if name in self._tensors:
+            return self.constant(name)
+        return self._folded.get(name)
+
+    @cached_property
+    def static_values(self) -> frozenset[str]:
+        """Names of values that depend on stored tensors alone (candidates for folding)."""
+        static = set(self._tensors)
+        for node in self.nodes:
+            if not node.has_subgraph and node.inputs and all(i in static or not i for i in node.inputs):
+                static.update(o for o in node.outputs if o)
+        return frozenset(static)
+
+    def _folding_order(self, name: str) -> Iterator[Node]:
+        if name not in self.static_values or name not in self.producer:
+            return iter(())
+        wanted, stack = {}, [name]
+        while stack:
+            node = self.producer.get(stack.pop())
+            if node is not None and node.index not in wanted:
+                wanted[node.index] = node
+                stack.extend(i for i in node.inputs if i)
+        return iter([wanted[i] for i in sorted(wanted)])
+
+    def network(self) -> nx.DiGraph[Any]:
+        """Values and nodes as one bipartite networkx graph: ("value", name) and ("node", index)."""
+        network: nx.DiGraph[Any] = nx.DiGraph()
+        for node in self.nodes:
+            here = ("node", node.index)
+            network.add_edges_from((("value", i), here) for i in (*node.inputs, *node.captured) if i)
+            network.add_edges_from((here, ("value", o)) for o in node.outputs if o)
+        return network
+
+
+def view_of(model: ir.Model) -> Graph:
+    """The view of a normalised onnx-ir model (functions inlined, constants lifted, nodes sorted)."""
+    graph = model.graph
+    opsets = {("" if d == "ai.onnx" else d): v for d, v in model.opset_imports.items()}
+    types: dict[str, TensorType] = {}
+    tensors = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
+    nodes = []
+    for value in (*graph.inputs, *graph.initializers.values()):
+        types[str(value.name)] = _type_of(value)
+    for index, node in enumerate(graph):
+        nodes.append(_node_of(node, index, opsets))
+        types.update({str(o.name): _type_of(o) for o in node.outputs if o.name})
+    return Graph(
+        nodes=tuple(nodes),
+        inputs={str(v.name): types[str(v.name)] for v in graph.inputs if v.name not in tensors},
+        outputs=tuple(str(v.name) for v in graph.outputs),
+        types=types,
+        opsets=opsets,
+        _tensors=tensors,
+    )
+
+
+def _type_of(value: ir.Value) -> TensorType:
+    dtype = None
+    if isinstance(value.type, ir.TensorType) and value.dtype is not None:
+        try:
+            dtype = np.dtype(value.dtype.numpy())
+        except TypeError:
+            dtype = None
+    if value.shape is None:
+        return TensorType(dtype, None)
+    return TensorType(dtype, tuple(d if isinstance(d, int) else (d.value or None) for d in value.shape))
+
+
+def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    captured = _captured(node)
+    has_subgraph = any(
+        a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()
+    )
+    return Node(
+        index=index,
+        name=node.name or f"{node.op_type}_{index}",
+        op_type=node.op_type,
+        domain=domain,
+        version=opsets.get(domain, 1),
+        inputs=tuple("" if v is None else str(v.name or "") for v in node.inputs),
+        outputs=tuple(str(v.name or "") for v in node.outputs),
+        attributes={k: _attribute(a) for k, a in node.attributes.items() if isinstance(a, ir.Attr)},
+        captured=captured,
+        has_subgraph=has_subgraph,
+    )
+
+
+def _attribute(attribute: ir.Attr) -> Any:
+    if attribute.type == ir.AttributeType.TENSOR:
+        return np.asarray(attribute.value.numpy())
+    if attribute.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS):
+        return list(attribute.value)
+    return attribute.value
+
+
+def _captured(node: ir.Node) -> tuple[str, ...]:
+    """Names that the node's subgraphs read from outside, in order of first use."""
+    names: dict[str, None] = {}
+
+    def visit(graph: ir.Graph, known: frozenset[str]) -> None:
+        inside = known | {str(v.name) for v in graph.inputs} | {str(n) for n in graph.initializers}
+        inside |= {str(o.name) for inner in graph for o in inner.outputs}
+        for inner in graph:
+            for value in inner.inputs:
+                if value is not None and str(value.name) not in inside:
+                    names[str(value.name)] = None
+            for sub in _subgraphs(inner):
+                visit(sub, inside)
+        for value in graph.outputs:
+            if str(value.name) not in inside:
+                names[str(value.name)] = None
+
+    for sub in _subgraphs(node):
+        visit(sub, frozenset())
+    return tuple(names)
+
+
+def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if isinstance(attribute, ir.Attr) and attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.value
+        elif isinstance(attribute, ir.Attr) and attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.value

@@ -1,0 +1,56 @@
+"""Feeds for looking at a model before the data is read: the first samples, two joined into one, and guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from analyzer.graph import TensorType
+from analyzer.observe.probe import Probe
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Feeds = dict[str, Array]
+
+CANDIDATES = 4  # samples among which we look for two that differ
+GUESSES = (1, 8, 32, 64, 128, 224)  # sizes tried for every free dim but the first
+
+
+def first_samples(probe: Probe) -> list[Feeds]:
+    """The feeds of the first sample and, if there is one of the same shapes, of another that differs from it."""
+    batches = [b.feeds for b in probe.first(CANDIDATES)]
+    first = batches[0]
+    alike = [f for f in batches[1:] if all(f[n].shape == a.shape for n, a in first.items())]
+    different = [f for f in alike if any(not same_array(f[n], a) for n, a in first.items())]
+    return [first, *(different or alike)[:1]]
+
+
+def join(pair: Sequence[Feeds], samples: int = 1) -> Feeds:
+    """One feed of two: inputs that hold `samples` entries along axis 0 are concatenated, others stay as they are."""
+    first, second = pair
+    return {
+        name: np.concatenate([a, second[name]]) if a.ndim and len(a) == samples else a for name, a in first.items()
+    }
+
+
+def same_array(a: Array, b: Array) -> bool:
+    """Same shape and same bytes."""
+    return a is b or (a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
+
+
+def guessed_samples(inputs: Mapping[str, TensorType]) -> Iterator[list[Feeds]]:
+    """Pairs of feeds to try when there is no data; free dims take the same size in all inputs."""
+    free = any(not isinstance(d, int) for t in inputs.values() for d in (t.shape or ())[1:])
+    for size in GUESSES if free else GUESSES[:1]:
+        random = np.random.default_rng(0)
+        yield [{n: _guess(t, size, random) for n, t in inputs.items()} for _ in range(2)]
+
+
+def _guess(declared: TensorType, size: int, random: np.random.Generator) -> Array:
+    dims = declared.shape or ()
+    shape = [d if isinstance(d, int) else (size if axis else 1) for axis, d in enumerate(dims)]
+    dtype = declared.dtype if declared.dtype is not None else np.dtype(np.float32)
+    if dtype.kind == "f" or dtype.name == "bfloat16":
+        return random.random(shape).astype(dtype)
+    return np.full(shape, "", dtype) if dtype.kind in "OUST" else np.zeros(shape, dtype)

@@ -1,0 +1,292 @@
+"""Reducers beside the activations: nodes that turn each audited value into one number per sample and unit.
+
+Every activation is reduced where it is made and all results leave through one Concat, so onnxruntime frees each
+activation as early as in the plain run and whole activations are never fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import onnx
+
+from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
+from analyzer.graph import Extension, LoadedModel
+from analyzer.observe.shapes import BatchPlan
+from analyzer.runtime.session import CPU, Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+# Opset from which a reduction takes its axes as an input.
+AXES_AS_INPUT = {"ReduceMax": 18, "ReduceMin": 18, "ReduceMean": 18, "ReduceSum": 13}
+WIDE = frozenset(("float64", "int32", "int64", "uint32", "uint64"))  # float32 does not hold all their values
+
+
+class Statistic(Enum):
+    """What is computed per sample and unit over all positions.
+
+    MEAN is there because it turns any NaN or infinity into one, which onnxruntime's maxima and minima do not.
+    DEFECT is the exact form of that: zero, or NaN when some position is not finite.
+    """
+
+    MAXIMUM = "ReduceMax"
+    MINIMUM = "ReduceMin"
+    MEAN = "ReduceMean"
+    DEFECT = "ReduceSum of x - x"
+    NONZERO = "ReduceSum of x != 0"
+    ABSOLUTE = "ReduceSum of |x|"
+
+    @property
+    def reduction(self) -> str:
+        """The operator that joins positions."""
+        return self.value.split(" ", 1)[0]
+
+
+POOLS = {Statistic.MAXIMUM: "GlobalMaxPool", Statistic.MEAN: "GlobalAveragePool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An audited value ready to be reduced; its units lie at start:stop among all units of the observation."""
+
+    audited: AuditedValue
+    sample: SampleAxis
+    dtype: str
+    start: int
+
+    @property
+    def stop(self) -> int:
+        """End of its units among all units."""
+        return self.start + self.audited.units
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Axes that hold positions: neither samples nor units."""
+        return tuple(a for a in range(self.audited.rank) if a not in (self.sample.axis, self.audited.axis))
+
+    @property
+    def flat(self) -> bool:
+        """Whether each unit has a single position per sample, so that every extreme is the value itself."""
+        return not self.positions and self.sample.rows == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Results of one statistic: column j of `array` [samples, columns] belongs to unit `units[j]` of all units."""
+
+    statistic: Statistic
+    units: slice | np.ndarray[Any, np.dtype[np.int64]]
+    array: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything one feed showed. `sizes`: elements of each target, where they were asked for."""
+
+    blocks: list[Block]
+    samples: int
+    sizes: Array | None = None
+
+
+def targets_of(audited: Iterable[AuditedValue], shapes: ShapeTable, batched: bool) -> tuple[list[Target], list[str]]:
+    """Targets for the values that the run can show, and the names of those that it cannot."""
+    targets: list[Target] = []
+    unseen: list[str] = []
+    start = 0
+    for value in audited:
+        sample = shapes.sample_axes.get(value.value, SampleAxis(None)) if batched else SampleAxis(None)
+        shape = shapes.shapes.get(value.value)
+        fits = shape is not None and value.axis < len(shape) and shape[value.axis] == value.units
+        if shape is None or not fits or sample.axis == value.axis:
+            unseen.append(value.value)
+            continue
+        targets.append(Target(value, sample, shapes.dtypes.get(value.value, "float32"), start))
+        start = targets[-1].stop
+    return targets, unseen
+
+
+class Instrument:
+    """A session that computes the wanted statistics of each target."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        wanted: Mapping[Statistic, Sequence[Target]],
+        plan: BatchPlan,
+        *,
+        sizes: Sequence[Target] = (),
+        threads: int | None = None,
+        providers: Sequence[str] = CPU,
+    ) -> None:
+        """`sizes` are targets whose number of elements is wanted too."""
+        extension = Extension(loaded)
+        if plan.free_inputs:
+            extension.free_batch(plan.free_inputs)
+        extension.drop_outputs()
+        self._groups = _groups(wanted)
+        self._outputs = [_joined(extension, group) for group in self._groups]
+        self._sizes = _joined_sizes(extension, sizes) if sizes else None
+        for name in (*self._outputs, *filter(None, [self._sizes])):
+            extension.output(name)
+        self._session = Session(extension, threads=threads, providers=providers) if self._outputs else None
+
+    def run(self, feeds: Mapping[str, Array], samples: int) -> Reading:
+        """Statistics of one feed that holds so many samples; values without a sample axis count for each of them."""
+        results = self._session.run(feeds) if self._session is not None else {}
+        blocks: list[Block] = []
+        for group, name in zip(self._groups, self._outputs, strict=True):
+            rows = results[name]
+            if not group.sampled:
+                rows = np.broadcast_to(rows, (samples, rows.shape[1]))
+            start = 0
+            for column in group.columns:
+                blocks.append(Block(column.statistic, column.units, rows[:, start : start + column.width]))
+                start += column.width
+        return Reading(blocks, samples, None if self._sizes is None else results[self._sizes])
+
+    def close(self) -> None:
+        """Free the session."""
+        if self._session is not None:
+            self._session.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One statistic of several targets, side by side."""
+
+    statistic: Statistic
+    targets: tuple[Target, ...]
+    pooled: int | None  # rank, when GlobalMaxPool and its like apply
+
+    @property
+    def width(self) -> int:
+        return sum(t.audited.units for t in self.targets)
+
+    @property
+    def units(self) -> slice | np.ndarray[Any, np.dtype[np.int64]]:
+        ends = [t.stop for t in self.targets]
+        if [t.start for t in self.targets[1:]] == ends[:-1]:
+            return slice(self.targets[0].start, ends[-1])
+        return np.concatenate([np.arange(t.start, t.stop) for t in self.targets])
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Columns that leave through one output: same element type, all with samples or all without."""
+
+    wide: bool
+    sampled: bool
+    columns: tuple[_Column, ...]
+
+
+def _groups(wanted: Mapping[Statistic, Sequence[Target]]) -> list[_Group]:
+    found: dict[tuple[bool, bool], dict[tuple[int, Statistic], list[Target]]] = {}
+    for statistic, targets in wanted.items():
+        for target in targets:
+            key = (target.dtype in WIDE, target.sample.axis is not None)
+            column = (_pooled_rank(target, statistic) or 0, statistic)
+            found.setdefault(key, {}).setdefault(column, []).append(target)
+    return [
+        _Group(wide, sampled, tuple(_Column(s, tuple(t), rank or None) for (rank, s), t in columns.items()))
+        for (wide, sampled), columns in found.items()
+    ]
+
+
+def _pooled_rank(target: Target, statistic: Statistic) -> int | None:
+    """Rank of the value when a global pooling operator reduces it: [N, C, positions...], one row per sample."""
+    audited, sample = target.audited, target.sample
+    fits = sample.axis in (0, None) and sample.rows == 1 and audited.axis == 1 and audited.rank in (3, 4, 5)
+    return audited.rank if fits and statistic in POOLS and target.dtype not in WIDE else None
+
+
+def _joined(extension: Extension, group: _Group) -> str:
+    """Append the reducers of a group; returns one value [rows, columns] that joins them."""
+    casts: dict[str, str] = {}
+    pieces: list[str] = []
+    for column in group.columns:
+        reduced = [
+            _pooled(extension, t, column.statistic, casts)
+            if column.pooled
+            else _reduced(extension, t, column.statistic, casts)
+            for t in column.targets
+        ]
+        joined = _concat(extension, reduced)
+        pieces.append(extension.add("Flatten", [joined], axis=1) if column.pooled else joined)
+    # Even a single piece goes through a node of its own, since it may be a value that is an output already.
+    return _concat(extension, pieces) if len(pieces) > 1 else extension.add("Identity", pieces)
+
+
+def _joined_sizes(extension: Extension, targets: Sequence[Target]) -> str:
+    """One value [targets] with the number of elements of each."""
+    one = extension.constant(np.array([1]))
+    names = [extension.add("Reshape", [extension.add("Size", [t.audited.value]), one]) for t in targets]
+    return extension.add("Concat", names, axis=0)
+
+
+def _concat(extension: Extension, names: Sequence[str]) -> str:
+    return extension.add("Concat", names, axis=1) if len(names) > 1 else names[0]
+
+
+def _pooled(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:
+    name = extension.add(POOLS[statistic], [_as_float(extension, target, casts)])
+    if target.sample.axis is None:
+        # One sample may have any number of rows here, and another number in the next feed.
+        return reduce_axes(extension, statistic.reduction, name, [0], keep=True)
+    return name
+
+
+def _reduced(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:
+    """[rows, units] for any layout: positions away, samples in front, rows of one sample joined."""
+    name = _prepared(extension, statistic, target, _as_float(extension, target, casts))
+    audited, sample = target.audited, target.sample
+    if target.positions:
+        name = reduce_axes(extension, statistic.reduction, name, target.positions)
+    if sample.axis is not None and sample.axis > audited.axis:
+        name = extension.add("Transpose", [name], perm=[1, 0])
+    if sample.axis is None:
+        return extension.add("Reshape", [name, extension.constant(np.array([1, audited.units]))])
+    if sample.rows > 1:
+        folded = extension.constant(np.array([-1, sample.rows, audited.units]))
+        name = extension.add("Reshape", [name, folded])
+        name = reduce_axes(extension, statistic.reduction, name, [1])
+    return name
+
+
+def _prepared(extension: Extension, statistic: Statistic, target: Target, name: str) -> str:
+    """The elements that the statistic joins."""
+    match statistic:
+        case Statistic.DEFECT:
+            return extension.add("Sub", [name, name])
+        case Statistic.ABSOLUTE:
+            return extension.add("Abs", [name])
+        case Statistic.NONZERO:
+            # A cast to bool tests against zero in every opset and type; Equal does not take floats before 11.
+            marked = extension.add("Cast", [name], to=int(onnx.TensorProto.BOOL))
+            return extension.add("Cast", [marked], to=_float_type(target))
+    return name
+
+
+def reduce_axes(extension: Extension, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False) -> str:
+    """Append a reduction over these axes in the form that the model's opset wants; `keep` leaves them as length 1."""
+    if extension.opset >= AXES_AS_INPUT[op_type]:
+        return extension.add(op_type, [name, extension.constant(np.array(axes, np.int64))], keepdims=int(keep))
+    return extension.add(op_type, [name], axes=list(axes), keepdims=int(keep))
+
+
+def _as_float(extension: Extension, target: Target, casts: dict[str, str]) -> str:
+    """The value as float32, or float64 where float32 would lose digits; one cast for all statistics."""
+    name = target.audited.value
+    if target.dtype in ("float32", "float64"):
+        return name
+    if name not in casts:
+        casts[name] = extension.add("Cast", [name], to=_float_type(target))
+    return casts[name]
+
+
+def _float_type(target: Target) -> int:
+    return int(onnx.TensorProto.DOUBLE if target.dtype in WIDE else onnx.TensorProto.FLOAT)

@@ -1,0 +1,189 @@
+"""One pass over the probe: what every unit of every audited value did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+from analyzer.engines.local import Engine, LocalEngine
+from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.units import AuditedValue, ShapeTable
+from analyzer.graph import LoadedModel
+from analyzer.observe.instrument import Instrument, Reading, Statistic, Target, targets_of
+from analyzer.observe.probe import Batch, Probe
+from analyzer.observe.shapes import BatchPlan, plan_batches
+from analyzer.observe.tally import Tally, alarmed
+from analyzer.runtime.session import CPU
+
+BATCH_SIZE = 8
+FIRST_LOOK = 2  # samples that are looked at with all statistics; most units are cleared of every suspicion by them
+LOOKS = (1, 4, 16)  # feeds after which the dear statistics are narrowed to the values that still need them
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen: statistics by value name, and how.
+
+    `unseen` are audited values that the run could not show (no shape, or no axis for their units).
+    """
+
+    statistics: dict[str, UnitStatistics]
+    samples: int
+    batched: bool
+    seconds: float
+    unseen: tuple[str, ...] = ()
+
+    def merge(self, other: Observation) -> Observation:
+        """Both sets of samples together; both must be of the same audited values."""
+        return Observation(
+            statistics={v: s.merge(other.statistics[v]) for v, s in self.statistics.items()},
+            samples=self.samples + other.samples,
+            batched=self.batched and other.batched,
+            seconds=self.seconds + other.seconds,
+            unseen=self.unseen,
+        )
+
+
+def observe(
+    loaded: LoadedModel,
+    probe: Probe,
+    audited: Sequence[AuditedValue],
+    shapes: ShapeTable,
+    *,
+    batch_size: int = BATCH_SIZE,
+    statistics: str = "firing",
+    threads: int | None = None,
+    providers: Sequence[str] = CPU,
+    progress: Progress | None = None,
+    flat_gradient: float = 1e-3,
+) -> Observation:
+    """Run the probe once and collect the statistics of all units of `audited`.
+
+    `statistics`: "firing" counts samples, extremes and constancy; "full" adds exact minima of all units, zero
+    positions and sums of |output|. `progress` is called with (samples done, samples in all or None).
+
+    Raises:
+        RunError: the model fails on some feed, or memory runs out.
+        ProbeError: the data does not fit the model.
+    """
+    begin = time.perf_counter()
+    plan = plan_batches(shapes, probe, batch_size, [a.value for a in audited])
+    targets, unseen = targets_of(audited, shapes, plan.batchable)
+    tally = Tally(targets, flat_gradient)
+    full = statistics == "full"
+    looks = _Looks(loaded, tally, plan, full, threads, tuple(providers))
+    try:
+        for batch in probe.batches(plan.size):
+            for piece in _pieces(batch, plan, shapes) if looks.splits(batch, probe.samples) else (batch,):
+                looks.take(piece)
+            if progress is not None:
+                progress(tally.samples, probe.samples)
+    finally:
+        looks.close()
+    seconds = time.perf_counter() - begin
+    return Observation(tally.statistics(), tally.samples, plan.batchable, seconds, tuple(unseen))
+
+
+def observe_shards(
+    loaded: LoadedModel,
+    shards: Iterable[Probe],
+    audited: Sequence[AuditedValue],
+    shapes: ShapeTable,
+    *,
+    engine: Engine | None = None,
+    **options: Any,
+) -> Observation:
+    """Observe several probes on an engine and merge what they showed; `options` are those of `observe`.
+
+    Raises:
+        RunError, ProbeError: as `observe`.
+        ValueError: there are no shards.
+    """
+    results = (engine or LocalEngine()).map(lambda shard: observe(loaded, shard, audited, shapes, **options), shards)
+    return reduce(Observation.merge, results)
+
+
+class _Looks:
+    """The sessions of one observation: a dear one first, then cheaper ones, an exact one once something is not finite."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        tally: Tally,
+        plan: BatchPlan,
+        full: bool,
+        threads: int | None,
+        providers: tuple[str, ...],
+    ) -> None:
+        self._open = partial(Instrument, loaded, plan=plan, threads=threads, providers=providers)
+        self._tally = tally
+        self._full = full
+        self._exact = False
+        self._lasting = [t for t in tally.targets if not t.flat]
+        self._suspects = self._lasting
+        self._instrument: Instrument | None = None
+        self._feeds = 0
+
+    def splits(self, batch: Batch, samples: int | None) -> bool:
+        """Whether the first batch is worth splitting: a second session pays only when much data follows."""
+        follows = samples is None or samples > 2 * batch.samples
+        return not self._feeds and not self._full and follows and batch.samples > FIRST_LOOK
+
+    def take(self, batch: Batch) -> None:
+        """Run one feed and count it."""
+        reading = self._run(batch)
+        if not self._exact and alarmed(reading):
+            self.close()
+            self._exact = True
+            reading = self._run(batch)
+        self._tally.add(reading)
+        self._feeds += 1
+        if self._feeds in LOOKS and not self._full and not self._exact:
+            self._narrow()
+
+    def close(self) -> None:
+        """Free the session."""
+        if self._instrument is not None:
+            self._instrument.close()
+        self._instrument = None
+
+    def _narrow(self) -> None:
+        suspects = self._tally.suspects()
+        if len(suspects) < len(self._suspects):
+            self._suspects = suspects
+            self.close()
+
+    def _run(self, batch: Batch) -> Reading:
+        if self._instrument is None:
+            sizes = self._tally.targets if self._full else ()
+            self._instrument = self._open(wanted=self._wanted(), sizes=sizes)
+        return self._instrument.run(batch.feeds, batch.samples)
+
+    def _wanted(self) -> dict[Statistic, Sequence[Target]]:
+        """Flat targets need nothing but their maximum: it is the value itself."""
+        every = self._tally.targets
+        wanted: dict[Statistic, Sequence[Target]] = {
+            Statistic.MAXIMUM: every,
+            Statistic.MINIMUM: self._suspects,
+            Statistic.DEFECT if self._exact else Statistic.MEAN: self._lasting,
+        }
+        if self._full:
+            wanted |= {Statistic.NONZERO: every, Statistic.ABSOLUTE: every}
+        return {statistic: targets for statistic, targets in wanted.items() if targets}
+
+
+def _pieces(batch: Batch, plan: BatchPlan, shapes: ShapeTable) -> Iterator[Batch]:
+    """A few samples for the dear first look, then the rest."""
+    if not plan.batchable:
+        yield batch
+        return
+    for start, stop in ((0, FIRST_LOOK), (FIRST_LOOK, batch.samples)):
+        feeds = {
+            name: a[start:stop] if shapes.sample_axes[name].axis == 0 else a for name, a in batch.feeds.items()
+        }
+        yield Batch(feeds, stop - start)

@@ -1,0 +1,159 @@
+"""Elementwise operators of several broadcasting values.
+
+A, B, … [*shape], right-aligned  Y [*broadcast shape];  the unit axes are those of the operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants, Multiples
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Array, Mask
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import CONTRIB, Axes, OpRule, align, register
+from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
+
+Function = Callable[[Array, Array], Array]
+
+
+def _true(test: Callable[[Array, Array], Array]) -> Function:
+    return lambda a, b: test(a, b).astype(np.float64)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": lambda a, b: a / np.where(b == 0, 1, b),
+    "Pow": lambda a, b: np.power(np.abs(a), b) * np.where((a < 0) & (b % 2 == 1), -1, 1),
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Sum": np.add,
+    "Mean": np.add,
+    "And": _true(lambda a, b: (a != 0) & (b != 0)),
+    "Or": _true(lambda a, b: (a != 0) | (b != 0)),
+    "Xor": _true(lambda a, b: (a != 0) ^ (b != 0)),
+    "Equal": _true(np.equal),
+    "Less": _true(np.less),
+    "Greater": _true(np.greater),
+    "LessOrEqual": _true(np.less_equal),
+    "GreaterOrEqual": _true(np.greater_equal),
+    "PRelu": lambda a, b: np.where(a >= 0, a, a * b),
+}
+
+
+def lift(x: Constants, rank: int) -> Constants:
+    """The operand with the output's rank."""
+    missing = (None,) * (rank - x.rank)
+    multiples = x.multiples and Multiples(
+        x.multiples.profile, x.multiples.held[missing], x.multiples.factor[missing]
+    )
+    return Constants(x.known[missing], np.asarray(x.value)[missing], multiples)
+
+
+class Aligned(OpRule):
+    """Known where every operand is known; a factor known to be zero makes a product zero."""
+
+    aligned = True
+    lock_reason = "residual-partner-alive"
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        rank = len(node.y_shape())
+        operands = [lift(x, rank) for x in xs]
+        function = FUNCTIONS[node.op_type]
+        known = reduce(np.logical_and, [x.known for x in operands])
+        with np.errstate(all="ignore"):
+            value = reduce(function, [x.number for x in operands])
+        if node.op_type == "Mean":
+            value = value / len(operands)
+        if _integer_division(node, xs):
+            return [Constants.unknown(rank)]
+        if node.op_type == "Div":
+            known = known & (operands[1].number != 0)
+        if node.op_type == "Pow":
+            known = known & (operands[0].number >= 0) & np.isfinite(value)
+        if node.op_type in ("Mul", "And"):
+            zero = reduce(np.logical_or, [x.zero for x in operands])
+            known, value = known | zero, np.where(zero, 0.0, value)
+        return [Constants(known, np.where(known, value, 0.0))]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        rank = len(node.y_shape())
+        result = []
+        for position, shape in enumerate(node.in_shapes):
+            mask = ys[0]
+            if node.op_type in ("Mul", "And"):
+                others = [lift(x, rank).zero for i, x in enumerate(xs) if i != position]
+                # A product that some other operand already makes zero does not ask for this one.
+                mask = mask & ~reduce(np.logical_or, others) if others else mask
+            if node.op_type in ("Div", "Pow") and ys[0].any():
+                mask = pattern.uniform(rank, True)  # may be NaN or infinite: nothing is left to chance
+            result.append(pattern.any_to(mask, shape or ()))
+        return result
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        align(keeps, node, range(len(node.inputs)))
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        rank = len(node.y_shape())
+        axes: set[int] = set()
+        for shape, operand in zip(node.in_shapes, xs, strict=True):
+            shift = rank - len(shape or ())
+            axes |= {a + shift for a in operand or () if (shape or ())[a] == node.y_shape()[a + shift]}
+        return [frozenset(axes) or None]
+
+
+class WhereRule(Aligned):
+    """Where(C, X, Y): the chosen operand where the condition is known, else known where both agree."""
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        rank = len(node.y_shape())
+        c, x, y = (lift(v, rank) for v in xs)
+        taken = np.where(c.number != 0, x.known, y.known)
+        agree = x.known & y.known & (x.number == y.number)
+        known = np.where(c.known, taken, agree)
+        value = np.where(c.known & (c.number == 0), y.number, x.number)
+        return [Constants(known, np.where(known, value, 0.0))]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        c = lift(xs[0], len(node.y_shape()))
+        asked = [ys[0], ys[0] & ~(c.known & (c.number == 0)), ys[0] & ~(c.known & (c.number != 0))]
+        return [pattern.any_to(m, s or ()) for m, s in zip(asked, node.in_shapes, strict=True)]
+
+
+class BiasActivation(Aligned):
+    """com.microsoft BiasGelu, FastGelu, BiasSplitGelu without split: gelu(X + B), B optional."""
+
+    activation = SMOOTH
+
+    def __init__(self, function: Callable[[Array, OpNode], Array]) -> None:
+        self.function = function
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        rank = len(node.y_shape())
+        operands = [lift(x, rank) for x, name in zip(xs, node.inputs, strict=True) if name]
+        known = reduce(np.logical_and, [x.known for x in operands])
+        total = reduce(np.add, [x.number for x in operands])
+        return [Constants(known, np.where(known, self.function(total, node), 0.0))]
+
+
+def _integer_division(node: OpNode, xs: Sequence[Constants]) -> bool:
+    return node.op_type == "Div" and all(np.issubdtype(np.asarray(x.value).dtype, np.integer) for x in xs)
+
+
+for _name in FUNCTIONS:
+    register(Aligned(), _name)
+register(WhereRule(), "Where")
+
+
+for _name, _function in {"BiasGelu": exact_gelu, "FastGelu": tanh_gelu}.items():
+    register(BiasActivation(_function), _name, domain=CONTRIB)

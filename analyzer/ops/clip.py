@@ -1,0 +1,57 @@
+"""Clip and its fused kin: X [*shape] between two bounds, flat at both.
+
+The bounds are attributes before opset 11 and inputs from 11 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import Axes, OpRule, align, register
+
+
+class ClipRule(OpRule):
+    """Same-unit, with stored scalar bounds."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        dynamic = any(node.has(i) and node.static(i) is None for i in (1, 2))
+        return "bounds computed at run time" if dynamic else None
+
+    def bounds(self, node: OpNode) -> tuple[float, float]:
+        """Lower and upper bound; infinite where there is none."""
+        found = []
+        for position, name, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+            array = node.static(position)
+            found.append(float(np.ravel(array)[0]) if array is not None else float(node.attr(name, default)))
+        return found[0], found[1]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        low, high = self.bounds(node)
+        value = np.minimum(np.maximum(xs[0].number, low), high)
+        if low >= high:
+            return [Constants(pattern.uniform(xs[0].rank, True), np.full((1,) * xs[0].rank, high))]
+        return [Constants(xs[0].known, np.where(xs[0].known, value, 0.0))]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        align(keeps, node, [0])
+        for name in node.inputs[1:]:
+            if name in keeps:
+                keeps.pin(name)
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [xs[0]]
+
+
+register(ClipRule(), "Clip")

@@ -1,0 +1,322 @@
+"""Sums of products over shared axes: MatMul, Gemm, Einsum and their fused and integer forms.
+
+One letter per axis says everything: MatMul is `...mk,...kn->...mn`, Gemm `mk,kn->mn` or transposed. An axis of length
+1 that broadcasts gets a letter of its own. Shared letters that the output lacks are contracted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Array, Mask
+from analyzer.ops.node import OpNode, keep_one
+from analyzer.ops.rule import CONTRIB, Axes, OpRule, align, register
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """One letter (a number) per axis of the two operands and of the output."""
+
+    a: tuple[int, ...]
+    b: tuple[int, ...]
+    y: tuple[int, ...]
+
+    @property
+    def contracted(self) -> list[int]:
+        """Letters that both operands share and the output lacks."""
+        return [i for i in self.a if i in self.b and i not in self.y]
+
+
+def matmul_letters(a: Sequence[int], b: Sequence[int]) -> Letters:
+    """Letters of numpy's matmul for these shapes."""
+    fresh = count(100)
+    k, m, n = 0, 1, 2
+    core_a = (m, k) if len(a) > 1 else (k,)
+    core_b = (k, n) if len(b) > 1 else (k,)
+    batch_a, batch_b = a[:-2], b[:-2]
+    rank = max(len(batch_a), len(batch_b))
+    out, la, lb = [], [], []
+    for axis in range(rank):
+        i, j = axis - rank + len(batch_a), axis - rank + len(batch_b)
+        da, db = (batch_a[i] if i >= 0 else 1), (batch_b[j] if j >= 0 else 1)
+        letter = 3 + axis
+        out.append(letter)
+        if i >= 0:
+            la.append(letter if da >= db or da > 1 else next(fresh))
+        if j >= 0:
+            lb.append(letter if db >= da or db > 1 else next(fresh))
+    y = (*out, *((m,) if len(a) > 1 else ()), *((n,) if len(b) > 1 else ()))
+    return Letters((*la, *core_a), (*lb, *core_b), y)
+
+
+def project(
+    left: Array, left_letters: Sequence[int], right: Array, right_letters: Sequence[int], onto: Sequence[int]
+) -> Array:
+    """Sum of products with the letters of `onto`; a letter neither operand has gets length 1."""
+    present = [i for i in onto if i in left_letters or i in right_letters]
+    lengths: dict[int, int] = {}
+    for array, letters in ((left, left_letters), (right, right_letters)):
+        for letter, length in zip(letters, array.shape, strict=True):
+            lengths[letter] = max(length, lengths.get(letter, 1))
+
+    def fitted(array: Array, letters: Sequence[int]) -> Array:
+        shared = [lengths[i] if i not in onto else d for i, d in zip(letters, array.shape, strict=True)]
+        return np.broadcast_to(array, shared)
+
+    names = {letter: position for position, letter in enumerate(dict.fromkeys((*left_letters, *right_letters)))}
+    total = np.einsum(
+        fitted(left, left_letters), [names[i] for i in left_letters],
+        fitted(right, right_letters), [names[i] for i in right_letters],
+        [names[i] for i in present], optimize=True,
+    )  # fmt: skip
+    shape, axes = [1] * len(onto), iter(total.shape)
+    for position, letter in enumerate(onto):
+        if letter in present:
+            shape[position] = next(axes)
+    return total.reshape(shape)
+
+
+class Contraction(OpRule):
+    """Mixing: an output element is constant when every product in its sum is."""
+
+    a, b = 0, 1
+    bias: int | None = None
+
+    def letters(self, node: OpNode) -> Letters:
+        """The letters of this call."""
+        return matmul_letters(node.x_shape(self.a), node.x_shape(self.b))
+
+    def operand(self, node: OpNode, xs: Sequence[Constants], position: int) -> Constants:
+        """The operand's constants as they enter the products (zero points taken off)."""
+        return xs[position]
+
+    def scale(self, node: OpNode) -> float:
+        """Factor on the sum of products."""
+        return 1.0
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        a, b, letters = self.operand(node, xs, self.a), self.operand(node, xs, self.b), self.letters(node)
+        rank = len(letters.y)
+        if not (a.any and b.any):
+            return [Constants.unknown(rank)]
+        bad = self._unknown_products(a, b, letters)
+        number_a = _wide(a.number, letters.a, letters.contracted, node.x_shape(self.a))
+        value = self.scale(node) * project(number_a, letters.a, b.number, letters.b, letters.y)
+        return [self.with_bias(node, xs, Constants(~bad, np.where(bad, 0.0, value)))]
+
+    def _unknown_products(self, a: Constants, b: Constants, letters: Letters) -> Mask:
+        """Whether some product in an output element's sum is unknown."""
+        a_some, b_some = ~a.zero, ~b.zero
+        a_open, b_open = (a_some & ~a.known), (b_some & ~b.known)
+        bad = project(_float(a_open), letters.a, _float(b_some), letters.b, letters.y) > 0
+        if b_open.any():
+            bad = bad | (project(_float(a_some), letters.a, _float(b_open), letters.b, letters.y) > 0)
+        return bad
+
+    def with_bias(self, node: OpNode, xs: Sequence[Constants], total: Constants) -> Constants:
+        """The sum with the bias operand added, where there is one."""
+        if self.bias is None or not node.has(self.bias):
+            return total
+        c = xs[self.bias]
+        missing = (None,) * (total.rank - c.rank)
+        known = total.known & c.known[missing]
+        value = total.number + self.bias_scale(node) * c.number[missing]
+        return Constants(known, np.where(known, value, 0.0))
+
+    def bias_scale(self, node: OpNode) -> float:
+        """Factor on the bias operand."""
+        return 1.0
+
+    def absorbs(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Mask]:
+        """Which operand elements the shrunk node can do without: zeros, and constants met by a stored weight."""
+        a, b, letters = self.operand(node, xs, self.a), self.operand(node, xs, self.b), self.letters(node)
+        free_a, free_b = a.zero, b.zero
+        if self.can_add_bias(node):
+            if node.static(self.b) is not None:
+                free_a = free_a | _uniform_known(a, letters.a, letters.contracted, node.x_shape(self.a))
+            if node.static(self.a) is not None:
+                free_b = free_b | _uniform_known(b, letters.b, letters.contracted, node.x_shape(self.b))
+        return free_a, free_b
+
+    def can_add_bias(self, node: OpNode) -> bool:
+        """Whether a constant can be moved into a bias."""
+        return True
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        letters = self.letters(node)
+        a, b = self.operand(node, xs, self.a), self.operand(node, xs, self.b)
+        free_a, free_b = self.absorbs(node, xs)
+        asked = ys[0] & ~yc[0].known if self.fills(node) else ys[0]
+        result = [pattern.uniform(x.rank, True) for x in xs]
+        need = _float(asked)
+        result[self.a] = ~free_a & (project(need, letters.y, _float(~b.zero), letters.b, letters.a) > 0)
+        live_a = ~free_a if node.static(self.b) is not None else ~a.zero
+        result[self.b] = ~free_b & (project(need, letters.y, _float(live_a), letters.a, letters.b) > 0)
+        if self.bias is not None and node.has(self.bias):
+            result[self.bias] = pattern.any_to(ys[0], node.x_shape(self.bias))
+        return result
+
+    def fills(self, node: OpNode) -> bool:
+        """Whether the shrunk node can give a constant output element from a bias alone."""
+        return self.can_add_bias(node) and (node.static(self.a) is not None or node.static(self.b) is not None)
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        letters = self.letters(node)
+        where: dict[int, list[tuple[str, int]]] = {}
+        for name, group in (
+            (node.inputs[self.a], letters.a),
+            (node.inputs[self.b], letters.b),
+            (node.outputs[0], letters.y),
+        ):
+            for axis, letter in enumerate(group):
+                where.setdefault(letter, []).append((name, axis))
+        for letter, refs in where.items():
+            if len(refs) == 1 and refs[0][0] != node.outputs[0]:
+                keeps.pin_axis(refs[0])
+            for _ in range(2):
+                for ref in refs[1:]:
+                    keeps.link(refs[0], ref)
+            if letter in letters.contracted:
+                keep_one(keeps, refs[0])
+                for ref in refs[1:]:
+                    keeps.link(refs[0], ref)
+        rest = [i for i in range(len(node.inputs)) if i not in (self.a, self.b) and node.has(i)]
+        for position in rest:
+            if position == self.bias:
+                align(keeps, node, [position])
+            else:
+                self.tie_parameter(node, keeps, position)
+
+    def tie_parameter(self, node: OpNode, keeps: Keeps, position: int) -> None:
+        """Ties of a scale or zero point."""
+        keeps.pin(node.inputs[position])
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        """The output axes that come from the weight; between two activations, those that either brings."""
+        letters = self.letters(node)
+        units: set[int] = set()
+        stored = [node.static(self.a) is not None, node.static(self.b) is not None]
+        for position, group, other in ((self.a, letters.a, self.b), (self.b, letters.b, self.a)):
+            if stored[position == self.b] and not stored[other == self.b]:
+                units |= {i for i in group if i not in letters.contracted}
+            elif not any(stored):
+                units |= {group[axis] for axis in xs[position] or ()}
+        if stored[0] or stored[1]:
+            batch = set(letters.a) & set(letters.b)
+            units -= batch if len(units - batch) else set()
+        return [frozenset(axis for axis, i in enumerate(letters.y) if i in units) or None]
+
+    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
+        letters = self.letters(node)
+        lengths = dict(zip(letters.a, shape(node.inputs[self.a]), strict=True))
+        for letter, length in zip(letters.b, shape(node.inputs[self.b]), strict=True):
+            lengths[letter] = max(length, lengths.get(letter, 1))
+        total = 1
+        for length in lengths.values():
+            total *= length
+        return total
+
+
+def _float(mask: Mask) -> Array:
+    return mask.astype(np.float32)
+
+
+def _wide(array: Array, letters: Sequence[int], contracted: Sequence[int], shape: Sequence[int]) -> Array:
+    """Contracted axes written out, so that sums over them count every element."""
+    for axis, letter in enumerate(letters):
+        if letter in contracted:
+            array = pattern.along(array, axis, shape[axis])
+    return array
+
+
+def _uniform_known(x: Constants, letters: Sequence[int], contracted: Sequence[int], shape: Sequence[int]) -> Mask:
+    """Elements whose slice along the contracted axis is one constant, so that a bias can take it."""
+    axes = [axis for axis, letter in enumerate(letters) if letter in contracted]
+    if len(axes) != 1:
+        return x.zero
+    known, _ = x.per_index(axes[0], shape[axes[0]])
+    return pattern.on_axis(known, axes[0], x.rank)
+
+
+class Gemm(Contraction):
+    """Y = alpha * A' * B' + beta * C."""
+
+    bias = 2
+
+    def letters(self, node: OpNode) -> Letters:
+        a = (1, 0) if node.attr("transA", 0) else (0, 1)
+        b = (2, 1) if node.attr("transB", 0) else (1, 2)
+        return Letters(a, b, (0, 2))
+
+    def scale(self, node: OpNode) -> float:
+        return float(node.attr("alpha", 1.0))
+
+    def bias_scale(self, node: OpNode) -> float:
+        return float(node.attr("beta", 1.0))
+
+
+class Einsum(Contraction):
+    """Einsum of two operands without repeated or summed-alone letters and without an ellipsis."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        equation = _text(node.attr("equation", "")).replace(" ", "")
+        left, arrow, right = equation.partition("->")
+        terms = left.split(",")
+        if len(terms) != 2 or not arrow or "." in equation:
+            return "an Einsum that is not a product of two values with an explicit output"
+        if any(len(set(t)) != len(t) for t in (*terms, right)):
+            return "an Einsum with a repeated letter"
+        alone = (set(terms[0]) ^ set(terms[1])) - set(right)
+        return "an Einsum that sums one operand alone" if alone else None
+
+    def letters(self, node: OpNode) -> Letters:
+        left, _, right = _text(node.attr("equation", "")).replace(" ", "").partition("->")
+        a, b = left.split(",")
+        return Letters(tuple(map(ord, a)), tuple(map(ord, b)), tuple(map(ord, right)))
+
+
+class FusedMatMul(Contraction):
+    """com.microsoft FusedMatMul: MatMul with transposed operands and a factor."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        batch = node.attr("transBatchA", 0) or node.attr("transBatchB", 0)
+        return "transposed batch axes" if batch else None
+
+    def letters(self, node: OpNode) -> Letters:
+        shapes = []
+        for position, flag in ((0, "transA"), (1, "transB")):
+            shape = list(node.x_shape(position))
+            if node.attr(flag, 0) and len(shape) > 1:
+                shape[-2:] = shape[:-3:-1]
+            shapes.append(shape)
+        plain = matmul_letters(*shapes)
+        sides = [
+            (*side[:-2], side[-1], side[-2]) if node.attr(flag, 0) and len(side) > 1 else side
+            for side, flag in ((plain.a, "transA"), (plain.b, "transB"))
+        ]
+        return Letters(sides[0], sides[1], plain.y)
+
+    def scale(self, node: OpNode) -> float:
+        return float(node.attr("alpha", 1.0))
+
+    def can_add_bias(self, node: OpNode) -> bool:
+        return True
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+register(Contraction(), "MatMul")
+register(Gemm(), "Gemm")
+register(Einsum(), "Einsum")
+register(FusedMatMul(), "FusedMatMul", domain=CONTRIB)

@@ -1,0 +1,291 @@
+"""Conv: each output channel is a weighted sum of the input channels of its group.
+
+X [batch, in, *space]  W [out, in/group, *kernel]  B [out]  Y [batch, out, *space'];  unit = channel, axis 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Array, Mask
+from analyzer.ops.node import OpNode, keep_one
+from analyzer.ops.rule import CONTRIB, Axes, OpRule, register
+from analyzer.ops.unary import ACTIVATIONS
+
+
+class ConvRule(OpRule):
+    """Channels are cut whole; kernel taps are summed over; zero padding spoils any constant but zero."""
+
+    lock_reason = "group-balance"
+    x, w, bias = 0, 1, 2
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return None if node.static(self.w) is not None else "the kernel is computed at run time"
+
+    # -- the kernel, brought to one form ------------------------------------------------------------------------
+
+    def groups(self, node: OpNode) -> int:
+        """Number of groups."""
+        return int(node.attr("group", 1))
+
+    def kernel(self, node: OpNode) -> Array:
+        """The kernel as it enters the products, [out, in/group, *kernel]."""
+        weight = node.static(self.w)
+        assert weight is not None  # `unsupported` has said so otherwise
+        return weight
+
+    def taps(self, node: OpNode) -> tuple[Mask, Array]:
+        """Per group: which input channel an output channel reads at all, and the sum of its taps: [g, out/g, in/g]."""
+        kernel, groups = self.kernel(node), self.groups(node)
+        shape = (groups, kernel.shape[0] // groups, kernel.shape[1])
+        flat = np.asarray(kernel).reshape(*kernel.shape[:2], -1)
+        return (flat != 0).any(axis=2).reshape(shape), flat.sum(axis=2, dtype=np.float64).reshape(shape)
+
+    def channels(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
+        """Per input channel: constant as it enters the products, and the constant."""
+        return xs[self.x].per_index(1, node.x_shape(self.x)[1])
+
+    def flat_border(self, node: OpNode) -> bool:
+        """Whether a constant map gives a constant map (no zero padding at the border)."""
+        pads = node.attr("pads") or []
+        auto = node.attr("auto_pad", "NOTSET")
+        same = str(auto).startswith(("SAME", "b'SAME")) and max(self.kernel(node).shape[2:], default=1) > 1
+        return not any(pads) and not same
+
+    # -- rules ----------------------------------------------------------------------------------------------------
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        known, value = self.channels(node, xs)
+        reads, sums = self.taps(node)
+        groups = len(reads)
+        usable = known & ((value == 0) | self.flat_border(node))
+        spoiled = (reads & ~usable.reshape(groups, 1, -1)).any(axis=2).reshape(-1)
+        total = (sums @ np.where(usable, value, 0.0).reshape(groups, -1, 1)).reshape(-1)
+        total = self.finish(node, total + self.bias_vector(node, xs, len(total)))
+        rank = len(node.y_shape())
+        return [Constants(pattern.on_axis(~spoiled, 1, rank), pattern.on_axis(np.where(spoiled, 0.0, total), 1, rank))]
+
+    def bias_vector(self, node: OpNode, xs: Sequence[Constants], length: int) -> Array:
+        """The bias in double precision, zeros when there is none."""
+        if not node.has(self.bias):
+            return np.zeros(length)
+        return np.broadcast_to(xs[self.bias].number, (length,))
+
+    def finish(self, node: OpNode, total: Array) -> Array:
+        """What the operator still does to a constant sum (a fused activation)."""
+        return total
+
+    def absorbs(self, node: OpNode, xs: Sequence[Constants]) -> Mask:
+        """Input channels the shrunk node can do without: constants, and multiples of one map, by a carrier."""
+        known, _ = self.channels(node, xs)
+        return known | self.held_multiples(node, xs)[0]
+
+    def held_multiples(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
+        """Channels that are multiples of one unknown map, and their factors."""
+        length, multiples = node.x_shape(self.x)[1], xs[self.x].multiples
+        if multiples is None:
+            return np.zeros(length, np.bool_), np.zeros(length)
+        held = pattern.per_index(multiples.held, 1, length, every=True)
+        others = tuple(a for a in range(multiples.factor.ndim) if a != 1)
+        return held, np.broadcast_to(multiples.factor.max(axis=others), (length,))
+
+    def reading(
+        self, node: OpNode, ys: Sequence[Mask], yc: Sequence[Constants]
+    ) -> tuple[Mask, Mask]:
+        """Output channels that must be computed, [out], and the kernel entries they read, [g, out/g, in/g]."""
+        out = node.y_shape()[1]
+        asked = pattern.per_index(ys[0], 1, out, every=False)
+        asked = asked & ~pattern.per_index(yc[0].known, 1, out, every=True)
+        reads, _ = self.taps(node)
+        return asked, reads & asked.reshape(len(reads), -1, 1)
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        asked, read = self.reading(node, ys, yc)
+        wanted = read.any(axis=1).reshape(-1) & ~self.absorbs(node, xs)
+        result = [pattern.uniform(x.rank, True) for x in xs]
+        result[self.x] = pattern.on_axis(wanted, 1, xs[self.x].rank)
+        kernel = read & wanted.reshape(len(read), 1, -1)
+        result[self.w] = self.kernel_mask(node, kernel)
+        if node.has(self.bias):
+            result[self.bias] = pattern.per_index(ys[0], 1, len(asked), every=False)
+        return result
+
+    def kernel_mask(self, node: OpNode, used: Mask) -> Mask:
+        """A mask [g, out/g, in/g] as a pattern of the stored kernel."""
+        rank = len(node.x_shape(self.w))
+        return used.reshape(-1, used.shape[2], *(1,) * (rank - 2))
+
+    def carry(
+        self, node: OpNode, keeps: Keeps, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[tuple[str, int, int]]:
+        """One channel per group stays for all constants that zero padding keeps out of the bias."""
+        known, value = self.channels(node, xs)
+        held, factor = self.held_multiples(node, xs)
+        padded = known & (value != 0) if not self.flat_border(node) else np.zeros_like(known)
+        _, read = self.reading(node, ys, yc)
+        groups = len(read)
+        wanted = read.any(axis=1)
+        kept = keeps.get(node.x(self.x, 1))
+        result = []
+        for candidates, weights in ((padded, value), (held, factor)):
+            for group in range(groups):
+                members = candidates.reshape(groups, -1)[group] & wanted[group]
+                here = kept.reshape(groups, -1)[group]
+                if (members & ~here).any() and not (candidates.reshape(groups, -1)[group] & here).any():
+                    size = np.abs(weights.reshape(groups, -1)[group]) * members
+                    result.append((node.inputs[self.x], 1, group * len(here) + int(np.argmax(size))))
+        return result
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        x, y, w = node.inputs[self.x], node.outputs[0], node.inputs[self.w]
+        for axis in range(2, len(node.x_shape(self.x))):
+            keeps.pin_axis((x, axis))
+            keeps.pin_axis((y, axis))
+            keeps.pin_axis((w, axis))
+        keeps.link((x, 0), (y, 0))
+        if self.groups(node) == 1:
+            self._tie_dense(node, keeps)
+        else:
+            self._tie_groups(node, keeps)
+        for position in range(len(node.inputs)):
+            if node.has(position) and position not in (self.x, self.w):
+                self.tie_parameter(node, keeps, position)
+
+    def out_axis(self) -> int:
+        """Axis of the stored kernel that holds output channels (of a group, when it is not the first)."""
+        return 0
+
+    def tie_parameter(self, node: OpNode, keeps: Keeps, position: int) -> None:
+        """Ties of the bias (and of scales and zero points in quantised forms)."""
+        ref = node.inputs[position], 0
+        if position == self.bias or node.x_shape(position) == (node.y_shape()[1],):
+            keeps.link(ref, (node.outputs[0], 1))
+        else:
+            keeps.pin(node.inputs[position])
+
+    def _tie_dense(self, node: OpNode, keeps: Keeps) -> None:
+        w, out = node.inputs[self.w], self.out_axis()
+        x, y = (node.inputs[self.x], 1), (node.outputs[0], 1)
+        keeps.link((w, 1 - out), x)
+        keep_one(keeps, x)
+        keeps.link((w, 1 - out), x)
+        keeps.link((w, out), y)
+
+    def _tie_groups(self, node: OpNode, keeps: Keeps) -> None:
+        """A group goes whole; the groups that stay keep equally many channels, each its own."""
+        groups, w = self.groups(node), node.inputs[self.w]
+        x, y = (node.inputs[self.x], 1), (node.outputs[0], 1)
+        for _ in range(2):
+            ins, outs = keeps.get(x).reshape(groups, -1), keeps.get(y).reshape(groups, -1)
+            live = ins.any(axis=1) | outs.any(axis=1)
+            keeps.grow(x, level(ins, live).reshape(-1))
+            keeps.grow(y, level(outs, live).reshape(-1))
+        ins, outs = keeps.get(x).reshape(groups, -1), keeps.get(y).reshape(groups, -1)
+        own = self.owns_kernel(node)
+        for axis, side in ((0, ins if self.out_axis() == 1 else outs), (1, outs if self.out_axis() == 1 else ins)):
+            if axis == 0:
+                keeps.grow((w, 0), side.reshape(-1))
+                if not own:
+                    keeps.link((w, 0), x if self.out_axis() == 1 else y)
+            elif own:
+                keeps.grow((w, 1), np.arange(side.shape[1]) < side.sum(axis=1).max())
+            else:
+                keeps.grow((w, 1), side.any(axis=0))
+                shared = keeps.get((w, 1))
+                live = side.any(axis=1)
+                keeps.grow(y if self.out_axis() == 1 else x, (live[:, None] & shared[None]).reshape(-1))
+
+    def owns_kernel(self, node: OpNode) -> bool:
+        """Whether the stored kernel is read by this node alone, so that groups may keep different channels."""
+        return bool(node.sole_user) and node.sole_user[self.w]
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [frozenset({1})]
+
+    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
+        """One multiply-add per kernel tap, input channel of the group and output element."""
+        kernel = shape(node.inputs[self.w])
+        return int(np.prod(shape(node.outputs[0])[1:], dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
+
+
+def level(kept: Mask, live: Mask) -> Mask:
+    """Live groups [g, n] filled up, first free channels first, to the count of the fullest (at least one)."""
+    if not live.any():
+        return kept
+    target = max(int(kept.sum(axis=1).max()), 1)
+    missing = np.where(live, target - kept.sum(axis=1), 0)
+    order = np.cumsum(~kept, axis=1)
+    return kept | (~kept & (order <= missing[:, None]))
+
+
+class ConvTransposeRule(ConvRule):
+    """ConvTranspose: W [in, out/group, *kernel]. A constant map gives a constant map only for 1x1 kernels without stride."""
+
+    def taps(self, node: OpNode) -> tuple[Mask, Array]:
+        kernel, groups = self.kernel(node), self.groups(node)
+        flat = np.asarray(kernel).reshape(groups, kernel.shape[0] // groups, kernel.shape[1], -1)
+        return (flat != 0).any(axis=3).swapaxes(1, 2), flat.sum(axis=3, dtype=np.float64).swapaxes(1, 2)
+
+    def flat_border(self, node: OpNode) -> bool:
+        single = all(k == 1 for k in self.kernel(node).shape[2:])
+        plain = all(s == 1 for s in node.attr("strides") or [])
+        padded = any(node.attr("pads") or []) or any(node.attr("output_padding") or []) or node.attr("output_shape")
+        return single and plain and not padded
+
+    def kernel_mask(self, node: OpNode, used: Mask) -> Mask:
+        rank = len(node.x_shape(self.w))
+        swapped = used.swapaxes(1, 2)
+        return swapped.reshape(-1, swapped.shape[2], *(1,) * (rank - 2))
+
+    def out_axis(self) -> int:
+        return 1
+
+    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
+        kernel = shape(node.inputs[self.w])
+        return int(np.prod(shape(node.inputs[self.x])[1:], dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
+
+
+class FusedConvRule(ConvRule):
+    """com.microsoft FusedConv: a convolution and its activation; with a summand Z it is a barrier."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        if node.has(3):
+            return "FusedConv with a summand"
+        if self._activation(node) not in ("", *ACTIVATIONS, "Clip"):
+            return f"FusedConv with activation {self._activation(node)}"
+        return super().unsupported(node)
+
+    def finish(self, node: OpNode, total: Array) -> Array:
+        return fused_activation(self._activation(node), node.attr("activation_params") or [], total, node)
+
+    @staticmethod
+    def _activation(node: OpNode) -> str:
+        name = node.attr("activation", "")
+        return name.decode() if isinstance(name, bytes) else name
+
+
+def fused_activation(name: str, parameters: Sequence[float], x: Array, node: OpNode) -> Array:
+    """The activation that onnxruntime fuses into an operator; its parameters stand in a list."""
+    if not name:
+        return x
+    if name == "Clip":
+        low, high = (*parameters, -np.inf, np.inf)[:2]
+        return np.clip(x, low, high)
+    if name == "LeakyRelu":
+        return np.where(x >= 0, x, (parameters[0] if parameters else 0.01) * x)
+    if name == "HardSigmoid":
+        alpha, beta = parameters if len(parameters) == 2 else (0.2, 0.5)
+        return np.clip(alpha * x + beta, 0, 1)
+    return ACTIVATIONS[name][0](x, node)
+
+
+register(ConvRule(), "Conv")
+register(ConvTransposeRule(), "ConvTranspose")
+register(FusedConvRule(), "FusedConv", domain=CONTRIB)

@@ -1,0 +1,111 @@
+"""One operator call as its rule sees it: attributes, concrete shapes, stored arrays, keep vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyzer.facts.keeps import Keeps, Ref
+from analyzer.facts.pattern import Array, Mask, Shape
+from analyzer.facts.units import SampleAxis
+from analyzer.graph import Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpNode:
+    """A node with what is known about its values; `shapes` are those of a run with one sample."""
+
+    node: Node
+    in_shapes: tuple[Shape | None, ...]
+    out_shapes: tuple[Shape | None, ...]
+    statics: tuple[Array | None, ...]
+    in_samples: tuple[SampleAxis, ...]
+    out_samples: tuple[SampleAxis, ...]
+    sole_user: tuple[bool, ...] = ()
+    target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
+    used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out
+    used_axes: frozenset[int] | None = None  # axes of the input that a Shape node's readers look at; None: all
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def op_type(self) -> str:
+        """The operator."""
+        return self.node.op_type
+
+    @property
+    def version(self) -> int:
+        """The operator set version of the node's domain."""
+        return self.node.version
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Input value names; empty where an optional input is missing."""
+        return self.node.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Output value names."""
+        return self.node.outputs
+
+    @property
+    def only_first_output(self) -> bool:
+        """Whether nothing but the first output is used."""
+        return not any(self.used_outputs[1:])
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """An attribute as a Python value, or the default."""
+        return self.node.attr(name, default)
+
+    def has(self, position: int) -> bool:
+        """Whether the input is given."""
+        return position < len(self.inputs) and bool(self.inputs[position])
+
+    def static(self, position: int) -> Array | None:
+        """The input's array when the file alone decides it."""
+        return self.statics[position] if self.has(position) else None
+
+    def ints(self, position: int, attribute: str) -> list[int] | None:
+        """Integers given as an input in newer opsets and as an attribute in older ones; None when neither is known."""
+        array = self.static(position)
+        if array is not None:
+            return [int(v) for v in np.atleast_1d(array)]
+        value = None if self.has(position) else self.attr(attribute)
+        return None if value is None else [int(v) for v in np.atleast_1d(value)]
+
+    def x_shape(self, position: int = 0) -> Shape:
+        """Concrete shape of an input; callers run only when it is known."""
+        shape = self.in_shapes[position]
+        if shape is None:
+            raise LookupError(f"shape of {self.inputs[position]} is unknown")
+        return shape
+
+    def y_shape(self, position: int = 0) -> Shape:
+        """Concrete shape of an output; callers run only when it is known."""
+        shape = self.out_shapes[position]
+        if shape is None:
+            raise LookupError(f"shape of {self.outputs[position]} is unknown")
+        return shape
+
+    def x(self, position: int, axis: int) -> Ref:
+        """Reference to an axis of an input, for keep vectors."""
+        return self.inputs[position], axis % max(len(self.x_shape(position)), 1)
+
+    def y(self, axis: int, position: int = 0) -> Ref:
+        """Reference to an axis of an output, for keep vectors."""
+        return self.outputs[position], axis % max(len(self.y_shape(position)), 1)
+
+
+def keep_one(keeps: Keeps, ref: Ref, preferred: Mask | None = None) -> None:
+    """An axis that must exist keeps at least one index: a preferred one, else the first."""
+    vector = keeps.get(ref)
+    if vector.any() or not vector.size:
+        return
+    one = np.zeros_like(vector)
+    one[int(np.argmax(preferred)) if preferred is not None and preferred.any() else 0] = True
+    keeps.grow(ref, one)

@@ -1,0 +1,218 @@
+"""Normalisations.
+
+BatchNormalization is an affine map per channel (axis 1). InstanceNormalization normalises each channel by itself.
+LayerNormalization, RMSNormalization, GroupNormalization, LRN and LpNormalization mix the normalised axes: taking an
+element away would change the statistics of the others, so those axes stay whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import CONTRIB, Axes, OpRule, register
+
+
+class PerChannel(OpRule):
+    """Operators that treat every channel (axis 1) alone, with parameters [channels]."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        parameters = range(1, len(node.inputs))
+        return None if all(node.static(p) is not None for p in parameters) else "parameters computed at run time"
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        asked = ys[0] & ~yc[0].known
+        own = pattern.per_index(ys[0], 1, node.y_shape()[1], every=False)
+        return [asked, *(own for _ in xs[1:])]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        for axis in range(len(node.x_shape())):
+            keeps.link((node.inputs[0], axis), (node.outputs[0], axis))
+        for name in node.inputs[1:]:
+            keeps.link((name, 0), (node.outputs[0], 1))
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [frozenset({1}), *(None for _ in node.outputs[1:])]
+
+
+class BatchNorm(PerChannel):
+    """Y = scale * (X - mean) / sqrt(var + epsilon) + B; constant where X is, or where scale is 0."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        if node.attr("training_mode", 0) or not node.only_first_output:
+            return "BatchNormalization in training mode"
+        if len(node.x_shape()) < 2:
+            return "BatchNormalization without a channel axis"
+        return super().unsupported(node)
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        rank = xs[0].rank
+        scale, bias, mean, var = (pattern.on_axis(np.ravel(x.number), 1, rank) for x in xs[1:5])
+        slope = scale / np.sqrt(var + float(node.attr("epsilon", 1e-5)))
+        known = xs[0].known | (slope == 0)
+        value = np.where(xs[0].known, slope * (xs[0].number - mean) + bias, bias)
+        return [Constants(known, np.where(known, value, 0.0))]
+
+
+class InstanceNorm(PerChannel):
+    """Normalised over its own positions: a constant channel comes out as B, whatever its value."""
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        shape, rank = node.x_shape(), xs[0].rank
+        scale, bias = (pattern.on_axis(np.ravel(x.number), 1, rank) for x in xs[1:3])
+        flat, _ = xs[0].per_index(1, shape[1])
+        known = pattern.on_axis(flat, 1, rank) | (scale == 0)
+        return [Constants(known, np.where(known, bias, 0.0))]
+
+
+class Normalised(OpRule):
+    """Normalises over some axes, then scales by stored parameters: known where the scale is 0."""
+
+    lock_reason = "normalisation-statistics"
+
+    def axes(self, node: OpNode) -> list[int]:
+        """The axes that are normalised together."""
+        rank = len(node.x_shape())
+        return list(range(int(node.attr("axis", -1)) % rank, rank))
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        rank = len(node.y_shape())
+        rest = [Constants.unknown(len(s or ())) for s in node.out_shapes[1:]]
+        if not node.has(1) or node.static(1) is None or xs[1].rank > rank:
+            return [Constants.unknown(rank), *rest]
+        missing = (None,) * (rank - xs[1].rank)
+        known = np.asarray(xs[1].number == 0)[missing]
+        value = np.zeros((1,) * rank)
+        if node.has(2):
+            missing = (None,) * (rank - xs[2].rank)
+            known, value = known & xs[2].known[missing], xs[2].number[missing]
+        return [Constants(known, np.where(known, value, 0.0)), *rest]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        asked = ys[0] & ~yc[0].known
+        for extra in ys[1:]:
+            asked = pattern.uniform(asked.ndim, True) if extra.any() else asked
+        whole = asked.any(axis=tuple(self.axes(node)), keepdims=True)
+        result = [whole]
+        for shape in node.in_shapes[1:]:
+            fits = shape is not None and len(shape) <= ys[0].ndim
+            result.append(pattern.any_to(ys[0], shape or ()) if fits else pattern.uniform(len(shape or ()), True))
+        return result
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        axes = self.axes(node)
+        for axis in range(len(node.x_shape())):
+            keeps.link((node.inputs[0], axis), (node.outputs[0], axis))
+            if axis in axes:
+                keeps.pin_axis((node.inputs[0], axis))
+                keeps.pin_axis((node.outputs[0], axis))
+        for name in (*node.inputs[1:], *node.outputs[1:]):
+            if name in keeps:
+                keeps.pin(name)
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [frozenset(self.axes(node)[-1:]), *(None for _ in node.outputs[1:])]
+
+
+class GroupNorm(Normalised):
+    """Y normalised over the channels of a group and all positions; scale and bias per channel from opset 21 on."""
+
+    def axes(self, node: OpNode) -> list[int]:
+        return list(range(1, len(node.x_shape())))
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        rank, channels = len(node.y_shape()), node.y_shape()[1]
+        scale, bias = node.static(1), node.static(2)
+        if scale is None or bias is None or scale.shape != (channels,) or bias.shape != (channels,):
+            return [Constants.unknown(rank)]
+        known = pattern.on_axis(scale == 0, 1, rank)
+        return [Constants(known, np.where(known, pattern.on_axis(bias, 1, rank), 0.0))]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        asked = ys[0] & ~yc[0].known
+        whole = asked.any(axis=tuple(self.axes(node)), keepdims=True)
+        return [whole, *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [frozenset({1})]
+
+
+class Softmax(Normalised):
+    """Softmax, LogSoftmax, Hardmax: the axis stays whole; before opset 13 all axes from it on."""
+
+    def axes(self, node: OpNode) -> list[int]:
+        rank = len(node.x_shape())
+        if node.version < 13:
+            return list(range(int(node.attr("axis", 1)) % rank, rank))
+        return [int(node.attr("axis", -1)) % rank]
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [xs[0]]
+
+
+class LocalResponse(Normalised):
+    """LRN: neighbours in the channel axis."""
+
+    def axes(self, node: OpNode) -> list[int]:
+        return [1]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        # X / (bias + alpha/size * sum of squares)^beta is 0 where X is 0
+        zero = xs[0].zero if float(node.attr("bias", 1.0)) > 0 else pattern.uniform(xs[0].rank, False)
+        return [Constants(zero, np.zeros((1,) * xs[0].rank))]
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [xs[0]]
+
+
+class LpNorm(Normalised):
+    """LpNormalization along one axis."""
+
+    def axes(self, node: OpNode) -> list[int]:
+        return [int(node.attr("axis", -1)) % len(node.x_shape())]
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [xs[0]]
+
+
+class SkipNorm(Normalised):
+    """com.microsoft SkipLayerNormalization and SkipSimplifiedLayerNormalization: LayerNorm(X + skip + bias)."""
+
+    def axes(self, node: OpNode) -> list[int]:
+        return [len(node.x_shape()) - 1]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        return [Constants.unknown(len(s or ())) for s in node.out_shapes]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        return [pattern.uniform(x.rank, True) for x in xs]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        for name in (*node.inputs, *node.outputs):
+            if name in keeps:
+                keeps.pin(name)
+
+
+register(BatchNorm(), "BatchNormalization")
+register(InstanceNorm(), "InstanceNormalization")
+register(Normalised(), "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
+register(GroupNorm(), "GroupNormalization")
+register(Softmax(), "Softmax", "LogSoftmax", "Hardmax")
+register(LocalResponse(), "LRN")
+register(LpNorm(), "LpNormalization")
+register(Normalised(), "LayerNormalization", "SimplifiedLayerNormalization", domain=CONTRIB)
+register(SkipNorm(), "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=CONTRIB)

@@ -1,0 +1,91 @@
+"""Pad: X [*shape] with a border of constants, of copies or of reflections.
+
+`pads` is an attribute before opset 11; `axes` an input from 18 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.facts.constants import Constants, Multiples
+from analyzer.facts.keeps import Keeps
+from analyzer.ops.move import Chain, MoveRule, Take
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import register
+
+
+class PadRule(MoveRule):
+    """Padded spatial axes mix border and inside; a padded unit axis gains indices that are constant."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        if any(node.has(i) and node.static(i) is None for i in (1, 2, 3)):
+            return "pads computed at run time"
+        if str(node.attr("mode", "constant")).strip("b'") not in ("constant", "edge", "reflect"):
+            return "a wrapping pad"
+        return None
+
+    def amounts(self, node: OpNode) -> dict[int, tuple[int, int]]:
+        """Per padded axis: before and after (negative: cropped)."""
+        pads = node.ints(1, "pads") or []
+        rank, half = len(node.x_shape()), len(pads) // 2
+        axes = node.ints(3, "") if node.has(3) else list(range(half))
+        named = [a % rank for a in axes or []]
+        return {a: (pads[i], pads[half + i]) for i, a in enumerate(named) if pads[i] or pads[half + i]}
+
+    def fill(self, node: OpNode) -> float:
+        array = node.static(2)
+        return float(np.ravel(array)[0]) if array is not None and array.size else float(node.attr("value", 0.0))
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        mode, steps = str(node.attr("mode", "constant")).strip("b'"), []
+        for axis, (before, after) in self.amounts(node).items():
+            length = node.x_shape()[axis]
+            place = np.arange(-before, length + after)
+            if mode == "edge":
+                place = np.clip(place, 0, length - 1)
+            elif mode == "reflect":
+                place = np.abs(place)
+                place = np.where(place >= length, 2 * (length - 1) - place, place)
+            else:
+                place = np.where((place < 0) | (place >= length), -1, place)
+            steps.append(Take(axis, place, length))
+        return [steps]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        """Along an axis on which X does not vary, only what equals the filling stays constant."""
+        known, value, fill = xs[0].known, xs[0].number, self.fill(node)
+        multiples = None
+        for step in self.chains(node)[0]:
+            assert isinstance(step, Take)
+            outside = bool((step.indices < 0).any())
+            whole = known.shape[step.axis] == 1 and value.shape[step.axis] == 1
+            if outside and whole and (known.any() or step.length == 1 or not _unit_like(node, step.axis)):
+                if fill == 0:
+                    multiples = Multiples(node.outputs[0], known, value)
+                known = known & (value == fill)
+            else:
+                known, value = step.forward(known, True), step.forward(value, fill)
+                multiples = None
+        if multiples is not None and not (multiples.held & ~known).any():
+            multiples = None
+        return [Constants(known, np.where(known, value, 0.0), multiples)]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        for axis in self.amounts(node):
+            if not _unit_like(node, axis):
+                keeps.pin_axis((node.inputs[0], axis))
+                keeps.pin_axis((node.outputs[0], axis))
+            else:
+                keeps.pin_axis((node.outputs[0], axis))  # the shrunk pad would have to shrink too
+        super().ties(node, keeps)
+
+
+def _unit_like(node: OpNode, axis: int) -> bool:
+    """Whether padding that axis adds units rather than a border: the channel axis, or the last of few."""
+    rank = len(node.x_shape())
+    return (axis == 1 and rank > 2) or (axis == rank - 1 and rank <= 3)
+
+
+register(PadRule(), "Pad")

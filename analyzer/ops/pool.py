@@ -1,0 +1,132 @@
+"""Pooling and resizing: every channel alone, positions mixed.
+
+X [batch, channels, *space]  Y [batch, channels, *space'].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants, Multiples
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import Axes, OpRule, register
+
+
+class Spatial(OpRule):
+    """Channels keep their places; all positions are needed; a constant channel stays what it is."""
+
+    def free_axes(self, node: OpNode) -> list[int]:
+        """The axes whose indices keep their places."""
+        return [0, 1]
+
+    def keeps_constant(self, node: OpNode) -> bool:
+        """Whether a nonzero constant channel comes out as the same constant."""
+        return True
+
+    def keeps_zero(self, node: OpNode) -> bool:
+        """Whether a zero channel comes out zero."""
+        return True
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return None if node.only_first_output else "its index output is used"
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        mixed = tuple(a for a in range(xs[0].rank) if a not in self.free_axes(node))
+        number = xs[0].number
+        low, high = number.min(axis=mixed, keepdims=True), number.max(axis=mixed, keepdims=True)
+        known = xs[0].known.all(axis=mixed, keepdims=True) & (low == high)
+        whole = known if self.keeps_constant(node) else known & (low == 0)
+        whole = whole if self.keeps_zero(node) else np.zeros_like(whole)
+        multiples = None
+        if not self.keeps_constant(node) and (known & ~whole).any():
+            multiples = Multiples(node.outputs[0], known, np.where(known, low, 0.0))
+        return [Constants(whole, np.where(whole, low, 0.0), multiples)]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        mixed = tuple(a for a in range(ys[0].ndim) if a not in self.free_axes(node))
+        asked = ys[0].any(axis=mixed, keepdims=True)
+        return [asked, *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        free = self.free_axes(node)
+        for axis in range(len(node.x_shape())):
+            if axis in free:
+                keeps.link((node.inputs[0], axis), (node.outputs[0], axis))
+            else:
+                keeps.pin_axis((node.inputs[0], axis))
+                keeps.pin_axis((node.outputs[0], axis))
+        for name in node.inputs[1:]:
+            if name in keeps:
+                keeps.pin(name)
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [xs[0], *(None for _ in node.outputs[1:])]
+
+
+class AveragePool(Spatial):
+    """An average that counts its zero padding makes a constant map fall off at the border."""
+
+    def keeps_constant(self, node: OpNode) -> bool:
+        counts = bool(node.attr("count_include_pad", 0))
+        auto = str(node.attr("auto_pad", "NOTSET"))
+        pads = any(node.attr("pads") or []) or "SAME" in auto or bool(node.attr("ceil_mode", 0))
+        return not (counts and pads)
+
+
+class LpPool(Spatial):
+    """A norm over the window: zero stays zero."""
+
+    def keeps_constant(self, node: OpNode) -> bool:
+        return False
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        found = super().constants(node, xs)[0]
+        return [Constants(found.known, found.value)]  # not linear: no multiples
+
+
+class ResizeRule(Spatial):
+    """Resize and Upsample: axes of unchanged length keep their places; interpolation weights sum to 1."""
+
+    def free_axes(self, node: OpNode) -> list[int]:
+        moved = self._resized(node)
+        pairs = zip(node.x_shape(), node.y_shape(), strict=True)
+        return [a for a, (x, y) in enumerate(pairs) if x == y and a not in moved]
+
+    def _resized(self, node: OpNode) -> list[int]:
+        """Axes whose scale is not stated as 1; with sizes alone, all beyond batch and channel that change."""
+        scales = node.static(2 if node.version >= 11 else 1) if node.op_type == "Resize" else node.static(1)
+        if node.op_type == "Upsample" and scales is None and node.attr("scales"):
+            scales = np.asarray(node.attr("scales"))
+        axes = node.attr("axes")
+        if scales is not None and scales.size:
+            named = axes or range(len(scales))
+            return [a for a, s in zip(named, scales, strict=True) if s != 1]
+        return list(range(2, len(node.x_shape())))
+
+    def keeps_constant(self, node: OpNode) -> bool:
+        outside = "tf_crop_and_resize" in str(node.attr("coordinate_transformation_mode", ""))
+        return not outside
+
+    def keeps_zero(self, node: OpNode) -> bool:
+        return self.keeps_constant(node)
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        super().ties(node, keeps)
+
+
+class GlobalPool(Spatial):
+    """Global maximum or average over all positions."""
+
+
+register(Spatial(), "MaxPool")
+register(AveragePool(), "AveragePool")
+register(LpPool(), "LpPool", "GlobalLpPool")
+register(GlobalPool(), "GlobalAveragePool", "GlobalMaxPool")
+register(ResizeRule(), "Resize", "Upsample")

@@ -1,0 +1,96 @@
+"""Reductions: Y = f(X) over some axes; the others keep their places.
+
+X [*shape]  Y [*shape with the reduced axes 1 or gone];  `axes` is an attribute before opset 18 (ReduceSum: 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Array, Mask
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import Axes, OpRule, register
+
+#: Reductions of one constant that give a constant whatever the number of elements.
+_IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
+#: Reductions of zeros that give zero.
+_ZERO = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd")
+
+
+class ReduceRule(OpRule):
+    """The reduced axes stay whole: a mean counts its elements."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        dynamic = node.has(1) and node.static(1) is None
+        return "axes computed at run time" if dynamic else None
+
+    def axes(self, node: OpNode) -> list[int]:
+        """The reduced axes."""
+        rank = len(node.x_shape())
+        axes = node.ints(1, "axes")
+        if not axes:
+            return [] if node.attr("noop_with_empty_axes", 0) else list(range(rank))
+        return sorted(a % rank for a in axes)
+
+    def _drop(self, array: Array, node: OpNode) -> Array:
+        """Reduced axes have length 1 here; take them away where the operator does."""
+        return array if node.attr("keepdims", 1) else np.squeeze(array, axis=tuple(self.axes(node)))
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        axes, x = tuple(self.axes(node)), xs[0]
+        if node.op_type in _IDEMPOTENT:
+            wide = x.number
+            for axis in axes:
+                wide = pattern.along(wide, axis, node.x_shape()[axis])
+            known = x.known.all(axis=axes, keepdims=True)
+            value = _IDEMPOTENT[node.op_type](wide, axis=axes, keepdims=True) if axes else wide
+        elif node.op_type in _ZERO:
+            known = x.zero.all(axis=axes, keepdims=True)
+            value = np.zeros(known.shape)
+        else:
+            return [Constants.unknown(len(node.y_shape()))]
+        return [Constants(self._drop(known, node), self._drop(np.where(known, value, 0.0), node))]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        mask = ys[0] if node.attr("keepdims", 1) else np.expand_dims(ys[0], tuple(self.axes(node)))
+        if node.op_type in ("ReduceLogSum", "ReduceLogSumExp") and mask.any():
+            mask = pattern.uniform(xs[0].rank, True)
+        return [mask, *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        axes, place = self.axes(node), 0
+        for axis in range(len(node.x_shape())):
+            if axis in axes:
+                keeps.pin_axis((node.inputs[0], axis))
+                if not node.attr("keepdims", 1):
+                    continue
+                keeps.pin_axis(node.y(place))
+            else:
+                keeps.link((node.inputs[0], axis), (node.outputs[0], place))
+            place += 1
+        if not node.y_shape():
+            keeps.pin(node.outputs[0])
+        if node.has(1):
+            keeps.pin(node.inputs[1])
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        axes = self.axes(node)
+        left = [a for a in range(len(node.x_shape())) if a not in axes or node.attr("keepdims", 1)]
+        found = {left.index(a) for a in xs[0] or () if a not in axes}
+        return [frozenset(found) or None]
+
+
+register(
+    ReduceRule(),
+    *_IDEMPOTENT,
+    *_ZERO,
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+)

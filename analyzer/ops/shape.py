@@ -1,0 +1,39 @@
+"""Shape and Size: they read how large a value is, never what it holds.
+
+X [*shape]  Y [rank] or a number. An axis whose length some reader looks at stays whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.ops.node import OpNode, keep_one
+from analyzer.ops.rule import OpRule, register
+
+
+class ShapeRule(OpRule):
+    """Nothing of X is needed, but X must be there, and its looked-at axes must keep their lengths."""
+
+    lock_reason = "shape-computed-at-runtime"
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        return [pattern.uniform(xs[0].rank, False)]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        used = node.used_axes if node.op_type == "Shape" else None
+        for axis in range(len(node.x_shape())):
+            ref = (node.inputs[0], axis)
+            if used is None or axis in used:
+                keeps.pin_axis(ref)
+            else:
+                keep_one(keeps, ref)
+        keeps.pin(node.outputs[0])
+
+
+register(ShapeRule(), "Shape", "Size")

@@ -1,0 +1,220 @@
+"""Elementwise operators of one value: every output element depends on the input element at its place.
+
+X [*shape]  Y [*shape];  unit axes pass through. A row per operator: its function in double precision, and how its
+activation is audited.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Array, Mask
+from analyzer.facts.units import Kind
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import CONTRIB, Activation, Axes, OpRule, align, register
+
+Function = Callable[[Array, OpNode], Array]
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-np.clip(x, -700, 700)))
+
+
+def _hard_sigmoid(x: Array, n: OpNode) -> Array:
+    return np.clip(x * float(n.attr("alpha", 0.2)) + float(n.attr("beta", 0.5)), 0, 1)
+
+
+def exact_gelu(x: Array, n: OpNode) -> Array:
+    if n.attr("approximate", "none") == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+
+
+def tanh_gelu(x: Array, n: OpNode) -> Array:
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _elu(x: Array, n: OpNode) -> Array:
+    return np.where(x > 0, x, float(n.attr("alpha", 1.0)) * np.expm1(np.minimum(x, 0)))
+
+
+def _selu(x: Array, n: OpNode) -> Array:
+    alpha, gamma = float(n.attr("alpha", 1.6732632423543772)), float(n.attr("gamma", 1.0507009873554805))
+    return np.where(x > 0, gamma * x, gamma * alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _celu(x: Array, n: OpNode) -> Array:
+    alpha = float(n.attr("alpha", 1.0))
+    return np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(np.minimum(x, 0) / alpha))
+
+
+def _leaky(x: Array, n: OpNode) -> Array:
+    return np.where(x >= 0, x, float(n.attr("alpha", 0.01)) * x)
+
+
+def _thresholded(x: Array, n: OpNode) -> Array:
+    return np.where(x > float(n.attr("alpha", 1.0)), x, 0.0)
+
+
+def _softplus(x: Array, n: OpNode) -> Array:
+    return np.logaddexp(0, x)
+
+
+def _mish(x: Array, n: OpNode) -> Array:
+    return x * np.tanh(np.logaddexp(0, x))
+
+
+def _shrink(x: Array, n: OpNode) -> Array:
+    bias, lambd = float(n.attr("bias", 0.0)), float(n.attr("lambd", 0.5))
+    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0))
+
+
+def _quick_gelu(x: Array, n: OpNode) -> Array:
+    return x * _sigmoid(float(n.attr("alpha", 1.702)) * x)
+
+
+def _plain(function: Callable[[Array], Array]) -> Function:
+    return lambda x, _: function(x)
+
+
+def _cast(x: Array, n: OpNode) -> Array:
+    return x
+
+
+RECTIFIER = Activation(Kind.RECTIFIER, low=0.0)
+SMOOTH = Activation(Kind.SMOOTH)
+
+ACTIVATIONS: dict[str, tuple[Function, Activation]] = {
+    "Relu": (_plain(lambda x: np.maximum(x, 0)), RECTIFIER),
+    "ThresholdedRelu": (_thresholded, RECTIFIER),
+    "HardSigmoid": (_hard_sigmoid, Activation(Kind.RECTIFIER, low=0.0, high=1.0)),
+    "Sign": (_plain(np.sign), Activation(Kind.RECTIFIER, low=-1.0, high=1.0)),
+    "Sigmoid": (_plain(_sigmoid), Activation(Kind.SATURATING, low=0.0, high=1.0)),
+    "Tanh": (_plain(np.tanh), Activation(Kind.SATURATING, low=-1.0, high=1.0)),
+    "Softsign": (_plain(lambda x: x / (1 + np.abs(x))), Activation(Kind.SATURATING, low=-1.0, high=1.0)),
+    "LeakyRelu": (_leaky, SMOOTH),
+    "Elu": (_elu, SMOOTH),
+    "Selu": (_selu, SMOOTH),
+    "Celu": (_celu, SMOOTH),
+    "Gelu": (exact_gelu, SMOOTH),
+    "Swish": (lambda x, n: x * _sigmoid(float(n.attr("alpha", 1.0)) * x), SMOOTH),
+    "HardSwish": (_plain(lambda x: x * np.clip(x / 6 + 0.5, 0, 1)), SMOOTH),
+    "Mish": (_mish, SMOOTH),
+    "Softplus": (_softplus, SMOOTH),
+    "Shrink": (_shrink, SMOOTH),
+}
+#: Defined and finite for every finite input, so an unneeded element cannot poison a needed one.
+TOTAL: dict[str, Function] = {
+    "Identity": _cast,
+    "Dropout": _cast,
+    "Cast": _cast,
+    "Neg": _plain(np.negative),
+    "Abs": _plain(np.abs),
+    "Floor": _plain(np.floor),
+    "Ceil": _plain(np.ceil),
+    "Round": _plain(np.round),
+    "Erf": _plain(_erf),
+    "Sin": _plain(np.sin),
+    "Cos": _plain(np.cos),
+    "Atan": _plain(np.arctan),
+    "Not": _plain(lambda x: (x == 0).astype(np.float64)),
+}
+#: May give NaN or infinity; whatever goes in stays needed.
+PARTIAL: dict[str, Function] = {
+    "Sqrt": _plain(lambda x: np.sqrt(np.maximum(x, 0))),
+    "Log": _plain(lambda x: np.log(np.where(x > 0, x, 1))),
+    "Exp": _plain(lambda x: np.exp(np.minimum(x, 700))),
+    "Reciprocal": _plain(lambda x: 1 / np.where(x == 0, 1, x)),
+    "Tan": _plain(np.tan),
+    "Sinh": _plain(lambda x: np.sinh(np.clip(x, -700, 700))),
+    "Cosh": _plain(lambda x: np.cosh(np.clip(x, -700, 700))),
+}
+_DOMAIN_OF: dict[str, Callable[[Array], Array]] = {
+    "Sqrt": lambda x: x >= 0,
+    "Log": lambda x: x > 0,
+    "Reciprocal": lambda x: x != 0,
+    "Exp": lambda x: x < 80,
+    "Sinh": lambda x: np.abs(x) < 80,
+    "Cosh": lambda x: np.abs(x) < 80,
+}
+
+
+class Unary(OpRule):
+    """Same-unit: constants go through the function, needs and keeps pass straight."""
+
+    def __init__(self, function: Function, activation: Activation | None = None) -> None:
+        self.function = function
+        self.activation = activation
+
+    def unsupported(self, node: OpNode) -> str | None:
+        if node.op_type == "Dropout" and node.has(2) and not _is_false(node.static(2)):
+            return "Dropout in training mode is random"
+        if not node.only_first_output:
+            return "Dropout's mask output is used"
+        return None
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        x = xs[0]
+        if not x.any:
+            return [Constants.unknown(x.rank)]
+        known = x.known
+        if node.op_type in _DOMAIN_OF:
+            known = known & _DOMAIN_OF[node.op_type](x.number)
+        multiples = x.multiples if node.op_type in ("Identity", "Dropout") else None
+        return [Constants(known, np.where(known, self.function(x.number, node), 0.0), multiples)]
+
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        whole = node.op_type in PARTIAL and bool(ys[0].any())
+        first = pattern.uniform(xs[0].rank, True) if whole else ys[0]
+        return [first, *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        align(keeps, node, [0])
+        for name in node.inputs[1:]:
+            if name in keeps:
+                keeps.pin(name)
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        return [xs[0], *(None for _ in node.outputs[1:])]
+
+
+class CastRule(Unary):
+    """Cast: exact between floats; to whole numbers the fraction goes, towards zero."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return "a cast to text" if node.attr("to") == 8 else None
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        x = xs[0]
+        number, to = x.number, node.attr("to")
+        if to == 9:
+            number = (number != 0).astype(np.float64)
+        elif to in (2, 3, 4, 5, 6, 7, 12, 13):
+            known = x.known & (np.abs(number) < 100)  # nothing that could wrap around
+            return [Constants(known, np.where(known, np.trunc(number), 0.0))]
+        elif to in (10, 16):
+            number = number.astype(np.float16).astype(np.float64) if to == 10 else number
+        return [Constants(x.known, number)]
+
+
+def _is_false(array: Array | None) -> bool:
+    return array is not None and not bool(np.any(array))
+
+
+for _name, (_function, _activation) in ACTIVATIONS.items():
+    register(Unary(_function, _activation), _name)
+for _name, _function in {**TOTAL, **PARTIAL}.items():
+    register(CastRule(_function) if _name == "Cast" else Unary(_function), _name)
+register(Unary(_quick_gelu, SMOOTH), "QuickGelu", domain=CONTRIB)
+register(Unary(exact_gelu, SMOOTH), "Gelu", domain=CONTRIB)

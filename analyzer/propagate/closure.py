@@ -1,0 +1,107 @@
+"""Keep vectors: from what is needed, grown until every node of the smaller graph would be consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.ops.rule import OpRule
+from analyzer.propagate.context import Call, Context
+from analyzer.propagate.flow import Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """What stays, and which channels stay as carriers: (value, axis, index)."""
+
+    keeps: Keeps
+    carriers: frozenset[tuple[str, int, int]]
+    _live: frozenset[int] = field(default=frozenset())
+
+    def live(self, call: Call) -> bool:
+        """Whether the node stays."""
+        return call.op.node.index in self._live
+
+
+def close(
+    context: Context, facts: Mapping[str, Constants], needs: Needs, extra: Mapping[str, list[np.ndarray]] | None = None
+) -> Closure:
+    """The smallest consistent keep vectors that hold everything needed.
+
+    `extra` are further indices to keep, per value one vector per axis.
+    """
+    graph, keeps = context.graph, Keeps(context.shapes)
+    pending: dict[int, None] = {}
+
+    def touch(name: str) -> None:
+        node = graph.producer.get(name)
+        if node is not None:
+            pending[node.index] = None
+        for reader, _ in graph.consumers.get(name, ()):
+            pending[reader.index] = None
+
+    keeps.changed = touch
+    for name in graph.outputs:
+        if name in keeps:
+            keeps.pin(name)
+    for name, mask in needs.masks.items():
+        if name in keeps:
+            keeps.need(name, mask)
+    for name, vectors in (extra or {}).items():
+        keeps.grow_all(name, vectors)
+    carriers: set[tuple[str, int, int]] = set()
+    while True:
+        _settle(context, keeps, pending, needs)
+        more = _carriers(context, facts, needs, keeps)
+        if not more:
+            live = frozenset(c.op.node.index for c in context.calls if _is_live(c, keeps, needs))
+            return Closure(keeps, frozenset(carriers), live)
+        carriers |= more
+
+
+def _is_live(call: Call, keeps: Keeps, needs: Needs) -> bool:
+    if any(o not in keeps and needs.masks.get(o) is not None for o in call.outputs if o):
+        return True
+    return any(o and keeps.alive(o) and o not in needs.materialized for o in call.outputs if o in keeps)
+
+
+def _settle(context: Context, keeps: Keeps, pending: dict[int, None], needs: Needs) -> None:
+    while pending:
+        index = max(pending)
+        del pending[index]
+        call = context.by_node[index]
+        if not _is_live(call, keeps, needs):
+            continue
+        for name in (*call.inputs, *call.outputs):
+            folded = context.folded_axis(name) if name in keeps else None
+            if folded is not None and keeps.alive(name):
+                keeps.pin_axis((name, folded))
+        for name in call.op.node.captured:
+            if name in keeps:
+                keeps.pin(name)
+        call.rule.ties(call.op, keeps)
+
+
+def _carriers(
+    context: Context, facts: Mapping[str, Constants], needs: Needs, keeps: Keeps
+) -> set[tuple[str, int, int]]:
+    """Carriers of the first node that lacks some; the closure is taken again before the next is asked."""
+    for call in context.calls:
+        if call.barrier is not None or not call.outputs[0] or not _is_live(call, keeps, needs):
+            continue
+        if type(call.rule).carry is OpRule.carry:
+            continue
+        ys = [needs.of(o, len(context.shapes.get(o, ()))) for o in call.outputs]
+        xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
+        found = call.rule.carry(call.op, keeps, ys, xs, [facts.get(o) or Constants.unknown(0) for o in call.outputs])
+        for name, axis, index in found:
+            one = np.zeros(context.shapes[name][axis], np.bool_)
+            one[index] = True
+            keeps.grow((name, axis), one)
+        if found:
+            return set(found)
+    return set()

@@ -1,0 +1,152 @@
+"""The graph as the rules see it: every node with concrete shapes, stored arrays and its rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from analyzer.facts.pattern import Shape
+from analyzer.facts.units import SampleAxis, ShapeTable
+from analyzer.graph import Graph, Node
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import BARRIER, OpRule, rule_for
+
+_NOWHERE = SampleAxis(None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A node, the rule that speaks for it, and why it is a barrier when it is one."""
+
+    op: OpNode
+    rule: OpRule
+    barrier: str | None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Input names."""
+        return self.op.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Output names."""
+        return self.op.outputs
+
+
+class Context:
+    """All calls of a graph in topological order, and the shapes of all values."""
+
+    def __init__(self, graph: Graph, table: ShapeTable) -> None:
+        self.graph = graph
+        self.table = table
+        self.shapes: dict[str, Shape] = dict(table.shapes)
+        for name in graph.initializer_names:
+            self.shapes[name] = graph.initializer_shape(name)
+        self.calls = tuple(self._call(node) for node in graph.nodes)
+
+    @cached_property
+    def by_node(self) -> dict[int, Call]:
+        """Node index -> its call."""
+        return {call.op.node.index: call for call in self.calls}
+
+    @cached_property
+    def outputs(self) -> frozenset[str]:
+        """Names of the graph's outputs."""
+        return frozenset(self.graph.outputs)
+
+    def sample_axis(self, name: str) -> SampleAxis:
+        """Where samples lie in a value."""
+        return self.table.sample_axes.get(name, _NOWHERE)
+
+    def folded_axis(self, name: str) -> int | None:
+        """The axis that holds samples times something else, on which no fact may vary."""
+        where = self.sample_axis(name)
+        return where.axis if where.axis is not None and where.rows != 1 else None
+
+    def _call(self, node: Node) -> Call:
+        statics = tuple(self.graph.constant(n) if n else None for n in node.inputs)
+        for name, array in zip(node.inputs, statics, strict=True):
+            if array is not None:
+                self.shapes.setdefault(name, array.shape)
+        op = OpNode(
+            node=node,
+            in_shapes=tuple(self.shapes.get(n) if n else None for n in node.inputs),
+            out_shapes=tuple(self.shapes.get(n) if n else None for n in node.outputs),
+            statics=statics,
+            in_samples=tuple(self.sample_axis(n) for n in node.inputs),
+            out_samples=tuple(self.sample_axis(n) for n in node.outputs),
+            sole_user=tuple(self._sole_user(n) for n in node.inputs),
+            target=self._pieces(node) if node.op_type in ("Reshape", "Expand") else None,
+            used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
+            used_axes=self._used_axes(node) if node.op_type == "Shape" else None,
+        )
+        rule = rule_for(node.domain, node.op_type)
+        why = self._barrier(op, rule)
+        return Call(op, rule if why is None else BARRIER, why)
+
+    def _barrier(self, op: OpNode, rule: OpRule) -> str | None:
+        if op.node.has_subgraph:
+            return "a subgraph, left alone"
+        if rule is BARRIER:
+            return "no rule" if not op.node.domain else f"an operator of domain {op.node.domain}"
+        named = [*zip(op.inputs, op.in_shapes, strict=True)]
+        named += [pair for pair, used in zip(zip(op.outputs, op.out_shapes, strict=True), op.used_outputs, strict=True) if used]
+        if any(name and shape is None for name, shape in named):
+            return "a shape that the run did not show"
+        computed = [s for s, static in zip(op.in_shapes, op.statics, strict=True) if static is None]
+        if any(0 in shape for shape in (*computed, *op.out_shapes) if shape):
+            return "an empty value"
+        return rule.unsupported(op)
+
+    def _sole_user(self, name: str) -> bool:
+        return name in self.graph.initializer_names and len(self.graph.consumers.get(name, ())) == 1
+
+    def _pieces(self, node: Node) -> tuple[int | None, ...] | None:
+        """The pieces of a shape operand: numbers that the file spells out, None where computed at run time."""
+        array = self.graph.constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        if array is not None:
+            return tuple(int(v) for v in np.atleast_1d(array))
+        producer = self.graph.producer.get(node.inputs[1]) if len(node.inputs) > 1 else None
+        while producer is not None and producer.op_type in ("Cast", "Identity"):
+            producer = self.graph.producer.get(producer.inputs[0])
+        if producer is None or producer.op_type != "Concat":
+            return None
+        pieces: list[int | None] = []
+        for name in producer.inputs:
+            part = self.graph.constant(name)
+            shape = self.shapes.get(name)
+            if part is None and shape is None:
+                return None
+            if part is not None:
+                pieces += [int(v) for v in np.atleast_1d(part)]
+            else:
+                pieces += [None] * int(np.prod(shape or ()))
+        return tuple(pieces)
+
+    def _used_axes(self, node: Node) -> frozenset[int] | None:
+        """The axes of a Shape node's input whose length some reader looks at; None when all may be."""
+        rank = len(self.shapes.get(node.inputs[0], ()))
+        start = int(node.attr("start", 0)) % max(rank, 1)
+        used: set[int] = set()
+        if node.outputs[0] in self.graph.outputs:
+            return None
+        for reader, position in self.graph.consumers.get(node.outputs[0], ()):
+            if position != 0 or reader.op_type not in ("Gather", "Slice"):
+                return None
+            arrays = [self.graph.constant(n) for n in reader.inputs[1:]]
+            if any(a is None for a in arrays):
+                return None
+            numbers = [np.atleast_1d(a) for a in arrays if a is not None]
+            if reader.op_type == "Gather":
+                used |= {int(i) % rank for i in numbers[0].reshape(-1)}
+            elif len(numbers) >= 2:
+                step = int(numbers[3][0]) if len(numbers) > 3 else 1
+                used |= set(range(rank)[slice(int(numbers[0][0]), int(numbers[1][0]), step)])
+            else:
+                starts, ends = reader.attr("starts"), reader.attr("ends")
+                if not starts or not ends:
+                    return None
+                used |= set(range(rank)[slice(starts[0], ends[0])])
+        return frozenset(axis + start for axis in used)

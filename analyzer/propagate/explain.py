@@ -1,0 +1,113 @@
+"""Answers to "why is this unit removable, or not" and "why does this parameter go", as chains of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import networkx as nx
+
+from analyzer.errors import InputError
+from analyzer.facts.audit import LayerVerdicts, Removable
+from analyzer.facts.constants import Constants
+from analyzer.propagate.closure import Closure
+from analyzer.propagate.context import Context
+from analyzer.propagate.reasons import Slot, tied_slots, why_kept
+
+
+def unit(
+    context: Context,
+    facts: Mapping[str, Constants],
+    closure: Closure,
+    layers: Sequence[LayerVerdicts],
+    value: str,
+    index: int,
+) -> list[str]:
+    """The chain from one unit to what it frees, or to the reason why it stays.
+
+    Raises:
+        InputError: the value is not audited, or has no such unit.
+    """
+    layer = next((la for la in layers if la.value == value), None)
+    if layer is None:
+        near = ", ".join(la.value for la in layers[:5])
+        raise InputError(f"{value} is not an audited value: choose one of {near}, … (see `deadunits audit`).")
+    if not 0 <= index < layer.units:
+        raise InputError(f"{value} has units 0 to {layer.units - 1}, not {index}.")
+    slot = Slot(value, layer.audited.axis, index)
+    if index not in layer.dead:
+        return [f"Unit {index} of {value} is not dead: {_state(layer, index)}."]
+    constant = layer.values[layer.dead.index(index)]
+    evidence = "whatever the input (structural)" if index in layer.structural else f"on all {layer.samples} samples"
+    lines = [f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node}) is {constant:g} {evidence}."]
+    if closure.keeps.get((value, layer.audited.axis))[index]:
+        reason = why_kept(context, facts, closure, slot)
+        lines += [f"It is tied to {after}." for after in reason.path[1:]]
+        return [*lines, f"It stays: {reason.code} ({reason.detail})."]
+    lines.append("It can go.")
+    return lines + _freed(context, closure, slot)
+
+
+def _state(layer: LayerVerdicts, index: int) -> str:
+    for name in ("near_dead", "saturated", "always_on", "nonfinite"):
+        if index in getattr(layer, name):
+            return name.replace("_", "-")
+    return "alive" if layer.samples else "no probe was run and the weights alone do not decide it"
+
+
+def _freed(context: Context, closure: Closure, slot: Slot) -> list[str]:
+    ties = tied_slots(context, slot)
+    lines = []
+    for end in ties:
+        if end.value not in context.graph.initializer_names or closure.keeps.get((end.value, end.axis))[end.index]:
+            continue
+        path = nx.shortest_path(ties, slot, end)
+        over = [str(ties.edges[a, b]["node"]) for a, b in zip(path, path[1:], strict=False)]
+        lines.append(f"→ {' → '.join(over)} frees index {end.index} on axis {end.axis} of {end.value}.")
+    return lines or ["It frees nothing that is stored: what it was computed from is still needed elsewhere."]
+
+
+def parameter(
+    context: Context,
+    facts: Mapping[str, Constants],
+    closure: Closure,
+    layers: Sequence[LayerVerdicts],
+    removable: Removable,
+    name: str,
+) -> list[str]:
+    """Which dead or unneeded units free the indices of one stored tensor.
+
+    Raises:
+        InputError: the model stores no tensor of this name.
+    """
+    if name not in context.graph.initializer_names:
+        raise InputError(f"The model stores no tensor {name}: see the names under `tensors` in the JSON report.")
+    found = next((t for t in removable.tensors if t.name == name), None)
+    if found is None:
+        return [f"Nothing of {name} {list(context.graph.initializer_shape(name))} can go."]
+    lines = [f"{name} {list(found.shape)} shrinks to {list(found.kept)}: {found.removable} entries go."]
+    if 0 in found.kept:
+        return [*lines, "Nothing that stays reads it any more."]
+    audited = {layer.value: layer for layer in layers}
+    for axis, indices in enumerate(found.removed):
+        for index in indices:
+            lines.append(f"Axis {axis}, index {index}: {_cause(context, facts, audited, Slot(name, axis, index))}")
+    return lines
+
+
+def _cause(
+    context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot
+) -> str:
+    ties = tied_slots(context, slot)
+    for end in ties:
+        layer = audited.get(end.value)
+        if layer is not None and end.axis == layer.audited.axis and end.index in layer.dead:
+            value = layer.values[layer.dead.index(end.index)]
+            return f"belongs to unit {end.index} of {end.value}, which is dead ({value:g})."
+    for end in ties:
+        found = facts.get(end.value)
+        if found is not None and end.value not in context.graph.initializer_names and found.any:
+            known, value = found.per_index(end.axis, context.shapes[end.value][end.axis])
+            if known[end.index]:
+                return f"belongs to index {end.index} of {end.value}, which is constant ({value[end.index]:g})."
+    where = next((str(e) for e in ties if e.value not in context.graph.initializer_names), "nothing")
+    return f"belongs to {where}, which nothing that stays needs any more."

@@ -1,0 +1,150 @@
+"""The two directions of the walk: constants forward, needs backward, each node once, in topological order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.pattern import Array, Mask
+from analyzer.propagate.context import Call, Context
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Units of a value that were seen to be constant: indices along an axis, and their values."""
+
+    axis: int
+    units: Array
+    values: Array
+
+
+def constants_forward(context: Context, seeds: Mapping[str, Seed]) -> dict[str, Constants]:
+    """Which elements of every value are constant: decided by the weights, or following from the seeds."""
+    graph = context.graph
+    facts: dict[str, Constants] = {}
+    for name in (*graph.initializer_names, *graph.static_values):
+        array = graph.constant(name)
+        if array is not None and array.dtype.kind not in "SUO":
+            facts[name] = Constants.exactly(array)
+    for name in graph.inputs:
+        facts[name] = _seeded(context, name, Constants.unknown(len(context.shapes.get(name, ()))), seeds)
+    for call in context.calls:
+        if all(o in facts or not o for o in call.outputs):
+            continue
+        for name, found in zip(call.outputs, _apply(context, call, facts), strict=True):
+            if name:
+                facts[name] = _seeded(context, name, found, seeds)
+    return facts
+
+
+def _apply(context: Context, call: Call, facts: Mapping[str, Constants]) -> list[Constants]:
+    if call.barrier is not None:
+        return [Constants.unknown(len(context.shapes.get(o, ()))) for o in call.outputs]
+    xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
+    found = call.rule.constants(call.op, xs)
+    return found + [Constants.unknown(len(context.shapes.get(o, ()))) for o in call.outputs[len(found) :]]
+
+
+def _seeded(context: Context, name: str, found: Constants, seeds: Mapping[str, Seed]) -> Constants:
+    folded = context.folded_axis(name)
+    if folded is not None and found.known.shape[folded] > 1:
+        found = Constants(found.known.all(axis=folded, keepdims=True) & _even(found, folded), _first(found, folded))
+    seed = seeds.get(name)
+    if seed is not None and len(seed.units):
+        length = context.shapes[name][seed.axis] if context.shapes[name] else 1
+        found = found.with_seed(seed.axis, seed.units, seed.values, length)
+    return found
+
+
+def _even(found: Constants, axis: int) -> Mask:
+    number = found.number
+    return np.asarray(number.min(axis=axis, keepdims=True) == number.max(axis=axis, keepdims=True))
+
+
+def _first(found: Constants, axis: int) -> Array:
+    return np.asarray(found.number.take([0], axis))
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What some output still depends on: per value a pattern, and the values that a stored constant replaces."""
+
+    masks: dict[str, Mask]
+    materialized: frozenset[str]
+
+    def of(self, name: str, rank: int) -> Mask:
+        """The mask of a value; nothing is needed of a value nobody asked for."""
+        found = self.masks.get(name)
+        return pattern.uniform(rank, False) if found is None else found
+
+
+def needs_backward(context: Context, facts: Mapping[str, Constants]) -> Needs:
+    """Which elements of every value some graph output depends on."""
+    masks: dict[str, Mask] = {}
+    materialized: set[str] = set()
+
+    def ask(name: str, mask: Mask) -> None:
+        folded = context.folded_axis(name)
+        if folded is not None and mask.ndim and mask.shape[folded] > 1:
+            mask = mask.any(axis=folded, keepdims=True)
+        known = masks.get(name)
+        masks[name] = mask if known is None else known | mask
+
+    for name in context.graph.outputs:
+        ask(name, pattern.uniform(len(context.shapes.get(name, ())), True))
+    for call in reversed(context.calls):
+        for name in call.outputs:
+            if name and replaceable(context, name, facts):
+                materialized.add(name)
+        ys = [
+            pattern.uniform(len(context.shapes.get(o, ())), False)
+            if not o or o in materialized
+            else masks.get(o, pattern.uniform(len(context.shapes.get(o, ())), False))
+            for o in call.outputs
+        ]
+        if not any(y.any() for y in ys):
+            continue
+        for name in call.op.node.captured:
+            ask(name, pattern.uniform(len(context.shapes.get(name, ())), True))
+        if call.barrier is not None:
+            asked = [pattern.uniform(len(context.shapes.get(n, ())), True) for n in call.inputs]
+        else:
+            xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
+            asked = call.rule.needs(call.op, ys, xs, [facts.get(o) or Constants.unknown(0) for o in call.outputs])
+        for name, mask in zip(call.inputs, asked, strict=True):
+            if name:
+                ask(name, mask)
+    return Needs(masks, frozenset(materialized))
+
+
+def replaceable(context: Context, name: str, facts: Mapping[str, Constants]) -> bool:
+    """Whether a value is constant as a whole and every reader can take a small stored constant instead.
+
+    That is so for elementwise readers whose other operand brings the full shape.
+    """
+    graph = context.graph
+    if name in graph.static_values or name in context.outputs or name not in context.shapes:
+        return False
+    found = facts.get(name)
+    if found is None or not found.all or context.shapes[name] == ():
+        return False
+    readers = graph.consumers.get(name, ())
+    return bool(readers) and all(
+        position >= 0 and _takes_constant(context.by_node[node.index], position, facts) for node, position in readers
+    )
+
+
+def _takes_constant(call: Call, position: int, facts: Mapping[str, Constants]) -> bool:
+    if call.barrier is not None or not call.rule.aligned or not call.op.out_shapes[0]:
+        return False
+    shape = call.op.y_shape()
+    for other, name in enumerate(call.inputs):
+        if other != position and name and call.op.static(other) is None and name != call.inputs[position]:
+            whole = facts.get(name)
+            if call.op.x_shape(other) == shape and not (whole is not None and whole.all):
+                return True
+    return False

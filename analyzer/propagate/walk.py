@@ -1,0 +1,145 @@
+"""The walk as a whole: verdicts in; evidence, plan, reasons and explanations out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from analyzer.errors import Contradiction
+from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable
+from analyzer.facts.constants import Constants
+from analyzer.facts.units import AuditedValue, ShapeTable
+from analyzer.graph import Graph
+from analyzer.propagate import explain, plan
+from analyzer.propagate.closure import Closure, close
+from analyzer.propagate.context import Context
+from analyzer.propagate.flow import Needs, Seed, constants_forward, needs_backward
+from analyzer.propagate.reasons import locked_units
+
+#: Spread allowed between a derived constant and the run: sums are rounded differently there.
+_TOLERANCE = {2: 2e-2, 4: 1e-3, 8: 1e-6}
+
+
+@dataclass(eq=False)
+class Walk:
+    """Everything the walk derived; the plan's promises hold for every input on which the dead units stay dead."""
+
+    context: Context
+    layers: tuple[LayerVerdicts, ...]
+    facts: dict[str, Constants]
+    needs: Needs
+    closure: Closure
+
+    @cached_property
+    def removable(self) -> Removable:
+        """What can go."""
+        return plan.removable(self.context, self.closure)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Parameters of the whole model."""
+        return plan.count_parameters(self.context)
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the whole model for one sample."""
+        return plan.count_macs(self.context, self.context.shapes.__getitem__)
+
+    @cached_property
+    def locked(self) -> tuple[Locked, ...]:
+        """Dead units that stay, with their reasons."""
+        return locked_units(self.context, self.facts, self.closure, self.layers)
+
+    @cached_property
+    def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
+        """Operators treated as barriers."""
+        found = Counter(
+            (call.op.node.qualified_type, call.barrier) for call in self.context.calls if call.barrier is not None
+        )
+        return tuple(OperatorWithoutRule(op, n, str(why)) for (op, why), n in sorted(found.items()))
+
+    def explain_unit(self, value: str, index: int) -> list[str]:
+        """From the unit to the parameters it frees, or to the reason why it stays."""
+        return explain.unit(self.context, self.facts, self.closure, self.layers, value, index)
+
+    def explain_parameter(self, name: str) -> list[str]:
+        """Which units free which indices of a stored tensor."""
+        return explain.parameter(self.context, self.facts, self.closure, self.layers, self.removable, name)
+
+
+def walk(graph: Graph, shapes: ShapeTable, layers: Sequence[LayerVerdicts]) -> Walk:
+    """Walk the graph from the observed dead units (and from what the weights alone decide).
+
+    Raises:
+        Contradiction: a derived constant is not what the run showed.
+    """
+    context = Context(graph, shapes)
+    structural = constants_forward(context, {})
+    judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
+    seeds = {
+        layer.value: Seed(layer.audited.axis, np.asarray(layer.dead, np.int64), np.asarray(layer.values, np.float64))
+        for layer in judged
+        if layer.dead
+    }
+    facts = constants_forward(context, seeds) if seeds else structural
+    for layer in judged:
+        _check(context, layer, facts.get(layer.value))
+    needs = needs_backward(context, facts)
+    return Walk(context, judged, facts, needs, close(context, facts, needs))
+
+
+def unobserved(audited: AuditedValue) -> LayerVerdicts:
+    """The verdicts of a value that was not run: nothing is known yet."""
+    return LayerVerdicts(audited, (), (), (), (), (), (), (), 0, None)
+
+
+def _with_structure(layer: LayerVerdicts, found: Constants | None) -> LayerVerdicts:
+    """Add the units that the weights alone decide."""
+    if found is None or not found.any:
+        return layer
+    known, value = found.per_index(layer.audited.axis, layer.units)
+    if layer.nonfinite:
+        known = known.copy()
+        known[list(layer.nonfinite)] = False
+    structural = tuple(int(i) for i in np.flatnonzero(known))
+    values = dict(zip(layer.dead, layer.values, strict=True))
+    values.update({i: float(value[i]) for i in structural if i not in values})
+    dead = tuple(sorted(values))
+    constant = tuple(i for i in dead if values[i] != 0)
+
+    def others(units: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(i for i in units if i not in values)
+
+    return replace(
+        layer,
+        dead=dead,
+        constant=constant,
+        values=tuple(values[i] for i in dead),
+        structural=structural,
+        near_dead=others(layer.near_dead),
+        saturated=others(layer.saturated),
+        always_on=others(layer.always_on),
+    )
+
+
+def _check(context: Context, layer: LayerVerdicts, found: Constants | None) -> None:
+    """A constant that follows from others must be what the run showed."""
+    statistics = layer.statistics
+    if statistics is None or not statistics.samples or found is None:
+        return
+    known, value = found.per_index(layer.audited.axis, layer.units)
+    known = known & (statistics.nonfinite == 0)
+    dtype = context.graph.types[layer.value].dtype
+    allowed = _TOLERANCE.get(dtype.itemsize if dtype is not None else 4, 2e-2) * (1 + np.abs(value))
+    low = np.where(statistics.minimum_exact, statistics.minimum, value)
+    wrong = known & ((np.abs(statistics.maximum - value) > allowed) | (np.abs(low - value) > allowed))
+    if wrong.any():
+        unit = int(np.argmax(wrong))
+        raise Contradiction(
+            f"Unit {unit} of {layer.value} should be {value[unit]:g} by derivation, but the run showed "
+            f"{statistics.minimum[unit]:g} to {statistics.maximum[unit]:g}: please report this model as a bug."
+        )

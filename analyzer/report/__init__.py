@@ -1,0 +1,1 @@
+"""An audit as text, one file per format; nothing here analyses anything."""

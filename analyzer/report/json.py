@@ -1,0 +1,101 @@
+"""An audit as JSON, by the schema `deadunits.audit/1` (schema/audit.schema.json); only ever added to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary, TensorPlan
+from analyzer.facts.bound import CONFIDENCE
+from analyzer.version import __version__
+
+SCHEMA = "deadunits.audit/1"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema that every report of this version satisfies."""
+    text = files("analyzer.report").joinpath("schema", "audit.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def to_text(facts: AuditFacts) -> str:
+    """The report as a JSON document that ends in a newline."""
+    return json.dumps(to_dict(facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_dict(facts: AuditFacts) -> dict[str, Any]:
+    """The report as plain dicts, lists, numbers and strings."""
+    model, removable = facts.model, facts.removable
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "deadunits", "version": __version__},
+        "model": asdict(model),
+        "probe": _probe(facts.probe),
+        "holdout": _probe(facts.holdout),
+        "thresholds": asdict(facts.thresholds),
+        "totals": {"units": facts.units, "dead": facts.dead},
+        "layers": [_layer(layer) for layer in facts.layers],
+        "removable": {
+            "parameters": removable.parameters,
+            "parameters_share": removable.parameters_share,
+            "multiply_adds": removable.multiply_adds,
+            "multiply_adds_share": removable.multiply_adds_share,
+            "tensors": [_tensor(tensor) for tensor in removable.tensors],
+        },
+        "locked": [
+            {
+                "value": locked.value,
+                "units": list(locked.units),
+                "reason": locked.reason,
+                "detail": locked.detail,
+            }
+            for locked in facts.locked
+        ],
+        "operators_without_rule": [asdict(operator) for operator in facts.operators_without_rule],
+        "warnings": [asdict(warning) for warning in facts.warnings],
+    }
+
+
+def _probe(probe: ProbeSummary | None) -> dict[str, Any] | None:
+    return None if probe is None else asdict(probe)
+
+
+def _layer(layer: LayerVerdicts) -> dict[str, Any]:
+    audited = layer.audited
+    return {
+        "value": audited.value,
+        "node": audited.node,
+        "op": audited.op,
+        "kind": str(audited.kind),
+        "axis": audited.axis,
+        "units": audited.units,
+        "dead": list(layer.dead),
+        "constant": list(layer.constant),
+        "values": list(layer.values),
+        "near_dead": list(layer.near_dead),
+        "saturated": list(layer.saturated),
+        "always_on": list(layer.always_on),
+        "nonfinite": list(layer.nonfinite),
+        "revived": None if layer.revived is None else list(layer.revived),
+        "covered_by": layer.covered_by,
+        "evidence": {
+            "structural": list(layer.structural),
+            "observed": sorted(set(layer.dead) - set(layer.structural)),
+            "samples": layer.samples,
+            "firing_bound": layer.firing_bound,
+            "confidence": CONFIDENCE,
+        },
+    }
+
+
+def _tensor(tensor: TensorPlan) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "kept": list(tensor.kept),
+        "removable": tensor.removable,
+        "removed": [list(indices) for indices in tensor.removed],
+    }

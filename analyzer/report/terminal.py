@@ -1,0 +1,347 @@
+"""An audit for a person at a terminal: the answer first, then layers, what goes, what stays, what to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary, Thresholds
+from analyzer.facts.bound import CONFIDENCE
+from analyzer.report.words import bar, counted, number, printable, share, shortened, size, unit_ranges
+
+LAYERS_SHOWN = 12
+TENSORS_SHOWN = 5
+WARNINGS_SHOWN = 3  # of one code
+BAR = 16
+_HEAD = "bold"
+_QUIET = "dim"
+_COLUMNS = (  # verdict, heading, style; shown only where some layer has one
+    ("near_dead", "near-dead", "yellow"),
+    ("saturated", "saturated", "yellow"),
+    ("always_on", "always-on", "cyan"),
+    ("revived", "revived", "magenta"),
+    ("nonfinite", "NaN/inf", "magenta"),
+)
+
+
+def render(
+    facts: AuditFacts, console: Console, *, show_all: bool = False, arguments: str = "MODEL --probe DATA"
+) -> None:
+    """Print the report; `show_all` lists every layer and tensor, `arguments` go into the next command."""
+    view = _View(
+        facts, console.width, (console.encoding or "").lower().startswith("utf"), show_all, arguments
+    )
+    for section in view.sections():
+        console.print(section, highlight=False, markup=False, emoji=False)
+    advice, command = _next_step(facts, arguments)
+    console.print(Text.assemble(("\nNext  ", _HEAD), advice, ":" if command else ""))
+    if command:  # never folded, so that it can be copied
+        console.print(Text(f"  {printable(command)}", "cyan"), soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One report being laid out: `width` in columns, `blocks` whether the terminal can show them."""
+
+    facts: AuditFacts
+    width: int
+    blocks: bool
+    show_all: bool
+    arguments: str
+
+    def sections(self) -> Iterator[RenderableType]:
+        """The parts of the report that have something to say, in order."""
+        yield self._title()
+        yield self._answer()
+        yield from self._layers()
+        yield from self._tensors()
+        yield from self._locked()
+        yield from self._barriers()
+        yield from self._warnings()
+
+    def _title(self) -> RenderableType:
+        facts, model = self.facts, self.facts.model
+        grid = _grid()
+        grid.add_row(
+            Text("model", _QUIET),
+            _joined(
+                shortened(model.path, max(self.width - 10, 24)),
+                model.producer,
+                f"opset {model.opset}",
+                counted(model.parameters, "parameter"),
+                counted(model.multiply_adds, "multiply-add"),
+                size(model.bytes),
+            ),
+        )
+        grid.add_row(Text("probe", _QUIET), _data(facts.probe))
+        if facts.holdout is not None:
+            grid.add_row(Text("holdout", _QUIET), _data(facts.holdout))
+        if facts.probe is not None:
+            grid.add_row(Text("judged", _QUIET), Text(_judged(facts.thresholds), _QUIET))
+        return grid
+
+    def _answer(self) -> RenderableType:
+        facts, removable = self.facts, self.facts.removable
+        layers = facts.counted_layers
+        constant = sum(len(layer.constant) for layer in layers)
+        lines = [Text()]
+        headline = Text()
+        style = "bold red" if facts.dead else "bold green"
+        headline.append(f"{number(facts.dead)} of {counted(facts.units, 'unit')}", style)
+        headline.append(
+            f" {'is' if facts.dead == 1 else 'are'} dead ({share(facts.dead, facts.units)})", style
+        )
+        if constant:
+            which = "all" if constant == facts.dead else number(constant)
+            headline.append(f", {which} of them constant but not zero")
+        lines.append(headline)
+        if removable.parameters or removable.multiply_adds:
+            can_go = Text()
+            can_go.append(
+                f"{counted(removable.parameters, 'parameter')} can go ({share(removable.parameters_share)})",
+                "bold",
+            )
+            where = "on the probe" if _observed(facts) else "for any input"
+            can_go.append(
+                f", with {counted(removable.multiply_adds, 'multiply-add')} "
+                f"({share(removable.multiply_adds_share)}) and no change {where} beyond rounding"
+            )
+            lines.append(can_go)
+        lines.extend(Text(line, _QUIET) for line in _evidence(facts))
+        return Group(*lines)
+
+    def _layers(self) -> Iterator[RenderableType]:
+        layers = self.facts.layers
+        telling = [layer for layer in layers if _has_news(layer)]
+        shown: Sequence[LayerVerdicts] = layers if self.show_all else _most_telling(telling)
+        if not shown:
+            return
+        columns = [column for column in _COLUMNS if any(getattr(layer, column[0]) for layer in layers)]
+        table = _table()
+        table.add_column("layer", no_wrap=True)
+        table.add_column("op", no_wrap=True, max_width=14)
+        for heading in ("units", "dead", *(column[1] for column in columns)):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        taken = 14 + 16 + sum(len(column[1]) + 2 for column in columns) + BAR + 12
+        name_width = max(self.width - taken, 16)
+        for layer in shown:
+            table.add_row(*self._layer_row(layer, columns, name_width))
+        yield _heading("Layers")
+        yield table
+        if len(shown) < len(layers):
+            quiet = len(layers) - len(telling)
+            parts = [f"{number(len(telling) - len(shown))} more"] if len(telling) > len(shown) else []
+            parts += [f"{number(quiet)} without dead units"] if quiet else []
+            yield Text(f"  {' and '.join(parts)} not shown (--all shows every layer)", _QUIET)
+
+    def _layer_row(
+        self, layer: LayerVerdicts, columns: Sequence[tuple[str, str, str]], name_width: int
+    ) -> list[RenderableType]:
+        covered = layer.covered_by is not None
+        row: list[RenderableType] = [
+            Text(shortened(layer.value, name_width), _QUIET if covered else ""),
+            Text(printable(layer.audited.op), _QUIET),
+            Text(number(layer.units)),
+            Text(number(len(layer.dead)) if layer.dead else "·", "red" if layer.dead else _QUIET),
+        ]
+        for verdict, _, style in columns:
+            units = getattr(layer, verdict) or ()
+            row.append(Text(number(len(units)) if units else "·", style if units else _QUIET))
+        if covered:
+            row.append(Text("counted below", _QUIET))
+        else:
+            drawn = bar(layer.dead_share, BAR, blocks=self.blocks)
+            row.append(Text(f"{drawn} {share(layer.dead_share):>7}", "red" if layer.dead else _QUIET))
+        return row
+
+    def _tensors(self) -> Iterator[RenderableType]:
+        tensors = sorted(self.facts.removable.tensors, key=lambda tensor: -tensor.removable)
+        tensors = [tensor for tensor in tensors if tensor.removable]
+        if not tensors:
+            return
+        shown = tensors if self.show_all else tensors[:TENSORS_SHOWN]
+        table = _table()
+        table.add_column("parameter", no_wrap=True)
+        table.add_column("shape", no_wrap=True)
+        table.add_column("can become", no_wrap=True)
+        table.add_column("goes", justify="right", no_wrap=True)
+        for tensor in shown:
+            table.add_row(
+                Text(shortened(tensor.name, max(self.width - 48, 16))),
+                Text(_dims(tensor.shape), _QUIET),
+                Text(_dims(tensor.kept)),
+                Text(number(tensor.removable)),
+            )
+        yield _heading("What can go")
+        yield table
+        if len(shown) < len(tensors):
+            yield Text(f"  {counted(len(tensors) - len(shown), 'more tensor')} (--all)", _QUIET)
+
+    def _locked(self) -> Iterator[RenderableType]:
+        covered = {layer.value for layer in self.facts.layers if layer.covered_by is not None}
+        reasons = _by_reason([locked for locked in self.facts.locked if locked.value not in covered])
+        if not reasons:
+            return
+        yield _heading("Dead, but stays")
+        for position, (reason, entries) in enumerate(reasons):
+            yield self._reason(reason, entries, unlocks_most=position == 0 and len(reasons) > 1)
+            if self.show_all:
+                for locked in entries:
+                    yield _indented(
+                        f"{locked.value}: {unit_ranges(locked.units)} ({locked.detail})", 4, _QUIET
+                    )
+
+    def _reason(self, reason: str, entries: Sequence[Locked], *, unlocks_most: bool) -> RenderableType:
+        units = sum(len(locked.units) for locked in entries)
+        line = Text()
+        line.append(f"{counted(units, 'unit')}  ", "bold")
+        line.append(reason, "yellow")
+        values = len({locked.value for locked in entries})
+        line.append(f"  in {counted(values, 'layer')}", _QUIET)
+        largest = max(entries, key=lambda locked: len(locked.units))
+        if largest.detail and not self.show_all:
+            line.append(f"  {'e.g. ' if len(entries) > 1 else ''}{printable(largest.detail)}", _QUIET)
+        if unlocks_most:
+            line.append("  — solving this would unlock most", _QUIET)
+        return Padding(line, (0, 0, 0, 2))
+
+    def _barriers(self) -> Iterator[RenderableType]:
+        if not self.facts.operators_without_rule:
+            return
+        yield _heading("Operators without a rule")
+        for operator in self.facts.operators_without_rule:
+            yield _indented(f"{operator.op} ({counted(operator.nodes, 'node')}): {operator.why}", 2, _QUIET)
+
+    def _warnings(self) -> Iterator[RenderableType]:
+        warnings = self.facts.warnings
+        if not warnings:
+            return
+        yield _heading("Warnings")
+        grid, shown = _grid(), Counter[str]()
+        for warning in warnings:
+            shown[warning.code] += 1
+            if self.show_all or shown[warning.code] <= WARNINGS_SHOWN:
+                grid.add_row(Text("  !", "bold yellow"), Text(printable(warning.message)))
+        for code, times in shown.items():
+            if not self.show_all and times > WARNINGS_SHOWN:
+                grid.add_row("", Text(f"and {times - WARNINGS_SHOWN} more of {code} (--all)", _QUIET))
+        yield grid
+
+
+def _next_step(facts: AuditFacts, arguments: str) -> tuple[str, str]:
+    """The one thing to do now, and the command for it (or none)."""
+    codes = {warning.code for warning in facts.warnings}
+    if facts.probe is None or facts.probe.random:
+        return "run it on data like what the model will see", f"deadunits audit {arguments} --probe DATA"
+    if "holdout-revives" in codes:
+        return "put probe and holdout into one data set and audit again", ""
+    if codes & {"layer-dead", "layer-mostly-dead"}:
+        return "check the probe's preprocessing, then ask why", _explain(facts, arguments)
+    if "probe-too-small" in codes:
+        return "give more samples", ""
+    if facts.dead:
+        return "see why a unit is dead and what it frees", _explain(facts, arguments)
+    return "nothing to remove: every audited unit is in use on this probe", ""
+
+
+def _explain(facts: AuditFacts, arguments: str) -> str:
+    layer = max(facts.counted_layers, key=lambda layer: len(layer.dead))
+    return f"deadunits explain {arguments} --unit {shlex.quote(f'{layer.value}:{layer.dead[0]}')}"
+
+
+def _evidence(facts: AuditFacts) -> Iterator[str]:
+    """How sure the dead units are, in one line per kind of evidence."""
+    layers = facts.counted_layers
+    observed = _observed(facts)
+    structural = facts.dead - observed
+    bound = max((layer.firing_bound or 0.0 for layer in layers), default=0.0)
+    if structural:
+        yield f"{counted(structural, 'unit')} dead by the weights alone, for every input"
+    if observed and facts.probe is not None:
+        yield (
+            f"{counted(observed, 'unit')} dead on all {counted(facts.probe.samples, 'sample')}: with "
+            f"{share(CONFIDENCE)} confidence, each is alive on less than {share(bound)} of inputs like these"
+        )
+
+
+def _observed(facts: AuditFacts) -> int:
+    """Dead units that the weights alone do not explain."""
+    return sum(len(set(layer.dead) - set(layer.structural)) for layer in facts.counted_layers)
+
+
+def _has_news(layer: LayerVerdicts) -> bool:
+    return bool(layer.dead or layer.near_dead or layer.saturated or layer.revived or layer.nonfinite)
+
+
+def _most_telling(layers: Sequence[LayerVerdicts]) -> list[LayerVerdicts]:
+    """The layers with most dead units, in the order of the graph; covered ones only repeat others."""
+    own = [layer for layer in layers if layer.covered_by is None]
+    chosen = sorted(own, key=lambda layer: (-len(layer.dead), -len(layer.near_dead)))[:LAYERS_SHOWN]
+    return [layer for layer in own if any(layer is one for one in chosen)]
+
+
+def _by_reason(locked: Sequence[Locked]) -> list[tuple[str, list[Locked]]]:
+    """Entries by reason, the reason that locks most units first."""
+    found: dict[str, list[Locked]] = {}
+    for entry in locked:
+        found.setdefault(entry.reason, []).append(entry)
+    return sorted(found.items(), key=lambda item: -sum(len(entry.units) for entry in item[1]))
+
+
+def _judged(thresholds: Thresholds) -> str:
+    """What near-dead and saturated mean in this report."""
+    if thresholds.dormant is not None:
+        near = f"mean magnitude ≤ {thresholds.dormant:g} of the layer's"
+    elif thresholds.needs_positions:
+        cuts = [] if thresholds.apoz is None else [f"{share(thresholds.apoz)}"]
+        cuts += (
+            []
+            if thresholds.apoz_deviations is None
+            else [f"the layer's mean + {thresholds.apoz_deviations:g} sd"]
+        )
+        near = f"zero at more than {' or '.join(cuts)} of positions"
+    else:
+        near = f"fires on ≤ {share(thresholds.near_dead)} of samples"
+    flat = f"flat on ≥ {share(thresholds.saturated)} of samples"
+    return f"preset {thresholds.preset}: near-dead {near}, saturated {flat}"
+
+
+def _data(probe: ProbeSummary | None) -> Text:
+    if probe is None:
+        return Text("none: only the weights were looked at", "yellow")
+    text = _joined(probe.source, counted(probe.samples, "sample"))
+    if probe.random:
+        text.append("  RANDOM DATA", "bold yellow")
+    return text
+
+
+def _dims(shape: Sequence[int]) -> str:
+    return " x ".join(str(dim) for dim in shape) if shape else "scalar"
+
+
+def _joined(*parts: str) -> Text:
+    return Text(" · ".join(printable(part) for part in parts if part))
+
+
+def _indented(text: str, by: int, style: str) -> RenderableType:
+    return Padding(Text(printable(text), style), (0, 0, 0, by))
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", _HEAD)
+
+
+def _grid() -> Table:
+    return Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+
+
+def _table() -> Table:
+    return Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)

@@ -1,0 +1,215 @@
+"""One onnxruntime session: feeds in, arrays out. The only module that imports onnxruntime."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+
+from analyzer.errors import RunError
+from analyzer.graph import Extension, LoadedModel
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+CPU = ("CPUExecutionProvider",)
+ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError instead
+EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+BFLOAT16_ONNX = int(ir.DataType.BFLOAT16)
+
+# onnxruntime's names of element types, where they are not NumPy's.
+_ELEMENT_TYPES = {"float": "float32", "double": "float64", "string": "object"}
+
+
+class Optimization(Enum):
+    """How far onnxruntime may rewrite the graph before it runs it."""
+
+    NONE = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    BASIC = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+
+class Session:
+    """A model that is ready to run.
+
+    `source` is the bytes of a model, a loaded model, or an extended one. External data is read by onnxruntime
+    itself from `folder` (by default the model's own), so weights are never held twice. `threads` limits the
+    threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
+    named.
+
+    Raises:
+        RunError: onnxruntime cannot load the model; its reason in one sentence.
+    """
+
+    def __init__(
+        self,
+        source: bytes | LoadedModel | Extension,
+        *,
+        folder: Path | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] = CPU,
+        optimization: Optimization = Optimization.ALL,
+        custom_ops: Sequence[str | Path] = (),
+    ) -> None:
+        content, own_folder = _content(source)
+        folder = folder if folder is not None else own_folder
+        options = ort.SessionOptions()
+        options.log_severity_level = ONLY_FATAL
+        options.graph_optimization_level = optimization.value
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        if folder is not None:
+            options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
+        try:
+            for library in custom_ops:
+                options.register_custom_ops_library(str(library))
+            self._session = ort.InferenceSession(content, options, providers=_checked(providers))
+        except RunError:
+            raise
+        except Exception as error:  # onnxruntime's classes share no base but Exception
+            raise _run_error(error, "load") from error
+        self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = ONLY_FATAL
+        self._inputs = {i.name: i for i in self._session.get_inputs()}
+        self._output_types = {o.name: str(o.type) for o in self._session.get_outputs()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the session's memory; it cannot run afterwards."""
+        self.__dict__.pop("_session", None)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Inputs that every run needs."""
+        return tuple(self._inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Outputs in the model's order."""
+        return tuple(self._output_types)
+
+    @property
+    def output_types(self) -> dict[str, str | None]:
+        """NumPy name of each output's element type (`bfloat16` too); None for sequences, maps, optionals."""
+        return {name: _element_type(kind) for name, kind in self._output_types.items()}
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """Run one feed; returns the arrays of `outputs` (None: all) by name.
+
+        Raises:
+            RunError: the feed does not fit, an operator failed, or memory ran out.
+        """
+        names = list(self.output_names if outputs is None else outputs)
+        try:
+            if self._needs_wrapping(feeds, names):
+                return self._run_wrapped(feeds, names)
+            results = self._session.run(names, dict(feeds), self._run_options)
+        except Exception as error:  # onnxruntime's classes share no base but Exception
+            raise _run_error(error, "run") from error
+        return dict(zip(names, results, strict=True))
+
+    def _needs_wrapping(self, feeds: Mapping[str, Array], names: Sequence[str]) -> bool:
+        """onnxruntime's plain call knows no NumPy type for bfloat16."""
+        return any(a.dtype == BFLOAT16 for a in feeds.values()) or any(
+            self._output_types.get(n) == "tensor(bfloat16)" for n in names
+        )
+
+    def _run_wrapped(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Any]:
+        wrapped = {name: _wrap(array) for name, array in feeds.items()}
+        results = self._session.run_with_ort_values(list(names), wrapped, self._run_options)
+        return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
+
+
+def available_providers() -> tuple[str, ...]:
+    """Execution providers that this build of onnxruntime offers, fastest first."""
+    return tuple(ort.get_available_providers())
+
+
+def _content(source: bytes | LoadedModel | Extension) -> tuple[bytes, Path | None]:
+    if isinstance(source, bytes):
+        return source, None
+    if isinstance(source, Extension):
+        return source.serialize(), source.folder
+    return ir.to_proto(source.model).SerializeToString(), source.folder
+
+
+def _checked(providers: Sequence[str]) -> list[str]:
+    offered = available_providers()
+    for name in providers:
+        if name not in offered:
+            raise RunError(
+                f"This onnxruntime has no execution provider {name}: choose among {', '.join(offered)}, "
+                "or install the onnxruntime build that has it."
+            )
+    return list(providers)
+
+
+def _element_type(kind: str) -> str | None:
+    match = re.fullmatch(r"tensor\((\w+)\)", kind)
+    return _ELEMENT_TYPES.get(match[1], match[1]) if match else None
+
+
+def _wrap(array: Array) -> Any:
+    if array.dtype == BFLOAT16:
+        bits = np.ascontiguousarray(array).view(np.uint16)
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16_ONNX)
+    return ort.OrtValue.ortvalue_from_numpy(array)
+
+
+def _unwrap(value: Any) -> Array:
+    if value.data_type() != "tensor(bfloat16)":
+        return np.asarray(value.numpy())
+    shape = tuple(value.shape())
+    count = int(np.prod(shape))
+    if not count:
+        return np.zeros(shape, BFLOAT16)
+    bits: Array = np.ctypeslib.as_array((ctypes.c_uint16 * count).from_address(value.data_ptr()))
+    return bits.copy().view(BFLOAT16).reshape(shape)
+
+
+def _run_error(error: Exception, verb: str) -> RunError:
+    text = str(error)
+    if isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate memory" in text:
+        return RunError(
+            f"onnxruntime ran out of memory when it tried to {verb} the model: lower the batch size (--batch-size)."
+        )
+    return RunError(f"onnxruntime cannot {verb} the model: {_reason(text) or type(error).__name__}.")
+
+
+# What onnxruntime wraps around its reasons, in the order in which it is taken off.
+_NOISE = (
+    (r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", ""),
+    (r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: ", r"\1 node '\2': "),
+    (r"Exception during initialization: ", ""),
+    # A source location, and the C++ signature after it.
+    (r"\S*/[\w./-]+\.(?:cc|h|cpp|hpp):\d+ (?:[\w:<>*&, ]*?[\w:<>~]+\([^)]*\)(?: const)?(?: \[with .*?\])? )?", ""),
+    (r"(?:\S+ [=<>!]=? )?\S+ was false\. ", ""),
+    (r"^[Ll]oad model from .*? failed:", ""),
+    (r"(?:This is an i|I)nvalid model\. ", ""),
+    (r" Please fix either the inputs/outputs or the model\.", ""),
+    (r" with name ''", ""),
+)
+
+
+def _reason(text: str) -> str:
+    """Onnxruntime's reason as one sentence: no status codes, source locations and C++ signatures."""
+    text = " ".join(text.split())
+    for pattern, replacement in _NOISE:
+        text = re.sub(pattern, replacement, text)
+    return re.sub(r"\. (?=[A-Z])", "; ", text.strip()).rstrip(". ")

@@ -1,0 +1,102 @@
+"""Facts made by hand, for tests of what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from analyzer.facts.audit import (
+    AuditFacts,
+    LayerVerdicts,
+    Locked,
+    ModelSummary,
+    OperatorWithoutRule,
+    ProbeSummary,
+    Removable,
+    TensorPlan,
+    Thresholds,
+)
+from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.units import AuditedValue, Kind
+from analyzer.facts.verdicts import judge
+from analyzer.facts.warnings import warnings_of
+
+
+def relu(units: int, value: str = "/net/relu/Relu_output_0") -> AuditedValue:
+    """A ReLU's output with units along axis 1."""
+    return AuditedValue(value, "/net/relu/Relu", "Relu", Kind.RECTIFIER, axis=1, units=units, rank=2, low=0.0)
+
+
+def tanh(units: int, value: str = "tanh") -> AuditedValue:
+    """A Tanh's output."""
+    return AuditedValue(value, "tanh_node", "Tanh", Kind.SATURATING, 1, units, 2, low=-1.0, high=1.0)
+
+
+def linear(units: int, value: str = "gemm") -> AuditedValue:
+    """The output of a Gemm that feeds no activation."""
+    return AuditedValue(value, "gemm_node", "Gemm", Kind.LINEAR, 1, units, 2)
+
+
+def seen(
+    minimum: Sequence[float], maximum: Sequence[float], samples: int = 100, **others: object
+) -> UnitStatistics:
+    """Statistics of these extremes; a unit fired on all samples if its maximum is above 0, unless said otherwise."""
+    low, high = np.array(minimum, np.float64), np.array(maximum, np.float64)
+    made = replace(
+        UnitStatistics.empty(len(low)),
+        samples=samples,
+        minimum=low,
+        maximum=high,
+        fired=np.where(high > 0, samples, 0).astype(np.int64),
+        flat_samples=np.full(len(low), samples, np.int64),
+    )
+    return replace(made, **{name: np.asarray(value) for name, value in others.items()})
+
+
+def layer(
+    audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds | None = None
+) -> LayerVerdicts:
+    """Verdicts by the default thresholds."""
+    return judge(audited, statistics, thresholds or Thresholds())
+
+
+def first_dead(units: int, dead: int, value: str, samples: int = 360) -> LayerVerdicts:
+    """A ReLU layer whose first `dead` units never fire."""
+    maximum = np.r_[np.zeros(dead), np.ones(units - dead)]
+    return layer(relu(units, value), seen(np.zeros(units), maximum, samples))
+
+
+def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> AuditFacts:
+    """A small audit in which something of everything was found."""
+    chosen = tuple(
+        layers or (first_dead(64, 60, "/net/0/Relu_output_0"), first_dead(32, 3, "/net/2/Relu_output_0"))
+    )
+    probe = ProbeSummary("probe.npz", 360, "sha256:" + "0" * 64)
+    made = AuditFacts(
+        model=ModelSummary("models/mlp.onnx", "ab" * 32, "pytorch 2.9.0", 18, 5, 6474, 6368, 27_000),
+        probe=probe,
+        holdout=None,
+        thresholds=Thresholds(),
+        layers=chosen,
+        removable=Removable(
+            parameters=5874,
+            parameters_share=5874 / 6474,
+            multiply_adds=5790,
+            multiply_adds_share=5790 / 6368,
+            tensors=(
+                TensorPlan("net.0.weight", (64, 64), (4, 64), 3840, (tuple(range(60)), ())),
+                TensorPlan("net.2.weight", (32, 64), (29, 4), 1932, ((0, 1, 2), tuple(range(60)))),
+            ),
+        ),
+        locked=(
+            Locked("/net/2/Relu_output_0", (0,), "graph-output", "the value is an output of the model"),
+            Locked(
+                "/net/0/Relu_output_0", (1, 2, 3, 9), "residual-partner-alive", "Add_7 also reads /stem/Relu"
+            ),
+        ),
+        operators_without_rule=(OperatorWithoutRule("com.example::Odd", 2, "custom domain"),),
+        warnings=warnings_of(chosen, probe),
+    )
+    return replace(made, **others)  # type: ignore[arg-type]

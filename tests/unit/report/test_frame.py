@@ -1,0 +1,59 @@
+"""One row per unit for pandas users."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from analyzer.errors import InputError
+from analyzer.facts.statistics import UnitStatistics
+from analyzer.report.frame import COLUMNS, to_frame
+from tests.made import facts, first_dead, layer, relu, seen
+
+
+def test_there_is_one_row_per_unit() -> None:
+    frame = to_frame(facts())
+    assert len(frame) == 64 + 32
+    assert tuple(frame.columns) == COLUMNS
+    assert (frame["verdict"] == "dead").sum() == 63
+
+
+def test_a_dead_unit_shows_its_constant_and_its_evidence() -> None:
+    made = replace(layer(relu(3), seen([0, 6, 0], [0, 6, 5])), structural=(1,))
+    frame = to_frame(facts([made]))
+    assert frame["constant"].tolist()[:2] == [0.0, 6.0]
+    assert frame["evidence"].tolist() == ["observed", "structural", "observed"]
+    assert frame["constant"].isna().tolist() == [False, False, True]
+
+
+def test_units_that_were_not_run_are_unseen() -> None:
+    frame = to_frame(facts([layer(relu(2), UnitStatistics.empty(2))]))
+    assert frame["verdict"].tolist() == ["unseen", "unseen"]
+    assert frame["maximum"].isna().all()
+
+
+def test_repeated_units_can_be_left_out() -> None:
+    frame = to_frame(facts([replace(first_dead(4, 1, "a"), covered_by="b"), first_dead(4, 1, "b")]))
+    assert frame[frame["counted"]]["value"].unique().tolist() == ["b"]
+
+
+def test_no_layers_give_an_empty_table_with_all_columns() -> None:
+    assert tuple(to_frame(replace(facts(), layers=())).columns) == COLUMNS
+
+
+def test_a_missing_pandas_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_pandas(name: str, *rest: Any) -> Any:
+        if name == "pandas":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without_pandas)
+    with pytest.raises(InputError, match=r"pip install"):
+        to_frame(facts())

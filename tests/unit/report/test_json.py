@@ -1,0 +1,76 @@
+"""The JSON report satisfies its schema, and the schema describes all that is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from analyzer.facts.audit import AuditFacts
+from analyzer.report.json import SCHEMA, schema, to_dict, to_text
+from tests.made import facts, first_dead, layer, relu, seen
+
+
+def with_everything() -> AuditFacts:
+    made = facts()
+    return replace(made, holdout=made.probe, layers=tuple(replace(one, revived=(0,)) for one in made.layers))
+
+
+def without_a_probe() -> AuditFacts:
+    unseen = layer(relu(4), seen([0] * 4, [0] * 4, samples=0))
+    return facts([unseen], probe=None)
+
+
+@pytest.mark.parametrize(
+    "made", [facts(), with_everything(), without_a_probe()], ids=["usual", "full", "bare"]
+)
+def test_every_report_satisfies_the_schema(made: AuditFacts) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(json.loads(to_text(made)), schema())
+
+
+def test_nothing_is_written_that_the_schema_does_not_describe() -> None:
+    def closed(part: Any) -> Any:
+        if isinstance(part, dict):
+            inner = {key: closed(value) for key, value in part.items()}
+            return {**inner, "additionalProperties": False} if part.get("type") == "object" else inner
+        return [closed(value) for value in part] if isinstance(part, list) else part
+
+    jsonschema.validate(to_dict(with_everything()), closed(schema()))
+
+
+def test_the_names_that_others_rely_on_are_there() -> None:
+    report = to_dict(facts())
+    assert report["schema"] == SCHEMA == "deadunits.audit/1"
+    assert {"path", "sha256", "producer", "opset", "parameters", "multiply_adds", "bytes"} <= set(
+        report["model"]
+    )
+    assert {"source", "samples", "fingerprint"} <= set(report["probe"])
+    assert {
+        "value",
+        "node",
+        "op",
+        "axis",
+        "units",
+        "dead",
+        "constant",
+        "near_dead",
+        "saturated",
+        "always_on",
+    } < set(report["layers"][0])
+    assert {"parameters", "parameters_share", "multiply_adds", "tensors"} <= set(report["removable"])
+    assert set(report["locked"][0]) == {"value", "units", "reason", "detail"}
+
+
+def test_structural_and_observed_units_are_told_apart() -> None:
+    made = replace(first_dead(8, 3, "relu"), structural=(1,))
+    evidence = to_dict(facts([made]))["layers"][0]["evidence"]
+    assert (evidence["structural"], evidence["observed"]) == ([1], [0, 2])
+
+
+def test_the_same_audit_gives_the_same_text() -> None:
+    assert to_text(facts()) == to_text(facts())
+    assert to_text(facts()).endswith("}\n")

@@ -1,0 +1,140 @@
+"""What a person sees, wide and narrow."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, Removable, TensorPlan
+from analyzer.facts.verdicts import PRESETS
+from analyzer.facts.warnings import warnings_of
+from analyzer.report.terminal import LAYERS_SHOWN, render
+from tests.made import facts, first_dead, layer, relu, seen, tanh
+
+
+def shown(made: AuditFacts, width: int = 100, *, show_all: bool = False, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
+    render(made, Console(file=stream, width=width), show_all=show_all, arguments="m.onnx --probe p.npz")
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_answer_comes_first() -> None:
+    text = squeezed(shown(facts()))
+    assert "63 of 96 units are dead (65.6 %)" in text
+    assert "5,874 parameters can go (90.7 %)" in text
+    assert "each is alive on less than 0.829 % of inputs like these" in text
+    assert text.index("63 of 96") < text.index("Layers") < text.index("What can go") < text.index("Next")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_no_line_is_wider_than_the_terminal_but_the_command_to_copy(width: int) -> None:
+    for line in shown(facts(), width, show_all=True).splitlines():
+        assert len(line) <= width or "deadunits explain" in line
+
+
+def test_the_next_command_is_on_one_line() -> None:
+    lines = shown(facts(), 40).splitlines()
+    assert "  deadunits explain m.onnx --probe p.npz --unit /net/0/Relu_output_0:0" in lines
+
+
+def test_reasons_are_added_up_and_the_largest_comes_first() -> None:
+    text = squeezed(shown(facts()))
+    assert "4 units residual-partner-alive in 1 layer" in text
+    assert "would unlock most" in text
+    assert text.index("residual-partner-alive") < text.index("graph-output")
+
+
+def test_reasons_of_repeated_values_are_not_counted_twice() -> None:
+    layers = (replace(first_dead(8, 2, "conv"), covered_by="relu"), first_dead(8, 2, "relu"))
+    locked = tuple(Locked(one.value, (0, 1), "graph-output", "") for one in layers)
+    assert "2 units  graph-output  in 1 layer" in shown(facts(layers, locked=locked))
+
+
+def test_columns_without_an_entry_are_left_out() -> None:
+    assert "saturated " not in shown(facts()).split("Layers")[1]
+    saturated = layer(tanh(8), seen([-1] * 8, [1] * 8, low_samples=[100] * 8))
+    assert "saturated" in shown(facts([saturated])).split("Layers")[1]
+
+
+def test_without_a_terminal_that_knows_blocks_bars_are_plain() -> None:
+    text = shown(facts(), encoding="ascii")
+    assert "####" in text
+    assert "█" not in text
+
+
+def test_many_layers_are_cut_and_all_shows_them() -> None:
+    layers = [first_dead(8, 1 + i % 3, f"layer{i}") for i in range(LAYERS_SHOWN + 5)] + [
+        first_dead(8, 0, "alive")
+    ]
+    assert "5 more and 1 without dead units not shown" in shown(facts(layers))
+    everything = shown(facts(layers), show_all=True)
+    assert all(one.value in everything for one in layers)
+
+
+def test_warnings_of_one_kind_are_cut_and_all_shows_them() -> None:
+    layers = [first_dead(8, 8, f"layer{i}") for i in range(9)]
+    made = facts(layers, warnings=warnings_of(layers, facts().probe))
+    assert "and 6 more of layer-dead (--all)" in shown(made)
+    assert "layer8 is dead" in squeezed(shown(made, show_all=True))
+
+
+def test_random_data_is_said_where_the_probe_is_named() -> None:
+    probe = facts().probe
+    assert probe is not None
+    made = facts(probe=replace(probe, random=True))
+    assert "RANDOM DATA" in shown(made)
+    assert "deadunits audit m.onnx" in shown(made) or "--probe DATA" in shown(made)
+
+
+def test_without_a_probe_the_next_step_is_to_give_one() -> None:
+    text = squeezed(shown(facts(probe=None)))
+    assert "only the weights were looked at" in text
+    assert "--probe DATA" in text
+
+
+def test_what_the_weights_decide_holds_for_any_input() -> None:
+    dead = replace(first_dead(8, 2, "relu"), structural=(0, 1))
+    text = squeezed(shown(facts([dead])))
+    assert "2 units dead by the weights alone, for every input" in text
+    assert "no change for any input beyond rounding" in text
+
+
+@pytest.mark.parametrize(
+    ("layers", "advice"),
+    [
+        ([first_dead(8, 0, "relu")], "nothing to remove"),
+        ([first_dead(8, 1, "relu")], "see why a unit is dead"),
+        ([first_dead(8, 8, "relu")], "check the probe's preprocessing"),
+        ([replace(first_dead(8, 1, "relu"), revived=(0,))], "put probe and holdout into one data set"),
+        ([first_dead(8, 1, "relu", samples=5)], "give more samples"),
+    ],
+)
+def test_the_next_step_fits_what_was_found(layers: list[LayerVerdicts], advice: str) -> None:
+    probe = facts().probe
+    assert probe is not None
+    probe = replace(probe, samples=layers[0].samples)
+    made = facts(layers, probe=probe, warnings=warnings_of(layers, probe, probe))
+    assert advice in squeezed(shown(made))
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_the_definition_used_is_stated(preset: str) -> None:
+    assert f"preset {preset}: near-dead" in shown(facts(thresholds=PRESETS[preset]))
+
+
+def test_names_from_the_file_cannot_steer_the_terminal() -> None:
+    name = "\x1b[31mred[bold]:smile:[/bold]"
+    plan = TensorPlan(name, (4,), (2,), 2, ((0, 1),))
+    made = facts([layer(relu(4, name), seen([0] * 4, [0] * 4))], removable=Removable(2, 0.5, 0, 0.0, (plan,)))
+    text = shown(made, 200, show_all=True)
+    assert "\x1b" not in text
+    assert "[31mred[bold]:smile:[/bold]" in text
