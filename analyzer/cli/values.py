@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 from analyzer.errors import InputError
 
@@ -19,7 +19,7 @@ def fraction_of(text: str) -> float:
         number /= 100
     if number is None or not 0 <= number <= 1:
         raise InputError(f"{text!r} is not a share: write 1% or 0.01.")
-    return float(number)
+    return number
 
 
 def numbers_of(text: str, flag: str) -> tuple[float, ...]:
@@ -31,7 +31,7 @@ def numbers_of(text: str, flag: str) -> tuple[float, ...]:
     numbers = [_number(part) for part in text.split(",")]
     if None in numbers:
         raise InputError(f"{flag} {text!r} is not a list of numbers: write them as 0.5,0.5,0.5.")
-    return tuple(float(number) for number in numbers if number is not None)
+    return tuple(number for number in numbers if number is not None)
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -41,7 +41,7 @@ def size_of(text: str) -> tuple[int, int]:
         InputError: it is neither.
     """
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(_is_count(side) for side in sides):
+    if len(sides) > 2 or not all(_is_count(side) and int(side) for side in sides):
         raise InputError(f"--image-size {text!r} is not a size: write 224, or 240x320 for height x width.")
     return int(sides[0]), int(sides[-1])
 
@@ -55,7 +55,7 @@ def dims_of(texts: Sequence[str]) -> dict[str, int]:
     pairs = {}
     for text in texts:
         name, _, number = text.rpartition("=")
-        if not name or not _is_count(number):
+        if not name or not _is_count(number) or not int(number):
             raise InputError(f"--dim {text!r} is not NAME=SIZE: write for example sequence=128.")
         pairs[name] = int(number)
     return pairs
@@ -73,11 +73,14 @@ def unit_of(text: str) -> tuple[str, int]:
     return value, int(index)
 
 
-def _number(text: str) -> Fraction | None:
+def _number(text: str) -> float | None:
+    """A number or a quotient of two; None for anything else."""
+    above, slash, below = text.partition("/")
     try:
-        return Fraction(text.strip())
+        number = float(above) / float(below) if slash else float(above)
     except (ValueError, ZeroDivisionError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _is_count(text: str) -> bool:

@@ -1,7 +1,8 @@
 """ONNX files in, a plain graph view out; the only package that touches ONNX files and protobuf."""
 
+from analyzer.graph.edit import Editor, serialize
 from analyzer.graph.extend import Extension
 from analyzer.graph.load import LoadedModel, load_model
 from analyzer.graph.view import Graph, Node, TensorType
 
-__all__ = ["Extension", "Graph", "LoadedModel", "Node", "TensorType", "load_model"]
+__all__ = ["Editor", "Extension", "Graph", "LoadedModel", "Node", "TensorType", "load_model", "serialize"]

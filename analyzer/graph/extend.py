@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import onnx
@@ -16,15 +17,22 @@ from analyzer.graph.load import LoadedModel
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+SHARED_BYTES = 4096  # tensors from this size on are lent to the session instead of being copied into the proto
+SHARED_LOCATION = "lent-by-deadunits"
+
+
 class Extension:
     """A model with extra nodes, ready to be handed to a session.
 
-    The original outputs stay unless `only_new_outputs` is asked for; weights that lie in external files are
-    referred to, not copied.
+    The original outputs stay unless `drop_outputs` is called; weights that lie in external files are referred to,
+    not copied. With `share` large weights inside the file are not copied either: the proto only names them, and
+    `lent` holds their arrays, which whoever runs the proto has to hand over.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        self._proto = ir.to_proto(loaded.model)
+    def __init__(self, loaded: LoadedModel, *, share: bool = False) -> None:
+        self.lent: dict[str, Array] = {}
+        with _weights_left_out(loaded.model, self.lent) if share else nullcontext():
+            self._proto = ir.to_proto(loaded.model)
         self._names = 0
         self.folder: Path | None = loaded.folder
         self.opset = loaded.graph.opsets.get("", 1)
@@ -73,3 +81,30 @@ class Extension:
     def _fresh(self, stem: str) -> str:
         self._names += 1
         return f"deadunits/{stem}/{self._names}"
+
+
+@contextmanager
+def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]:
+    """While inside, large tensors of the main graph are mere references; `lent` gets their arrays."""
+    originals: list[tuple[ir.Value, ir.TensorProtocol]] = []
+    try:
+        for name, value in model.graph.initializers.items():
+            tensor = value.const_value
+            if not _lendable(tensor):
+                continue
+            lent[name] = np.ascontiguousarray(tensor.numpy())
+            originals.append((value, tensor))
+            value.const_value = ir.ExternalTensor(
+                SHARED_LOCATION, 0, tensor.nbytes, tensor.dtype, shape=tensor.shape, name=name
+            )
+        yield
+    finally:
+        for value, tensor in originals:
+            value.const_value = tensor
+
+
+def _lendable(tensor: ir.TensorProtocol | None) -> TypeGuard[ir.TensorProtocol]:
+    """Large, inside the file, and of an element type that NumPy itself knows."""
+    if tensor is None or isinstance(tensor, ir.ExternalTensor) or tensor.nbytes < SHARED_BYTES:
+        return False
+    return tensor.dtype != ir.DataType.STRING and tensor.dtype.numpy().kind in "fiub" and tensor.dtype.bitwidth >= 8

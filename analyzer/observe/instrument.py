@@ -124,7 +124,7 @@ class Instrument:
         providers: Sequence[str] = CPU,
     ) -> None:
         """`sizes` are targets whose number of elements is wanted too."""
-        extension = Extension(loaded)
+        extension = Extension(loaded, share=True)
         if plan.free_inputs:
             extension.free_batch(plan.free_inputs)
         extension.drop_outputs()

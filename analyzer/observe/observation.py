@@ -10,8 +10,9 @@ from typing import Any
 
 from analyzer.engines.local import Engine, LocalEngine
 from analyzer.facts.statistics import UnitStatistics
-from analyzer.facts.units import AuditedValue, ShapeTable
+from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
+from analyzer.observe.alarm import guards
 from analyzer.observe.instrument import Instrument, Reading, Statistic, Target, targets_of
 from analyzer.observe.probe import Batch, Probe
 from analyzer.observe.shapes import BatchPlan, plan_batches
@@ -76,7 +77,7 @@ def observe(
     targets, unseen = targets_of(audited, shapes, plan.batchable)
     tally = Tally(targets, flat_gradient)
     full = statistics == "full"
-    looks = _Looks(loaded, tally, plan, full, threads, tuple(providers))
+    looks = _Looks(loaded, tally, shapes, plan, full, threads, tuple(providers))
     try:
         for batch in probe.batches(plan.size):
             for piece in _pieces(batch, plan, shapes) if looks.splits(batch, probe.samples) else (batch,):
@@ -115,6 +116,7 @@ class _Looks:
         self,
         loaded: LoadedModel,
         tally: Tally,
+        shapes: ShapeTable,
         plan: BatchPlan,
         full: bool,
         threads: int | None,
@@ -124,8 +126,10 @@ class _Looks:
         self._tally = tally
         self._full = full
         self._exact = False
-        self._lasting = [t for t in tally.targets if not t.flat]
-        self._suspects = self._lasting
+        self._layered = [t for t in tally.targets if not t.flat]
+        self._suspects = self._layered
+        known = set(providers) <= set(CPU)  # how NaN travels was tried with the CPU kernels only
+        self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
         self._instrument: Instrument | None = None
         self._feeds = 0
 
@@ -140,6 +144,7 @@ class _Looks:
         if not self._exact and alarmed(reading):
             self.close()
             self._exact = True
+            self._suspects = self._layered
             reading = self._run(batch)
         self._tally.add(reading)
         self._feeds += 1
@@ -166,15 +171,22 @@ class _Looks:
 
     def _wanted(self) -> dict[Statistic, Sequence[Target]]:
         """Flat targets need nothing but their maximum: it is the value itself."""
-        every = self._tally.targets
+        every: Sequence[Target] = self._tally.targets
         wanted: dict[Statistic, Sequence[Target]] = {
-            Statistic.MAXIMUM: every,
+            Statistic.MAXIMUM: [t for t in every if self._needs_maximum(t)],
             Statistic.MINIMUM: self._suspects,
-            Statistic.DEFECT if self._exact else Statistic.MEAN: self._lasting,
         }
         if self._full:
             wanted |= {Statistic.NONZERO: every, Statistic.ABSOLUTE: every}
+        if self._exact:
+            wanted[Statistic.DEFECT] = self._layered
+        elif not self._full:
+            wanted[Statistic.MEAN] = self._guards
         return {statistic: targets for statistic, targets in wanted.items() if targets}
+
+    def _needs_maximum(self, target: Target) -> bool:
+        """A linear value is done with once all its units were seen to vary: there is no firing to count."""
+        return self._exact or target.flat or target.audited.kind is not Kind.LINEAR or target in self._suspects
 
 
 def _pieces(batch: Batch, plan: BatchPlan, shapes: ShapeTable) -> Iterator[Batch]:

@@ -145,7 +145,7 @@ class _Runner:
         free: tuple[str, ...],
     ) -> set[str]:
         """Values whose rows do not come first sample first; told by the mean of each row."""
-        extension = Extension(self.loaded)
+        extension = Extension(self.loaded, share=True)
         extension.free_batch(free)
         extension.drop_outputs()
         means: dict[str, str] = {}
@@ -248,7 +248,7 @@ def close(a: Array, b: Array) -> bool:
 
 
 def _extension(loaded: LoadedModel, free: Sequence[str]) -> Extension:
-    extension = Extension(loaded)
+    extension = Extension(loaded, share=True)
     if free:
         extension.free_batch(free)
     return extension

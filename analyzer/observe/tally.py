@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,12 +21,11 @@ COUNTS = ("fired", "low_samples", "high_samples", "flat_samples", "nonfinite", "
 ALARMS = frozenset((Statistic.MAXIMUM, Statistic.MINIMUM, Statistic.MEAN, Statistic.ABSOLUTE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """One statistic of one feed for all units: `array` [samples, units], and for which units it was computed."""
+class _Rows(NamedTuple):
+    """One statistic of one feed for all units: for which it was computed, and `array` [samples, units]."""
 
-    array: Array
     known: Bools
+    array: Array
 
 
 class Tally:
@@ -43,7 +41,7 @@ class Tally:
         self._maximum = np.full(units, -np.inf)
         self._exact = np.ones(units, np.bool_)
         self._flat = self._each(lambda t: t.flat).astype(np.bool_)
-        self._low = self._each(lambda t: t.audited.low or 0.0)
+        self._low = self._each(lambda t: _firing_level(t.audited))
         self._floor = self._each(lambda t: _floor(t.audited))
         self._saturating = self._each(lambda t: t.audited.kind is Kind.SATURATING).astype(np.bool_)
         self._low_edge = self._each(lambda t: flat_edges(t.audited, flat_gradient)[0])
@@ -55,13 +53,13 @@ class Tally:
         A reading that is `alarmed` must come with DEFECT, which tells the samples that are not finite.
         """
         blocks, samples = reading.blocks, reading.samples
-        maximum = self._rows(blocks, Statistic.MAXIMUM, samples).array
+        looked_at, maximum = self._rows(blocks, Statistic.MAXIMUM, samples)
         minimum = self._rows(blocks, Statistic.MINIMUM, samples)
         if self._flat.any():
-            minimum = _Rows(np.where(self._flat, maximum, minimum.array), minimum.known | self._flat)
+            minimum = _Rows(minimum.known | self._flat, np.where(self._flat, maximum, minimum.array))
         good = self._finite(blocks, maximum, samples)
         self.samples += samples
-        self._maximum = np.maximum(self._maximum, maximum.max(axis=0, initial=-np.inf, where=good))
+        self._maximum = np.maximum(self._maximum, maximum.max(axis=0, initial=-np.inf, where=good & looked_at))
         lowest = minimum.array.min(axis=0, initial=np.inf, where=good & minimum.known)
         self._minimum = np.minimum(self._minimum, lowest)
         # A rectifier that was seen at its lower bound cannot go below it: its minimum is known for good.
@@ -120,13 +118,13 @@ class Tally:
         """One statistic put together for all units; zeros where it was not computed."""
         parts = [b for b in blocks if b.statistic is statistic]
         if len(parts) == 1 and parts[0].array.shape[1] == self.units:
-            return _Rows(parts[0].array, np.ones(self.units, np.bool_))
+            return _Rows(np.ones(self.units, np.bool_), parts[0].array)
         array = np.zeros((samples, self.units), np.result_type(np.float32, *(p.array.dtype for p in parts)))
         known = np.zeros(self.units, np.bool_)
         for part in parts:
             array[:, part.units] = part.array
             known[part.units] = True
-        return _Rows(array, known)
+        return _Rows(known, array)
 
     def _each(self, number: Callable[[Target], float]) -> Floats:
         """One number per target, repeated for its units."""
@@ -157,6 +155,13 @@ def flat_edges(audited: AuditedValue, gradient: float) -> tuple[float, float]:
     else:
         share = (1 - np.sqrt(max(0.0, 1 - gradient))) / 2  # 1 - y^2 = g on [-1, 1]
     return low + share * (high - low), high - share * (high - low)
+
+
+def _firing_level(audited: AuditedValue) -> float:
+    """Outputs above it count as firing; a linear value has no flat region, so it always does."""
+    if audited.kind is Kind.LINEAR:
+        return -np.inf
+    return 0.0 if audited.low is None else audited.low
 
 
 def _floor(audited: AuditedValue) -> float:

@@ -16,6 +16,7 @@ from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Array, Mask
+from analyzer.ops.edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.node import OpNode, keep_one
 from analyzer.ops.rule import CONTRIB, Axes, OpRule, align, register
 
@@ -195,6 +196,69 @@ class Contraction(OpRule):
                 align(keeps, node, [position])
             else:
                 self.tie_parameter(node, keeps, position)
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Constants that go are added to the bias; constant outputs that do not follow from the inputs are filled in."""
+        edit, letters = Edit(), self.letters(node)
+        if not self.can_add_bias(node):
+            return edit
+        static = self.b if node.static(self.b) is not None else self.a if node.static(self.a) is not None else None
+        delta = self._moved(node, cut, letters)
+        fill = cut.ys[0].known & ~cut.derived[0].known
+        if static is not None and fill.any() and self.fills(node):
+            fill_value = cut.ys[0].number
+            weight_letters = letters.b if static == self.b else letters.a
+            open_to = project(_float(fill), letters.y, np.ones((1,) * len(weight_letters), np.float32), weight_letters,
+                              weight_letters) > 0  # fmt: skip
+            weight = np.where(open_to, 0, node.static(static))
+            vectors = cut.keeps.vectors(node.inputs[static])
+            edit.inputs[static] = cut_array(weight.astype(np.asarray(node.static(static)).dtype), vectors)
+            bias = self.with_bias(node, cut.xs, Constants.exactly(np.zeros((1,) * len(letters.y)))).number
+            delta = np.where(fill, fill_value - bias, delta)
+        if delta.any():
+            self._add_bias(node, cut, delta, edit)
+        return edit
+
+    def _moved(self, node: OpNode, cut: Cut, letters: Letters) -> Array:
+        """What the constants that go always added to the output, as a pattern of it."""
+        total = np.zeros((1,) * len(letters.y))
+        for mine, other, left, right in (
+            (self.a, self.b, letters.a, letters.b),
+            (self.b, self.a, letters.b, letters.a),
+        ):
+            weight = node.static(other)
+            if weight is None or node.static(mine) is not None or not letters.contracted:
+                continue
+            axis = left.index(letters.contracted[0])
+            length = node.x_shape(mine)[axis]
+            known, value = self.operand(node, cut.xs, mine).per_index(axis, length)
+            gone = removed_constants(known, value, cut.keeps.get((node.inputs[mine], axis)))
+            if gone.any():
+                shaped = pattern.on_axis(gone, axis, len(left))
+                weight = self.operand(node, cut.xs, other).number
+                total = total + self.scale(node) * project(shaped, left, weight, right, letters.y)
+        return total
+
+    def _add_bias(self, node: OpNode, cut: Cut, delta: Array, edit: Edit) -> None:
+        """Into the bias operand where there can be one, else as a summand behind the node."""
+        vectors = cut.keeps.vectors(node.outputs[0])
+        static = node.static(self.bias) if self.bias is not None and node.has(self.bias) else None
+        if self.bias is None or (node.has(self.bias) and static is None):
+            edit.add = cut_array(delta, [v if d > 1 else v[:1] | True for v, d in zip(vectors, delta.shape, strict=True)])
+            return
+        scale = self.bias_scale(node)
+        base = np.zeros(()) if static is None else np.asarray(static, np.float64) * (scale or 1.0)
+        if scale == 0:
+            base, scale = np.zeros(()), 1.0
+            edit.attributes["beta"] = 1.0
+        total = (base + delta) / scale
+        if total.shape[0] == 1 and (static is None or static.ndim < 2):
+            total = total[0]
+        wide = vectors[-total.ndim :]
+        kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(wide, total.shape, strict=True)]
+        weight = node.static(self.b) if node.static(self.b) is not None else node.static(self.a)
+        dtype = static.dtype if static is not None else np.asarray(weight).dtype
+        edit.inputs[self.bias] = cut_array(total, kept).astype(dtype)
 
     def tie_parameter(self, node: OpNode, keeps: Keeps, position: int) -> None:
         """Ties of a scale or zero point."""

@@ -6,6 +6,7 @@ X [batch, in, *space]  W [out, in/group, *kernel]  B [out]  Y [batch, out, *spac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Array, Mask
+from analyzer.ops.edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.node import OpNode, keep_one
 from analyzer.ops.rule import CONTRIB, Axes, OpRule, register
 from analyzer.ops.unary import ACTIVATIONS
@@ -202,6 +204,93 @@ class ConvRule(OpRule):
                 live = side.any(axis=1)
                 keeps.grow(y if self.out_axis() == 1 else x, (live[:, None] & shared[None]).reshape(-1))
 
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Kernel cut (each group its own channels), constants moved into the bias or onto the carrier."""
+        kernel, bias = self._absorbed(node, cut)
+        rows, columns = cut.keeps.get((node.inputs[self.w], 0)), cut.keeps.get((node.inputs[self.w], 1))
+        groups, edit = self.groups(node), Edit()
+        out = cut.keeps.get((node.outputs[0], 1))
+        if groups > 1:
+            ins = cut.keeps.get((node.inputs[self.x], 1)).reshape(groups, -1)
+            outs = out.reshape(groups, -1)
+            live = int(ins.any(axis=1).sum())
+            if live != groups:
+                edit.attributes["group"] = live
+            inner = outs if self.out_axis() == 1 else ins
+            per_group = self.owns_kernel(node) and not (inner[inner.any(axis=1)] == columns).all()
+            if kernel is not None or per_group:
+                whole = node.static(self.w) if kernel is None else kernel
+                assert whole is not None
+                edit.inputs[self.w] = _cut_groups(whole, rows, inner, columns, own=self.owns_kernel(node))
+        elif kernel is not None:
+            edit.inputs[self.w] = cut_array(kernel, [rows, columns])
+        if bias is not None:
+            edit.inputs[self.bias] = bias[out]
+        return edit
+
+    def _absorbed(self, node: OpNode, cut: Cut) -> tuple[Array | None, Array | None]:
+        """Kernel (as stored, whole) and bias (whole) that make up for what goes; None where nothing changes."""
+        known, value = self.channels(node, cut.xs)
+        kept = cut.keeps.get((node.inputs[self.x], 1))
+        _, sums = self.taps(node)
+        groups, stored = len(sums), node.static(self.w)
+        assert stored is not None
+        kernel = self._carried(node, cut, known, value, kept)
+        delta = np.zeros(sums.shape[0] * sums.shape[1])
+        if self.flat_border(node):
+            gone = removed_constants(known, value, kept).reshape(groups, -1, 1)
+            delta = (sums @ gone).reshape(-1)
+        length = len(delta)
+        filled = cut.ys[0].per_index(1, length)
+        fill = filled[0] & ~cut.derived[0].per_index(1, length)[0] & cut.keeps.get((node.outputs[0], 1))
+        bias = self.bias_vector(node, cut.xs, length) + delta
+        if fill.any():
+            kernel = self._with_zero_outputs(stored if kernel is None else kernel, fill, groups)
+            bias = np.where(fill, filled[1], bias)
+        if not delta.any() and not fill.any():
+            return kernel, None
+        return kernel, bias.astype(self._bias_dtype(node, stored))
+
+    def _bias_dtype(self, node: OpNode, stored: Array) -> np.dtype[Any]:
+        bias = node.static(self.bias) if node.has(self.bias) else None
+        return stored.dtype if bias is None else bias.dtype
+
+    def _carried(self, node: OpNode, cut: Cut, known: Mask, value: Array, kept: Mask) -> Array | None:
+        """The kernel in which the carrier's taps stand for all constants (or multiples) that go."""
+        held, factor = self.held_multiples(node, cut.xs)
+        padded = known & (value != 0) if not self.flat_border(node) else np.zeros_like(known)
+        stored, groups = node.static(self.w), self.groups(node)
+        assert stored is not None
+        reads, _ = self.taps(node)
+        read = reads.any(axis=1).reshape(-1)
+        result: Array | None = None
+        for members, weight in ((padded, value), (held, factor)):
+            for group in range(groups):
+                here = np.arange(len(kept)) // (len(kept) // groups) == group
+                gone, stay = np.flatnonzero(members & here & ~kept & read), members & here & kept
+                if not len(gone):
+                    continue
+                if not stay.any():
+                    continue  # nothing that stays reads them
+                carrier = int(np.argmax(np.abs(weight) * stay))
+                result = stored.astype(np.float64) if result is None else result
+                self._add_taps(result, gone, carrier, weight[gone] / weight[carrier], groups)
+        return None if result is None else result.astype(stored.dtype)
+
+    def _add_taps(self, kernel: Array, gone: Array, carrier: int, ratio: Array, groups: int) -> None:
+        """Add the taps of input channels `gone`, scaled, onto those of `carrier` (same group), in place."""
+        width = kernel.shape[1]
+        rows = kernel.shape[0] // groups
+        block = kernel[gone[0] // width * rows : (gone[0] // width + 1) * rows]
+        block[:, carrier % width] += np.tensordot(block[:, gone % width], ratio, axes=(1, 0)) if block.ndim == 2 else (
+            np.moveaxis(block[:, gone % width], 1, -1) @ ratio
+        )
+
+    def _with_zero_outputs(self, kernel: Array, fill: Mask, groups: int) -> Array:
+        kernel = kernel.copy()
+        kernel[fill] = 0
+        return kernel
+
     def owns_kernel(self, node: OpNode) -> bool:
         """Whether the stored kernel is read by this node alone, so that groups may keep different channels."""
         return bool(node.sole_user) and node.sole_user[self.w]
@@ -225,6 +314,20 @@ def level(kept: Mask, live: Mask) -> Mask:
     return kept | (~kept & (order <= missing[:, None]))
 
 
+def _cut_groups(kernel: Array, rows: Mask, inner: Mask, columns: Mask, *, own: bool) -> Array:
+    """Rows cut; the second axis cut per group where the kernel is the node's own."""
+    if not own:
+        return cut_array(kernel, [rows, columns])
+    blocks = kernel.reshape(len(inner), -1, *kernel.shape[1:])
+    block_rows = rows.reshape(len(inner), -1)
+    parts = [
+        block[keep_rows][:, keep]
+        for block, keep_rows, keep in zip(blocks, block_rows, inner, strict=True)
+        if keep_rows.any() and keep.any()
+    ]
+    return np.concatenate(parts, axis=0)
+
+
 class ConvTransposeRule(ConvRule):
     """ConvTranspose: W [in, out/group, *kernel]. A constant map gives a constant map only for 1x1 kernels without stride."""
 
@@ -246,6 +349,16 @@ class ConvTransposeRule(ConvRule):
 
     def out_axis(self) -> int:
         return 1
+
+    def _add_taps(self, kernel: Array, gone: Array, carrier: int, ratio: Array, groups: int) -> None:
+        kernel[carrier] += np.tensordot(ratio, kernel[gone], axes=(0, 0))
+
+    def _with_zero_outputs(self, kernel: Array, fill: Mask, groups: int) -> Array:
+        shape = kernel.shape
+        kernel = kernel.reshape(groups, -1, *shape[1:]).copy()
+        for group, mask in enumerate(fill.reshape(groups, -1)):
+            kernel[group][:, mask] = 0
+        return kernel.reshape(shape)
 
     def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
         kernel = shape(node.inputs[self.w])

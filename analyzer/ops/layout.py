@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.errors import Refusal
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask, Shape
+from analyzer.ops.edit import Cut, Edit
 from analyzer.ops.move import Chain, MoveRule, Reshape, Take, Transpose
 from analyzer.ops.node import OpNode
 from analyzer.ops.rule import Axes, register
@@ -39,6 +41,30 @@ class ReshapeRule(MoveRule):
         super().ties(node, keeps)
 
 
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """A spelled-out target is spelled anew; 0 and -1 adapt by themselves."""
+        if node.op_type == "Squeeze" or node.op_type == "Unsqueeze" or node.op_type == "Flatten":
+            return Edit()
+        return respell(node, cut, 1)
+
+
+def respell(node: OpNode, cut: Cut, position: int) -> Edit:
+    """A shape operand with the lengths of the cut output, where the file spells them out."""
+    edit, new = Edit(), cut.keeps.shape(node.outputs[0])
+    if new == node.y_shape():
+        return edit
+    pieces = node.target
+    if pieces is None or len(pieces) != len(new):
+        raise Refusal(node.name, "shape-computed-at-runtime", "its target shape is computed")
+    changed = [a for a, piece in enumerate(pieces) if new[a] != node.y_shape()[a]]
+    if any(pieces[a] is None for a in changed):
+        raise Refusal(node.name, "shape-computed-at-runtime", "its target shape is computed")
+    respelled = {a: new[a] for a in changed if pieces[a] not in (0, -1) and pieces[a] != 1}
+    if respelled:
+        edit.pieces[position] = respelled
+    return edit
+
+
 class TransposeRule(MoveRule):
     """Transpose: axes in another order, by default reversed."""
 
@@ -66,6 +92,26 @@ class SplitRule(MoveRule):
         super().ties(node, keeps)
         if node.has(1):
             keeps.pin(node.inputs[1])
+
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """New sizes; an output of which nothing stays goes."""
+        axis = int(node.attr("axis", 0)) % len(node.x_shape())
+        kept, start, sizes, dropped = cut.keeps.get((node.inputs[0], axis)), 0, [], []
+        for position, name in enumerate(node.outputs):
+            length = node.y_shape(position)[axis] if name else 0
+            size = int(kept[start : start + length].sum())
+            start += length
+            if size:
+                sizes.append(size)
+            else:
+                dropped.append(position)
+        before = [node.y_shape(p)[axis] for p, name in enumerate(node.outputs) if name]
+        if sizes == before:
+            return Edit()
+        if node.version < 13:
+            return Edit(attributes={"split": sizes}, drop_outputs=tuple(dropped))
+        return Edit(inputs={1: np.asarray(sizes, np.int64)}, attributes={"num_outputs": None}, drop_outputs=tuple(dropped))
 
 
 def slice_indices(node: OpNode) -> dict[int, Indices] | None:
@@ -104,6 +150,28 @@ class SliceRule(MoveRule):
         super().ties(node, keeps)
 
 
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """The same run of indices, counted among those that stay."""
+        taken, rank = slice_indices(node) or {}, len(node.x_shape())
+        axes = node.ints(3, "axes") or list(range(len(node.ints(1, "starts") or [])))
+        starts, ends = list(node.ints(1, "starts") or []), list(node.ints(2, "ends") or [])
+        changed = False
+        for place, axis in enumerate(axes):
+            kept = cut.keeps.get((node.inputs[0], axis % rank))
+            if not kept.all():
+                indices = taken[axis % rank]
+                inside = np.zeros_like(kept)
+                inside[indices] = True
+                first = int(kept[: indices[0]].sum())
+                starts[place], ends[place] = first, first + int((kept & inside).sum())
+                changed = True
+        if not changed:
+            return Edit()
+        if node.version < 10:
+            return Edit(attributes={"starts": starts, "ends": ends, "axes": axes})
+        return Edit(inputs={1: np.asarray(starts, np.int64), 2: np.asarray(ends, np.int64)})
+
+
 class GatherRule(MoveRule):
     """Gather: rows by stored indices are a movement; by computed ones a look-up (an embedding).
 
@@ -139,7 +207,7 @@ class GatherRule(MoveRule):
             return super().needs(node, ys, xs, yc)
         axis, width = self.axis(node), len(node.x_shape(1))
         inner = tuple(range(axis, axis + width))
-        mask = (ys[0] & ~yc[0].known).any(axis=inner, keepdims=True)
+        mask = (ys[0] & ~self.constants(node, xs)[0].known).any(axis=inner, keepdims=True)
         shape = (*mask.shape[:axis], 1, *mask.shape[axis + width :])
         return [mask.reshape(shape), np.ones((1,) * width, np.bool_)]
 
@@ -158,6 +226,22 @@ class GatherRule(MoveRule):
                 keeps.link((node.inputs[0], place), node.y(place + (width - 1 if place > axis else 0)))
         for place in range(axis, axis + width):
             keeps.pin_axis(node.y(place))
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Indices counted among the rows that stay; those that nothing needs go."""
+        indices = node.static(1)
+        if indices is None:
+            return Edit()
+        axis = self.axis(node)
+        rows = cut.keeps.get((node.inputs[0], axis))
+        position = np.cumsum(rows) - 1
+        new = position[np.asarray(indices, np.int64) % len(rows)]
+        if indices.ndim == 1:
+            new = new[cut.keeps.get((node.outputs[0], axis))]
+        elif not rows[np.asarray(indices, np.int64) % len(rows)].all():
+            raise Refusal(node.name, "unsupported-operator", "rows gathered in several axes")
+        same = new.shape == indices.shape and bool((new == indices).all())
+        return Edit() if same else Edit(inputs={1: new.astype(indices.dtype)})
 
     def _pin_scalar_rows(self, node: OpNode, keeps: Keeps) -> None:
         if not node.y_shape():
@@ -187,6 +271,11 @@ class ExpandRule(MoveRule):
             if piece is None or len(target) != len(node.y_shape()):
                 keeps.pin_axis((node.outputs[0], axis))
         super().ties(node, keeps)
+
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """A spelled-out target is spelled anew; 1 keeps what comes in."""
+        return respell(node, cut, 1)
 
 
 class TileRule(MoveRule):

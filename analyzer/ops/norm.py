@@ -29,7 +29,7 @@ class PerChannel(OpRule):
     def needs(
         self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[Mask]:
-        asked = ys[0] & ~yc[0].known
+        asked = ys[0] & ~self.constants(node, xs)[0].known  # what follows from the inputs computes itself
         own = pattern.per_index(ys[0], 1, node.y_shape()[1], every=False)
         return [asked, *(own for _ in xs[1:])]
 
@@ -99,7 +99,7 @@ class Normalised(OpRule):
     def needs(
         self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[Mask]:
-        asked = ys[0] & ~yc[0].known
+        asked = ys[0] & ~self.constants(node, xs)[0].known
         for extra in ys[1:]:
             asked = pattern.uniform(asked.ndim, True) if extra.any() else asked
         whole = asked.any(axis=tuple(self.axes(node)), keepdims=True)
@@ -141,7 +141,7 @@ class GroupNorm(Normalised):
     def needs(
         self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[Mask]:
-        asked = ys[0] & ~yc[0].known
+        asked = ys[0] & ~self.constants(node, xs)[0].known
         whole = asked.any(axis=tuple(self.axes(node)), keepdims=True)
         return [whole, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 

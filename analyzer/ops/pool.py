@@ -13,6 +13,8 @@ from analyzer.facts import pattern
 from analyzer.facts.constants import Constants, Multiples
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask
+from analyzer.ops.edit import Cut, Edit
+from analyzer.ops.layout import respell
 from analyzer.ops.node import OpNode
 from analyzer.ops.rule import Axes, OpRule, register
 
@@ -118,7 +120,14 @@ class ResizeRule(Spatial):
         return self.keeps_constant(node)
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
+        for axis, piece in enumerate(node.target or ()):
+            if piece is None:
+                keeps.pin_axis((node.outputs[0], axis))
         super().ties(node, keeps)
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Sizes that spell out the length of a cut axis are spelled anew."""
+        return respell(node, cut, 3) if node.target is not None else Edit()
 
 
 class GlobalPool(Spatial):

@@ -16,6 +16,7 @@ from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Array, Mask
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
+from analyzer.ops.edit import Cut
 from analyzer.ops.node import OpNode
 from analyzer.ops.rule import CONTRIB, Axes, OpRule, align, register
 
@@ -105,6 +106,15 @@ class IntegerConv(ConvRule):
         zero = node.static(self.x_zero) if node.has(self.x_zero) else None
         known, value = off_zero(xs[self.x], zero).per_index(1, node.x_shape(self.x)[1])
         return known & (value == 0), np.zeros_like(value)  # only a channel at its zero point is absorbed
+
+
+    def reading(self, node: OpNode, ys: Sequence[Mask], yc: Sequence[Constants]) -> tuple[Mask, Mask]:
+        asked = pattern.per_index(ys[0], 1, node.y_shape()[1], every=False)  # constants are computed, not filled in
+        reads, _ = self.taps(node)
+        return asked, reads & asked.reshape(len(reads), -1, 1)
+
+    def _absorbed(self, node: OpNode, cut: Cut) -> tuple[Array | None, Array | None]:
+        return None, None  # only channels at their zero point go: they add nothing
 
 
 class QLinearConv(IntegerConv):

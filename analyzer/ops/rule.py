@@ -21,6 +21,7 @@ from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask
 from analyzer.facts.units import Kind
+from analyzer.ops.edit import Cut, Edit
 from analyzer.ops.node import OpNode
 
 Axes = frozenset[int] | None
@@ -74,6 +75,14 @@ class OpRule:
     ) -> list[tuple[str, int, int]]:
         """Constant channels to keep as carriers: (value, axis, index); called when keep vectors agree."""
         return []
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """What changes in the node when the indices outside `cut.keeps` go, beyond the cut of its stored inputs.
+
+        Raises:
+            Refusal: the node cannot be made consistent with the cut.
+        """
+        return Edit()
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         """The unit axes of each output, given those of the inputs; None where there are none."""

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.ops.rule import OpRule
-from analyzer.propagate.context import Call, Context
+from analyzer.ops.context import Call, Context
 from analyzer.propagate.flow import Needs
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """What stays, and which channels stay as carriers: (value, axis, index)."""
+    """What stays, which channels stay as carriers (value, axis, index), and which nodes stay (their indices)."""
 
     keeps: Keeps
     carriers: frozenset[tuple[str, int, int]]
-    _live: frozenset[int] = field(default=frozenset())
+    nodes: frozenset[int]
 
     def live(self, call: Call) -> bool:
         """Whether the node stays."""
-        return call.op.node.index in self._live
+        return call.op.node.index in self.nodes
 
 
 def close(

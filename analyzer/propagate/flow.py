@@ -10,7 +10,7 @@ import numpy as np
 from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
 from analyzer.facts.pattern import Array, Mask
-from analyzer.propagate.context import Call, Context
+from analyzer.ops.context import Call, Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,10 @@ class Needs:
         return pattern.uniform(rank, False) if found is None else found
 
 
-def needs_backward(context: Context, facts: Mapping[str, Constants]) -> Needs:
-    """Which elements of every value some graph output depends on."""
+def needs_backward(
+    context: Context, facts: Mapping[str, Constants], more: Mapping[str, Mask] | None = None
+) -> Needs:
+    """Which elements of every value some graph output depends on, or that `more` asks for."""
     masks: dict[str, Mask] = {}
     materialized: set[str] = set()
 
@@ -96,6 +98,8 @@ def needs_backward(context: Context, facts: Mapping[str, Constants]) -> Needs:
 
     for name in context.graph.outputs:
         ask(name, pattern.uniform(len(context.shapes.get(name, ())), True))
+    for name, mask in (more or {}).items():
+        ask(name, mask)
     for call in reversed(context.calls):
         for name in call.outputs:
             if name and replaceable(context, name, facts):

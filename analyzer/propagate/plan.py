@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.facts.audit import Removable, TensorPlan
 from analyzer.propagate.closure import Closure
-from analyzer.propagate.context import Context
+from analyzer.ops.context import Context
 
 _QUANTISED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 

@@ -16,7 +16,7 @@ from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.norm import Normalised
 from analyzer.propagate.closure import Closure
-from analyzer.propagate.context import Call, Context
+from analyzer.ops.context import Call, Context
 
 TIED = "tied-to-kept-index"
 

@@ -13,7 +13,7 @@ from analyzer.ops.norm import LocalResponse, LpNorm, Normalised, PerChannel, Sof
 from analyzer.ops.quantized import Linear
 from analyzer.ops.rule import Activation, Axes
 from analyzer.ops.unary import ACTIVATIONS, Unary
-from analyzer.propagate.context import Call, Context
+from analyzer.ops.context import Call, Context
 from analyzer.propagate.decomposed import find_decomposed
 
 _LINEAR = Activation(Kind.LINEAR)

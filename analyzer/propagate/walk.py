@@ -11,12 +11,15 @@ import numpy as np
 
 from analyzer.errors import Contradiction
 from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable
+from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
+from analyzer.facts.cut import CutPlan
+from analyzer.facts.pattern import Mask
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import Graph
 from analyzer.propagate import explain, plan
 from analyzer.propagate.closure import Closure, close
-from analyzer.propagate.context import Context
+from analyzer.ops.context import Context
 from analyzer.propagate.flow import Needs, Seed, constants_forward, needs_backward
 from analyzer.propagate.reasons import locked_units
 
@@ -33,6 +36,13 @@ class Walk:
     facts: dict[str, Constants]
     needs: Needs
     closure: Closure
+
+    @property
+    def cut(self) -> CutPlan:
+        """The plan as a rewrite takes it."""
+        return CutPlan(
+            self.closure.keeps, self.facts, self.closure.nodes, self.needs.materialized, self.closure.carriers
+        )
 
     @cached_property
     def removable(self) -> Removable:
@@ -88,8 +98,31 @@ def walk(graph: Graph, shapes: ShapeTable, layers: Sequence[LayerVerdicts]) -> W
     facts = constants_forward(context, seeds) if seeds else structural
     for layer in judged:
         _check(context, layer, facts.get(layer.value))
-    needs = needs_backward(context, facts)
-    return Walk(context, judged, facts, needs, close(context, facts, needs))
+    return Walk(context, judged, facts, *settle(context, facts))
+
+
+def settle(context: Context, facts: dict[str, Constants]) -> tuple[Needs, Closure]:
+    """Needs and keeps that agree: a constant whose index stays must really come out as that constant.
+
+    Indices that stay for their neighbours' sake alone and are not constant may hold anything finite: nothing reads
+    them with a weight other than zero.
+    """
+    more: dict[str, Mask] = {}
+    while True:
+        needs = needs_backward(context, facts, more)
+        closure = close(context, facts, needs)
+        fresh = False
+        for name, found in facts.items():
+            if not found.any or name in context.graph.static_values or not closure.keeps.alive(name):
+                continue
+            mask = found.known
+            for axis, vector in enumerate(closure.keeps.vectors(name) if found.rank else ()):
+                if not vector.all():
+                    mask = mask & pattern.on_axis(vector, axis, found.rank)
+            if (mask & ~needs.of(name, found.rank)).any():
+                more[name], fresh = mask | more.get(name, mask), True
+        if not fresh:
+            return needs, closure
 
 
 def unobserved(audited: AuditedValue) -> LayerVerdicts:

@@ -60,7 +60,7 @@ class Session:
         optimization: Optimization = Optimization.ALL,
         custom_ops: Sequence[str | Path] = (),
     ) -> None:
-        content, own_folder = _content(source)
+        content, own_folder, lent = _content(source)
         folder = folder if folder is not None else own_folder
         options = ort.SessionOptions()
         options.log_severity_level = ONLY_FATAL
@@ -72,6 +72,10 @@ class Session:
         try:
             for library in custom_ops:
                 options.register_custom_ops_library(str(library))
+            if lent:
+                # These arrays are used where they lie, so they must outlive the session.
+                self._lent = [ort.OrtValue.ortvalue_from_numpy(a) for a in lent.values()]
+                options.add_external_initializers(list(lent), self._lent)
             self._session = ort.InferenceSession(content, options, providers=_checked(providers))
         except RunError:
             raise
@@ -93,6 +97,7 @@ class Session:
     def close(self) -> None:
         """Free the session's memory; it cannot run afterwards."""
         self.__dict__.pop("_session", None)
+        self.__dict__.pop("_lent", None)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -141,12 +146,12 @@ def available_providers() -> tuple[str, ...]:
     return tuple(ort.get_available_providers())
 
 
-def _content(source: bytes | LoadedModel | Extension) -> tuple[bytes, Path | None]:
+def _content(source: bytes | LoadedModel | Extension) -> tuple[bytes, Path | None, dict[str, Array]]:
+    """The model's bytes, the folder of its external data, and weights that are lent, not in the bytes."""
     if isinstance(source, bytes):
-        return source, None
-    if isinstance(source, Extension):
-        return source.serialize(), source.folder
-    return ir.to_proto(source.model).SerializeToString(), source.folder
+        return source, None, {}
+    extension = source if isinstance(source, Extension) else Extension(source, share=True)
+    return extension.serialize(), extension.folder, extension.lent
 
 
 def _checked(providers: Sequence[str]) -> list[str]:

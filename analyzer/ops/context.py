@@ -78,7 +78,7 @@ class Context:
             in_samples=tuple(self.sample_axis(n) for n in node.inputs),
             out_samples=tuple(self.sample_axis(n) for n in node.outputs),
             sole_user=tuple(self._sole_user(n) for n in node.inputs),
-            target=self._pieces(node) if node.op_type in ("Reshape", "Expand") else None,
+            target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
             used_axes=self._used_axes(node) if node.op_type == "Shape" else None,
         )
@@ -105,10 +105,13 @@ class Context:
 
     def _pieces(self, node: Node) -> tuple[int | None, ...] | None:
         """The pieces of a shape operand: numbers that the file spells out, None where computed at run time."""
-        array = self.graph.constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        place = {"Reshape": 1, "Expand": 1, "Resize": 3}.get(node.op_type, len(node.inputs))
+        if place >= len(node.inputs) or not node.inputs[place] or (place == 3 and node.attr("axes")):
+            return None
+        array = self.graph.constant(node.inputs[place])
         if array is not None:
             return tuple(int(v) for v in np.atleast_1d(array))
-        producer = self.graph.producer.get(node.inputs[1]) if len(node.inputs) > 1 else None
+        producer = self.graph.producer.get(node.inputs[place])
         while producer is not None and producer.op_type in ("Cast", "Identity"):
             producer = self.graph.producer.get(producer.inputs[0])
         if producer is None or producer.op_type != "Concat":

@@ -1,0 +1,168 @@
+"""Edit a loaded model in place: nodes by their index in the view, values by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from analyzer.graph.load import LoadedModel
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Editor:
+    """Changes to one model; the view of the loaded model is out of date once an edit was made."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self._graph = loaded.model.graph
+        self._nodes: list[ir.Node | None] = list(self._graph)
+        self._values = {str(v.name): v for v in (*self._graph.inputs, *self._graph.initializers.values())}
+        for node in self._graph:
+            self._values.update({str(o.name): o for o in node.outputs if o.name})
+
+    def set_tensor(self, name: str, array: Array) -> None:
+        """Store another array under an existing name."""
+        value = self._graph.initializers[name]
+        value.const_value = ir.tensor(np.ascontiguousarray(array), name=name)
+        value.shape = ir.Shape(array.shape)
+
+    def add_tensor(self, stem: str, array: Array) -> str:
+        """Store a new array; returns its name (the stem, or the stem with a number)."""
+        name, number = stem, 1
+        while name in self._values:
+            number += 1
+            name = f"{stem}_{number}"
+        tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+        value = ir.Value(
+            name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+        )
+        self._graph.register_initializer(value)
+        self._values[name] = value
+        return name
+
+    def set_input(self, index: int, position: int, name: str) -> None:
+        """Feed a node from another value; missing inputs before the position become empty."""
+        node = self._node(index)
+        if position >= len(node.inputs):
+            node.resize_inputs(position + 1)
+        node.replace_input_with(position, self._values[name])
+
+    def set_attributes(self, index: int, attributes: Mapping[str, Any]) -> None:
+        """Set attributes; None removes one."""
+        node = self._node(index)
+        for name, value in attributes.items():
+            if value is None:
+                node.attributes.pop(name, None)
+            else:
+                node.attributes[name] = ir.convenience.convert_attribute(name, value)
+
+    def drop_outputs(self, index: int, positions: tuple[int, ...]) -> None:
+        """Take outputs away that nothing reads."""
+        node = self._node(index)
+        keep = [o for p, o in enumerate(node.outputs) if p not in positions]
+        fresh = ir.Node(
+            node.domain, node.op_type, list(node.inputs), list(node.attributes.values()), num_outputs=len(keep),
+            name=node.name,
+        )  # fmt: skip
+        self._graph.insert_after(node, fresh)
+        for old, new in zip(keep, fresh.outputs, strict=True):
+            self._take_over(old, new)
+        self._graph.remove(node, safe=False)
+        self._nodes[index] = fresh
+
+    def add_behind(self, index: int, op_type: str, name: str) -> None:
+        """Insert `op_type(output, name)` behind a node; readers see the new value under the old name."""
+        node = self._node(index)
+        old = node.outputs[0]
+        new = ir.Node("", op_type, [old, self._values[name]], num_outputs=1, name=f"{node.name}/{op_type}")
+        self._graph.insert_after(node, new)
+        uses = [u for u in old.uses() if u.node is not new]
+        text, new_output = str(old.name), new.outputs[0]
+        for use in uses:
+            use.node.replace_input_with(use.idx, new_output)
+        for place, output in enumerate(self._graph.outputs):
+            if output is old:
+                self._graph.outputs[place] = new_output
+        new_output.shape, new_output.type = old.shape, old.type
+        old.name = f"{text}/before_{op_type}"
+        new_output.name = text
+        self._values[text] = new_output
+
+    def insert_before(
+        self, index: int, position: int, op_type: str, more: list[str], attributes: Mapping[str, Any], name: str
+    ) -> str:
+        """Insert `op_type(input, *more)` on one input edge of a node; returns the name of the new value."""
+        node = self._node(index)
+        source = node.inputs[position]
+        new = ir.Node(
+            "", op_type, [source, *(self._values[m] for m in more)],
+            [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()], num_outputs=1, name=name,
+        )  # fmt: skip
+        self._graph.insert_before(node, new)
+        new.outputs[0].name = name
+        if source is not None:
+            new.outputs[0].type = source.type
+        self._values[name] = new.outputs[0]
+        node.replace_input_with(position, new.outputs[0])
+        return name
+
+    def replace_value(self, name: str, tensor: str) -> None:
+        """Let every reader of a value read a stored tensor instead."""
+        value, stored = self._values[name], self._values[tensor]
+        for use in list(value.uses()):
+            use.node.replace_input_with(use.idx, stored)
+
+    def drop_node(self, index: int) -> None:
+        """Remove a node; its outputs must have no reader left once all edits are made."""
+        node = self._nodes[index]
+        if node is not None:
+            self._graph.remove(node, safe=False)
+            for position in range(len(node.inputs)):
+                node.replace_input_with(position, None)
+            self._nodes[index] = None
+
+    def set_shape(self, name: str, lengths: Mapping[int, int]) -> None:
+        """Declare new lengths on some axes of a value (where a number was declared)."""
+        value = self._values.get(name)
+        if value is not None and value.shape is not None:
+            dims = list(value.shape)
+            for axis, length in lengths.items():
+                if axis < len(dims) and isinstance(dims[axis], int):
+                    dims[axis] = length
+            value.shape = ir.Shape(dims)
+
+    def finish(self) -> None:
+        """Remove stored tensors that nothing reads any more, also from the graph's inputs."""
+        used = {str(o.name) for o in self._graph.outputs}
+        for name, value in list(self._graph.initializers.items()):
+            if value.uses() or name in used:
+                continue
+            self._graph.initializers.pop(name)
+            if value in self._graph.inputs:
+                self._graph.inputs.remove(value)
+
+    def _node(self, index: int) -> ir.Node:
+        node = self._nodes[index]
+        if node is None:
+            raise LookupError(f"node {index} was removed")
+        return node
+
+    def _take_over(self, old: ir.Value, new: ir.Value) -> None:
+        for use in list(old.uses()):
+            use.node.replace_input_with(use.idx, new)
+        for place, output in enumerate(self._graph.outputs):
+            if output is old:
+                self._graph.outputs[place] = new
+        new.shape, new.type = old.shape, old.type
+        text, old.name = str(old.name), None
+        new.name = text
+        self._values[text] = new
+
+
+def serialize(loaded: LoadedModel) -> bytes:
+    """The model as bytes of an ONNX file, the same bytes for the same model."""
+    return bytes(ir.to_proto(loaded.model).SerializeToString(deterministic=True))

@@ -1,0 +1,194 @@
+"""Cut a model to its keep vectors: nodes that nothing needs go, stored tensors lose indices, rules mend their nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.errors import Refusal
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.cut import CutPlan
+from analyzer.facts.pattern import Array
+from analyzer.graph import Editor, LoadedModel
+from analyzer.ops.context import Call, Context
+from analyzer.ops.edit import Cut, Edit, cut_array
+
+
+@dataclass(eq=False)
+class Shrinker:
+    """One cut of one model; `model` is edited in place."""
+
+    context: Context
+    plan: CutPlan
+    editor: Editor
+
+    def run(self) -> None:
+        """Make all edits.
+
+        Raises:
+            Refusal: a node cannot be made consistent; the model is then half edited and must be thrown away.
+        """
+        live = [call for call in self.context.calls if call.op.node.index in self.plan.live]
+        edits = [(call, self._edit(call)) for call in live]
+        for call, edit in edits:
+            self._apply(call, edit)
+        self._store_constants()
+        for call in self.context.calls:
+            if call.op.node.index not in self.plan.live:
+                self.editor.drop_node(call.op.node.index)
+        self._cut_tensors({(c.op.node.index, p) for c, e in edits for p in e.inputs})
+        self._declare_shapes()
+        self.editor.finish()
+
+    def _edit(self, call: Call) -> Edit:
+        if call.barrier is not None:
+            return Edit()
+        facts = self.plan.facts
+        xs = [facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+        ys = [facts.get(o) or Constants.unknown(len(self.context.shapes.get(o, ()))) for o in call.outputs]
+        derived = call.rule.constants(call.op, xs)
+        return call.rule.shrink(call.op, Cut(self.plan.keeps, xs, ys, derived))
+
+    def _apply(self, call: Call, edit: Edit) -> None:
+        if edit.empty:
+            return
+        index = call.op.node.index
+        for position, array in edit.inputs.items():
+            missing = position >= len(call.inputs) or not call.inputs[position]
+            if not (missing and self._into_batch_norm(call, array)):
+                self._set_input(call, position, array)
+        for position, lengths in edit.pieces.items():
+            self._respell(call, position, lengths)
+        if edit.attributes:
+            self.editor.set_attributes(index, edit.attributes)
+        if edit.drop_outputs:
+            self.editor.drop_outputs(index, edit.drop_outputs)
+        if edit.add is not None:
+            self._add(call, edit.add)
+
+    def _set_input(self, call: Call, position: int, array: Array) -> None:
+        """In place where the node alone reads the tensor, else under a new name."""
+        name = call.inputs[position] if position < len(call.inputs) else ""
+        if name and call.op.sole_user[position]:
+            self.editor.set_tensor(name, array)
+            return
+        stem = name or f"{call.op.name}/{'bias' if array.ndim == 1 else 'input'}"
+        self.editor.set_input(call.op.node.index, position, self.editor.add_tensor(f"{stem}/cut", array))
+
+    def _into_batch_norm(self, call: Call, bias: Array) -> bool:
+        """A bias that would have to be created goes into the mean of a BatchNormalization that alone reads the sum."""
+        graph, name = self.context.graph, call.outputs[0]
+        readers = graph.consumers.get(name, ())
+        if len(readers) != 1 or name in graph.outputs or readers[0][0].op_type != "BatchNormalization":
+            return False
+        after = self.context.by_node[readers[0][0].index]
+        if after.barrier is not None or not after.op.sole_user[3] or bias.ndim != 1:
+            return False
+        mean = self.context.graph.constant(after.inputs[3])
+        assert mean is not None
+        kept = cut_array(mean, self.plan.keeps.vectors(after.inputs[3]))
+        self.editor.set_tensor(after.inputs[3], (kept.astype(np.float64) - bias).astype(mean.dtype))
+        self._stored_anew.add(after.inputs[3])
+        return True
+
+    def _respell(self, call: Call, position: int, lengths: dict[int, int]) -> None:
+        """New numbers in a shape operand: stored as a whole, or as pieces of a Concat."""
+        graph, name = self.context.graph, call.inputs[position]
+        array = graph.constant(name)
+        if array is not None:
+            new = np.array(array)
+            for axis, length in lengths.items():
+                new[axis] = length
+            self._set_input(call, position, new)
+            return
+        producer = graph.producer[name]
+        while producer.op_type in ("Cast", "Identity"):
+            producer = graph.producer[producer.inputs[0]]
+        readers = {n.index for n, _ in graph.consumers[producer.outputs[0]]}
+        if len(readers) != 1:
+            raise Refusal(call.op.name, "shape-computed-at-runtime", "its target shape is used elsewhere too")
+        start = 0
+        for place, part in enumerate(producer.inputs):
+            stored = graph.constant(part)
+            size = int(np.prod(self.context.shapes[part])) if stored is None else stored.size
+            inside = {a - start: n for a, n in lengths.items() if start <= a < start + size}
+            if inside and stored is not None:
+                new = np.array(stored)
+                for axis, length in inside.items():
+                    new[axis] = length
+                tensor = self.editor.add_tensor(f"{part}/cut", new)
+                self.editor.set_input(producer.index, place, tensor)
+            start += size
+
+    def _add(self, call: Call, summand: Array) -> None:
+        """A summand behind a node without bias: into the stored operand of an Add that follows, else a new Add."""
+        graph, name = self.context.graph, call.outputs[0]
+        dtype = graph.types[name].dtype
+        readers = graph.consumers.get(name, ())
+        if len(readers) == 1 and name not in graph.outputs and readers[0][0].op_type == "Add":
+            after = self.context.by_node[readers[0][0].index]
+            other = 1 - readers[0][1]
+            stored = after.op.static(other)
+            if stored is not None and after.op.sole_user[other] and stored.ndim <= summand.ndim:
+                keeps = self.plan.keeps.vectors(after.inputs[other])
+                wide = cut_array(stored, keeps).astype(np.float64) + summand.astype(np.float64)
+                if wide.size <= max(stored.size, summand.size):
+                    shaped = wide.reshape(wide.shape[wide.ndim - max(stored.ndim, 1) :]) if stored.ndim else wide
+                    self.editor.set_tensor(after.inputs[other], shaped.astype(stored.dtype))
+                    self._stored_anew.add(after.inputs[other])
+                    return
+        if dtype is None:
+            dtype = np.dtype(np.float32)
+        tensor = self.editor.add_tensor(f"{call.op.name}/bias", summand.astype(dtype))
+        self.editor.add_behind(call.op.node.index, "Add", tensor)
+
+    def __post_init__(self) -> None:
+        self._stored_anew: set[str] = set()
+
+    def _store_constants(self) -> None:
+        """Values that are constant as a whole are stored, one element per index that varies."""
+        for name in sorted(self.plan.materialized):
+            if not self.plan.keeps.alive(name):
+                continue
+            found, vectors = self.plan.facts[name], self.plan.keeps.vectors(name)
+            number = pattern.compress(found.number)
+            dtype = self.context.graph.types[name].dtype or np.dtype(np.float32)
+            kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(vectors, number.shape, strict=True)]
+            tensor = self.editor.add_tensor(f"{name}/constant", cut_array(number, kept).astype(dtype))
+            self.editor.replace_value(name, tensor)
+
+    def _cut_tensors(self, edited: set[tuple[int, int]]) -> None:
+        graph, keeps = self.context.graph, self.plan.keeps
+        for name in sorted(graph.initializer_names):
+            readers = [(n, p) for n, p in graph.consumers.get(name, ()) if n.index in self.plan.live]
+            own = len(graph.consumers.get(name, ())) == 1
+            if name in self._stored_anew or (own and any((n.index, p) in edited for n, p in readers)):
+                continue
+            if not readers or not graph.initializer_shape(name) or not keeps.alive(name):
+                continue
+            vectors = keeps.vectors(name)
+            if not all(v.all() for v in vectors):
+                array = graph.constant(name)
+                assert array is not None
+                self.editor.set_tensor(name, cut_array(array, vectors))
+
+    def _declare_shapes(self) -> None:
+        for name, shape in self.context.shapes.items():
+            if name not in self.context.graph.initializer_names and self.plan.keeps.alive(name):
+                new = self.plan.keeps.shape(name)
+                changed = {a: d for a, (d, before) in enumerate(zip(new, shape, strict=True)) if d != before}
+                if changed:
+                    self.editor.set_shape(name, changed)
+
+
+def shrink(loaded: LoadedModel, context: Context, plan: CutPlan) -> LoadedModel:
+    """A smaller copy of the model.
+
+    Raises:
+        Refusal: a node cannot be made consistent with the cut.
+    """
+    copy = loaded.reload()
+    Shrinker(context, plan, Editor(copy)).run()
+    return copy

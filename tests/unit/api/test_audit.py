@@ -1,0 +1,226 @@
+"""The API from model and probe to the result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer import api
+from analyzer.errors import ModelError, OutputError
+from analyzer.report.json import schema
+
+KILLED = Path("sample_models/digits_mlp_killed")
+MODEL, PROBE, HOLDOUT = KILLED / "model.onnx", KILLED / "probe.npz", KILLED / "holdout.npz"
+RELUS = ["/1/Relu_output_0", "/3/Relu_output_0", "/5/Relu_output_0"]
+
+
+@pytest.fixture(scope="module")
+def killed() -> analyzer.Audit:
+    return analyzer.audit(MODEL, PROBE, holdout=HOLDOUT)
+
+
+def by_value(found: analyzer.Audit) -> dict[str, analyzer.LayerVerdicts]:
+    return {layer.value: layer for layer in found.layers}
+
+
+def plain_run(value: str, samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The whole activation, computed from the weights with NumPy."""
+    graph = onnx.load(MODEL).graph
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    activation = samples.astype(np.float64)
+    for index in range(0, RELUS.index(value) * 2 + 1, 2):
+        activation = np.maximum(activation @ weights[f"{index}.weight"].T + weights[f"{index}.bias"], 0)
+    return activation
+
+
+def test_dead_units_are_those_of_the_whole_activation(killed: analyzer.Audit) -> None:
+    (samples,) = np.load(PROBE).values()
+    for value in RELUS:
+        activation = plain_run(value, samples)
+        layer = by_value(killed)[value]
+        assert layer.dead == tuple(np.flatnonzero(activation.max(axis=0) <= 0).tolist())
+        assert layer.near_dead == tuple(
+            unit
+            for unit, fired in enumerate((activation > 0).sum(axis=0))
+            if 0 < fired <= 0.01 * len(samples)
+        )
+
+
+def test_the_holdout_says_which_of_them_come_alive(killed: analyzer.Audit) -> None:
+    (samples,) = np.load(HOLDOUT).values()
+    for value in RELUS:
+        alive = np.flatnonzero(plain_run(value, samples).max(axis=0) > 0)
+        layer = by_value(killed)[value]
+        assert layer.revived == tuple(sorted(set(layer.dead) & set(alive.tolist())))
+    assert "holdout-revives" in [warning.code for warning in killed.warnings]
+
+
+def test_the_plan_counts_what_dead_units_free(killed: analyzer.Audit) -> None:
+    tensors = {tensor.name: tensor for tensor in killed.removable.tensors}
+    first, second = (len(by_value(killed)[value].dead) for value in RELUS[:2])
+    assert tensors["0.weight"].kept == (64 - first, 64)
+    assert tensors["2.weight"].kept == (64 - second, 64 - first)
+    assert killed.removable.parameters == sum(tensor.removable for tensor in tensors.values())
+    assert killed.model.parameters == 10_730
+
+
+def test_the_json_is_written_and_valid(killed: analyzer.Audit, tmp_path: Path) -> None:
+    killed.to_json(tmp_path / "audit.json")
+    report = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+    assert report == json.loads(json.dumps(killed.to_dict()))
+    jsonschema.validate(report, schema())
+
+
+def test_the_model_is_never_written_over(killed: analyzer.Audit) -> None:
+    before = MODEL.read_bytes()
+    for path in (MODEL, PROBE, HOLDOUT):
+        with pytest.raises(OutputError):
+            killed.to_json(path)
+    assert MODEL.read_bytes() == before
+
+
+def test_the_table_has_one_row_per_unit(killed: analyzer.Audit) -> None:
+    frame = killed.to_frame()
+    assert len(frame) == sum(layer.units for layer in killed.layers)
+    assert (frame["verdict"] == "dead").sum() == 100
+
+
+def test_repr_says_what_was_found(killed: analyzer.Audit) -> None:
+    assert "100 of 170 units dead on 300 samples" in repr(killed)
+
+
+def test_a_dead_unit_is_explained_down_to_the_parameters(killed: analyzer.Audit) -> None:
+    dead = by_value(killed)["/1/Relu_output_0"].dead[0]
+    assert "0.weight" in "\n".join(killed.explain_unit("/1/Relu_output_0", dead))
+    assert killed.explain_parameter("0.weight")
+
+
+@pytest.mark.parametrize(
+    ("value", "index", "message"),
+    [
+        ("/1/Relu_output_1", 0, "did you mean /1/Relu_output_0"),
+        ("/1/Relu_output_0", 64, "units 0 to 63"),
+        ("0.weight", 0, "no value named"),
+    ],
+)
+def test_a_unit_that_does_not_exist_is_named(
+    killed: analyzer.Audit, value: str, index: int, message: str
+) -> None:
+    with pytest.raises(analyzer.InputError, match=message):
+        killed.explain_unit(value, index)
+
+
+def test_a_parameter_that_does_not_exist_is_named(killed: analyzer.Audit) -> None:
+    with pytest.raises(analyzer.InputError, match=r"did you mean 0\.weight"):
+        killed.explain_parameter("0.wieght")
+
+
+def probes() -> dict[str, Any]:
+    (samples,) = np.load(PROBE).values()
+
+    def feeds() -> Iterator[tuple[Any, int]]:
+        for start in range(0, len(samples), 32):
+            yield samples[start : start + 32], 0
+
+    return {"array": samples, "dict": {"pixels": samples}, "str": str(PROBE), "labelled batches": feeds()}
+
+
+@pytest.mark.parametrize("name", ["array", "dict", "str", "labelled batches"])
+def test_every_form_of_the_same_data_gives_the_same_verdicts(killed: analyzer.Audit, name: str) -> None:
+    found = analyzer.audit(MODEL, probes()[name])
+    assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]
+    assert found.probe is not None
+    assert found.probe.samples == 300
+
+
+@pytest.mark.parametrize(
+    "model", [str(MODEL), MODEL.read_bytes(), onnx.load(MODEL)], ids=["str", "bytes", "proto"]
+)
+def test_every_form_of_the_same_model_gives_the_same_verdicts(killed: analyzer.Audit, model: Any) -> None:
+    found = analyzer.audit(model, PROBE)
+    assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]
+
+
+def test_the_batch_size_changes_nothing(killed: analyzer.Audit) -> None:
+    for batch_size in (1, 7, 300):
+        found = analyzer.audit(MODEL, PROBE, batch_size=batch_size)
+        assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]
+        assert "one-by-one" not in [warning.code for warning in found.warnings]
+
+
+def test_limit_takes_the_first_samples() -> None:
+    found = analyzer.audit(MODEL, PROBE, limit=10)
+    assert found.probe is not None
+    assert found.probe.samples == 10
+    assert "probe-too-small" in [warning.code for warning in found.warnings]
+
+
+def test_without_a_probe_only_the_weights_speak() -> None:
+    found = analyzer.audit(MODEL)
+    assert found.probe is None
+    assert all(set(layer.dead) == set(layer.structural) for layer in found.layers)
+    assert [warning.code for warning in found.warnings] == ["no-probe"]
+    jsonschema.validate(found.to_dict(), schema())
+
+
+def test_random_data_is_labelled() -> None:
+    found = analyzer.audit(MODEL, random=64)
+    assert found.probe is not None
+    assert found.probe.random
+    assert "random-probe" in [warning.code for warning in found.warnings]
+
+
+@pytest.mark.parametrize("preset", list(analyzer.PRESETS))
+def test_every_preset_runs_and_finds_the_same_dead_units(killed: analyzer.Audit, preset: str) -> None:
+    found = analyzer.audit(MODEL, PROBE, preset=preset)
+    assert found.facts.thresholds.preset == preset
+    assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]
+
+
+def test_own_thresholds_replace_a_preset() -> None:
+    wide = replace(analyzer.Thresholds(), preset="own", near_dead=0.5)
+    found = analyzer.audit(MODEL, PROBE, thresholds=wide)
+    assert sum(len(layer.near_dead) for layer in found.layers) > 10
+
+
+def test_progress_is_reported_to_the_end() -> None:
+    calls: list[tuple[str, int, int | None]] = []
+    analyzer.audit(MODEL, PROBE, holdout=HOLDOUT, progress=lambda *call: calls.append(call))
+    assert {call[0] for call in calls} == {"probe", "holdout"}
+    assert calls[-1] == ("holdout", 300, 300)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"probe": PROBE, "random": 3}, "either a probe or"),
+        ({"holdout": PROBE}, "give a probe as well"),
+        ({"probe": PROBE, "limit": 0}, "limit is 0"),
+        ({"probe": PROBE, "batch_size": 0}, "batch_size is 0"),
+        ({"random": 0}, "random is 0"),
+        ({"probe": PROBE, "preset": "nope"}, "choose one of default"),
+    ],
+)
+def test_a_wrong_call_says_what_to_change(call: dict[str, Any], message: str) -> None:
+    with pytest.raises(analyzer.InputError, match=message):
+        analyzer.audit(MODEL, **call)
+
+
+def test_a_wrong_model_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="No model file"):
+        analyzer.audit(tmp_path / "none.onnx")
+
+
+def test_a_probe_file_with_a_generator_counts_as_an_input(tmp_path: Path) -> None:
+    script = tmp_path / "probe.py"
+    script.write_text("")
+    assert api.input_files(f"{script}:feeds", None, {"x": 1}) == (script,)
