@@ -42,7 +42,7 @@ def linear(units: int, value: str = "gemm") -> AuditedValue:
 def seen(
     minimum: Sequence[float], maximum: Sequence[float], samples: int = 100, **others: object
 ) -> UnitStatistics:
-    """Statistics of these extremes; a unit fired on all samples if its maximum is above 0, unless said otherwise."""
+    """Statistics of these extremes; a unit fired on all samples if its maximum is above 0, unless told."""
     low, high = np.array(minimum, np.float64), np.array(maximum, np.float64)
     made = replace(
         UnitStatistics.empty(len(low)),
@@ -52,7 +52,7 @@ def seen(
         fired=np.where(high > 0, samples, 0).astype(np.int64),
         flat_samples=np.full(len(low), samples, np.int64),
     )
-    return replace(made, **{name: np.asarray(value) for name, value in others.items()})
+    return replace(made, **{name: np.asarray(value) for name, value in others.items()})  # type: ignore[arg-type]
 
 
 def layer(
@@ -64,8 +64,8 @@ def layer(
 
 def first_dead(units: int, dead: int, value: str, samples: int = 360) -> LayerVerdicts:
     """A ReLU layer whose first `dead` units never fire."""
-    maximum = np.r_[np.zeros(dead), np.ones(units - dead)]
-    return layer(relu(units, value), seen(np.zeros(units), maximum, samples))
+    maximum = [0.0] * dead + [1.0] * (units - dead)
+    return layer(relu(units, value), seen([0.0] * units, maximum, samples))
 
 
 def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> AuditFacts:

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import load_model
-from analyzer.propagate.context import Context
+from analyzer.ops.context import Context
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = Mapping[str, Array]

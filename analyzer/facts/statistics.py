@@ -18,14 +18,17 @@ class UnitStatistics:
     """What was seen of each unit; every array has shape [units].
 
     samples: samples seen (a number). fired: samples on which some position left the low flat region (output above
-    `low`; above 0 where the kind has none). maximum: largest output over all samples and positions. minimum: the
-    smallest output *looked at*; `minimum_exact` says for which units every sample was looked at: for the others
-    `minimum` is an upper bound of the true minimum that already shows the unit is neither constant nor always on.
-    low_samples / high_samples: of the `flat_samples` samples looked at for it, those on which *all* positions lie in
-    the low / high flat region (saturating kinds only). nonfinite: samples with a NaN or an infinity at some position; such samples
-    count in `samples`, never as fired, and their finite extremes are not used. zeros: positions that are exactly
-    zero, positions: positions counted for it (both 0 unless asked for). absolute_sum: sum of |output| over the
-    counted positions (0 unless asked for).
+    `low`; above 0 where the kind has none); a linear value has no flat region and fires on every sample.
+    maximum: largest output over all samples and positions. minimum: the smallest output *looked at*;
+    `minimum_exact` says for which units every sample was looked at: for the others `minimum` is an upper bound of
+    the true minimum that already shows the unit is neither constant nor always on (and for linear values, which are
+    looked at only until all their units were seen to vary, `maximum` is a lower bound in the same way).
+    low_samples / high_samples: of the `flat_samples` samples looked at for it, those on which *all* positions lie
+    in the low / high flat region (saturating kinds only). nonfinite: samples with a NaN or an infinity at some
+    position; such samples count in `samples`, never as fired, and their finite extremes are not used (an infinity
+    in a linear value is counted only while the value is looked at). zeros: positions that are exactly zero;
+    positions: positions counted for it (both 0 unless asked for). absolute_sum: sum of |output| over the counted
+    positions (0 unless asked for).
     """
 
     samples: int

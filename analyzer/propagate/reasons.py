@@ -129,42 +129,58 @@ def _partner_known(
     return True
 
 
-def tied_slots(context: Context, start: Slot) -> nx.DiGraph[Slot]:
-    """All slots that are cut together with one, as a graph from the slot outward."""
-    graph: nx.DiGraph[Slot] = nx.DiGraph()
+def spread(context: Context, graph: nx.DiGraph[Slot], start: Slot) -> Iterator[Slot]:
+    """The slots that are cut together with one, nearest first; `graph` gets the edges over which they are tied."""
     graph.add_node(start)
     queue = deque([start])
     while queue:
         slot = queue.popleft()
-        calls = [context.by_node[n.index] for n, p in context.graph.consumers.get(slot.value, ()) if p >= 0]
+        yield slot
+        nodes = [n for n, p in context.graph.consumers.get(slot.value, ()) if p >= 0]
         producer = context.graph.producer.get(slot.value)
-        calls += [context.by_node[producer.index]] if producer is not None else []
-        for call in calls:
+        nodes += [producer] if producer is not None else []
+        for node in nodes:
+            call = context.by_node[node.index]
             for after in linked(context, call, slot):
                 if after not in graph:
                     queue.append(after)
                     graph.add_edge(slot, after, node=call.op.name)
+
+
+def tied_slots(context: Context, start: Slot) -> nx.DiGraph[Slot]:
+    """All slots that are cut together with one, as a graph from the slot outward."""
+    graph: nx.DiGraph[Slot] = nx.DiGraph()
+    deque(spread(context, graph, start), maxlen=0)
     return graph
 
 
 def _beside(context: Context, facts: Mapping[str, Constants], closure: Closure, start: Slot) -> Reason:
     """No reader downstream minds: some slot that is cut together with it has a reader that does."""
-    ties = tied_slots(context, start)
-    for slot in ties:
-        for node, position in context.graph.consumers.get(slot.value, ()):
-            call = context.by_node[node.index]
-            if slot == start or not closure.live(call) or slot.value in context.graph.initializer_names:
-                continue
-            path = tuple(nx.shortest_path(ties, start, slot))
-            reason = _stops(context, facts, closure, call, position, slot)
-            if reason is not None and reason[0] != "residual-partner-alive":
-                return Reason(*reason, path)
-            if isinstance(call.rule, ConvRule | Contraction):
-                known, _ = facts[slot.value].per_index(slot.axis, context.shapes[slot.value][slot.axis])
-                if not known[slot.index]:
-                    detail = f"it is cut together with {slot}, which {call.op.name} ({call.op.op_type}) reads"
-                    return Reason(TIED, detail, path)
+    ties: nx.DiGraph[Slot] = nx.DiGraph()
+    for slot in spread(context, ties, start):
+        if slot == start or slot.value in context.graph.initializer_names:
+            continue
+        reason = _reader_beside(context, facts, closure, slot)
+        if reason is not None:
+            return Reason(*reason, tuple(nx.shortest_path(ties, start, slot)))
     return Reason(TIED, "an index that is cut together with it stays", (start,))
+
+
+def _reader_beside(
+    context: Context, facts: Mapping[str, Constants], closure: Closure, slot: Slot
+) -> tuple[str, str] | None:
+    for node, position in context.graph.consumers.get(slot.value, ()):
+        call = context.by_node[node.index]
+        if not closure.live(call):
+            continue
+        reason = _stops(context, facts, closure, call, position, slot)
+        if reason is not None and reason[0] != "residual-partner-alive":
+            return reason
+        if isinstance(call.rule, ConvRule | Contraction):
+            known, _ = facts[slot.value].per_index(slot.axis, context.shapes[slot.value][slot.axis])
+            if not known[slot.index]:
+                return TIED, f"it is cut together with an index of {slot.value}, which {call.op.name} ({call.op.op_type}) reads"
+    return None
 
 
 def locked_units(

@@ -83,7 +83,8 @@ class Session:
             raise _run_error(error, "load") from error
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = ONLY_FATAL
-        self._inputs = {i.name: i for i in self._session.get_inputs()}
+        # Only text is kept: onnxruntime's own descriptions would keep the session alive.
+        self._input_names = tuple(str(i.name) for i in self._session.get_inputs())
         self._output_types = {o.name: str(o.type) for o in self._session.get_outputs()}
 
     def __enter__(self) -> Self:
@@ -102,7 +103,7 @@ class Session:
     @property
     def input_names(self) -> tuple[str, ...]:
         """Inputs that every run needs."""
-        return tuple(self._inputs)
+        return self._input_names
 
     @property
     def output_names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from analyzer.facts.constants import Constants, Multiples
 from analyzer.facts.pattern import Mask
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import load_model
-from analyzer.propagate.context import Call, Context
+from analyzer.ops.context import Call, Context
 from tests.models import Array, build, session
 
 Sampler = Callable[[np.random.Generator, tuple[int, ...]], Array]

@@ -1,0 +1,152 @@
+"""Sessions: feeds in, arrays out, and every refusal of onnxruntime in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper, parser
+
+from analyzer.errors import RunError
+from analyzer.graph import Extension, load_model
+from analyzer.runtime.session import Session, available_providers
+
+
+def model_bytes(text: str) -> bytes:
+    return parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]> {text}').SerializeToString()
+
+
+RELU = model_bytes("g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }")
+X = np.array([[-1, 0, 2]], np.float32)
+
+
+def refusal(source: Any, feeds: dict[str, Any] | None = None, **options: Any) -> str:
+    with pytest.raises(RunError) as caught, Session(source, **options) as session:
+        session.run(feeds or {})
+    return str(caught.value)
+
+
+def test_a_feed_gives_the_outputs_by_name() -> None:
+    with Session(RELU) as session:
+        assert session.input_names == ("x",)
+        assert session.output_names == ("y",)
+        assert session.output_types == {"y": "float32"}
+        assert session.run({"x": X})["y"].tolist() == [[0, 0, 2]]
+
+
+def test_a_loaded_model_and_an_extended_one_run_alike() -> None:
+    loaded = load_model(RELU)
+    extension = Extension(loaded)
+    extension.output(extension.add("Neg", ["y"]))
+    with Session(loaded) as plain, Session(extension) as extended:
+        (added,) = set(extended.output_names) - {"y"}
+        assert np.array_equal(plain.run({"x": X})["y"], -extended.run({"x": X}, [added])[added])
+
+
+def large_model() -> onnx.ModelProto:
+    weights = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    node = helper.make_node("MatMul", ["x", "W"], ["y"])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 64])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 64])
+    graph = helper.make_graph([node], "g", [x], [y], [numpy_helper.from_array(weights, "W")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_weights_can_be_lent_instead_of_copied() -> None:
+    loaded = load_model(large_model())
+    shared = Extension(loaded, share=True)
+    assert set(shared.lent) == {"W"}
+    assert len(shared.serialize()) < 1000 < len(Extension(loaded).serialize())
+    feed = {"x": np.eye(64, dtype=np.float32)}
+    with Session(shared) as session:
+        assert np.array_equal(session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0]))
+    assert np.array_equal(loaded.graph.constant("W"), shared.lent["W"])
+
+
+def test_external_data_is_read_by_onnxruntime_from_the_models_folder(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(large_model(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    loaded = load_model(path)
+    assert len(Extension(loaded).serialize()) < 1000
+    feed = {"x": np.eye(64, dtype=np.float32)}
+    with Session(loaded) as session:
+        assert np.array_equal(session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0]))
+
+
+def test_bfloat16_goes_in_and_comes_out() -> None:
+    text = "g (bfloat16[N, 3] x) => (float[N, 3] y, bfloat16[N, 3] z) { y = Cast<to=1>(x)\n z = Cast<to=16>(y) }"
+    x = np.array([[1, 2.5, -3]], ml_dtypes.bfloat16)
+    with Session(model_bytes(text)) as session:
+        results = session.run({"x": x})
+        assert session.output_types["z"] == "bfloat16"
+        empty = session.run({"x": x[:0]})
+    assert results["z"].dtype == x.dtype
+    assert np.array_equal(results["z"], x)
+    assert np.array_equal(results["y"], x.astype(np.float32))
+    assert empty["z"].shape == (0, 3)
+
+
+def test_sequences_have_no_element_type() -> None:
+    text = "g (float[N, 3] x) => (seq(float[N, 3]) y) { y = SequenceConstruct(x) }"
+    with Session(model_bytes(text)) as session:
+        assert session.output_types == {"y": None}
+
+
+def test_bytes_that_are_no_model_are_refused_in_one_sentence() -> None:
+    assert refusal(b"abc") == (
+        "onnxruntime cannot load the model: Failed to load model because protobuf parsing failed."
+    )
+
+
+def test_an_operator_that_nobody_knows_is_named() -> None:
+    assert "Bogus" in refusal(model_bytes("g (float[N] x) => (float[N] y) { y = Bogus(x) }"))
+
+
+def test_a_kernel_that_is_missing_is_named() -> None:
+    text = "g (double[N, 2, 3, 3] x) => (double[N, 2, 1, 1] y) { y = GlobalMaxPool(x) }"
+    assert refusal(model_bytes(text)) == (
+        "onnxruntime cannot load the model: Could not find an implementation for GlobalMaxPool(1) node."
+    )
+
+
+def test_an_operator_that_fails_is_named_without_source_locations() -> None:
+    text = "g (float[N, 3] x) => (float[M, K] y) <int64[2] s = {2, 3}> { y = Reshape(x, s) }"
+    message = refusal(model_bytes(text), {"x": np.zeros((1, 3), np.float32)})
+    assert message.startswith("onnxruntime cannot run the model: Reshape node")
+    assert "{1,3}" in message
+    assert ".h:" not in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("feeds", "said"),
+    [
+        ({"x": np.zeros((2, 4), np.float32)}, "Got: 4 Expected: 3"),
+        ({"x": np.zeros((2, 3))}, "tensor(double)"),
+        ({"z": X}, "missing"),
+    ],
+)
+def test_a_feed_that_does_not_fit_is_said_to(feeds: dict[str, Any], said: str) -> None:
+    message = refusal(RELU, feeds)
+    assert said in message
+    assert "ONNXRuntimeError" not in message
+
+
+def test_running_out_of_memory_says_what_to_lower() -> None:
+    text = "g (float[N] x, int64[2] s) => (float[A, B] y) { y = Expand(x, s) }"
+    feeds = {"x": np.zeros(1, np.float32), "s": np.array([1 << 22, 1 << 22])}
+    assert "lower the batch size" in refusal(model_bytes(text), feeds)
+
+
+def test_a_provider_that_is_not_there_is_refused_with_those_that_are() -> None:
+    message = refusal(RELU, providers=["NoSuchExecutionProvider"])
+    assert "NoSuchExecutionProvider" in message
+    assert available_providers()[-1] in message
+
+
+def test_a_library_of_custom_operators_that_is_missing_is_refused(tmp_path: Path) -> None:
+    assert "cannot load" in refusal(RELU, custom_ops=[tmp_path / "none.so"])
