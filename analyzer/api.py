@@ -30,6 +30,7 @@ from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
 from analyzer.facts.warnings import warnings_of
 from analyzer.graph import LoadedModel, load_model
+from analyzer.graph.load import external_files
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.probe import ImageOptions, Probe, open_probe, random_probe
 from analyzer.observe.shapes import measure_shapes
@@ -201,7 +202,8 @@ def audit(
         held = None if holdout is None else reader(holdout)
     with clock.stage("shapes"):
         shapes = measure_shapes(loaded, opened)
-        audited = select_units(loaded.graph, shapes)
+        selected = select_units(loaded.graph, shapes)
+        audited = [replace(a, dtype=shapes.dtypes.get(a.value, a.dtype)) for a in selected]
     with clock.stage("probe"):
         seen = run.observe("probe", opened, audited, shapes)
     with clock.stage("holdout"):
@@ -224,7 +226,8 @@ def audit(
         ),
         seconds=clock.seconds,
     )
-    return Audit(facts, found, _value_names(loaded), input_files(model, probe, holdout))
+    files = (*input_files(model, probe, holdout), *_external_files(loaded))
+    return Audit(facts, found, _value_names(loaded), files)
 
 
 def preset_named(name: str) -> Thresholds:
@@ -340,6 +343,11 @@ def _summary(probe: Probe | None, seen: Observation | None) -> ProbeSummary | No
     return ProbeSummary(
         source=str(probe.source), samples=samples or 0, fingerprint=probe.fingerprint, random=probe.random
     )
+
+
+def _external_files(loaded: LoadedModel) -> tuple[Path, ...]:
+    folder = loaded.folder or Path()
+    return tuple(folder / name for name in sorted(external_files(loaded.model)))
 
 
 def _value_names(loaded: LoadedModel) -> dict[str, bool]:

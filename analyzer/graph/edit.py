@@ -12,6 +12,8 @@ from analyzer.graph.load import LoadedModel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+INITIALIZERS_ALONE = 4  # the first IR version in which a stored tensor need not be listed among the inputs
+
 
 class Editor:
     """Changes to one model; the view of the loaded model is out of date once an edit was made."""
@@ -144,6 +146,9 @@ class Editor:
             self._graph.initializers.pop(name)
             if value in self._graph.inputs:
                 self._graph.inputs.remove(value)
+        if self.loaded.model.ir_version < INITIALIZERS_ALONE:
+            listed = {str(v.name) for v in self._graph.inputs}
+            self._graph.inputs.extend(v for n, v in self._graph.initializers.items() if n not in listed)
 
     def _node(self, index: int) -> ir.Node:
         node = self._nodes[index]

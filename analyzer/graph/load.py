@@ -60,6 +60,10 @@ class LoadedModel:
             (Path(self.folder or ".") / name).stat().st_size for name in external_files(self.model)
         )
 
+    def refreshed(self) -> LoadedModel:
+        """The same model with a view of its present state (after edits)."""
+        return LoadedModel(self.model, self.raw, self.path, self.folder)
+
     def reload(self) -> LoadedModel:
         """A second, independent copy to edit."""
         return _from_bytes(self.raw, self.path, self.folder)

@@ -20,7 +20,7 @@ from analyzer.observe.shapes import BatchPlan
 from analyzer.runtime.session import CPU, Session
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 # Opset from which a reduction takes its axes as an input.
 AXES_AS_INPUT = {"ReduceMax": 18, "ReduceMin": 18, "ReduceMean": 18, "ReduceSum": 13}
@@ -58,6 +58,17 @@ class Target:
     sample: SampleAxis
     dtype: str
     start: int
+    chosen: tuple[int, ...] | None = None  # only these units are wanted (None: all)
+
+    @property
+    def width(self) -> int:
+        """How many units are wanted."""
+        return self.audited.units if self.chosen is None else len(self.chosen)
+
+    @property
+    def units(self) -> Ints:
+        """Places of the wanted units among all units."""
+        return self.start + np.arange(self.audited.units) if self.chosen is None else self.start + np.array(self.chosen)
 
     @property
     def stop(self) -> int:
@@ -80,7 +91,7 @@ class Block:
     """Results of one statistic: column j of `array` [samples, columns] belongs to unit `units[j]` of all units."""
 
     statistic: Statistic
-    units: slice | np.ndarray[Any, np.dtype[np.int64]]
+    units: Ints
     array: Array
 
 
@@ -165,14 +176,11 @@ class _Column:
 
     @property
     def width(self) -> int:
-        return sum(t.audited.units for t in self.targets)
+        return sum(t.width for t in self.targets)
 
     @property
-    def units(self) -> slice | np.ndarray[Any, np.dtype[np.int64]]:
-        ends = [t.stop for t in self.targets]
-        if [t.start for t in self.targets[1:]] == ends[:-1]:
-            return slice(self.targets[0].start, ends[-1])
-        return np.concatenate([np.arange(t.start, t.stop) for t in self.targets])
+    def units(self) -> Ints:
+        return np.concatenate([t.units for t in self.targets])
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +209,8 @@ def _pooled_rank(target: Target, statistic: Statistic) -> int | None:
     """Rank of the value when a global pooling operator reduces it: [N, C, positions...], one row per sample."""
     audited, sample = target.audited, target.sample
     fits = sample.axis in (0, None) and sample.rows == 1 and audited.axis == 1 and audited.rank in (3, 4, 5)
-    return audited.rank if fits and statistic in POOLS and target.dtype not in WIDE else None
+    poolable = statistic in POOLS or (statistic is Statistic.MINIMUM and target.chosen is not None)
+    return audited.rank if fits and poolable and target.dtype not in WIDE else None
 
 
 def _joined(extension: Extension, group: _Group) -> str:
@@ -224,7 +233,9 @@ def _joined(extension: Extension, group: _Group) -> str:
 def _joined_sizes(extension: Extension, targets: Sequence[Target]) -> str:
     """One value [targets] with the number of elements of each."""
     one = extension.constant(np.array([1]))
-    names = [extension.add("Reshape", [extension.add("Size", [t.audited.value]), one]) for t in targets]
+    # Size has kernels for fewer types than Cast.
+    sizes = [extension.add("Size", [_as_float(extension, t, {})]) for t in targets]
+    names = [extension.add("Reshape", [size, one]) for size in sizes]
     return extension.add("Concat", names, axis=0)
 
 
@@ -233,25 +244,44 @@ def _concat(extension: Extension, names: Sequence[str]) -> str:
 
 
 def _pooled(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:
-    name = extension.add(POOLS[statistic], [_as_float(extension, target, casts)])
+    name = _as_float(extension, target, casts)
+    if statistic is Statistic.MINIMUM:
+        return _pooled_minimum(extension, target, name)
+    name = extension.add(POOLS[statistic], [name])
     if target.sample.axis is None:
         # One sample may have any number of rows here, and another number in the next feed.
         return reduce_axes(extension, statistic.reduction, name, [0], keep=True)
     return name
 
 
+def _pooled_minimum(extension: Extension, target: Target, name: str) -> str:
+    """Minima of a few chosen channels: a convolution picks and negates them, then the maximum is negated again.
+
+    Exact, since everything else is multiplied by zero; and it stays in the layout of the convolutions around it.
+    """
+    chosen = target.chosen or ()
+    kernel = np.zeros((len(chosen), target.audited.units, *[1] * (target.audited.rank - 2)), np.float32)
+    kernel[np.arange(len(chosen)), chosen] = -1
+    picked = extension.add("Conv", [name, extension.constant(kernel)])
+    name = extension.add("Neg", [extension.add("GlobalMaxPool", [picked])])
+    return name if target.sample.axis is not None else reduce_axes(extension, "ReduceMin", name, [0], keep=True)
+
+
 def _reduced(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:
     """[rows, units] for any layout: positions away, samples in front, rows of one sample joined."""
     name = _prepared(extension, statistic, target, _as_float(extension, target, casts))
+    if target.chosen is not None:
+        picks = extension.constant(np.array(target.chosen, np.int64))
+        name = extension.add("Gather", [name, picks], axis=target.audited.axis)
     audited, sample = target.audited, target.sample
     if target.positions:
         name = reduce_axes(extension, statistic.reduction, name, target.positions)
     if sample.axis is not None and sample.axis > audited.axis:
         name = extension.add("Transpose", [name], perm=[1, 0])
     if sample.axis is None:
-        return extension.add("Reshape", [name, extension.constant(np.array([1, audited.units]))])
+        return extension.add("Reshape", [name, extension.constant(np.array([1, target.width]))])
     if sample.rows > 1:
-        folded = extension.constant(np.array([-1, sample.rows, audited.units]))
+        folded = extension.constant(np.array([-1, sample.rows, target.width]))
         name = extension.add("Reshape", [name, folded])
         name = reduce_axes(extension, statistic.reduction, name, [1])
     return name

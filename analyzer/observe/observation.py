@@ -21,6 +21,7 @@ from analyzer.runtime.session import CPU
 
 BATCH_SIZE = 8
 FIRST_LOOK = 2  # samples that are looked at with all statistics; most units are cleared of every suspicion by them
+WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
 LOOKS = (1, 4, 16)  # feeds after which the dear statistics are narrowed to the values that still need them
 
 Progress = Callable[[int, int | None], None]
@@ -159,7 +160,7 @@ class _Looks:
 
     def _narrow(self) -> None:
         suspects = self._tally.suspects()
-        if len(suspects) < len(self._suspects):
+        if _units(suspects) < WORTH * _units(self._suspects):
             self._suspects = suspects
             self.close()
 
@@ -186,7 +187,11 @@ class _Looks:
 
     def _needs_maximum(self, target: Target) -> bool:
         """A linear value is done with once all its units were seen to vary: there is no firing to count."""
-        return self._exact or target.flat or target.audited.kind is not Kind.LINEAR or target in self._suspects
+        return self._exact or target.flat or target.audited.kind is not Kind.LINEAR or any(s.start == target.start for s in self._suspects)
+
+
+def _units(targets: Sequence[Target]) -> int:
+    return sum(t.width for t in targets)
 
 
 def _pieces(batch: Batch, plan: BatchPlan, shapes: ShapeTable) -> Iterator[Batch]:

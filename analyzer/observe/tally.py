@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # A spread this many times smaller than the values may be rounding: such a unit is not yet cleared of being constant.
 ROUNDING = 1e-4
+# Up to this share of a value's units, picking them out is cheaper than reducing them all.
+FEW = 0.25
 # Counts of UnitStatistics that simply add up.
 COUNTS = ("fired", "low_samples", "high_samples", "flat_samples", "nonfinite", "positions", "zeros")
 # Statistics in which a NaN or an infinity of the value shows.
@@ -92,12 +95,20 @@ class Tally:
         return np.asarray(np.isfinite(np.where(self._flat, maximum, defect)))
 
     def suspects(self) -> list[Target]:
-        """Targets with positions whose minimum must go on being computed: some unit may be constant or always on."""
+        """Targets with positions, narrowed to the units whose minimum must go on being computed.
+
+        These are the units that may yet be constant or always on, and all saturating ones.
+        """
         scale = np.maximum(np.abs(self._maximum), np.abs(self._minimum))
         with np.errstate(invalid="ignore"):
             varies = self._maximum - self._minimum > ROUNDING * scale
         cleared = np.where(np.isfinite(self._floor), self._minimum <= self._floor, varies & ~self._saturating)
-        return [t for t in self.targets if not t.flat and not cleared[t.start : t.stop].all()]
+        left = [(t, np.flatnonzero(~cleared[t.start : t.stop])) for t in self.targets if not t.flat]
+        return [
+            t if len(units) > FEW * t.audited.units else replace(t, chosen=tuple(units.tolist()))
+            for t, units in left
+            if len(units)
+        ]
 
     def statistics(self) -> dict[str, UnitStatistics]:
         """What was seen of each target, by value name."""

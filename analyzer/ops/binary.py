@@ -71,10 +71,8 @@ class Aligned(OpRule):
             value = reduce(function, [x.number for x in operands])
         if node.op_type == "Mean":
             value = value / len(operands)
-        if _integer_division(node, xs):
-            return [Constants.unknown(rank)]
         if node.op_type == "Div":
-            known = known & (operands[1].number != 0)
+            known = known & (operands[1].number != 0) & (_surely_float(node) | (value == np.trunc(value)))
         if node.op_type == "Pow":
             known = known & (operands[0].number >= 0) & np.isfinite(value)
         if node.op_type in ("Mul", "And"):
@@ -146,8 +144,9 @@ class BiasActivation(Aligned):
         return [Constants(known, np.where(known, self.function(total, node), 0.0))]
 
 
-def _integer_division(node: OpNode, xs: Sequence[Constants]) -> bool:
-    return node.op_type == "Div" and all(np.issubdtype(np.asarray(x.value).dtype, np.integer) for x in xs)
+def _surely_float(node: OpNode) -> bool:
+    """Whether a stored operand shows that no whole numbers are divided, which would cut the fraction off."""
+    return any(array is not None and array.dtype.kind not in "iub" for array in node.statics)
 
 
 for _name in FUNCTIONS:

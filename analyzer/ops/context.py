@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,16 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.rule import BARRIER, OpRule, rule_for
 
 _NOWHERE = SampleAxis(None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copy:
+    """A stored tensor that several nodes read, as one of them sees it: cut for that reader alone."""
+
+    name: str
+    source: str
+    node: Node
+    position: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +49,42 @@ class Call:
 class Context:
     """All calls of a graph in topological order, and the shapes of all values."""
 
-    def __init__(self, graph: Graph, table: ShapeTable) -> None:
+    def __init__(self, graph: Graph, table: ShapeTable, tied: Collection[str] = ()) -> None:
+        """Tensors that several nodes read are cut for each reader alone, except those in `tied`."""
         self.graph = graph
         self.table = table
         self.shapes: dict[str, Shape] = dict(table.shapes)
         for name in graph.initializer_names:
             self.shapes[name] = graph.initializer_shape(name)
+        self.copies: dict[str, Copy] = {}
+        for name in sorted(graph.initializer_names - set(tied)):
+            self._separate(name)
         self.calls = tuple(self._call(node) for node in graph.nodes)
+
+    def _separate(self, name: str) -> None:
+        readers = self.graph.consumers.get(name, ())
+        floats = self.graph.initializer_dtype(name).kind in "fV"
+        inner = name in self.graph.outputs or any(position < 0 for _, position in readers)
+        if len(readers) < 2 or inner or not floats or max(self.shapes[name], default=1) < 2:
+            return
+        for node, position in readers:
+            copy = Copy(f"{name} (input {position} of {node.name})", name, node, position)
+            self.copies[copy.name] = copy
+            self.shapes[copy.name] = self.shapes[name]
+
+    @cached_property
+    def _copy_at(self) -> dict[tuple[int, int], str]:
+        return {(copy.node.index, copy.position): copy.name for copy in self.copies.values()}
+
+    def readers(self, name: str) -> Sequence[tuple[Node, int]]:
+        """Nodes that read a value, with the input position; a subgraph's position is -1."""
+        copy = self.copies.get(name)
+        return self.graph.consumers.get(name, ()) if copy is None else [(copy.node, copy.position)]
+
+    def stored(self, name: str) -> str | None:
+        """The stored tensor behind a name: itself, or the one that it is a reader's copy of; None for other values."""
+        copy = self.copies.get(name)
+        return copy.source if copy is not None else name if name in self.graph.initializer_names else None
 
     @cached_property
     def by_node(self) -> dict[int, Call]:
@@ -70,14 +110,16 @@ class Context:
         for name, array in zip(node.inputs, statics, strict=True):
             if array is not None:
                 self.shapes.setdefault(name, array.shape)
+        reads = tuple(self._copy_at.get((node.index, p), n) for p, n in enumerate(node.inputs))
         op = OpNode(
             node=node,
+            reads=reads,
             in_shapes=tuple(self.shapes.get(n) if n else None for n in node.inputs),
             out_shapes=tuple(self.shapes.get(n) if n else None for n in node.outputs),
             statics=statics,
             in_samples=tuple(self.sample_axis(n) for n in node.inputs),
             out_samples=tuple(self.sample_axis(n) for n in node.outputs),
-            sole_user=tuple(self._sole_user(n) for n in node.inputs),
+            sole_user=tuple(n in self.copies or self._sole_user(n) for n in reads),
             target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
             used_axes=self._used_axes(node) if node.op_type == "Shape" else None,

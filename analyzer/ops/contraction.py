@@ -159,7 +159,8 @@ class Contraction(OpRule):
         asked = ys[0] & ~yc[0].known if self.fills(node) else ys[0]
         result = [pattern.uniform(x.rank, True) for x in xs]
         need = _float(asked)
-        result[self.a] = ~free_a & (project(need, letters.y, _float(~b.zero), letters.b, letters.a) > 0)
+        live_b = ~free_b if node.static(self.a) is not None else ~b.zero
+        result[self.a] = ~free_a & (project(need, letters.y, _float(live_b), letters.b, letters.a) > 0)
         live_a = ~free_a if node.static(self.b) is not None else ~a.zero
         result[self.b] = ~free_b & (project(need, letters.y, _float(live_a), letters.a, letters.b) > 0)
         if self.bias is not None and node.has(self.bias):

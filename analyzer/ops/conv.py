@@ -94,7 +94,8 @@ class ConvRule(OpRule):
             return np.zeros(length, np.bool_), np.zeros(length)
         held = pattern.per_index(multiples.held, 1, length, every=True)
         others = tuple(a for a in range(multiples.factor.ndim) if a != 1)
-        return held, np.broadcast_to(multiples.factor.max(axis=others), (length,))
+        low, high = multiples.factor.min(axis=others), multiples.factor.max(axis=others)
+        return held & (low == high), np.broadcast_to(high, (length,))
 
     def reading(
         self, node: OpNode, ys: Sequence[Mask], yc: Sequence[Constants]
@@ -291,6 +292,15 @@ class ConvRule(OpRule):
         kernel[fill] = 0
         return kernel
 
+    def kernel_keeps(self, node: OpNode, keeps: Keeps) -> Mask:
+        """Which entries of a grouped kernel stay, in its stored shape."""
+        shape, groups = node.x_shape(self.w), self.groups(node)
+        ins = keeps.get((node.inputs[self.x], 1)).reshape(groups, -1)
+        outs = keeps.get((node.outputs[0], 1)).reshape(groups, -1)
+        rows, inner = (ins, outs) if self.out_axis() == 1 else (outs, ins)
+        flat = (rows[:, :, None] & inner[:, None, :]).reshape(shape[0], shape[1])
+        return np.broadcast_to(flat.reshape(*flat.shape, *(1,) * (len(shape) - 2)), shape)
+
     def owns_kernel(self, node: OpNode) -> bool:
         """Whether the stored kernel is read by this node alone, so that groups may keep different channels."""
         return bool(node.sole_user) and node.sole_user[self.w]
@@ -301,7 +311,7 @@ class ConvRule(OpRule):
     def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
         """One multiply-add per kernel tap, input channel of the group and output element."""
         kernel = shape(node.inputs[self.w])
-        return int(np.prod(shape(node.outputs[0])[1:], dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
+        return int(np.prod(shape(node.outputs[0]), dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
 
 
 def level(kept: Mask, live: Mask) -> Mask:
@@ -362,7 +372,7 @@ class ConvTransposeRule(ConvRule):
 
     def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
         kernel = shape(node.inputs[self.w])
-        return int(np.prod(shape(node.inputs[self.x])[1:], dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
+        return int(np.prod(shape(node.inputs[self.x]), dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
 
 
 class FusedConvRule(ConvRule):

@@ -43,9 +43,21 @@ class ReshapeRule(MoveRule):
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """A spelled-out target is spelled anew; 0 and -1 adapt by themselves."""
-        if node.op_type == "Squeeze" or node.op_type == "Unsqueeze" or node.op_type == "Flatten":
+        if node.op_type == "Squeeze":
+            return self._squeeze(node, cut)
+        if node.op_type == "Unsqueeze" or node.op_type == "Flatten":
             return Edit()
         return respell(node, cut, 1)
+
+    def _squeeze(self, node: OpNode, cut: Cut) -> Edit:
+        """Name the axes where the file does not and a cut axis now has length 1 as well."""
+        axes = [a for a, length in enumerate(node.x_shape()) if length == 1]
+        lengths = cut.keeps.shape(node.inputs[0])
+        if node.has(1) or node.attr("axes") or all(lengths[a] != 1 for a in range(len(lengths)) if a not in axes):
+            return Edit()
+        if node.version < 13:
+            return Edit(attributes={"axes": axes})
+        return Edit(inputs={1: np.asarray(axes, np.int64)})
 
 
 def respell(node: OpNode, cut: Cut, position: int) -> Edit:
@@ -144,9 +156,10 @@ class SliceRule(MoveRule):
                  (i[:1] != 0).any()]]  # fmt: skip
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
-        for axis, indices in (slice_indices(node) or {}).items():
-            if len(indices) > 1 and (np.diff(indices) != 1).any():
-                keeps.pin_axis((node.inputs[0], axis))
+        rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
+        for place, step in enumerate(steps):
+            if step != 1:
+                keeps.pin_axis((node.inputs[0], axes[place] % rank if axes else place))
         super().ties(node, keeps)
 
 
@@ -250,7 +263,7 @@ class GatherRule(MoveRule):
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         if node.static(1) is not None:
             return super().unit_axes(node, xs)
-        return [frozenset({len(node.y_shape()) - 1})]
+        return [frozenset({len(node.y_shape()) - 1}) if node.y_shape() else None]
 
 
 class ExpandRule(MoveRule):

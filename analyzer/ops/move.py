@@ -177,6 +177,8 @@ class MoveRule(OpRule):
             asked = step.asks(asked)
         if keeps.alive(target):
             keeps.grow_all(source, asked)
+            if not asked:  # a single number has no axis to ask along
+                keeps.pin(source)
         given = keeps.vectors(source)
         for step in chain:
             given = step.keeps(given)

@@ -26,6 +26,7 @@ class OpNode:
     sole_user: tuple[bool, ...] = ()
     target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
     used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out
+    reads: tuple[str, ...] | None = None  # input names, where they are not the node's own: copies of shared tensors
     used_axes: frozenset[int] | None = None  # axes of the input that a Shape node's readers look at; None: all
 
     @property
@@ -46,7 +47,7 @@ class OpNode:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Input value names; empty where an optional input is missing."""
-        return self.node.inputs
+        return self.node.inputs if self.reads is None else self.reads
 
     @property
     def outputs(self) -> tuple[str, ...]:

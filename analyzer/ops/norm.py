@@ -65,6 +65,18 @@ class BatchNorm(PerChannel):
 class InstanceNorm(PerChannel):
     """Normalised over its own positions: a constant channel comes out as B, whatever its value."""
 
+    def needs(
+        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[Mask]:
+        first, *rest = super().needs(node, ys, xs, yc)
+        return [first.any(axis=tuple(range(2, first.ndim)), keepdims=True), *rest]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        super().ties(node, keeps)
+        for axis in range(2, len(node.x_shape())):
+            keeps.pin_axis((node.inputs[0], axis))
+            keeps.pin_axis((node.outputs[0], axis))
+
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         shape, rank = node.x_shape(), xs[0].rank
         scale, bias = (pattern.on_axis(np.ravel(x.number), 1, rank) for x in xs[1:3])
@@ -116,9 +128,15 @@ class Normalised(OpRule):
             if axis in axes:
                 keeps.pin_axis((node.inputs[0], axis))
                 keeps.pin_axis((node.outputs[0], axis))
-        for name in (*node.inputs[1:], *node.outputs[1:]):
+        for name in node.inputs[1:]:
             if name in keeps:
                 keeps.pin(name)
+        for name in (n for n in node.outputs[1:] if n in keeps):  # mean and deviation: normalised axes have length 1
+            for axis in range(len(node.x_shape())):
+                if axis in axes:
+                    keeps.pin_axis((name, axis))
+                else:
+                    keeps.link((node.inputs[0], axis), (name, axis))
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [frozenset(self.axes(node)[-1:]), *(None for _ in node.outputs[1:])]

@@ -56,20 +56,19 @@ class PadRule(MoveRule):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """Along an axis on which X does not vary, only what equals the filling stays constant."""
         known, value, fill = xs[0].known, xs[0].number, self.fill(node)
-        multiples = None
+        held, factor, bordered = known, value, False
         for step in self.chains(node)[0]:
             assert isinstance(step, Take)
             outside = bool((step.indices < 0).any())
             whole = known.shape[step.axis] == 1 and value.shape[step.axis] == 1
-            if outside and whole and (known.any() or step.length == 1 or not _unit_like(node, step.axis)):
-                if fill == 0:
-                    multiples = Multiples(node.outputs[0], known, value)
+            if outside and whole and (held.any() or step.length == 1 or not _unit_like(node, step.axis)):
+                bordered = True  # inside a constant, outside the filling: with zeros, a multiple of one map
                 known = known & (value == fill)
             else:
                 known, value = step.forward(known, True), step.forward(value, fill)
-                multiples = None
-        if multiples is not None and not (multiples.held & ~known).any():
-            multiples = None
+                held, factor = step.forward(held, True), step.forward(factor, fill)
+        useful = bordered and fill == 0 and bool((held & ~known).any())
+        multiples = Multiples(node.outputs[0], held, np.where(held, factor, 0.0)) if useful else None
         return [Constants(known, np.where(known, value, 0.0), multiples)]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:

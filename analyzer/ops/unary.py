@@ -201,10 +201,13 @@ class CastRule(Unary):
         if to == 9:
             number = (number != 0).astype(np.float64)
         elif to in (2, 3, 4, 5, 6, 7, 12, 13):
-            known = x.known & (np.abs(number) < 100)  # nothing that could wrap around
+            lowest = 0 if to in (2, 4, 12, 13) else -100
+            known = x.known & (np.trunc(number) >= lowest) & (number < 100)  # nothing that could wrap around
             return [Constants(known, np.where(known, np.trunc(number), 0.0))]
         elif to in (10, 16):
             number = number.astype(np.float16).astype(np.float64) if to == 10 else number
+        elif to not in (1, 11):
+            return [Constants.unknown(x.rank)]  # formats that round in their own ways
         return [Constants(x.known, number)]
 
 

@@ -9,6 +9,9 @@ import numpy as np
 
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.ops.contraction import Contraction
+from analyzer.ops.conv import ConvRule
 from analyzer.ops.rule import OpRule
 from analyzer.ops.context import Call, Context
 from analyzer.propagate.flow import Needs
@@ -28,11 +31,15 @@ class Closure:
 
 
 def close(
-    context: Context, facts: Mapping[str, Constants], needs: Needs, extra: Mapping[str, list[np.ndarray]] | None = None
+    context: Context,
+    facts: Mapping[str, Constants],
+    needs: Needs,
+    extra: Mapping[str, list[Mask]] | None = None,
+    round_to: int = 1,
 ) -> Closure:
     """The smallest consistent keep vectors that hold everything needed.
 
-    `extra` are further indices to keep, per value one vector per axis.
+    `extra` are further indices to keep, per value one vector per axis; widths of layers stay multiples of `round_to`.
     """
     graph, keeps = context.graph, Keeps(context.shapes)
     pending: dict[int, None] = {}
@@ -41,7 +48,7 @@ def close(
         node = graph.producer.get(name)
         if node is not None:
             pending[node.index] = None
-        for reader, _ in graph.consumers.get(name, ()):
+        for reader, _ in context.readers(name):
             pending[reader.index] = None
 
     keeps.changed = touch
@@ -57,8 +64,11 @@ def close(
     while True:
         _settle(context, keeps, pending, needs)
         more = _carriers(context, facts, needs, keeps)
-        if not more:
+        if not more and not (round_to > 1 and _round_up(context, needs, keeps, round_to)):
             live = frozenset(c.op.node.index for c in context.calls if _is_live(c, keeps, needs))
+            for copy in context.copies.values():
+                if keeps.alive(copy.name):
+                    keeps.grow_all(copy.source, keeps.vectors(copy.name))
             return Closure(keeps, frozenset(carriers), live)
         carriers |= more
 
@@ -105,3 +115,24 @@ def _carriers(
         if found:
             return set(found)
     return set()
+
+
+def _round_up(context: Context, needs: Needs, keeps: Keeps, multiple: int) -> bool:
+    """Keep the first indices that could go until every layer's width is a multiple; whether anything was added."""
+    added = False
+    for call in context.calls:
+        weight = getattr(call.rule, "w", None) if isinstance(call.rule, ConvRule) else None
+        if not isinstance(call.rule, ConvRule | Contraction) or not _is_live(call, keeps, needs):
+            continue
+        if weight is None and call.op.static(0) is None and call.op.static(1) is None:
+            continue
+        axis = 1 if weight is not None else len(context.shapes[call.outputs[0]]) - 1
+        vector = keeps.get((call.outputs[0], axis))
+        wanted = min(-(-int(vector.sum()) // multiple) * multiple, len(vector))
+        missing = wanted - int(vector.sum())
+        if missing > 0:
+            more = np.zeros_like(vector)
+            more[np.flatnonzero(~vector)[:missing]] = True
+            keeps.grow((call.outputs[0], axis), more)
+            added = True
+    return added

@@ -58,7 +58,7 @@ def _freed(context: Context, closure: Closure, slot: Slot) -> list[str]:
     ties = tied_slots(context, slot)
     lines = []
     for end in ties:
-        if end.value not in context.graph.initializer_names or closure.keeps.get((end.value, end.axis))[end.index]:
+        if context.stored(end.value) is None or closure.keeps.get((end.value, end.axis))[end.index]:
             continue
         path = nx.shortest_path(ties, slot, end)
         over = [str(ties.edges[a, b]["node"]) for a, b in zip(path, path[1:], strict=False)]
@@ -97,7 +97,8 @@ def parameter(
 def _cause(
     context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot
 ) -> str:
-    ties = tied_slots(context, slot)
+    start = next((Slot(c.name, slot.axis, slot.index) for c in context.copies.values() if c.source == slot.value), slot)
+    ties = tied_slots(context, start)
     for end in ties:
         layer = audited.get(end.value)
         if layer is not None and end.axis == layer.audited.axis and end.index in layer.dead:
@@ -105,9 +106,9 @@ def _cause(
             return f"belongs to unit {end.index} of {end.value}, which is dead ({value:g})."
     for end in ties:
         found = facts.get(end.value)
-        if found is not None and end.value not in context.graph.initializer_names and found.any:
+        if found is not None and context.stored(end.value) is None and found.any:
             known, value = found.per_index(end.axis, context.shapes[end.value][end.axis])
             if known[end.index]:
                 return f"belongs to index {end.index} of {end.value}, which is constant ({value[end.index]:g})."
-    where = next((str(e) for e in ties if e.value not in context.graph.initializer_names), "nothing")
+    where = next((str(e) for e in ties if context.stored(e.value) is None), "nothing")
     return f"belongs to {where}, which nothing that stays needs any more."

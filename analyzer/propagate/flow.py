@@ -30,6 +30,8 @@ def constants_forward(context: Context, seeds: Mapping[str, Seed]) -> dict[str, 
         array = graph.constant(name)
         if array is not None and array.dtype.kind not in "SUO":
             facts[name] = Constants.exactly(array)
+    for copy in context.copies.values():
+        facts[copy.name] = facts[copy.source]
     for name in graph.inputs:
         facts[name] = _seeded(context, name, Constants.unknown(len(context.shapes.get(name, ()))), seeds)
     for call in context.calls:

@@ -71,7 +71,7 @@ def why_kept(context: Context, facts: Mapping[str, Constants], closure: Closure,
         slot, path = queue.popleft()
         if slot.value in context.outputs:
             return Reason("graph-output", f"{slot.value} is an output of the model", path)
-        for node, position in context.graph.consumers.get(slot.value, ()):
+        for node, position in context.readers(slot.value):
             call = context.by_node[node.index]
             if not closure.live(call):
                 continue
@@ -102,7 +102,7 @@ def _stops(
         return "group-balance", f"{name}: every group must keep equally many channels"
     if isinstance(rule, ConvRule | Contraction):
         shared = position in (0, 1) and not any(call.op.sole_user)
-        stored = any(n in context.graph.initializer_names for n in call.inputs)
+        stored = any(context.stored(n) is not None for n in call.inputs)
         return ("shared-parameter", f"{name} shares its weight with another node") if shared and stored else None
     if rule.aligned and not _partner_known(context, facts, call, position, slot):
         return "residual-partner-alive", f"{name} ({call.op.op_type}) joins it with a value that is alive there"
@@ -136,7 +136,7 @@ def spread(context: Context, graph: nx.DiGraph[Slot], start: Slot) -> Iterator[S
     while queue:
         slot = queue.popleft()
         yield slot
-        nodes = [n for n, p in context.graph.consumers.get(slot.value, ()) if p >= 0]
+        nodes = [n for n, p in context.readers(slot.value) if p >= 0]
         producer = context.graph.producer.get(slot.value)
         nodes += [producer] if producer is not None else []
         for node in nodes:
@@ -158,7 +158,7 @@ def _beside(context: Context, facts: Mapping[str, Constants], closure: Closure, 
     """No reader downstream minds: some slot that is cut together with it has a reader that does."""
     ties: nx.DiGraph[Slot] = nx.DiGraph()
     for slot in spread(context, ties, start):
-        if slot == start or slot.value in context.graph.initializer_names:
+        if slot == start or context.stored(slot.value) is not None:
             continue
         reason = _reader_beside(context, facts, closure, slot)
         if reason is not None:
@@ -169,7 +169,7 @@ def _beside(context: Context, facts: Mapping[str, Constants], closure: Closure, 
 def _reader_beside(
     context: Context, facts: Mapping[str, Constants], closure: Closure, slot: Slot
 ) -> tuple[str, str] | None:
-    for node, position in context.graph.consumers.get(slot.value, ()):
+    for node, position in context.readers(slot.value):
         call = context.by_node[node.index]
         if not closure.live(call):
             continue

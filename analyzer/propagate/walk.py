@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import numpy as np
 from analyzer.errors import Contradiction
 from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable
 from analyzer.facts import pattern
+from analyzer.facts.choice import Choice
 from analyzer.facts.constants import Constants
 from analyzer.facts.cut import CutPlan
 from analyzer.facts.pattern import Mask
@@ -52,7 +53,7 @@ class Walk:
     @cached_property
     def parameters(self) -> int:
         """Parameters of the whole model."""
-        return plan.count_parameters(self.context)
+        return plan.count_parameters(self.context.graph)
 
     @cached_property
     def multiply_adds(self) -> int:
@@ -81,8 +82,17 @@ class Walk:
         return explain.parameter(self.context, self.facts, self.closure, self.layers, self.removable, name)
 
 
-def walk(graph: Graph, shapes: ShapeTable, layers: Sequence[LayerVerdicts]) -> Walk:
+def walk(
+    graph: Graph,
+    shapes: ShapeTable,
+    layers: Sequence[LayerVerdicts],
+    choice: Choice | None = None,
+    pinned: Collection[str] = (),
+) -> Walk:
     """Walk the graph from the observed dead units (and from what the weights alone decide).
+
+    `choice` narrows which dead units may be taken for constants and which layers may lose units; `pinned` values
+    stay whole.
 
     Raises:
         Contradiction: a derived constant is not what the run showed.
@@ -90,18 +100,40 @@ def walk(graph: Graph, shapes: ShapeTable, layers: Sequence[LayerVerdicts]) -> W
     context = Context(graph, shapes)
     structural = constants_forward(context, {})
     judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
-    seeds = {
-        layer.value: Seed(layer.audited.axis, np.asarray(layer.dead, np.int64), np.asarray(layer.values, np.float64))
-        for layer in judged
-        if layer.dead
-    }
+    seeds = {layer.value: seed for layer in judged if (seed := _seed(layer, choice)) is not None}
     facts = constants_forward(context, seeds) if seeds else structural
     for layer in judged:
         _check(context, layer, facts.get(layer.value))
-    return Walk(context, judged, facts, *settle(context, facts))
+    kept = _whole(context, judged, choice, pinned)
+    tied: frozenset[str] = frozenset()
+    while True:
+        needs, closure = settle(context, facts, kept, choice.round_to if choice else 1)
+        dearer = plan.dearer_apart(context, closure)
+        if not dearer:
+            return Walk(context, judged, facts, needs, closure)
+        tied |= dearer
+        context = Context(graph, shapes, tied)
 
 
-def settle(context: Context, facts: dict[str, Constants]) -> tuple[Needs, Closure]:
+def _seed(layer: LayerVerdicts, choice: Choice | None) -> Seed | None:
+    if not layer.dead:
+        return None
+    units = list(layer.dead) if choice is None else choice.allowed(layer)
+    values = dict(zip(layer.dead, layer.values, strict=True))
+    return Seed(layer.audited.axis, np.asarray(units, np.int64), np.asarray([values[u] for u in units], np.float64))
+
+
+def _whole(
+    context: Context, layers: Sequence[LayerVerdicts], choice: Choice | None, pinned: Collection[str]
+) -> dict[str, list[Mask]]:
+    """Values that stay whole: layers that the choice leaves out, and what is pinned."""
+    names = {layer.value for layer in layers if choice is not None and not choice.covers(layer)} | set(pinned)
+    return {n: [np.ones(d, np.bool_) for d in context.shapes[n]] for n in sorted(names) if context.shapes.get(n)}
+
+
+def settle(
+    context: Context, facts: dict[str, Constants], kept: Mapping[str, list[Mask]], round_to: int = 1
+) -> tuple[Needs, Closure]:
     """Needs and keeps that agree: a constant whose index stays must really come out as that constant.
 
     Indices that stay for their neighbours' sake alone and are not constant may hold anything finite: nothing reads
@@ -110,10 +142,11 @@ def settle(context: Context, facts: dict[str, Constants]) -> tuple[Needs, Closur
     more: dict[str, Mask] = {}
     while True:
         needs = needs_backward(context, facts, more)
-        closure = close(context, facts, needs)
+        closure = close(context, facts, needs, kept, round_to)
         fresh = False
         for name, found in facts.items():
-            if not found.any or name in context.graph.static_values or not closure.keeps.alive(name):
+            static = name in context.copies or name in context.graph.static_values
+            if not found.any or static or not closure.keeps.alive(name):
                 continue
             mask = found.known
             for axis, vector in enumerate(closure.keeps.vectors(name) if found.rank else ()):

@@ -36,7 +36,7 @@ def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
     return target
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside the target and rename, so that a reader never sees half a file.
 
     Raises:
@@ -44,24 +44,28 @@ def write_whole(path: Path, text: str) -> None:
     """
     try:
         if _is_special(path):  # a pipe or /dev/stdout cannot be renamed over
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(_encoded(content))
         else:
-            _write_and_rename(path, text)
+            _write_and_rename(path, _encoded(content))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _encoded(content: str | bytes) -> bytes:
+    return content.encode("utf-8") if isinstance(content, str) else content
 
 
 def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
-def _write_and_rename(path: Path, text: str) -> None:
+def _write_and_rename(path: Path, content: bytes) -> None:
     target = path.resolve()  # through a symbolic link, so that the link stays one
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     draft = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         draft.chmod(target.stat().st_mode if target.exists() else 0o666 & ~_umask())

@@ -10,9 +10,9 @@ from analyzer.errors import Refusal
 from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
 from analyzer.facts.cut import CutPlan
-from analyzer.facts.pattern import Array
+from analyzer.facts.pattern import Array, Shape
 from analyzer.graph import Editor, LoadedModel
-from analyzer.ops.context import Call, Context
+from analyzer.ops.context import Call, Context, Copy
 from analyzer.ops.edit import Cut, Edit, cut_array
 
 
@@ -39,6 +39,7 @@ class Shrinker:
             if call.op.node.index not in self.plan.live:
                 self.editor.drop_node(call.op.node.index)
         self._cut_tensors({(c.op.node.index, p) for c, e in edits for p in e.inputs})
+        self._part_readers()
         self._declare_shapes()
         self.editor.finish()
 
@@ -72,10 +73,16 @@ class Shrinker:
         """In place where the node alone reads the tensor, else under a new name."""
         name = call.inputs[position] if position < len(call.inputs) else ""
         if name and call.op.sole_user[position]:
-            self.editor.set_tensor(name, array)
+            self._set_tensor(name, array)
             return
         stem = name or f"{call.op.name}/{'bias' if array.ndim == 1 else 'input'}"
         self.editor.set_input(call.op.node.index, position, self.editor.add_tensor(f"{stem}/cut", array))
+
+    def _set_tensor(self, name: str, array: Array) -> None:
+        if name in self.context.copies:
+            self._copies[name] = array
+        else:
+            self.editor.set_tensor(name, array)
 
     def _into_batch_norm(self, call: Call, bias: Array) -> bool:
         """A bias that would have to be created goes into the mean of a BatchNormalization that alone reads the sum."""
@@ -86,10 +93,10 @@ class Shrinker:
         after = self.context.by_node[readers[0][0].index]
         if after.barrier is not None or not after.op.sole_user[3] or bias.ndim != 1:
             return False
-        mean = self.context.graph.constant(after.inputs[3])
+        mean = after.op.static(3)
         assert mean is not None
         kept = cut_array(mean, self.plan.keeps.vectors(after.inputs[3]))
-        self.editor.set_tensor(after.inputs[3], (kept.astype(np.float64) - bias).astype(mean.dtype))
+        self._set_tensor(after.inputs[3], (kept.astype(np.float64) - bias).astype(mean.dtype))
         self._stored_anew.add(after.inputs[3])
         return True
 
@@ -136,7 +143,7 @@ class Shrinker:
                 wide = cut_array(stored, keeps).astype(np.float64) + summand.astype(np.float64)
                 if wide.size <= max(stored.size, summand.size):
                     shaped = wide.reshape(wide.shape[wide.ndim - max(stored.ndim, 1) :]) if stored.ndim else wide
-                    self.editor.set_tensor(after.inputs[other], shaped.astype(stored.dtype))
+                    self._set_tensor(after.inputs[other], shaped.astype(stored.dtype))
                     self._stored_anew.add(after.inputs[other])
                     return
         if dtype is None:
@@ -146,6 +153,7 @@ class Shrinker:
 
     def __post_init__(self) -> None:
         self._stored_anew: set[str] = set()
+        self._copies: dict[str, Array] = {}
 
     def _store_constants(self) -> None:
         """Values that are constant as a whole are stored, one element per index that varies."""
@@ -166,13 +174,35 @@ class Shrinker:
             own = len(graph.consumers.get(name, ())) == 1
             if name in self._stored_anew or (own and any((n.index, p) in edited for n, p in readers)):
                 continue
-            if not readers or not graph.initializer_shape(name) or not keeps.alive(name):
+            apart = bool(readers) and self.context.by_node[readers[0][0].index].inputs[readers[0][1]] != name
+            if not readers or apart or not graph.initializer_shape(name) or not keeps.alive(name):
                 continue
             vectors = keeps.vectors(name)
             if not all(v.all() for v in vectors):
                 array = graph.constant(name)
                 assert array is not None
                 self.editor.set_tensor(name, cut_array(array, vectors))
+
+    def _part_readers(self) -> None:
+        """Tensors that several nodes read: one tensor per different content that the readers are left with."""
+        left: dict[str, dict[tuple[Shape, str, bytes], list[Copy]]] = {}
+        for copy in self.context.copies.values():
+            if copy.node.index not in self.plan.live or not self.plan.keeps.alive(copy.name):
+                continue
+            array = self._copies.get(copy.name)
+            if array is None:
+                stored = self.context.graph.constant(copy.source)
+                assert stored is not None
+                array = self._copies[copy.name] = cut_array(stored, self.plan.keeps.vectors(copy.name))
+            content = array.shape, array.dtype.str, array.tobytes()
+            left.setdefault(copy.source, {}).setdefault(content, []).append(copy)
+        for source, contents in left.items():
+            groups = sorted(contents.values(), key=len, reverse=True)  # most readers keep the name
+            self.editor.set_tensor(source, self._copies[groups[0][0].name])
+            for group in groups[1:]:
+                tensor = self.editor.add_tensor(f"{source}/cut", self._copies[group[0].name])
+                for copy in group:
+                    self.editor.set_input(copy.node.index, copy.position, tensor)
 
     def _declare_shapes(self) -> None:
         for name, shape in self.context.shapes.items():

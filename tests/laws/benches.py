@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 from typing import Any
@@ -93,16 +93,18 @@ class Case:
 
 
 class Bench:
-    """A case, loaded and ready to run."""
+    """A case, loaded and ready to run; `shared` pretends that other nodes read its weights as well."""
 
-    def __init__(self, case: Case) -> None:
-        self.case = case
+    def __init__(self, case: Case, shared: bool = False) -> None:
+        self.case, self.shared = case, shared
         proto = case.model()
         self._session = session(proto)
         first = self.run(case.feeds)
         shapes = {n: a.shape for n, a in {**case.arrays, **first}.items()}
         self.context = Context(load_model(proto).graph, ShapeTable(shapes, {}))
-        (self.call,) = self.context.calls
+        (call,) = self.context.calls
+        alone = call.op.sole_user
+        self.call = replace(call, op=replace(call.op, sole_user=(False,) * len(alone))) if shared else call
         self.first = first
 
     @property

@@ -186,6 +186,8 @@ def pool(d: Draw, op: str) -> Case:
         extra["pads"] = [d.whole(0, k - 1) for k in kernel * 2]
     elif kind != "none":
         extra["auto_pad"] = kind
+        if kind != "VALID" and "strides" in extra:  # otherwise the padding would be negative
+            extra["strides"] = [min(a, b) for a, b in zip(extra["strides"], kernel, strict=True)]
     if opset >= 10 and op != "LpPool" and d.flag(0.4) and kind in ("none", "pads"):
         extra["ceil_mode"] = 1
     if op == "AveragePool" and d.flag():

@@ -95,7 +95,7 @@ def call(
     node = helper.make_node(op_type, names, given, name="node", domain=domain, **attributes)
     return Case(
         node=node,
-        arrays={n: a for n, a in zip(names, inputs, strict=False) if a is not None},
+        arrays={n: np.asarray(a) for n, a in zip(names, inputs, strict=False) if a is not None},
         stored=frozenset(n for i, n in enumerate(names) if n and i not in fed),
         opset=opset,
         domains={"com.microsoft": 1} if domain else {},

@@ -88,6 +88,14 @@ def test_the_model_is_never_written_over(killed: analyzer.Audit) -> None:
     assert MODEL.read_bytes() == before
 
 
+def test_external_data_is_never_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.load(MODEL), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    found = analyzer.audit(path, PROBE, limit=4)
+    with pytest.raises(OutputError, match="is an input"):
+        found.to_json(tmp_path / "weights.bin")
+
+
 def test_the_table_has_one_row_per_unit(killed: analyzer.Audit) -> None:
     frame = killed.to_frame()
     assert len(frame) == sum(layer.units for layer in killed.layers)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import parser
+from onnx import numpy_helper, parser
 
 from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, ShapeTable
@@ -155,8 +155,6 @@ def test_without_a_probe_a_guess_that_fails_is_followed_by_a_larger_one() -> Non
     text = """g (float[N, 1, H, H] x) => (float[N, 1, P, P] y) <float[1, 1, 5, 5] W>
         { y = Conv(x, W) }"""
     model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}')
-    from onnx import numpy_helper
-
     del model.graph.initializer[:]
     model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 1, 5, 5), np.float32), "W"))
     assert measure_shapes(load_model(model), None).shapes["y"] == (1, 1, 4, 4)

@@ -1,0 +1,57 @@
+"""What a user lets a prune take away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from analyzer.facts.audit import Evidence, LayerVerdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which dead units may go.
+
+    evidence: `structural` takes only what the weights alone decide, `observed` also what was seen. only / skip:
+    shell patterns on value, node or operator names; other layers stay whole. min_samples: observed units of smaller
+    probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths of
+    layers stay multiples of it. units: per value the only observed units that may go (an edited plan).
+    """
+
+    evidence: Evidence = Evidence.OBSERVED
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    min_samples: int = 0
+    max_firing_bound: float = 1.0
+    round_to: int = 1
+    units: dict[str, tuple[int, ...]] | None = None
+
+    def covers(self, layer: LayerVerdicts) -> bool:
+        """Whether the layer may lose units at all."""
+        names = (layer.value, layer.audited.node, layer.audited.op)
+        if self.only and not _matches(names, self.only):
+            return False
+        return not _matches(names, self.skip)
+
+    def allowed(self, layer: LayerVerdicts) -> list[int]:
+        """The dead units that may be taken for constants."""
+        if not self.covers(layer):
+            return []
+        structural = set(layer.structural)
+        bound = layer.firing_bound if layer.firing_bound is not None else 1.0
+        trusted = (
+            self.evidence is Evidence.OBSERVED
+            and layer.samples >= self.min_samples
+            and bound <= self.max_firing_bound
+        )
+        wanted = None if self.units is None else set(self.units.get(layer.value, ()))
+        return [
+            unit
+            for unit in layer.dead
+            if unit in structural or (trusted and (wanted is None or unit in wanted))
+        ]
+
+
+def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)

@@ -1,0 +1,109 @@
+"""The result of a prune, as plain values that every report reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a model is; multiply-adds and peak activation bytes are for one sample."""
+
+    parameters: int
+    multiply_adds: int
+    bytes: int
+    peak_activation: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDifference:
+    """One output of both models over one data set. `relative` is `absolute` over `scale`, the largest entry.
+
+    `top1` is the share of samples whose largest entry lies at the same index (None: not a classifier's output).
+    """
+
+    name: str
+    absolute: float
+    scale: float
+    relative: float
+    tolerance: float
+    top1: float | None = None
+
+    @property
+    def within(self) -> bool:
+        """Whether the difference is within the tolerance."""
+        return self.relative <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both models on one data set."""
+
+    source: str
+    samples: int
+    outputs: tuple[OutputDifference, ...]
+
+    @property
+    def max_abs_difference(self) -> float:
+        """Largest absolute difference of any output."""
+        return max((o.absolute for o in self.outputs), default=0.0)
+
+    @property
+    def max_relative_difference(self) -> float:
+        """Largest difference relative to the output's scale."""
+        return max((o.relative for o in self.outputs), default=0.0)
+
+    @property
+    def tolerance(self) -> float:
+        """The relative difference that was allowed."""
+        return max((o.tolerance for o in self.outputs), default=0.0)
+
+    @property
+    def within(self) -> bool:
+        """Whether every output is within its tolerance."""
+        return all(o.within for o in self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds per run of both models in alternating runs: medians, the median of the pairwise ratios, its quartiles."""
+
+    before: float
+    after: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    runs: int
+    batch: int
+
+    @property
+    def verdict(self) -> str:
+        """`faster`, `slower`, or `no speed gain measured`."""
+        if self.ratio_high < 0.98:
+            return "faster"
+        return "slower" if self.ratio_low > 1.02 else "no speed gain measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A place that could not be cut, with the reason."""
+
+    node: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedFacts:
+    """Everything a prune found out. `removed_units` counts audited units that went, `changed` says whether any did."""
+
+    before: Size
+    after: Size
+    changed: bool
+    comparison: Comparison | None
+    holdout: Comparison | None = None
+    perturbed: Comparison | None = None
+    latency: Latency | None = None
+    refused: tuple[Refused, ...] = ()
+    removed_units: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

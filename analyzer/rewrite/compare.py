@@ -1,0 +1,91 @@
+"""Run the original and the rewritten model on the same data and tell how far apart their outputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from analyzer.facts.pruned import Comparison, OutputDifference
+from analyzer.runtime.session import Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Feeds = Mapping[str, Array]
+
+#: Difference allowed, relative to the output's largest entry, by the output's element type: the rounding that another
+#: order of summation brings over the depth of a network, some hundred times the unit roundoff.
+TOLERANCE = {"float64": 1e-9, "float32": 5e-5, "float16": 2e-2, "bfloat16": 8e-2}
+#: Where values are quantised on the way, one step may go the other way: a few of 255 steps.
+QUANTISED_TOLERANCE = 2e-2
+
+
+class _Tally:
+    """Differences of one output, collected batch by batch."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.absolute = self.scale = 0.0
+        self.same = self.rows = 0
+        self.dtype = "float32"
+        self.classes = True
+
+    def add(self, a: Array, b: Array, samples: int) -> None:
+        """Compare one output of one batch."""
+        self.dtype = a.dtype.name
+        if a.shape != b.shape:
+            self.absolute = np.inf
+            return
+        if a.dtype.kind not in "fV":
+            self.absolute = max(self.absolute, 0.0 if np.array_equal(a, b) else np.inf)
+            self.classes = False
+            return
+        one, two = a.astype(np.float64), b.astype(np.float64)
+        finite = np.isfinite(one)
+        if not np.array_equal(finite, np.isfinite(two)) or not np.array_equal(np.isnan(one), np.isnan(two)):
+            self.absolute = np.inf
+            return
+        if finite.any():
+            self.absolute = max(self.absolute, float(np.abs(one - two)[finite].max()))
+            self.scale = max(self.scale, float(np.abs(one[finite]).max()))
+        if one.ndim == 2 and one.shape[0] == samples and one.shape[1] > 1 and finite.all():
+            self.same += int((one.argmax(1) == two.argmax(1)).sum())
+            self.rows += samples
+        else:
+            self.classes = False
+
+    def result(self, quantised: bool) -> OutputDifference:
+        """The difference over all batches."""
+        scale = self.scale or 1.0
+        tolerance = TOLERANCE.get(self.dtype, 0.0)
+        tolerance = max(tolerance, QUANTISED_TOLERANCE) if quantised and tolerance else tolerance
+        top1 = self.same / self.rows if self.classes and self.rows else None
+        return OutputDifference(self.name, self.absolute, self.scale, self.absolute / scale, tolerance, top1)
+
+
+def compare(
+    original: Session, rewritten: Session, batches: Iterable[tuple[Feeds, int]], *, source: str, quantised: bool = False
+) -> Comparison:
+    """Both models on the same batches (feeds and their number of samples)."""
+    tallies = {name: _Tally(name) for name in original.output_names}
+    total = 0
+    for feeds, samples in batches:
+        one, two = original.run(dict(feeds)), rewritten.run(dict(feeds))
+        for name, tally in tallies.items():
+            if isinstance(one[name], np.ndarray):
+                tally.add(one[name], two[name], samples)
+        total += samples
+    return Comparison(source, total, tuple(t.result(quantised) for t in tallies.values()))
+
+
+def perturbed(batches: Iterable[tuple[Feeds, int]], share: float = 0.05) -> Iterable[tuple[Feeds, int]]:
+    """The batches with Gaussian noise of `share` of each floating input's standard deviation."""
+    rng = np.random.default_rng(0)
+    for feeds, samples in batches:
+        noisy = {}
+        for name, array in feeds.items():
+            if array.dtype.kind == "f" and array.size > 1:
+                noise = rng.standard_normal(array.shape) * (share * float(array.astype(np.float64).std()))
+                array = (array + noise).astype(array.dtype)
+            noisy[name] = array
+        yield noisy, samples

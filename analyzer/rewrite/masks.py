@@ -1,0 +1,75 @@
+"""The cut in the original's own terms: boolean masks per stored tensor, and the plan as a document to edit."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.facts.audit import LayerVerdicts, Removable
+from analyzer.facts.cut import CutPlan
+from analyzer.ops.context import Context
+from analyzer.ops.conv import ConvRule
+
+Mask = npt.NDArray[np.bool_]
+
+
+def keep_masks(context: Context, plan: CutPlan) -> dict[str, Mask]:
+    """Per stored tensor of which something goes: True where an element stays, in the tensor's own shape."""
+    masks: dict[str, Mask] = {}
+    for name in sorted(context.graph.initializer_names):
+        shape = context.graph.initializer_shape(name)
+        if not shape or not context.graph.consumers.get(name):
+            continue
+        alive = plan.keeps.alive(name)
+        vectors = plan.keeps.vectors(name)
+        mask = reduce(np.multiply.outer, vectors) if alive else np.zeros(shape, np.bool_)
+        grouped = _grouped(context, plan, name) if alive else None
+        mask = mask if grouped is None else grouped
+        if not mask.all():
+            masks[name] = mask
+    return masks
+
+
+def _grouped(context: Context, plan: CutPlan, name: str) -> Mask | None:
+    """The mask of a grouped kernel, in which every group keeps channels of its own."""
+    for node, position in context.graph.consumers[name]:
+        call = context.by_node[node.index]
+        if isinstance(call.rule, ConvRule) and position == call.rule.w and call.rule.groups(call.op) > 1:
+            return call.rule.kernel_keeps(call.op, plan.keeps)
+    return None
+
+
+def plan_document(
+    context: Context, plan: CutPlan, layers: Sequence[LayerVerdicts], removable: Removable
+) -> tuple[bytes, str]:
+    """The masks as the bytes of an .npz file, and the plan as JSON text."""
+    stream = io.BytesIO()
+    # savez wants keyword arguments; names of tensors are any text, so they go in as a mapping
+    np.savez_compressed(stream, **keep_masks(context, plan))  # type: ignore[arg-type]
+    document: dict[str, Any] = {
+        "schema": "deadunits.plan/1",
+        "units": {
+            layer.value: [
+                {
+                    "unit": unit,
+                    "value": layer.values[layer.dead.index(unit)],
+                    "evidence": "structural" if unit in layer.structural else "observed",
+                    "removed": not bool(plan.keeps.get((layer.value, layer.audited.axis))[unit]),
+                }
+                for unit in layer.dead
+            ]
+            for layer in layers
+            if layer.dead and layer.value in plan.keeps
+        },
+        "tensors": [
+            {"name": t.name, "shape": list(t.shape), "kept": list(t.kept), "removed": [list(r) for r in t.removed]}
+            for t in removable.tensors
+        ],
+    }
+    return stream.getvalue(), json.dumps(document, indent=1) + "\n"

@@ -1,0 +1,200 @@
+"""What observing costs: the audit's loop against the plain onnxruntime run of the same model, data and batch.
+
+    python benchmarks/observe.py                         # all models, time and memory
+    python benchmarks/observe.py --models mobilenet_v2 --samples 64 --rounds 9
+
+Time: the plain loop (all batches through the untouched model) and the whole observation (all batches, reductions,
+counting, and the sessions it opens) alternate in one process, so that other load hits both; the ratio of each
+round is taken, then the median. Each side's sessions are opened inside its time; `loop` leaves that out on both
+sides. Memory: the peak of a process that loads and runs the model plainly, against one that loads, measures shapes,
+selects units and observes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from architectures import NAMES, export, samples
+
+BARS = {"mobilenet_v2": 1.10}
+BAR = 1.03
+MEMORY_BAR = 1.05
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def main() -> None:
+    """Parse the arguments, measure, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", nargs="+", default=list(NAMES), choices=NAMES)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=None, help="threads of one operator (default: all cores)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: robust on a busy machine")
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/models"), help="where models are exported")
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    parser.add_argument("--memory-of", choices=("plain", "observe"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.memory_of:
+        return _run_once(arguments)
+    results = [_measure(name, arguments) for name in arguments.models]
+    _print(results)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2))
+    return None
+
+
+def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    from analyzer.facts.units import Kind
+    from analyzer.graph import load_model
+    from analyzer.observe.shapes import measure_shapes
+    from analyzer.propagate.units import select_units
+
+    path = export(name, arguments.folder)
+    data = samples(name, arguments.samples)
+    loaded = load_model(path)
+    probe = _probe(loaded, data)
+    shapes = measure_shapes(loaded, probe, threads=arguments.threads)
+    audited = select_units(loaded.graph, shapes)
+    clock = time.perf_counter if arguments.clock == "wall" else time.process_time
+    rounds = [_round(loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][1:]
+    plain, cold_plain, loop, whole = zip(*rounds, strict=True)
+    peaks = {side: _peak(name, side, arguments) for side in ("plain", "observe")}
+    return {
+        "model": name,
+        "values": len(audited),
+        "units": sum(a.units for a in audited),
+        "linear_units": sum(a.units for a in audited if a.kind is Kind.LINEAR),
+        "plain_seconds": statistics.median(plain),
+        "loop_ratio": statistics.median(a / b for a, b in zip(loop, plain, strict=True)),
+        "whole_ratio": statistics.median(a / b for a, b in zip(whole, cold_plain, strict=True)),
+        "plain_peak_mb": peaks["plain"],
+        "memory_ratio": peaks["observe"] / peaks["plain"],
+        "bar": BARS.get(name, BAR),
+    }
+
+
+def _round(
+    loaded: Any,
+    data: Array,
+    shapes: Any,
+    audited: Sequence[Any],
+    arguments: argparse.Namespace,
+    clock: Callable[[], float],
+) -> tuple[float, float, float, float]:
+    """Seconds: plain loop, plain with its session, observation without its sessions, whole observation."""
+    from analyzer.observe import observation
+    from analyzer.runtime.session import Session
+
+    begin = clock()
+    with Session(loaded, threads=arguments.threads) as session:
+        opened = clock()
+        for start in range(0, len(data), arguments.batch):
+            session.run({"x": data[start : start + arguments.batch]})
+        plain = clock() - opened
+        cold_plain = clock() - begin
+    opening = _Stopwatch(observation.Instrument, clock)
+    original, observation.Instrument = observation.Instrument, opening  # type: ignore[misc, assignment]
+    try:
+        begin = clock()
+        observation.observe(
+            loaded, _probe(loaded, data), audited, shapes, batch_size=arguments.batch, threads=arguments.threads
+        )
+        whole = clock() - begin
+    finally:
+        observation.Instrument = original  # type: ignore[misc]
+    return plain, cold_plain, whole - opening.seconds, whole
+
+
+class _Stopwatch:
+    """Calls through, and adds up how long that took."""
+
+    def __init__(self, called: Callable[..., Any], clock: Callable[[], float]) -> None:
+        self._called, self._clock = called, clock
+        self.seconds = 0.0
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        begin = self._clock()
+        try:
+            return self._called(*args, **options)
+        finally:
+            self.seconds += self._clock() - begin
+
+
+def _probe(loaded: Any, data: Array) -> Any:
+    from analyzer.observe.probe import open_probe
+
+    return open_probe({"x": data}, loaded.graph.inputs)
+
+
+def _peak(name: str, side: str, arguments: argparse.Namespace) -> float:
+    command = [sys.executable, __file__, "--memory-of", side, "--models", name]
+    command += ["--samples", str(3 * arguments.batch), "--batch", str(arguments.batch)]
+    command += ["--folder", str(arguments.folder)]
+    if arguments.threads:
+        command += ["--threads", str(arguments.threads)]
+    path = os.pathsep.join(p for p in sys.path if p)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    return float(done.stdout)
+
+
+def _run_once(arguments: argparse.Namespace) -> None:
+    """In a process of its own: run one side and print the peak memory in MB."""
+    (name,) = arguments.models
+    path = arguments.folder / f"{name}.onnx"
+    data = samples(name, arguments.samples)
+    if arguments.memory_of == "plain":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = arguments.threads or 0
+        session = onnxruntime.InferenceSession(path, options)
+        for start in range(0, len(data), arguments.batch):
+            session.run(None, {"x": data[start : start + arguments.batch]})
+    else:
+        from analyzer.graph import load_model
+        from analyzer.observe.observation import observe
+        from analyzer.observe.shapes import measure_shapes
+        from analyzer.propagate.units import select_units
+
+        loaded = load_model(path)
+        probe = _probe(loaded, data)
+        shapes = measure_shapes(loaded, probe, threads=arguments.threads)
+        audited = select_units(loaded.graph, shapes)
+        observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
+    print(_peak_of_this_process())  # noqa: T201 - this is its result
+
+
+def _peak_of_this_process() -> float:
+    """MB. Linux's ru_maxrss also remembers the parent that started this process, so its own record comes first."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _print(results: Sequence[dict[str, Any]]) -> None:
+    lines = ["model         values  units  plain s   loop  whole  (bar)   peak MB  memory (bar)"]
+    lines += [
+        f"{r['model']:13} {r['values']:6} {r['units']:6} {r['plain_seconds']:8.2f} {r['loop_ratio']:6.3f} "
+        f"{r['whole_ratio']:6.3f} ({r['bar']:.2f}) {r['plain_peak_mb']:9.0f} {r['memory_ratio']:7.3f} ({MEMORY_BAR:.2f})"
+        for r in results
+    ]
+    print("\n".join(lines))  # noqa: T201 - a script
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,334 @@
+"""The laws that every rule obeys, each stated once; a law raises AssertionError with the case that breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.ops.contraction import Contraction
+from analyzer.ops.conv import ConvRule
+from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples
+from tests.laws.slicing import Sliced, sliced_case
+from tests.models import Array, run
+
+DRAWS = 3
+
+
+def constants_are_constant(case: Case, random: Random) -> None:
+    """What is claimed constant is so on every input on which the inputs' constants hold, and has that value."""
+    bench = Bench(case)
+    known = random_facts(random, case)
+    claims = bench.constants(bench.facts(known))
+    generator = np.random.default_rng(random.getrandbits(32))
+    for _ in range(DRAWS):
+        feed = bench.draw(generator, known)
+        with np.errstate(all="ignore"):
+            seen = bench.run(feed)
+        for name, claim in zip(bench.op.outputs, claims, strict=True):
+            if name:
+                _check_claim(case, known, claim, seen[name])
+
+
+def _check_claim(case: Case, known: object, claim: Constants, seen: Array) -> None:
+    assert claim.rank == seen.ndim, f"a pattern of rank {claim.rank} for a value of rank {seen.ndim}: {case}"
+    held = np.broadcast_to(claim.known, seen.shape)
+    value = np.broadcast_to(np.asarray(claim.value, np.float64), seen.shape)
+    actual = seen.astype(np.float64)
+    allowed = case.tolerance * (1 + np.abs(value)) if seen.dtype.kind == "f" else np.zeros(seen.shape)
+    allowed = np.maximum(allowed, 2e-3 * np.abs(value)) if seen.dtype == np.float16 else allowed
+    with np.errstate(invalid="ignore"):
+        wrong = held & ~(np.abs(actual - value) <= allowed)
+    assert not wrong.any(), (
+        f"claimed {value[wrong][:4]}, seen {actual[wrong][:4]} ({wrong.sum()} elements): {case} with {known}"
+    )
+
+
+def multiples_share_a_map(case: Case, random: Random) -> None:
+    """Channels claimed as multiples are their factors times one map."""
+    bench = Bench(case)
+    known = random_facts(random, case)
+    claims = bench.constants(bench.facts(known))
+    feed = bench.draw(np.random.default_rng(random.getrandbits(32)), known)
+    seen = bench.run(feed)
+    for name, claim in zip(bench.op.outputs, claims, strict=True):
+        if name and claim.multiples is not None and seen[name].ndim > 1:
+            y = seen[name].astype(np.float64)
+            held = np.broadcast_to(claim.multiples.held, y.shape)
+            factor = np.broadcast_to(claim.multiples.factor, y.shape)
+            for channel in range(1, y.shape[1]):
+                both = held[:, channel] & held[:, 0]
+                crossed = y[:, channel] * factor[:, 0] - y[:, 0] * factor[:, channel]
+                assert not (both & (np.abs(crossed) > 1e-3)).any(), f"not multiples of one map: {case} with {known}"
+
+
+def unneeded_inputs_change_nothing(case: Case, random: Random) -> None:
+    """An input element that is not needed may take any finite value; constants and multiples must stay what they are.
+
+    Constant outputs are left out: the rule may fill them in from what it knows.
+    """
+    bench = Bench(case)
+    known = random_facts(random, case)
+    if _takes_multiples(bench) and random.random() < 0.3:
+        name = bench.op.inputs[bench.call.rule.x]
+        known[name] = with_multiples(random, known[name], case.arrays[name].shape)
+    facts = bench.facts(known)
+    claims = bench.constants(facts)
+    asked = [random_mask(random, s) if s is not None else pattern.uniform(0, False) for s in bench.op.out_shapes]
+    needs = bench.call.rule.needs(bench.op, asked, facts, claims)
+    assert len(needs) == len(bench.op.inputs), f"{len(needs)} masks for {len(bench.op.inputs)} inputs: {case}"
+    generator = np.random.default_rng(random.getrandbits(32))
+    feed = bench.draw(generator, known)
+    reference = bench.run(feed)
+    for name, need, fact in zip(bench.op.inputs, needs, facts, strict=True):
+        if not name:
+            continue
+        array = case.arrays[name]
+        assert need.ndim == array.ndim, f"a mask of rank {need.ndim} for {name}: {case}"
+        free = ~np.broadcast_to(need, array.shape)
+        if name in feed:
+            free = free & ~np.broadcast_to(_held(fact), array.shape)
+            changed = {**feed, name: np.where(free, case.sampler(name)(generator, array.shape), feed[name])}
+            changed[name] = changed[name].astype(array.dtype)
+            _same(case, known, bench, asked, claims, reference, bench.run(changed), f"feed {name}")
+    _weights_too(bench, random, known, facts, claims, asked, needs, feed)
+
+
+def _takes_multiples(bench: Bench) -> bool:
+    return isinstance(bench.call.rule, ConvRule) and bench.op.op_type in ("Conv", "FusedConv", "ConvTranspose")
+
+
+def _held(fact: Constants) -> Mask:
+    return fact.known if fact.multiples is None else fact.known | fact.multiples.held
+
+
+def _weights_too(
+    bench: Bench, random: Random, known: dict[str, Constants], facts: Sequence[Constants],
+    claims: Sequence[Constants], asked: Sequence[Mask], needs: Sequence[Mask], feed: dict[str, Array],
+) -> None:  # fmt: skip
+    """The same for stored inputs; what the shrunk node moves into a bias or a carrier is taken out of both runs."""
+    case, generator = bench.case, np.random.default_rng(random.getrandbits(32))
+    quiet = dict(feed)
+    for name, need, fact in zip(bench.op.inputs, needs, facts, strict=True):
+        if name in feed and isinstance(bench.call.rule, ConvRule | Contraction):
+            absorbed = np.broadcast_to(_held(fact) & ~need, feed[name].shape)
+            quiet[name] = np.where(absorbed, resting(bench, name), feed[name]).astype(feed[name].dtype)
+    reference = run(case.model(), quiet)
+    for name, need in zip(bench.op.inputs, needs, strict=True):
+        if name in case.stored and case.arrays[name].dtype.kind == "f" and not need.all():
+            array = case.arrays[name]
+            free = ~np.broadcast_to(need, array.shape) & (array != 0)  # zeros are absorbed constants, too
+            changed = np.where(free, generator.normal(0, 3, array.shape), array).astype(array.dtype)
+            seen = run(case.model({**case.weights, name: changed}), quiet)
+            _same(case, known, bench, asked, claims, reference, seen, f"weight {name}")
+
+
+def resting(bench: Bench, name: str) -> float:
+    """The number that stands for zero in an input: its zero point where it is quantised."""
+    position = list(bench.op.inputs).index(name)
+    zero = {"ConvInteger": {0: 2}, "MatMulInteger": {0: 2, 1: 3}, "QLinearConv": {0: 2}, "QLinearMatMul": {0: 2}}
+    place = zero.get(bench.op.op_type, {}).get(position)
+    point = None if place is None else bench.op.static(place)
+    return 0.0 if point is None else float(np.ravel(point)[0])
+
+
+def _same(
+    case: Case, known: object, bench: Bench, asked: Sequence[Mask], claims: Sequence[Constants],
+    before: dict[str, Array], after: dict[str, Array], what: str,
+) -> None:  # fmt: skip
+    for name, mask, claim in zip(bench.op.outputs, asked, claims, strict=True):
+        if name:
+            a, b = before[name].astype(np.float64), after[name].astype(np.float64)
+            looked = np.broadcast_to(mask & ~claim.known, a.shape)
+            with np.errstate(invalid="ignore"):
+                equal = (np.abs(a - b) <= 1e-5 * (1 + np.abs(a))) | (np.isnan(a) & np.isnan(b)) | (a == b)
+            assert not (looked & ~equal).any(), f"{what} matters, but is not needed: {case} with {known}, asked {mask}"
+
+
+# -- ties ---------------------------------------------------------------------------------------------------------
+
+
+def settled(bench: Bench, seeds: dict[str, list[Mask]]) -> Keeps:
+    """Keep vectors at the fixpoint of one node's ties."""
+    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *bench.case.outputs)})
+    for name, vectors in seeds.items():
+        keeps.grow_all(name, vectors)
+    for _ in range(50):
+        changed: list[str] = []
+        keeps.changed = changed.append
+        bench.call.rule.ties(bench.op, keeps)
+        if not changed:
+            return keeps
+    raise AssertionError(f"ties do not settle: {bench.case}")
+
+
+def _random_box(random: Random, shape: tuple[int, ...]) -> list[Mask]:
+    generator = np.random.default_rng(random.getrandbits(32))
+    vectors = []
+    for length in shape or (1,):
+        if not length:
+            vectors.append(np.zeros(0, np.bool_))
+            continue
+        vector = generator.random(length) < random.choice([0.2, 0.6, 1.0])
+        vector[random.randrange(length)] = True
+        vectors.append(vector)
+    return vectors
+
+
+def _random_seeds(bench: Bench, random: Random) -> dict[str, list[Mask]]:
+    names = [n for n in bench.case.outputs if random.random() < 0.8] or bench.case.outputs[:1]
+    names += [n for n in bench.names if random.random() < 0.15 and (n in bench.case.feeds or bench.shared)]
+    return {n: _random_box(random, bench.context.shapes[n]) for n in names}
+
+
+def more_asked_more_kept(case: Case, random: Random) -> None:
+    """Ties are monotone: asking for more never keeps less."""
+    bench = Bench(case)
+    if isinstance(bench.call.rule, ConvRule) and bench.call.rule.groups(bench.op) > 1:
+        return  # which channels fill a group up is a free choice
+    base = {n: _random_box(random, bench.context.shapes[n]) for n in bench.names[:2]}
+    small = {**base, **_random_seeds(bench, random)}  # the axes that must keep one index have something to keep
+    small |= {n: [a | b for a, b in zip(small[n], base[n], strict=True)] for n in base}
+    extra = _random_seeds(bench, random)
+    large = {
+        n: [np.asarray(a | b) for a, b in zip(small.get(n, extra.get(n, [])), extra.get(n, small.get(n, [])), strict=True)]
+        for n in (*small, *(e for e in extra if e not in small))
+    }
+    less, more = settled(bench, small), settled(bench, large)
+    for name in (*bench.names, *case.outputs):
+        for a, b in zip(less.vectors(name), more.vectors(name), strict=True):
+            assert not (a & ~b).any(), f"{name} keeps less when more is asked: {case}, {small} < {large}"
+
+
+def cut_nodes_agree(case: Case, random: Random) -> None:
+    """Cut inputs through the cut node give the cut outputs; in weighted sums, terms that go count as zero."""
+    bench = Bench(case, shared=random.random() < 0.3)
+    seeds = _random_seeds(bench, random)
+    keeps = settled(bench, seeds)
+    for name in case.outputs:
+        assert keeps.alive(name) or name not in seeds, f"{name} died: {case}"
+    found: Sliced | None = sliced_case(bench, keeps)
+    if found is None:
+        return
+    reference = bench.run(found.reference)
+    cut = run(found.case.model(), found.case.feeds)
+    for name in (n for n in found.case.outputs if keeps.alive(n)):
+        expected = reference[name]
+        for axis, vector in enumerate(keeps.vectors(name)):
+            expected = expected.compress(vector, axis) if expected.ndim else expected
+        assert cut[name].shape == expected.shape, f"{cut[name].shape} instead of {expected.shape}: {case} {seeds}"
+        a, b = cut[name].astype(np.float64), expected.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            equal = (np.abs(a - b) <= 10 * case.tolerance * (1 + np.abs(b))) | (np.isnan(a) & np.isnan(b)) | (a == b)
+        assert equal.all(), f"the cut node gives something else: {case} {seeds}\n{found.case}"
+
+
+def unit_axes_are_axes(case: Case, random: Random) -> None:
+    """Unit axes lie within the output's rank, one entry per output."""
+    bench = Bench(case)
+    given = []
+    for shape in bench.op.in_shapes:
+        axes = frozenset(a for a in range(len(shape or ())) if random.random() < 0.5)
+        given.append(axes if axes and random.random() < 0.7 else None)
+    found = bench.call.rule.unit_axes(bench.op, given)
+    assert len(found) == len(bench.op.outputs), f"{len(found)} entries: {case}"
+    for axes, shape in zip(found, bench.op.out_shapes, strict=True):
+        assert axes is None or (axes and axes <= set(range(len(shape or ())))), f"{axes} of {shape}: {case}"
+
+
+def products_are_counted(case: Case, random: Random) -> None:
+    """With ones everywhere and no padding, the outputs add up to the number of multiply-adds."""
+    bench = Bench(case)
+    counted = bench.call.rule.macs(bench.op, bench.context.shapes.__getitem__)
+    if not isinstance(bench.call.rule, ConvRule | Contraction):
+        assert counted == 0, f"{counted} multiply-adds in {case}"
+        return
+    if bench.op.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "FusedMatMul"):
+        return
+    if any(bench.op.attr("pads") or []) or str(bench.op.attr("auto_pad", "")).startswith("SAME"):
+        return
+    ones = {n: np.ones_like(a) for n, a in case.arrays.items()}
+    scale = float(bench.op.attr("alpha", 1.0)) if bench.op.op_type in ("Gemm", "FusedMatMul") else 1.0
+    if len(bench.op.inputs) > 2 and bench.op.inputs[2]:
+        ones[bench.op.inputs[2]] = np.zeros_like(case.arrays[bench.op.inputs[2]])
+    seen = run(case.model({n: ones[n] for n in case.stored}), {n: ones[n] for n in case.feeds})
+    total = float(seen[case.outputs[0]].astype(np.float64).sum()) / scale
+    assert counted == round(total), f"{counted} multiply-adds counted, {total} made: {case}"
+
+
+def carriers_are_enough(case: Case, random: Random) -> None:
+    """What the needs leave of a convolution's channels, its carriers and a bias give every output that is asked for."""
+    bench = Bench(case)
+    rule = bench.call.rule
+    if not isinstance(rule, ConvRule) or bench.op.op_type not in ("Conv", "ConvTranspose"):
+        return
+    known = random_facts(random, case)
+    x, w = bench.op.inputs[0], bench.op.inputs[1]
+    if random.random() < 0.4:
+        known[x] = with_multiples(random, known[x], case.arrays[x].shape)
+    facts = bench.facts(known)
+    claims = bench.constants(facts)
+    asked = [random_mask(random, bench.op.out_shapes[0])]
+    needs = rule.needs(bench.op, asked, facts, claims)
+    channels = case.arrays[x].shape[1]
+    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *case.outputs)})
+    keeps.grow((x, 1), np.broadcast_to(needs[0].any(axis=tuple(a for a in range(needs[0].ndim) if a != 1)), (channels,)))
+    while found := rule.carry(bench.op, keeps, asked, facts, claims):
+        for name, axis, index in found:
+            assert (name, axis) == (x, 1), f"a carrier on another axis: {case}"
+            keeps.grow((x, 1), np.arange(channels) == index)
+    kept = keeps.get((x, 1))
+    feed = bench.draw(np.random.default_rng(random.getrandbits(32)), known)
+    kernel, bias = _kernel_with_carriers(bench, facts, kept)
+    quiet = np.where(kept.reshape(1, -1, *(1,) * (feed[x].ndim - 2)), feed[x], 0).astype(feed[x].dtype)
+    full, shrunk = bench.run(feed), run(case.model({**case.weights, w: kernel}), {**feed, x: quiet})
+    after = {n: a.astype(np.float64) + pattern.on_axis(bias, 1, a.ndim) for n, a in shrunk.items()}
+    mask = np.broadcast_to(asked[0] & ~claims[0].known, full["y0"].shape)
+    wrong = mask & (np.abs(full["y0"] - after["y0"]) > 1e-4 * (1 + np.abs(full["y0"])))
+    assert not wrong.any(), f"{wrong.sum()} outputs differ: {case} with {known}, kept {kept}"
+
+
+def _kernel_with_carriers(bench: Bench, facts: Sequence[Constants], kept: Mask) -> tuple[Array, Array]:
+    """The kernel in which carriers stand in for what went, and what goes into the bias."""
+    rule = bench.call.rule
+    assert isinstance(rule, ConvRule)
+    known, value = rule.channels(bench.op, facts)
+    held, factor = rule.held_multiples(bench.op, facts)
+    groups = rule.groups(bench.op)
+    stored = rule.kernel(bench.op).astype(np.float64)
+    transposed = bench.op.op_type == "ConvTranspose"
+    # [group, out, in, *kernel]
+    wide = stored.reshape(groups, stored.shape[0] // groups, *stored.shape[1:])
+    wide = (wide.swapaxes(1, 2) if transposed else wide).copy()
+    bias = np.zeros(wide.shape[:2])
+    flat = rule.flat_border(bench.op)
+    for group in range(groups):
+        here = slice(group * wide.shape[2], (group + 1) * wide.shape[2])
+        for members, size in ((known[here] & (value[here] != 0), value[here]), (held[here], factor[here])):
+            gone = members & ~kept[here]
+            taps = np.einsum("i,oi...->o...", np.where(gone, size, 0), wide[group])
+            if size is not factor[here] and members is not held[here] and flat and np.array_equal(size, value[here]):
+                bias[group] += taps.reshape(len(taps), -1).sum(axis=1)
+                continue
+            carriers = np.flatnonzero(members & kept[here])
+            if gone.any() and len(carriers):
+                wide[group][:, carriers[0]] += taps / size[carriers[0]]
+    wide = wide.swapaxes(1, 2) if transposed else wide
+    return wide.reshape(stored.shape).astype(np.float32), bias.reshape(-1)
+
+
+LAWS = (
+    constants_are_constant,
+    multiples_share_a_map,
+    unneeded_inputs_change_nothing,
+    more_asked_more_kept,
+    cut_nodes_agree,
+    unit_axes_are_axes,
+    products_are_counted,
+    carriers_are_enough,
+)

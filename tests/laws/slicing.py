@@ -1,0 +1,202 @@
+"""The cut node, built by hand for every operator, so that keep vectors can be checked without the rewriter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, helper
+
+from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.ops.contraction import Contraction
+from analyzer.ops.conv import ConvRule
+from analyzer.ops.rule import BARRIER
+from tests.laws.benches import Bench, Case
+from tests.models import Array
+
+#: What the cut node looks like is not for this file to say.
+_SKIPPED = ("Shape", "Size", "Dropout")
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """The cut case, and the feed of the original that it is held against."""
+
+    case: Case
+    reference: dict[str, Array]
+
+
+def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
+    """Cut every input by its keep vectors and respell attributes; None where that is not told here."""
+    case, op = bench.case, bench.op
+    if bench.call.rule is BARRIER or op.op_type in _SKIPPED:
+        return None
+    if not any(keeps.alive(o) for o in case.outputs):
+        return None
+    arrays = {n: cut(a, keeps.vectors(n)) for n, a in case.arrays.items()}
+    reference = dict(case.feeds)
+    changes: dict[str, Any] = {}
+    if isinstance(bench.call.rule, ConvRule):
+        changes = _conv(bench, keeps, arrays)
+        reference[op.inputs[bench.call.rule.x]] = _rested(bench, keeps, bench.call.rule.x)
+    elif isinstance(bench.call.rule, Contraction):
+        for position in (bench.call.rule.a, bench.call.rule.b):
+            if op.inputs[position] in reference:
+                reference[op.inputs[position]] = _rested(bench, keeps, position)
+    elif op.op_type in _RESPELL:
+        changes = _RESPELL[op.op_type](bench, keeps, arrays)
+    node = NodeProto()
+    node.CopyFrom(case.node)
+    for name, value in changes.items():
+        for old in [a for a in node.attribute if a.name == name]:
+            node.attribute.remove(old)
+        if value is not None:
+            node.attribute.append(helper.make_attribute(name, value))
+    dead_in = [n for n in op.inputs if n and not keeps.alive(n)]
+    if op.op_type == "Concat":
+        del node.input[:]
+        node.input.extend(n for n in op.inputs if n not in dead_in)
+    elif dead_in:
+        raise AssertionError(f"{dead_in} died, but the output lives: {case}")
+    kept = {n: a for n, a in arrays.items() if n in node.input}
+    made = Case(node, kept, case.stored & set(kept), case.opset, case.domains, case.samplers, True, case.tolerance)
+    return Sliced(made, reference)
+
+
+def cut(array: Array, vectors: list[Mask]) -> Array:
+    """The array without the indices that go."""
+    return array[np.ix_(*vectors)] if array.ndim else array
+
+
+def _rested(bench: Bench, keeps: Keeps, position: int) -> Array:
+    """The input with zeros (or zero points) where indices go."""
+    from tests.laws.laws import resting
+
+    name = bench.op.inputs[position]
+    array = bench.case.arrays[name]
+    inside = np.zeros(array.shape, np.bool_)
+    inside[np.ix_(*keeps.vectors(name))] = True
+    return np.where(inside, array, resting(bench, name)).astype(array.dtype)
+
+
+def _conv(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    op, rule = bench.op, bench.call.rule
+    groups = rule.groups(op)
+    if groups == 1:
+        return {}
+    x, w, y = op.inputs[rule.x], op.inputs[rule.w], op.outputs[0]
+    ins, outs = (keeps.get((n, 1)).reshape(groups, -1) for n in (x, y))
+    kernel = bench.case.arrays[w]
+    transposed = rule.out_axis() == 1
+    first, second = (ins, outs) if transposed else (outs, ins)
+    wide = kernel.reshape(groups, -1, *kernel.shape[1:])
+    live = np.flatnonzero(ins.any(axis=1))
+    assert np.array_equal(live, np.flatnonzero(outs.any(axis=1))), f"half a group stays: {bench.case}"
+    assert len({int(n) for n in ins[live].sum(axis=1)}) == 1, f"groups of unequal size: {bench.case}"
+    assert len({int(n) for n in outs[live].sum(axis=1)}) == 1, f"groups of unequal size: {bench.case}"
+    if bench.shared:  # one kernel for all its readers: every group keeps the same inner channels
+        assert (second[live] == keeps.get((w, 1))).all(), f"a shared kernel that fits no group: {bench.case}"
+        assert np.array_equal(first.reshape(-1), keeps.get((w, 0))), f"a shared kernel with other rows: {bench.case}"
+        return {"group": len(live)}
+    parts = [wide[g][first[g]][:, second[g]] for g in live]
+    arrays[w] = np.concatenate(parts)
+    expected = tuple(int(v.sum()) for v in keeps.vectors(w))
+    assert arrays[w].shape == expected, f"kernel {expected} planned, {arrays[w].shape} needed: {bench.case}"
+    return {"group": len(live)}
+
+
+def _shape_operand(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    arrays[bench.op.inputs[1]] = np.array(keeps.shape(bench.op.outputs[0]), np.int64)
+    return {}
+
+
+def _squeeze(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    if bench.op.has(1) or bench.op.attr("axes"):
+        return {}
+    axes = [a for a, n in enumerate(bench.op.x_shape()) if n == 1]
+    if bench.case.opset < 13:
+        return {"axes": axes}
+    _add_input(bench, arrays, np.array(axes, np.int64))
+    return {}
+
+
+def _add_input(bench: Bench, arrays: dict[str, Array], array: Array) -> None:
+    arrays["added"] = array
+    bench.case.node.input.append("added")
+    bench.case.stored |= {"added"}
+
+
+def _split(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    axis = int(bench.op.attr("axis", 0)) % len(bench.op.x_shape())
+    kept, whole = keeps.get((bench.op.inputs[0], axis)), [bench.op.y_shape(i)[axis] for i in range(len(bench.op.outputs))]
+    sizes = [int(part.sum()) for part in np.split(kept, np.cumsum(whole)[:-1])]
+    gone = [o for o, size in zip(bench.op.outputs, sizes, strict=True) if not size]
+    assert not any(keeps.alive(o) for o in gone), f"{gone} live on nothing: {bench.case}"
+    sizes = [size for size in sizes if size]
+    del bench.case.node.output[:]
+    bench.case.node.output.extend(o for o in bench.op.outputs if o not in gone)
+    if bench.case.opset < 13:
+        return {"split": sizes}
+    if bench.op.has(1):
+        arrays[bench.op.inputs[1]] = np.array(sizes, np.int64)
+    else:
+        _add_input(bench, arrays, np.array(sizes, np.int64))
+    return {"num_outputs": None}
+
+
+def _slice(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    op = bench.op
+    rank = len(op.x_shape())
+    spelled = [op.ints(i, n) for i, n in ((1, "starts"), (2, "ends"), (3, "axes"), (4, "steps"))]
+    starts, ends, axes, steps = spelled
+    axes = axes or list(range(len(starts)))
+    steps = steps or [1] * len(starts)
+    for place, axis in enumerate(axes):
+        if steps[place] != 1:
+            continue
+        length = op.x_shape()[axis % rank]
+        source = keeps.get((op.inputs[0], axis % rank))
+        taken = np.arange(length)[starts[place] : ends[place]]
+        wanted = taken[keeps.get((op.outputs[0], axis % rank))]
+        places = np.cumsum(source)[wanted] - 1
+        assert source[wanted].all() and (np.diff(places) == 1).all(), f"no longer a slice: {bench.case}"
+        starts[place], ends[place] = int(places[0]), int(places[-1]) + 1
+    if not op.has(1):
+        return {"starts": starts, "ends": ends}
+    arrays[op.inputs[1]], arrays[op.inputs[2]] = np.array(starts), np.array(ends)
+    return {}
+
+
+def _gather(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    op = bench.op
+    indices = op.static(1)
+    if indices is None:
+        return {}
+    rank = len(op.x_shape())
+    axis = int(op.attr("axis", 0)) % rank
+    source = keeps.get((op.inputs[0], axis))
+    vectors = keeps.vectors(op.outputs[0])[axis : axis + indices.ndim]
+    wanted = indices[np.ix_(*vectors)] if indices.ndim else indices
+    wanted = wanted % op.x_shape()[axis]
+    assert source[wanted].all(), f"gathered rows are gone: {bench.case}"
+    arrays[op.inputs[1]] = (np.cumsum(source) - 1)[wanted].astype(np.int64)
+    return {}
+
+
+def _resize(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    if bench.op.has(3):
+        arrays[bench.op.inputs[3]] = np.array(keeps.shape(bench.op.outputs[0]), np.int64)
+    return {}
+
+
+_RESPELL = {
+    "Reshape": _shape_operand,
+    "Expand": _shape_operand,
+    "Squeeze": _squeeze,
+    "Split": _split,
+    "Slice": _slice,
+    "Gather": _gather,
+    "Resize": _resize,
+}

@@ -1,0 +1,142 @@
+"""A NaN or an infinity is always noticed, counted where it is, and never taken for a dead unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper, numpy_helper, parser
+
+from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.units import AuditedValue, Kind, ShapeTable
+from analyzer.graph import LoadedModel, load_model
+from analyzer.observe.alarm import ARITHMETIC, BOUNDED, carriers, guards
+from analyzer.observe.instrument import targets_of
+from analyzer.observe.observation import observe
+from analyzer.observe.probe import open_probe
+from analyzer.observe.shapes import measure_shapes
+from analyzer.runtime.session import Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+RANDOM = np.random.default_rng(11)
+
+
+def load(text: str, **weights: Array) -> LoadedModel:
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}')
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in weights.items())
+    return load_model(model)
+
+
+def rectified(value: str, units: int, rank: int) -> AuditedValue:
+    return AuditedValue(value, "", "Relu", Kind.RECTIFIER, 1, units, rank, low=0.0)
+
+
+def look(loaded: LoadedModel, audited: list[AuditedValue], data: Array, **options: Any) -> dict[str, UnitStatistics]:
+    probe = open_probe({"x": data}, loaded.graph.inputs)
+    return observe(loaded, probe, audited, measure_shapes(loaded, probe), **options).statistics
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("mode", ["firing", "full"])
+@pytest.mark.parametrize("sample", [0, 5, 39])
+@pytest.mark.parametrize("last", ["Neg", "GlobalMaxPool", "MaxPool<kernel_shape=[4, 4]>", "Sign"])
+def test_a_single_position_is_counted_where_it_is(bad: float, mode: str, sample: int, last: str) -> None:
+    loaded = load(f"g (float[N, 3, 4, 4] x) => (float[N, 3, P, Q] y) {{ r = Relu(x)  y = {last}(r) }}")
+    data = -np.ones((40, 3, 4, 4), np.float32)
+    data[:, 2] = 1
+    data[sample, :2, 1, 2] = bad
+    found = look(loaded, [rectified("r", 3, 4)], data, statistics=mode)["r"]
+    assert found.nonfinite.tolist() == [1, 1, 0]
+    assert found.fired.tolist() == [0, 0, 40]
+    assert found.maximum.tolist() == [0, 0, 1]
+    assert found.samples == 40
+
+
+def test_minus_infinity_in_a_smooth_value_is_noticed() -> None:
+    loaded = load("g (float[N, 3, 4] x) => (float[N, 3, 4] y) { r = LeakyRelu(x)  y = Sigmoid(r) }")
+    data = RANDOM.standard_normal((40, 3, 4)).astype(np.float32)
+    data[35, 1, 2] = -np.inf
+    audited = AuditedValue("r", "", "LeakyRelu", Kind.SMOOTH, 1, 3, 3)
+    found = look(loaded, [audited], data)["r"]
+    assert found.nonfinite.tolist() == [0, 1, 0]
+    assert np.isfinite(found.minimum).all()
+
+
+def test_a_flat_value_shows_its_own() -> None:
+    loaded = load("g (float[N, 3] x) => (float[N, 3] y) { r = Relu(x)  y = Neg(r) }")
+    data = -np.ones((20, 3), np.float32)
+    data[11, 1] = np.nan
+    found = look(loaded, [rectified("r", 3, 2)], data)["r"]
+    assert found.nonfinite.tolist() == [0, 1, 0]
+    assert found.maximum.tolist() == [0, 0, 0]
+
+
+def test_a_mean_that_overflows_is_no_defect() -> None:
+    loaded = load("g (float[N, 2, 4, 4] x) => (float[N, 2, 4, 4] y) { r = Relu(x)  y = Sign(r) }")
+    data = np.full((4, 2, 4, 4), 3e38, np.float32)
+    data[:, 1] = -1
+    found = look(loaded, [rectified("r", 2, 4)], data)["r"]
+    assert found.nonfinite.tolist() == [0, 0]
+    assert found.maximum[0] == np.float32(3e38)
+
+
+NETWORK = """g (float[N, 3, 8, 8] x) => (float[N, 2] y) {
+    c = Conv<pads=[1, 1, 1, 1]>(x, W)  r = Relu(c)
+    p = MaxPool<kernel_shape=[2, 2], strides=[2, 2]>(r)
+    d = Conv<pads=[1, 1, 1, 1]>(p, V)  s = Relu(d)
+    e = Conv(s, V)  t = Relu(e)
+    a = GlobalAveragePool(t)  f = Flatten(a)  y = Gemm(f, U) }"""
+
+
+def network() -> tuple[LoadedModel, ShapeTable]:
+    weights = {"W": (4, 3, 3, 3), "V": (4, 4, 3, 3), "U": (4, 2)}
+    loaded = load(NETWORK, **{n: RANDOM.standard_normal(s).astype(np.float32) for n, s in weights.items()})
+    probe = open_probe({"x": RANDOM.standard_normal((4, 3, 8, 8)).astype(np.float32)}, loaded.graph.inputs)
+    return loaded, measure_shapes(loaded, probe)
+
+
+def test_only_values_whose_nan_would_get_lost_are_checked() -> None:
+    loaded, shapes = network()
+    audited = [rectified("r", 4, 4), rectified("s", 4, 4), rectified("t", 4, 4)]
+    targets, _ = targets_of(audited, shapes, batched=True)
+    # r stands before a MaxPool; a NaN in s reaches t; t is the last one that is looked at.
+    assert [t.audited.value for t in guards(loaded.graph, targets, shapes)] == ["t", "r"]
+    last = AuditedValue("y", "", "Gemm", Kind.LINEAR, 1, 2, 2)
+    targets, _ = targets_of([*audited, last], shapes, batched=True)
+    assert [t.audited.value for t in guards(loaded.graph, targets, shapes)] == ["r"]
+
+
+def test_a_window_that_steps_over_positions_carries_nothing() -> None:
+    loaded = load(
+        "g (float[N, 3, 8, 8] x) => (float[N, 3, 4, 4] y) { y = Conv<strides=[2, 2]>(x, W) }",
+        W=np.ones((3, 3, 1, 1), np.float32),
+    )
+    probe = open_probe({"x": np.ones((3, 3, 8, 8), np.float32)}, loaded.graph.inputs)
+    assert carriers(loaded.graph.nodes[0], measure_shapes(loaded, probe)) == ()
+
+
+TRIED_ALONE = sorted(
+    (BOUNDED | ARITHMETIC)
+    & set("Neg Abs Identity LeakyRelu Floor Sqrt Relu Sigmoid Tanh Elu Selu Celu HardSigmoid Softplus Softsign "
+          "Softmax LogSoftmax Exp Erf HardSwish Mish Gelu Clip GlobalAveragePool".split())
+)
+
+
+@pytest.mark.parametrize("op", TRIED_ALONE)
+@pytest.mark.parametrize("behind_conv", [False, True])
+def test_onnxruntime_keeps_nan_in_every_operator_that_the_table_names(op: str, behind_conv: bool) -> None:
+    weights = numpy_helper.from_array(RANDOM.standard_normal((32, 32, 3, 3)).astype(np.float32), "W")
+    bounds = [numpy_helper.from_array(np.array(b, np.float32), n) for n, b in (("lo", 0), ("hi", 6))]
+    inputs = ["c", "lo", "hi"] if op == "Clip" else ["c"]
+    first = helper.make_node("Conv", ["x", "W"], ["c"], pads=[1] * 4) if behind_conv else None
+    nodes = [first or helper.make_node("Identity", ["x"], ["c"]), helper.make_node(op, inputs, ["y"])]
+    x = helper.make_tensor_value_info("x", 1, ["N", 32, 9, 9])
+    graph = helper.make_graph(nodes, "g", [x], [helper.make_empty_tensor_value_info("y")], [weights, *bounds])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+    with Session(model.SerializeToString()) as session:
+        for position in [(0, 0, 0), (5, 3, 4), (31, 8, 8), (17, 8, 0), (16, 4, 7)]:
+            data = RANDOM.standard_normal((2, 32, 9, 9)).astype(np.float32)
+            data[1, *position] = np.nan
+            assert np.isnan(session.run({"x": data})["y"][1]).any()
