@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
-    from analyzer.api import Audit, audit
-    from analyzer.errors import DeadunitsError, InputError
+    from analyzer.api import Audit, Pruned, audit, prune
+    from analyzer.errors import ComparisonFailed, DeadunitsError, InputError
     from analyzer.facts.audit import Evidence, LayerVerdicts, Locked, Removable, Thresholds
+    from analyzer.facts.choice import Choice
     from analyzer.facts.verdicts import PRESETS
     from analyzer.observe.probe import ImageOptions
 
 _HOMES = {
     "Audit": "analyzer.api",
+    "Choice": "analyzer.facts.choice",
+    "ComparisonFailed": "analyzer.errors",
+    "Pruned": "analyzer.api",
     "DeadunitsError": "analyzer.errors",
     "Evidence": "analyzer.facts.audit",
     "ImageOptions": "analyzer.observe.probe",
@@ -33,21 +37,26 @@ _HOMES = {
     "Removable": "analyzer.facts.audit",
     "Thresholds": "analyzer.facts.audit",
     "audit": "analyzer.api",
+    "prune": "analyzer.api",
 }
 
 __all__ = [
     "PRESETS",
     "Audit",
+    "Choice",
+    "ComparisonFailed",
     "DeadunitsError",
     "Evidence",
     "ImageOptions",
     "InputError",
     "LayerVerdicts",
     "Locked",
+    "Pruned",
     "Removable",
     "Thresholds",
     "__version__",
     "audit",
+    "prune",
 ]
 
 

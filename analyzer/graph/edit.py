@@ -62,6 +62,14 @@ class Editor:
             else:
                 node.attributes[name] = ir.convenience.convert_attribute(name, value)
 
+    def drop_inputs(self, index: int, positions: tuple[int, ...]) -> None:
+        """Take inputs away; those behind them move up."""
+        node = self._node(index)
+        keep = [value for position, value in enumerate(node.inputs) if position not in positions]
+        for position, value in enumerate(keep):
+            node.replace_input_with(position, value)
+        node.resize_inputs(len(keep))
+
     def drop_outputs(self, index: int, positions: tuple[int, ...]) -> None:
         """Take outputs away that nothing reads."""
         node = self._node(index)
@@ -170,4 +178,9 @@ class Editor:
 
 def serialize(loaded: LoadedModel) -> bytes:
     """The model as bytes of an ONNX file, the same bytes for the same model."""
-    return bytes(ir.to_proto(loaded.model).SerializeToString(deterministic=True))
+    proto = ir.to_proto(loaded.model)
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    kept = [info for info in proto.graph.value_info if info.name not in stored]
+    del proto.graph.value_info[:]  # a stored tensor states its type and shape itself
+    proto.graph.value_info.extend(kept)
+    return bytes(proto.SerializeToString(deterministic=True))

@@ -17,10 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Deterministic operators that exporters put between a stored weight and its use, and shape arithmetic.
 FOLDABLE = frozenset(
-    "Identity Cast CastLike Transpose Reshape Squeeze Unsqueeze Flatten Concat Slice Gather Split Expand Tile "
-    "Shape Size ConstantOfShape Range Add Sub Mul Div Neg Abs Sqrt Reciprocal Pow Exp Floor Ceil Round Max Min Mod "
-    "Equal Less Greater Not And Or Where ReduceProd ReduceSum ReduceMax ReduceMin Pad "
-    "DequantizeLinear".split()
+    ["Identity", "Cast", "CastLike", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Concat", "Slice", "Gather", "Split", "Expand", "Tile", "Shape", "Size", "ConstantOfShape", "Range", "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Sqrt", "Reciprocal", "Pow", "Exp", "Floor", "Ceil", "Round", "Max", "Min", "Mod", "Equal", "Less", "Greater", "Not", "And", "Or", "Where", "ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "Pad", "DequantizeLinear"]
 )
 LARGEST_FOLD = 1 << 28  # elements; a wrong file must not make us allocate without bound
 

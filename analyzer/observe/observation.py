@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -20,9 +20,9 @@ from analyzer.observe.tally import Tally, alarmed
 from analyzer.runtime.session import CPU
 
 BATCH_SIZE = 8
-FIRST_LOOK = 2  # samples that are looked at with all statistics; most units are cleared of every suspicion by them
+FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
-LOOKS = (1, 4, 16)  # feeds after which the dear statistics are narrowed to the values that still need them
+LOOKS = (1, 16)  # feeds after which the minimum is narrowed to the units that still need it
 
 Progress = Callable[[int, int | None], None]
 
@@ -78,11 +78,10 @@ def observe(
     targets, unseen = targets_of(audited, shapes, plan.batchable)
     tally = Tally(targets, flat_gradient)
     full = statistics == "full"
-    looks = _Looks(loaded, tally, shapes, plan, full, threads, tuple(providers))
+    looks = _Looks(loaded, tally, shapes, plan, full, probe.samples, threads, tuple(providers))
     try:
         for batch in probe.batches(plan.size):
-            for piece in _pieces(batch, plan, shapes) if looks.splits(batch, probe.samples) else (batch,):
-                looks.take(piece)
+            looks.take(batch)
             if progress is not None:
                 progress(tally.samples, probe.samples)
     finally:
@@ -120,12 +119,14 @@ class _Looks:
         shapes: ShapeTable,
         plan: BatchPlan,
         full: bool,
+        samples: int | None,
         threads: int | None,
         providers: tuple[str, ...],
     ) -> None:
         self._open = partial(Instrument, loaded, plan=plan, threads=threads, providers=providers)
         self._tally = tally
         self._full = full
+        self._samples = samples
         self._exact = False
         self._layered = [t for t in tally.targets if not t.flat]
         self._suspects = self._layered
@@ -133,11 +134,6 @@ class _Looks:
         self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
         self._instrument: Instrument | None = None
         self._feeds = 0
-
-    def splits(self, batch: Batch, samples: int | None) -> bool:
-        """Whether the first batch is worth splitting: a second session pays only when much data follows."""
-        follows = samples is None or samples > 2 * batch.samples
-        return not self._feeds and not self._full and follows and batch.samples > FIRST_LOOK
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
@@ -150,7 +146,7 @@ class _Looks:
         self._tally.add(reading)
         self._feeds += 1
         if self._feeds in LOOKS and not self._full and not self._exact:
-            self._narrow()
+            self._narrow(batch.samples)
 
     def close(self) -> None:
         """Free the session."""
@@ -158,7 +154,10 @@ class _Looks:
             self._instrument.close()
         self._instrument = None
 
-    def _narrow(self) -> None:
+    def _narrow(self, batch: int) -> None:
+        """Open a cheaper session, unless the data is nearly at its end."""
+        if self._samples is not None and self._samples - self._tally.samples <= FEW_FEEDS * batch:
+            return
         suspects = self._tally.suspects()
         if _units(suspects) < WORTH * _units(self._suspects):
             self._suspects = suspects
@@ -192,15 +191,3 @@ class _Looks:
 
 def _units(targets: Sequence[Target]) -> int:
     return sum(t.width for t in targets)
-
-
-def _pieces(batch: Batch, plan: BatchPlan, shapes: ShapeTable) -> Iterator[Batch]:
-    """A few samples for the dear first look, then the rest."""
-    if not plan.batchable:
-        yield batch
-        return
-    for start, stop in ((0, FIRST_LOOK), (FIRST_LOOK, batch.samples)):
-        feeds = {
-            name: a[start:stop] if shapes.sample_axes[name].axis == 0 else a for name, a in batch.feeds.items()
-        }
-        yield Batch(feeds, stop - start)

@@ -39,11 +39,12 @@ class Edit:
     add: Array | None = None
     pieces: dict[int, dict[int, int]] = field(default_factory=dict)
     drop_outputs: tuple[int, ...] = ()
+    drop_inputs: tuple[int, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether nothing changes beyond the cut of stored tensors."""
-        return not (self.inputs or self.attributes or self.drop_outputs or self.pieces) and self.add is None
+        return not (self.inputs or self.attributes or self.drop_outputs or self.drop_inputs or self.pieces) and self.add is None
 
 
 def cut_array(array: Array, vectors: Sequence[Mask]) -> Array:

@@ -10,6 +10,7 @@ from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask
+from analyzer.ops.edit import Cut, Edit
 from analyzer.ops.node import OpNode
 from analyzer.ops.rule import Axes, OpRule, register
 
@@ -59,6 +60,12 @@ class ConcatRule(OpRule):
                     if axis != joined:
                         keeps.link((name, axis), (target, axis))
             start += length
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Inputs of which nothing stays go."""
+        joined = self.axis(node)
+        gone = (p for p, name in enumerate(node.inputs) if node.x_shape(p)[joined] and not cut.keeps.get((name, joined)).any())
+        return Edit(drop_inputs=tuple(gone))
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         axes = frozenset().union(*(x or frozenset() for x in xs))

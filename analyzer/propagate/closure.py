@@ -10,10 +10,10 @@ import numpy as np
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask
+from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.rule import OpRule
-from analyzer.ops.context import Call, Context
 from analyzer.propagate.flow import Needs
 
 

@@ -9,8 +9,8 @@ import networkx as nx
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.constants import Constants
-from analyzer.propagate.closure import Closure
 from analyzer.ops.context import Context
+from analyzer.propagate.closure import Closure
 from analyzer.propagate.reasons import Slot, tied_slots, why_kept
 
 

@@ -8,10 +8,10 @@ from math import prod
 import numpy as np
 
 from analyzer.facts.audit import Removable, TensorPlan
-from analyzer.propagate.closure import Closure
 from analyzer.graph import Graph
 from analyzer.ops.context import Context
 from analyzer.ops.edit import cut_array
+from analyzer.propagate.closure import Closure
 
 _QUANTISED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 

@@ -12,11 +12,11 @@ import numpy as np
 from analyzer.facts.audit import LayerVerdicts, Locked
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
+from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.norm import Normalised
 from analyzer.propagate.closure import Closure
-from analyzer.ops.context import Call, Context
 
 TIED = "tied-to-kept-index"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Graph, Node
 from analyzer.ops.clip import ClipRule
+from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule, FusedConvRule
 from analyzer.ops.join import ConcatRule
@@ -13,7 +14,6 @@ from analyzer.ops.norm import LocalResponse, LpNorm, Normalised, PerChannel, Sof
 from analyzer.ops.quantized import Linear
 from analyzer.ops.rule import Activation, Axes
 from analyzer.ops.unary import ACTIVATIONS, Unary
-from analyzer.ops.context import Call, Context
 from analyzer.propagate.decomposed import find_decomposed
 
 _LINEAR = Activation(Kind.LINEAR)

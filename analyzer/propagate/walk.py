@@ -10,17 +10,17 @@ from functools import cached_property
 import numpy as np
 
 from analyzer.errors import Contradiction
-from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable
 from analyzer.facts import pattern
+from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable
 from analyzer.facts.choice import Choice
 from analyzer.facts.constants import Constants
 from analyzer.facts.cut import CutPlan
 from analyzer.facts.pattern import Mask
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import Graph
+from analyzer.ops.context import Context
 from analyzer.propagate import explain, plan
 from analyzer.propagate.closure import Closure, close
-from analyzer.ops.context import Context
 from analyzer.propagate.flow import Needs, Seed, constants_forward, needs_backward
 from analyzer.propagate.reasons import locked_units
 

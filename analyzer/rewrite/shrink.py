@@ -64,6 +64,8 @@ class Shrinker:
             self._respell(call, position, lengths)
         if edit.attributes:
             self.editor.set_attributes(index, edit.attributes)
+        if edit.drop_inputs:
+            self.editor.drop_inputs(index, edit.drop_inputs)
         if edit.drop_outputs:
             self.editor.drop_outputs(index, edit.drop_outputs)
         if edit.add is not None:

@@ -7,14 +7,16 @@ from random import Random
 
 import numpy as np
 
+from analyzer.errors import Refusal
 from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
+from analyzer.facts.cut import CutPlan
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples
-from tests.laws.slicing import Sliced, sliced_case
+from tests.laws.slicing import Sliced, cut, shrunk_model, sliced_case
 from tests.models import Array, run
 
 DRAWS = 3
@@ -216,16 +218,85 @@ def cut_nodes_agree(case: Case, random: Random) -> None:
     if found is None:
         return
     reference = bench.run(found.reference)
-    cut = run(found.case.model(), found.case.feeds)
+    small = run(found.case.model(), found.case.feeds)
     for name in (n for n in found.case.outputs if keeps.alive(n)):
         expected = reference[name]
         for axis, vector in enumerate(keeps.vectors(name)):
             expected = expected.compress(vector, axis) if expected.ndim else expected
-        assert cut[name].shape == expected.shape, f"{cut[name].shape} instead of {expected.shape}: {case} {seeds}"
-        a, b = cut[name].astype(np.float64), expected.astype(np.float64)
+        assert small[name].shape == expected.shape, f"{small[name].shape} instead of {expected.shape}: {case} {seeds}"
+        a, b = small[name].astype(np.float64), expected.astype(np.float64)
         with np.errstate(invalid="ignore"):
             equal = (np.abs(a - b) <= 10 * case.tolerance * (1 + np.abs(b))) | (np.isnan(a) & np.isnan(b)) | (a == b)
         assert equal.all(), f"the cut node gives something else: {case} {seeds}\n{found.case}"
+
+
+def shrunk_nodes_agree(case: Case, random: Random) -> None:
+    """Needs, ties, carriers and shrink together: the smaller node gives every output element that was asked for.
+
+    What is not needed holds anything; what is constant holds its constant, as far as it stays.
+    """
+    bench = Bench(case)
+    known = random_facts(random, case)
+    if _takes_multiples(bench) and random.random() < 0.3:
+        name = bench.op.inputs[bench.call.rule.x]
+        known[name] = with_multiples(random, known[name], case.arrays[name].shape)
+    facts = bench.facts(known)
+    claims = bench.constants(facts)
+    asked = [random_mask(random, s) if s is not None else pattern.uniform(0, False) for s in bench.op.out_shapes]
+    if not any(m.any() for m in asked):
+        return
+    needs = bench.call.rule.needs(bench.op, asked, facts, claims)
+    keeps = _closed(bench, asked, needs, facts, claims)
+    generator = np.random.default_rng(random.getrandbits(32))
+    feed = bench.draw(generator, known)
+    reference = bench.run(feed)
+    small = {}
+    for name, need, fact in zip(bench.op.inputs, needs, facts, strict=True):
+        if name in feed:
+            free = np.broadcast_to(~need & ~_held(fact), feed[name].shape)
+            other = np.where(free, case.sampler(name)(generator, feed[name].shape), feed[name])
+            small[name] = cut(other.astype(feed[name].dtype), keeps.vectors(name))
+    named = {n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), *zip(bench.op.outputs, claims, strict=True)] if n}
+    try:
+        model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset(), frozenset()))
+    except Refusal:
+        return
+    inputs = {i.name for i in model.graph.input}
+    seen = run(model, {n: a for n, a in small.items() if n in inputs})
+    for name, mask in zip(bench.op.outputs, asked, strict=True):
+        if name and name in seen and keeps.alive(name):
+            vectors = keeps.vectors(name)
+            expected = cut(reference[name], vectors).astype(np.float64)
+            looked = cut(np.broadcast_to(mask, reference[name].shape), vectors)
+            assert seen[name].shape == expected.shape, f"{seen[name].shape} instead of {expected.shape}: {case}"
+            with np.errstate(invalid="ignore"):
+                near = np.abs(seen[name].astype(np.float64) - expected) <= 10 * case.tolerance * (1 + np.abs(expected))
+            near |= (seen[name] == expected) | (np.isnan(seen[name].astype(np.float64)) & np.isnan(expected))
+            assert not (looked & ~near).any(), (
+                f"the smaller node gives {seen[name][looked & ~near][:3]}, not {expected[looked & ~near][:3]}: "
+                f"{case} with {known}, asked {mask}"
+            )
+
+
+def _closed(
+    bench: Bench, asked: Sequence[Mask], needs: Sequence[Mask], facts: Sequence[Constants], claims: Sequence[Constants]
+) -> Keeps:
+    """Keep vectors that hold everything needed, the ties, and the carriers."""
+    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *bench.case.outputs)})
+    for name, mask in [*zip(bench.op.inputs, needs, strict=True), *zip(bench.op.outputs, asked, strict=True)]:
+        if name:
+            keeps.need(name, mask)
+    while True:
+        changed: list[str] = []
+        keeps.changed = changed.append
+        bench.call.rule.ties(bench.op, keeps)
+        if changed:
+            continue
+        carriers = bench.call.rule.carry(bench.op, keeps, asked, facts, claims)
+        for name, axis, index in carriers:
+            keeps.grow((name, axis), np.arange(bench.context.shapes[name][axis]) == index)
+        if not carriers:
+            return keeps
 
 
 def unit_axes_are_axes(case: Case, random: Random) -> None:
@@ -328,6 +399,7 @@ LAWS = (
     unneeded_inputs_change_nothing,
     more_asked_more_kept,
     cut_nodes_agree,
+    shrunk_nodes_agree,
     unit_axes_are_axes,
     products_are_counted,
     carriers_are_enough,

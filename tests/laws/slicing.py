@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 from onnx import NodeProto, helper
 
+from analyzer.facts.cut import CutPlan
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask
+from analyzer.graph import load_model
+from analyzer.ops.context import Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.rule import BARRIER
+from analyzer.rewrite.shrink import shrink
 from tests.laws.benches import Bench, Case
 from tests.models import Array
 
@@ -200,3 +206,10 @@ _RESPELL = {
     "Gather": _gather,
     "Resize": _resize,
 }
+
+
+def shrunk_model(bench: Bench, plan: CutPlan) -> onnx.ModelProto:
+    """The one node as the rewriter leaves it."""
+    loaded = load_model(bench.case.model())
+    context = Context(loaded.graph, bench.context.table)
+    return onnx.ModelProto.FromString(ir.to_proto(shrink(loaded, context, plan).model).SerializeToString())

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from analyzer.api.pruning import Pruned, Source
+from analyzer.api.result import Audit, Progress
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
-    AuditWarning,
     LayerVerdicts,
-    Locked,
     ModelSummary,
-    OperatorWithoutRule,
     ProbeSummary,
-    Removable,
     Thresholds,
 )
+from analyzer.facts.choice import Choice
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
@@ -35,117 +33,12 @@ from analyzer.observe.observation import Observation, observe
 from analyzer.observe.probe import ImageOptions, Probe, open_probe, random_probe
 from analyzer.observe.shapes import measure_shapes
 from analyzer.propagate import Walk, select_units, walk
-from analyzer.report.frame import to_frame
-from analyzer.report.json import to_dict, to_text
-from analyzer.report.output import check_output, write_whole
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Model = str | Path | bytes | onnx.ModelProto
-Progress = Callable[[str, int, int | None], None]
-"""Called with the stage's name, samples done, and samples in all (None while unknown)."""
-
 BATCH_SIZE = 8
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Audit:
-    """What an audit found. Everything is read-only; `layers[i].dead` are unit indices of one activation."""
-
-    facts: AuditFacts
-    _walk: Walk
-    _graph_values: Mapping[str, bool] = field(default_factory=dict)  # value name -> is it a stored tensor
-    _inputs: tuple[Path, ...] = ()  # files that must never be written over
-
-    @property
-    def model(self) -> ModelSummary:
-        """The audited file: where from, how large."""
-        return self.facts.model
-
-    @property
-    def probe(self) -> ProbeSummary | None:
-        """The data the model was run on; None when the weights alone were looked at."""
-        return self.facts.probe
-
-    @property
-    def layers(self) -> tuple[LayerVerdicts, ...]:
-        """Verdicts per audited activation, in the order of the graph."""
-        return self.facts.layers
-
-    @property
-    def removable(self) -> Removable:
-        """Parameters and multiply-adds that can go without changing any output on the probe."""
-        return self.facts.removable
-
-    @property
-    def locked(self) -> tuple[Locked, ...]:
-        """Dead units that stay, each with its reason."""
-        return self.facts.locked
-
-    @property
-    def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
-        """Operators the walk could not see through; they may cost savings, never correctness."""
-        return self.facts.operators_without_rule
-
-    @property
-    def warnings(self) -> tuple[AuditWarning, ...]:
-        """What to know before trusting the result."""
-        return self.facts.warnings
-
-    def explain_unit(self, value: str, index: int) -> list[str]:
-        """The chain, in sentences, from one unit to the parameters it frees or to the reason why it stays.
-
-        Raises:
-            InputError: the model has no such value, or the value no such unit.
-        """
-        _require_known(value, [name for name, stored in self._graph_values.items() if not stored], "value")
-        layer = next((layer for layer in self.layers if layer.value == value), None)
-        if layer is not None and not 0 <= index < layer.units:
-            raise InputError(
-                f"{value} has units 0 to {layer.units - 1}, no unit {index}: choose one of them."
-            )
-        if index < 0:
-            raise InputError(f"Unit {index} of {value} does not exist: units count from 0.")
-        return self._walk.explain_unit(value, index)
-
-    def explain_parameter(self, name: str) -> list[str]:
-        """Why parts of a stored tensor can go, or why none can, in sentences.
-
-        Raises:
-            InputError: the model stores no tensor of that name.
-        """
-        _require_known(name, [name for name, stored in self._graph_values.items() if stored], "parameter")
-        return self._walk.explain_parameter(name)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists and dicts by the schema `deadunits.audit/1`."""
-        return to_dict(self.facts)
-
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict()` to a file, whole or not at all.
-
-        Raises:
-            OutputError: the file cannot be written, or is one of the audit's own inputs.
-        """
-        target = check_output(path, self._inputs)
-        write_whole(target, to_text(self.facts))
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per unit (needs pandas).
-
-        Raises:
-            InputError: pandas is not installed.
-        """
-        return to_frame(self.facts)
-
-    def __repr__(self) -> str:
-        facts = self.facts
-        seen = f"{facts.probe.samples} samples" if facts.probe else "no probe"
-        return (
-            f"<Audit of {facts.model.path}: {facts.dead} of {facts.units} units dead on {seen}, "
-            f"{facts.removable.parameters} of {facts.model.parameters} parameters removable>"
-        )
 
 
 def audit(
@@ -227,7 +120,28 @@ def audit(
         seconds=clock.seconds,
     )
     files = (*input_files(model, probe, holdout), *_external_files(loaded))
-    return Audit(facts, found, _value_names(loaded), files)
+    source = Source(loaded, shapes, opened, held, batch_size, threads, files)
+    return Audit(facts, found, _value_names(loaded), files, source)
+
+
+def prune(
+    model: Model,
+    probe: Any = None,
+    *,
+    choice: Choice | None = None,
+    latency: bool = True,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Pruned:
+    """Audit a model and cut it: `audit(model, probe, **options).prune(...)`.
+
+    Without a probe only what the weights alone decide goes, for every input.
+
+    Raises:
+        InputError: the model, the data or the call cannot be used.
+        ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
+    """
+    return audit(model, probe, progress=progress, **options).prune(choice=choice, latency=latency, progress=progress)
 
 
 def preset_named(name: str) -> Thresholds:
@@ -354,11 +268,3 @@ def _value_names(loaded: LoadedModel) -> dict[str, bool]:
     graph = loaded.graph
     computed = dict.fromkeys((*graph.inputs, *graph.producer), False)
     return computed | dict.fromkeys(sorted(graph.initializer_names), True)
-
-
-def _require_known(name: str, known: Sequence[str], what: str) -> None:
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`deadunits audit MODEL --all` shows names."
-    raise InputError(f"The model has no {what} named {name!r}: {hint}")
