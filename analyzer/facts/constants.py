@@ -56,7 +56,7 @@ class Constants:
     @property
     def zero(self) -> Mask:
         """Elements known to be zero."""
-        return self.known & (self.value == 0)
+        return np.asarray(self.known & (self.value == 0))
 
     @property
     def number(self) -> Array:

@@ -40,11 +40,21 @@ def along(pattern: Array, axis: int, length: int) -> Array:
     return np.broadcast_to(pattern, shape)
 
 
+def some(mask: Mask, axes: int | tuple[int, ...], *, keepdims: bool = False) -> Mask:
+    """Whether the mask holds somewhere along these axes."""
+    return np.asarray(mask.any(axis=axes, keepdims=keepdims))
+
+
+def every(mask: Mask, axes: int | tuple[int, ...], *, keepdims: bool = False) -> Mask:
+    """Whether the mask holds everywhere along these axes."""
+    return np.asarray(mask.all(axis=axes, keepdims=keepdims))
+
+
 def any_to(mask: Mask, shape: Shape) -> Mask:
     """Fold a mask over a broadcast result back onto an operand of `shape` (right-aligned)."""
-    mask = mask.any(axis=tuple(range(mask.ndim - len(shape)))) if mask.ndim > len(shape) else mask
+    mask = some(mask, tuple(range(mask.ndim - len(shape)))) if mask.ndim > len(shape) else mask
     lost = tuple(a for a in range(mask.ndim) if shape[a] == 1 and mask.shape[a] > 1)
-    return mask.any(axis=lost, keepdims=True) if lost else mask
+    return some(mask, lost, keepdims=True) if lost else mask
 
 
 def per_index(mask: Mask, axis: int, length: int, *, every: bool) -> Mask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Editor:
     def set_tensor(self, name: str, array: Array) -> None:
         """Store another array under an existing name."""
         value = self._graph.initializers[name]
-        value.const_value = ir.tensor(np.ascontiguousarray(array), name=name)
+        value.const_value = ir.tensor(np.asarray(array, order="C"), name=name)
         value.shape = ir.Shape(array.shape)
 
     def add_tensor(self, stem: str, array: Array) -> str:
@@ -38,7 +38,7 @@ class Editor:
         while name in self._values:
             number += 1
             name = f"{stem}_{number}"
-        tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+        tensor = ir.tensor(np.asarray(array, order="C"), name=name)
         value = ir.Value(
             name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
         )
@@ -125,6 +125,29 @@ class Editor:
         value, stored = self._values[name], self._values[tensor]
         for use in list(value.uses()):
             use.node.replace_input_with(use.idx, stored)
+
+    def fill_value(self, name: str, tensor: str, lengths: Sequence[int | tuple[str, int]]) -> None:
+        """Compute a value by expanding a stored tensor; lengths are numbers, or axes of inputs of the graph."""
+        parts, node = [], self._values[name].producer()
+        assert node is not None  # inputs of the graph are never replaced
+
+        def add(op_type: str, inputs: list[ir.Value], **attributes: int) -> ir.Value:
+            new = ir.Node(
+                "", op_type, inputs, [ir.AttrInt64(k, v) for k, v in attributes.items()], num_outputs=1,
+                name=f"{name}/{op_type}" + ("" if op_type in ("Concat", "Expand") else f"_{len(parts)}"),
+            )  # fmt: skip
+            self._graph.insert_before(node, new)
+            new.outputs[0].name = f"{new.name}_output"
+            return new.outputs[0]
+
+        for length in lengths:
+            if isinstance(length, int):
+                parts.append(self._values[self.add_tensor(f"{name}/length", np.array([length], np.int64))])
+            else:
+                axis = self._values[self.add_tensor(f"{name}/axis", np.array([length[1]], np.int64))]
+                parts.append(add("Gather", [add("Shape", [self._values[length[0]]]), axis]))
+        shape = parts[0] if len(parts) == 1 else add("Concat", parts, axis=0)
+        self._take_over(self._values[name], add("Expand", [self._values[tensor], shape]))
 
     def drop_node(self, index: int) -> None:
         """Remove a node; its outputs must have no reader left once all edits are made."""

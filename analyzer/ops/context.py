@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 from analyzer.facts.pattern import Shape
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
+from analyzer.graph.view import Dim
 from analyzer.ops.node import OpNode
 from analyzer.ops.rule import BARRIER, OpRule, rule_for
 
@@ -85,6 +86,30 @@ class Context:
         """The stored tensor behind a name: itself, or the one that it is a reader's copy of; None for other values."""
         copy = self.copies.get(name)
         return copy.source if copy is not None else name if name in self.graph.initializer_names else None
+
+    def lengths(self, name: str) -> tuple[int | tuple[str, int], ...] | None:
+        """Per axis of a value its length, as a number or as an axis of a graph input; None when not all are known."""
+        declared = self.graph.types[name].shape if name in self.graph.types else None
+        samples, found = self.sample_axis(name), list[int | tuple[str, int]]()
+        for axis, length in enumerate(self.shapes[name]):
+            dim = declared[axis] if declared is not None and len(declared) == len(self.shapes[name]) else None
+            if axis == samples.axis:
+                source = self._input_axis(lambda n, a, _: self.sample_axis(n) == SampleAxis(a, samples.rows))
+            elif isinstance(dim, str):
+                source = self._input_axis(lambda _n, _a, d, dim=dim: d == dim)
+            else:
+                source = length if dim == length else None
+            if source is None:
+                return None
+            found.append(source)
+        return tuple(found)
+
+    def _input_axis(self, fits: Callable[[str, int, Dim], bool]) -> tuple[str, int] | None:
+        for name, declared in self.graph.inputs.items():
+            for axis, dim in enumerate(declared.shape or ()):
+                if fits(name, axis, dim):
+                    return name, axis
+        return None
 
     @cached_property
     def by_node(self) -> dict[int, Call]:

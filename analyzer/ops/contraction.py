@@ -81,7 +81,7 @@ def project(
     for position, letter in enumerate(onto):
         if letter in present:
             shape[position] = next(axes)
-    return total.reshape(shape)
+    return np.asarray(total.reshape(shape))
 
 
 class Contraction(OpRule):
@@ -156,7 +156,7 @@ class Contraction(OpRule):
         letters = self.letters(node)
         a, b = self.operand(node, xs, self.a), self.operand(node, xs, self.b)
         free_a, free_b = self.absorbs(node, xs)
-        asked = ys[0] & ~yc[0].known if self.fills(node) else ys[0]
+        asked = ys[0] & ~self.fillable(node, yc[0].known)
         result = [pattern.uniform(x.rank, True) for x in xs]
         need = _float(asked)
         live_b = ~free_b if node.static(self.a) is not None else ~b.zero
@@ -167,9 +167,19 @@ class Contraction(OpRule):
             result[self.bias] = pattern.any_to(ys[0], node.x_shape(self.bias))
         return result
 
-    def fills(self, node: OpNode) -> bool:
-        """Whether the shrunk node can give a constant output element from a bias alone."""
-        return self.can_add_bias(node) and (node.static(self.a) is not None or node.static(self.b) is not None)
+    def fillable(self, node: OpNode, known: Mask) -> Mask:
+        """Which constant output elements a bias alone can give: those whose column of the weight may go.
+
+        They must be constant along every axis that the weight lacks, since it is the same for all of them.
+        """
+        stored = [node.static(self.a) is not None, node.static(self.b) is not None]
+        dynamic_bias = self.bias is not None and node.has(self.bias) and node.static(self.bias) is None
+        if not any(stored) or not self.can_add_bias(node) or dynamic_bias:
+            return np.zeros_like(known)
+        letters = self.letters(node)
+        weight = letters.b if stored[1] else letters.a
+        others = tuple(axis for axis, i in enumerate(letters.y) if i not in weight)
+        return pattern.every(known, others, keepdims=True)
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         letters = self.letters(node)
@@ -205,13 +215,15 @@ class Contraction(OpRule):
             return edit
         static = self.b if node.static(self.b) is not None else self.a if node.static(self.a) is not None else None
         delta = self._moved(node, cut, letters)
-        fill = cut.ys[0].known & ~cut.derived[0].known
-        if static is not None and fill.any() and self.fills(node):
+        fill = self.fillable(node, cut.ys[0].known)
+        if all(cut.keeps.get((node.inputs[self.a], letters.a.index(i))).all() for i in letters.contracted):
+            fill = fill & ~cut.derived[0].known  # every term is still there
+        if static is not None and fill.any():
             fill_value = cut.ys[0].number
             weight_letters = letters.b if static == self.b else letters.a
             open_to = project(_float(fill), letters.y, np.ones((1,) * len(weight_letters), np.float32), weight_letters,
                               weight_letters) > 0  # fmt: skip
-            weight = np.where(open_to, 0, node.static(static))
+            weight = np.where(open_to, 0, np.asarray(node.static(static)))
             vectors = cut.keeps.vectors(node.inputs[static])
             edit.inputs[static] = cut_array(weight.astype(np.asarray(node.static(static)).dtype), vectors)
             bias = self.with_bias(node, cut.xs, Constants.exactly(np.zeros((1,) * len(letters.y)))).number
@@ -245,7 +257,7 @@ class Contraction(OpRule):
         vectors = cut.keeps.vectors(node.outputs[0])
         static = node.static(self.bias) if self.bias is not None and node.has(self.bias) else None
         if self.bias is None or (node.has(self.bias) and static is None):
-            edit.add = cut_array(delta, [v if d > 1 else v[:1] | True for v, d in zip(vectors, delta.shape, strict=True)])
+            edit.add = cut_array(delta, [v if d > 1 else v[:1] | True for v, d in zip(vectors, delta.shape, strict=False)])
             return
         scale = self.bias_scale(node)
         base = np.zeros(()) if static is None else np.asarray(static, np.float64) * (scale or 1.0)

@@ -27,7 +27,9 @@ class ConvRule(OpRule):
     x, w, bias = 0, 1, 2
 
     def unsupported(self, node: OpNode) -> str | None:
-        return None if node.static(self.w) is not None else "the kernel is computed at run time"
+        given = [self.w, *([self.bias] if node.has(self.bias) else [])]
+        stored = all(node.static(position) is not None for position in given)
+        return None if stored else "the kernel or the bias is computed at run time"
 
     # -- the kernel, brought to one form ------------------------------------------------------------------------
 
@@ -97,13 +99,18 @@ class ConvRule(OpRule):
         low, high = multiples.factor.min(axis=others), multiples.factor.max(axis=others)
         return held & (low == high), np.broadcast_to(high, (length,))
 
+    def fills(self, node: OpNode) -> bool:
+        """Whether a bias alone can give any constant that an output channel was seen to have."""
+        return True
+
     def reading(
         self, node: OpNode, ys: Sequence[Mask], yc: Sequence[Constants]
     ) -> tuple[Mask, Mask]:
         """Output channels that must be computed, [out], and the kernel entries they read, [g, out/g, in/g]."""
         out = node.y_shape()[1]
         asked = pattern.per_index(ys[0], 1, out, every=False)
-        asked = asked & ~pattern.per_index(yc[0].known, 1, out, every=True)
+        if self.fills(node):
+            asked = asked & ~pattern.per_index(yc[0].known, 1, out, every=True)
         reads, _ = self.taps(node)
         return asked, reads & asked.reshape(len(reads), -1, 1)
 
@@ -134,7 +141,7 @@ class ConvRule(OpRule):
         padded = known & (value != 0) if not self.flat_border(node) else np.zeros_like(known)
         _, read = self.reading(node, ys, yc)
         groups = len(read)
-        wanted = read.any(axis=1)
+        wanted = pattern.some(read, 1)
         kept = keeps.get(node.x(self.x, 1))
         result = []
         for candidates, weights in ((padded, value), (held, factor)):
@@ -187,7 +194,7 @@ class ConvRule(OpRule):
         x, y = (node.inputs[self.x], 1), (node.outputs[0], 1)
         for _ in range(2):
             ins, outs = keeps.get(x).reshape(groups, -1), keeps.get(y).reshape(groups, -1)
-            live = ins.any(axis=1) | outs.any(axis=1)
+            live = pattern.some(ins, 1) | pattern.some(outs, 1)
             keeps.grow(x, level(ins, live).reshape(-1))
             keeps.grow(y, level(outs, live).reshape(-1))
         ins, outs = keeps.get(x).reshape(groups, -1), keeps.get(y).reshape(groups, -1)
@@ -200,9 +207,9 @@ class ConvRule(OpRule):
             elif own:
                 keeps.grow((w, 1), np.arange(side.shape[1]) < side.sum(axis=1).max())
             else:
-                keeps.grow((w, 1), side.any(axis=0))
+                keeps.grow((w, 1), pattern.some(side, 0))
                 shared = keeps.get((w, 1))
-                live = side.any(axis=1)
+                live = pattern.some(side, 1)
                 keeps.grow(y if self.out_axis() == 1 else x, (live[:, None] & shared[None]).reshape(-1))
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
@@ -244,6 +251,7 @@ class ConvRule(OpRule):
         length = len(delta)
         filled = cut.ys[0].per_index(1, length)
         fill = filled[0] & ~cut.derived[0].per_index(1, length)[0] & cut.keeps.get((node.outputs[0], 1))
+        fill = fill & self.fills(node)
         bias = self.bias_vector(node, cut.xs, length) + delta
         if fill.any():
             kernel = self._with_zero_outputs(stored if kernel is None else kernel, fill, groups)
@@ -387,6 +395,9 @@ class FusedConvRule(ConvRule):
 
     def finish(self, node: OpNode, total: Array) -> Array:
         return fused_activation(self._activation(node), node.attr("activation_params") or [], total, node)
+
+    def fills(self, node: OpNode) -> bool:
+        return self._activation(node) in ("", "Relu", "Clip")  # what comes out of these goes through unchanged
 
     @staticmethod
     def _activation(node: OpNode) -> str:

@@ -52,7 +52,7 @@ def cut_array(array: Array, vectors: Sequence[Mask]) -> Array:
     for axis, vector in enumerate(vectors):
         if array.ndim and not vector.all():
             array = array.compress(vector, axis)
-    return np.ascontiguousarray(array)
+    return np.asarray(array, order="C")  # a single number stays one
 
 
 def removed_constants(known: Mask, value: Array, kept: Mask) -> Array:

@@ -114,7 +114,7 @@ def _reshape_keeps(vectors: Vectors, source: Shape, target: Shape) -> Vectors:
         box = box.reshape([target[a] for a in right]) if right else box
         for place, axis in enumerate(right):
             others = tuple(p for p in range(len(right)) if p != place)
-            result[axis] = box.any(axis=others) if left else np.ones(target[axis], np.bool_)
+            result[axis] = pattern.some(box, others) if left else np.ones(target[axis], np.bool_)
     return result if alive else [np.zeros(d, np.bool_) for d in target]
 
 

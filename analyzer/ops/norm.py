@@ -69,7 +69,7 @@ class InstanceNorm(PerChannel):
         self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[Mask]:
         first, *rest = super().needs(node, ys, xs, yc)
-        return [first.any(axis=tuple(range(2, first.ndim)), keepdims=True), *rest]
+        return [pattern.some(first, tuple(range(2, first.ndim)), keepdims=True), *rest]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         super().ties(node, keeps)
@@ -114,7 +114,7 @@ class Normalised(OpRule):
         asked = ys[0] & ~self.constants(node, xs)[0].known
         for extra in ys[1:]:
             asked = pattern.uniform(asked.ndim, True) if extra.any() else asked
-        whole = asked.any(axis=tuple(self.axes(node)), keepdims=True)
+        whole = pattern.some(asked, tuple(self.axes(node)), keepdims=True)
         result = [whole]
         for shape in node.in_shapes[1:]:
             fits = shape is not None and len(shape) <= ys[0].ndim
@@ -160,7 +160,7 @@ class GroupNorm(Normalised):
         self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[Mask]:
         asked = ys[0] & ~self.constants(node, xs)[0].known
-        whole = asked.any(axis=tuple(self.axes(node)), keepdims=True)
+        whole = pattern.some(asked, tuple(self.axes(node)), keepdims=True)
         return [whole, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:

@@ -53,7 +53,7 @@ class Spatial(OpRule):
         self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[Mask]:
         mixed = tuple(a for a in range(ys[0].ndim) if a not in self.free_axes(node))
-        asked = ys[0].any(axis=mixed, keepdims=True)
+        asked = pattern.some(ys[0], mixed, keepdims=True)
         return [asked, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:

@@ -138,7 +138,8 @@ def requantised(node: OpNode, total: Array, positions: Sequence[int]) -> Array:
     factor = x_scale.astype(np.float32).reshape(-1) * w_scale.astype(np.float32).reshape(-1)
     factor = (factor / y_scale.astype(np.float32).reshape(-1)).astype(np.float64)
     limits = np.iinfo(y_zero.dtype)
-    return np.clip(np.rint(total * factor) + y_zero.astype(np.float64).reshape(-1), limits.min, limits.max)
+    stepped = np.rint(total * factor) + y_zero.astype(np.float64).reshape(-1)
+    return np.asarray(np.clip(stepped, limits.min, limits.max))
 
 
 class IntegerMatMul(Contraction):

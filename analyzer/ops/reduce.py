@@ -47,10 +47,10 @@ class ReduceRule(OpRule):
             wide = x.number
             for axis in axes:
                 wide = pattern.along(wide, axis, node.x_shape()[axis])
-            known = x.known.all(axis=axes, keepdims=True)
+            known = pattern.every(x.known, axes, keepdims=True)
             value = _IDEMPOTENT[node.op_type](wide, axis=axes, keepdims=True) if axes else wide
         elif node.op_type in _ZERO:
-            known = x.zero.all(axis=axes, keepdims=True)
+            known = pattern.every(x.zero, axes, keepdims=True)
             value = np.zeros(known.shape)
         else:
             return [Constants.unknown(len(node.y_shape()))]

@@ -26,7 +26,7 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-np.clip(x, -700, 700)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -700, 700))))
 
 
 def _hard_sigmoid(x: Array, n: OpNode) -> Array:
@@ -35,12 +35,12 @@ def _hard_sigmoid(x: Array, n: OpNode) -> Array:
 
 def exact_gelu(x: Array, n: OpNode) -> Array:
     if n.attr("approximate", "none") == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+        return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
+    return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))
 
 
 def tanh_gelu(x: Array, n: OpNode) -> Array:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
 def _elu(x: Array, n: OpNode) -> Array:

@@ -52,7 +52,7 @@ def close(
             pending[reader.index] = None
 
     keeps.changed = touch
-    for name in graph.outputs:
+    for name in (*graph.inputs, *graph.outputs):  # whoever calls the model goes on calling it the same way
         if name in keeps:
             keeps.pin(name)
     for name, mask in needs.masks.items():

@@ -28,7 +28,7 @@ _SMOOTH = Activation(Kind.SMOOTH)
 def _reader(graph: Graph, value: str, *op_types: str) -> Node | None:
     """The only reader of a value, when it is one of these operators."""
     readers = graph.consumers.get(value, ())
-    if len({node.index for node, _ in readers}) != 1 or value in graph.outputs:
+    if not readers or len({node.index for node, _ in readers}) != 1 or value in graph.outputs:
         return None
     return readers[0][0] if readers[0][0].op_type in op_types else None
 

@@ -102,8 +102,8 @@ def _cause(
     for end in ties:
         layer = audited.get(end.value)
         if layer is not None and end.axis == layer.audited.axis and end.index in layer.dead:
-            value = layer.values[layer.dead.index(end.index)]
-            return f"belongs to unit {end.index} of {end.value}, which is dead ({value:g})."
+            constant = layer.values[layer.dead.index(end.index)]
+            return f"belongs to unit {end.index} of {end.value}, which is dead ({constant:g})."
     for end in ties:
         found = facts.get(end.value)
         if found is not None and context.stored(end.value) is None and found.any:

@@ -94,7 +94,7 @@ def needs_backward(
     def ask(name: str, mask: Mask) -> None:
         folded = context.folded_axis(name)
         if folded is not None and mask.ndim and mask.shape[folded] > 1:
-            mask = mask.any(axis=folded, keepdims=True)
+            mask = pattern.some(mask, folded, keepdims=True)
         known = masks.get(name)
         masks[name] = mask if known is None else known | mask
 
@@ -130,14 +130,17 @@ def needs_backward(
 def replaceable(context: Context, name: str, facts: Mapping[str, Constants]) -> bool:
     """Whether a value is constant as a whole and every reader can take a small stored constant instead.
 
-    That is so for elementwise readers whose other operand brings the full shape.
+    That is so for elementwise readers whose other operand brings the full shape. An output of the graph can be
+    replaced when its shape is known: its constant is then written out to that shape.
     """
     graph = context.graph
-    if name in graph.static_values or name in context.outputs or name not in context.shapes:
+    if name in graph.static_values or name not in context.shapes:
         return False
     found = facts.get(name)
     if found is None or not found.all or context.shapes[name] == ():
         return False
+    if name in context.outputs:
+        return context.lengths(name) is not None and graph.types[name].dtype is not None
     readers = graph.consumers.get(name, ())
     return bool(readers) and all(
         position >= 0 and _takes_constant(context.by_node[node.index], position, facts) for node, position in readers

@@ -66,7 +66,8 @@ def linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
 
 def why_kept(context: Context, facts: Mapping[str, Constants], closure: Closure, start: Slot) -> Reason:
     """The reason for one slot, found by walking downstream over tied slots."""
-    queue, seen = deque([(start, (start,))]), {start}
+    queue: deque[tuple[Slot, tuple[Slot, ...]]] = deque([(start, (start,))])
+    seen = {start}
     while queue:
         slot, path = queue.popleft()
         if slot.value in context.outputs:

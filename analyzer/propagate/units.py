@@ -42,11 +42,9 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
         node = call.op.node
         if not call.outputs or call.outputs[0] in inner or call.outputs[0] in graph.static_values:
             continue
-        if node.index in decomposed:
-            found = decomposed[node.index]
-            name, activation = f"{found.name} (decomposed)" if found.inner else found.name, found.activation
-        else:
-            name, activation = _label(call), _activation(call)
+        found = decomposed.get(node.index)
+        name = _label(call) if found is None else f"{found.name} (decomposed)" if found.inner else found.name
+        activation = _activation(call) if found is None else found.activation
         if activation is not None:
             _choose(chosen, context, node, name, activation, axes)
     _add_linear(chosen, context, axes, inner)

@@ -167,7 +167,11 @@ class Shrinker:
             dtype = self.context.graph.types[name].dtype or np.dtype(np.float32)
             kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(vectors, number.shape, strict=True)]
             tensor = self.editor.add_tensor(f"{name}/constant", cut_array(number, kept).astype(dtype))
-            self.editor.replace_value(name, tensor)
+            lengths = self.context.lengths(name) if name in self.context.outputs else None
+            if lengths is None:
+                self.editor.replace_value(name, tensor)
+            else:
+                self.editor.fill_value(name, tensor, lengths)
 
     def _cut_tensors(self, edited: set[tuple[int, int]]) -> None:
         graph, keeps = self.context.graph, self.plan.keeps

@@ -6,6 +6,7 @@ import ctypes
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CPU = ("CPUExecutionProvider",)
 ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError instead
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+SHARED_ARENA = "session.use_env_allocators"
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 BFLOAT16_ONNX = int(ir.DataType.BFLOAT16)
 
@@ -69,6 +71,8 @@ class Session:
             options.intra_op_num_threads = threads
         if folder is not None:
             options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
+        if _shared_arena():
+            options.add_session_config_entry(SHARED_ARENA, "1")
         try:
             for library in custom_ops:
                 options.register_custom_ops_library(str(library))
@@ -140,6 +144,21 @@ class Session:
         wrapped = {name: _wrap(array) for name, array in feeds.items()}
         results = self._session.run_with_ort_values(list(names), wrapped, self._run_options)
         return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
+
+
+@cache
+def _shared_arena() -> bool:
+    """Let all sessions of this process share one pool of memory; whether that worked.
+
+    Sessions follow one another on the same data. Fresh memory costs page faults: without sharing, the first runs of
+    each session take two to three times as long as the later ones.
+    """
+    try:
+        kind = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+        ort.create_and_register_allocator(kind, None)
+    except Exception:  # noqa: BLE001 - sharing is only faster; whoever embeds us may have registered one
+        return False
+    return True
 
 
 def available_providers() -> tuple[str, ...]:

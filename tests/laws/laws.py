@@ -255,7 +255,8 @@ def shrunk_nodes_agree(case: Case, random: Random) -> None:
         if name in feed:
             free = np.broadcast_to(~need & ~_held(fact), feed[name].shape)
             other = np.where(free, case.sampler(name)(generator, feed[name].shape), feed[name])
-            small[name] = cut(other.astype(feed[name].dtype), keeps.vectors(name))
+            vectors = keeps.vectors(name) if keeps.alive(name) else [np.ones(d, np.bool_) for d in other.shape]
+            small[name] = cut(other.astype(feed[name].dtype), vectors)
     named = {n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), *zip(bench.op.outputs, claims, strict=True)] if n}
     try:
         model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset(), frozenset()))
@@ -276,6 +277,40 @@ def shrunk_nodes_agree(case: Case, random: Random) -> None:
                 f"the smaller node gives {seen[name][looked & ~near][:3]}, not {expected[looked & ~near][:3]}: "
                 f"{case} with {known}, asked {mask}"
             )
+
+
+def observed_constants_are_filled_in(case: Case, random: Random) -> None:
+    """A rule that asks for less because an output unit was seen to be constant gives that constant itself."""
+    bench = Bench(case)
+    axes = bench.call.rule.unit_axes(bench.op, [None] * len(bench.op.inputs))[0]
+    shape = bench.op.out_shapes[0]
+    if not axes or case.outputs != ["y0"] or not shape:
+        return
+    known = random_facts(random, case)
+    facts = bench.facts(known)
+    derived = bench.constants(facts)
+    axis = max(axes)
+    generator = np.random.default_rng(random.getrandbits(32))
+    free = ~pattern.per_index(derived[0].known, axis, shape[axis], every=False)
+    units = np.flatnonzero(free & (generator.random(shape[axis]) < 0.5))
+    like = bench.first["y0"]
+    seen_values = np.abs(generator.choice(like.reshape(-1), len(units)))
+    claims = [derived[0].with_seed(axis, units, seen_values.astype(np.float64), shape[axis])]
+    asked = [pattern.uniform(len(shape), True)]
+    needs, plain = (bench.call.rule.needs(bench.op, asked, facts, c) for c in (claims, derived))
+    if not len(units) or all(np.array_equal(*np.broadcast_arrays(a, b)) for a, b in zip(needs, plain, strict=True)):
+        return
+    keeps = _closed(bench, asked, needs, facts, claims)
+    feed = bench.draw(generator, known)
+    small = {n: cut(a, keeps.vectors(n)) for n, a in feed.items()}
+    named = {n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), ("y0", claims[0])] if n}
+    model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset(), frozenset()))
+    seen = run(model, small)["y0"].astype(np.float64)
+    expected = np.moveaxis(bench.run(feed)["y0"].astype(np.float64), axis, 0)
+    expected[units] = seen_values.reshape(-1, *(1,) * (len(shape) - 1))
+    expected = np.moveaxis(expected, 0, axis)
+    near = np.abs(seen - expected) <= 10 * case.tolerance * (1 + np.abs(expected))
+    assert near.all(), f"{seen[~near][:3]} instead of {expected[~near][:3]}: {case} with {known}, units {units}"
 
 
 def _closed(
@@ -400,6 +435,7 @@ LAWS = (
     more_asked_more_kept,
     cut_nodes_agree,
     shrunk_nodes_agree,
+    observed_constants_are_filled_in,
     unit_axes_are_axes,
     products_are_counted,
     carriers_are_enough,

@@ -210,6 +210,9 @@ _RESPELL = {
 
 def shrunk_model(bench: Bench, plan: CutPlan) -> onnx.ModelProto:
     """The one node as the rewriter leaves it."""
-    loaded = load_model(bench.case.model())
+    proto = bench.case.model()
+    for output in [o for o in proto.graph.output if not plan.keeps.alive(o.name)]:
+        proto.graph.output.remove(output)
+    loaded = load_model(proto)
     context = Context(loaded.graph, bench.context.table)
     return onnx.ModelProto.FromString(ir.to_proto(shrink(loaded, context, plan).model).SerializeToString())
