@@ -41,16 +41,25 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=None, help="threads of one operator (default: all cores)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: robust on a busy machine")
-    parser.add_argument("--folder", type=Path, default=Path("benchmarks/models"), help="where models are exported")
+    parser.add_argument(
+        "--threads", type=int, default=None, help="threads of one operator (default: all cores)"
+    )
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: robust on a busy machine"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("benchmarks/models"), help="where models are exported"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--memory-of", choices=("plain", "observe"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory_of:
         return _run_once(arguments)
-    results = [_measure(name, arguments) for name in arguments.models]
-    _print(results)
+    _print("model         values  units  plain s   loop  whole  (bar)   peak MB  memory (bar)")
+    results = []
+    for name in arguments.models:
+        results.append(_measure(name, arguments))
+        _print(_row(results[-1]))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2))
     return None
@@ -69,7 +78,9 @@ def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     shapes = measure_shapes(loaded, probe, threads=arguments.threads)
     audited = select_units(loaded.graph, shapes)
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
-    rounds = [_round(loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][1:]
+    rounds = [_round(loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][
+        1:
+    ]
     plain, cold_plain, loop, whole = zip(*rounds, strict=True)
     peaks = {side: _peak(name, side, arguments) for side in ("plain", "observe")}
     return {
@@ -110,7 +121,12 @@ def _round(
     try:
         begin = clock()
         observation.observe(
-            loaded, _probe(loaded, data), audited, shapes, batch_size=arguments.batch, threads=arguments.threads
+            loaded,
+            _probe(loaded, data),
+            audited,
+            shapes,
+            batch_size=arguments.batch,
+            threads=arguments.threads,
         )
         whole = clock() - begin
     finally:
@@ -146,7 +162,9 @@ def _peak(name: str, side: str, arguments: argparse.Namespace) -> float:
     if arguments.threads:
         command += ["--threads", str(arguments.threads)]
     path = os.pathsep.join(p for p in sys.path if p)
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
     return float(done.stdout)
 
 
@@ -186,14 +204,15 @@ def _peak_of_this_process() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _print(results: Sequence[dict[str, Any]]) -> None:
-    lines = ["model         values  units  plain s   loop  whole  (bar)   peak MB  memory (bar)"]
-    lines += [
+def _row(r: dict[str, Any]) -> str:
+    return (
         f"{r['model']:13} {r['values']:6} {r['units']:6} {r['plain_seconds']:8.2f} {r['loop_ratio']:6.3f} "
         f"{r['whole_ratio']:6.3f} ({r['bar']:.2f}) {r['plain_peak_mb']:9.0f} {r['memory_ratio']:7.3f} ({MEMORY_BAR:.2f})"
-        for r in results
-    ]
-    print("\n".join(lines))  # noqa: T201 - a script
+    )
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a script
 
 
 if __name__ == "__main__":

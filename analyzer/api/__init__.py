@@ -1,7 +1,8 @@
 """The stages in their order: the way in for the command line and for Python."""
 
 from analyzer.api.auditing import BATCH_SIZE, audit, input_files, preset_named, prune
-from analyzer.api.pruning import Pruned, choice_from_plan
+from analyzer.api.choosing import choice_from_plan
+from analyzer.api.pruned import Pruned
 from analyzer.api.result import Audit, Progress
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from analyzer.api.pruning import Pruned, Source
+from analyzer.api.pruned import Pruned, Source
 from analyzer.api.result import Audit, Progress
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
@@ -129,6 +129,7 @@ def prune(
     probe: Any = None,
     *,
     choice: Choice | None = None,
+    lossy: Mapping[str, Sequence[int]] | None = None,
     latency: bool = True,
     progress: Progress | None = None,
     **options: Any,
@@ -141,7 +142,8 @@ def prune(
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
     """
-    return audit(model, probe, progress=progress, **options).prune(choice=choice, latency=latency, progress=progress)
+    found = audit(model, probe, progress=progress, **options)
+    return found.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 
 def preset_named(name: str) -> Thresholds:

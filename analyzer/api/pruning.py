@@ -2,169 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from analyzer.errors import ComparisonFailed, InputError, Refusal
+from analyzer.api.choosing import alive_units, check_choice, choice_notes
+from analyzer.api.cutting import CutModel, cut
+from analyzer.api.pruned import Pruned, Source
+from analyzer.errors import ComparisonFailed, InputError, RunError
+from analyzer.facts.audit import AuditFacts
 from analyzer.facts.choice import Choice
-from analyzer.facts.pruned import Comparison, PrunedFacts, Refused, Size
-from analyzer.facts.units import ShapeTable
+from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.graph import LoadedModel, load_model, serialize
+from analyzer.graph.save import stored_bytes, weights_beside
+from analyzer.observe.feeds import drawn_feeds
 from analyzer.observe.probe import Probe
 from analyzer.observe.shapes import plan_batches
-from analyzer.propagate import Walk, walk
+from analyzer.propagate import Walk
 from analyzer.propagate.plan import count_parameters, peak_activation
-from analyzer.report.output import check_output, write_whole
 from analyzer.rewrite.bisect import first_difference
 from analyzer.rewrite.compare import compare, perturbed
 from analyzer.rewrite.latency import measure_latency
-from analyzer.rewrite.masks import keep_masks, plan_document
+from analyzer.rewrite.means import unit_means
 from analyzer.rewrite.record import check, stamp
-from analyzer.rewrite.shrink import shrink
 from analyzer.runtime.session import Session
 from analyzer.version import __version__
 
-MOST_REFUSALS = 50
 PERTURBED_SAMPLES = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What an audit was made from, kept for the prune that follows."""
-
-    loaded: LoadedModel
-    shapes: ShapeTable
-    probe: Probe | None
-    holdout: Probe | None
-    batch_size: int
-    threads: int | None
-    inputs: tuple[Path, ...]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Pruned:
-    """A smaller model that agreed with the original, and what was measured."""
-
-    facts: PrunedFacts
-    walk: Walk
-    data: bytes
-    _source: Source
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """Both models on the probe (None when no data was given)."""
-        return self.facts.comparison
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was removed."""
-        return self.facts.changed
-
-    def save(self, path: str | Path) -> None:
-        """Write the model, whole or not at all; a model of which nothing went is written byte for byte.
-
-        Raises:
-            OutputError: the file cannot be written, or is one of the inputs.
-        """
-        write_whole(check_output(path, self._source.inputs), self.data)
-
-    def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
-        """Per stored tensor the elements that stay, in the original's shape."""
-        return keep_masks(self.walk.context, self.walk.cut)
-
-    def save_masks(self, path: str | Path) -> None:
-        """Write `masks()` as .npz, and the plan beside it as `plan.json`.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
-        target = check_output(path, self._source.inputs)
-        masks, document = plan_document(self.walk.context, self.walk.cut, self.walk.layers, self.walk.removable)
-        write_whole(target, masks)
-        write_whole(check_output(target.with_name("plan.json"), self._source.inputs), document)
-
-    def __repr__(self) -> str:
-        before, after = self.facts.before, self.facts.after
-        return f"<Pruned: {before.parameters} -> {after.parameters} parameters, {self._difference()}>"
-
-    def _difference(self) -> str:
-        if self.comparison is None:
-            return "not compared on data"
-        return f"largest difference {self.comparison.max_abs_difference:.3g} on {self.comparison.samples} samples"
 
 
 def prune_walk(
     source: Source,
     found: Walk,
     choice: Choice,
+    audit: AuditFacts,
     *,
-    sha256: str,
-    fingerprint: str | None,
+    lossy: Mapping[str, Sequence[int]] | None = None,
     latency: bool = True,
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> Pruned:
     """Cut to the choice, compare on probe and holdout, measure.
 
+    Without a probe both models are run on random data: what the weights decide holds for every input.
+
     Raises:
+        InputError: the choice asks for what the model does not have, or for what cannot go.
         ComparisonFailed: the smaller model differs from the original on the probe.
     """
-    chosen, smaller, refused = _cut(source, found, choice)
-    changed = _changed(chosen)
-    if not changed:
-        size = _size(source.loaded, chosen, len(source.loaded.raw))
-        facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused)
-        return Pruned(facts, chosen, source.loaded.raw, source)
-    quantised = any(node.op_type == "QuantizeLinear" or node.op_type.startswith("QLinear") for node in source.loaded.graph.nodes)
+    named = lossy or {}
+    check_choice(found.layers, choice, named)
+    if alive := alive_units(found.layers, named):
+        choice = replace(choice, lossy=_constants_for(source, found, alive))
+    made = _better(source, cut(source.loaded, source.shapes, found.layers, choice))
+    chosen, smaller, refused = made.walk, made.smaller, made.refused
+    notes = (*choice_notes(found.layers, choice), *made.notes)
+    if not (_changed(chosen) or made.merged):
+        size = _size(source.loaded, chosen, source.loaded.size)
+        facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
+        return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
     with Session(source.loaded, threads=source.threads) as before, Session(smaller, threads=source.threads) as after:
-        results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
-        for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
-            if probe is not None:
-                batches = _batches(source, probe, name, progress)
-                results[name] = compare(before, after, batches, source=probe.source, quantised=quantised)
-        if source.probe is not None:
-            few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
-            results["perturbed"] = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised)
-            if not (results["probe"] and results["probe"].within):
-                _fail(source, chosen, smaller, results["probe"])
-        measured = None
-        if latency and source.probe is not None:
-            batch = source.probe.first(1)[0]
-            measured = measure_latency(before, after, batch.feeds, batch=batch.samples)
-    stamp(smaller, _record(chosen, choice, sha256, fingerprint, results["probe"]))
-    data = serialize(smaller)
-    check(source.loaded, data)
-    again = load_model(data) if source.loaded.folder is None else smaller
+        results = _compared(source, before, after, progress)
+        _gate(source, chosen, smaller, results["probe"], lossy=bool(choice.lossy))
+        measured = _timed(source, before, after) if latency else None
+    fingerprint = None if audit.probe is None else audit.probe.fingerprint
+    stamp(smaller, _record(chosen, choice, audit.model.sha256, fingerprint, results["probe"]))
+    data, after_size = _written(source, chosen, smaller)
+    removed = _removed_units(chosen)
     facts = PrunedFacts(
         before=_size(source.loaded, chosen, source.loaded.size),
-        after=_after(chosen, again, len(data)),
+        after=after_size,
         changed=True,
         comparison=results["probe"],
         holdout=results["holdout"],
         perturbed=results["perturbed"],
         latency=measured,
         refused=refused,
-        removed_units=_removed_units(chosen),
+        removed_units=removed,
+        notes=notes,
+        lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
     )
-    return Pruned(facts, chosen, data, source)
+    return Pruned(facts, audit, choice, chosen, source, smaller, data)
 
 
-def _cut(source: Source, found: Walk, choice: Choice) -> tuple[Walk, LoadedModel, tuple[Refused, ...]]:
-    """Cut; a node that refuses is left whole and the walk is taken again."""
-    pinned: set[str] = set()
-    refused: list[Refused] = []
-    for _ in range(MOST_REFUSALS):
-        chosen = walk(source.loaded.graph, source.shapes, found.layers, choice, pinned)
-        try:
-            return chosen, shrink(source.loaded, chosen.context, chosen.cut), tuple(refused)
-        except Refusal as refusal:
-            refused.append(Refused(refusal.node, refusal.reason, refusal.detail))
-            node = next(n for n in source.loaded.graph.nodes if n.name == refusal.node)
-            pinned |= {name for name in (*node.inputs, *node.outputs) if name}
-    raise ComparisonFailed("Too many nodes refuse the cut: nothing was written; please report this model.")
+def _constants_for(
+    source: Source, found: Walk, units: Mapping[str, Sequence[int]]
+) -> dict[str, dict[int, float]]:
+    """What takes the place of units that are not dead: their mean on the probe."""
+    if source.probe is None:
+        raise InputError("--lossy puts the mean of a unit in its place: give a probe to take it from.")
+    axes = {layer.value: layer.audited.axis for layer in found.layers if layer.value in units}
+    feeds = (feeds for feeds, _ in _batches(source, source.probe, "means", None))
+    means = unit_means(source.loaded, axes, feeds, source.threads)
+    return {value: {unit: float(means[value][unit]) for unit in chosen} for value, chosen in units.items()}
+
+
+def _compared(
+    source: Source, before: Session, after: Session, progress: Callable[[str, int, int | None], None] | None
+) -> dict[str, Comparison | None]:
+    types = [node.op_type for node in source.loaded.graph.nodes]
+    quantised = any(t == "QuantizeLinear" or t.startswith("QLinear") for t in types)
+    results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
+    for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
+        if probe is not None:
+            batches = _batches(source, probe, name, progress)
+            results[name] = compare(before, after, batches, source=probe.source, quantised=quantised)
+    if source.probe is not None:
+        few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
+        results["perturbed"] = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised)
+    else:
+        drawn = ((feeds, 1) for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes))
+        with suppress(RunError):  # shapes that were only inferred may not run
+            results["probe"] = compare(before, after, drawn, source="random data", quantised=quantised)
+    return results
+
+
+def _gate(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None, *, lossy: bool) -> None:
+    """Stop what differs; a lossy cut differs, but never by its shapes or by what is not finite."""
+    if found is None and source.probe is None:
+        return
+    bound = found is not None and (found.within or (lossy and np.isfinite(found.max_abs_difference)))
+    if not bound:
+        _fail(source, chosen, smaller, found)
+
+
+def _timed(source: Source, before: Session, after: Session) -> Latency | None:
+    if source.probe is not None:
+        batch = source.probe.first(1)[0]
+        return measure_latency(before, after, batch.feeds, batch=batch.samples)
+    with suppress(RunError):
+        for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes):
+            return measure_latency(before, after, feeds, batch=1)
+    return None
+
+
+def _written(source: Source, chosen: Walk, smaller: LoadedModel) -> tuple[bytes | None, Size]:
+    """The bytes of the file, checked (None: the weights go beside it), and how large the model is."""
+    if weights_beside(source.loaded) or weights_beside(smaller):
+        return None, _after(chosen, smaller, stored_bytes(smaller))
+    data = serialize(smaller)
+    check(source.loaded, data)
+    return data, _after(chosen, load_model(data), len(data))
+
+
+def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
+    """The only cut, or of a plain and a bridged one the bridged where it is measured to be no slower."""
+    if len(made) == 1:
+        return made[0]
+    plain, bridged = made
+    with Session(plain.smaller, threads=source.threads) as one, Session(bridged.smaller, threads=source.threads) as two:
+        measured = _timed(source, one, two)
+    if measured is not None and measured.ratio <= 1.0:
+        return bridged
+    ratio = f"{measured.ratio:.2f} times the time" if measured is not None else "not measurable"
+    note = f"Gathers at joins of unequally dead branches would save parameters but cost speed ({ratio}): left out."
+    return replace(plain, notes=(*plain.notes, note))
 
 
 def _changed(chosen: Walk) -> bool:
@@ -212,7 +206,7 @@ def _record(
         "tool": "deadunits",
         "version": __version__,
         "source_sha256": sha256,
-        "evidence": "observed" if observed else "structural",
+        "evidence": "lossy" if choice.lossy else "observed" if observed else "structural",
         "probe_fingerprint": fingerprint or "",
         "probe_samples": str(samples) if fingerprint else "",
         "firing_bound_95": f"{max(bounds):.3g}" if observed and bounds else "",
@@ -246,18 +240,3 @@ def _removed_units(chosen: Walk) -> dict[str, tuple[int, ...]]:
             if gone:
                 removed[layer.value] = gone
     return removed
-
-
-def choice_from_plan(document: Mapping[str, Any], base: Choice) -> Choice:
-    """The choice that an edited plan states: its units marked `removed`, and no other observed unit.
-
-    Raises:
-        InputError: the document is not a plan.
-    """
-    if document.get("schema") != "deadunits.plan/1" or not isinstance(document.get("units"), dict):
-        raise InputError("The plan is not a deadunits plan (schema deadunits.plan/1): write one with --masks.")
-    units = {
-        value: tuple(int(entry["unit"]) for entry in entries if entry.get("removed"))
-        for value, entries in document["units"].items()
-    }
-    return replace(base, units=units)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyzer.api.pruning import Pruned, Source, prune_walk
+from analyzer.api.pruned import Pruned, Source
+from analyzer.api.pruning import prune_walk
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -107,14 +108,18 @@ class Audit:
         self,
         *,
         choice: Choice | None = None,
+        lossy: Mapping[str, Sequence[int]] | None = None,
         latency: bool = True,
         progress: Progress | None = None,
     ) -> Pruned:
         """Write the plan into a smaller model, run both on the probe and the holdout, and measure.
 
-        `choice` narrows what may go; `latency` times both models. The data must be readable a second time.
+        `choice` narrows what may go; `lossy` names units, by value, that go although they are not dead: their mean
+        takes their place, and the difference is reported instead of refused; `latency` times both models. The data
+        must be readable a second time.
 
         Raises:
+            InputError: the choice names what the model does not have, or what is not dead.
             ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
             ProbeError: the probe is a generator that can be read only once.
         """
@@ -124,8 +129,8 @@ class Audit:
             self._source,
             self._walk,
             Choice() if choice is None else choice,
-            sha256=self.model.sha256,
-            fingerprint=None if self.probe is None else self.probe.fingerprint,
+            self.facts,
+            lossy=lossy,
             latency=latency,
             progress=progress,
         )

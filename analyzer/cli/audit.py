@@ -6,9 +6,9 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from analyzer import api
+from analyzer.cli.console import ReportConsole
 from analyzer.cli.exits import writing_to_stdout
 from analyzer.cli.groups import with_groups
 from analyzer.cli.options import (
@@ -35,14 +35,6 @@ JsonOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="Show every layer, tensor and reason.")]
 
 
-class _Console(Console):
-    """Standard output; Rich itself ends a broken pipe with exit code 1, which means something else here."""
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to the command's own exit."""
-        raise BrokenPipeError
-
-
 @with_groups
 def audit(
     model: ModelArgument,
@@ -65,4 +57,4 @@ def audit(
             if json == STDOUT:
                 sys.stdout.write(to_text(found.facts))
             elif not running.quiet:
-                render(found.facts, _Console(), show_all=show_all, arguments=arguments_again(model, data))
+                render(found.facts, ReportConsole(), show_all=show_all, arguments=arguments_again(model, data))

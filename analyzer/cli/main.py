@@ -11,6 +11,7 @@ import typer
 from analyzer.cli.audit import audit
 from analyzer.cli.exits import INTERRUPTED, clean_exit
 from analyzer.cli.explain import explain
+from analyzer.cli.prune import prune
 from analyzer.version import __version__
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (audit, explain):
+for command in (audit, explain, prune):
     app.command()(command)
 
 

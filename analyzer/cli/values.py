@@ -73,6 +73,23 @@ def unit_of(text: str) -> tuple[str, int]:
     return value, int(index)
 
 
+def units_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """`VALUE:UNIT,...` entries, units also as ranges (`relu1:3,7-9`), together by value.
+
+    Raises:
+        InputError: one is not of that form.
+    """
+    found: dict[str, set[int]] = {}
+    for text in texts:
+        value, _, listed = text.rpartition(":")
+        for piece in listed.split(","):
+            low, _, high = piece.partition("-")
+            if not value or not _is_count(low) or not _is_count(high or low) or int(high or low) < int(low):
+                raise InputError(f"--lossy {text!r} is not VALUE:UNIT,...: write for example /relu/Relu_output_0:3,7-9.")
+            found.setdefault(value, set()).update(range(int(low), int(high or low) + 1))
+    return {value: tuple(sorted(units)) for value, units in found.items()}
+
+
 def _number(text: str) -> float | None:
     """A number or a quotient of two; None for anything else."""
     above, slash, below = text.partition("/")

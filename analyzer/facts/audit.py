@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Shape
 
@@ -67,6 +68,7 @@ class LayerVerdicts:
     values: tuple[float, ...] = ()  # the constant of each unit in `dead`, in the same order
     revived: tuple[int, ...] | None = None
     covered_by: str | None = None  # a later value that shows the same units (not counted twice)
+    distances: tuple[float | None, ...] = ()  # per unit, as in LayerDiagnosis; empty where not measured
 
     @property
     def value(self) -> str:
@@ -175,6 +177,7 @@ class AuditFacts:
     operators_without_rule: tuple[OperatorWithoutRule, ...]
     warnings: tuple[AuditWarning, ...]
     seconds: dict[str, float] = field(default_factory=dict)
+    diagnoses: tuple[LayerDiagnosis, ...] = ()  # layers with dead or saturated units, where causes were asked for
 
     @property
     def units(self) -> int:

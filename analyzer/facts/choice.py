@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from analyzer.facts.audit import Evidence, LayerVerdicts
 
@@ -16,7 +17,11 @@ class Choice:
     evidence: `structural` takes only what the weights alone decide, `observed` also what was seen. only / skip:
     shell patterns on value, node or operator names; other layers stay whole. min_samples: observed units of smaller
     probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths of
-    layers stay multiples of it. units: per value the only observed units that may go (an edited plan).
+    layers stay multiples of it. units: per value the only observed units that may go (an edited plan). lossy: per
+    value units that go although they are not dead, each with the constant that takes its place; not exact. residual: let units go that are dead
+    on one side of a join only, by gathers where that saves parameters, or where it is measured to be no slower.
+    merge_duplicates: units that compute the same are merged. merge_linear: dense layers around a ReLU that is always
+    on are merged where that is smaller.
     """
 
     evidence: Evidence = Evidence.OBSERVED
@@ -26,6 +31,11 @@ class Choice:
     max_firing_bound: float = 1.0
     round_to: int = 1
     units: dict[str, tuple[int, ...]] | None = None
+    min_distance: float = 0.0
+    lossy: dict[str, dict[int, float]] | None = None
+    residual: Literal["off", "params", "latency"] = "off"
+    merge_duplicates: bool = False
+    merge_linear: bool = False
 
     def covers(self, layer: LayerVerdicts) -> bool:
         """Whether the layer may lose units at all."""
@@ -33,6 +43,16 @@ class Choice:
         if self.only and not _matches(names, self.only):
             return False
         return not _matches(names, self.skip)
+
+    @property
+    def exact(self) -> Choice:
+        """The same choice without its lossy part."""
+        return replace(self, lossy=None)
+
+    def constants(self, layer: LayerVerdicts) -> dict[int, float]:
+        """The units that are taken for constants, and what they are taken for."""
+        values = dict(zip(layer.dead, layer.values, strict=True))
+        return {unit: values[unit] for unit in self.allowed(layer)} | (self.lossy or {}).get(layer.value, {})
 
     def allowed(self, layer: LayerVerdicts) -> list[int]:
         """The dead units that may be taken for constants."""
@@ -49,8 +69,14 @@ class Choice:
         return [
             unit
             for unit in layer.dead
-            if unit in structural or (trusted and (wanted is None or unit in wanted))
+            if unit in structural or (trusted and (wanted is None or unit in wanted) and self._far(layer, unit))
         ]
+
+    def _far(self, layer: LayerVerdicts, unit: int) -> bool:
+        if self.min_distance <= 0:
+            return True
+        distance = layer.distances[unit] if layer.distances else None
+        return distance is not None and distance >= self.min_distance
 
 
 def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:

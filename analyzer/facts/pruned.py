@@ -95,7 +95,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class PrunedFacts:
-    """Everything a prune found out. `removed_units` counts audited units that went, `changed` says whether any did."""
+    """Everything a prune found out.
+
+    `removed_units` are audited units that went, per value; `lossy_units` those of them that were not dead; `changed`
+    says whether anything went; `notes` are sentences for the person who asked.
+    """
 
     before: Size
     after: Size
@@ -107,3 +111,9 @@ class PrunedFacts:
     refused: tuple[Refused, ...] = ()
     removed_units: dict[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    lossy_units: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether units went whose removal is not exact."""
+        return bool(self.lossy_units)

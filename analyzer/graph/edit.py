@@ -169,7 +169,11 @@ class Editor:
             value.shape = ir.Shape(dims)
 
     def finish(self) -> None:
-        """Remove stored tensors that nothing reads any more, also from the graph's inputs."""
+        """Remove nodes and stored tensors that nothing reads any more, the latter also from the graph's inputs."""
+        for index in reversed(range(len(self._nodes))):
+            node = self._nodes[index]
+            if node is not None and not any(o.uses() or o.is_graph_output() for o in node.outputs):
+                self.drop_node(index)
         used = {str(o.name) for o in self._graph.outputs}
         for name, value in list(self._graph.initializers.items()):
             if value.uses() or name in used:

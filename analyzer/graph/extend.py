@@ -17,7 +17,9 @@ from analyzer.graph.load import LoadedModel
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-SHARED_BYTES = 4096  # tensors from this size on are lent to the session instead of being copied into the proto
+SHARED_BYTES = (
+    4096  # tensors from this size on are lent to the session instead of being copied into the proto
+)
 SHARED_LOCATION = "lent-by-deadunits"
 
 
@@ -95,7 +97,7 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
             lent[name] = np.ascontiguousarray(tensor.numpy())
             originals.append((value, tensor))
             value.const_value = ir.ExternalTensor(
-                SHARED_LOCATION, 0, tensor.nbytes, tensor.dtype, shape=tensor.shape, name=name
+                SHARED_LOCATION, 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=name
             )
         yield
     finally:
@@ -107,4 +109,8 @@ def _lendable(tensor: ir.TensorProtocol | None) -> TypeGuard[ir.TensorProtocol]:
     """Large, inside the file, and of an element type that NumPy itself knows."""
     if tensor is None or isinstance(tensor, ir.ExternalTensor) or tensor.nbytes < SHARED_BYTES:
         return False
-    return tensor.dtype != ir.DataType.STRING and tensor.dtype.numpy().kind in "fiub" and tensor.dtype.bitwidth >= 8
+    return (
+        tensor.dtype != ir.DataType.STRING
+        and tensor.dtype.numpy().kind in "fiub"
+        and tensor.dtype.bitwidth >= 8
+    )

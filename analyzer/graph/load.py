@@ -64,6 +64,10 @@ class LoadedModel:
         """The same model with a view of its present state (after edits)."""
         return LoadedModel(self.model, self.raw, self.path, self.folder)
 
+    def edited(self, raw: bytes) -> LoadedModel:
+        """The model that these bytes hold, with external data in the same folder."""
+        return _from_bytes(raw, self.path, self.folder)
+
     def reload(self) -> LoadedModel:
         """A second, independent copy to edit."""
         return _from_bytes(self.raw, self.path, self.folder)

@@ -18,11 +18,68 @@ from analyzer.observe.instrument import Target
 # Operators whose output has a NaN where an input (all, or those listed below) has a NaN. Most are arithmetic; the
 # others were tried with onnxruntime's CPU kernels, fused behind a Conv too, and a test tries them again.
 ARITHMETIC = frozenset(
-    ["Add", "Sub", "Mul", "Div", "Sum", "Neg", "Abs", "Identity", "LeakyRelu", "PRelu", "Gelu", "HardSwish", "Mish", "Swish", "Floor", "Sqrt", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization", "LRN", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Gemm", "MatMul", "Dropout", "com.microsoft::Gelu", "com.microsoft::FastGelu", "com.microsoft::BiasGelu", "com.microsoft::FusedMatMul"]
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Sum",
+        "Neg",
+        "Abs",
+        "Identity",
+        "LeakyRelu",
+        "PRelu",
+        "Gelu",
+        "HardSwish",
+        "Mish",
+        "Swish",
+        "Floor",
+        "Sqrt",
+        "BatchNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "GroupNormalization",
+        "LRN",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "ReduceSum",
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Concat",
+        "Gemm",
+        "MatMul",
+        "Dropout",
+        "com.microsoft::Gelu",
+        "com.microsoft::FastGelu",
+        "com.microsoft::BiasGelu",
+        "com.microsoft::FusedMatMul",
+    ]
 )
-BOUNDED = frozenset(["Relu", "Clip", "Sigmoid", "Tanh", "Elu", "Selu", "Celu", "HardSigmoid", "Softplus", "Softsign", "Softmax", "LogSoftmax", "Exp", "Erf"])
+BOUNDED = frozenset(
+    [
+        "Relu",
+        "Clip",
+        "Sigmoid",
+        "Tanh",
+        "Elu",
+        "Selu",
+        "Celu",
+        "HardSigmoid",
+        "Softplus",
+        "Softsign",
+        "Softmax",
+        "LogSoftmax",
+        "Exp",
+        "Erf",
+    ]
+)
 WINDOWED = frozenset(["Conv", "AveragePool"])
-FIRST_INPUT_ONLY = frozenset(["Clip", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "Reshape", "Dropout", "Div"])
+FIRST_INPUT_ONLY = frozenset(
+    ["Clip", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "Reshape", "Dropout", "Div"]
+)
 
 
 def guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable) -> list[Target]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.facts.units import ShapeTable
 from analyzer.graph import TensorType
 from analyzer.observe.probe import Probe
 
@@ -30,7 +31,8 @@ def join(pair: Sequence[Feeds], samples: int = 1) -> Feeds:
     """One feed of two: inputs that hold `samples` entries along axis 0 are concatenated, others stay as they are."""
     first, second = pair
     return {
-        name: np.concatenate([a, second[name]]) if a.ndim and len(a) == samples else a for name, a in first.items()
+        name: np.concatenate([a, second[name]]) if a.ndim and len(a) == samples else a
+        for name, a in first.items()
     }
 
 
@@ -45,6 +47,21 @@ def guessed_samples(inputs: Mapping[str, TensorType]) -> Iterator[list[Feeds]]:
     for size in GUESSES if free else GUESSES[:1]:
         random = np.random.default_rng(0)
         yield [{n: _guess(t, size, random) for n, t in inputs.items()} for _ in range(2)]
+
+
+def drawn_feeds(inputs: Mapping[str, TensorType], shapes: ShapeTable) -> Iterator[Feeds]:
+    """Random feeds of the shapes that `measure_shapes` found without data; none where an input's shape is unknown."""
+    if any(name not in shapes.shapes for name in inputs):
+        return
+    known = {n: TensorType(t.dtype, shapes.shapes[n]) for n, t in inputs.items()}
+    for seed in range(CANDIDATES):
+        random = np.random.default_rng(seed)
+        feeds = {n: _guess(t, 1, random) for n, t in known.items()}
+        # centred and wide: what holds for every input must hold for negative and for large ones too
+        yield {
+            n: a if a.dtype.kind != "f" or seed % 2 else ((a - a.dtype.type(0.5)) * 8)
+            for n, a in feeds.items()
+        }
 
 
 def _guess(declared: TensorType, size: int, random: np.random.Generator) -> Array:

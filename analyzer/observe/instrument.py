@@ -68,7 +68,11 @@ class Target:
     @property
     def units(self) -> Ints:
         """Places of the wanted units among all units."""
-        return self.start + np.arange(self.audited.units) if self.chosen is None else self.start + np.array(self.chosen)
+        return (
+            self.start + np.arange(self.audited.units)
+            if self.chosen is None
+            else self.start + np.array(self.chosen)
+        )
 
     @property
     def stop(self) -> int:
@@ -104,7 +108,9 @@ class Reading:
     sizes: Array | None = None
 
 
-def targets_of(audited: Iterable[AuditedValue], shapes: ShapeTable, batched: bool) -> tuple[list[Target], list[str]]:
+def targets_of(
+    audited: Iterable[AuditedValue], shapes: ShapeTable, batched: bool
+) -> tuple[list[Target], list[str]]:
     """Targets for the values that the run can show, and the names of those that it cannot."""
     targets: list[Target] = []
     unseen: list[str] = []
@@ -264,7 +270,9 @@ def _pooled_minimum(extension: Extension, target: Target, name: str) -> str:
     kernel[np.arange(len(chosen)), chosen] = -1
     picked = extension.add("Conv", [name, extension.constant(kernel)])
     name = extension.add("Neg", [extension.add("GlobalMaxPool", [picked])])
-    return name if target.sample.axis is not None else reduce_axes(extension, "ReduceMin", name, [0], keep=True)
+    return (
+        name if target.sample.axis is not None else reduce_axes(extension, "ReduceMin", name, [0], keep=True)
+    )
 
 
 def _reduced(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:
@@ -301,10 +309,14 @@ def _prepared(extension: Extension, statistic: Statistic, target: Target, name: 
     return name
 
 
-def reduce_axes(extension: Extension, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False) -> str:
+def reduce_axes(
+    extension: Extension, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False
+) -> str:
     """Append a reduction over these axes in the form that the model's opset wants; `keep` leaves them as length 1."""
     if extension.opset >= AXES_AS_INPUT[op_type]:
-        return extension.add(op_type, [name, extension.constant(np.array(axes, np.int64))], keepdims=int(keep))
+        return extension.add(
+            op_type, [name, extension.constant(np.array(axes, np.int64))], keepdims=int(keep)
+        )
     return extension.add(op_type, [name], axes=list(axes), keepdims=int(keep))
 
 

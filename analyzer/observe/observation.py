@@ -105,7 +105,9 @@ def observe_shards(
         RunError, ProbeError: as `observe`.
         ValueError: there are no shards.
     """
-    results = (engine or LocalEngine()).map(lambda shard: observe(loaded, shard, audited, shapes, **options), shards)
+    results = (engine or LocalEngine()).map(
+        lambda shard: observe(loaded, shard, audited, shapes, **options), shards
+    )
     return reduce(Observation.merge, results)
 
 
@@ -186,7 +188,12 @@ class _Looks:
 
     def _needs_maximum(self, target: Target) -> bool:
         """A linear value is done with once all its units were seen to vary: there is no firing to count."""
-        return self._exact or target.flat or target.audited.kind is not Kind.LINEAR or any(s.start == target.start for s in self._suspects)
+        return (
+            self._exact
+            or target.flat
+            or target.audited.kind is not Kind.LINEAR
+            or any(s.start == target.start for s in self._suspects)
+        )
 
 
 def _units(targets: Sequence[Target]) -> int:

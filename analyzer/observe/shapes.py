@@ -124,7 +124,12 @@ class _Runner:
         )
 
     def _axes(
-        self, alone: ShapeTable, grown: dict[str, Shape], samples: Sequence[Feeds], pair: Feeds, free: tuple[str, ...]
+        self,
+        alone: ShapeTable,
+        grown: dict[str, Shape],
+        samples: Sequence[Feeds],
+        pair: Feeds,
+        free: tuple[str, ...],
     ) -> ShapeTable:
         axes = {n: grown_axis(s, grown.get(n, s)) for n, s in alone.shapes.items()}
         scrambled = {n for n, a in axes.items() if a is None}
@@ -132,9 +137,7 @@ class _Runner:
         if folded:
             scrambled |= self._not_sample_major(folded, alone, samples, pair, free)
         known = {n: SampleAxis(None) if a is None or n in scrambled else a for n, a in axes.items()}
-        return ShapeTable(
-            alone.shapes, known, alone.samples, alone.dtypes, True, free, frozenset(scrambled)
-        )
+        return ShapeTable(alone.shapes, known, alone.samples, alone.dtypes, True, free, frozenset(scrambled))
 
     def _not_sample_major(
         self,

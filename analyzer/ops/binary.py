@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +76,9 @@ class Aligned(OpRule):
             known = known & (operands[1].number != 0) & (_surely_float(node) | (value == np.trunc(value)))
         if node.op_type == "Pow":
             known = known & (operands[0].number >= 0) & np.isfinite(value)
+        limits = _limits(node)
+        if limits is not None:
+            known = known & (limits.min <= value) & (value <= limits.max)  # beyond them it wraps around
         if node.op_type in ("Mul", "And"):
             zero = reduce(np.logical_or, [x.zero for x in operands])
             known, value = known | zero, np.where(zero, 0.0, value)
@@ -142,6 +146,12 @@ class BiasActivation(Aligned):
         known = reduce(np.logical_and, [x.known for x in operands])
         total = reduce(np.add, [x.number for x in operands])
         return [Constants(known, np.where(known, self.function(total, node), 0.0))]
+
+
+def _limits(node: OpNode) -> np.iinfo[Any] | None:
+    """The range of the whole numbers that are computed with, where a stored operand shows them."""
+    kinds = [array.dtype for array in node.statics if array is not None and array.dtype.kind in "iu"]
+    return np.iinfo(kinds[0]) if kinds else None
 
 
 def _surely_float(node: OpNode) -> bool:

@@ -45,6 +45,12 @@ class ConvRule(OpRule):
 
     def taps(self, node: OpNode) -> tuple[Mask, Array]:
         """Per group: which input channel an output channel reads at all, and the sum of its taps: [g, out/g, in/g]."""
+        if "taps" not in node.memo:
+            node.memo["taps"] = self._taps(node)
+        found: tuple[Mask, Array] = node.memo["taps"]
+        return found
+
+    def _taps(self, node: OpNode) -> tuple[Mask, Array]:
         kernel, groups = self.kernel(node), self.groups(node)
         shape = (groups, kernel.shape[0] // groups, kernel.shape[1])
         flat = np.asarray(kernel).reshape(*kernel.shape[:2], -1)
@@ -349,7 +355,7 @@ def _cut_groups(kernel: Array, rows: Mask, inner: Mask, columns: Mask, *, own: b
 class ConvTransposeRule(ConvRule):
     """ConvTranspose: W [in, out/group, *kernel]. A constant map gives a constant map only for 1x1 kernels without stride."""
 
-    def taps(self, node: OpNode) -> tuple[Mask, Array]:
+    def _taps(self, node: OpNode) -> tuple[Mask, Array]:
         kernel, groups = self.kernel(node), self.groups(node)
         flat = np.asarray(kernel).reshape(groups, kernel.shape[0] // groups, kernel.shape[1], -1)
         return (flat != 0).any(axis=3).swapaxes(1, 2), flat.sum(axis=3, dtype=np.float64).swapaxes(1, 2)

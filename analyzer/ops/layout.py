@@ -225,10 +225,13 @@ class GatherRule(MoveRule):
         return [mask.reshape(shape), np.ones((1,) * width, np.bool_)]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
-        if node.static(1) is not None:
+        indices = node.static(1)
+        if indices is not None and indices.ndim == 1:
+            self._tie_rows(node, keeps, np.asarray(indices, np.int64))
+            return
+        if indices is not None:
             super().ties(node, keeps)
-            if node.has(1):
-                self._pin_scalar_rows(node, keeps)
+            self._pin_scalar_rows(node, keeps)
             return
         axis, width = self.axis(node), len(node.x_shape(1))
         keeps.pin(node.inputs[1])
@@ -255,6 +258,17 @@ class GatherRule(MoveRule):
             raise Refusal(node.name, "unsupported-operator", "rows gathered in several axes")
         same = new.shape == indices.shape and bool((new == indices).all())
         return Edit() if same else Edit(inputs={1: new.astype(indices.dtype)})
+
+    def _tie_rows(self, node: OpNode, keeps: Keeps, indices: Indices) -> None:
+        """A row stays when a gathered copy of it stays; copies that nothing needs go, whatever else reads the row."""
+        axis, shape = self.axis(node), node.x_shape()
+        for place in range(len(shape)):
+            if place != axis:
+                keeps.link((node.inputs[0], place), (node.outputs[0], place))
+        rows = np.zeros(shape[axis], np.bool_)
+        rows[indices[keeps.get((node.outputs[0], axis))] % max(shape[axis], 1)] = True
+        keeps.grow((node.inputs[0], axis), rows)
+        keeps.pin(node.inputs[1])
 
     def _pin_scalar_rows(self, node: OpNode, keeps: Keeps) -> None:
         if not node.y_shape():

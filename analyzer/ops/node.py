@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class OpNode:
     out_samples: tuple[SampleAxis, ...]
     sole_user: tuple[bool, ...] = ()
     target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
+    memo: dict[str, Any] = field(default_factory=dict)  # what a rule computed from stored arrays alone
     used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out
     reads: tuple[str, ...] | None = None  # input names, where they are not the node's own: copies of shared tensors
     used_axes: frozenset[int] | None = None  # axes of the input that a Shape node's readers look at; None: all

@@ -72,12 +72,9 @@ class PadRule(MoveRule):
         return [Constants(known, np.where(known, value, 0.0), multiples)]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
-        for axis in self.amounts(node):
-            if not _unit_like(node, axis):
-                keeps.pin_axis((node.inputs[0], axis))
-                keeps.pin_axis((node.outputs[0], axis))
-            else:
-                keeps.pin_axis((node.outputs[0], axis))  # the shrunk pad would have to shrink too
+        for axis in self.amounts(node):  # the border of a smaller value would have to be another one
+            keeps.pin_axis((node.inputs[0], axis))
+            keeps.pin_axis((node.outputs[0], axis))
         super().ties(node, keeps)
 
 

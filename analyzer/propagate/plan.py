@@ -65,16 +65,17 @@ def dearer_apart(context: Context, closure: Closure) -> frozenset[str]:
 def removable(context: Context, closure: Closure) -> Removable:
     """The plan in numbers."""
     keeps, tensors, apart = closure.keeps, [], kept_apart(context, closure)
+    parameters, before = 0, count_parameters(context.graph)
     for name in parameter_names(context.graph):
         shape = context.graph.initializer_shape(name)
         vectors = keeps.vectors(name)
         kept = keeps.shape(name) if keeps.alive(name) else (0,) * len(shape)
         stay = apart.get(name)
         gone = prod(shape) - (prod(kept) if stay is None else stay)
-        if gone:
+        parameters += gone
+        if gone > 0:
             removed = tuple(tuple(int(i) for i in np.flatnonzero(~v)) for v in vectors)
             tensors.append(TensorPlan(name, shape, kept, gone, removed))
-    parameters, before = sum(t.removable for t in tensors), count_parameters(context.graph)
     macs = count_macs(context, context.shapes.__getitem__)
     macs_gone = macs - count_macs(context, keeps.shape, closure)
     return Removable(

@@ -8,6 +8,7 @@ from analyzer.ops.clip import ClipRule
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule, FusedConvRule
+from analyzer.ops.fused_gemm import FusedGemm
 from analyzer.ops.join import ConcatRule
 from analyzer.ops.move import MoveRule
 from analyzer.ops.norm import LocalResponse, LpNorm, Normalised, PerChannel, Softmax
@@ -53,7 +54,7 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
 
 
 def _label(call: Call) -> str:
-    fused = call.op.attr("activation", "") if isinstance(call.rule, FusedConvRule) else ""
+    fused = call.op.attr("activation", "") if isinstance(call.rule, FusedConvRule | FusedGemm) else ""
     fused = fused.decode() if isinstance(fused, bytes) else fused
     return f"{call.op.op_type}+{fused}" if fused else call.op.op_type
 
@@ -63,7 +64,7 @@ def _activation(call: Call) -> Activation | None:
         low, high = call.rule.bounds(call.op)
         finite = [None if abs(bound) > 1e30 else bound for bound in (low, high)]
         return Activation(Kind.RECTIFIER, *finite)
-    if isinstance(call.rule, FusedConvRule):
+    if isinstance(call.rule, FusedConvRule | FusedGemm):
         name = call.op.attr("activation", "")
         name = name.decode() if isinstance(name, bytes) else name
         if name == "Clip":

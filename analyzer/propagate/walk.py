@@ -100,35 +100,48 @@ def walk(
     context = Context(graph, shapes)
     structural = constants_forward(context, {})
     judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
-    seeds = {layer.value: seed for layer in judged if (seed := _seed(layer, choice)) is not None}
-    facts = constants_forward(context, seeds) if seeds else structural
+    chosen = Choice() if choice is None else choice
+    facts = _facts(context, judged, chosen.exact, structural)
     for layer in judged:
         _check(context, layer, facts.get(layer.value))
-    kept = _whole(context, judged, choice, pinned)
-    tied: frozenset[str] = frozenset()
-    while True:
-        needs, closure = settle(context, facts, kept, choice.round_to if choice else 1)
-        dearer = plan.dearer_apart(context, closure)
-        if not dearer:
-            return Walk(context, judged, facts, needs, closure)
-        tied |= dearer
-        context = Context(graph, shapes, tied)
+    if chosen.lossy:  # what follows from units that are not dead is not what the run showed
+        facts = _facts(context, judged, chosen, structural)
+    kept = _whole(context, judged, chosen, pinned)
+    round_to = chosen.round_to
+    found = Walk(context, judged, facts, *settle(context, facts, kept, round_to))
+    dearer = plan.dearer_apart(context, found.closure)
+    if not dearer:
+        return found
+    context = Context(graph, shapes, dearer)
+    together = Walk(context, judged, facts, *settle(context, facts, kept, round_to))
+    return max(found, together, key=lambda option: option.removable.parameters)
 
 
-def _seed(layer: LayerVerdicts, choice: Choice | None) -> Seed | None:
-    if not layer.dead:
-        return None
-    units = list(layer.dead) if choice is None else choice.allowed(layer)
-    values = dict(zip(layer.dead, layer.values, strict=True))
-    return Seed(layer.audited.axis, np.asarray(units, np.int64), np.asarray([values[u] for u in units], np.float64))
+def _facts(
+    context: Context, layers: Sequence[LayerVerdicts], choice: Choice, structural: dict[str, Constants]
+) -> dict[str, Constants]:
+    """Constants that follow from the weights and from the units that the choice takes for constants."""
+    seeds = {}
+    for layer in layers:
+        if constants := choice.constants(layer):
+            units, values = np.asarray([*constants], np.int64), np.asarray([*constants.values()], np.float64)
+            seeds[layer.value] = Seed(layer.audited.axis, units, values)
+    return constants_forward(context, seeds) if seeds else structural
 
 
 def _whole(
-    context: Context, layers: Sequence[LayerVerdicts], choice: Choice | None, pinned: Collection[str]
+    context: Context, layers: Sequence[LayerVerdicts], choice: Choice, pinned: Collection[str]
 ) -> dict[str, list[Mask]]:
-    """Values that stay whole: layers that the choice leaves out, and what is pinned."""
-    names = {layer.value for layer in layers if choice is not None and not choice.covers(layer)} | set(pinned)
-    return {n: [np.ones(d, np.bool_) for d in context.shapes[n]] for n in sorted(names) if context.shapes.get(n)}
+    """What stays in any case: layers that the choice leaves out, what is pinned, and what an edited plan keeps."""
+    names = {layer.value for layer in layers if not choice.covers(layer)} | set(pinned)
+    whole = {n: [np.ones(d, np.bool_) for d in context.shapes[n]] for n in sorted(names) if context.shapes.get(n)}
+    for layer in layers:
+        unwanted = set(layer.structural) - set((choice.units or {}).get(layer.value, ()))
+        if choice.units is not None and unwanted and context.shapes.get(layer.value) and layer.value not in whole:
+            vectors = [np.ones(d, np.bool_) for d in context.shapes[layer.value]]
+            vectors[layer.audited.axis] = np.isin(np.arange(layer.units), [*unwanted])
+            whole[layer.value] = vectors
+    return whole
 
 
 def settle(

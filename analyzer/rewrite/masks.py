@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.facts.audit import LayerVerdicts, Removable
+from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
 from analyzer.ops.context import Context
 from analyzer.ops.conv import ConvRule
@@ -46,26 +47,34 @@ def _grouped(context: Context, plan: CutPlan, name: str) -> Mask | None:
 
 
 def plan_document(
-    context: Context, plan: CutPlan, layers: Sequence[LayerVerdicts], removable: Removable
+    context: Context, plan: CutPlan, layers: Sequence[LayerVerdicts], removable: Removable, choice: Choice
 ) -> tuple[bytes, str]:
-    """The masks as the bytes of an .npz file, and the plan as JSON text."""
+    """The masks as the bytes of an .npz file, and the plan as JSON text.
+
+    In the plan `remove` says what may go and is there to be edited, `removed` what went.
+    """
     stream = io.BytesIO()
     # savez wants keyword arguments; names of tensors are any text, so they go in as a mapping
     np.savez_compressed(stream, **keep_masks(context, plan))  # type: ignore[arg-type]
+
+    def evidence(layer: LayerVerdicts, unit: int) -> str:
+        return "structural" if unit in layer.structural else "observed" if unit in layer.dead else "lossy"
+
     document: dict[str, Any] = {
         "schema": "deadunits.plan/1",
         "units": {
             layer.value: [
                 {
                     "unit": unit,
-                    "value": layer.values[layer.dead.index(unit)],
-                    "evidence": "structural" if unit in layer.structural else "observed",
+                    "value": value,
+                    "evidence": evidence(layer, unit),
+                    "remove": unit in constants,
                     "removed": not bool(plan.keeps.get((layer.value, layer.audited.axis))[unit]),
                 }
-                for unit in layer.dead
+                for unit, value in sorted((dict(zip(layer.dead, layer.values, strict=True)) | constants).items())
             ]
-            for layer in layers
-            if layer.dead and layer.value in plan.keeps
+            for layer, constants in ((layer, choice.constants(layer)) for layer in layers)
+            if (layer.dead or constants) and layer.value in plan.keeps
         },
         "tensors": [
             {"name": t.name, "shape": list(t.shape), "kept": list(t.kept), "removed": [list(r) for r in t.removed]}

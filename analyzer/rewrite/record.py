@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import onnx
 
@@ -26,19 +27,31 @@ def check(original: LoadedModel, rewritten: bytes) -> None:
     Raises:
         ComparisonFailed: they do not: a bug of ours.
     """
-    if original.folder is not None and any("external" in str(type(t)).lower() for t in _tensors(original)):
-        return  # the checker wants the data beside the file; the session has loaded it already
-    if _complaint(original.raw) is None and (complaint := _complaint(rewritten)) is not None:
+    _check(_complaint(onnx.ModelProto.FromString(original.raw)), lambda: onnx.ModelProto.FromString(rewritten))
+
+
+def check_file(original: LoadedModel, written: Path) -> None:
+    """The same for a model whose weights lie in files beside it.
+
+    Raises:
+        ComparisonFailed: it is not valid: a bug of ours.
+    """
+    _check(_complaint(original.path or onnx.ModelProto.FromString(original.raw)), lambda: written)
+
+
+def _check(before: str | None, rewritten: Callable[[], onnx.ModelProto | Path]) -> None:
+    if before is None and (complaint := _complaint(rewritten())) is not None:
         raise ComparisonFailed(f"The pruned model is not valid ({complaint}): nothing was written; please report it.")
 
 
-def _tensors(loaded: LoadedModel) -> list[object]:
-    return [v.const_value for v in loaded.model.graph.initializers.values()]
-
-
-def _complaint(raw: bytes) -> str | None:
+def _complaint(model: onnx.ModelProto | Path) -> str | None:
     try:
-        onnx.checker.check_model(onnx.ModelProto.FromString(raw), full_check=True)
+        if isinstance(model, Path):  # inference on a file writes it anew, so only its graph is inferred
+            onnx.checker.check_model(str(model))
+            model = onnx.load(str(model), load_external_data=False)
+            onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+        else:
+            onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # noqa: BLE001 - the checker raises several kinds
         lines = str(error).strip().splitlines()
         return lines[0] if lines else type(error).__name__

@@ -155,7 +155,9 @@ def _shared_arena() -> bool:
     """
     try:
         kind = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-        ort.create_and_register_allocator(kind, None)
+        # 1: grow by what is asked for; the default doubles every time, which costs up to twice the memory.
+        growth = ort.OrtArenaCfg({"arena_extend_strategy": 1})
+        ort.create_and_register_allocator(kind, growth)
     except Exception:  # noqa: BLE001 - sharing is only faster; whoever embeds us may have registered one
         return False
     return True
@@ -220,10 +222,16 @@ def _run_error(error: Exception, verb: str) -> RunError:
 # What onnxruntime wraps around its reasons, in the order in which it is taken off.
 _NOISE = (
     (r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", ""),
-    (r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: ", r"\1 node '\2': "),
+    (
+        r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: ",
+        r"\1 node '\2': ",
+    ),
     (r"Exception during initialization: ", ""),
     # A source location, and the C++ signature after it.
-    (r"\S*/[\w./-]+\.(?:cc|h|cpp|hpp):\d+ (?:[\w:<>*&, ]*?[\w:<>~]+\([^)]*\)(?: const)?(?: \[with .*?\])? )?", ""),
+    (
+        r"\S*/[\w./-]+\.(?:cc|h|cpp|hpp):\d+ (?:[\w:<>*&, ]*?[\w:<>~]+\([^)]*\)(?: const)?(?: \[with .*?\])? )?",
+        "",
+    ),
     (r"(?:\S+ [=<>!]=? )?\S+ was false\. ", ""),
     (r"^[Ll]oad model from .*? failed:", ""),
     (r"(?:This is an i|I)nvalid model\. ", ""),

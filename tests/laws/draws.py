@@ -55,7 +55,8 @@ class Draw:
                 index[axis] = self.whole(0, shape[axis] - 1)  # type: ignore[call-overload]
                 array[tuple(index)] = 0
         if len(shape) > 2 and self.flag(0.3):
-            array -= array.mean(axis=tuple(range(2, len(shape))), keepdims=True)
+            chosen = self.arrays.random(shape[:2]).reshape(*shape[:2], *(1,) * (len(shape) - 2)) < 0.6
+            array -= chosen * array.mean(axis=tuple(range(2, len(shape))), keepdims=True)
         return array.astype(dtype)
 
     def ints(self, low: int, high: int, *shape: int, dtype: Any = np.int64) -> Array:

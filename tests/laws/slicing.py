@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,12 @@ class Sliced:
 
 def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
     """Cut every input by its keep vectors and respell attributes; None where that is not told here."""
-    case, op = bench.case, bench.op
+    op = bench.op
+    node = NodeProto()
+    node.CopyFrom(bench.case.node)
+    case = replace(bench.case, node=node)
+    bench = copy(bench)
+    bench.case = case
     if bench.call.rule is BARRIER or op.op_type in _SKIPPED:
         return None
     if not any(keeps.alive(o) for o in case.outputs):
@@ -53,8 +59,6 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
                 reference[op.inputs[position]] = _rested(bench, keeps, position)
     elif op.op_type in _RESPELL:
         changes = _RESPELL[op.op_type](bench, keeps, arrays)
-    node = NodeProto()
-    node.CopyFrom(case.node)
     for name, value in changes.items():
         for old in [a for a in node.attribute if a.name == name]:
             node.attribute.remove(old)
@@ -193,7 +197,8 @@ def _gather(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, A
 
 def _resize(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
     if bench.op.has(3):
-        arrays[bench.op.inputs[3]] = np.array(keeps.shape(bench.op.outputs[0]), np.int64)
+        lengths = np.array(keeps.shape(bench.op.outputs[0]), np.int64)
+        arrays[bench.op.inputs[3]] = lengths[bench.op.attr("axes") or slice(None)]
     return {}
 
 

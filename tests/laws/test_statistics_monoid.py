@@ -19,7 +19,16 @@ from analyzer.observe.probe import open_probe
 from analyzer.observe.shapes import measure_shapes
 
 UNITS = 3
-COUNTS = ("samples", "fired", "low_samples", "high_samples", "flat_samples", "nonfinite", "positions", "zeros")
+COUNTS = (
+    "samples",
+    "fired",
+    "low_samples",
+    "high_samples",
+    "flat_samples",
+    "nonfinite",
+    "positions",
+    "zeros",
+)
 
 
 def statistics() -> st.SearchStrategy[UnitStatistics]:

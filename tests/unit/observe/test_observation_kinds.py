@@ -62,7 +62,10 @@ def test_flat_samples_are_those_whose_every_position_has_a_small_gradient(
 def test_flat_edges_follow_the_asymptotes() -> None:
     low, high = flat_edges(AuditedValue("y", "", "Tanh", Kind.SATURATING, 1, 1, 2, low=-2.0, high=2.0), 1e-3)
     assert (low, high) == pytest.approx((-2 * np.sqrt(0.999), 2 * np.sqrt(0.999)))
-    assert flat_edges(AuditedValue("y", "", "Relu", Kind.RECTIFIER, 1, 1, 2, low=0.0), 1e-3) == (-np.inf, np.inf)
+    assert flat_edges(AuditedValue("y", "", "Relu", Kind.RECTIFIER, 1, 1, 2, low=0.0), 1e-3) == (
+        -np.inf,
+        np.inf,
+    )
 
 
 RELU = AuditedValue("r", "", "Relu", Kind.RECTIFIER, 1, 3, 3, low=0.0)

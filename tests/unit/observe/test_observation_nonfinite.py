@@ -33,7 +33,9 @@ def rectified(value: str, units: int, rank: int) -> AuditedValue:
     return AuditedValue(value, "", "Relu", Kind.RECTIFIER, 1, units, rank, low=0.0)
 
 
-def look(loaded: LoadedModel, audited: list[AuditedValue], data: Array, **options: Any) -> dict[str, UnitStatistics]:
+def look(
+    loaded: LoadedModel, audited: list[AuditedValue], data: Array, **options: Any
+) -> dict[str, UnitStatistics]:
     probe = open_probe({"x": data}, loaded.graph.inputs)
     return observe(loaded, probe, audited, measure_shapes(loaded, probe), **options).statistics
 
@@ -119,8 +121,10 @@ def test_a_window_that_steps_over_positions_carries_nothing() -> None:
 
 TRIED_ALONE = sorted(
     (BOUNDED | ARITHMETIC)
-    & set("Neg Abs Identity LeakyRelu Floor Sqrt Relu Sigmoid Tanh Elu Selu Celu HardSigmoid Softplus Softsign "
-          "Softmax LogSoftmax Exp Erf HardSwish Mish Gelu Clip GlobalAveragePool".split())
+    & set(
+        "Neg Abs Identity LeakyRelu Floor Sqrt Relu Sigmoid Tanh Elu Selu Celu HardSigmoid Softplus Softsign "
+        "Softmax LogSoftmax Exp Erf HardSwish Mish Gelu Clip GlobalAveragePool".split()
+    )
 )
 
 

@@ -1,0 +1,109 @@
+"""What the caller wants to go, held against what is dead: an edited plan, patterns, and units named as lossy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from analyzer.errors import InputError
+from analyzer.facts.audit import Evidence, LayerVerdicts
+from analyzer.facts.choice import Choice
+
+PLAN = "deadunits.plan/1"
+
+
+def choice_from_plan(document: Any, base: Choice) -> Choice:
+    """The choice that an edited plan states: its units marked `remove`, and no other dead unit.
+
+    Raises:
+        InputError: the document is not a plan.
+    """
+    units = document.get("units") if isinstance(document, dict) and document.get("schema") == PLAN else None
+    if not isinstance(units, dict):
+        raise InputError(f"The plan is not a deadunits plan (schema {PLAN}): write one with --masks.")
+    wanted = {}
+    for value, entries in units.items():
+        try:
+            wanted[value] = tuple(sorted({_unit(entry) for entry in entries if entry["remove"] is True}))
+        except (TypeError, KeyError, ValueError) as error:
+            raise InputError(
+                f"The plan's units of {value} are damaged: each is written as {{\"unit\": 3, \"remove\": true}}."
+            ) from error
+    return replace(base, units=wanted)
+
+
+def _unit(entry: Mapping[str, Any]) -> int:
+    unit = entry["unit"]
+    if not isinstance(unit, int) or isinstance(unit, bool):
+        raise TypeError(unit)
+    return unit
+
+
+def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping[str, Sequence[int]]) -> None:
+    """Refuse what cannot be meant: names and units that do not exist, and units of a plan that are not dead.
+
+    Raises:
+        InputError: the first such thing, and what to do about it.
+    """
+    by_name = {layer.value: layer for layer in layers}
+    names = {name for layer in layers for name in (layer.value, layer.audited.node, layer.audited.op)}
+    for pattern in (*choice.only, *choice.skip):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"No layer matches {pattern!r}{_near(pattern, names)}: name a value, a node or an operator.")
+    for value, units in ((choice.units or {}) | dict(lossy)).items():
+        if value not in by_name:
+            raise InputError(f"The model has no layer {value!r}{_near(value, by_name)}: `deadunits audit --all` lists them.")
+        for unit in units:
+            if not 0 <= unit < by_name[value].units:
+                raise InputError(f"{value} has units 0 to {by_name[value].units - 1}, no unit {unit}: take it out.")
+    for value, units in (choice.units or {}).items():
+        alive = sorted(set(units) - set(by_name[value].dead) - set(lossy.get(value, ())))
+        if alive:
+            raise InputError(
+                f"Unit {alive[0]} of {value} {_seen(by_name[value], alive[0])}, so removing it is not exact: "
+                f"take it out of the plan, or name it with --lossy {value}:{alive[0]}."
+            )
+
+
+def alive_units(layers: Sequence[LayerVerdicts], lossy: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """The units among those named as lossy that are not dead: for dead ones nothing is lost."""
+    dead = {layer.value: set(layer.dead) for layer in layers}
+    alive = {value: tuple(sorted(set(units) - dead.get(value, set()))) for value, units in lossy.items()}
+    return {value: units for value, units in alive.items() if units}
+
+
+def choice_notes(layers: Sequence[LayerVerdicts], choice: Choice) -> list[str]:
+    """What the choice holds back, in sentences."""
+    notes = []
+    held = [layer for layer in layers if choice.covers(layer) and set(layer.dead) - set(layer.structural)]
+    units = sum(len(set(layer.dead) - set(layer.structural)) for layer in held)
+    if not held:
+        return notes
+    many = f"{units} unit{'s' if units > 1 else ''} that only the probe shows to be dead"
+    samples = max(layer.samples for layer in held)
+    bound = max(layer.firing_bound or 0.0 for layer in held)
+    if choice.evidence is not Evidence.OBSERVED:
+        notes.append(f"{many} stay: only structural evidence was asked for.")
+    elif samples < choice.min_samples:
+        notes.append(f"{many} stay: the probe has {samples} samples, and at least {choice.min_samples} were asked for.")
+    elif bound > choice.max_firing_bound:
+        notes.append(
+            f"{many} stay: on {samples} samples each may still fire on up to {bound:.2%} of inputs, and at most "
+            f"{choice.max_firing_bound:.2%} was asked for; give more samples."
+        )
+    return notes
+
+
+def _seen(layer: LayerVerdicts, unit: int) -> str:
+    seen = layer.statistics
+    if seen is None or not seen.samples:
+        return "is not dead by the weights alone"
+    return f"is not dead: it fires on {int(seen.fired[unit])} of {seen.samples} samples"
+
+
+def _near(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,118 @@
+"""From the walk to the smaller model: merges, bridges, the cut itself, each only where it holds and pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analyzer.errors import ComparisonFailed, Refusal
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.bridge import Bridge
+from analyzer.facts.choice import Choice
+from analyzer.facts.pruned import Refused
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import LoadedModel, serialize
+from analyzer.propagate import Walk, walk
+from analyzer.propagate.bridges import find_bridges
+from analyzer.rewrite.bridges import insert_bridges
+from analyzer.rewrite.duplicates import merge_duplicates
+from analyzer.rewrite.linear import merge_linear
+from analyzer.rewrite.shrink import shrink
+
+MOST_REFUSALS = 50
+MOST_SINGLE_TRIALS = 24  # bridges tried one by one; beyond, all are taken together
+
+
+@dataclass(frozen=True, eq=False)
+class CutModel:
+    """A cut model with the walk that cut it; `base` is the model that was cut (merges and bridges in place)."""
+
+    walk: Walk
+    base: LoadedModel
+    smaller: LoadedModel
+    refused: tuple[Refused, ...] = ()
+    notes: tuple[str, ...] = ()
+    bridges: tuple[Bridge, ...] = ()
+    merged: bool = False
+
+
+def cut(
+    loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
+) -> list[CutModel]:
+    """The cut model; with residual `latency` a second one with bridges, to be timed against the first.
+
+    Raises:
+        ComparisonFailed: no consistent cut was found: a bug of ours.
+    """
+    notes: list[str] = []
+    if choice.merge_duplicates:
+        loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
+        notes += [f"{twins} units compute the same as another and were merged into it."] if twins else []
+    plain = _cut(loaded, shapes, layers, choice)
+    found = [plain]
+    if choice.residual != "off":
+        bridged = _with_bridges(plain, shapes, layers, choice)
+        if bridged is not None:
+            found = [bridged] if choice.residual == "params" else [plain, bridged]
+    if choice.merge_linear:
+        found = [_merged(one) for one in found]
+    return [replace(one, notes=(*notes, *one.notes)) for one in found]
+
+
+def _cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
+    """Cut; a node that refuses is left whole and the walk is taken again."""
+    pinned: set[str] = set()
+    refused: list[Refused] = []
+    for _ in range(MOST_REFUSALS):
+        chosen = walk(loaded.graph, shapes, layers, choice, pinned)
+        try:
+            return CutModel(chosen, loaded, shrink(loaded, chosen.context, chosen.cut), tuple(refused))
+        except Refusal as refusal:
+            refused.append(Refused(refusal.node, refusal.reason, refusal.detail))
+            node = next(n for n in loaded.graph.nodes if n.name == refusal.node)
+            pinned |= {name for name in (*node.inputs, *node.outputs) if name}
+    raise ComparisonFailed("Too many nodes refuse the cut: nothing was written; please report this model.")
+
+
+def _with_bridges(
+    plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
+) -> CutModel | None:
+    """The cut with the bridges that save parameters; None when none does."""
+    candidates = find_bridges(plain.walk)
+    if not candidates:
+        return None
+
+    def saved(bridges: Sequence[Bridge]) -> int:
+        model, table = insert_bridges(plain.base, shapes, bridges)
+        return walk(model.graph, table, layers, choice).removable.parameters - plain.walk.removable.parameters
+
+    total = saved(candidates)
+    if total <= 0:
+        return None
+    if len(candidates) <= MOST_SINGLE_TRIALS:
+        for bridge in list(candidates):
+            fewer = [b for b in candidates if b is not bridge]
+            if fewer and saved(fewer) >= total:
+                candidates = fewer
+    model, table = insert_bridges(plain.base, shapes, candidates)
+    bridged = _cut(model, table, layers, choice)
+    note = f"{len(candidates)} gathers were inserted at joins of unequally dead branches; they save {total} parameters."
+    return replace(bridged, notes=(note,), bridges=tuple(candidates), refused=(*plain.refused, *bridged.refused))
+
+
+def _merged(one: CutModel) -> CutModel:
+    """Dense layers around a ReLU whose remaining units are all always on, merged where that is smaller."""
+    always = []
+    for layer in one.walk.layers:
+        if layer.value in one.walk.closure.keeps and one.walk.closure.keeps.alive(layer.value):
+            kept = np.flatnonzero(one.walk.closure.keeps.get((layer.value, layer.audited.axis)))
+            if set(kept.tolist()) <= set(layer.always_on):
+                always.append(layer.value)
+    model = one.smaller.edited(serialize(one.smaller)) if always else one.smaller
+    merged, gone = merge_linear(model, always)
+    if not gone:
+        return one
+    note = f"{len(gone)} ReLUs that are always on were removed and the dense layers around them merged."
+    return replace(one, smaller=merged, notes=(*one.notes, note), merged=True)

@@ -1,0 +1,151 @@
+"""The result of a prune: the smaller model, what was measured, and how both are written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyzer.errors import InputError, OutputError
+from analyzer.facts.audit import AuditFacts
+from analyzer.facts.choice import Choice
+from analyzer.facts.pruned import Comparison, PrunedFacts
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import LoadedModel
+from analyzer.graph.load import external_files
+from analyzer.graph.save import save_beside
+from analyzer.observe.probe import Probe
+from analyzer.propagate import Walk
+from analyzer.report.output import check_output, write_whole
+from analyzer.report.pruned_json import to_dict, to_text
+from analyzer.rewrite.masks import keep_masks, plan_document
+from analyzer.rewrite.record import check_file
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What an audit was made from, kept for the prune that follows."""
+
+    loaded: LoadedModel
+    shapes: ShapeTable
+    probe: Probe | None
+    holdout: Probe | None
+    batch_size: int
+    threads: int | None
+    inputs: tuple[Path, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pruned:
+    """A smaller model that agreed with the original, and what was measured."""
+
+    facts: PrunedFacts
+    audit: AuditFacts
+    choice: Choice
+    walk: Walk
+    _source: Source
+    _smaller: LoadedModel
+    _bytes: bytes | None  # None: the weights go into a file of their own
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Both models on the probe, or on random data without one (None: they could not be run)."""
+        return self.facts.comparison
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was removed."""
+        return self.facts.changed
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the smaller model's file; the original's where nothing was removed.
+
+        Raises:
+            InputError: its weights lie in a file of their own.
+        """
+        if self._bytes is None:
+            raise InputError("This model keeps its weights beside its file: write both with save(path).")
+        return self._bytes
+
+    def save(self, path: str | Path) -> None:
+        """Write the model, whole or not at all; a model of which nothing went is written byte for byte.
+
+        A model whose weights lie beside its file, or that is too large for one file, gets its weights in `path`.data.
+
+        Raises:
+            OutputError: a file cannot be written, or is one of the inputs.
+            ComparisonFailed: what was written is not valid; it is removed again.
+        """
+        target = check_output(path, self._source.inputs)
+        if self._bytes is not None:
+            write_whole(target, self._bytes)
+            if not self.changed:
+                self._copy_weights(target.resolve().parent)
+            return
+        check_output(target.with_name(f"{target.name}.data"), self._source.inputs)
+        folder = target.resolve().parent
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}.") as draft:
+                save_beside(self._smaller, Path(draft), target.name)
+                check_file(self._source.loaded, Path(draft) / target.name)
+                for written in (Path(draft) / f"{target.name}.data", Path(draft) / target.name):
+                    if written.exists():  # no weight may be large enough to lie outside
+                        written.replace(folder / written.name)
+        except OSError as error:
+            raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+    def _copy_weights(self, folder: Path) -> None:
+        """The files that an unchanged model's weights lie in."""
+        home = self._source.loaded.folder
+        for name in sorted(external_files(self._source.loaded.model)):
+            if home is not None and folder != home.resolve():
+                copy = check_output(folder / name, self._source.inputs)
+                with tempfile.NamedTemporaryFile(dir=copy.parent, delete=False) as draft:
+                    shutil.copyfile(home / name, draft.name)
+                Path(draft.name).replace(copy)
+
+    def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Per stored tensor the elements that stay, in the original's shape."""
+        return keep_masks(self.walk.context, self.walk.cut)
+
+    def save_masks(self, path: str | Path) -> None:
+        """Write `masks()` as .npz, and the plan beside it as `plan.json`.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        target = check_output(path, self._source.inputs)
+        beside = check_output(target.with_name("plan.json"), self._source.inputs)
+        masks, document = plan_document(
+            self.walk.context, self.walk.cut, self.walk.layers, self.walk.removable, self.choice
+        )
+        write_whole(target, masks)
+        write_whole(beside, document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dicts by the schema `deadunits.prune/1`: the audit's, and what the prune found."""
+        return to_dict(self.audit, self.facts)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write `to_dict()` to a file, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the inputs.
+        """
+        write_whole(check_output(path, self._source.inputs), to_text(self.audit, self.facts))
+
+    def __repr__(self) -> str:
+        before, after = self.facts.before, self.facts.after
+        return f"<Pruned: {before.parameters} -> {after.parameters} parameters, {self._difference()}>"
+
+    def _difference(self) -> str:
+        if self.comparison is None:
+            return "not compared on data"
+        return f"largest difference {self.comparison.max_abs_difference:.3g} on {self.comparison.samples} samples"

@@ -1,0 +1,22 @@
+"""Places where an index can go although a neighbour keeps it: a gather lets two sides of an edge have different widths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """One edge of the graph: input `position` of node `node` reads `value`.
+
+    `narrow`: the reader takes `value` without the units `dead` (constants that it can do without). `widen`: `value`
+    loses the units `dead`, all of them zero, and is filled up with zeros before the reader.
+    """
+
+    kind: Literal["narrow", "widen"]
+    value: str
+    axis: int
+    dead: tuple[int, ...]
+    node: int
+    position: int

@@ -1,0 +1,232 @@
+"""How much a model may have of what: budgets as counts or shares, for the whole model and per layer."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+from analyzer.errors import InputError
+
+CODE = re.compile(r"DU\d{3}")
+SEVERITIES = ("error", "warning", "note", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most so many, or at most such a share of the whole; exactly one of the two is given."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def exceeded(self, found: int, whole: int) -> bool:
+        """Whether `found` of `whole` is too many."""
+        if self.count is not None:
+            return found > self.count
+        return found > (self.share or 0.0) * whole * (1 + 1e-12)
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{100 * (self.share or 0.0):g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLimits:
+    """Limits per layer: shell patterns on names, the last that matches holds; `*` is what all others have."""
+
+    patterns: tuple[tuple[str, Limit], ...] = ()
+
+    def for_any(self, names: Sequence[str]) -> Limit | None:
+        """The limit of a layer known by these names (its value, node and operator); None: no limit."""
+        found = None
+        for pattern, limit in self.patterns:
+            if any(name == pattern or fnmatchcase(name, pattern) for name in names):
+                found = limit
+        return found
+
+    def followed_by(self, others: LayerLimits) -> LayerLimits:
+        """Both, `others` winning: its own `*` replaces the one here, its patterns come later."""
+        fresh = {pattern for pattern, _ in others.patterns}
+        mine = tuple(entry for entry in self.patterns if entry[0] not in fresh)
+        return LayerLimits(tuple(sorted((*mine, *others.patterns), key=lambda entry: entry[0] != "*")))
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedDead:
+    """Units that may be dead: a shell pattern on the value's name, and indices (None: all of them)."""
+
+    pattern: str
+    units: frozenset[int] | None
+
+    def covers(self, value: str) -> bool:
+        """Whether the entry is about this value."""
+        return value == self.pattern or fnmatchcase(value, self.pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What `check` allows; None or empty means no limit. See `budgets_of` for the spelling in files and flags."""
+
+    max_dead: Limit | None = None
+    max_dead_layer: LayerLimits = LayerLimits()
+    max_constant: Limit | None = None
+    max_constant_layer: LayerLimits = LayerLimits()
+    max_near_dead: Limit | None = None
+    max_near_dead_layer: LayerLimits = LayerLimits()
+    max_saturated: Limit | None = None
+    max_saturated_layer: LayerLimits = LayerLimits()
+    max_prunable: Limit | None = None
+    max_prunable_layer: LayerLimits = LayerLimits()
+    min_samples: int | None = None
+    expect_dead: tuple[ExpectedDead, ...] = ()
+    ignore: tuple[str, ...] = ()
+    severity: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def any_limit(self) -> bool:
+        """Whether anything is limited, so that a check that looks at nothing has not done its work."""
+        return any(
+            value is not None and value != LayerLimits()
+            for name in (field.name for field in fields(self))
+            if name.startswith("max_") and (value := getattr(self, name)) is not None
+        )
+
+    def overridden_by(self, others: Budgets) -> Budgets:
+        """These budgets with everything that `others` says put in its place (lists are joined)."""
+        merged: dict[str, Any] = {}
+        for name in (field.name for field in fields(self)):
+            mine, theirs = getattr(self, name), getattr(others, name)
+            if isinstance(mine, LayerLimits):
+                merged[name] = mine.followed_by(theirs)
+            elif isinstance(mine, tuple):
+                merged[name] = (*mine, *(entry for entry in theirs if entry not in mine))
+            elif isinstance(mine, Mapping):
+                merged[name] = {**mine, **theirs}
+            else:
+                merged[name] = mine if theirs is None else theirs
+        return Budgets(**merged)
+
+
+SETTINGS = tuple(field.name.replace("_", "-") for field in fields(Budgets))
+
+
+def budgets_of(settings: Mapping[str, Any], source: str = "budgets") -> Budgets:
+    """Budgets from plain values, as they stand in a TOML table or in keyword form (`max_dead` or `max-dead`).
+
+    A limit is a count (`5`), or a share (`"5%"`, `0.05`). `max-…-layer` is one limit, or a table of limits by shell
+    pattern. `expect-dead` lists `VALUE:0-3,7` (or `VALUE:*`), `ignore` codes, `severity` maps codes to levels.
+
+    Raises:
+        InputError: a key or a value makes no sense; `source` is named in the message.
+    """
+    made: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = key.replace("-", "_")
+        if name.replace("_", "-") not in SETTINGS:
+            raise InputError(f"{source}: there is no setting {key!r}{suggestion(key, SETTINGS)}.")
+        where = f"{source}: {key}"
+        if name.startswith("max_"):
+            made[name] = _layer_limits(value, where) if name.endswith("_layer") else limit_of(value, where)
+        elif name == "min_samples":
+            made[name] = _count(value, where)
+        elif name == "expect_dead":
+            made[name] = tuple(expected_of(text, where) for text in _texts(value, where))
+        elif name == "ignore":
+            made[name] = tuple(code_of(text, where) for text in _texts(value, where))
+        else:
+            made[name] = _severities(value, where)
+    return Budgets(**made)
+
+
+def limit_of(value: Any, where: str) -> Limit:
+    """`5`, `"5"` (a count), `"5%"`, `0.05`, `"0.05"` (a share).
+
+    Raises:
+        InputError: it is none of these.
+    """
+    wrong = InputError(f"{where} = {value!r} is not a limit: write a count (5) or a share (5% or 0.05).")
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise wrong
+    text = str(value).strip()
+    if re.fullmatch(r"[0-9]{1,15}", text):
+        return Limit(count=int(text))
+    percent = text.endswith("%")
+    try:
+        share = float(text.removesuffix("%")) / (100 if percent else 1)
+    except ValueError:
+        raise wrong from None
+    if not (math.isfinite(share) and 0 <= share <= 1) or (share == 1 and not percent):
+        raise wrong  # 1.0 may mean one unit or all of them: 1 and 100% do not
+    return Limit(share=share)
+
+
+def expected_of(text: str, where: str) -> ExpectedDead:
+    """`VALUE:0-3,7`, `VALUE:*`; cut at the last colon, because tensor names may contain some.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    pattern, _, units = text.rpartition(":")
+    if pattern and units.strip() == "*":
+        return ExpectedDead(pattern, None)
+    found: set[int] = set()
+    for piece in units.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", piece)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not pattern or high < low or high - low > 10_000_000:
+            raise InputError(f"{where}: {text!r} is not VALUE:UNITS: write for example /relu/Relu_output_0:0-3,7 or …:*.")
+        found.update(range(low, high + 1))
+    return ExpectedDead(pattern, frozenset(found))
+
+
+def code_of(text: str, where: str) -> str:
+    """A finding code in its canonical spelling; whether there is such a finding is for the catalogue to say.
+
+    Raises:
+        InputError: it is no code.
+    """
+    code = text.strip().upper()
+    if not CODE.fullmatch(code):
+        raise InputError(f"{where}: {text!r} is not a finding code: write for example DU003.")
+    return code
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`: did you mean …?`, or the list of what there is."""
+    choices = list(known)
+    near = difflib.get_close_matches(word.replace("_", "-"), choices, n=2, cutoff=0.6)
+    return f": did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(choices)}"
+
+
+def _layer_limits(value: Any, where: str) -> LayerLimits:
+    if not isinstance(value, Mapping):
+        return LayerLimits((("*", limit_of(value, where)),))
+    entries = [(pattern, limit_of(limit, f"{where}[{pattern!r}]")) for pattern, limit in value.items()]
+    return LayerLimits().followed_by(LayerLimits(tuple(entries)))
+
+
+def _count(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{where} = {value!r} is not a number of samples: give a whole number of at least 1.")
+    return value
+
+
+def _texts(value: Any, where: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{where} = {value!r} is not a list of texts.")
+    return list(texts)
+
+
+def _severities(value: Any, where: str) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} = {value!r} is not a table: write DU003 = \"error\" in it.")
+    made = {}
+    for key, level in value.items():
+        if level not in SEVERITIES:
+            raise InputError(f"{where}: {key} = {level!r} is not a severity: choose one of {', '.join(SEVERITIES)}.")
+        made[code_of(key, where)] = str(level)
+    return made

@@ -1,0 +1,121 @@
+"""A second pass over the probe, for suspects only: extremes, mean and deviation of what enters their activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+
+from analyzer.facts.spread import Spread, Watched
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import Extension, LoadedModel
+from analyzer.observe.instrument import reduce_axes
+from analyzer.observe.probe import Probe
+from analyzer.observe.shapes import plan_batches
+from analyzer.runtime.session import CPU, Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+BATCH_SIZE = 8
+_REDUCTIONS = ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceSum")  # of x, x, x and x squared
+
+
+def measure_spread(
+    loaded: LoadedModel,
+    probe: Probe,
+    watched: Sequence[Watched],
+    shapes: ShapeTable,
+    *,
+    batch_size: int = BATCH_SIZE,
+    threads: int | None = None,
+    providers: Sequence[str] = CPU,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict[str, Spread]:
+    """Run the probe again and measure the watched values; a value that the run cannot show is left out.
+
+    Everything is reduced in the graph, in double precision, to four numbers per index and feed.
+
+    Raises:
+        RunError: the model fails on some feed.
+        ProbeError: the probe is a generator that can be read only once.
+    """
+    shown = [w for w in watched if _fits(w, shapes)]
+    if not shown:
+        return {}
+    plan = plan_batches(shapes, probe, batch_size)
+    extension = Extension(loaded, share=True)
+    if plan.free_inputs:
+        extension.free_batch(plan.free_inputs)
+    extension.drop_outputs()
+    names = _reducers(extension, shown)
+    for name in names:
+        extension.output(name)
+    tally, done = _Tally(shown), 0
+    with Session(extension, threads=threads, providers=providers) as session:
+        for batch in probe.batches(plan.size):
+            results = session.run(batch.feeds)
+            tally.add([results[name] for name in names])
+            done += batch.samples
+            if progress is not None:
+                progress(done, probe.samples)
+    return tally.spreads()
+
+
+def _fits(watched: Watched, shapes: ShapeTable) -> bool:
+    shape = shapes.shapes.get(watched.value)
+    dtype = shapes.dtypes.get(watched.value, "float32")
+    fits = shape is not None and len(shape) == watched.rank and shape[watched.axis] == watched.length
+    return fits and dtype.startswith(("float", "bfloat", "int", "uint"))
+
+
+def _reducers(extension: Extension, watched: Sequence[Watched]) -> list[str]:
+    """Five outputs: the four reductions of all values side by side, and the number of elements of each value."""
+    columns: list[list[str]] = [[] for _ in _REDUCTIONS]
+    sizes = []
+    for one in watched:
+        wide = extension.add("Cast", [one.value], to=int(onnx.TensorProto.DOUBLE))
+        others = [a for a in range(one.rank) if a != one.axis]
+        squared = extension.add("Mul", [wide, wide])
+        for column, reduction, name in zip(columns, _REDUCTIONS, (wide, wide, wide, squared), strict=True):
+            reduced = reduce_axes(extension, reduction, name, others) if others else name
+            column.append(extension.add("Identity", [reduced]))
+        sizes.append(extension.add("Reshape", [extension.add("Size", [wide]), extension.constant(np.array([1]))]))
+    return [extension.add("Concat", names, axis=0) for names in (*columns, sizes)]
+
+
+class _Tally:
+    """Adds up the feeds."""
+
+    def __init__(self, watched: Sequence[Watched]) -> None:
+        self._watched = watched
+        self._lengths = np.array([w.length for w in watched])
+        units = int(self._lengths.sum())
+        self._maximum, self._minimum = np.full(units, -np.inf), np.full(units, np.inf)
+        self._sum, self._squares, self._count = np.zeros(units), np.zeros(units), np.zeros(units)
+
+    def add(self, results: Sequence[Array]) -> None:
+        """Count one feed."""
+        highest, lowest, total, squares, sizes = (np.asarray(r, np.float64) for r in results)
+        self._maximum, self._minimum = np.maximum(self._maximum, highest), np.minimum(self._minimum, lowest)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._sum, self._squares = self._sum + total, self._squares + squares
+        self._count = self._count + np.repeat(sizes / self._lengths, self._lengths)
+
+    def spreads(self) -> dict[str, Spread]:
+        """What was seen, by value name."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            mean = self._sum / self._count
+            deviation = np.sqrt(np.maximum(self._squares / self._count - mean**2, 0.0))
+        found: Mapping[str, Array] = {
+            "maximum": self._maximum,
+            "minimum": self._minimum,
+            "mean": mean,
+            "deviation": deviation,
+        }
+        stops = np.cumsum(self._lengths).tolist()
+        return {
+            w.value: Spread(**{name: array[stop - w.length : stop] for name, array in found.items()})
+            for w, stop in zip(self._watched, stops, strict=True)
+        }

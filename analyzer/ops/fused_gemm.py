@@ -1,0 +1,48 @@
+"""FusedGemm (com.microsoft): Y = activation(alpha * A' * B' + beta * C), as onnxruntime writes it when it optimises.
+
+A [m, k] or [k, m]  B [k, n] or [n, k]  C broadcast to [m, n]  Y [m, n];  unit = column of Y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.facts.constants import Constants
+from analyzer.ops.contraction import Gemm
+from analyzer.ops.conv import fused_activation
+from analyzer.ops.node import OpNode
+from analyzer.ops.rule import CONTRIB, register
+from analyzer.ops.unary import ACTIVATIONS
+
+_PARAMETERS = ("activation_alpha", "activation_beta")
+
+
+class FusedGemm(Gemm):
+    """A Gemm whose constant sums go through the activation; constants are absorbed before it."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        """Activations we cannot evaluate make it a barrier."""
+        name = activation_name(node)
+        return None if name in ("", *ACTIVATIONS) else f"FusedGemm with activation {name}"
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        """The sum's constants, through the activation."""
+        total = super().constants(node, xs)[0]
+        given = [float(node.attr(p)) for p in _PARAMETERS if node.attr(p) is not None]
+        value = fused_activation(activation_name(node), given, total.number, node)
+        return [Constants(total.known, np.where(total.known, value, 0.0))]
+
+    def fills(self, node: OpNode) -> bool:
+        """A bias alone does not give a wanted output: the activation follows."""
+        return False
+
+
+def activation_name(node: OpNode) -> str:
+    """The fused activation, empty when there is none."""
+    name = node.attr("activation", "")
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+register(FusedGemm(), "FusedGemm", domain=CONTRIB)

@@ -1,0 +1,85 @@
+"""Find the edges at which a locked dead unit could be let go: before the join that needs it, or before its reader."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from analyzer.facts.bridge import Bridge
+from analyzer.ops.contraction import Contraction
+from analyzer.ops.conv import ConvRule
+from analyzer.propagate.reasons import Slot, kept_dead, linked, why_kept
+from analyzer.propagate.walk import Walk
+
+_JOIN = "residual-partner-alive"
+
+
+def find_bridges(found: Walk) -> list[Bridge]:
+    """All edges where dead units that stay could be cut off, each with its units."""
+    places: dict[tuple[str, str, int, int, int], set[int]] = {}
+    for layer, unit in kept_dead(found.closure, found.layers):
+        start = Slot(layer.value, layer.audited.axis, unit)
+        reason = why_kept(found.context, found.facts, found.closure, start)
+        if reason.code == _JOIN:
+            _before_join(found, reason.path[-1], places)
+        _before_readers(found, start, places)
+    return [
+        Bridge(kind, value, axis, tuple(sorted(units)), node, position)  # type: ignore[arg-type]
+        for (kind, value, axis, node, position), units in sorted(places.items())
+    ]
+
+
+def _before_join(found: Walk, slot: Slot, places: dict[tuple[str, str, int, int, int], set[int]]) -> None:
+    """The elementwise readers of a slot that is zero: they can be given zeros instead."""
+    known, value = found.facts[slot.value].per_index(slot.axis, found.context.shapes[slot.value][slot.axis])
+    if not known[slot.index] or value[slot.index] != 0:
+        return
+    for node, position in found.context.graph.consumers.get(slot.value, ()):
+        call = found.context.by_node[node.index]
+        if call.barrier is None and call.rule.aligned and found.closure.live(call):
+            places.setdefault(("widen", slot.value, slot.axis, node.index, position), set()).add(slot.index)
+
+
+def _before_readers(found: Walk, start: Slot, places: dict[tuple[str, str, int, int, int], set[int]]) -> None:
+    """The weighted sums downstream that can do without the constant."""
+    queue, seen = deque([start]), {start}
+    while queue:
+        slot = queue.popleft()
+        known, _ = found.facts[slot.value].per_index(slot.axis, found.context.shapes[slot.value][slot.axis])
+        if not known[slot.index] or slot.value in found.context.graph.initializer_names:
+            continue
+        for node, position in found.context.graph.consumers.get(slot.value, ()):
+            call = found.context.by_node[node.index]
+            if call.barrier is not None or not found.closure.live(call):
+                continue
+            if isinstance(call.rule, ConvRule | Contraction):
+                if _absorbs(found, node.index, position, slot):
+                    places.setdefault(("narrow", slot.value, slot.axis, node.index, position), set()).add(slot.index)
+                continue
+            for after in linked(found.context, call, slot):
+                if after.value in call.outputs and after not in seen:
+                    seen.add(after)
+                    queue.append(after)
+
+
+def _absorbs(found: Walk, node: int, position: int, slot: Slot) -> bool:
+    """Whether this reader alone would let the slot go."""
+    call = found.context.by_node[node]
+    if isinstance(call.rule, ConvRule):
+        single = call.rule.groups(call.op) == 1 and position == call.rule.x and slot.axis == 1
+        known, value = found.facts[slot.value].per_index(1, found.context.shapes[slot.value][1])
+        return single and bool(known[slot.index]) and (call.rule.flat_border(call.op) or value[slot.index] == 0)
+    weight = call.op.static(1 - position) if position in (0, 1) else None
+    return weight is not None and slot.axis == len(found.context.shapes[slot.value]) - 1 and position == 0
+
+
+def saving(bridge: Bridge, found: Walk) -> int:
+    """Entries of the reader's weight that a narrow bridge frees at once; for a wide one unknown (0)."""
+    if bridge.kind == "widen":
+        return 0
+    call = found.context.by_node[bridge.node]
+    name = call.inputs[1]
+    shape = found.closure.keeps.shape(name) if name in found.closure.keeps else ()
+    width = int(np.prod(shape)) // max(int(found.closure.keeps.get((bridge.value, bridge.axis)).sum()), 1)
+    return width * len(bridge.dead)

@@ -1,0 +1,130 @@
+"""What the page's scripts read: names and numbers as plain JSON, beside the packed arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked
+from analyzer.facts.causes import SUMMARIES, LayerDiagnosis
+from analyzer.facts.picture import GraphPicture, PictureNode
+from analyzer.facts.units import Kind
+from analyzer.report.html.layout import place
+from analyzer.report.html.packed import BINS, Packed
+from analyzer.report.words import printable, share, unit_ranges
+
+
+def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[str, Any]:
+    """Everything but the packed text, ready for JSON: no NaN, no control character."""
+    diagnoses = {diagnosis.value: diagnosis for diagnosis in facts.diagnoses}
+    locked: dict[str, list[Locked]] = {}
+    for entry in facts.locked:
+        locked.setdefault(entry.value, []).append(entry)
+    position = {layer.value: index for index, layer in enumerate(facts.layers)}
+    return {
+        "arrays": packed.index,
+        "bins": BINS,
+        "samples": 0 if facts.probe is None else facts.probe.samples,
+        "nearDead": facts.thresholds.near_dead,
+        "layers": [
+            _layer(layer, offset, locked.get(layer.value, []), diagnoses.get(layer.value), position)
+            for layer, offset in zip(facts.layers, packed.offsets, strict=True)
+        ],
+        "causes": {str(code): text for code, text in SUMMARIES.items()},
+        "graph": _graph(picture, position),
+    }
+
+
+def _layer(
+    layer: LayerVerdicts,
+    offset: int,
+    locked: Sequence[Locked],
+    diagnosis: LayerDiagnosis | None,
+    position: Mapping[str, int],
+) -> dict[str, Any]:
+    audited = layer.audited
+    found: dict[str, Any] = {
+        "value": printable(layer.value),
+        "node": printable(audited.node),
+        "op": printable(audited.op),
+        "kind": str(audited.kind),
+        "axis": audited.axis,
+        "units": layer.units,
+        "offset": offset,
+        "samples": layer.samples,
+        "bound": _bound(layer),
+        "dead": len(layer.dead),
+        "constant": len(layer.constant),
+        "near": len(layer.near_dead),
+        "saturated": len(layer.saturated),
+        "on": len(layer.always_on),
+        "nonfinite": len(layer.nonfinite),
+        "structural": len(layer.structural),
+        "revived": None if layer.revived is None else len(layer.revived),
+    }
+    if layer.covered_by is not None:
+        found["covered"] = position.get(layer.covered_by, -1)
+    if layer.constant:
+        held = set(layer.constant)
+        pairs = zip(layer.dead, layer.values, strict=False)
+        found["values"] = {unit: _finite(value) for unit, value in pairs if unit in held}
+    if locked:
+        found["locked"] = [
+            {"units": list(e.units), "range": unit_ranges(e.units), "reason": e.reason, "detail": printable(e.detail)}
+            for e in locked
+        ]
+    if diagnosis is not None:
+        found["diagnosis"] = _diagnosis(diagnosis)
+    return found
+
+
+def _bound(layer: LayerVerdicts) -> str | None:
+    observed = set(layer.dead) - set(layer.structural)
+    return share(layer.firing_bound) if observed and layer.firing_bound is not None else None
+
+
+def _diagnosis(diagnosis: LayerDiagnosis) -> dict[str, Any]:
+    return {
+        "units": {
+            cause.unit: [str(cause.code), printable(cause.detail), _root(cause.root)] for cause in diagnosis.causes
+        },
+        "counts": [[str(code), count] for code, count in diagnosis.counts().items()],
+        "remedy": [printable(sentence) for sentence in diagnosis.remedy],
+    }
+
+
+def _root(root: tuple[str, int] | None) -> str | None:
+    return None if root is None else f"unit {root[1]} of {printable(root[0])}"
+
+
+def _finite(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def _graph(picture: GraphPicture, position: Mapping[str, int]) -> dict[str, Any]:
+    placed = place(picture)
+    return {
+        "whole": picture.whole,
+        "nodes": [
+            [round(x, 1), round(y, 1), str(node.role), _label(node), position.get(node.value, -1)]
+            for node, (x, y) in zip(picture.nodes, placed.boxes, strict=True)
+        ],
+        "edges": [
+            [a, b, *(round(c, 1) for point in bends for c in point)]
+            for (a, b), bends in zip(picture.edges, placed.bends, strict=True)
+        ],
+    }
+
+
+def _label(node: PictureNode) -> str:
+    return printable(" › ".join(node.ops) or node.name)
+
+
+def activity_word(kinds: set[Kind]) -> str:
+    """What "active" means for the layers of the picture over depth."""
+    if kinds <= {Kind.SATURATING, Kind.LINEAR}:
+        return "is outside the flat region of its activation"
+    if Kind.SATURATING in kinds:
+        return "fires (for sigmoid and tanh: is outside the flat region)"
+    return "fires"

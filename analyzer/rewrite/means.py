@@ -1,0 +1,32 @@
+"""The mean of single units over a data set: what a lossy cut puts in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from analyzer.graph import Extension, LoadedModel
+from analyzer.runtime.session import Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def unit_means(
+    loaded: LoadedModel, axes: Mapping[str, int], batches: Iterable[Mapping[str, Array]], threads: int | None = None
+) -> dict[str, Array]:
+    """Mean of every unit of these values over all samples and positions; `axes` gives each value's unit axis."""
+    extension = Extension(loaded, share=True)
+    for value in axes:
+        if value not in loaded.graph.outputs:
+            extension.output(value)
+    sums = dict.fromkeys(axes, np.zeros(()))
+    counts = dict.fromkeys(axes, 0)
+    with Session(extension, threads=threads) as session:
+        for feeds in batches:
+            for value, array in session.run(feeds, list(axes)).items():
+                others = tuple(a for a in range(array.ndim) if a != axes[value] % array.ndim)
+                sums[value] = sums[value] + array.astype(np.float64).sum(axis=others)
+                counts[value] += array.size // array.shape[axes[value]]
+    return {value: total / max(counts[value], 1) for value, total in sums.items()}

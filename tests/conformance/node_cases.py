@@ -1,0 +1,64 @@
+"""ONNX's own node cases as cases of ours: they ship inside the onnx wheel."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+
+from analyzer.ops.rule import all_rules
+from analyzer.graph.load import OLDEST_OPSET
+from tests.laws.benches import Case, positive
+from tests.models import Array
+
+NEWEST_OPSET = 25  # what the onnxruntime of this environment implements
+
+
+@cache
+def node_cases() -> dict[str, list[Any]]:
+    """Operator -> its cases of one node; expanded cases, of several nodes, under the empty name."""
+    from onnx.backend.test.case.node import collect_testcases
+
+    found: dict[str, list[Any]] = {"": []}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cases = collect_testcases(None)
+    for case in cases:
+        nodes = case.model.graph.node
+        if len(nodes) == 1:
+            found.setdefault(nodes[0].op_type, []).append(case)
+        elif case.name.endswith("_expanded") or "_expanded_" in case.name:
+            found[""].append(case)
+    return found
+
+
+def plain(array: Any) -> bool:
+    """Whether it is an array of an element type that NumPy has itself."""
+    return isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and 0 not in array.shape
+
+
+def arrays_of(case: Any) -> dict[str, Array] | None:
+    """The inputs by name; None when some is no plain array."""
+    values = case.data_sets[0][0]
+    names = [i.name for i in case.model.graph.input]
+    arrays = {n: np.asarray(v) if isinstance(v, np.generic | int | float) else v for n, v in zip(names, values, strict=True)}
+    return arrays if all(isinstance(a, np.ndarray) and a.dtype.kind in "fiub" for a in arrays.values()) else None
+
+
+def as_case(case: Any) -> Case | None:
+    """The case with its first input fed and all others stored; None when it is not one for the laws."""
+    model: onnx.ModelProto = case.model
+    node = model.graph.node[0]
+    opsets = {o.domain: o.version for o in model.opset_import}
+    arrays = arrays_of(case)
+    if arrays is None or (node.domain, node.op_type) not in all_rules() or opsets.get("", 7) < OLDEST_OPSET:
+        return None
+    fed = node.input[0] if node.input else ""
+    if fed not in arrays or not plain(arrays[fed]):
+        return None
+    sampler = {fed: positive(arrays[fed].dtype)} if node.op_type in ("Log", "Sqrt", "ReduceLogSum", "Pow") else {}
+    others = {o: v for o, v in opsets.items() if o}
+    return Case(node, arrays, frozenset(arrays) - {fed}, min(opsets.get("", NEWEST_OPSET), NEWEST_OPSET), others, sampler, True, 3e-4)

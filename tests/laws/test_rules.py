@@ -1,0 +1,44 @@
+"""Every law for every registered rule, on random cases that onnxruntime runs."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analyzer.ops.recurrent import Recurrent
+from analyzer.ops.rule import all_rules
+from tests.laws.benches import Bench
+from tests.laws.cases import GENERATORS, NOT_RUNNABLE, RULES, case_of
+from tests.laws.laws import LAWS, Law
+
+EXAMPLES = max(settings.default.max_examples // 12, 3)  # per rule and law; a profile says how deep
+
+
+def _name(rule: tuple[str, str]) -> str:
+    return rule[1] if not rule[0] else f"{rule[0]}-{rule[1]}"
+
+
+def test_every_rule_has_cases() -> None:
+    assert set(all_rules()) - set(GENERATORS) - NOT_RUNNABLE == set()
+    assert set(GENERATORS) <= set(all_rules())
+
+
+@pytest.mark.parametrize("rule", RULES, ids=_name)
+def test_cases_reach_the_rule(rule: tuple[str, str]) -> None:
+    reached = [Bench(case_of(rule, Random(seed))).call.barrier is None for seed in range(12)]
+    assert sum(reached) >= 8 or isinstance(all_rules()[rule], Recurrent)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("rule", RULES, ids=_name)
+def test_rules_obey(rule: tuple[str, str], law: Law) -> None:
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
+    @given(seed=st.integers(0, 2**32 - 1))
+    def holds(seed: int) -> None:
+        random = Random(seed)
+        law(case_of(rule, random), random)
+
+    holds()
