@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,12 @@ def input_size(name: str) -> int:
     return 299 if name.startswith("inception") else 224
 
 
-def build(name: str, share: float, seed: int = 0) -> nn.Module:
-    """The net with random weights, of which a share of all filters and BatchNorm weights is zero."""
+def build(name: str, share: float, seed: int = 0, *, lively: bool = False) -> nn.Module:
+    """The net with random weights, of which a share of all filters and BatchNorm weights is zero.
+
+    Torchvision's own random weights let little of the input through to the output; `lively` draws weights that do,
+    and biases that are not zero, so that an error of a cut cannot hide behind a nearly constant output.
+    """
     torch.manual_seed(seed)
     more = {"init_weights": True} if name in ("inception_v3", "googlenet") else {}
     with warnings.catch_warnings():
@@ -70,6 +73,10 @@ def build(name: str, share: float, seed: int = 0) -> nn.Module:
         net: nn.Module = getattr(zoo(), name)(weights=None, **more)
     net.eval()
     for module in net.modules():
+        if lively and isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.normal_(module.bias, 0, 0.2)
         if isinstance(module, nn.BatchNorm2d):
             _train_like(module)
     for path, module in net.named_modules():
@@ -110,9 +117,9 @@ def export(net: nn.Module, path: Path, size: int) -> None:
         )
 
 
-def exported(folder: Path, name: str, share: float, make: Callable[[str, float], nn.Module] = build) -> Path:
+def exported(folder: Path, name: str, share: float, *, lively: bool = False) -> Path:
     """The file of a net, made when it is not there yet."""
-    path = folder / f"{name}-{share:g}.onnx"
+    path = folder / f"{name}-{share:g}{'-lively' if lively else ''}.onnx"
     if not path.exists():
-        export(make(name, share), path, input_size(name))
+        export(build(name, share, lively=lively), path, input_size(name))
     return path

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.pruned import Pruned, Source
 from analyzer.api.result import Audit, Progress
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
+    AuditWarning,
     LayerVerdicts,
     ModelSummary,
     ProbeSummary,
     Thresholds,
 )
+from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.choice import Choice
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
@@ -55,6 +58,7 @@ def audit(
     random: int | None = None,
     dims: Mapping[str, int] | None = None,
     threads: int | None = None,
+    causes: bool = True,
     progress: Progress | None = None,
 ) -> Audit:
     """Find the dead units of a model, and the parameters that can go with them.
@@ -74,6 +78,8 @@ def audit(
         random: draw so many random samples instead of a probe; labelled as random everywhere.
         dims: sizes of free dimensions for `random`, by name.
         threads: threads of onnxruntime; None: its own choice.
+        causes: ask why units are dead and how far they are from firing, in a second pass over the probe for
+            layers with suspects.
         progress: called as samples are run.
 
     Raises:
@@ -103,6 +109,9 @@ def audit(
         seen_on_holdout = run.observe("holdout", held, audited, shapes)
     with clock.stage("walk"):
         found = walk(loaded.graph, shapes, _verdicts(audited, seen, chosen))
+    with clock.stage("causes"):
+        diagnoses, notes = run.diagnose(opened, found, shapes) if causes else ((), ())
+        found.layers = with_distances(found.layers, diagnoses)
         layers = _hold_against(found.layers, seen_on_holdout, chosen)
     probe_summary, holdout_summary = _summary(opened, seen), _summary(held, seen_on_holdout)
     facts = AuditFacts(
@@ -116,8 +125,12 @@ def audit(
         operators_without_rule=tuple(found.operators_without_rule),
         warnings=warnings_of(
             layers, probe_summary, holdout_summary, batched=seen is None or seen.batched or batch_size == 1
-        ),
+        )
+        + notes,
         seconds=clock.seconds,
+        unused_inputs=found.unused_inputs,
+        constant_outputs=found.constant_outputs,
+        diagnoses=diagnoses,
     )
     files = (*input_files(model, probe, holdout), *_external_files(loaded))
     source = Source(loaded, shapes, opened, held, batch_size, threads, files)
@@ -190,6 +203,21 @@ class _Run:
             threads=self.threads,
             progress=None if report is None else lambda done, total: report(stage, done, total),
             flat_gradient=self.thresholds.flat_gradient,
+        )
+
+    def diagnose(
+        self, probe: Probe | None, found: Walk, shapes: ShapeTable
+    ) -> tuple[tuple[LayerDiagnosis, ...], tuple[AuditWarning, ...]]:
+        """Why units are dead; the data is read a second time where there are suspects."""
+        return diagnose(
+            self.loaded,
+            probe,
+            found,
+            shapes,
+            flat_gradient=self.thresholds.flat_gradient,
+            batch_size=self.batch_size,
+            threads=self.threads,
+            progress=self.progress,
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from analyzer.facts.causes import LayerDiagnosis
+from analyzer.facts.ports import ConstantOutput, UnusedInput
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Shape
 
@@ -177,6 +178,8 @@ class AuditFacts:
     operators_without_rule: tuple[OperatorWithoutRule, ...]
     warnings: tuple[AuditWarning, ...]
     seconds: dict[str, float] = field(default_factory=dict)
+    unused_inputs: tuple[UnusedInput, ...] = ()
+    constant_outputs: tuple[ConstantOutput, ...] = ()
     diagnoses: tuple[LayerDiagnosis, ...] = ()  # layers with dead or saturated units, where causes were asked for
 
     @property

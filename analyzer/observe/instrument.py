@@ -6,16 +6,17 @@ activation as early as in the plain run and whole activations are never fetched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import onnx
 
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import Extension, Graph, LoadedModel
 from analyzer.observe.shapes import BatchPlan
 from analyzer.runtime.session import CPU, Session
 
@@ -109,13 +110,15 @@ class Reading:
 
 
 def targets_of(
-    audited: Iterable[AuditedValue], shapes: ShapeTable, batched: bool
+    audited: Iterable[AuditedValue], graph: Graph, shapes: ShapeTable, batched: bool
 ) -> tuple[list[Target], list[str]]:
-    """Targets for the values that the run can show, and the names of those that it cannot."""
+    """Targets for the values that the run can show, in the order of the graph, and names of those it cannot."""
     targets: list[Target] = []
     unseen: list[str] = []
     start = 0
-    for value in audited:
+    for value in sorted(
+        audited, key=lambda a: graph.producer[a.value].index if a.value in graph.producer else -1
+    ):
         sample = shapes.sample_axes.get(value.value, SampleAxis(None)) if batched else SampleAxis(None)
         shape = shapes.shapes.get(value.value)
         fits = shape is not None and value.axis < len(shape) and shape[value.axis] == value.units
@@ -139,8 +142,9 @@ class Instrument:
         sizes: Sequence[Target] = (),
         threads: int | None = None,
         providers: Sequence[str] = CPU,
+        once: bool = False,
     ) -> None:
-        """`sizes` are targets whose number of elements is wanted too."""
+        """`sizes` are targets whose number of elements is wanted too; `once`: it is meant for a single run."""
         extension = Extension(loaded, share=True)
         if plan.free_inputs:
             extension.free_batch(plan.free_inputs)
@@ -150,7 +154,11 @@ class Instrument:
         self._sizes = _joined_sizes(extension, sizes) if sizes else None
         for name in (*self._outputs, *filter(None, [self._sizes])):
             extension.output(name)
-        self._session = Session(extension, threads=threads, providers=providers) if self._outputs else None
+        self._session = (
+            Session(extension, threads=threads, providers=providers, planned_memory=not once)
+            if self._outputs
+            else None
+        )
 
     def run(self, feeds: Mapping[str, Array], samples: int) -> Reading:
         """Statistics of one feed that holds so many samples; values without a sample axis count for each of them."""
@@ -160,10 +168,7 @@ class Instrument:
             rows = results[name]
             if not group.sampled:
                 rows = np.broadcast_to(rows, (samples, rows.shape[1]))
-            start = 0
-            for column in group.columns:
-                blocks.append(Block(column.statistic, column.units, rows[:, start : start + column.width]))
-                start += column.width
+            blocks.extend(Block(pick.statistic, pick.units, rows[:, pick.columns]) for pick in group.picks)
         return Reading(blocks, samples, None if self._sizes is None else results[self._sizes])
 
     def close(self) -> None:
@@ -173,42 +178,57 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """One statistic of several targets, side by side."""
+class _Piece:
+    """One statistic of one target."""
 
     statistic: Statistic
-    targets: tuple[Target, ...]
+    target: Target
     pooled: int | None  # rank, when GlobalMaxPool and its like apply
 
-    @property
-    def width(self) -> int:
-        return sum(t.width for t in self.targets)
 
-    @property
-    def units(self) -> Ints:
-        return np.concatenate([t.units for t in self.targets])
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """Where one statistic lies in a group's output, and the units that it belongs to."""
+
+    statistic: Statistic
+    columns: slice | Ints
+    units: Ints
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Columns that leave through one output: same element type, all with samples or all without."""
+    """Pieces that leave through one output: same element type, all with samples or all without.
 
-    wide: bool
+    They lie in the order of the graph, all statistics of a value together: onnxruntime runs them in this order, and
+    keeps an activation until its last reducer has run.
+    """
+
     sampled: bool
-    columns: tuple[_Column, ...]
+    pieces: tuple[_Piece, ...]
+    picks: tuple[_Pick, ...]
 
 
 def _groups(wanted: Mapping[Statistic, Sequence[Target]]) -> list[_Group]:
-    found: dict[tuple[bool, bool], dict[tuple[int, Statistic], list[Target]]] = {}
+    found: dict[tuple[bool, bool], list[_Piece]] = {}
     for statistic, targets in wanted.items():
         for target in targets:
             key = (target.dtype in WIDE, target.sample.axis is not None)
-            column = (_pooled_rank(target, statistic) or 0, statistic)
-            found.setdefault(key, {}).setdefault(column, []).append(target)
-    return [
-        _Group(wide, sampled, tuple(_Column(s, tuple(t), rank or None) for (rank, s), t in columns.items()))
-        for (wide, sampled), columns in found.items()
-    ]
+            found.setdefault(key, []).append(_Piece(statistic, target, _pooled_rank(target, statistic)))
+    groups = []
+    for (_, sampled), pieces in found.items():
+        pieces.sort(key=lambda p: p.target.start)
+        groups.append(_Group(sampled, tuple(pieces), tuple(_picks(pieces))))
+    return groups
+
+
+def _picks(pieces: Sequence[_Piece]) -> Iterator[_Pick]:
+    statistics = np.repeat([p.statistic.name for p in pieces], [p.target.width for p in pieces])
+    units = np.concatenate([p.target.units for p in pieces])
+    for name in dict.fromkeys(p.statistic.name for p in pieces):
+        columns = np.flatnonzero(statistics == name)
+        whole = columns[-1] - columns[0] + 1 == len(columns)
+        shown = slice(int(columns[0]), int(columns[-1]) + 1) if whole else columns
+        yield _Pick(Statistic[name], shown, units[columns])
 
 
 def _pooled_rank(target: Target, statistic: Statistic) -> int | None:
@@ -222,18 +242,15 @@ def _pooled_rank(target: Target, statistic: Statistic) -> int | None:
 def _joined(extension: Extension, group: _Group) -> str:
     """Append the reducers of a group; returns one value [rows, columns] that joins them."""
     casts: dict[str, str] = {}
-    pieces: list[str] = []
-    for column in group.columns:
-        reduced = [
-            _pooled(extension, t, column.statistic, casts)
-            if column.pooled
-            else _reduced(extension, t, column.statistic, casts)
-            for t in column.targets
-        ]
-        joined = _concat(extension, reduced)
-        pieces.append(extension.add("Flatten", [joined], axis=1) if column.pooled else joined)
+    joined: list[str] = []
+    for pooled, run in groupby(group.pieces, key=lambda p: p.pooled):
+        if pooled:
+            names = [_pooled(extension, p.target, p.statistic, casts) for p in run]
+            joined.append(extension.add("Flatten", [_concat(extension, names)], axis=1))
+        else:
+            joined += [_reduced(extension, p.target, p.statistic, casts) for p in run]
     # Even a single piece goes through a node of its own, since it may be a value that is an output already.
-    return _concat(extension, pieces) if len(pieces) > 1 else extension.add("Identity", pieces)
+    return _concat(extension, joined) if len(joined) > 1 else extension.add("Identity", joined)
 
 
 def _joined_sizes(extension: Extension, targets: Sequence[Target]) -> str:

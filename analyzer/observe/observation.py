@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -22,6 +22,7 @@ from analyzer.runtime.session import CPU
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
+FIRST_LOOK = 2  # samples that are looked at dearly; they clear most units of every suspicion
 LOOKS = (1, 16)  # feeds after which the minimum is narrowed to the units that still need it
 
 Progress = Callable[[int, int | None], None]
@@ -75,13 +76,14 @@ def observe(
     """
     begin = time.perf_counter()
     plan = plan_batches(shapes, probe, batch_size, [a.value for a in audited])
-    targets, unseen = targets_of(audited, shapes, plan.batchable)
+    targets, unseen = targets_of(audited, loaded.graph, shapes, plan.batchable)
     tally = Tally(targets, flat_gradient)
     full = statistics == "full"
     looks = _Looks(loaded, tally, shapes, plan, full, probe.samples, threads, tuple(providers))
     try:
         for batch in probe.batches(plan.size):
-            looks.take(batch)
+            for piece in _pieces(batch, shapes) if plan.batchable and looks.splits(batch) else (batch,):
+                looks.take(piece)
             if progress is not None:
                 progress(tally.samples, probe.samples)
     finally:
@@ -136,6 +138,11 @@ class _Looks:
         self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
         self._instrument: Instrument | None = None
         self._feeds = 0
+
+    def splits(self, batch: Batch) -> bool:
+        """Whether only a part of the first batch is looked at dearly: it takes more memory, and then a new session."""
+        follows = self._samples is None or self._samples > (1 + FEW_FEEDS) * batch.samples
+        return not self._feeds and not self._full and follows and batch.samples > FIRST_LOOK
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
@@ -198,3 +205,10 @@ class _Looks:
 
 def _units(targets: Sequence[Target]) -> int:
     return sum(t.width for t in targets)
+
+
+def _pieces(batch: Batch, shapes: ShapeTable) -> Iterator[Batch]:
+    """The samples of the dear first look, then the rest."""
+    for start, stop in ((0, FIRST_LOOK), (FIRST_LOOK, batch.samples)):
+        feeds = {n: a[start:stop] if shapes.sample_axes[n].axis == 0 else a for n, a in batch.feeds.items()}
+        yield Batch(feeds, stop - start)

@@ -159,7 +159,9 @@ class _Runner:
             extension.output(means[name])
         suspects = set(folded) - set(means) - set(pair)
         try:
-            with Session(extension, threads=self.threads, providers=self.providers) as session:
+            with Session(
+                extension, threads=self.threads, providers=self.providers, planned_memory=False
+            ) as session:
                 together = session.run(pair)
                 apart = [session.run(f) for f in samples]
         except RunError:
@@ -203,7 +205,12 @@ class _ShapeRun:
             for name in self._shapes.values():
                 extension.output(name)
             try:
-                return Session(extension, threads=self._runner.threads, providers=self._runner.providers)
+                return Session(
+                    extension,
+                    threads=self._runner.threads,
+                    providers=self._runner.providers,
+                    planned_memory=False,
+                )
             except RunError as error:
                 offender = self._offender(str(error))
                 if offender is None:

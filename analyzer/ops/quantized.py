@@ -7,6 +7,7 @@ QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger: products of differences 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +30,14 @@ class Linear(OpRule):
             return "scales computed at run time"
         if node.attr("block_size", 0) or len(node.x_shape(1)) > 1:
             return "blocked quantisation"
+        dtype = self.target_type(node)
+        return None if dtype is not None and dtype.kind in "iu" else f"quantisation to {dtype or 'an unusual type'}"
+
+    def target_type(self, node: OpNode) -> np.dtype[Any] | None:
+        """Element type of the quantised side; None where it is not one of NumPy's."""
         zero = node.static(2)
-        dtype = zero.dtype if zero is not None else np.dtype(np.uint8)
-        return None if dtype.kind in "iu" else f"quantisation to {dtype.name}"
+        named = {0: np.uint8, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}.get(node.attr("output_dtype", 0))
+        return zero.dtype if zero is not None else None if named is None else np.dtype(named)
 
     def parameter(self, node: OpNode, position: int, default: float) -> Array:
         """Scale or zero point as a pattern of X."""
@@ -50,8 +56,7 @@ class Linear(OpRule):
         if node.op_type == "DequantizeLinear":
             value = (x.number - zero) * scale
         else:
-            point = node.static(2)
-            limits = np.iinfo(point.dtype if point is not None else np.uint8)
+            limits = np.iinfo(self.target_type(node) or np.uint8)
             ratio = (x.number.astype(np.float32) / scale.astype(np.float32)).astype(np.float64)
             value = np.clip(np.rint(ratio) + zero, limits.min, limits.max)
         known = np.broadcast_to(x.known, np.broadcast_shapes(x.known.shape, value.shape))
@@ -65,7 +70,7 @@ class Linear(OpRule):
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         align(keeps, node, [0])
         for position in range(1, len(node.inputs)):
-            if node.has(position) and node.x_shape(position) == (node.x_shape()[self.axis(node)],):
+            if node.has(position) and node.x_shape() and node.x_shape(position) == (node.x_shape()[self.axis(node)],):
                 keeps.link((node.inputs[position], 0), (node.outputs[0], self.axis(node)))
             elif node.has(position):
                 keeps.pin(node.inputs[position])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,9 @@ class Entry:
         return [float(r) if fine else None for r, fine in zip(ratio, sound, strict=True)]
 
 
-def entry_of(context: Context, audited: AuditedValue, decomposed: dict[str, Found], flat_gradient: float) -> Entry:
+def entry_of(
+    context: Context, audited: AuditedValue, decomposed: Mapping[str, Found], flat_gradient: float = 1e-3
+) -> Entry:
     """Where the audited value's activation begins; for a linear value that is the value itself."""
     node = context.graph.producer[audited.value]
     if audited.kind is Kind.LINEAR:

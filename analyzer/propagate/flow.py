@@ -140,6 +140,9 @@ def replaceable(context: Context, name: str, facts: Mapping[str, Constants]) -> 
     if found is None or not found.all or context.shapes[name] == ():
         return False
     if name in context.outputs:
+        producer = graph.producer.get(name)
+        if producer is not None and producer.op_type == "Expand" and graph.constant(producer.inputs[0]) is not None:
+            return False  # that is how it would be written
         return context.lengths(name) is not None and graph.types[name].dtype is not None
     readers = graph.consumers.get(name, ())
     return bool(readers) and all(

@@ -11,7 +11,7 @@ from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import Root
 from analyzer.facts.constants import Constants
 from analyzer.facts.spread import Spread, Watched
-from analyzer.facts.statistics import Bools
+from analyzer.facts.statistics import Bools, Floats
 from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
 from analyzer.propagate.origins import Term, trace
@@ -23,24 +23,26 @@ class Channels:
 
     value: str
     axis: int
+    rank: int
     terms: tuple[Term, ...]
     owners: tuple[Root | None, ...]
     derived: Bools  # constant by derivation from weights and dead units
+    values: Floats  # those constants
     nonnegative: Bools  # never negative, by the activation that makes it
 
     @property
     def watched(self) -> Watched | None:
         """What to measure: nothing where audited units tell everything."""
         known = all(owner is not None for owner in self.owners) and not any(t.quantised for t in self.terms)
-        if known or self.terms[0].source == "":
-            return None
-        return Watched(self.value, self.axis, len(self.owners), len(self.derived_shape))
-
-    derived_shape: tuple[int, ...] = ()
+        return None if known else Watched(self.value, self.axis, len(self.owners), self.rank)
 
     def constant(self, spread: Spread | None) -> Bools:
         """Constant by derivation, or as measured."""
         return self.derived if spread is None else self.derived | ~spread.varies
+
+    def resting(self, spread: Spread | None) -> Floats:
+        """The number that each constant index has; means nothing for the others."""
+        return self.values if spread is None else np.where(self.derived, self.values, spread.maximum)
 
     def never_negative(self, spread: Spread | None) -> Bools:
         """Never negative by what makes it, or as measured."""
@@ -65,8 +67,8 @@ def channels_of(
         sound = _never_negative(layer)[term.index] & (term.scale >= 0) & (term.shift >= 0)
         nonnegative[term.units] = sound
     found = facts.get(value)
-    known = np.zeros(length, np.bool_) if found is None else found.per_index(axis, length)[0]
-    return Channels(value, axis, tuple(terms), tuple(owners), known, nonnegative, shape)
+    known, values = (np.zeros(length, np.bool_), np.zeros(length)) if found is None else found.per_index(axis, length)
+    return Channels(value, axis, len(shape), tuple(terms), tuple(owners), known, values, nonnegative)
 
 
 def _never_negative(layer: LayerVerdicts) -> Bools:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule, ConvTransposeRule
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """Weights `[outputs, inputs per group, taps]` and the value they are applied to.
 
@@ -40,11 +41,19 @@ class Kernel:
         start = output // max(len(self.weights) // self.groups, 1) * per_group
         return np.arange(start, start + per_group)
 
+    @cached_property
     def sizes(self) -> Floats:
         """Largest |weight| of each output."""
         flat = self.weights.reshape(len(self.weights), -1)
-        largest = np.maximum(flat.max(axis=1, initial=0), -flat.min(axis=1, initial=0).astype(np.float64))
-        return np.asarray(largest, np.float64)
+        highest, lowest = flat.max(axis=1, initial=0), flat.min(axis=1, initial=0)
+        return np.asarray(np.maximum(highest.astype(np.float64), -lowest.astype(np.float64)), np.float64)
+
+    @cached_property
+    def vanishing(self) -> Bools:
+        """Outputs whose weights are all zero, or at most a millionth of what the layer's usually are."""
+        sizes = self.sizes
+        usual = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
+        return np.asarray(sizes <= 1e-6 * usual)
 
 
 def kernel_of(call: Call, axis: int) -> Kernel | None:
@@ -105,9 +114,3 @@ def _summand(rule: Contraction, call: Call, axis: int, length: int) -> Floats:
         return np.full(length, np.nan)
     return factor * np.broadcast_to(np.asarray(array, np.float64).reshape(-1), (length,))
 
-
-def vanishing(kernel: Kernel) -> Bools:
-    """Outputs whose weights are all zero, or a millionth of what the layer's are."""
-    sizes = kernel.sizes()
-    usual = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
-    return np.asarray(sizes <= 1e-6 * usual)

@@ -14,12 +14,13 @@ from analyzer.facts.pattern import Mask
 from analyzer.facts.ports import ConstantOutput, UnusedInput
 from analyzer.facts.units import Shape
 from analyzer.ops.context import Context
-from analyzer.propagate.flow import Needs
+from analyzer.propagate.flow import Needs, constants_forward, needs_backward
 
 
-def unused_inputs(context: Context, needs: Needs, structural: Needs) -> tuple[UnusedInput, ...]:
-    """Input features that no output needs; `structural` are the needs without anything observed."""
+def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
+    """Input features that no output needs."""
     found = []
+    structural: Needs | None = None
     for name in context.graph.inputs:
         shape = _one_sample(context, name)
         if shape is None or context.graph.constant(name) is not None:
@@ -29,6 +30,8 @@ def unused_inputs(context: Context, needs: Needs, structural: Needs) -> tuple[Un
             continue
         axis, indices = _where(idle, shape)
         unused = int(np.broadcast_to(idle, shape).sum())
+        if structural is None:  # what is needed when nothing was observed
+            structural = needs_backward(context, constants_forward(context, {}))
         by_weights = bool((idle <= ~structural.of(name, len(shape))).all())
         found.append(UnusedInput(name, shape, prod(shape), unused, axis, indices, by_weights))
     return tuple(found)

@@ -16,12 +16,14 @@ from analyzer.facts.choice import Choice
 from analyzer.facts.constants import Constants
 from analyzer.facts.cut import CutPlan
 from analyzer.facts.pattern import Mask
+from analyzer.facts.ports import ConstantOutput, UnusedInput
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import Graph
 from analyzer.ops.context import Context
 from analyzer.propagate import explain, plan
 from analyzer.propagate.closure import Closure, close
 from analyzer.propagate.flow import Needs, Seed, constants_forward, needs_backward
+from analyzer.propagate.ports import constant_outputs, unused_inputs
 from analyzer.propagate.reasons import locked_units
 
 #: Spread allowed between a derived constant and the run: sums are rounded differently there.
@@ -72,6 +74,16 @@ class Walk:
             (call.op.node.qualified_type, call.barrier) for call in self.context.calls if call.barrier is not None
         )
         return tuple(OperatorWithoutRule(op, n, str(why)) for (op, why), n in sorted(found.items()))
+
+    @cached_property
+    def unused_inputs(self) -> tuple[UnusedInput, ...]:
+        """Parts of the model's inputs that no output depends on."""
+        return unused_inputs(self.context, self.needs)
+
+    @cached_property
+    def constant_outputs(self) -> tuple[ConstantOutput, ...]:
+        """Outputs of the model that do not change."""
+        return constant_outputs(self.context, self.facts, self.layers)
 
     def explain_unit(self, value: str, index: int) -> list[str]:
         """From the unit to the parameters it frees, or to the reason why it stays."""

@@ -148,8 +148,8 @@ class Shrinker:
                     self._set_tensor(after.inputs[other], shaped.astype(stored.dtype))
                     self._stored_anew.add(after.inputs[other])
                     return
-        if dtype is None:
-            dtype = np.dtype(np.float32)
+        if dtype is None:  # the file does not say; the run may have
+            dtype = np.dtype(self.context.table.dtypes.get(name, "float32"))
         tensor = self.editor.add_tensor(f"{call.op.name}/bias", summand.astype(dtype))
         self.editor.add_behind(call.op.node.index, "Add", tensor)
 

@@ -46,7 +46,8 @@ class Session:
     `source` is the bytes of a model, a loaded model, or an extended one. External data is read by onnxruntime
     itself from `folder` (by default the model's own), so weights are never held twice. `threads` limits the
     threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
-    named.
+    named. `planned_memory` lets onnxruntime set aside one block per shape of feed after its
+    first run: faster from then on, and a waste for one or two runs.
 
     Raises:
         RunError: onnxruntime cannot load the model; its reason in one sentence.
@@ -61,12 +62,14 @@ class Session:
         providers: Sequence[str] = CPU,
         optimization: Optimization = Optimization.ALL,
         custom_ops: Sequence[str | Path] = (),
+        planned_memory: bool = True,
     ) -> None:
         content, own_folder, lent = _content(source)
         folder = folder if folder is not None else own_folder
         options = ort.SessionOptions()
         options.log_severity_level = ONLY_FATAL
         options.graph_optimization_level = optimization.value
+        options.enable_mem_pattern = planned_memory
         if threads is not None:
             options.intra_op_num_threads = threads
         if folder is not None:

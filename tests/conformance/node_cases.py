@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from analyzer.ops.rule import all_rules
 from analyzer.graph.load import OLDEST_OPSET
@@ -44,8 +45,14 @@ def arrays_of(case: Any) -> dict[str, Array] | None:
     """The inputs by name; None when some is no plain array."""
     values = case.data_sets[0][0]
     names = [i.name for i in case.model.graph.input]
-    arrays = {n: np.asarray(v) if isinstance(v, np.generic | int | float) else v for n, v in zip(names, values, strict=True)}
+    arrays = {n: _array(v) for n, v in zip(names, values, strict=True)}
     return arrays if all(isinstance(a, np.ndarray) and a.dtype.kind in "fiub" for a in arrays.values()) else None
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic | int | float) else value
 
 
 def as_case(case: Any) -> Case | None:

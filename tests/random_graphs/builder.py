@@ -56,7 +56,7 @@ class Builder:
 
     def some(self, units: int, share: float | None = None) -> Array:
         """Indices of a random part of the units: often some, sometimes none, rarely all."""
-        p = self.pick([0.0, 0.3, 0.5, 0.8, 1.0 if self.chance(0.2) else 0.6]) if share is None else share
+        p = self.pick([0.0, 0.0, 0.2, 0.4, 1.0 if self.chance(0.15) else 0.6]) if share is None else share
         return np.flatnonzero(self.rng.random(units) < p)
 
     # ---- linear layers, whose units are killed by weights or by bias

@@ -83,11 +83,16 @@ def environment() -> jinja2.Environment:
         "size": size,
         "counted": counted,
         "printable": printable,
-        "milliseconds": lambda seconds: f"{seconds * 1e3:.3g} ms",
+        "milliseconds": _milliseconds,
         "short": lambda value: f"{value:.3g}" if math.isfinite(value) else "not finite",
         "dims": lambda shape: " × ".join(str(d) for d in shape) if shape else "scalar",
     }
+    made.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
     return made
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms"
 
 
 def _derived(facts: AuditFacts) -> dict[str, Any]:

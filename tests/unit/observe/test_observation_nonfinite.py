@@ -102,11 +102,11 @@ def network() -> tuple[LoadedModel, ShapeTable]:
 def test_only_values_whose_nan_would_get_lost_are_checked() -> None:
     loaded, shapes = network()
     audited = [rectified("r", 4, 4), rectified("s", 4, 4), rectified("t", 4, 4)]
-    targets, _ = targets_of(audited, shapes, batched=True)
+    targets, _ = targets_of(audited, loaded.graph, shapes, batched=True)
     # r stands before a MaxPool; a NaN in s reaches t; t is the last one that is looked at.
     assert [t.audited.value for t in guards(loaded.graph, targets, shapes)] == ["t", "r"]
     last = AuditedValue("y", "", "Gemm", Kind.LINEAR, 1, 2, 2)
-    targets, _ = targets_of([*audited, last], shapes, batched=True)
+    targets, _ = targets_of([*audited, last], loaded.graph, shapes, batched=True)
     assert [t.audited.value for t in guards(loaded.graph, targets, shapes)] == ["r"]
 
 

@@ -1,0 +1,67 @@
+"""The stage that asks why: a second pass over the probe for suspects only, then causes and distances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from analyzer.errors import ProbeError, RunError
+from analyzer.facts.audit import AuditWarning, LayerVerdicts
+from analyzer.facts.causes import LayerDiagnosis
+from analyzer.facts.spread import Spread
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import LoadedModel
+from analyzer.observe.probe import Probe
+from analyzer.observe.suspects import measure_spread
+from analyzer.propagate import Walk
+from analyzer.propagate.diagnose import inquire
+
+
+def diagnose(
+    loaded: LoadedModel,
+    probe: Probe | None,
+    found: Walk,
+    shapes: ShapeTable,
+    *,
+    flat_gradient: float,
+    batch_size: int,
+    threads: int | None,
+    progress: Callable[[str, int, int | None], None] | None,
+) -> tuple[tuple[LayerDiagnosis, ...], tuple[AuditWarning, ...]]:
+    """Why units are dead, per layer with suspects, and a warning where their pre-activations could not be measured.
+
+    Without measurements the weights alone must tell, and distances stay unknown.
+    """
+    inquiry = inquire(found, flat_gradient)
+    spreads: dict[str, Spread] = {}
+    warnings: tuple[AuditWarning, ...] = ()
+    if probe is not None and inquiry.watched:
+        try:
+            spreads = measure_spread(
+                loaded,
+                probe,
+                inquiry.watched,
+                shapes,
+                batch_size=batch_size,
+                threads=threads,
+                progress=None if progress is None else lambda done, total: progress("causes", done, total),
+            )
+        except (ProbeError, RunError) as error:
+            warnings = (_not_measured(error),)
+    return inquiry.diagnoses(spreads), warnings
+
+
+def with_distances(
+    layers: tuple[LayerVerdicts, ...], diagnoses: tuple[LayerDiagnosis, ...]
+) -> tuple[LayerVerdicts, ...]:
+    """The layers with the measured distances, by which a prune may choose."""
+    distances = {found.value: found.distances for found in diagnoses}
+    return tuple(replace(layer, distances=distances.get(layer.value, layer.distances)) for layer in layers)
+
+
+def _not_measured(error: Exception) -> AuditWarning:
+    return AuditWarning(
+        "causes-not-measured",
+        "Causes come from the weights alone, and how far units are from firing is not known, because the data could "
+        f"not be run a second time: {error}",
+    )

@@ -1,0 +1,43 @@
+// What the page was made from: names and totals as JSON, numbers per unit as packed arrays.
+const report = JSON.parse(byId('payload').textContent);
+const layers = report.layers;
+const arrays = {};
+const TYPES = {uint8: Uint8Array, uint32: Uint32Array, float32: Float32Array};
+
+async function unpack() {
+  const text = atob(byId('packed').textContent);
+  const zipped = Uint8Array.from(text, (c) => c.charCodeAt(0));
+  const stream = new Blob([zipped]).stream().pipeThrough(new DecompressionStream('gzip'));
+  const buffer = await new Response(stream).arrayBuffer();
+  for (const [name, [type, start, size]] of Object.entries(report.arrays)) arrays[name] = new TYPES[type](buffer, start, size);
+}
+
+// Per unit of a layer: what `pick` makes of its position in the arrays; nothing when the page does not carry the layer.
+function unitsOf(layer) {
+  return layer.offset < 0 ? [] : Array.from({length: layer.units}, (_, unit) => unitOf(layer, unit));
+}
+
+function unitOf(layer, unit) {
+  const at = layer.offset + unit, flags = arrays.verdict[at], cause = layer.diagnosis?.units[unit];
+  return {
+    unit,
+    verdict: flags & 7,
+    structural: (flags & STRUCTURAL) > 0,
+    revived: (flags & REVIVED) > 0,
+    locked: (flags & LOCKED) > 0,
+    fired: layer.samples ? arrays.fired[at] / layer.samples : NaN,
+    firedOn: arrays.fired[at],
+    low: arrays.low[at],
+    high: arrays.high[at],
+    distance: arrays.distance ? arrays.distance[at] : NaN,
+    value: layer.values?.[unit],
+    cause,
+  };
+}
+
+const fires = (layer) => layer.kind === 'rectifier' || layer.kind === 'smooth';
+
+function evidenceOf(layer, one) {
+  if (one.verdict !== ZERO && one.verdict !== CONSTANT) return '';
+  return one.structural ? 'by the weights' : `on ${count(layer.samples, 'sample')}`;
+}
