@@ -15,16 +15,22 @@ from typing import TYPE_CHECKING, Any
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
-    from analyzer.api import Audit, Pruned, audit, prune
+    from analyzer.api import Audit, CheckResult, Compared, Pruned, audit, check, compare, prune
     from analyzer.errors import ComparisonFailed, DeadunitsError, InputError
     from analyzer.facts.audit import Evidence, LayerVerdicts, Locked, Removable, Thresholds
+    from analyzer.facts.budgets import Budgets
+    from analyzer.facts.causes import CauseCode
     from analyzer.facts.choice import Choice
     from analyzer.facts.verdicts import PRESETS
     from analyzer.observe.probe import ImageOptions
 
 _HOMES = {
     "Audit": "analyzer.api",
+    "Budgets": "analyzer.facts.budgets",
+    "CheckResult": "analyzer.api",
+    "CauseCode": "analyzer.facts.causes",
     "Choice": "analyzer.facts.choice",
+    "Compared": "analyzer.api",
     "ComparisonFailed": "analyzer.errors",
     "Pruned": "analyzer.api",
     "DeadunitsError": "analyzer.errors",
@@ -37,13 +43,19 @@ _HOMES = {
     "Removable": "analyzer.facts.audit",
     "Thresholds": "analyzer.facts.audit",
     "audit": "analyzer.api",
+    "check": "analyzer.api",
+    "compare": "analyzer.api",
     "prune": "analyzer.api",
 }
 
 __all__ = [
     "PRESETS",
     "Audit",
+    "Budgets",
+    "CauseCode",
+    "CheckResult",
     "Choice",
+    "Compared",
     "ComparisonFailed",
     "DeadunitsError",
     "Evidence",
@@ -56,6 +68,8 @@ __all__ = [
     "Thresholds",
     "__version__",
     "audit",
+    "check",
+    "compare",
     "prune",
 ]
 

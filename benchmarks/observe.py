@@ -41,15 +41,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--threads", type=int, default=None, help="threads of one operator (default: all cores)"
-    )
-    parser.add_argument(
-        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: robust on a busy machine"
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=Path("benchmarks/models"), help="where models are exported"
-    )
+    parser.add_argument("--threads", type=int, default=None, help="threads of one operator (default: all cores)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: robust on a busy machine")
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/models"), help="where models are exported")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--memory-of", choices=("plain", "observe"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -78,9 +72,7 @@ def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     shapes = measure_shapes(loaded, probe, threads=arguments.threads)
     audited = select_units(loaded.graph, shapes)
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
-    rounds = [_round(loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][
-        1:
-    ]
+    rounds = [_round(loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][1:]
     plain, cold_plain, loop, whole = zip(*rounds, strict=True)
     peaks = {side: _peak(name, side, arguments) for side in ("plain", "observe")}
     return {
@@ -157,14 +149,12 @@ def _probe(loaded: Any, data: Array) -> Any:
 
 def _peak(name: str, side: str, arguments: argparse.Namespace) -> float:
     command = [sys.executable, __file__, "--memory-of", side, "--models", name]
-    command += ["--samples", str(3 * arguments.batch), "--batch", str(arguments.batch)]
+    command += ["--samples", str(6 * arguments.batch), "--batch", str(arguments.batch)]
     command += ["--folder", str(arguments.folder)]
     if arguments.threads:
         command += ["--threads", str(arguments.threads)]
     path = os.pathsep.join(p for p in sys.path if p)
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
-    )
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     return float(done.stdout)
 
 
@@ -192,7 +182,7 @@ def _run_once(arguments: argparse.Namespace) -> None:
         shapes = measure_shapes(loaded, probe, threads=arguments.threads)
         audited = select_units(loaded.graph, shapes)
         observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
-    print(_peak_of_this_process())  # noqa: T201 - this is its result
+    print(_peak_of_this_process())
 
 
 def _peak_of_this_process() -> float:
@@ -205,14 +195,13 @@ def _peak_of_this_process() -> float:
 
 
 def _row(r: dict[str, Any]) -> str:
-    return (
-        f"{r['model']:13} {r['values']:6} {r['units']:6} {r['plain_seconds']:8.2f} {r['loop_ratio']:6.3f} "
-        f"{r['whole_ratio']:6.3f} ({r['bar']:.2f}) {r['plain_peak_mb']:9.0f} {r['memory_ratio']:7.3f} ({MEMORY_BAR:.2f})"
-    )
+    time = f"{r['plain_seconds']:8.2f} {r['loop_ratio']:6.3f} {r['whole_ratio']:6.3f} ({r['bar']:.2f})"
+    memory = f"{r['plain_peak_mb']:9.0f} {r['memory_ratio']:7.3f} ({MEMORY_BAR:.2f})"
+    return f"{r['model']:13} {r['values']:6} {r['units']:6} {time} {memory}"
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a script
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,9 @@ class Audit:
             )
         if index < 0:
             raise InputError(f"Unit {index} of {value} does not exist: units count from 0.")
-        return self._walk.explain_unit(value, index)
+        diagnosis = next((found for found in self.facts.diagnoses if found.value == value), None)
+        state, *chain = self._walk.explain_unit(value, index)
+        return [state, *([] if diagnosis is None else diagnosis.sentences(index)), *chain]
 
     def explain_parameter(self, name: str) -> list[str]:
         """Why parts of a stored tensor can go, or why none can, in sentences.

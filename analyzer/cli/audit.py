@@ -32,6 +32,13 @@ JsonOption = Annotated[
         "--json", metavar="FILE", help="Write the result as JSON (- for standard output).", show_default=False
     ),
 ]
+CausesOption = Annotated[
+    bool,
+    typer.Option(
+        "--causes/--no-causes",
+        help="Ask why units are dead and how near they are to waking: a second pass over the data for suspects.",
+    ),
+]
 AllOption = Annotated[bool, typer.Option("--all", help="Show every layer, tensor and reason.")]
 
 
@@ -44,13 +51,14 @@ def audit(
     running: RunOptions,
     holdout: HoldoutOption = None,
     json: JsonOption = None,
+    causes: CausesOption = True,
     show_all: AllOption = False,
 ) -> None:
     """Find the dead units of MODEL, how sure that is, and the parameters that can go with them."""
     with running.clean_exit():
         if json is not None and json != STDOUT:
             check_output(json, api.input_files(model, data.probe, holdout))
-        found = audit_of(model, data, images, judging, running, holdout)
+        found = audit_of(model, data, images, judging, running, holdout, causes=causes)
         if json is not None and json != STDOUT:
             found.to_json(json)
         with writing_to_stdout():

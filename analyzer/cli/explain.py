@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
 import typer
 
+from analyzer import api
 from analyzer.cli.exits import writing_to_stdout
 from analyzer.cli.groups import with_groups
 from analyzer.cli.options import DataOptions, ImageFlags, JudgeOptions, ModelArgument, RunOptions, audit_of
@@ -33,10 +35,17 @@ def explain(
     unit: UnitOption = None,
     parameter: ParameterOption = None,
 ) -> None:
-    """Say why a unit of MODEL is dead and what it frees, or why a parameter can go or stays."""
+    """Say why a unit of MODEL is dead and what it frees, why a parameter can go or stays, or what a finding means.
+
+    For a finding, MODEL is its code: `deadunits explain DU003`.
+    """
     with running.clean_exit():
+        if unit is None and parameter is None and re.fullmatch("DU[0-9]+", model, re.IGNORECASE):
+            with writing_to_stdout():
+                sys.stdout.write(api.explain_finding(model))
+            return
         if (unit is None) == (parameter is None):
-            raise InputError("Say what to explain: either --unit VALUE:INDEX or --parameter NAME.")
+            raise InputError("Say what to explain: either --unit VALUE:INDEX or --parameter NAME (or a finding, as in DU003).")
         wanted = None if unit is None else unit_of(unit)
         found = audit_of(model, data, images, judging, running)
         lines = found.explain_parameter(str(parameter)) if wanted is None else found.explain_unit(*wanted)

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from analyzer.cli.audit import audit
+from analyzer.cli.check import check
+from analyzer.cli.compare import compare
 from analyzer.cli.exits import INTERRUPTED, clean_exit
 from analyzer.cli.explain import explain
 from analyzer.cli.prune import prune
@@ -22,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (audit, explain, prune):
+for command in (audit, explain, prune, compare, check):
     app.command()(command)
 
 

@@ -214,6 +214,8 @@ def audit_of(
     judging: JudgeOptions,
     running: RunOptions,
     holdout: str | None = None,
+    *,
+    causes: bool = True,
 ) -> api.Audit:
     """The audit that these options ask for, with progress shown.
 
@@ -233,6 +235,7 @@ def audit_of(
             random=data.random,
             dims=dims_of(data.dim or ()),
             threads=running.threads,
+            causes=causes,
             progress=progress,
         )
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 PATIENCE = 1.0  # seconds before anything is shown
-_LABELS = {"probe": "running the probe", "holdout": "running the holdout"}
+_LABELS = {"probe": "running the probe", "holdout": "running the holdout", "causes": "asking why"}
 
 
 class _Count(ProgressColumn):

@@ -177,7 +177,9 @@ def expected_of(text: str, where: str) -> ExpectedDead:
         match = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", piece)
         low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not pattern or high < low or high - low > 10_000_000:
-            raise InputError(f"{where}: {text!r} is not VALUE:UNITS: write for example /relu/Relu_output_0:0-3,7 or …:*.")
+            raise InputError(
+                f"{where}: {text!r} is not VALUE:UNITS: write for example /relu/Relu_output_0:0-3,7 or …:*."
+            )
         found.update(range(low, high + 1))
     return ExpectedDead(pattern, frozenset(found))
 
@@ -223,7 +225,7 @@ def _texts(value: Any, where: str) -> list[str]:
 
 def _severities(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise InputError(f"{where} = {value!r} is not a table: write DU003 = \"error\" in it.")
+        raise InputError(f'{where} = {value!r} is not a table: write DU003 = "error" in it.')
     made = {}
     for key, level in value.items():
         if level not in SEVERITIES:

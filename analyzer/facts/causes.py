@@ -83,6 +83,22 @@ class LayerDiagnosis:
             found[cause.code] = found.get(cause.code, 0) + 1
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
+    def sentences(self, unit: int) -> list[str]:
+        """What is known of one unit, in sentences; nothing where nothing is."""
+        lines = []
+        cause = self.cause_of(unit)
+        if cause is not None:
+            lines.append(f"Why: {cause.code}, {SUMMARIES[cause.code]}. In numbers: {cause.detail}.")
+            if cause.root is not None:
+                lines.append(f"The root is unit {cause.root[1]} of {cause.root[0]}.")
+        distance = self.distances[unit] if self.distances else None
+        if distance is not None and distance >= 0:
+            lines.append(
+                f"At its nearest its pre-activation is {distance:.2g} of its standard deviations from leaving the "
+                "flat region of the activation."
+            )
+        return lines
+
     def by_risk(self) -> tuple[UnitCause, ...]:
         """Causes with a distance, the unit nearest to waking first."""
         known = [(cause.distance, cause) for cause in self.causes if cause.distance is not None]

@@ -32,7 +32,7 @@ ADVICE: Mapping[CauseCode, tuple[str, ...]] = {
         "Re-initialise these units (He initialisation) if training goes on; they carry nothing that could be lost.",
     ),
     CauseCode.ZERO_KERNEL: (
-        "Weights at zero are what weight decay, a sparsity penalty or an earlier pruning leave; if that was meant, prune.",
+        "Weights at zero are what weight decay, a sparsity penalty or earlier pruning leave; if that was meant, prune.",
         "If it was not meant, weaken the decay or re-initialise these units: a dead unit gets no gradient.",
     ),
     CauseCode.NORM_SCALE_ZERO: (

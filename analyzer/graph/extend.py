@@ -97,7 +97,7 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
             lent[name] = np.ascontiguousarray(tensor.numpy())
             originals.append((value, tensor))
             value.const_value = ir.ExternalTensor(
-                SHARED_LOCATION, 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=name
+                SHARED_LOCATION, 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
             )
         yield
     finally:

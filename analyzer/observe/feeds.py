@@ -30,10 +30,7 @@ def first_samples(probe: Probe) -> list[Feeds]:
 def join(pair: Sequence[Feeds], samples: int = 1) -> Feeds:
     """One feed of two: inputs that hold `samples` entries along axis 0 are concatenated, others stay as they are."""
     first, second = pair
-    return {
-        name: np.concatenate([a, second[name]]) if a.ndim and len(a) == samples else a
-        for name, a in first.items()
-    }
+    return {name: np.concatenate([a, second[name]]) if a.ndim and len(a) == samples else a for name, a in first.items()}
 
 
 def same_array(a: Array, b: Array) -> bool:
@@ -58,10 +55,7 @@ def drawn_feeds(inputs: Mapping[str, TensorType], shapes: ShapeTable) -> Iterato
         random = np.random.default_rng(seed)
         feeds = {n: _guess(t, 1, random) for n, t in known.items()}
         # centred and wide: what holds for every input must hold for negative and for large ones too
-        yield {
-            n: a if a.dtype.kind != "f" or seed % 2 else ((a - a.dtype.type(0.5)) * 8)
-            for n, a in feeds.items()
-        }
+        yield {n: a if a.dtype.kind != "f" or seed % 2 else ((a - a.dtype.type(0.5)) * 8) for n, a in feeds.items()}
 
 
 def _guess(declared: TensorType, size: int, random: np.random.Generator) -> Array:

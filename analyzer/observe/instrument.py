@@ -69,11 +69,7 @@ class Target:
     @property
     def units(self) -> Ints:
         """Places of the wanted units among all units."""
-        return (
-            self.start + np.arange(self.audited.units)
-            if self.chosen is None
-            else self.start + np.array(self.chosen)
-        )
+        return self.start + np.arange(self.audited.units) if self.chosen is None else self.start + np.array(self.chosen)
 
     @property
     def stop(self) -> int:
@@ -116,9 +112,7 @@ def targets_of(
     targets: list[Target] = []
     unseen: list[str] = []
     start = 0
-    for value in sorted(
-        audited, key=lambda a: graph.producer[a.value].index if a.value in graph.producer else -1
-    ):
+    for value in sorted(audited, key=lambda a: graph.producer[a.value].index if a.value in graph.producer else -1):
         sample = shapes.sample_axes.get(value.value, SampleAxis(None)) if batched else SampleAxis(None)
         shape = shapes.shapes.get(value.value)
         fits = shape is not None and value.axis < len(shape) and shape[value.axis] == value.units
@@ -155,9 +149,7 @@ class Instrument:
         for name in (*self._outputs, *filter(None, [self._sizes])):
             extension.output(name)
         self._session = (
-            Session(extension, threads=threads, providers=providers, planned_memory=not once)
-            if self._outputs
-            else None
+            Session(extension, threads=threads, providers=providers, planned_memory=not once) if self._outputs else None
         )
 
     def run(self, feeds: Mapping[str, Array], samples: int) -> Reading:
@@ -287,9 +279,7 @@ def _pooled_minimum(extension: Extension, target: Target, name: str) -> str:
     kernel[np.arange(len(chosen)), chosen] = -1
     picked = extension.add("Conv", [name, extension.constant(kernel)])
     name = extension.add("Neg", [extension.add("GlobalMaxPool", [picked])])
-    return (
-        name if target.sample.axis is not None else reduce_axes(extension, "ReduceMin", name, [0], keep=True)
-    )
+    return name if target.sample.axis is not None else reduce_axes(extension, "ReduceMin", name, [0], keep=True)
 
 
 def _reduced(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:
@@ -326,14 +316,10 @@ def _prepared(extension: Extension, statistic: Statistic, target: Target, name: 
     return name
 
 
-def reduce_axes(
-    extension: Extension, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False
-) -> str:
+def reduce_axes(extension: Extension, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False) -> str:
     """Append a reduction over these axes in the form that the model's opset wants; `keep` leaves them as length 1."""
     if extension.opset >= AXES_AS_INPUT[op_type]:
-        return extension.add(
-            op_type, [name, extension.constant(np.array(axes, np.int64))], keepdims=int(keep)
-        )
+        return extension.add(op_type, [name, extension.constant(np.array(axes, np.int64))], keepdims=int(keep))
     return extension.add(op_type, [name], axes=list(axes), keepdims=int(keep))
 
 

@@ -107,14 +107,12 @@ def observe_shards(
         RunError, ProbeError: as `observe`.
         ValueError: there are no shards.
     """
-    results = (engine or LocalEngine()).map(
-        lambda shard: observe(loaded, shard, audited, shapes, **options), shards
-    )
+    results = (engine or LocalEngine()).map(lambda shard: observe(loaded, shard, audited, shapes, **options), shards)
     return reduce(Observation.merge, results)
 
 
 class _Looks:
-    """The sessions of one observation: a dear one first, then cheaper ones, an exact one once something is not finite."""
+    """The sessions of one observation: a dear one, then cheaper ones; an exact one once something is not finite."""
 
     def __init__(
         self,

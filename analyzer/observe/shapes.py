@@ -99,9 +99,7 @@ class _Runner:
         grown |= {n: a.shape for n, a in pair.items()}
         return self._axes(alone, grown, samples, pair, free)
 
-    def _together(
-        self, run: _ShapeRun, pair: Feeds, apart: tuple[Feeds, Feeds], step: int
-    ) -> dict[str, Shape] | None:
+    def _together(self, run: _ShapeRun, pair: Feeds, apart: tuple[Feeds, Feeds], step: int) -> dict[str, Shape] | None:
         """Shapes for two samples in one feed; None unless every output shows both as they are on their own."""
         try:
             shapes, outputs = run(pair)
@@ -159,9 +157,7 @@ class _Runner:
             extension.output(means[name])
         suspects = set(folded) - set(means) - set(pair)
         try:
-            with Session(
-                extension, threads=self.threads, providers=self.providers, planned_memory=False
-            ) as session:
+            with Session(extension, threads=self.threads, providers=self.providers, planned_memory=False) as session:
                 together = session.run(pair)
                 apart = [session.run(f) for f in samples]
         except RunError:

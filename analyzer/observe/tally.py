@@ -62,9 +62,7 @@ class Tally:
             minimum = _Rows(minimum.known | self._flat, np.where(self._flat, maximum, minimum.array))
         good = self._finite(blocks, maximum, samples)
         self.samples += samples
-        self._maximum = np.maximum(
-            self._maximum, maximum.max(axis=0, initial=-np.inf, where=good & looked_at)
-        )
+        self._maximum = np.maximum(self._maximum, maximum.max(axis=0, initial=-np.inf, where=good & looked_at))
         lowest = minimum.array.min(axis=0, initial=np.inf, where=good & minimum.known)
         self._minimum = np.minimum(self._minimum, lowest)
         # A rectifier that was seen at its lower bound cannot go below it: its minimum is known for good.

@@ -75,7 +75,8 @@ class Aligned(OpRule):
         if node.op_type == "Div":
             known = known & (operands[1].number != 0) & (_surely_float(node) | (value == np.trunc(value)))
         if node.op_type == "Pow":
-            known = known & (operands[0].number >= 0) & np.isfinite(value)
+            whole = operands[1].number == np.trunc(operands[1].number)
+            known = known & ((operands[0].number >= 0) | whole) & np.isfinite(value)
         limits = _limits(node)
         if limits is not None:
             known = known & (limits.min <= value) & (value <= limits.max)  # beyond them it wraps around
@@ -95,7 +96,7 @@ class Aligned(OpRule):
                 others = [lift(x, rank).zero for i, x in enumerate(xs) if i != position]
                 # A product that some other operand already makes zero does not ask for this one.
                 mask = mask & ~reduce(np.logical_or, others) if others else mask
-            if node.op_type in ("Div", "Pow") and ys[0].any():
+            if node.op_type in ("Div", "Pow") and ys[0].any() and not _finite(node, xs):
                 mask = pattern.uniform(rank, True)  # may be NaN or infinite: nothing is left to chance
             result.append(pattern.any_to(mask, shape or ()))
         return result
@@ -110,6 +111,14 @@ class Aligned(OpRule):
             shift = rank - len(shape or ())
             axes |= {a + shift for a in operand or () if (shape or ())[a] == node.y_shape()[a + shift]}
         return [frozenset(axes) or None]
+
+
+def _finite(node: OpNode, xs: Sequence[Constants]) -> bool:
+    """Whether any finite first operand gives a finite result: division by no zero, whole powers from 0 on."""
+    second = xs[1].number
+    if not xs[1].all:
+        return False
+    return bool((second != 0).all()) if node.op_type == "Div" else bool(((second >= 0) & (second % 1 == 0)).all())
 
 
 class WhereRule(Aligned):

@@ -195,28 +195,25 @@ class Context:
                 pieces += [None] * int(np.prod(shape or ()))
         return tuple(pieces)
 
-    def _used_axes(self, node: Node) -> frozenset[int] | None:
-        """The axes of a Shape node's input whose length some reader looks at; None when all may be."""
-        rank = len(self.shapes.get(node.inputs[0], ()))
-        start = int(node.attr("start", 0)) % max(rank, 1)
-        used: set[int] = set()
+    def _used_axes(self, node: Node) -> frozenset[int]:
+        """The axes of a Shape node's input whose length some reader looks at."""
+        shown = range(len(self.shapes.get(node.inputs[0], ())))[int(node.attr("start", 0)) : node.attr("end", None)]
         if node.outputs[0] in self.graph.outputs:
-            return None
+            return frozenset(shown)
+        used: set[int] = set()
         for reader, position in self.graph.consumers.get(node.outputs[0], ()):
-            if position != 0 or reader.op_type not in ("Gather", "Slice"):
-                return None
             arrays = [self.graph.constant(n) for n in reader.inputs[1:]]
-            if any(a is None for a in arrays):
-                return None
             numbers = [np.atleast_1d(a) for a in arrays if a is not None]
+            if position != 0 or reader.op_type not in ("Gather", "Slice") or len(numbers) < len(arrays):
+                return frozenset(shown)
             if reader.op_type == "Gather":
-                used |= {int(i) % rank for i in numbers[0].reshape(-1)}
+                used |= {shown[int(i)] for i in numbers[0].reshape(-1)}
             elif len(numbers) >= 2:
                 step = int(numbers[3][0]) if len(numbers) > 3 else 1
-                used |= set(range(rank)[slice(int(numbers[0][0]), int(numbers[1][0]), step)])
+                used |= set(shown[int(numbers[0][0]) : int(numbers[1][0]) : step])
             else:
                 starts, ends = reader.attr("starts"), reader.attr("ends")
                 if not starts or not ends:
-                    return None
-                used |= set(range(rank)[slice(starts[0], ends[0])])
-        return frozenset(axis + start for axis in used)
+                    return frozenset(shown)
+                used |= set(shown[starts[0] : ends[0]])
+        return frozenset(used)

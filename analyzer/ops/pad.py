@@ -62,11 +62,13 @@ class PadRule(MoveRule):
             outside = bool((step.indices < 0).any())
             whole = known.shape[step.axis] == 1 and value.shape[step.axis] == 1
             if outside and whole and (held.any() or step.length == 1 or not _unit_like(node, step.axis)):
-                bordered = True  # inside a constant, outside the filling: with zeros, a multiple of one map
                 known = known & (value == fill)
+                if step.axis != 1:  # inside a constant, outside the filling: with zeros, a multiple of one map
+                    bordered = True
+                    continue
             else:
                 known, value = step.forward(known, True), step.forward(value, fill)
-                held, factor = step.forward(held, True), step.forward(factor, fill)
+            held, factor = step.forward(held, True), step.forward(factor, fill)
         useful = bordered and fill == 0 and bool((held & ~known).any())
         multiples = Multiples(node.outputs[0], held, np.where(held, factor, 0.0)) if useful else None
         return [Constants(known, np.where(known, value, 0.0), multiples)]

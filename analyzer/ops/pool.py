@@ -45,7 +45,7 @@ class Spatial(OpRule):
         whole = known if self.keeps_constant(node) else known & (low == 0)
         whole = whole if self.keeps_zero(node) else np.zeros_like(whole)
         multiples = None
-        if not self.keeps_constant(node) and (known & ~whole).any():
+        if self.keeps_zero(node) and not self.keeps_constant(node) and (known & ~whole).any():
             multiples = Multiples(node.outputs[0], known, np.where(known, low, 0.0))
         return [Constants(whole, np.where(whole, low, 0.0), multiples)]
 

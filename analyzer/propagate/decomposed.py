@@ -103,15 +103,19 @@ def gelu(graph: Graph, node: Node) -> Found | None:
     if plus is None or _scalar(graph, _other(plus, node.outputs[0])) != 1.0:
         return None
     value, inner, last = plus.outputs[0], [node.outputs[0]], None
+    halves: list[str] = []
     for _ in range(2):
         step = _reader(graph, value, "Mul")
         if step is None:
             break
+        half = graph.producer.get(_other(step, value))
+        if half is not None and half.op_type == "Mul" and any(_scalar(graph, n) is not None for n in half.inputs):
+            halves.append(half.outputs[0])
         last, value = step, step.outputs[0]
         if _scalar(graph, _other(step, inner[-1])) is None and len(inner) > 1:
             break
         inner.append(value)
-    return None if last is None else Found(last, "Gelu", _SMOOTH, tuple(i for i in inner if i != last.outputs[0]))
+    return None if last is None else Found(last, "Gelu", _SMOOTH, (*(i for i in inner if i != last.outputs[0]), *halves))
 
 
 def leaky_pair(graph: Graph, node: Node) -> Found | None:

@@ -185,7 +185,8 @@ class Case:
         if rounded is not None:
             return rounded
         if audited.kind is Kind.SATURATING or (audited.high is not None and math.isclose(value, audited.high)):
-            return Ruling(CauseCode.SATURATED, f"it stays at {value:g}, where {audited.op} is flat{_range(spread, unit)}")
+            detail = f"it stays at {value:g}, where {audited.op} is flat{_range(spread, unit)}"
+            return Ruling(CauseCode.SATURATED, detail)
         if audited.kind is Kind.SMOOTH:
             deep = spread is not None and spread.maximum[unit] < _FLAT_SMOOTH
             code = CauseCode.SATURATED if deep else CauseCode.UNKNOWN

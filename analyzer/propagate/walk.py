@@ -165,9 +165,11 @@ def settle(
     them with a weight other than zero.
     """
     more: dict[str, Mask] = {}
+    carriers: frozenset[tuple[str, int, int]] = frozenset()
     while True:
         needs = needs_backward(context, facts, more)
         closure = close(context, facts, needs, kept, round_to)
+        carriers |= closure.carriers  # in the next round they are needed, not chosen
         fresh = False
         for name, found in facts.items():
             static = name in context.copies or name in context.graph.static_values
@@ -180,7 +182,7 @@ def settle(
             if (mask & ~needs.of(name, found.rank)).any():
                 more[name], fresh = mask | more.get(name, mask), True
         if not fresh:
-            return needs, closure
+            return needs, replace(closure, carriers=carriers)
 
 
 def unobserved(audited: AuditedValue) -> LayerVerdicts:

@@ -9,6 +9,7 @@ from typing import Any
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary, TensorPlan
 from analyzer.facts.bound import CONFIDENCE
+from analyzer.facts.causes import LayerDiagnosis
 from analyzer.version import __version__
 
 SCHEMA = "deadunits.audit/1"
@@ -29,6 +30,7 @@ def to_text(facts: AuditFacts) -> str:
 def to_dict(facts: AuditFacts) -> dict[str, Any]:
     """The report as plain dicts, lists, numbers and strings."""
     model, removable = facts.model, facts.removable
+    causes = {diagnosis.value: diagnosis for diagnosis in facts.diagnoses}
     return {
         "schema": SCHEMA,
         "tool": {"name": "deadunits", "version": __version__},
@@ -37,7 +39,7 @@ def to_dict(facts: AuditFacts) -> dict[str, Any]:
         "holdout": _probe(facts.holdout),
         "thresholds": asdict(facts.thresholds),
         "totals": {"units": facts.units, "dead": facts.dead},
-        "layers": [_layer(layer) for layer in facts.layers],
+        "layers": [_layer(layer) | _why(causes.get(layer.value)) for layer in facts.layers],
         "removable": {
             "parameters": removable.parameters,
             "parameters_share": removable.parameters_share,
@@ -88,6 +90,25 @@ def _layer(layer: LayerVerdicts) -> dict[str, Any]:
             "firing_bound": layer.firing_bound,
             "confidence": CONFIDENCE,
         },
+    }
+
+
+def _why(diagnosis: LayerDiagnosis | None) -> dict[str, Any]:
+    if diagnosis is None:
+        return {"causes": [], "distances": [], "remedy": []}
+    return {
+        "causes": [
+            {
+                "unit": cause.unit,
+                "code": str(cause.code),
+                "detail": cause.detail,
+                "distance": cause.distance,
+                "root": None if cause.root is None else {"value": cause.root[0], "unit": cause.root[1]},
+            }
+            for cause in diagnosis.causes
+        ],
+        "distances": list(diagnosis.distances),
+        "remedy": list(diagnosis.remedy),
     }
 
 

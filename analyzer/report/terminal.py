@@ -14,6 +14,7 @@ from rich.text import Text
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary, Thresholds
 from analyzer.facts.bound import CONFIDENCE
+from analyzer.report.why import why
 from analyzer.report.words import bar, counted, number, printable, share, shortened, size, unit_ranges
 
 LAYERS_SHOWN = 12
@@ -61,6 +62,7 @@ class _View:
         yield self._title()
         yield self._answer()
         yield from self._layers()
+        yield from why(self.facts, show_all=self.show_all)
         yield from self._tensors()
         yield from self._locked()
         yield from self._barriers()

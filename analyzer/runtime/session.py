@@ -210,7 +210,7 @@ def _unwrap(value: Any) -> Array:
     if not count:
         return np.zeros(shape, BFLOAT16)
     bits: Array = np.ctypeslib.as_array((ctypes.c_uint16 * count).from_address(value.data_ptr()))
-    return bits.copy().view(BFLOAT16).reshape(shape)
+    return np.asarray(bits.copy().view(BFLOAT16).reshape(shape))
 
 
 def _run_error(error: Exception, verb: str) -> RunError:

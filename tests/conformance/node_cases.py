@@ -63,6 +63,7 @@ def as_case(case: Any) -> Case | None:
     arrays = arrays_of(case)
     if arrays is None or (node.domain, node.op_type) not in all_rules() or opsets.get("", 7) < OLDEST_OPSET:
         return None
+    arrays = {n: a for n, a in arrays.items() if n in node.input}
     fed = node.input[0] if node.input else ""
     if fed not in arrays or not plain(arrays[fed]):
         return None

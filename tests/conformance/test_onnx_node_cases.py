@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from analyzer.ops.rule import all_rules
 from tests.conformance.node_cases import NEWEST_OPSET, arrays_of, as_case, node_cases, plain
@@ -22,6 +23,8 @@ LAWS = (
     laws.unit_axes_are_axes,
 )
 OPERATORS = sorted({op for domain, op in all_rules() if not domain} - {"SimplifiedLayerNormalization"})
+#: How onnxruntime says that an operator, an opset or an element type is not there.
+_NOT_THERE = (RuntimeError, ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.NotImplemented)
 #: Operators of whose cases none runs here: they are of opsets too old.
 NONE_RUNS = {"Upsample", "Not"}
 
@@ -35,8 +38,7 @@ def test_rules_obey_on_the_cases_of_onnx(op_type: str) -> None:
             continue
         try:
             bench = Bench(case)
-        except Exception as error:  # onnxruntime's classes share no base but Exception
-            assert "ONNXRuntimeError" in str(error) or "Numpy type" in str(error), given.name
+        except _NOT_THERE:
             continue
         if bench.call.barrier is not None:
             continue

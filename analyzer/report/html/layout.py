@@ -16,7 +16,7 @@ import networkx as nx
 from analyzer.facts.picture import GraphPicture
 
 STEP_X, BOX_Y, EDGE_Y, GUTTER = 168.0, 66.0, 18.0, 34.0
-ASPECT = 1.75  # width over height of the view that the rows are wrapped for
+ASPECT = 1.5  # width over height of the view that the rows are wrapped for
 FURTHEST_LANE = 8
 
 Point = tuple[float, float]

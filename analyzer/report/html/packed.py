@@ -34,15 +34,20 @@ class Verdict(IntEnum):
 
 STRUCTURAL, REVIVED, LOCKED = 8, 16, 32  # flags beside the verdict, in the same byte
 
-BINS = ("never", "0-1 %", "1-5 %", "5-10 %", *(f"{10 * i}-{10 * i + 10} %" for i in range(1, 9)), "90-99 %", "99-100 %", "always")
+#: Shares of samples on which a unit is active, finer at both ends, where the trouble is.
+BINS = (
+    *("never", "0 to 1 %", "1 to 5 %", "5 to 10 %"),
+    *(f"{10 * i} to {10 * i + 10} %" for i in range(1, 9)),
+    *("90 to 99 %", "99 to 100 %", "always"),
+)
 _EDGES = np.array([0.0, 0.01, 0.05, *(np.arange(1, 10) / 10), 0.99])  # upper edges of all bins but the last two
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """`text` is base64 of gzip of all arrays; `index` says where each starts; `carried` layers have unit numbers."""
+    """`data` holds all arrays one after the other; `index` says per array its type, where it starts and its length."""
 
-    text: str
+    data: bytes
     index: dict[str, tuple[str, int, int]]
     offsets: tuple[int, ...]  # per layer where its units start, -1 where they are left out
 
@@ -156,5 +161,9 @@ def _joined(arrays: Mapping[str, np.ndarray[Any, Any]], offsets: tuple[int, ...]
         padded = data + b"\0" * (-len(data) % _ALIGNMENT)
         parts.append(padded)
         start += len(padded)
-    text = base64.b64encode(gzip.compress(b"".join(parts), compresslevel=6, mtime=0)).decode("ascii")
-    return Packed(text, index, offsets)
+    return Packed(b"".join(parts), index, offsets)
+
+
+def zipped(data: bytes) -> str:
+    """As text that any element can hold: base64 of gzip."""
+    return base64.b64encode(gzip.compress(data, compresslevel=6, mtime=0)).decode("ascii")

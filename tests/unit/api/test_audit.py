@@ -203,7 +203,7 @@ def test_own_thresholds_replace_a_preset() -> None:
 def test_progress_is_reported_to_the_end() -> None:
     calls: list[tuple[str, int, int | None]] = []
     analyzer.audit(MODEL, PROBE, holdout=HOLDOUT, progress=lambda *call: calls.append(call))
-    assert {call[0] for call in calls} == {"probe", "holdout"}
+    assert {call[0] for call in calls} == {"probe", "holdout", "causes"}
     assert calls[-1] == ("holdout", 300, 300)
 
 

@@ -85,9 +85,7 @@ def check(loaded: LoadedModel, audited: AuditedValue, tolerance: float = 0.0, **
             assert np.array_equal(found.nonfinite, truth.nonfinite)
             exact = found.minimum_exact
             looked_at = exact | (audited.kind is not Kind.LINEAR)
-            np.testing.assert_allclose(
-                found.maximum[looked_at], truth.maximum[looked_at], tolerance, tolerance
-            )
+            np.testing.assert_allclose(found.maximum[looked_at], truth.maximum[looked_at], tolerance, tolerance)
             np.testing.assert_allclose(found.minimum[exact], truth.minimum[exact], tolerance, tolerance)
             assert (found.minimum[~exact] >= truth.minimum[~exact] - tolerance).all()
             constant = truth.minimum == truth.maximum
@@ -127,9 +125,7 @@ def test_every_place_of_the_unit_axis(dims: tuple[int, ...], axis: int) -> None:
 
 
 def test_time_major_values() -> None:
-    loaded = load(
-        "g (float[N, 7, 5] x) => (float[7, N, 5] y) { t = Transpose<perm=[1, 0, 2]>(x)  y = Relu(t) }"
-    )
+    loaded = load("g (float[N, 7, 5] x) => (float[7, N, 5] y) { t = Transpose<perm=[1, 0, 2]>(x)  y = Relu(t) }")
     seen = check(loaded, relu("y", 2, 5, 3), x=shifted(20, 7, 5, axis=2))
     assert seen.batched
 

@@ -101,7 +101,7 @@ def test_latency_mode_keeps_one_of_the_two_cuts_and_says_so_when_it_left_the_bri
 def twins() -> onnx.ModelProto:
     w0, b0 = weights(6, 3, 3, 3), weights(6)
     w0[4], b0[4] = w0[1], b0[1]
-    scale, shift, mean, var = weights(6), weights(6), weights(6), np.abs(weights(6)) + 1
+    scale, shift, mean, var = np.abs(weights(6)) + 1, weights(6) / 9, weights(6) / 9, np.abs(weights(6)) + 1
     for array in (scale, shift, mean, var):
         array[4] = array[1]
     stored = {

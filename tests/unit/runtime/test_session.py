@@ -65,9 +65,7 @@ def test_weights_can_be_lent_instead_of_copied() -> None:
     assert len(shared.serialize()) < 1000 < len(Extension(loaded).serialize())
     feed = {"x": np.eye(64, dtype=np.float32)}
     with Session(shared) as session:
-        assert np.array_equal(
-            session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0])
-        )
+        assert np.array_equal(session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0]))
     assert np.array_equal(loaded.graph.constant("W"), shared.lent["W"])
 
 
@@ -78,15 +76,11 @@ def test_external_data_is_read_by_onnxruntime_from_the_models_folder(tmp_path: P
     assert len(Extension(loaded).serialize()) < 1000
     feed = {"x": np.eye(64, dtype=np.float32)}
     with Session(loaded) as session:
-        assert np.array_equal(
-            session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0])
-        )
+        assert np.array_equal(session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0]))
 
 
 def test_bfloat16_goes_in_and_comes_out() -> None:
-    text = (
-        "g (bfloat16[N, 3] x) => (float[N, 3] y, bfloat16[N, 3] z) { y = Cast<to=1>(x)\n z = Cast<to=16>(y) }"
-    )
+    text = "g (bfloat16[N, 3] x) => (float[N, 3] y, bfloat16[N, 3] z) { y = Cast<to=1>(x)\n z = Cast<to=16>(y) }"
     x = np.array([[1, 2.5, -3]], ml_dtypes.bfloat16)
     with Session(model_bytes(text)) as session:
         results = session.run({"x": x})

@@ -1,16 +1,15 @@
-// What the page was made from: names and totals as JSON, numbers per unit as packed arrays.
-const report = JSON.parse(byId('payload').textContent);
-const layers = report.layers;
-const arrays = {};
+// What the page was made from: names and totals as JSON, numbers per unit as arrays; both zipped.
 const TYPES = {uint8: Uint8Array, uint32: Uint32Array, float32: Float32Array};
 
-async function unpack() {
-  const text = atob(byId('packed').textContent);
-  const zipped = Uint8Array.from(text, (c) => c.charCodeAt(0));
-  const stream = new Blob([zipped]).stream().pipeThrough(new DecompressionStream('gzip'));
-  const buffer = await new Response(stream).arrayBuffer();
-  for (const [name, [type, start, size]] of Object.entries(report.arrays)) arrays[name] = new TYPES[type](buffer, start, size);
+function unzip(id) {
+  const zipped = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([zipped]).stream().pipeThrough(new DecompressionStream('gzip')));
 }
+
+const [report, numbers] = await Promise.all([unzip('names').json(), unzip('numbers').arrayBuffer()]);
+const layers = report.layers;
+const arrays = {};
+for (const [name, [type, start, size]] of Object.entries(report.arrays)) arrays[name] = new TYPES[type](numbers, start, size);
 
 // Per unit of a layer: what `pick` makes of its position in the arrays; nothing when the page does not carry the layer.
 function unitsOf(layer) {

@@ -43,6 +43,17 @@ function verdictOptions() {
   };
 }
 
+// Runs of layers without an activation, shaded so that an empty column is not taken for an empty layer.
+function gaps() {
+  const found = [];
+  layers.forEach((layer, i) => {
+    const height = report.bins.length, empty = !arrays.bins.subarray(i * height, (i + 1) * height).some(Boolean);
+    if (empty && found.length && found[found.length - 1][1] === i - 1) found[found.length - 1][1] = i;
+    else if (empty) found.push([i, i]);
+  });
+  return found.map(([from, to]) => [{xAxis: from}, {xAxis: to}]);
+}
+
 function rateOptions() {
   const {axis, option} = base(), height = report.bins.length, data = [];
   layers.forEach((layer, x) => {
@@ -60,7 +71,7 @@ function rateOptions() {
     yAxis: {...axis, type: 'category', data: report.bins, splitLine: {show: false}},
     visualMap: {type: 'continuous', min: 0, max: 1, right: 0, top: 'middle', itemHeight: 150, itemWidth: 12, calculable: false, text: ['all units', 'few'],
       textStyle: {color: colour('quiet')}, inRange: {color: [colour('heat-0'), colour('heat-1')]}, dimension: 2},
-    series: [{type: 'heatmap', data, progressive: 0, itemStyle: {borderWidth: layers.length > 60 ? 0 : 1, borderColor: colour('card')}}],
+    series: [{type: 'heatmap', data, progressive: 0, markArea: {silent: true, itemStyle: {color: colour('soft')}, data: gaps()}, itemStyle: {borderWidth: layers.length > 60 ? 0 : 1, borderColor: colour('card')}}],
   };
 }
 
@@ -68,7 +79,7 @@ function maximaOptions() {
   const {axis, option} = base();
   const part = (k) => layers.map((_, i) => arrays.maxima[3 * i + k]);
   const tops = part(2).filter((v) => v > 0).sort((a, b) => a - b);
-  const logarithmic = tops.length > 2 && tops[tops.length - 1] > 50 * tops[tops.length >> 1];
+  const logarithmic = tops.length > 2 && tops[tops.length - 1] > 20 * tops[tops.length >> 1];
   const floor = logarithmic ? tops[0] / 10 : 0;
   const clean = (v) => (!Number.isFinite(v) ? null : logarithmic ? Math.max(v, floor) : v);
   const colours = [colour('v0'), colour('accent'), colour('v3')];

@@ -4,7 +4,7 @@ let network;
 const BOX = {layer: [132, 44], input: [96, 30], output: [96, 30], join: [72, 28], other: [110, 28]};
 
 function boxLabel([, , role, label, index]) {
-  if (index < 0) return shortened(label, 20);
+  if (index < 0) return shortened(label, role === 'join' ? 9 : 15);
   const layer = layers[index];
   const dead = layer.dead ? `${percent(layer.dead / layer.units)} dead` : layer.samples || layer.structural ? 'none dead' : '';
   return `${shortened(label.split(' › ').slice(-1)[0], 12)} · ${layer.units}${dead ? `\n${dead}` : ''}`;

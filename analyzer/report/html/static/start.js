@@ -1,8 +1,7 @@
-// Everything in its order, once the numbers are unpacked.
-async function start() {
+// Everything in its order.
+function start() {
   repaint();
   if (layers.length) {
-    await unpack();
     startNetwork();
     startLayer();
     startDepth();

@@ -1,0 +1,142 @@
+"""Several audits held against each other: which units died, revived or stayed dead from one run to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, ModelSummary, ProbeSummary
+from analyzer.facts.pairing import LayerKey, match_layers
+
+Units = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers, once."""
+
+    label: str
+    model: ModelSummary
+    probe: ProbeSummary | None
+    units: int
+    dead: int
+
+    @property
+    def dead_share(self) -> float:
+        """Dead units as a share of all."""
+        return self.dead / self.units if self.units else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Units of one layer from one run to another; each list holds unit indices in order."""
+
+    died: Units
+    revived: Units
+    stayed: Units
+
+    @property
+    def any(self) -> bool:
+        """Whether anything changed."""
+        return bool(self.died or self.revived)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCourse:
+    """One layer over all runs: its tensor name and its dead units in each, None in a run without it.
+
+    `value` and `op` are those of the last run that has it.
+    """
+
+    value: str
+    op: str
+    units: int
+    names: tuple[str | None, ...]
+    dead: tuple[Units | None, ...]
+
+    def change(self, before: int = 0, after: int = -1) -> Change | None:
+        """What changed from one run to another; None where either lacks the layer."""
+        old, new = self.dead[before], self.dead[after]
+        if old is None or new is None:
+            return None
+        was, now = set(old), set(new)
+        return Change(tuple(sorted(now - was)), tuple(sorted(was - now)), tuple(sorted(was & now)))
+
+    def shares(self) -> tuple[float | None, ...]:
+        """Share of dead units in each run."""
+        return tuple(None if dead is None else len(dead) / self.units if self.units else 0.0 for dead in self.dead)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """All runs, and every layer that any of them has, in the order of the last."""
+
+    runs: tuple[Run, ...]
+    layers: tuple[LayerCourse, ...]
+
+    def total(self, before: int = 0, after: int = -1) -> tuple[int, int, int]:
+        """Units that died, revived and stayed dead from one run to another, over the layers that both have."""
+        changes = [change for layer in self.layers if (change := layer.change(before, after)) is not None]
+        return (
+            sum(len(change.died) for change in changes),
+            sum(len(change.revived) for change in changes),
+            sum(len(change.stayed) for change in changes),
+        )
+
+    @property
+    def unmatched(self) -> tuple[LayerCourse, ...]:
+        """Layers that some run lacks."""
+        return tuple(layer for layer in self.layers if None in layer.names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A layer so far: what it was in the last run that has it, and its verdicts in each run that has it."""
+
+    key: LayerKey
+    op: str
+    found: tuple[tuple[int, LayerVerdicts], ...]
+
+
+def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
+    """Hold audits against each other, each against all before it.
+
+    Layers match by tensor name, and by order where names changed, as `match_layers` says; a layer of one name but
+    another number of units is another layer.
+    """
+    links: list[_Link] = []
+    for position, facts in enumerate(audits):
+        here = [_Link(_key(layer), layer.audited.op, ((position, layer),)) for layer in facts.counted_layers]
+        links = _joined(links, here)
+    runs = [
+        Run(label, facts.model, facts.probe, facts.units, facts.dead)
+        for facts, label in zip(audits, labels, strict=True)
+    ]
+    return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links))
+
+
+def _key(layer: LayerVerdicts) -> LayerKey:
+    return LayerKey(layer.value, str(layer.audited.kind), layer.units)
+
+
+def _joined(before: Sequence[_Link], here: Sequence[_Link]) -> list[_Link]:
+    """The layers of a run with what they were before; layers that only earlier runs have stand where they stood."""
+    matches = match_layers([link.key for link in before], [link.key for link in here])
+    partner = {m.now: m.then for m in matches if before[m.then].key.units == here[m.now].key.units}
+    lost = [index for index in range(len(before)) if index not in partner.values()]
+    joined: list[_Link] = []
+    for index, link in enumerate(here):
+        then = partner.get(index)
+        while then is not None and lost and lost[0] < then:
+            joined.append(before[lost.pop(0)])
+        earlier = before[then].found if then is not None else ()
+        joined.append(_Link(link.key, link.op, (*earlier, *link.found)))
+    return joined + [before[index] for index in lost]
+
+
+def _layer(link: _Link, runs: int) -> LayerCourse:
+    found = dict(link.found)
+    every = [found.get(position) for position in range(runs)]
+    names = tuple(None if layer is None else layer.value for layer in every)
+    dead = tuple(None if layer is None else layer.dead for layer in every)
+    return LayerCourse(link.key.value, link.op, link.key.units, names, dead)

@@ -1,0 +1,42 @@
+"""The holdout wakes units that are dead on the probe.
+
+What it means
+    Some units never fired on the probe and do on the second data set.
+
+Why it matters
+    The probe does not cover what the model will see, so every other "dead" in this check is worth less, and a model
+    pruned on this probe would have lost something.
+
+What to do
+    Put both data sets into one probe and check again. If only a few samples wake the units, look at those: they are
+    what the probe lacks.
+
+Evidence
+    The same units, run on both sets. Only with `--holdout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analyzer.facts.findings import About, Finding, Severity
+from analyzer.gate.rule import Rule
+from analyzer.gate.situation import Situation, counted
+
+
+def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+    """One finding per layer."""
+    for layer in situation.layers:
+        if layer.revived:
+            verb = "is" if len(layer.revived) == 1 else "are"
+            yield rule.finding(
+                f"{len(layer.revived):,} of {counted(len(layer.dead), 'dead unit')} {verb} alive on the holdout.",
+                About.LAYER,
+                value=layer.value,
+                node=layer.audited.node,
+                units=layer.revived,
+                measured=len(layer.revived) / max(len(layer.dead), 1),
+            )
+
+
+RULE = Rule("DU008", "holdout-revives", Severity.WARNING, find, __name__)

@@ -1,0 +1,43 @@
+"""A unit showed NaN or infinity.
+
+What it means
+    On some samples the value of a unit was not a number, or was infinite.
+
+Why it matters
+    What follows computes with it, so outputs are NaN, or a saturated value that hides it. In deployment such a
+    sample gives no usable answer, and often no error either.
+
+What to do
+    Find the first layer that is listed: later ones only inherit it. Typical causes are a division by zero or a
+    logarithm of zero, half precision that overflows (compare with the float32 model: `deadunits compare`), a
+    normalisation of something that never varies, and NaN in the data itself.
+
+Evidence
+    Counted on every sample of the probe. Such units get no other verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analyzer.facts.findings import About, Finding, Severity
+from analyzer.gate.rule import Rule
+from analyzer.gate.situation import Situation, counted
+
+
+def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+    """One finding per layer that showed such values."""
+    for layer in situation.layers:
+        if layer.nonfinite:
+            seen = layer.statistics
+            samples = "" if seen is None else f" on up to {counted(int(seen.nonfinite.max(initial=0)), 'sample')}"
+            yield rule.finding(
+                f"{counted(len(layer.nonfinite), 'unit')} of {layer.units:,} showed NaN or infinity{samples}.",
+                About.LAYER,
+                value=layer.value,
+                node=layer.audited.node,
+                units=layer.nonfinite,
+            )
+
+
+RULE = Rule("DU002", "nonfinite", Severity.ERROR, find, __name__)

@@ -1,0 +1,64 @@
+"""Pages about findings, made from the docstrings: `python -m analyzer.gate.pages write|check [FOLDER]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analyzer.gate.catalogue import RULES
+from analyzer.gate.page import page
+from analyzer.gate.rule import Rule
+
+FOLDER = Path("docs/findings")
+INDEX = "README.md"
+_MADE = "<!-- Made from the docstring in {module} by `python -m analyzer.gate.pages write`; do not edit here. -->"
+
+
+def pages(rules: Sequence[Rule]) -> dict[str, str]:
+    """File name to text: one page per finding, and the index."""
+    made = {f"{rule.code}.md": f"{page(rule)}\n{_MADE.format(module=rule.module)}\n" for rule in rules}
+    rows = [f"| [{rule.code}]({rule.code}.md) | `{rule.name}` | {rule.severity} | {rule.title} |" for rule in rules]
+    made[INDEX] = "\n".join(
+        [
+            "# Findings",
+            "",
+            "What `deadunits check` can find. Codes are stable and never reused; `deadunits explain CODE` prints one.",
+            "An error fails the check, a warning is shown, a note is only told.",
+            "",
+            "| code | name | severity | finding |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            _MADE.format(module="analyzer.gate"),
+            "",
+        ]
+    )
+    return made
+
+
+def stale(rules: Sequence[Rule], folder: Path = FOLDER) -> list[str]:
+    """Names of pages that are missing, differ from the docstrings, or have no finding any more."""
+    wanted = pages(rules)
+    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")} if folder.is_dir() else {}
+    return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    folder = Path(arguments[1]) if len(arguments) > 1 else FOLDER
+    if list(arguments[:1]) == ["write"]:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in pages(RULES).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return 0
+    if list(arguments[:1]) == ["check"]:
+        old = stale(RULES, folder)
+        advice = "run `python -m analyzer.gate.pages write`"
+        sys.stderr.writelines(f"{folder / name} is out of date: {advice}.\n" for name in old)
+        return 1 if old else 0
+    sys.stderr.write("usage: python -m analyzer.gate.pages write|check [FOLDER]\n")
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main(sys.argv[1:]))

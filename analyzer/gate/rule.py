@@ -1,0 +1,44 @@
+"""What a finding's file holds: a docstring that is its page, and one `Rule`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from analyzer.facts.findings import About, Finding, Severity
+from analyzer.gate.situation import Situation
+
+HEADINGS = ("What it means", "Why it matters", "What to do", "Evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One finding: stable code (never reused), slug, default severity, and what looks for it.
+
+    `find` yields nothing where all is well. `module` is the file's `__name__`; its docstring is the page, under the
+    fixed headings.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    find: Callable[[Situation, Rule], Iterable[Finding]]
+    module: str
+
+    def finding(self, message: str, about: About = About.MODEL, **details: Any) -> Finding:
+        """A finding of this rule, of its default severity unless told."""
+        severity = details.pop("severity", self.severity)
+        return Finding(self.code, self.name, severity, message, about, **details)
+
+    @property
+    def docstring(self) -> str:
+        """The text of the page as it stands in the file."""
+        return inspect.cleandoc(sys.modules[self.module].__doc__ or "")
+
+    @property
+    def title(self) -> str:
+        """The docstring's first line, without its full stop."""
+        return self.docstring.splitlines()[0].rstrip(".")

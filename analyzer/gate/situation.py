@@ -1,0 +1,77 @@
+"""What the rules look at: an audit, the budgets, the baseline's comparison, and the words for numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.baseline import BaselineComparison
+from analyzer.facts.bound import samples_for_bound
+from analyzer.facts.budgets import Budgets
+
+USEFUL_BOUND = 0.05  # 59 samples: fewer cannot even say that a unit fires on less than 5 % of inputs
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One check: facts in, nothing computed yet."""
+
+    audit: AuditFacts
+    budgets: Budgets
+    comparison: BaselineComparison | None = None
+
+    @property
+    def layers(self) -> Sequence[LayerVerdicts]:
+        """Layers whose units are counted (no later value shows them again)."""
+        return self.audit.counted_layers
+
+    @property
+    def samples(self) -> int:
+        """Samples of the probe; 0 without one."""
+        return self.audit.probe.samples if self.audit.probe else 0
+
+    @property
+    def enough_samples(self) -> int:
+        """What counts as enough: what the budgets ask for, else what bounds the firing share by 5 %."""
+        return self.budgets.min_samples or samples_for_bound(USEFUL_BOUND)
+
+    def expected(self, value: str) -> frozenset[int] | None:
+        """Units of a value that may be dead; None: all of them."""
+        units: set[int] = set()
+        for entry in self.budgets.expect_dead:
+            if entry.covers(value):
+                if entry.units is None:
+                    return None
+                units |= entry.units
+        return frozenset(units)
+
+    def unexpected(self, layer: LayerVerdicts, units: Sequence[int]) -> tuple[int, ...]:
+        """Those of the units that the budgets do not expect to be dead."""
+        expected = self.expected(layer.value)
+        return () if expected is None else tuple(unit for unit in units if unit not in expected)
+
+    @cached_property
+    def dead(self) -> dict[str, tuple[int, ...]]:
+        """Per counted layer the dead units that nobody expects."""
+        return {layer.value: self.unexpected(layer, layer.dead) for layer in self.layers}
+
+    def judged(self) -> Iterator[LayerVerdicts]:
+        """Layers of which one can tell whether they change: a single sample makes every constant."""
+        yield from (layer for layer in self.layers if layer.samples > 1 or layer.structural)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 unit`, `1,200 units`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def percent(part: float, whole: float = 1) -> str:
+    """A share with as many digits as it takes not to say 0 or 100 when it is neither."""
+    if not whole or not part:
+        return "0 %"
+    share = 100 * part / whole
+    if share < 0.1 or 99.9 < share < 100:
+        return "< 0.1 %" if share < 1 else "> 99.9 %"
+    return f"{share:.3g} %"

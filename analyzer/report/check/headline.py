@@ -1,0 +1,63 @@
+"""The sentences that several formats share."""
+
+from __future__ import annotations
+
+from analyzer.facts.baseline import BaselineComparison, LayerChange
+from analyzer.facts.findings import CheckFacts, Finding, Severity
+from analyzer.report.words import counted, number, printable, share, unit_ranges
+
+
+def verdict(facts: CheckFacts) -> str:
+    """`FAILED: 2 errors, 1 warning` or `passed: 1 note`."""
+    parts = [counted(found, str(level)) for level in Severity if (found := facts.count(level))]
+    return f"{'passed' if facts.passed else 'FAILED'}: {', '.join(parts) or 'nothing found'}"
+
+
+def totals(facts: CheckFacts) -> str:
+    """How much is dead, and what could go."""
+    audit = facts.audit
+    return (
+        f"{number(audit.dead)} of {counted(audit.units, 'unit')} dead ({share(audit.dead, audit.units)}), "
+        f"{share(audit.removable.parameters_share)} of {counted(audit.model.parameters, 'parameter')} can go"
+    )
+
+
+def data(facts: CheckFacts) -> str:
+    """What the model was run on."""
+    probe = facts.audit.probe
+    if probe is None:
+        return "no probe: only the weights were looked at"
+    return f"{printable(probe.source)}, {counted(probe.samples, 'sample')}{' of RANDOM DATA' if probe.random else ''}"
+
+
+def units_of(finding: Finding) -> str:
+    """`units 0-3, 7`, or nothing."""
+    if not finding.units:
+        return ""
+    noun = "feature" if finding.about == "input" else "unit"
+    return f"{noun}{'s' if len(finding.units) > 1 else ''} {unit_ranges(finding.units)}"
+
+
+def sentence(finding: Finding) -> str:
+    """The finding in plain text, printable, names and all."""
+    where = f"{printable(finding.value)}: " if finding.value else ""
+    if not finding.units:
+        return where + finding.message
+    return f"{where}{finding.message.removesuffix('.')} ({units_of(finding)})."
+
+
+def against(comparison: BaselineComparison) -> list[str]:
+    """What became of the baseline's units, in sentences; the baseline's name is left to the format."""
+    then = f"{number(comparison.dead_then)} of {counted(comparison.units_then, 'unit')} were dead then"
+    lines = [
+        f"{then}; newly dead: {number(_count(comparison.newly_dead))}, alive again: {number(_count(comparison.revived))}."
+    ]
+    if not comparison.same_probe:
+        lines.append("The baseline was made on other data: what changed may be the data.")
+    if comparison.by_order:
+        lines.append(f"{counted(len(comparison.by_order), 'layer')} with a new name matched by place, kind and width.")
+    return lines
+
+
+def _count(changes: tuple[LayerChange, ...]) -> int:
+    return sum(len(change.units) for change in changes)

@@ -1,0 +1,80 @@
+"""A check for a person at a terminal: the verdict, the findings, what became of the baseline, where to read on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from analyzer.facts.baseline import BaselineComparison
+from analyzer.facts.findings import CheckFacts, Finding, Severity
+from analyzer.report.check.headline import against, data, totals, units_of, verdict
+from analyzer.report.words import counted, printable, shortened, unit_ranges
+
+SHOWN = 6  # findings of one code
+WIDTH = 110
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+_QUIET = "dim"
+
+
+def to_text(facts: CheckFacts) -> str:
+    """The report without colours, for a file."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        render(facts, console)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def render(facts: CheckFacts, console: Console, *, show_all: bool = False) -> None:
+    """Print the report; `show_all` lists every finding of a code."""
+    for part in _parts(facts, console.width, show_all=show_all):
+        console.print(part, highlight=False, markup=False, emoji=False)
+
+
+def _parts(facts: CheckFacts, width: int, *, show_all: bool) -> Iterator[RenderableType]:
+    style = "bold green" if facts.passed else "bold red"
+    yield Text.assemble((verdict(facts), style))
+    yield Text(f"{shortened(facts.audit.model.path, max(width - 2, 24))}", _QUIET)
+    yield Text(f"{totals(facts)} · {data(facts)}", _QUIET)
+    cards = {card.code: card for card in facts.rules}
+    for code in dict.fromkeys(finding.code for finding in facts.findings):  # most severe first
+        card = cards[code]
+        findings = [finding for finding in facts.findings if finding.code == code]
+        worst = findings[0].severity
+        yield Text.assemble("\n", (f"{worst} ", _STYLES[worst]), (f"{card.code} {card.name}", "bold"), f": {card.title}")
+        shown = findings if show_all else findings[:SHOWN]
+        for finding in shown:
+            yield _entry(finding)
+        if len(findings) > len(shown):
+            yield Padding(Text(f"and {len(findings) - len(shown)} more (--all)", _QUIET), (0, 0, 0, 2))
+    if facts.comparison is not None:
+        yield from _baseline(facts.comparison)
+    off = [card.code for card in facts.rules if card.severity is Severity.OFF]
+    if off:
+        yield Text(f"\nturned off: {', '.join(off)}", _QUIET)
+    if facts.findings:
+        yield Text.assemble("\nWhy it matters and what to do: ", (f"deadunits explain {facts.findings[0].code}", "cyan"))
+
+
+def _entry(finding: Finding) -> RenderableType:
+    text = Text("- ")  # so that no line of a build log starts with a name from a file, which may be a log command
+    if finding.value:
+        text.append(f"{printable(finding.value)}  ", "bold")
+    text.append(finding.message)
+    if finding.units:
+        text.append(f"  {units_of(finding)}", _QUIET)
+    return Padding(text, (0, 0, 0, 2))
+
+
+def _baseline(comparison: BaselineComparison) -> Iterator[RenderableType]:
+    yield Text.assemble(("\nAgainst ", "bold"), printable(comparison.source))
+    for line in against(comparison):
+        yield Padding(Text(line), (0, 0, 0, 2))
+    for change in comparison.revived[:SHOWN]:
+        again = Text(f"- {printable(change.value)}  alive again: {unit_ranges(change.units)}", "green")
+        yield Padding(again, (0, 0, 0, 2))
+    if len(comparison.revived) > SHOWN:
+        yield Padding(Text(f"and {counted(len(comparison.revived) - SHOWN, 'layer')} more", _QUIET), (0, 0, 0, 2))

@@ -1,0 +1,197 @@
+"""A comparison of audits as JSON (schema `deadunits.compare/1`) and for a person at a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from analyzer.facts.course import Change, Course, LayerCourse, Run
+from analyzer.report.words import counted, number, printable, share, shortened, unit_ranges
+from analyzer.version import __version__
+
+SCHEMA = "deadunits.compare/1"
+RUNS_SHOWN = 6  # columns of a long course; --json has all
+LAYERS_SHOWN = 20
+UNITS_SHOWN = 8  # layers whose units are named
+_QUIET = "dim"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema that every report of this version satisfies."""
+    text = files("analyzer.report").joinpath("schema", "compare.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def to_text(course: Course) -> str:
+    """The comparison as a JSON document that ends in a newline."""
+    return json.dumps(to_dict(course), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_dict(course: Course) -> dict[str, Any]:
+    """The comparison as plain dicts, lists, numbers and strings."""
+    died, revived, stayed = course.total()
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "deadunits", "version": __version__},
+        "runs": [_run(run) for run in course.runs],
+        "totals": {"died": died, "revived": revived, "stayed": stayed},
+        "steps": [
+            dict(zip(("died", "revived", "stayed"), course.total(i, i + 1), strict=True))
+            for i in range(len(course.runs) - 1)
+        ],
+        "layers": [_layer(layer) for layer in course.layers],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "label": run.label,
+        "model": asdict(run.model),
+        "probe": None if run.probe is None else asdict(run.probe),
+        "units": run.units,
+        "dead": run.dead,
+    }
+
+
+def _layer(layer: LayerCourse) -> dict[str, Any]:
+    change = layer.change()
+    return {
+        "value": layer.value,
+        "op": layer.op,
+        "units": layer.units,
+        "names": list(layer.names),
+        "dead": [None if dead is None else list(dead) for dead in layer.dead],
+        "change": None
+        if change is None
+        else {"died": list(change.died), "revived": list(change.revived), "stayed": list(change.stayed)},
+    }
+
+
+def render(course: Course, console: Console, *, show_all: bool = False) -> None:
+    """Print the comparison; `show_all` lists every layer, unit and run."""
+    for section in _sections(course, console.width, show_all):
+        console.print(section, highlight=False, markup=False, emoji=False)
+
+
+def _sections(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
+    runs = _shown_runs(course, show_all)
+    yield _runs(course)
+    yield _answer(course)
+    yield from _layers(course, runs, width, show_all)
+    yield from _units(course, width, show_all)
+    if course.unmatched:
+        names = ", ".join(shortened(layer.value, 32) for layer in course.unmatched[: None if show_all else 3])
+        more = "" if show_all or len(course.unmatched) <= 3 else ", …"
+        yield Text(f"\n{counted(len(course.unmatched), 'layer')} not found in every run: {names}{more}", _QUIET)
+
+
+def _runs(course: Course) -> RenderableType:
+    table = _table()
+    for heading in ("", "run"):
+        table.add_column(heading)
+    for heading in ("samples", "units", "dead", ""):
+        table.add_column(heading, justify="right")
+    for place, run in enumerate(course.runs, start=1):
+        samples = "no probe" if run.probe is None else number(run.probe.samples)
+        told = printable(run.label) + ("  RANDOM DATA" if run.probe is not None and run.probe.random else "")
+        dead = Text(number(run.dead), "red" if run.dead else "")
+        ratio = share(run.dead, run.units)
+        table.add_row(Text(str(place), _QUIET), Text(told), samples, number(run.units), dead, ratio)
+    return table
+
+
+def _answer(course: Course) -> RenderableType:
+    died, revived, stayed = course.total()
+    first, last = course.runs[0], course.runs[-1]
+    line = Text("\n")
+    line.append(f"{counted(died, 'unit')} died", "bold red" if died else "bold")
+    line.append(f", {number(revived)} revived", "bold green" if revived else "bold")
+    line.append(f", {number(stayed)} stayed dead")
+    line.append(f"  from {printable(first.label)} to {printable(last.label)}", _QUIET)
+    return line
+
+
+def _layers(course: Course, runs: Sequence[int], width: int, show_all: bool) -> Iterator[RenderableType]:
+    telling = [layer for layer in course.layers if any(layer.dead)]
+    shown = list(course.layers) if show_all else _most_changed(telling)
+    if not shown:
+        return
+    table = _table()
+    table.add_column("layer", no_wrap=True)
+    table.add_column("op", no_wrap=True, max_width=14)
+    for heading in ("units", *(f"dead {i + 1}" for i in runs), "died", "revived"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    name_width = max(width - 40 - 8 * len(runs), 16)
+    for layer in shown:
+        change = layer.change() or Change((), (), ())
+        table.add_row(
+            Text(shortened(layer.value, name_width)),
+            Text(printable(layer.op), _QUIET),
+            number(layer.units),
+            *(_dead(layer, run) for run in runs),
+            Text(_or_dot(change.died), "red" if change.died else _QUIET),
+            Text(_or_dot(change.revived), "green" if change.revived else _QUIET),
+        )
+    yield Text("\nLayers", "bold")
+    yield table
+    if len(shown) < len(course.layers):
+        yield Text(f"  {number(len(course.layers) - len(shown))} more not shown (--all shows every layer)", _QUIET)
+
+
+def _units(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
+    changed = [(layer, change) for layer in course.layers if (change := layer.change()) is not None and change.any]
+    if not changed:
+        return
+    yield Text("\nUnits", "bold")
+    most = 10**6 if show_all else 8
+    for layer, change in changed if show_all else changed[:UNITS_SHOWN]:
+        for word, units, style in (("died", change.died, "red"), ("revived", change.revived, "green")):
+            if units:
+                line = Text(f"  {shortened(layer.value, max(width // 2, 16))} ")
+                line.append(f"{word} ", style)
+                line.append(unit_ranges(units, most))
+                yield line
+    if len(changed) > UNITS_SHOWN and not show_all:
+        yield Text(f"  and {counted(len(changed) - UNITS_SHOWN, 'more layer')} (--all)", _QUIET)
+
+
+def _shown_runs(course: Course, show_all: bool) -> list[int]:
+    """All runs, or of a long course some that lie evenly between the first and the last."""
+    last = len(course.runs) - 1
+    if show_all or last < RUNS_SHOWN:
+        return list(range(last + 1))
+    return sorted({round(step * last / (RUNS_SHOWN - 1)) for step in range(RUNS_SHOWN)})
+
+
+def _most_changed(layers: Sequence[LayerCourse]) -> list[LayerCourse]:
+    """The layers with most changes, in the order of the graph."""
+
+    def changes(layer: LayerCourse) -> int:
+        change = layer.change()
+        return 0 if change is None else len(change.died) + len(change.revived)
+
+    chosen = sorted(range(len(layers)), key=lambda i: -changes(layers[i]))[:LAYERS_SHOWN]
+    return [layers[i] for i in sorted(chosen)]
+
+
+def _dead(layer: LayerCourse, run: int) -> Text:
+    dead = layer.dead[run]
+    if dead is None:
+        return Text("-", _QUIET)
+    return Text(_or_dot(dead), "" if dead else _QUIET)
+
+
+def _or_dot(units: Sequence[int]) -> str:
+    return number(len(units)) if units else "·"
+
+
+def _table() -> Table:
+    return Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)

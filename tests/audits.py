@@ -1,0 +1,70 @@
+"""The walk over small models, with verdicts taken straight from what onnxruntime shows for every value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
+from analyzer.graph import load_model
+from analyzer.observe.shapes import grown_axis
+from analyzer.propagate import Walk, select_units, unobserved, walk
+from analyzer.rewrite.shrink import shrink
+from tests.models import Array, all_values, run
+
+Feeds = Mapping[str, Array]
+
+
+def table_of(model: onnx.ModelProto, feeds: Feeds) -> ShapeTable:
+    """Shapes for one sample, and the axes that grow with a second one; samples lie along axis 0 of the feeds."""
+    one, two = (all_values(model, {n: a[:count] for n, a in feeds.items()}) for count in (1, 2))
+    shapes = {n: a.shape for n, a in one.items() if isinstance(a, np.ndarray)}
+    axes = {n: grown_axis(s, two[n].shape) or SampleAxis(None) for n, s in shapes.items()}
+    return ShapeTable(shapes, axes, 1, {n: one[n].dtype.name for n in shapes})
+
+
+def judged(audited: AuditedValue, seen: Array) -> LayerVerdicts:
+    """The units that are one constant in everything that was seen."""
+    rows = np.moveaxis(seen, audited.axis, 0).reshape(audited.units, -1)
+    dead = np.flatnonzero(rows.min(axis=1) == rows.max(axis=1))
+    values = tuple(float(rows[u, 0]) for u in dead)
+    constant = tuple(int(u) for u, v in zip(dead, values, strict=True) if v != 0)
+    return replace(unobserved(audited), dead=tuple(int(u) for u in dead), constant=constant, values=values)
+
+
+def audited(model: onnx.ModelProto, feeds: Feeds) -> Walk:
+    """The walk over the model with the units that are dead on these feeds."""
+    graph, table = load_model(model).graph, table_of(model, feeds)
+    values = all_values(model, feeds)
+    return walk(graph, table, [judged(a, values[a.value]) for a in select_units(graph, table)])
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The walk, the smaller model, and by how much it differs on the feeds."""
+
+    walk: Walk
+    model: onnx.ModelProto
+    difference: float
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a stored tensor of the smaller model; () when it is gone."""
+        return next((tuple(t.dims) for t in self.model.graph.initializer if t.name == name), ())
+
+    def reasons(self, value: str) -> dict[str, tuple[int, ...]]:
+        """Reason -> units of a value that stay for it."""
+        return {locked.reason: locked.units for locked in self.walk.locked if locked.value == value}
+
+
+def pruned(model: onnx.ModelProto, feeds: Feeds) -> Pruned:
+    """Audit, cut, and hold the smaller model against the original."""
+    found = audited(model, feeds)
+    small = ir.to_proto(shrink(load_model(model), found.context, found.cut).model)
+    before, after = run(model, feeds), run(small, feeds)
+    difference = max(float(np.abs(before[n].astype(np.float64) - after[n]).max()) for n in before)
+    return Pruned(found, small, difference)

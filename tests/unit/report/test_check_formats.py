@@ -1,0 +1,153 @@
+"""Every format of a check: as it was (snapshots), valid by its schema, and safe against names from files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import jsonschema
+import pytest
+import xmlschema
+
+from analyzer.facts.findings import CheckFacts
+from analyzer.report.check import FORMATS
+from analyzer.report.check.json import schema
+from analyzer.report.check.markdown import code
+from analyzer.version import __version__
+from tests.gated import HOSTILE, failing, passing, with_baseline
+
+TESTS = Path(__file__).parents[2]
+SNAPSHOTS, SCHEMAS = TESTS / "snapshots" / "check", TESTS / "schemas"
+UPDATE = "DEADUNITS_UPDATE_SNAPSHOTS"  # set it to write the snapshots anew, then look at the difference
+SCENES: dict[str, Callable[[], CheckFacts]] = {"failing": failing, "passing": passing, "baseline": with_baseline}
+SUFFIXES = {"terminal": "txt", "json": "json", "markdown": "md", "junit": "xml", "sarif": "sarif", "github": "log"}
+
+every_scene = pytest.mark.parametrize("scene", SCENES)
+
+
+@every_scene
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_report_is_what_it_was(scene: str, name: str) -> None:
+    text = FORMATS[name](SCENES[scene]()).replace(f'"{__version__}"', '"VERSION"')
+    stored = SNAPSHOTS / f"{scene}.{SUFFIXES[name]}"
+    if os.environ.get(UPDATE):
+        stored.write_text(text, encoding="utf-8")
+    assert text == stored.read_text(encoding="utf-8"), f"set {UPDATE}=1 to accept the change"
+
+
+@every_scene
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_report_ends_in_a_newline_and_can_be_written_anywhere(scene: str, name: str) -> None:
+    text = FORMATS[name](SCENES[scene]())
+    assert text.endswith("\n") and not text.endswith("\n\n")
+    if name != "json":  # JSON escapes what it must, and keeps names as they are for programs
+        text.encode("utf-8")
+        assert "\x1b" not in text
+
+
+@every_scene
+def test_json_satisfies_its_schema(scene: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    report = json.loads(FORMATS["json"](SCENES[scene]()))
+    jsonschema.Draft202012Validator(schema()).validate(report)
+    assert report["passed"] is (scene == "passing")
+
+
+@every_scene
+def test_sarif_satisfies_the_official_schema(scene: str) -> None:
+    rules = json.loads((SCHEMAS / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+    log = json.loads(FORMATS["sarif"](SCENES[scene]()))
+    jsonschema.Draft202012Validator(rules, format_checker=jsonschema.FormatChecker()).validate(log)
+
+
+@every_scene
+def test_junit_satisfies_the_schema_of_jenkins(scene: str) -> None:
+    xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").validate(Xml.ElementTree(junit(scene)))
+
+
+def junit(scene: str) -> Xml.Element:
+    return Xml.fromstring(FORMATS["junit"](SCENES[scene]()))
+
+
+def sarif(scene: str) -> dict[str, Any]:
+    run: dict[str, Any] = json.loads(FORMATS["sarif"](SCENES[scene]()))["runs"][0]
+    return run
+
+
+def test_junit_counts_what_it_lists() -> None:
+    suite = junit("failing").find("testsuite")
+    assert suite is not None
+    assert int(suite.attrib["tests"]) == len(suite.findall("testcase"))
+    assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) > 5
+    assert int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped")) == 1
+
+
+def test_sarif_names_a_rule_and_the_model_for_every_result() -> None:
+    run = sarif("failing")
+    for result in run["results"]:
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].endswith("net%201.onnx")
+    assert run["invocations"][0]["exitCode"] == 1
+
+
+def test_sarif_fingerprints_tell_findings_apart() -> None:
+    prints = [result["partialFingerprints"]["deadunits/v1"] for result in sarif("failing")["results"]]
+    assert len(set(prints)) == len(prints)
+
+
+def test_sarif_messages_hold_no_placeholder_and_no_link() -> None:
+    messages = [result["message"]["text"] for result in sarif("failing")["results"]]
+    assert any("{{0}}" in message for message in messages)
+    assert not any("[e](" in message.replace("\\[", "").replace("\\]", "") for message in messages)
+
+
+def test_every_line_for_github_is_one_command_or_our_own_words() -> None:
+    *commands, last = FORMATS["github"](failing()).splitlines()
+    assert len(commands) == len(failing().findings)
+    for line in commands:
+        kind, properties, _message = line.removeprefix("::").split("::", 2)[0].partition(" ")
+        assert kind in ("error", "warning", "notice")
+        assert [pair.partition("=")[0] for pair in _message.split(",")] == ["file", "title"]
+    assert last.startswith("deadunits check FAILED")
+
+
+def test_no_line_of_a_log_starts_with_a_name_from_a_file() -> None:
+    for name in ("terminal", "github"):
+        for line in FORMATS[name](failing()).splitlines():
+            assert not line.lstrip().startswith("::") or name == "github"
+            assert not line.lstrip().startswith("a|b")
+
+
+def test_markdown_names_stay_inside_their_code_span_and_cell() -> None:
+    text = FORMATS["markdown"](failing())
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    for row in rows:
+        assert len([part for part in row.replace("\\|", "").split("|")]) == 6, row
+    span = code(HOSTILE)
+    fence = len(span) - len(span.lstrip("`"))
+    assert fence == 3 and span.endswith("`" * fence) and "`" * fence not in span.strip("`")
+
+
+@pytest.mark.parametrize("name", ["`", "``", " ", "", "`a", "b`", "a|b", "\n"])
+def test_any_name_makes_a_whole_code_span(name: str) -> None:
+    span = code(name)
+    fence = span[: len(span) - len(span.lstrip("`"))]
+    assert span.startswith(fence) and span.endswith(fence)
+    inner = span.removeprefix(fence).removesuffix(fence)
+    assert fence not in inner.strip() or fence == "`" and "`" not in inner
+    assert "\n" not in span and "|" not in span.replace("\\|", "")
+
+
+def test_what_was_turned_off_is_said() -> None:
+    assert "turned off: DU014" in FORMATS["terminal"](failing())
+
+
+def test_what_improved_is_told() -> None:
+    for name in ("terminal", "markdown"):
+        text = FORMATS[name](with_baseline())
+        assert "alive again: 9" in text, name
+    assert json.loads(FORMATS["json"](with_baseline()))["baseline"]["revived"][0]["units"] == [9]
