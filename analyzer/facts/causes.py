@@ -63,8 +63,8 @@ class LayerDiagnosis:
     """Causes of the dead and the saturated units of one value, in order, and how far all its units are from firing.
 
     `distances` has one entry per unit: positive, below firing by so many standard deviations of the pre-activation;
-    negative, it fires by so many; None where it was not measured, does not vary, or the activation has no flat
-    region. `remedy` holds what may help, most fitting first, as sentences.
+    negative, it fires by so many; None where it was not measured (units that are not suspect need not be), does not
+    vary, or the activation has no flat region. `remedy` holds what may help, most fitting first, as sentences.
     """
 
     value: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,19 +11,31 @@ from analyzer.facts.statistics import Bools, Floats
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A value to be measured along one axis of this length."""
+    """A value to be measured along one axis of this length; `chosen`: only these indices of it (None: all)."""
 
     value: str
     axis: int
     length: int
     rank: int
+    chosen: tuple[int, ...] | None = None
+
+    @property
+    def width(self) -> int:
+        """How many indices are wanted."""
+        return self.length if self.chosen is None else len(self.chosen)
+
+    def joined(self, other: Watched) -> Watched:
+        """The same value, measured for all that either wants."""
+        if self.chosen is None or other.chosen is None:
+            return replace(self, chosen=None)
+        return replace(self, chosen=tuple(sorted({*self.chosen, *other.chosen})))
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Extremes, mean and standard deviation over all samples and positions; arrays of shape [length].
 
-    Entries are NaN or infinite where the value was.
+    Entries are NaN where they were not asked for, and NaN or infinite where the value was.
     """
 
     maximum: Floats

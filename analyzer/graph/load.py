@@ -24,14 +24,31 @@ OLDEST_OPSET = 7
 class LoadedModel:
     """A model in normal form, with where it came from.
 
-    `model` is the onnx-ir model that passes edit and sessions are made from; `raw` are the bytes of the file as
-    read; `folder` is where external data lies (None for a model that came as bytes).
+    `model` is the onnx-ir model that passes edit and sessions are made from; `folder` is where external data lies
+    (None for a model that came as bytes). The bytes of a file are read again when they are asked for, so that its
+    weights are not held twice.
     """
 
     model: ir.Model
-    raw: bytes
     path: Path | None
     folder: Path | None
+    _digest: str  # sha256 of the file's bytes
+    _length: int
+    _bytes: bytes | None = None  # None: to be read from `path`
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of the file as it was loaded.
+
+        Raises:
+            ModelError: the file is gone or has changed since.
+        """
+        if self._bytes is not None:
+            return self._bytes
+        raw = _read(self.path or Path())
+        if hashlib.sha256(raw).hexdigest() != self._digest:
+            raise ModelError(f"{self.path} has changed since it was loaded: start again.")
+        return raw
 
     @cached_property
     def graph(self) -> Graph:
@@ -41,8 +58,11 @@ class LoadedModel:
     @cached_property
     def sha256(self) -> str:
         """Of the file's bytes, then of each external data file in order of name."""
+        beside = sorted(external_files(self.model))
+        if not beside:
+            return self._digest
         digest = hashlib.sha256(self.raw)
-        for name in sorted(external_files(self.model)):
+        for name in beside:
             with (Path(self.folder or ".") / name).open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
@@ -56,13 +76,13 @@ class LoadedModel:
     @property
     def size(self) -> int:
         """Bytes of the file and of its external data."""
-        return len(self.raw) + sum(
+        return self._length + sum(
             (Path(self.folder or ".") / name).stat().st_size for name in external_files(self.model)
         )
 
     def refreshed(self) -> LoadedModel:
         """The same model with a view of its present state (after edits)."""
-        return LoadedModel(self.model, self.raw, self.path, self.folder)
+        return LoadedModel(self.model, self.path, self.folder, self._digest, self._length, self._bytes)
 
     def edited(self, raw: bytes) -> LoadedModel:
         """The model that these bytes hold, with external data in the same folder."""
@@ -95,14 +115,17 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
         raise ModelError(
             f"{path} has {size} bytes, more than an ONNX file can hold (2 GiB): save it with external data."
         )
+    return _from_bytes(_read(path), path, path.resolve().parent, keep=False)
+
+
+def _read(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return _from_bytes(raw, path, path.resolve().parent)
 
 
-def _from_bytes(raw: bytes, path: Path | None, folder: Path | None) -> LoadedModel:
+def _from_bytes(raw: bytes, path: Path | None, folder: Path | None, *, keep: bool = True) -> LoadedModel:
     where = str(path) if path is not None else "The model"
     proto = _parse(raw, where)
     _check_external(proto, where, folder)
@@ -121,7 +144,8 @@ def _from_bytes(raw: bytes, path: Path | None, folder: Path | None) -> LoadedMod
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:
         model.graph.name = "graph"
-    return LoadedModel(model=model, raw=raw, path=path, folder=folder)
+    digest = hashlib.sha256(raw).hexdigest()
+    return LoadedModel(model, path, folder, digest, len(raw), raw if keep else None)
 
 
 def _parse(raw: bytes, where: str) -> onnx.ModelProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from analyzer.runtime.session import CPU, Session
 Array = np.ndarray[Any, np.dtype[Any]]
 
 BATCH_SIZE = 8
+FEW = 0.5  # up to this share of a value's indices, picking them out is cheaper than reducing them all
 _REDUCTIONS = ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceSum")  # of x, x, x and x squared
 
 
@@ -41,7 +43,7 @@ def measure_spread(
         RunError: the model fails on some feed.
         ProbeError: the probe is a generator that can be read only once.
     """
-    shown = [w for w in watched if _fits(w, shapes)]
+    shown = [_worth_picking(w) for w in watched if _fits(w, shapes) and w.width]
     if not shown:
         return {}
     plan = plan_batches(shapes, probe, batch_size)
@@ -70,12 +72,20 @@ def _fits(watched: Watched, shapes: ShapeTable) -> bool:
     return fits and dtype.startswith(("float", "bfloat", "int", "uint"))
 
 
+def _worth_picking(watched: Watched) -> Watched:
+    return watched if watched.width <= FEW * watched.length else replace(watched, chosen=None)
+
+
 def _reducers(extension: Extension, watched: Sequence[Watched]) -> list[str]:
     """Five outputs: the four reductions of all values side by side, and the number of elements of each value."""
     columns: list[list[str]] = [[] for _ in _REDUCTIONS]
     sizes = []
     for one in watched:
-        wide = extension.add("Cast", [one.value], to=int(onnx.TensorProto.DOUBLE))
+        name = one.value
+        if one.chosen is not None:
+            picks = extension.constant(np.array(one.chosen, np.int64))
+            name = extension.add("Gather", [name, picks], axis=one.axis)
+        wide = extension.add("Cast", [name], to=int(onnx.TensorProto.DOUBLE))
         others = [a for a in range(one.rank) if a != one.axis]
         squared = extension.add("Mul", [wide, wide])
         for column, reduction, name in zip(columns, _REDUCTIONS, (wide, wide, wide, squared), strict=True):
@@ -90,7 +100,7 @@ class _Tally:
 
     def __init__(self, watched: Sequence[Watched]) -> None:
         self._watched = watched
-        self._lengths = np.array([w.length for w in watched])
+        self._lengths = np.array([w.width for w in watched])
         units = int(self._lengths.sum())
         self._maximum, self._minimum = np.full(units, -np.inf), np.full(units, np.inf)
         self._sum, self._squares, self._count = np.zeros(units), np.zeros(units), np.zeros(units)
@@ -116,6 +126,15 @@ class _Tally:
         }
         stops = np.cumsum(self._lengths).tolist()
         return {
-            w.value: Spread(**{name: array[stop - w.length : stop] for name, array in found.items()})
+            w.value: Spread(**{name: _placed(w, array[stop - w.width : stop]) for name, array in found.items()})
             for w, stop in zip(self._watched, stops, strict=True)
         }
+
+
+def _placed(watched: Watched, numbers: Array) -> Array:
+    """The numbers of the chosen indices among all, NaN elsewhere."""
+    if watched.chosen is None:
+        return numbers
+    every = np.full(watched.length, np.nan)
+    every[list(watched.chosen)] = numbers
+    return every

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,14 @@ class Suspect:
     entry: Entry
     terms: tuple[Term, ...]
 
+    @property
+    def watched(self) -> Iterator[Watched]:
+        """The pre-activation of its suspects; that of a linear value is the value itself, which was seen already."""
+        audited = self.layer.audited
+        if self.entry.value is not None and audited.kind is not Kind.LINEAR:
+            units = sorted({*self.layer.dead, *self.layer.near_dead, *self.layer.saturated})
+            yield Watched(self.entry.value, audited.axis, audited.units, audited.rank, tuple(units))
+
 
 @dataclass(frozen=True, eq=False)
 class Inquiry:
@@ -42,26 +50,18 @@ class Inquiry:
     @property
     def watched(self) -> tuple[Watched, ...]:
         """What to measure: pre-activations, inputs that no audited unit makes, and values before quantisation."""
-        shapes = self.walk.context.shapes
+        found = [w for suspect in self.suspects for w in suspect.watched]
+        found += [one for channels in self.inputs.values() if (one := channels.watched) is not None]
+        terms = [t for suspect in self.suspects for t in suspect.terms]
+        terms += [t for channels in self.inputs.values() for t in channels.terms]
+        for name, axis, _ in (t.quantised for t in terms if t.quantised is not None):
+            shape = self.walk.context.shapes[name]
+            found.append(Watched(name, axis, shape[axis], len(shape)))
         wanted: dict[str, Watched] = {}
-
-        def add(value: str, axis: int) -> None:
-            shape = shapes.get(value)
-            if shape is not None and axis < len(shape):
-                wanted.setdefault(value, Watched(value, axis, shape[axis], len(shape)))
-
-        for suspect in self.suspects:
-            if suspect.entry.value is not None and suspect.layer.audited.kind is not Kind.LINEAR:
-                add(suspect.entry.value, suspect.layer.audited.axis)
-            for term in suspect.terms:
-                if term.quantised is not None:
-                    add(term.quantised[0], term.quantised[1])
-        for channels in self.inputs.values():
-            if (one := channels.watched) is not None:
-                add(one.value, one.axis)
-                for term in channels.terms:
-                    if term.quantised is not None:
-                        add(term.quantised[0], term.quantised[1])
+        for one in found:
+            known = wanted.get(one.value)
+            if known is None or known.axis == one.axis:
+                wanted[one.value] = one if known is None else known.joined(one)
         return tuple(wanted.values())
 
     def diagnoses(self, spreads: Mapping[str, Spread]) -> tuple[LayerDiagnosis, ...]:

@@ -144,7 +144,9 @@ class Shrinker:
                 keeps = self.plan.keeps.vectors(after.inputs[other])
                 wide = cut_array(stored, keeps).astype(np.float64) + summand.astype(np.float64)
                 if wide.size <= max(stored.size, summand.size):
-                    shaped = wide.reshape(wide.shape[wide.ndim - max(stored.ndim, 1) :]) if stored.ndim else wide
+                    extra = max(wide.ndim - max(stored.ndim, 1), 0)
+                    ones = next((a for a in range(extra) if wide.shape[a] > 1), extra)
+                    shaped = wide.reshape(wide.shape[ones:])
                     self._set_tensor(after.inputs[other], shaped.astype(stored.dtype))
                     self._stored_anew.add(after.inputs[other])
                     return

@@ -95,7 +95,10 @@ MOVING = (
         g = Conv<group=2>(a, w2, b2)
         r = Relu(g)
         y = Conv(r, w3, b3)""",
-        killed(weights(w1=(6, 4, 1, 1), b1=(6,), w2=(4, 3, 3, 3), b2=(4,), w3=(2, 4, 1, 1), b3=(2,)), "b1", (0, 1, 5)),
+        killed(
+            killed(weights(w1=(6, 4, 1, 1), b1=(6,), w2=(4, 3, 3, 3), b2=(4,), w3=(2, 4, 1, 1), b3=(2,)), "b1", (0, 1, 5)),
+            "b2", (0, 1, 2, 3), 60.0,  # never dead
+        ),
         4 * 5 + 4 * 19 + 10,  # two stay in each group: the second keeps one of its dead inputs, or is padded
     ),
     Case(

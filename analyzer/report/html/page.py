@@ -19,7 +19,7 @@ from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.report.html.packed import activity, pack, zipped
-from analyzer.report.html.payload import activity_word, payload
+from analyzer.report.html.payload import activity_word, causes, payload
 from analyzer.report.html.reasons import reasons_of
 from analyzer.report.words import counted, number, printable, share, size
 from analyzer.version import __version__
@@ -41,6 +41,7 @@ SCRIPTS = (
     "start.js",
 )
 TENSORS_SHOWN = 200
+ROWS_SHOWN = 200  # the other layers are shown as the table is scrolled
 
 
 def render_html(facts: AuditFacts, graph: GraphPicture, pruned: PrunedFacts | None = None) -> str:
@@ -62,7 +63,9 @@ def render_html(facts: AuditFacts, graph: GraphPicture, pruned: PrunedFacts | No
         script_hashes=[_hash(text) for text in scripts],
         whole_graph=graph.whole,
         numbers=zipped(packed.data),
-        names=zipped(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")),
+        names=_as_text(data),
+        causes=_as_text(causes(facts)),
+        rows_shown=ROWS_SHOWN,
         pruned=pruned,
         **_derived(facts),
     )
@@ -92,6 +95,11 @@ def environment() -> jinja2.Environment:
     }
     made.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
     return made
+
+
+def _as_text(data: Any) -> str:
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return zipped(text.encode("utf-8", "replace"))
 
 
 def _milliseconds(seconds: float) -> str:

@@ -36,6 +36,18 @@ def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[st
     }
 
 
+def causes(facts: AuditFacts) -> dict[int, dict[int, list[str | None]]]:
+    """Per layer and unit the cause's code, its sentence and its root: long, so the page reads it last."""
+    position = {layer.value: index for index, layer in enumerate(facts.layers)}
+    return {
+        position[diagnosis.value]: {
+            cause.unit: [str(cause.code), printable(cause.detail), _root(cause.root)] for cause in diagnosis.causes
+        }
+        for diagnosis in facts.diagnoses
+        if diagnosis.value in position
+    }
+
+
 def _layer(
     layer: LayerVerdicts,
     offset: int,
@@ -86,9 +98,6 @@ def _bound(layer: LayerVerdicts) -> str | None:
 
 def _diagnosis(diagnosis: LayerDiagnosis) -> dict[str, Any]:
     return {
-        "units": {
-            cause.unit: [str(cause.code), printable(cause.detail), _root(cause.root)] for cause in diagnosis.causes
-        },
         "counts": [[str(code), count] for code, count in diagnosis.counts().items()],
         "remedy": [printable(sentence) for sentence in diagnosis.remedy],
     }

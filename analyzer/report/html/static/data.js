@@ -1,13 +1,17 @@
 // What the page was made from: names and totals as JSON, numbers per unit as arrays; both zipped.
 const TYPES = {uint8: Uint8Array, uint32: Uint32Array, float32: Float32Array};
 
+let causes = {}; // per layer and unit; read when everything else is in place
+
 function unzip(id) {
-  const zipped = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
+  const text = atob(byId(id).textContent), zipped = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) zipped[i] = text.charCodeAt(i);
   return new Response(new Blob([zipped]).stream().pipeThrough(new DecompressionStream('gzip')));
 }
 
 const [report, numbers] = await Promise.all([unzip('names').json(), unzip('numbers').arrayBuffer()]);
 const layers = report.layers;
+layers.forEach((layer, index) => { layer.index = index; });
 const arrays = {};
 for (const [name, [type, start, size]] of Object.entries(report.arrays)) arrays[name] = new TYPES[type](numbers, start, size);
 
@@ -17,7 +21,7 @@ function unitsOf(layer) {
 }
 
 function unitOf(layer, unit) {
-  const at = layer.offset + unit, flags = arrays.verdict[at], cause = layer.diagnosis?.units[unit];
+  const at = layer.offset + unit, flags = arrays.verdict[at], cause = causes[layer.index]?.[unit];
   return {
     unit,
     verdict: flags & 7,

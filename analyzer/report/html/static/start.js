@@ -10,6 +10,10 @@ function start() {
   }
   startBars();
   root.dataset.ready = 'yes';
+  setTimeout(async () => {
+    causes = await unzip('causes').json();
+    if (chosen >= 0) listUnits();
+  });
 }
 
 let themeBefore = 'auto';
