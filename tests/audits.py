@@ -23,7 +23,7 @@ Feeds = Mapping[str, Array]
 def table_of(model: onnx.ModelProto, feeds: Feeds) -> ShapeTable:
     """Shapes for one sample, and the axes that grow with a second one; samples lie along axis 0 of the feeds."""
     one, two = (all_values(model, {n: a[:count] for n, a in feeds.items()}) for count in (1, 2))
-    shapes = {n: a.shape for n, a in one.items() if isinstance(a, np.ndarray)}
+    shapes = {n: a.shape for n, a in one.items()}
     axes = {n: grown_axis(s, two[n].shape) or SampleAxis(None) for n, s in shapes.items()}
     return ShapeTable(shapes, axes, 1, {n: one[n].dtype.name for n in shapes})
 

@@ -83,7 +83,7 @@ def all_values(model: onnx.ModelProto, feeds: Feeds) -> dict[str, Array]:
 
 def shape_table(model: onnx.ModelProto, feeds: Feeds, sample_axis: int | None = 0) -> ShapeTable:
     """Shapes as onnxruntime shows them; samples lie along `sample_axis` of the inputs and of what has its length."""
-    shapes = {n: a.shape for n, a in all_values(model, feeds).items() if isinstance(a, np.ndarray)}
+    shapes = {n: a.shape for n, a in all_values(model, feeds).items()}
     axes = {n: SampleAxis(sample_axis if s and s[0] == 1 else None) for n, s in shapes.items()}
     return ShapeTable(shapes, axes)
 

@@ -45,7 +45,7 @@ class CheckResult:
         """What became of the baseline's units; None without one."""
         return self.facts.comparison
 
-    def report(self, format: str = "terminal") -> str:  # noqa: A002  the word that the command line uses
+    def report(self, format: str = "terminal") -> str:
         """The result as text: `terminal`, `json`, `markdown`, `junit`, `sarif` or `github`.
 
         Raises:
@@ -53,7 +53,7 @@ class CheckResult:
         """
         return FORMATS[format_named(format)](self.facts)
 
-    def save(self, path: str | Path, format: str) -> None:  # noqa: A002
+    def save(self, path: str | Path, format: str) -> None:
         """Write `report(format)` to a file, whole or not at all.
 
         Raises:

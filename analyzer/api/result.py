@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyzer.api.picture import picture_of
 from analyzer.api.pruned import Pruned, Source
 from analyzer.api.pruning import prune_walk
 from analyzer.errors import InputError
@@ -22,9 +23,12 @@ from analyzer.facts.audit import (
     Removable,
 )
 from analyzer.facts.choice import Choice
+from analyzer.facts.picture import GraphPicture
 from analyzer.propagate import Walk
 from analyzer.report.frame import to_frame
+from analyzer.report.html import render_html
 from analyzer.report.json import to_dict, to_text
+from analyzer.report.notebook import render_snippet
 from analyzer.report.output import check_output, write_whole
 
 if TYPE_CHECKING:
@@ -149,6 +153,23 @@ class Audit:
         """
         target = check_output(path, self._inputs)
         write_whole(target, to_text(self.facts))
+
+    def to_html(self, path: str | Path, pruned: Pruned | None = None) -> None:
+        """Write the report as one HTML page that works offline; `pruned` adds what a prune changed.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the audit's own inputs.
+        """
+        target = check_output(path, self._inputs)
+        write_whole(target, render_html(self.facts, self.picture(), None if pruned is None else pruned.facts))
+
+    def picture(self) -> GraphPicture:
+        """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""
+        return picture_of(self._walk.context.graph, [layer.value for layer in self.layers])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the totals and one line per layer."""
+        return render_snippet(self.facts)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per unit (needs pandas).

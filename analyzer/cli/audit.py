@@ -32,6 +32,12 @@ JsonOption = Annotated[
         "--json", metavar="FILE", help="Write the result as JSON (- for standard output).", show_default=False
     ),
 ]
+HtmlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write the report as one HTML page that works offline.", show_default=False
+    ),
+]
 CausesOption = Annotated[
     bool,
     typer.Option(
@@ -51,6 +57,7 @@ def audit(
     running: RunOptions,
     holdout: HoldoutOption = None,
     json: JsonOption = None,
+    html: HtmlOption = None,
     causes: CausesOption = True,
     show_all: AllOption = False,
 ) -> None:
@@ -58,9 +65,13 @@ def audit(
     with running.clean_exit():
         if json is not None and json != STDOUT:
             check_output(json, api.input_files(model, data.probe, holdout))
+        if html is not None:
+            check_output(html, api.input_files(model, data.probe, holdout))
         found = audit_of(model, data, images, judging, running, holdout, causes=causes)
         if json is not None and json != STDOUT:
             found.to_json(json)
+        if html is not None:
+            found.to_html(html)
         with writing_to_stdout():
             if json == STDOUT:
                 sys.stdout.write(to_text(found.facts))

@@ -46,15 +46,17 @@ class BudgetOptions:
     max_dead: Annotated[str | None, _limit("--max-dead", "Dead units")] = None
     max_dead_layer: Annotated[list[str] | None, _layer_limit("--max-dead-layer", "Dead units of one layer")] = None
     max_constant: Annotated[str | None, _limit("--max-constant", "Units stuck at a constant other than 0")] = None
-    max_constant_layer: Annotated[list[str] | None, _layer_limit("--max-constant-layer", "The same of one layer")] = None
+    max_constant_layer: Annotated[list[str] | None, _layer_limit("--max-constant-layer", "The same of one layer")] = (
+        None
+    )
     max_near_dead: Annotated[str | None, _limit("--max-near-dead", "Near-dead units")] = None
-    max_near_dead_layer: Annotated[
-        list[str] | None, _layer_limit("--max-near-dead-layer", "The same of one layer")
-    ] = None
+    max_near_dead_layer: Annotated[list[str] | None, _layer_limit("--max-near-dead-layer", "The same of one layer")] = (
+        None
+    )
     max_saturated: Annotated[str | None, _limit("--max-saturated", "Saturated units")] = None
-    max_saturated_layer: Annotated[
-        list[str] | None, _layer_limit("--max-saturated-layer", "The same of one layer")
-    ] = None
+    max_saturated_layer: Annotated[list[str] | None, _layer_limit("--max-saturated-layer", "The same of one layer")] = (
+        None
+    )
     max_prunable: Annotated[str | None, _limit("--max-prunable", "Parameters that could go")] = None
     max_prunable_layer: Annotated[
         list[str] | None, _layer_limit("--max-prunable-layer", "The same of one stored tensor")

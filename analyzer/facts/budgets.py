@@ -90,14 +90,14 @@ class Budgets:
         """Whether anything is limited, so that a check that looks at nothing has not done its work."""
         return any(
             value is not None and value != LayerLimits()
-            for name in (field.name for field in fields(self))
+            for name in _names()
             if name.startswith("max_") and (value := getattr(self, name)) is not None
         )
 
     def overridden_by(self, others: Budgets) -> Budgets:
         """These budgets with everything that `others` says put in its place (lists are joined)."""
         merged: dict[str, Any] = {}
-        for name in (field.name for field in fields(self)):
+        for name in _names():
             mine, theirs = getattr(self, name), getattr(others, name)
             if isinstance(mine, LayerLimits):
                 merged[name] = mine.followed_by(theirs)
@@ -110,7 +110,11 @@ class Budgets:
         return Budgets(**merged)
 
 
-SETTINGS = tuple(field.name.replace("_", "-") for field in fields(Budgets))
+def _names() -> tuple[str, ...]:
+    return tuple(entry.name for entry in fields(Budgets))
+
+
+SETTINGS = tuple(name.replace("_", "-") for name in _names())
 
 
 def budgets_of(settings: Mapping[str, Any], source: str = "budgets") -> Budgets:

@@ -21,6 +21,8 @@ class Keeps:
         self._shapes = shapes
         self._vectors: dict[str, list[Mask]] = {}
         self.changed: Callable[[str], None] = lambda name: None
+        #: Indices that are not constant: where any index will do, one of these asks for nothing more.
+        self.varying: Callable[[Ref], Mask | None] = lambda ref: None
 
     def __contains__(self, name: str) -> bool:
         return name in self._shapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -28,18 +29,49 @@ class Match:
 def match_layers(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Match]:
     """Pairs of layers, in the order of `now`.
 
-    Layers of one name are a pair (whatever their widths: the caller sees that). The others are aligned in graph
-    order between those, a renamed layer only with one of the same kind and width.
+    Layers of one name are a pair (whatever their widths: the caller sees that). Of the others, those that stand
+    between the same named neighbours are aligned in order, each only with one of its own kind and width.
     """
     place = {key.value: index for index, key in enumerate(then)}
-    named = {index: place[key.value] for index, key in enumerate(now) if key.value in place}
-    taken = set(named.values())
-    # A layer with a partner by name is a token of its own, so that only neighbours of such anchors are aligned.
-    before = [key.value if index in taken else (key.kind, key.units) for index, key in enumerate(then)]
-    after = [key.value if index in named else (key.kind, key.units) for index, key in enumerate(now)]
-    matches = [Match(one, other, by_order=False) for other, one in named.items()]
-    for block in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
-        for step in range(block.size):
-            if block.b + step not in named:
-                matches.append(Match(block.a + step, block.b + step, by_order=True))
+    named = [Match(place[key.value], index, by_order=False) for index, key in enumerate(now) if key.value in place]
+    matches = list(named)
+    start_then = start_now = 0
+    taken = {match.then for match in named}, {match.now for match in named}
+    for end in (*_in_order(named), Match(len(then), len(now), by_order=False)):
+        left = [index for index in range(start_then, end.then) if index not in taken[0]]
+        right = [index for index in range(start_now, end.now) if index not in taken[1]]
+        matches += _aligned([then[index] for index in left], [now[index] for index in right], left, right)
+        start_then, start_now = end.then + 1, end.now + 1
     return sorted(matches, key=lambda match: match.now)
+
+
+def _in_order(named: Sequence[Match]) -> list[Match]:
+    """The longest run of pairs that stand in the same order on both sides."""
+    ends: list[int] = []  # the smallest place that ends a run of each length
+    runs: list[int] = []
+    for match in named:
+        length = bisect_left(ends, match.then)
+        ends[length : length + 1] = [match.then]
+        runs.append(length)
+    kept: list[Match] = []
+    wanted = len(ends) - 1
+    for match, length in zip(reversed(named), reversed(runs), strict=True):
+        if length == wanted and (not kept or match.then < kept[-1].then):
+            kept.append(match)
+            wanted -= 1
+    return kept[::-1]
+
+
+def _aligned(
+    then: Sequence[LayerKey], now: Sequence[LayerKey], left: Sequence[int], right: Sequence[int]
+) -> list[Match]:
+    """Pairs of one kind and width, none crossing another; `left` and `right` are the layers' places."""
+    before, after = [(key.kind, key.units) for key in then], [(key.kind, key.units) for key in now]
+    if before == after:
+        return [Match(one, other, by_order=True) for one, other in zip(left, right, strict=True)]
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    return [
+        Match(left[block.a + step], right[block.b + step], by_order=True)
+        for block in blocks
+        for step in range(block.size)
+    ]

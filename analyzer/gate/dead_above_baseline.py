@@ -36,12 +36,13 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
     if before is None or not before.units_then or not audit.units:
         return
     then, now = before.dead_then / before.units_then, audit.dead / audit.units
-    if now >= then + POINTS and now >= FACTOR * then:
+    limit = max(then + POINTS, FACTOR * then)
+    if now >= limit * (1 - 1e-12):
         yield rule.finding(
             f"{percent(now)} of all units are dead, {percent(then)} were in the baseline.",
             About.BASELINE,
             measured=now,
-            allowed=max(then + POINTS, FACTOR * then),
+            allowed=limit,
         )
 
 

@@ -32,7 +32,7 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
             seen = layer.statistics
             samples = "" if seen is None else f" on up to {counted(int(seen.nonfinite.max(initial=0)), 'sample')}"
             yield rule.finding(
-                f"{counted(len(layer.nonfinite), 'unit')} of {layer.units:,} showed NaN or infinity{samples}.",
+                f"{len(layer.nonfinite):,} of {counted(layer.units, 'unit')} showed NaN or infinity{samples}.",
                 About.LAYER,
                 value=layer.value,
                 node=layer.audited.node,

@@ -37,7 +37,10 @@ def fold_node(
     unique = {t.name: t for t in types}
     outputs = [helper.make_empty_tensor_value_info(o) for o in node.outputs]
     graph = helper.make_graph([proto], "fold", list(unique.values()), outputs)
-    model = helper.make_model(graph, opset_imports=[onnx.OperatorSetIdProto(version=opsets.get("", 1))])
+    # The evaluator knows this operator from opset 19 on only; before, it meant the same and allowed less.
+    lowest = 19 if node.op_type == "DequantizeLinear" else 1
+    version = max(opsets.get("", 1), lowest)
+    model = helper.make_model(graph, opset_imports=[onnx.OperatorSetIdProto(version=version)])
     feeds = {n: a for n, a in zip(node.inputs, arrays, strict=True) if a is not None}
     try:
         return [np.asarray(a) for a in ReferenceEvaluator(model).run(None, feeds)]

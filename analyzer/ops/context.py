@@ -165,6 +165,8 @@ class Context:
         computed = [s for s, static in zip(op.in_shapes, op.statics, strict=True) if static is None]
         if any(0 in shape for shape in (*computed, *op.out_shapes) if shape):
             return "an empty value"
+        if any(n in self.table.scrambled for n in (*op.inputs, *op.outputs)):
+            return "a value in which samples lie in no known order"
         return rule.unsupported(op)
 
     def _sole_user(self, name: str) -> bool:

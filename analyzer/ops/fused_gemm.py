@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analyzer.facts.constants import Constants
+from analyzer.facts.pattern import Mask
 from analyzer.ops.contraction import Gemm
 from analyzer.ops.conv import fused_activation
 from analyzer.ops.node import OpNode
@@ -25,6 +26,8 @@ class FusedGemm(Gemm):
     def unsupported(self, node: OpNode) -> str | None:
         """Activations we cannot evaluate make it a barrier."""
         name = activation_name(node)
+        if node.has(2) and node.static(2) is None:
+            return "a summand computed at run time, in front of the activation"
         return None if name in ("", *ACTIVATIONS) else f"FusedGemm with activation {name}"
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
@@ -34,9 +37,9 @@ class FusedGemm(Gemm):
         value = fused_activation(activation_name(node), given, total.number, node)
         return [Constants(total.known, np.where(total.known, value, 0.0))]
 
-    def fills(self, node: OpNode) -> bool:
+    def fillable(self, node: OpNode, known: Mask) -> Mask:
         """A bias alone does not give a wanted output: the activation follows."""
-        return False
+        return np.zeros_like(known)
 
 
 def activation_name(node: OpNode) -> str:

@@ -104,10 +104,11 @@ class OpNode:
 
 
 def keep_one(keeps: Keeps, ref: Ref, preferred: Mask | None = None) -> None:
-    """An axis that must exist keeps at least one index: a preferred one, else the first."""
+    """An axis that must exist keeps at least one index: a preferred one, one that varies, else the first."""
     vector = keeps.get(ref)
     if vector.any() or not vector.size:
         return
+    preferred = keeps.varying(ref) if preferred is None else preferred
     one = np.zeros_like(vector)
     one[int(np.argmax(preferred)) if preferred is not None and preferred.any() else 0] = True
     keeps.grow(ref, one)

@@ -80,8 +80,10 @@ class InstanceNorm(PerChannel):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         shape, rank = node.x_shape(), xs[0].rank
         scale, bias = (pattern.on_axis(np.ravel(x.number), 1, rank) for x in xs[1:3])
-        flat, _ = xs[0].per_index(1, shape[1])
-        known = pattern.on_axis(flat, 1, rank) | (scale == 0)
+        flat, value = xs[0].per_index(1, shape[1])
+        # What rounding leaves of X minus its mean is divided by no more than the root of epsilon.
+        left = 1e-7 * pattern.on_axis(np.abs(value), 1, rank) / np.sqrt(float(node.attr("epsilon", 1e-5)))
+        known = (pattern.on_axis(flat, 1, rank) & (left * np.abs(scale) <= 1e-4)) | (scale == 0)
         return [Constants(known, np.where(known, bias, 0.0))]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
+from analyzer.facts.keeps import Keeps, Ref
 from analyzer.facts.pattern import Mask
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
@@ -51,7 +51,11 @@ def close(
         for reader, _ in context.readers(name):
             pending[reader.index] = None
 
-    keeps.changed = touch
+    def varying(ref: Ref) -> Mask | None:
+        found = facts.get(ref[0])
+        return ~found.per_index(ref[1], len(keeps.get(ref)))[0] if found is not None and found.rank else None
+
+    keeps.changed, keeps.varying = touch, varying
     for name in (*graph.inputs, *graph.outputs):  # whoever calls the model goes on calling it the same way
         if name in keeps:
             keeps.pin(name)

@@ -31,11 +31,16 @@ class Suspect:
     terms: tuple[Term, ...]
 
     @property
+    def observed(self) -> set[int]:
+        """Dead units that the weights alone do not explain."""
+        return set(self.layer.dead) - set(self.layer.structural)
+
+    @property
     def watched(self) -> Iterator[Watched]:
         """The pre-activation of its suspects; that of a linear value is the value itself, which was seen already."""
         audited = self.layer.audited
         if self.entry.value is not None and audited.kind is not Kind.LINEAR:
-            units = sorted({*self.layer.dead, *self.layer.near_dead, *self.layer.saturated})
+            units = sorted({*self.observed, *self.layer.near_dead, *self.layer.saturated})
             yield Watched(self.entry.value, audited.axis, audited.units, audited.rank, tuple(units))
 
 
@@ -50,11 +55,13 @@ class Inquiry:
     @property
     def watched(self) -> tuple[Watched, ...]:
         """What to measure: pre-activations, inputs that no audited unit makes, and values before quantisation."""
-        found = [w for suspect in self.suspects for w in suspect.watched]
+        found = [w for suspect in self.suspects for w in suspect.watched if w.width]
+        if not found and not any(suspect.observed for suspect in self.suspects):
+            return ()
         found += [one for channels in self.inputs.values() if (one := channels.watched) is not None]
         terms = [t for suspect in self.suspects for t in suspect.terms]
         terms += [t for channels in self.inputs.values() for t in channels.terms]
-        for name, axis, _ in (t.quantised for t in terms if t.quantised is not None):
+        for name, axis, _ in (before for term in terms for before in term.quantised):
             shape = self.walk.context.shapes[name]
             found.append(Watched(name, axis, shape[axis], len(shape)))
         wanted: dict[str, Watched] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,7 @@ def needs_backward(
         ask(name, mask)
     for call in reversed(context.calls):
         for name in call.outputs:
-            if name and replaceable(context, name, facts):
+            if name and replaceable(context, name, facts, masks.get(name), materialized):
                 materialized.add(name)
         ys = [
             pattern.uniform(len(context.shapes.get(o, ())), False)
@@ -127,8 +127,10 @@ def needs_backward(
     return Needs(masks, frozenset(materialized))
 
 
-def replaceable(context: Context, name: str, facts: Mapping[str, Constants]) -> bool:
-    """Whether a value is constant as a whole and every reader can take a small stored constant instead.
+def replaceable(
+    context: Context, name: str, facts: Mapping[str, Constants], asked: Mask | None, materialized: Collection[str]
+) -> bool:
+    """Whether all that is asked of a value is constant and every reader can take a small stored constant instead.
 
     That is so for elementwise readers whose other operand brings the full shape. An output of the graph can be
     replaced when its shape is known: its constant is then written out to that shape.
@@ -137,7 +139,9 @@ def replaceable(context: Context, name: str, facts: Mapping[str, Constants]) -> 
     if name in graph.static_values or name not in context.shapes:
         return False
     found = facts.get(name)
-    if found is None or not found.all or context.shapes[name] == ():
+    if found is None or not found.any or context.shapes[name] == ():
+        return False
+    if not found.all and (asked is None or (asked & ~found.known).any()):
         return False
     if name in context.outputs:
         producer = graph.producer.get(name)
@@ -146,17 +150,17 @@ def replaceable(context: Context, name: str, facts: Mapping[str, Constants]) -> 
         return context.lengths(name) is not None and graph.types[name].dtype is not None
     readers = graph.consumers.get(name, ())
     return bool(readers) and all(
-        position >= 0 and _takes_constant(context.by_node[node.index], position, facts) for node, position in readers
+        position >= 0 and _takes_constant(context.by_node[node.index], position, materialized)
+        for node, position in readers
     )
 
 
-def _takes_constant(call: Call, position: int, facts: Mapping[str, Constants]) -> bool:
+def _takes_constant(call: Call, position: int, materialized: Collection[str]) -> bool:
     if call.barrier is not None or not call.rule.aligned or not call.op.out_shapes[0]:
         return False
     shape = call.op.y_shape()
     for other, name in enumerate(call.inputs):
         if other != position and name and call.op.static(other) is None and name != call.inputs[position]:
-            whole = facts.get(name)
-            if call.op.x_shape(other) == shape and not (whole is not None and whole.all):
+            if call.op.x_shape(other) == shape and name not in materialized:
                 return True
     return False

@@ -44,8 +44,8 @@ class Norm:
 class Term:
     """One summand of the value traced: `scale * source[index] + shift` for the units in `units`.
 
-    `kernel` is the weighted sum that makes `source`, where one does (its bias is in `shift`). `quantised` is the
-    value before the last QuantizeLinear on the way, and `opaque` says that what makes `source` is not understood.
+    `kernel` is the weighted sum that makes `source`, where one does (its bias is in `shift`). `quantised` are
+    the values before each QuantizeLinear on the way (name, axis, indices), and `opaque` says that what makes `source` is not understood.
     """
 
     units: Ints
@@ -56,7 +56,7 @@ class Term:
     shift: Floats
     norms: tuple[Norm, ...] = ()
     kernel: Kernel | None = None
-    quantised: tuple[str, int, Ints] | None = None
+    quantised: tuple[tuple[str, int, Ints], ...] = ()
     opaque: bool = False
     splits: int = 0
 
@@ -70,7 +70,7 @@ class Term:
             scale=self.scale[mask],
             shift=self.shift[mask],
             norms=norms,
-            quantised=self.quantised and (self.quantised[0], self.quantised[1], self.quantised[2][mask]),
+            quantised=tuple((name, axis, index[mask]) for name, axis, index in self.quantised),
         )
         return replace(part, **changes)  # type: ignore[arg-type]
 
@@ -152,7 +152,7 @@ def _rescaled(rule: Linear, call: Call, term: Term) -> Term:
         source=call.inputs[0],
         scale=term.scale / scale,
         shift=term.shift + term.scale * zero,
-        quantised=(call.inputs[0], term.axis, term.index),
+        quantised=(*term.quantised, (call.inputs[0], term.axis, term.index)),
     )
 
 

@@ -16,6 +16,7 @@ from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
 from analyzer.propagate.entries import Entry
 from analyzer.propagate.inputs import Channels
+from analyzer.propagate.kernels import Kernel
 from analyzer.propagate.origins import Term
 
 TINY_SCALE = 1e-6  # a normalisation scale that is zero for all purposes
@@ -117,15 +118,12 @@ class Case:
     def _zero_kernel(self, part: Part) -> Ruling:
         kernel = part.term.kernel
         assert kernel is not None  # the caller looked
-        producer = self.context.graph.producer.get(kernel.stored)
-        integer = kernel.stored in self.context.graph.initializer_names and (
-            self.context.graph.initializer_dtype(kernel.stored).kind in "iu"
-        )
-        if integer or (producer is not None and producer.op_type == "DequantizeLinear"):
+        step = _rounding_step(self.context, kernel)
+        if step is not None:
             return Ruling(
                 CauseCode.QUANTISATION,
-                f"all its weights in {kernel.node} are rounded to the zero point; whether they were zero before, "
-                "only the model before quantisation tells",
+                f"all its weights in {kernel.node} are rounded to the zero point, which takes all below "
+                f"{step / 2:.2g}; whether they were zero before, only the model before quantisation tells",
             )
         largest = kernel.sizes[part.index]
         size = f"at most {largest:.3g} in size" if largest else "all zero"
@@ -162,7 +160,7 @@ class Case:
         return Ruling(CauseCode.INPUT_CONSTANT, f"none of the {number} inputs that it reads varies in this data")
 
     def _flattened_by_rounding(self, channels: Channels) -> bool:
-        raw = [self.spreads.get(t.quantised[0]) for t in channels.terms if t.quantised is not None]
+        raw = [self.spreads.get(name) for term in channels.terms for name, _, _ in term.quantised]
         return any(spread is not None and spread.varies.any() for spread in raw)
 
     def _reading(self, part: Part) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Channels, Bools, Floats]:
@@ -180,7 +178,7 @@ class Case:
         audited, low = self.layer.audited, self.entry.low
         spread = None if self.entry.value is None else self.spreads.get(self.entry.value)
         if audited.kind is Kind.LINEAR:
-            return Ruling(CauseCode.UNKNOWN, f"it is {value:g} throughout, and nothing that was looked at says why")
+            return self._flattened_line(parts) or Ruling(CauseCode.UNKNOWN, f"it is {value:g} throughout, and nothing that was looked at says why")
         rounded = self._flattened_entry(unit, parts, spread)
         if rounded is not None:
             return rounded
@@ -261,15 +259,23 @@ class Case:
         resting = weights[constant] * channels.resting(spread)[reads][constant, np.newaxis]
         return float(np.maximum(resting, 0.0).sum())
 
+    def _flattened_line(self, parts: Sequence[Part]) -> Ruling | None:
+        """A linear value that varies before it is quantised, and not after."""
+        for name, index in _before_rounding(parts):
+            before = self.spreads.get(name)
+            if before is not None and before.varies[index]:
+                detail = f"{name} varies, and not what is left of it after rounding and clipping to integers"
+                return Ruling(CauseCode.QUANTISATION, detail)
+        return None
+
     def _flattened_entry(self, unit: int, parts: Sequence[Part], spread: Spread | None) -> Ruling | None:
         """A pre-activation that would fire, were it not rounded first."""
         if spread is None or not math.isfinite(self.entry.low):
             return None
-        for name, place in ((p.term.quantised, p.place) for p in parts if p.term.quantised is not None):
-            before = self.spreads.get(name[0])
-            if before is not None and before.maximum[name[2][place]] > self.entry.low >= spread.maximum[unit]:
-                highest = before.maximum[name[2][place]]
-                detail = f"it would reach {highest:.3g}, which is rounded away after {name[0]}"
+        for name, index in _before_rounding(parts):
+            before = self.spreads.get(name)
+            if before is not None and before.maximum[index] > self.entry.low >= spread.maximum[unit]:
+                detail = f"it would reach {before.maximum[index]:.3g}, which is rounded away after {name}"
                 return Ruling(CauseCode.QUANTISATION, detail)
         return None
 
@@ -277,6 +283,28 @@ class Case:
 def cause_of(unit: int, ruling: Ruling, distance: float | None, root: Root | None) -> UnitCause:
     """The ruling as a fact."""
     return UnitCause(unit, ruling.code, ruling.detail, distance, root)
+
+
+def _before_rounding(parts: Sequence[Part]) -> Iterator[tuple[str, int]]:
+    """The values of one unit that are quantised on the way, and its index in them."""
+    for part in parts:
+        yield from ((name, int(index[part.place])) for name, _, index in part.term.quantised)
+
+
+def _rounding_step(context: Context, kernel: Kernel) -> float | None:
+    """The step to which a whole weight tensor was rounded; None where it was not.
+
+    None as well where each output has a step of its own: fitted to its weights, that cannot round them all away.
+    """
+    graph = context.graph
+    producer = graph.producer.get(kernel.stored)
+    if producer is not None and producer.op_type == "DequantizeLinear":
+        scale = graph.constant(producer.inputs[1])
+    else:
+        readers = [node for node, _ in graph.consumers.get(kernel.stored, ()) if node.op_type == "QLinearConv"]
+        readers += [node for node, _ in graph.consumers.get(kernel.stored, ()) if node.op_type == "QLinearMatMul"]
+        scale = graph.constant(readers[0].inputs[4]) if readers else None
+    return float(np.ravel(scale)[0]) if scale is not None and scale.size == 1 else None
 
 
 def _range(spread: Spread | None, unit: int) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from analyzer.ops.rule import all_rules
 from analyzer.graph.load import OLDEST_OPSET
+from analyzer.ops.rule import all_rules
 from tests.laws.benches import Case, positive
 from tests.models import Array
 
@@ -44,7 +44,8 @@ def plain(array: Any) -> bool:
 def arrays_of(case: Any) -> dict[str, Array] | None:
     """The inputs by name; None when some is no plain array."""
     values = case.data_sets[0][0]
-    names = [i.name for i in case.model.graph.input]
+    model: onnx.ModelProto = case.model
+    names = [i.name for i in model.graph.input]
     arrays = {n: _array(v) for n, v in zip(names, values, strict=True)}
     return arrays if all(isinstance(a, np.ndarray) and a.dtype.kind in "fiub" for a in arrays.values()) else None
 
@@ -69,4 +70,13 @@ def as_case(case: Any) -> Case | None:
         return None
     sampler = {fed: positive(arrays[fed].dtype)} if node.op_type in ("Log", "Sqrt", "ReduceLogSum", "Pow") else {}
     others = {o: v for o, v in opsets.items() if o}
-    return Case(node, arrays, frozenset(arrays) - {fed}, min(opsets.get("", NEWEST_OPSET), NEWEST_OPSET), others, sampler, True, 3e-4)
+    return Case(
+        node,
+        arrays,
+        frozenset(arrays) - {fed},
+        min(opsets.get("", NEWEST_OPSET), NEWEST_OPSET),
+        others,
+        sampler,
+        True,
+        3e-4,
+    )

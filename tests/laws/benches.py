@@ -101,7 +101,9 @@ class Bench:
         self._session = session(proto)
         first = self.run(case.feeds)
         shapes = {n: a.shape for n, a in {**case.arrays, **first}.items()}
-        self.context = Context(load_model(proto).graph, ShapeTable(shapes, {}, 1, {n: a.dtype.name for n, a in first.items()}))
+        self.context = Context(
+            load_model(proto).graph, ShapeTable(shapes, {}, 1, {n: a.dtype.name for n, a in first.items()})
+        )
         (call,) = self.context.calls
         alone = call.op.sole_user
         self.call = replace(call, op=replace(call.op, sole_user=(False,) * len(alone))) if shared else call

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tests.laws.benches import Case, positive, whole
 from tests.laws.draws import Draw, call, cases_for
+from tests.models import Array
 
 CONTRIB = "com.microsoft"
 
 
-def _attributes(d: Draw, op: str) -> dict[str, float]:
+def _attributes(d: Draw, op: str) -> dict[str, Any]:
     """Some attributes away from their defaults."""
     names = {
         "LeakyRelu": ("alpha",), "Elu": ("alpha",), "Celu": ("alpha",), "ThresholdedRelu": ("alpha",),
@@ -90,7 +93,7 @@ def _broadcast(d: Draw, count: int) -> list[tuple[int, ...]]:
 def aligned(d: Draw, op: str) -> Case:
     count = d.whole(1, 3) if op in ("Max", "Min", "Sum", "Mean") else 2
     shapes = _broadcast(d, count)
-    kind = np.float32
+    kind: Any = np.float32
     if op in ("And", "Or", "Xor"):
         arrays = [d.ints(0, 1, *s, dtype=np.bool_) for s in shapes]
     elif op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Equal", "Less", "Greater") and d.flag(0.25):
@@ -138,7 +141,7 @@ def bias_gelu(d: Draw, op: str) -> Case:
 # -- normalisations -----------------------------------------------------------------------------------------------
 
 
-def _gains(d: Draw, count: int) -> np.ndarray:
+def _gains(d: Draw, count: int) -> Array:
     """Scales of which some are exactly 0."""
     return np.where(d.arrays.random(count) < 0.4, 0, d.normal(count)).astype(np.float32)
 
@@ -219,7 +222,8 @@ def reduction(d: Draw, op: str) -> Case:
     axes = sorted({d.whole(0, len(shape) - 1) for _ in range(d.whole(1, 2))})
     axes = [a - len(shape) for a in axes] if d.flag() else axes
     new = 13 if op == "ReduceSum" else 18
-    opset, extra = d.pick([11, 13, 18, 20]), {}
+    opset = d.pick([11, 13, 18, 20])
+    extra: dict[str, Any] = {}
     inputs = [d.normal(*shape)]
     if d.flag(0.8):
         if opset >= new:

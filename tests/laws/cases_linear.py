@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import helper
 
 from tests.laws.benches import Case, whole
 from tests.laws.draws import Draw, call, cases_for
@@ -77,9 +79,7 @@ def fused_conv(d: Draw, op: str) -> Case:
     return call(op, *arrays, domain=CONTRIB, activation=activation, activation_params=names[activation], **given)
 
 
-def _value(attribute: Any) -> Any:
-    from onnx import helper
-
+def _value(attribute: onnx.AttributeProto) -> Any:
     return helper.get_attribute_value(attribute)
 
 
@@ -111,7 +111,7 @@ def matmul(d: Draw, op: str) -> Case:
 @cases_for("FusedMatMul", domain=CONTRIB)
 def fused_matmul(d: Draw, op: str) -> Case:
     a, b = _product(d)
-    flags = {}
+    flags: dict[str, Any] = {}
     if len(a) > 1 and len(b) > 1 and d.flag():
         a, flags["transA"] = (*a[:-2], a[-1], a[-2]), 1
     if len(a) > 1 and len(b) > 1 and d.flag():
@@ -128,11 +128,22 @@ def gemm(d: Draw, op: str) -> Case:
     c = d.pick([None, (n,), (n,), (1, n), (m, n), (m, 1), (1,), ()])
     bias = None if c is None else d.normal(*c)
     fed = d.pick([(0,), (0,), (0,), (1,), (0, 1), (0, 2)])
-    flags = {"transA": int(a) if a or d.flag() else None, "transB": int(b) if b or d.flag() else None}
-    scales = {"alpha": d.pick([None, 0.5]), "beta": d.pick([None, 2.0, 0.0])}
+    flags: dict[str, Any] = {"transA": int(a) if a or d.flag() else None, "transB": int(b) if b or d.flag() else None}
+    scales: dict[str, Any] = {"alpha": d.pick([None, 0.5]), "beta": d.pick([None, 2.0, 0.0])}
     if bias is None:
         fed = tuple(i for i in fed if i < 2)
     return call(op, x, w, bias, opset=d.pick([11, 13]), fed=fed, **flags, **scales)
+
+
+@cases_for("FusedGemm", domain=CONTRIB)
+def fused_gemm(d: Draw, op: str) -> Case:
+    case = gemm(d, "Gemm")
+    names = {"Relu": {}, "Tanh": {}, "Sigmoid": {}, "LeakyRelu": {"activation_alpha": 0.2}}
+    activation = d.pick(list(names))
+    arrays = [case.arrays[n] for n in case.node.input]
+    given = {a.name: _value(a) for a in case.node.attribute} | names[activation]
+    fed = [i for i, n in enumerate(case.node.input) if n not in case.stored]
+    return call(op, *arrays, domain=CONTRIB, fed=fed, activation=activation, **given)
 
 
 @cases_for("Einsum")
@@ -165,12 +176,16 @@ def linear(d: Draw, op: str) -> Case:
     per_channel = opset >= 13 and d.flag()
     size = (shape[axis],) if per_channel else ()
     zero = _zero(d, dtype, *size) if d.flag(0.8) else None
-    extra = {"axis": axis if d.flag() else axis - len(shape)} if per_channel else {}
+    extra: dict[str, Any] = {"axis": axis if d.flag() else axis - len(shape)} if per_channel else {}
     if op == "QuantizeLinear":
         if zero is None and opset == 21 and d.flag():
             extra["output_dtype"] = 3
         return call(op, d.normal(*shape), _scale(d, *size), zero, opset=opset, **extra)
-    x = d.ints(0, 255, *shape, dtype=np.uint8) if dtype is np.uint8 or zero is None else d.ints(-90, 90, *shape, dtype=dtype)
+    x = (
+        d.ints(0, 255, *shape, dtype=np.uint8)
+        if dtype is np.uint8 or zero is None
+        else d.ints(-90, 90, *shape, dtype=dtype)
+    )
     return call(op, x, _scale(d, *size), zero, opset=opset, **extra)
 
 
@@ -214,8 +229,8 @@ def qlinear_conv(d: Draw, op: str) -> Case:
 
 @cases_for("MatMulInteger")
 def matmul_integer(d: Draw, op: str) -> Case:
-    a, b = (d.whole(1, 3), 4), (4, d.whole(1, 4))
-    a = (2, *a) if d.flag(0.3) else a
+    b = (4, d.whole(1, 4))
+    a = (*((2,) if d.flag(0.3) else ()), d.whole(1, 3), 4)
     zero = _zero(d, np.uint8) if d.flag(0.8) else None
     w = np.clip(d.weight(*b) * 4, -100, 100).astype(np.int8)
     samplers = {0: _around(0 if zero is None else int(zero))}

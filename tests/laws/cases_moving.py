@@ -28,7 +28,9 @@ def reshape(d: Draw, op: str) -> Case:
 @cases_for("Flatten")
 def flatten(d: Draw, op: str) -> Case:
     shape = d.shape()
-    return call(op, d.normal(*shape), opset=d.pick([9, 13, 21]), axis=d.pick([None, 0, 1, len(shape)]) if len(shape) > 1 else 0)
+    return call(
+        op, d.normal(*shape), opset=d.pick([9, 13, 21]), axis=d.pick([None, 0, 1, len(shape)]) if len(shape) > 1 else 0
+    )
 
 
 @cases_for("Transpose")
@@ -88,7 +90,9 @@ def split(d: Draw, op: str) -> Case:
 def slicing(d: Draw, op: str) -> Case:
     shape = d.shape(1, 4, 6)
     axes = sorted({d.whole(0, len(shape) - 1) for _ in range(d.whole(1, 2))})
-    starts, ends, steps = [], [], []
+    starts: list[int] = []
+    ends: list[int] = []
+    steps: list[int] = []
     for axis in axes:
         low = d.whole(0, shape[axis] - 1)
         high = d.whole(low + 1, shape[axis])
@@ -209,13 +213,15 @@ def resize(d: Draw, op: str) -> Case:
     mode = d.pick(["nearest", "linear", "cubic"])
     factor = [1.0, 1.0, d.pick([1.0, 2.0, 0.5, 1.5]), d.pick([1.0, 2.0, 1.5])]
     if d.flag(0.2):
-        return call(op, d.normal(*shape), np.array(factor, np.float32), opset=10, mode="nearest" if mode == "cubic" else mode)
+        return call(
+            op, d.normal(*shape), np.array(factor, np.float32), opset=10, mode="nearest" if mode == "cubic" else mode
+        )
     way = d.pick([None, "half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "tf_crop_and_resize"])
     roi = None
     if way == "tf_crop_and_resize":
         roi = np.array([0, 0, 0.1, -0.2, 1, 1, 1.2, 0.9], np.float32)
         mode = "linear"
-    extra = {"mode": mode, "coordinate_transformation_mode": way, "extrapolation_value": d.pick([None, 3.0])}
+    extra: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": way, "extrapolation_value": d.pick([None, 3.0])}
     opset = d.pick([11, 13, 18, 19])
     if roi is None and opset == 11:
         roi = np.array([], np.float32)

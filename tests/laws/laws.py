@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import numpy as np
-import onnx
 
-from analyzer.errors import Refusal
 from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
-from analyzer.facts.cut import CutPlan
 from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Mask
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples
-from tests.laws.slicing import Sliced, cut, shrunk_model, sliced_case
+from tests.laws.slicing import Sliced, resting, run_cut, sliced_case
 from tests.models import Array, run
 
 DRAWS = 3
@@ -78,8 +75,8 @@ def unneeded_inputs_change_nothing(case: Case, random: Random) -> None:
     """
     bench = Bench(case)
     known = random_facts(random, case)
-    if _takes_multiples(bench) and random.random() < 0.3:
-        name = bench.op.inputs[bench.call.rule.x]
+    if takes_multiples(bench) and random.random() < 0.3:
+        name = bench.op.inputs[0]
         known[name] = with_multiples(random, known[name], case.arrays[name].shape)
     facts = bench.facts(known)
     claims = bench.constants(facts)
@@ -96,18 +93,18 @@ def unneeded_inputs_change_nothing(case: Case, random: Random) -> None:
         assert need.ndim == array.ndim, f"a mask of rank {need.ndim} for {name}: {case}"
         free = ~np.broadcast_to(need, array.shape)
         if name in feed:
-            free = free & ~np.broadcast_to(_held(fact), array.shape)
+            free = free & ~np.broadcast_to(held_fixed(fact), array.shape)
             changed = {**feed, name: np.where(free, case.sampler(name)(generator, array.shape), feed[name])}
             changed[name] = changed[name].astype(array.dtype)
             _same(case, known, bench, asked, claims, reference, bench.run(changed), f"feed {name}")
     _weights_too(bench, random, known, facts, claims, asked, needs, feed)
 
 
-def _takes_multiples(bench: Bench) -> bool:
+def takes_multiples(bench: Bench) -> bool:
     return isinstance(bench.call.rule, ConvRule) and bench.op.op_type in ("Conv", "FusedConv", "ConvTranspose")
 
 
-def _held(fact: Constants) -> Mask:
+def held_fixed(fact: Constants) -> Mask:
     return fact.known if fact.multiples is None else fact.known | fact.multiples.held
 
 
@@ -120,7 +117,7 @@ def _weights_too(
     quiet = dict(feed)
     for name, need, fact in zip(bench.op.inputs, needs, facts, strict=True):
         if name in feed and isinstance(bench.call.rule, ConvRule | Contraction):
-            absorbed = np.broadcast_to(_held(fact) & ~need, feed[name].shape)
+            absorbed = np.broadcast_to(held_fixed(fact) & ~need, feed[name].shape)
             quiet[name] = np.where(absorbed, resting(bench, name), feed[name]).astype(feed[name].dtype)
     reference = run(case.model(), quiet)
     for name, need in zip(bench.op.inputs, needs, strict=True):
@@ -130,15 +127,6 @@ def _weights_too(
             changed = np.where(free, generator.normal(0, 3, array.shape), array).astype(array.dtype)
             seen = run(case.model({**case.weights, name: changed}), quiet)
             _same(case, known, bench, asked, claims, reference, seen, f"weight {name}")
-
-
-def resting(bench: Bench, name: str) -> float:
-    """The number that stands for zero in an input: its zero point where it is quantised."""
-    position = list(bench.op.inputs).index(name)
-    zero = {"ConvInteger": {0: 2}, "MatMulInteger": {0: 2, 1: 3}, "QLinearConv": {0: 2}, "QLinearMatMul": {0: 2}}
-    place = zero.get(bench.op.op_type, {}).get(position)
-    point = None if place is None else bench.op.static(place)
-    return 0.0 if point is None else float(np.ravel(point)[0])
 
 
 def _same(
@@ -200,7 +188,10 @@ def more_asked_more_kept(case: Case, random: Random) -> None:
     small |= {n: [a | b for a, b in zip(small[n], base[n], strict=True)] for n in base}
     extra = _random_seeds(bench, random)
     large = {
-        n: [np.asarray(a | b) for a, b in zip(small.get(n, extra.get(n, [])), extra.get(n, small.get(n, [])), strict=True)]
+        n: [
+            np.asarray(a | b)
+            for a, b in zip(small.get(n, extra.get(n, [])), extra.get(n, small.get(n, [])), strict=True)
+        ]
         for n in (*small, *(e for e in extra if e not in small))
     }
     less, more = settled(bench, small), settled(bench, large)
@@ -220,7 +211,7 @@ def cut_nodes_agree(case: Case, random: Random) -> None:
     if found is None:
         return
     reference = bench.run(found.reference)
-    small = _run_cut(found.case.model(), found.case.feeds, case)
+    small = run_cut(found.case.model(), found.case.feeds, case)
     for name in (n for n in found.case.outputs if keeps.alive(n)):
         expected = reference[name]
         for axis, vector in enumerate(keeps.vectors(name)):
@@ -232,117 +223,6 @@ def cut_nodes_agree(case: Case, random: Random) -> None:
         assert equal.all(), f"the cut node gives something else: {case} {seeds}\n{found.case}"
 
 
-def shrunk_nodes_agree(case: Case, random: Random) -> None:
-    """Needs, ties, carriers and shrink together: the smaller node gives every output element that was asked for.
-
-    What is not needed holds anything; what is constant holds its constant, as far as it stays.
-    """
-    bench = Bench(case)
-    known = random_facts(random, case)
-    if _takes_multiples(bench) and random.random() < 0.3:
-        name = bench.op.inputs[bench.call.rule.x]
-        known[name] = with_multiples(random, known[name], case.arrays[name].shape)
-    facts = bench.facts(known)
-    claims = bench.constants(facts)
-    asked = [random_mask(random, s) if s is not None else pattern.uniform(0, False) for s in bench.op.out_shapes]
-    if not any(m.any() for m in asked):
-        return
-    needs = bench.call.rule.needs(bench.op, asked, facts, claims)
-    keeps = _closed(bench, asked, needs, facts, claims)
-    generator = np.random.default_rng(random.getrandbits(32))
-    feed = bench.draw(generator, known)
-    reference = bench.run(feed)
-    small = {}
-    for name, need, fact in zip(bench.op.inputs, needs, facts, strict=True):
-        if name in feed:
-            free = np.broadcast_to(~need & ~_held(fact), feed[name].shape)
-            other = np.where(free, case.sampler(name)(generator, feed[name].shape), feed[name])
-            vectors = keeps.vectors(name) if keeps.alive(name) else [np.ones(d, np.bool_) for d in other.shape]
-            small[name] = cut(other.astype(feed[name].dtype), vectors)
-    named = {n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), *zip(bench.op.outputs, claims, strict=True)] if n}
-    try:
-        model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset(), frozenset()))
-    except Refusal:
-        return
-    inputs = {i.name for i in model.graph.input}
-    seen = _run_cut(model, {n: a for n, a in small.items() if n in inputs}, case)
-    for name, mask in zip(bench.op.outputs, asked, strict=True):
-        if name and name in seen and keeps.alive(name):
-            vectors = keeps.vectors(name)
-            expected = cut(reference[name], vectors).astype(np.float64)
-            looked = cut(np.broadcast_to(mask, reference[name].shape), vectors)
-            assert seen[name].shape == expected.shape, f"{seen[name].shape} instead of {expected.shape}: {case}"
-            with np.errstate(invalid="ignore"):
-                near = np.abs(seen[name].astype(np.float64) - expected) <= 10 * case.tolerance * (1 + np.abs(expected))
-            near |= (seen[name] == expected) | (np.isnan(seen[name].astype(np.float64)) & np.isnan(expected))
-            assert not (looked & ~near).any(), (
-                f"the smaller node gives {seen[name][looked & ~near][:3]}, not {expected[looked & ~near][:3]}: "
-                f"{case} with {known}, asked {mask}"
-            )
-
-
-def observed_constants_are_filled_in(case: Case, random: Random) -> None:
-    """A rule that asks for less because an output unit was seen to be constant gives that constant itself."""
-    bench = Bench(case)
-    axes = bench.call.rule.unit_axes(bench.op, [None] * len(bench.op.inputs))[0]
-    shape = bench.op.out_shapes[0]
-    if not axes or case.outputs != ["y0"] or not shape:
-        return
-    known = random_facts(random, case)
-    facts = bench.facts(known)
-    derived = bench.constants(facts)
-    axis = max(axes)
-    generator = np.random.default_rng(random.getrandbits(32))
-    free = ~pattern.per_index(derived[0].known, axis, shape[axis], every=False)
-    units = np.flatnonzero(free & (generator.random(shape[axis]) < 0.5))
-    like = bench.first["y0"]
-    seen_values = np.abs(generator.choice(like.reshape(-1), len(units)))
-    claims = [derived[0].with_seed(axis, units, seen_values.astype(np.float64), shape[axis])]
-    asked = [pattern.uniform(len(shape), True)]
-    needs, plain = (bench.call.rule.needs(bench.op, asked, facts, c) for c in (claims, derived))
-    if not len(units) or all(np.array_equal(*np.broadcast_arrays(a, b)) for a, b in zip(needs, plain, strict=True)):
-        return
-    keeps = _closed(bench, asked, needs, facts, claims)
-    feed = bench.draw(generator, known)
-    small = {n: cut(a, keeps.vectors(n)) for n, a in feed.items()}
-    named = {n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), ("y0", claims[0])] if n}
-    model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset(), frozenset()))
-    seen = _run_cut(model, small, case)["y0"].astype(np.float64)
-    expected = np.moveaxis(bench.run(feed)["y0"].astype(np.float64), axis, 0)
-    expected[units] = seen_values.reshape(-1, *(1,) * (len(shape) - 1))
-    expected = np.moveaxis(expected, 0, axis)
-    near = np.abs(seen - expected) <= 10 * case.tolerance * (1 + np.abs(expected))
-    assert near.all(), f"{seen[~near][:3]} instead of {expected[~near][:3]}: {case} with {known}, units {units}"
-
-
-def _run_cut(model: onnx.ModelProto, feeds: dict[str, Array], case: Case) -> dict[str, Array]:
-    try:
-        return run(model, feeds)
-    except Exception as error:
-        raise AssertionError(f"onnxruntime refuses the smaller node of {case}: {error}") from error
-
-
-def _closed(
-    bench: Bench, asked: Sequence[Mask], needs: Sequence[Mask], facts: Sequence[Constants], claims: Sequence[Constants]
-) -> Keeps:
-    """Keep vectors that hold everything needed, the ties, and the carriers."""
-    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *bench.case.outputs)})
-    for name, mask in [*zip(bench.op.inputs, needs, strict=True), *zip(bench.op.outputs, asked, strict=True)]:
-        if name:
-            keeps.need(name, mask)
-    while True:
-        changed: list[str] = []
-        keeps.changed = changed.append
-        bench.call.rule.ties(bench.op, keeps)
-        if changed:
-            continue
-        carriers = bench.call.rule.carry(bench.op, keeps, asked, facts, claims)
-        for name, axis, index in carriers:
-            keeps.grow((name, axis), np.arange(bench.context.shapes[name][axis]) == index)
-        if not carriers:
-            return keeps
-
-
 def unit_axes_are_axes(case: Case, random: Random) -> None:
     """Unit axes lie within the output's rank, one entry per output."""
     bench = Bench(case)
@@ -352,8 +232,8 @@ def unit_axes_are_axes(case: Case, random: Random) -> None:
         given.append(axes if axes and random.random() < 0.7 else None)
     found = bench.call.rule.unit_axes(bench.op, given)
     assert len(found) == len(bench.op.outputs), f"{len(found)} entries: {case}"
-    for axes, shape in zip(found, bench.op.out_shapes, strict=True):
-        assert axes is None or (axes and axes <= set(range(len(shape or ())))), f"{axes} of {shape}: {case}"
+    for units, shape in zip(found, bench.op.out_shapes, strict=True):
+        assert units is None or (units and units <= set(range(len(shape or ())))), f"{units} of {shape}: {case}"
 
 
 def products_are_counted(case: Case, random: Random) -> None:
@@ -374,78 +254,3 @@ def products_are_counted(case: Case, random: Random) -> None:
     seen = run(case.model({n: ones[n] for n in case.stored}), {n: ones[n] for n in case.feeds})
     total = float(seen[case.outputs[0]].astype(np.float64).sum()) / scale
     assert counted == round(total), f"{counted} multiply-adds counted, {total} made: {case}"
-
-
-def carriers_are_enough(case: Case, random: Random) -> None:
-    """What the needs leave of a convolution's channels, its carriers and a bias give every output that is asked for."""
-    bench = Bench(case)
-    rule = bench.call.rule
-    if not isinstance(rule, ConvRule) or bench.op.op_type not in ("Conv", "ConvTranspose"):
-        return
-    known = random_facts(random, case)
-    x, w = bench.op.inputs[0], bench.op.inputs[1]
-    if random.random() < 0.4:
-        known[x] = with_multiples(random, known[x], case.arrays[x].shape)
-    facts = bench.facts(known)
-    claims = bench.constants(facts)
-    asked = [random_mask(random, bench.op.out_shapes[0])]
-    needs = rule.needs(bench.op, asked, facts, claims)
-    channels = case.arrays[x].shape[1]
-    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *case.outputs)})
-    keeps.grow((x, 1), np.broadcast_to(needs[0].any(axis=tuple(a for a in range(needs[0].ndim) if a != 1)), (channels,)))
-    while found := rule.carry(bench.op, keeps, asked, facts, claims):
-        for name, axis, index in found:
-            assert (name, axis) == (x, 1), f"a carrier on another axis: {case}"
-            keeps.grow((x, 1), np.arange(channels) == index)
-    kept = keeps.get((x, 1))
-    feed = bench.draw(np.random.default_rng(random.getrandbits(32)), known)
-    kernel, bias = _kernel_with_carriers(bench, facts, kept)
-    quiet = np.where(kept.reshape(1, -1, *(1,) * (feed[x].ndim - 2)), feed[x], 0).astype(feed[x].dtype)
-    full, shrunk = bench.run(feed), run(case.model({**case.weights, w: kernel}), {**feed, x: quiet})
-    after = {n: a.astype(np.float64) + pattern.on_axis(bias, 1, a.ndim) for n, a in shrunk.items()}
-    mask = np.broadcast_to(asked[0] & ~claims[0].known, full["y0"].shape)
-    wrong = mask & (np.abs(full["y0"] - after["y0"]) > 1e-4 * (1 + np.abs(full["y0"])))
-    assert not wrong.any(), f"{wrong.sum()} outputs differ: {case} with {known}, kept {kept}"
-
-
-def _kernel_with_carriers(bench: Bench, facts: Sequence[Constants], kept: Mask) -> tuple[Array, Array]:
-    """The kernel in which carriers stand in for what went, and what goes into the bias."""
-    rule = bench.call.rule
-    assert isinstance(rule, ConvRule)
-    known, value = rule.channels(bench.op, facts)
-    held, factor = rule.held_multiples(bench.op, facts)
-    groups = rule.groups(bench.op)
-    stored = rule.kernel(bench.op).astype(np.float64)
-    transposed = bench.op.op_type == "ConvTranspose"
-    # [group, out, in, *kernel]
-    wide = stored.reshape(groups, stored.shape[0] // groups, *stored.shape[1:])
-    wide = (wide.swapaxes(1, 2) if transposed else wide).copy()
-    bias = np.zeros(wide.shape[:2])
-    flat = rule.flat_border(bench.op)
-    for group in range(groups):
-        here = slice(group * wide.shape[2], (group + 1) * wide.shape[2])
-        for members, size in ((known[here] & (value[here] != 0), value[here]), (held[here], factor[here])):
-            gone = members & ~kept[here]
-            taps = np.einsum("i,oi...->o...", np.where(gone, size, 0), wide[group])
-            if size is not factor[here] and members is not held[here] and flat and np.array_equal(size, value[here]):
-                bias[group] += taps.reshape(len(taps), -1).sum(axis=1)
-                continue
-            carriers = np.flatnonzero(members & kept[here])
-            if gone.any() and len(carriers):
-                wide[group][:, carriers[0]] += taps / size[carriers[0]]
-    wide = wide.swapaxes(1, 2) if transposed else wide
-    return wide.reshape(stored.shape).astype(np.float32), bias.reshape(-1)
-
-
-LAWS: tuple[Law, ...] = (
-    constants_are_constant,
-    multiples_share_a_map,
-    unneeded_inputs_change_nothing,
-    more_asked_more_kept,
-    cut_nodes_agree,
-    shrunk_nodes_agree,
-    observed_constants_are_filled_in,
-    unit_axes_are_axes,
-    products_are_counted,
-    carriers_are_enough,
-)

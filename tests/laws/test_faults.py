@@ -13,7 +13,7 @@ from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
 from analyzer.ops import binary, contraction, conv, join, layout, norm, pool, unary
 from analyzer.ops.move import Reshape
-from tests.laws import laws
+from tests.laws import laws, shrink_laws
 from tests.laws.cases import case_of
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -160,8 +160,8 @@ FAULTS: list[tuple[Patch, str, laws.Law]] = [
     (_batch_norm_of_gain_zero_is_zero, "BatchNormalization", laws.constants_are_constant),
     (_reshape_in_wrong_groups, "Reshape", laws.constants_are_constant),
     (_depthwise_link_dropped, "Conv", laws.cut_nodes_agree),
-    (_no_carrier, "Conv", laws.carriers_are_enough),
-    (_no_carrier, "Conv", laws.shrunk_nodes_agree),
+    (_no_carrier, "Conv", shrink_laws.carriers_are_enough),
+    (_no_carrier, "Conv", shrink_laws.shrunk_nodes_agree),
     (_layer_norm_elementwise, "LayerNormalization", laws.constants_are_constant),
     (_layer_norm_needs_elementwise, "LayerNormalization", laws.unneeded_inputs_change_nothing),
     (_layer_norm_cut, "LayerNormalization", laws.cut_nodes_agree),

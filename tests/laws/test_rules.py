@@ -10,11 +10,25 @@ from hypothesis import strategies as st
 
 from analyzer.ops.recurrent import Recurrent
 from analyzer.ops.rule import all_rules
+from tests.laws import laws, shrink_laws
 from tests.laws.benches import Bench
-from tests.laws.cases import GENERATORS, NOT_RUNNABLE, RULES, case_of
-from tests.laws.laws import LAWS, Law
+from tests.laws.cases import NOT_RUNNABLE, RULES, case_of
+from tests.laws.draws import GENERATORS
+from tests.laws.laws import Law
 
-EXAMPLES = max(settings.default.max_examples // 12, 3)  # per rule and law; a profile says how deep
+LAWS: tuple[Law, ...] = (
+    laws.constants_are_constant,
+    laws.multiples_share_a_map,
+    laws.unneeded_inputs_change_nothing,
+    laws.more_asked_more_kept,
+    laws.cut_nodes_agree,
+    laws.unit_axes_are_axes,
+    laws.products_are_counted,
+    shrink_laws.shrunk_nodes_agree,
+    shrink_laws.observed_constants_are_filled_in,
+    shrink_laws.carriers_are_enough,
+)
+EXAMPLES = max(settings().max_examples // 12, 3)  # per rule and law; a profile says how deep
 
 
 def _name(rule: tuple[str, str]) -> str:

@@ -31,7 +31,9 @@ def random_seeds(random: Random, feeds: Mapping[str, Array]) -> Seeds:
     return seeds
 
 
-def seeded(generator: np.random.Generator, feeds: Mapping[str, Array], seeds: Seeds, redraw: bool = True) -> dict[str, Array]:
+def seeded(
+    generator: np.random.Generator, feeds: Mapping[str, Array], seeds: Seeds, redraw: bool = True
+) -> dict[str, Array]:
     """A feed in which the seeded units are constant."""
     result = {}
     for name, array in feeds.items():
@@ -48,7 +50,7 @@ def seeded(generator: np.random.Generator, feeds: Mapping[str, Array], seeds: Se
 
 def context_for(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Context:
     """The graph as the rules see it, no axis holding samples."""
-    shapes = {n: a.shape for n, a in all_values(model, feeds).items() if isinstance(a, np.ndarray)}
+    shapes = {n: a.shape for n, a in all_values(model, feeds).items()}
     return Context(load_model(model).graph, ShapeTable(shapes, {}))
 
 
@@ -62,10 +64,11 @@ def claims_hold(model: onnx.ModelProto, feeds: Mapping[str, Array], random: Rand
         seen = all_values(model, seeded(generator, feeds, seeds))
         for name, found in facts.items():
             if name in seen and found.any and seen[name].dtype.kind in "fiub" and seen[name].ndim == found.rank:
-                _check(name, found, seen[name])
+                check_claim(name, found, seen[name])
 
 
-def _check(name: str, found: Constants, seen: Array) -> None:
+def check_claim(name: str, found: Constants, seen: Array) -> None:
+    """Known elements have the value that they are known to have."""
     known = np.broadcast_to(found.known, seen.shape)
     value = np.broadcast_to(found.number, seen.shape)
     with np.errstate(invalid="ignore"):

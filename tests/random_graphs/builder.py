@@ -71,7 +71,7 @@ class Builder:
                 if bias is not None and self.chance(0.4):
                     bias[unit] = 0
             else:
-                bias[unit] = self.pick([-100.0, -100.0, 100.0])
+                bias[unit] = self.pick([-15.0, -15.0, 15.0])
 
     def conv(self, x: Value, out: int, **fixed: Any) -> Value:
         channels, *space = x.shape
@@ -141,7 +141,7 @@ class Builder:
         gamma = self.rng.uniform(0.5, 1.5, units).astype(np.float32)
         beta = (self.rng.standard_normal(units) * 0.3).astype(np.float32)
         for unit in self.some(units):
-            gamma[unit], beta[unit] = (0, beta[unit]) if self.chance(0.6) else (gamma[unit], self.pick([-100, 100]))
+            gamma[unit], beta[unit] = (0, beta[unit]) if self.chance(0.6) else (gamma[unit], self.pick([-15, 15]))
         mean = (self.rng.standard_normal(units) * 0.2).astype(np.float32)
         variance = self.rng.uniform(0.5, 1.5, units).astype(np.float32)
         names = [self.store(stem, a) for stem, a in zip(("g", "be", "me", "va"), (gamma, beta, mean, variance), strict=True)]

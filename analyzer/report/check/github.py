@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from analyzer.facts.findings import CheckFacts, Finding, Severity
 from analyzer.report.check.headline import sentence, totals, verdict
+from analyzer.report.words import printable
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
@@ -21,7 +22,9 @@ def to_text(facts: CheckFacts) -> str:
 
 def _command(finding: Finding, path: str) -> str:
     title = _property(f"{finding.code} {finding.name}")
-    return f"::{_COMMANDS[finding.severity]} file={_property(path)},title={title}::{_data(sentence(finding))}"
+    return (
+        f"::{_COMMANDS[finding.severity]} file={_property(printable(path))},title={title}::{_data(sentence(finding))}"
+    )
 
 
 def _data(text: str) -> str:

@@ -49,9 +49,8 @@ def sentence(finding: Finding) -> str:
 def against(comparison: BaselineComparison) -> list[str]:
     """What became of the baseline's units, in sentences; the baseline's name is left to the format."""
     then = f"{number(comparison.dead_then)} of {counted(comparison.units_then, 'unit')} were dead then"
-    lines = [
-        f"{then}; newly dead: {number(_count(comparison.newly_dead))}, alive again: {number(_count(comparison.revived))}."
-    ]
+    died, back = number(_count(comparison.newly_dead)), number(_count(comparison.revived))
+    lines = [f"{then}; newly dead: {died}, alive again: {back}."]
     if not comparison.same_probe:
         lines.append("The baseline was made on other data: what changed may be the data.")
     if comparison.by_order:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from importlib.resources import files
@@ -25,7 +26,9 @@ def schema() -> dict[str, Any]:
 
 def to_text(facts: CheckFacts) -> str:
     """The report as a JSON document that ends in a newline."""
-    return json.dumps(to_dict(facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(to_dict(facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # Half a character, as in the name of a file that is not UTF-8, can only be written as an escape.
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def to_dict(facts: CheckFacts) -> dict[str, Any]:
@@ -87,7 +90,8 @@ def _setting(name: str, value: Any) -> Any:
         return {pattern: _limit(limit) for pattern, limit in value.patterns}
     if name == "expect_dead":
         return [
-            f"{entry.pattern}:{'*' if entry.units is None else ','.join(map(str, sorted(entry.units)))}" for entry in value
+            f"{entry.pattern}:{'*' if entry.units is None else ','.join(map(str, sorted(entry.units)))}"
+            for entry in value
         ]
     return dict(value) if name == "severity" else list(value) if isinstance(value, tuple) else value
 

@@ -41,7 +41,9 @@ def _lines(facts: CheckFacts) -> Iterator[str]:
     audit = facts.audit
     yield f"### {'✅' if facts.passed else '❌'} deadunits check {plain(verdict(facts))}"
     yield ""
-    probe = "no probe" if audit.probe is None else f"{code(audit.probe.source)}, {counted(audit.probe.samples, 'sample')}"
+    probe = (
+        "no probe" if audit.probe is None else f"{code(audit.probe.source)}, {counted(audit.probe.samples, 'sample')}"
+    )
     random = " of **random data**" if audit.probe is not None and audit.probe.random else ""
     yield f"{code(audit.model.path)} on {probe}{random}: {plain(totals(facts))}."
     if facts.findings:
@@ -68,4 +70,6 @@ def _baseline(comparison: BaselineComparison) -> Iterator[str]:
     yield f"Against {code(comparison.source)}: {' '.join(plain(line) for line in against(comparison))}"
     if comparison.revived:
         yield ""
-        yield from (f"- {code(change.value)}: alive again: {unit_ranges(change.units)}" for change in comparison.revived)
+        yield from (
+            f"- {code(change.value)}: alive again: {unit_ranges(change.units)}" for change in comparison.revived
+        )

@@ -69,9 +69,7 @@ def _result(finding: Finding, place: int, uri: str) -> dict[str, Any]:
         "physicalLocation": {"artifactLocation": {"uri": uri, "index": 0}, "region": {"startLine": 1}}
     }
     if finding.value:
-        location["logicalLocations"] = [
-            {"fullyQualifiedName": printable(finding.value), "kind": str(finding.about)}
-        ]
+        location["logicalLocations"] = [{"fullyQualifiedName": printable(finding.value), "kind": str(finding.about)}]
     identity = f"{finding.code}\0{finding.about}\0{finding.value}"
     return {
         "ruleId": finding.code,
@@ -96,4 +94,5 @@ def _message(text: str) -> str:
 def _uri(path: str) -> str:
     """A relative reference where the path is relative, so that a dashboard finds the file in its checkout."""
     given = Path(path)
-    return given.as_uri() if given.is_absolute() else quote(given.as_posix().replace("\\", "/"), errors="replace")
+    quoted = quote(given.as_posix(), errors="replace")
+    return f"file:///{quoted.lstrip('/')}" if given.is_absolute() else quoted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
@@ -34,17 +35,25 @@ def render(facts: CheckFacts, console: Console, *, show_all: bool = False) -> No
         console.print(part, highlight=False, markup=False, emoji=False)
 
 
+def name(text: str) -> str:
+    """A name from a file, printable, and no word of it a command (`::…`) to a build service that reads the log."""
+    return re.sub(r"(^|\s)::", r"\1: :", printable(text))
+
+
 def _parts(facts: CheckFacts, width: int, *, show_all: bool) -> Iterator[RenderableType]:
     style = "bold green" if facts.passed else "bold red"
     yield Text.assemble((verdict(facts), style))
-    yield Text(f"{shortened(facts.audit.model.path, max(width - 2, 24))}", _QUIET)
-    yield Text(f"{totals(facts)} · {data(facts)}", _QUIET)
+    yield Text(f"model: {name(shortened(facts.audit.model.path, max(width - 7, 24)))}", _QUIET)
+    yield Text(f"probe: {name(data(facts))}", _QUIET)
+    yield Text(totals(facts), _QUIET)
     cards = {card.code: card for card in facts.rules}
     for code in dict.fromkeys(finding.code for finding in facts.findings):  # most severe first
         card = cards[code]
         findings = [finding for finding in facts.findings if finding.code == code]
         worst = findings[0].severity
-        yield Text.assemble("\n", (f"{worst} ", _STYLES[worst]), (f"{card.code} {card.name}", "bold"), f": {card.title}")
+        yield Text.assemble(
+            "\n", (f"{worst} ", _STYLES[worst]), (f"{card.code} {card.name}", "bold"), f": {card.title}"
+        )
         shown = findings if show_all else findings[:SHOWN]
         for finding in shown:
             yield _entry(finding)
@@ -56,13 +65,15 @@ def _parts(facts: CheckFacts, width: int, *, show_all: bool) -> Iterator[Rendera
     if off:
         yield Text(f"\nturned off: {', '.join(off)}", _QUIET)
     if facts.findings:
-        yield Text.assemble("\nWhy it matters and what to do: ", (f"deadunits explain {facts.findings[0].code}", "cyan"))
+        yield Text.assemble(
+            "\nWhy it matters and what to do: ", (f"deadunits explain {facts.findings[0].code}", "cyan")
+        )
 
 
 def _entry(finding: Finding) -> RenderableType:
-    text = Text("- ")  # so that no line of a build log starts with a name from a file, which may be a log command
+    text = Text("- ")
     if finding.value:
-        text.append(f"{printable(finding.value)}  ", "bold")
+        text.append(f"{name(finding.value)}  ", "bold")
     text.append(finding.message)
     if finding.units:
         text.append(f"  {units_of(finding)}", _QUIET)
@@ -70,11 +81,11 @@ def _entry(finding: Finding) -> RenderableType:
 
 
 def _baseline(comparison: BaselineComparison) -> Iterator[RenderableType]:
-    yield Text.assemble(("\nAgainst ", "bold"), printable(comparison.source))
+    yield Text.assemble(("\nAgainst ", "bold"), name(comparison.source))
     for line in against(comparison):
         yield Padding(Text(line), (0, 0, 0, 2))
     for change in comparison.revived[:SHOWN]:
-        again = Text(f"- {printable(change.value)}  alive again: {unit_ranges(change.units)}", "green")
+        again = Text(f"- {name(change.value)}  alive again: {unit_ranges(change.units)}", "green")
         yield Padding(again, (0, 0, 0, 2))
     if len(comparison.revived) > SHOWN:
         yield Padding(Text(f"and {counted(len(comparison.revived) - SHOWN, 'layer')} more", _QUIET), (0, 0, 0, 2))

@@ -115,9 +115,7 @@ def _carried(layers: Sequence[LayerVerdicts]) -> list[bool]:
     return carried
 
 
-def _units(
-    layer: LayerVerdicts, locked: set[int], diagnosis: LayerDiagnosis | None
-) -> dict[str, np.ndarray[Any, Any]]:
+def _units(layer: LayerVerdicts, locked: set[int], diagnosis: LayerDiagnosis | None) -> dict[str, np.ndarray[Any, Any]]:
     flags = verdicts_of(layer)
     for units, flag in ((layer.structural, STRUCTURAL), (layer.revived or (), REVIVED), (sorted(locked), LOCKED)):
         flags[list(units)] |= flag

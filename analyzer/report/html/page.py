@@ -21,7 +21,7 @@ from analyzer.facts.pruned import PrunedFacts
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, payload
 from analyzer.report.html.reasons import reasons_of
-from analyzer.report.words import counted, number, printable, share, size
+from analyzer.report.words import counted, number, printable, share, shortened, size
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ SCRIPTS = (
     "units.js",
     "start.js",
 )
+_COLUMNS = ("near_dead", "saturated", "always_on", "nonfinite", "revived")
 TENSORS_SHOWN = 200
 ROWS_SHOWN = 200  # the other layers are shown as the table is scrolled
 
@@ -91,6 +92,7 @@ def environment() -> jinja2.Environment:
         "printable": printable,
         "milliseconds": _milliseconds,
         "short": lambda value: f"{value:.3g}" if math.isfinite(value) else "not finite",
+        "shortened": shortened,
         "dims": lambda shape: " × ".join(str(d) for d in shape) if shape else "scalar",
     }
     made.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
@@ -111,6 +113,7 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
     layers = facts.counted_layers
     structural = sum(len(layer.structural) for layer in layers)
     tensors = sorted((t for t in facts.removable.tensors if t.removable), key=lambda t: -t.removable)
+    columns = [name for name in _COLUMNS if any(getattr(layer, name) for layer in facts.layers)]
     active = {layer.audited.kind for layer in facts.layers if activity(layer) is not None}
     return {
         "constant": sum(len(layer.constant) for layer in layers),
@@ -126,7 +129,9 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "bound": max((layer.firing_bound or 0.0 for layer in layers), default=0.0),
         "confidence": CONFIDENCE,
         "worst": _worst(facts),
-        "columns": [name for name in ("near_dead", "saturated", "always_on", "nonfinite", "revived") if _some(facts, name)],
+        "columns": columns,
+        "shown_columns": [name for name in columns if name != "always_on"],  # the table has little room
+        "pane": min(max(130 + 28 * len(facts.layers), 320), 560),
         "locked_units": _locked_units(facts),
         "reasons": reasons_of(facts),
         "tensors": tensors[:TENSORS_SHOWN],
@@ -136,10 +141,6 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "linear": sum(activity(layer) is None for layer in facts.layers),
         "position": {layer.value: index for index, layer in enumerate(facts.layers)},
     }
-
-
-def _some(facts: AuditFacts, verdict: str) -> bool:
-    return any(getattr(layer, verdict) for layer in facts.layers)
 
 
 def _worst(facts: AuditFacts) -> LayerVerdicts | None:

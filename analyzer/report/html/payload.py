@@ -127,7 +127,7 @@ def _graph(picture: GraphPicture, position: Mapping[str, int]) -> dict[str, Any]
 
 
 def _label(node: PictureNode) -> str:
-    return printable(" › ".join(node.ops) or node.name)
+    return printable(" \N{RIGHTWARDS ARROW} ".join(node.ops) or node.name)
 
 
 def activity_word(kinds: set[Kind]) -> str:

@@ -16,7 +16,7 @@ REASONS = MappingProxyType(
         "kept-as-carrier": "One constant channel is kept to stand in for all constant channels, as zero padding "
         "makes their effect different at the border.",
         "group-balance": "A grouped convolution needs equally many channels in every group.",
-        "normalisation-statistics": "A normalisation takes its mean over this axis: without the unit, the mean changes.",
+        "normalisation-statistics": "A normalisation takes its mean over this axis; without the unit it would change.",
         "unsupported-operator": "An operator that is not known reads it, so nothing is assumed about what it needs.",
         "shared-parameter": "Its weight is used in several places, and not all of them can do without.",
         "subgraph-capture": "A subgraph (a loop or a branch) reads it.",

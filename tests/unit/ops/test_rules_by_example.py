@@ -56,7 +56,9 @@ def test_an_eight_bit_float_is_not_claimed() -> None:
 def test_a_zero_column_is_constant_whatever_comes_in(op: str) -> None:
     weight = ones(3, 4)
     weight[:, 2] = 0
-    assert np.broadcast_to(derived(call(op, ones(2, 3), weight)).known, (1, 4)).tolist() == [[False, False, True, False]]
+    assert np.broadcast_to(derived(call(op, ones(2, 3), weight)).known, (1, 4)).tolist() == [
+        [False, False, True, False]
+    ]
 
 
 def test_a_constant_that_differs_from_row_to_row_cannot_go_into_a_bias() -> None:

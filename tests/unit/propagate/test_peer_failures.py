@@ -64,9 +64,7 @@ def test_without_padding_the_constant_goes_into_the_bias() -> None:
 def test_a_sobel_kernel_is_not_a_zero_kernel() -> None:
     sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)
     w1 = np.stack([sobel, sobel.T, np.zeros((3, 3), np.float32)])[:, None]
-    found = chain(
-        "h = Conv(x, w1) r = Relu(h) y = Conv(r, w2)", {"w1": w1, "w2": noise(2, 3, 1, 1)}, noise(5, 1, 6, 6)
-    )
+    found = chain("h = Conv(x, w1) r = Relu(h) y = Conv(r, w2)", {"w1": w1, "w2": noise(2, 3, 1, 1)}, noise(5, 1, 6, 6))
     assert found.walk.layers[0].dead == (2,)
     assert found.shape("w1") == (2, 1, 3, 3)
     assert found.difference < EXACT
@@ -127,7 +125,13 @@ def test_what_feeds_only_dead_units_goes_too() -> None:
     w2[1, :3] = 0  # unit 1 of the first layer is read by unit 3 of the second alone, which is dead
     found = chain(
         "h = Gemm(x, w1, b1) r = Relu(h) h2 = Gemm(r, w2, b2) r2 = Relu(h2) y = Gemm(r2, w3)",
-        {"w1": noise(3, 5), "b1": np.full(5, 9, np.float32), "w2": np.abs(w2), "b2": dead_bias(4, 3), "w3": noise(4, 2)},
+        {
+            "w1": noise(3, 5),
+            "b1": np.full(5, 9, np.float32),
+            "w2": np.abs(w2),
+            "b2": dead_bias(4, 3),
+            "w3": noise(4, 2),
+        },
         noise(8, 3),
     )
     assert found.walk.layers[0].dead == ()
@@ -240,7 +244,8 @@ def test_a_stem_that_feeds_a_convolution_and_an_add_is_cut_where_both_agree() ->
         "b2": dead_bias(4, 1),
         "w3": noise(2, 4, 1, 1),
     }
-    body = "h = Conv(x, w1, b1) r = Relu(h) c = Conv<pads=[1,1,1,1]>(r, w2, b2) r2 = Relu(c) a = Add(r, r2) y = Conv(a, w3)"
+    body = "h = Conv(x, w1, b1) r = Relu(h) c = Conv<pads=[1,1,1,1]>(r, w2, b2) r2 = Relu(c) "
+    body += "a = Add(r, r2) y = Conv(a, w3)"
     found = chain(body, stored, noise(5, 2, 6, 6))
     assert found.shape("w2") == (3, 3, 3, 3)
     assert found.shape("w3") == (2, 3, 1, 1)
@@ -258,7 +263,8 @@ def test_a_batch_normalisation_seen_constant_beside_a_live_partner_keeps_its_con
     w1 = noise(4, 3, 1, 1)
     w1[2, 1:] = 0  # channel 2 looks at the channel of the input that happens to be zero
     found = chain(
-        "h = Conv(x, w1) n = BatchNormalization(h, s, t, m, v) h2 = Conv(x, w2) a = Add(n, h2) r = Relu(a) y = Conv(r, w3)",
+        "h = Conv(x, w1) n = BatchNormalization(h, s, t, m, v) h2 = Conv(x, w2) "
+        "a = Add(n, h2) r = Relu(a) y = Conv(r, w3)",
         {
             "w1": w1, "s": noise(4), "t": noise(4), "m": noise(4), "v": np.ones(4, np.float32),
             "w2": noise(4, 3, 1, 1), "w3": noise(2, 4, 1, 1),

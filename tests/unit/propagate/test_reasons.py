@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,8 +28,8 @@ def walked(body: str, x: Array, outputs: str = "float y", **stored: Array) -> Wa
     return audited(parse(f"g (float[{dims}] x) => ({outputs}) {{ {body} }}", stored, 20), {"x": x})
 
 
-DENSE = {"w1": noise(3, 4), "b1": bias(4, 1), "w2": noise(4, 2)}
-MAPS = {"w1": noise(4, 2, 1, 1), "b1": bias(4, 1)}
+DENSE: dict[str, Any] = {"w1": noise(3, 4), "b1": bias(4, 1), "w2": noise(4, 2)}
+MAPS: dict[str, Any] = {"w1": noise(4, 2, 1, 1), "b1": bias(4, 1)}
 HEAD = "h = Gemm(x, w1, b1) r = Relu(h) "
 STEM = "h = Conv(x, w1, b1) r = Relu(h) "
 ROWS, IMAGE = noise(8, 3), noise(4, 2, 4, 4)
@@ -81,7 +83,9 @@ def test_subgraph_capture() -> None:
 
 
 def test_shape_computed_at_runtime() -> None:
-    body = STEM + "s = Shape(r) n = Gather(s, first) z = Unsqueeze(n, front) p = Gather(s, rest) c = Concat<axis=0>(z, p) "
+    body = (
+        STEM + "s = Shape(r) n = Gather(s, first) z = Unsqueeze(n, front) p = Gather(s, rest) c = Concat<axis=0>(z, p) "
+    )
     body += "f = Reshape(r, c) m = Mul(f, two) y = Conv(m, w2)"
     found = walked(
         body, IMAGE, **MAPS, first=np.array(0), front=np.array([0]), rest=np.array([1, 2, 3]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,11 @@ NUMBERS = {
 
 def select(body: str, x: Array = ROWS, opset: int = 20, **stored: Array) -> tuple[AuditedValue, ...]:
     """Audited values of a body from `x` to `y`."""
-    weights = {n: np.array(v, np.float32) for n, v in NUMBERS.items() if n in body.replace("(", " ").replace(")", " ").replace(",", " ").split()}
+    weights = {
+        n: np.array(v, np.float32)
+        for n, v in NUMBERS.items()
+        if n in body.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    }
     dims = ", ".join(["N", *map(str, x.shape[1:])])
     model = parse(f"g (float[{dims}] x) => (float y) {{ {body} }}", {**weights, **stored}, opset)
     return select_units(load_model(model).graph, table_of(model, {"x": x}))
@@ -32,7 +38,7 @@ def only(body: str, x: Array = ROWS, opset: int = 20, **stored: Array) -> Audite
     return found
 
 
-WEIGHT = {"w": np.ones((4, 5), np.float32)}
+WEIGHT: dict[str, Any] = {"w": np.ones((4, 5), np.float32)}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ function choose(index, {show = false, link = true} = {}) {
   const changed = index !== chosen;
   chosen = index;
   if (link) history.replaceState(null, '', `#layer-${index}`);
-  if (changed) for (const listen of listeners) listen(index);
+  if (changed) for (const listen of listeners) listen(index, link || show);
   if (show) byId('layer').scrollIntoView({block: 'start'});
 }
 

@@ -37,8 +37,10 @@ function verdictOptions() {
       tip(layerName(i), present.map(([verdict, units]) => units(layers[i]) > 0 && `${VERDICTS[verdict]}: ${units(layers[i])} of ${layers[i].units} (${percent(share(units, layers[i]))})`))},
     yAxis: {...axis, type: 'value', max: 1, axisLabel: {...axis.axisLabel, formatter: (v) => `${Math.round(v * 100)} %`}},
     series: present.map(([verdict, units]) => ({
-      name: VERDICTS[verdict], type: 'bar', stack: 'all', barCategoryGap: layers.length > 100 ? '0%' : '18%', barMaxWidth: 90,
-      itemStyle: {color: verdictColour(verdict)}, data: layers.map((layer) => share(units, layer)),
+      name: VERDICTS[verdict], stack: 'all', color: verdictColour(verdict), data: layers.map((layer) => share(units, layer)),
+      ...(layers.length > 150
+        ? {type: 'line', step: 'middle', sampling: 'average', showSymbol: false, lineStyle: {width: 0}, areaStyle: {opacity: 1}}
+        : {type: 'bar', barCategoryGap: '18%', barMaxWidth: 90}),
     })),
   };
 }
@@ -59,17 +61,17 @@ function rateOptions() {
   layers.forEach((layer, x) => {
     for (let y = 0; y < height; y += 1) {
       const units = arrays.bins[x * height + y];
-      if (units) data.push([x, y, units / layer.units]);
+      if (units) data.push([x, y, Math.sqrt(units / layer.units), units / layer.units]);
     }
   });
   const axes = depthAxes(12);
   return {
     ...option, ...axes,
     grid: {...axes.grid, right: 92},
-    tooltip: {...option.tooltip, formatter: ({value: [x, y, share]}) =>
+    tooltip: {...option.tooltip, formatter: ({value: [x, y, , share]}) =>
       tip(layerName(x), [`${percent(share)} of its units (${Math.round(share * layers[x].units)} of ${layers[x].units})`, y === 0 ? 'never active' : y === height - 1 ? 'active on every sample' : `active on ${report.bins[y]} of samples`])},
     yAxis: {...axis, type: 'category', data: report.bins, splitLine: {show: false}},
-    visualMap: {type: 'continuous', min: 0, max: 1, right: 0, top: 'middle', itemHeight: 150, itemWidth: 12, calculable: false, text: ['all units', 'few'],
+    visualMap: {type: 'continuous', min: 0, max: 1, right: 0, top: 'middle', itemHeight: 150, itemWidth: 12, calculable: false, text: ['all units', 'none'],
       textStyle: {color: colour('quiet')}, inRange: {color: [colour('heat-0'), colour('heat-1')]}, dimension: 2},
     series: [{type: 'heatmap', data, progressive: 0, markArea: {silent: true, itemStyle: {color: colour('soft')}, data: gaps()}, itemStyle: {borderWidth: layers.length > 60 ? 0 : 1, borderColor: colour('card')}}],
   };
@@ -77,7 +79,8 @@ function rateOptions() {
 
 function maximaOptions() {
   const {axis, option} = base();
-  const part = (k) => layers.map((_, i) => arrays.maxima[3 * i + k]);
+  const leaveOut = layers.some((layer) => layer.kind !== 'linear');
+  const part = (k) => layers.map((layer, i) => (leaveOut && layer.kind === 'linear' ? NaN : arrays.maxima[3 * i + k]));
   const tops = part(2).filter((v) => v > 0).sort((a, b) => a - b);
   const logarithmic = tops.length > 2 && tops[tops.length - 1] > 20 * tops[tops.length >> 1];
   const floor = logarithmic ? tops[0] / 10 : 0;
@@ -90,7 +93,7 @@ function maximaOptions() {
       tip(layerName(i), ['largest', 'median', 'smallest'].map((name, k) => `${name}: ${short(arrays.maxima[3 * i + 2 - k])}`))},
     yAxis: {...axis, type: logarithmic ? 'log' : 'value', axisLabel: {...axis.axisLabel, formatter: (v) => (logarithmic && v <= floor ? '≤ ' : '') + short(v)}},
     series: ['largest', 'median', 'smallest'].map((name, k) => ({
-      name, type: 'line', symbolSize: 6, showSymbol: layers.length <= 60, sampling: undefined, data: part(2 - k).map(clean), color: [colours[2], colours[1], colours[0]][k],
+      name, type: 'line', symbolSize: 6, showSymbol: layers.length <= 60, sampling: 'average', connectNulls: true, data: part(2 - k).map(clean), color: [colours[2], colours[1], colours[0]][k],
       lineStyle: {width: name === 'median' ? 2.4 : 1.4},
     })),
   };

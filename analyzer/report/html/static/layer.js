@@ -98,9 +98,9 @@ function stripOptions() {
   const layer = layers[chosen];
   const units = inOrder(unitsOf(layer)), rowsShown = stripRows(layer, units), {axis, option} = base();
   const paint = VERDICTS.map((_, verdict) => verdictColour(verdict));
-  const tops = rowsShown.reduce((found, row) => [...found, found[found.length - 1] + row.height + 22], [18]);
+  const tops = rowsShown.reduce((found, row) => [...found, found[found.length - 1] + row.height + 38], [18]);
   const labels = units.map((one) => one.unit), many = units.length > 48;
-  const height = tops[tops.length - 1] + (many ? 46 : 24);
+  const height = tops[tops.length - 1] + (many ? 26 : 4);
   if (byId('strip').clientHeight !== height) byId('strip').style.height = `${height}px`;
   byId('strip').setAttribute('aria-label', `The units of ${layer.value}: ${story(layer)}`);
   const all = rowsShown.map((_, i) => i);
@@ -108,7 +108,7 @@ function stripOptions() {
     ...option,
     grid: rowsShown.map((row, i) => ({left: 64, right: 16, top: tops[i], height: row.height})),
     xAxis: rowsShown.map((_, i) => ({...axis, type: 'category', gridIndex: i, data: labels, axisLabel: {...axis.axisLabel, show: i === rowsShown.length - 1, hideOverlap: true}, splitLine: {show: false}})),
-    yAxis: rowsShown.map((row, i) => ({...axis, type: 'value', gridIndex: i, max: row.max, splitNumber: 2, name: row.plain ? '' : row.name, nameGap: 6, nameTextStyle: {...axis.nameTextStyle, align: 'left', padding: [0, 0, 0, -58]}, axisLabel: {...axis.axisLabel, show: !row.plain, formatter: row.words, fontSize: 11}, axisLine: {show: false}, splitLine: {show: !row.plain, lineStyle: {color: colour('soft')}}})),
+    yAxis: rowsShown.map((row, i) => ({...axis, type: 'value', gridIndex: i, max: row.max, splitNumber: 2, name: row.plain ? '' : row.name, nameGap: 9, nameTextStyle: {...axis.nameTextStyle, align: 'left', padding: [0, 0, 0, -58]}, axisLabel: {...axis.axisLabel, show: !row.plain, formatter: row.words, fontSize: 11}, axisLine: {show: false}, splitLine: {show: !row.plain, lineStyle: {color: colour('soft')}}})),
     dataZoom: many ? [...zoom({xAxisIndex: all}), {type: 'inside', xAxisIndex: all, zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false}] : [],
     axisPointer: {link: [{xAxisIndex: 'all'}]},
     tooltip: {...option.tooltip, trigger: 'axis', axisPointer: {type: 'shadow', shadowStyle: {color: 'rgba(128,140,160,.22)'}}, formatter: ([{dataIndex}]) => unitTip(layer, units[dataIndex])},

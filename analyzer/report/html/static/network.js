@@ -7,7 +7,7 @@ function boxLabel([, , role, label, index]) {
   if (index < 0) return shortened(label, role === 'join' ? 9 : 15);
   const layer = layers[index];
   const dead = layer.dead ? `${percent(layer.dead / layer.units)} dead` : layer.samples || layer.structural ? 'none dead' : '';
-  return `${shortened(label.split(' › ').slice(-1)[0], 12)} · ${layer.units}${dead ? `\n${dead}` : ''}`;
+  return `${shortened(label.split(' → ').slice(-1)[0], 12)} · ${layer.units}${dead ? `\n${dead}` : ''}`;
 }
 
 // Bends as cytoscape wants them: along the straight line, and away from it.
@@ -22,11 +22,26 @@ function bends([a, b, ...flat], nodes) {
   return weights.length ? {weights, distances} : {};
 }
 
+// The colours of a box by the share of dead units of its layer.
+function painter() {
+  const scale = shareScale();
+  return (index) => {
+    if (index < 0) return {};
+    const [fill, ink] = scale(layers[index].dead / Math.max(layers[index].units, 1));
+    return {fill, ink};
+  };
+}
+
+function repaintBoxes() {
+  const painted = painter();
+  network.batch(() => network.nodes('[layer >= 0]').forEach((node) => node.data(painted(node.data('layer')))));
+}
+
 function elements() {
-  const {nodes, edges} = report.graph;
+  const {nodes, edges} = report.graph, painted = painter();
   return [
     ...nodes.map((node, i) => ({
-      group: 'nodes', data: {id: `n${i}`, role: node[2], label: boxLabel(node), layer: node[4]}, position: {x: node[0], y: node[1]},
+      group: 'nodes', data: {id: `n${i}`, label: boxLabel(node), layer: node[4], width: BOX[node[2]][0], height: BOX[node[2]][1], ...painted(node[4])}, position: {x: node[0], y: node[1]},
       classes: node[2],
     })),
     ...edges.map((edge, i) => {
@@ -37,21 +52,21 @@ function elements() {
 }
 
 function networkStyle() {
-  const scale = shareScale(), ink = colour('ink'), quiet = colour('quiet'), line = colour('line');
-  const share = (node) => layers[node.data('layer')].dead / Math.max(layers[node.data('layer')].units, 1);
+  const quiet = colour('quiet'), line = colour('line'), wire = isDark() ? '#4a5a6e' : '#aeb9c6';
+  const straight = report.graph.nodes.length > 400 ? 'haystack' : 'straight';
   return [
     {selector: 'node', style: {
-      shape: 'round-rectangle', width: (n) => BOX[n.data('role')][0], height: (n) => BOX[n.data('role')][1], label: 'data(label)', color: quiet,
+      shape: 'round-rectangle', width: 'data(width)', height: 'data(height)', label: 'data(label)', color: quiet,
       'background-color': colour('card'), 'border-width': 1, 'border-color': line, 'text-valign': 'center', 'text-halign': 'center',
       'font-size': 13, 'font-family': 'system-ui, sans-serif', 'text-wrap': 'wrap', 'line-height': 1.25, 'min-zoomed-font-size': 5,
     }},
     {selector: 'node[layer >= 0]', style: {
-      'background-color': (n) => scale(share(n))[0], color: (n) => scale(share(n))[1], 'border-color': (n) => scale(share(n))[0],
+      'background-color': 'data(fill)', color: 'data(ink)', 'border-color': 'data(fill)',
     }},
     {selector: 'node.input, node.output', style: {'border-style': 'dashed', 'border-color': quiet, shape: 'round-rectangle'}},
     {selector: 'node.join', style: {'border-color': quiet}},
     {selector: 'edge', style: {
-      width: 1.6, 'line-color': isDark() ? '#4a5a6e' : '#aeb9c6', 'curve-style': 'straight', 'target-arrow-shape': 'triangle', 'target-arrow-color': isDark() ? '#4a5a6e' : '#aeb9c6', 'arrow-scale': 0.8,
+      width: 1.6, 'line-color': wire, 'curve-style': straight, 'target-arrow-shape': 'triangle', 'target-arrow-color': wire, 'arrow-scale': 0.8,
     }},
     {selector: 'edge.bent', style: {
       'curve-style': 'round-segments', 'segment-weights': 'data(weights)', 'segment-distances': 'data(distances)', 'segment-radii': 12,
@@ -134,7 +149,10 @@ function startNetwork() {
     const index = node.data('layer'), all = fits.every(Boolean);
     node.toggleClass('faded', !all && !(index >= 0 && fits[index]));
   })));
-  onRepaint(() => network.style(networkStyle()));
+  onRepaint(() => {
+    repaintBoxes();
+    network.style(networkStyle());
+  });
   new ResizeObserver(() => network.resize()).observe(box);
 }
 
