@@ -6,10 +6,12 @@ A share of the rows of every weight is zero here, those of attention included, w
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from benchmarks.torchvision_nets import zoo
 from torch import Tensor, nn
+
+from benchmarks.torchvision_nets import export, zoo
 
 
 class UNet(nn.Module):
@@ -141,6 +143,15 @@ def build_further(name: str, share: float, seed: int = 0) -> tuple[nn.Module, Te
             elif isinstance(module, nn.MultiheadAttention):
                 _zero(module.in_proj_weight, share)
     return net, sample()
+
+
+def exported_further(folder: Path, name: str, share: float) -> Path:
+    """The file of a net, made when it is not there yet."""
+    path = folder / f"{name}-{share:g}.onnx"
+    if not path.exists():
+        net, sample = build_further(name, share)
+        export(net, path, sample)
+    return path
 
 
 def _zero(weight: Tensor, share: float) -> None:

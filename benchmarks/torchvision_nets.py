@@ -99,14 +99,14 @@ def _train_like(norm: nn.BatchNorm2d) -> None:
         norm.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
 
 
-def export(net: nn.Module, path: Path, size: int) -> None:
+def export(net: nn.Module, path: Path, sample: torch.Tensor) -> None:
     """Write an ONNX file with a free batch dimension, BatchNormalization nodes left as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             net.eval(),
-            (torch.zeros(1, 3, size, size),),
+            (sample,),
             str(path),
             dynamo=False,
             opset_version=17,
@@ -121,5 +121,6 @@ def exported(folder: Path, name: str, share: float, *, lively: bool = False) -> 
     """The file of a net, made when it is not there yet."""
     path = folder / f"{name}-{share:g}{'-lively' if lively else ''}.onnx"
     if not path.exists():
-        export(build(name, share, lively=lively), path, input_size(name))
+        size = input_size(name)
+        export(build(name, share, lively=lively), path, torch.zeros(1, 3, size, size))
     return path

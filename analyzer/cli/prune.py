@@ -89,6 +89,28 @@ class ChoiceOptions:
     round_to: Annotated[
         int, _option("--round-to", min=1, metavar="N", help="Keep widths at multiples of N.", panel=_CHOOSING)
     ] = 1
+    residual: Annotated[
+        str,
+        _option(
+            "--residual",
+            metavar="off|params|latency",
+            help="Where only one side of a join is dead: cut it and put the result back to full width, where that saves "
+            "parameters, or where it is measured to be no slower.",
+            panel=_CHOOSING,
+            show_default=True,
+        ),
+    ] = "off"
+    merge_duplicates: Annotated[
+        bool, _option("--merge-duplicates", help="Also merge units that compute the same.", panel=_CHOOSING)
+    ] = False
+    merge_linear: Annotated[
+        bool,
+        _option(
+            "--merge-linear",
+            help="Also merge the dense layers around a ReLU that is always on, where that is smaller.",
+            panel=_CHOOSING,
+        ),
+    ] = False
 
     def choice(self) -> Choice:
         """The choice that these options state.
@@ -99,8 +121,18 @@ class ChoiceOptions:
         if self.evidence is Evidence.PROVEN:
             raise InputError("--evidence proven is not available yet: choose structural or observed.")
         bound = 1.0 if self.max_firing_bound is None else fraction_of(self.max_firing_bound)
+        if self.residual not in ("off", "params", "latency"):
+            raise InputError(f"--residual {self.residual!r} is none of off, params and latency: write one of them.")
         base = Choice(
-            self.evidence, tuple(self.only or ()), tuple(self.skip or ()), self.min_samples, bound, self.round_to
+            evidence=self.evidence,
+            only=tuple(self.only or ()),
+            skip=tuple(self.skip or ()),
+            min_samples=self.min_samples,
+            max_firing_bound=bound,
+            round_to=self.round_to,
+            residual=self.residual,  # type: ignore[arg-type]  # checked above
+            merge_duplicates=self.merge_duplicates,
+            merge_linear=self.merge_linear,
         )
         return base if self.plan is None else api.choice_from_plan(_json(self.plan), base)
 

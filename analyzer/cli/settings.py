@@ -45,7 +45,7 @@ def read_settings(chosen: str | None = None, start: Path | None = None) -> Setti
 
 
 def _table(path: Path) -> Mapping[str, Any] | None:
-    """The table of ours in a TOML file: all of it, or of a pyproject.toml the part that is ours (None: no such part)."""
+    """Our table in a TOML file: all of it, or of a pyproject.toml the part that is ours (None: it has none)."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

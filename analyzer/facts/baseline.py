@@ -92,7 +92,8 @@ def baseline_of(report: Any, source: str) -> Baseline:
         return Baseline(source, str(probe.get("fingerprint", "")), int(probe.get("samples", 0)), layers)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{source} is damaged ({type(error).__name__}: {error}): make it again with `deadunits audit … --json FILE`."
+            f"{source} is damaged ({type(error).__name__}: {error}): "
+            "make it again with `deadunits audit … --json FILE`."
         ) from error
 
 

@@ -105,7 +105,7 @@ class Contraction(OpRule):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         a, b, letters = self.operand(node, xs, self.a), self.operand(node, xs, self.b), self.letters(node)
         rank = len(letters.y)
-        if not (a.any and b.any or a.zero.any() or b.zero.any()):
+        if not ((a.any and b.any) or a.zero.any() or b.zero.any()):
             return [Constants.unknown(rank)]
         bad = self._unknown_products(a, b, letters)
         number_a = _wide(a.number, letters.a, letters.contracted, node.x_shape(self.a))

@@ -129,8 +129,9 @@ class ConvRule(OpRule):
         result[self.x] = pattern.on_axis(wanted, 1, xs[self.x].rank)
         kernel = read & wanted.reshape(len(read), 1, -1)
         result[self.w] = self.kernel_mask(node, kernel)
-        if node.has(self.bias):
-            result[self.bias] = pattern.per_index(ys[0], 1, len(asked), every=False)
+        for position in range(len(xs)):  # the bias; scales and zero points per channel in quantised forms
+            if position not in (self.x, self.w) and node.has(position) and node.x_shape(position) == asked.shape:
+                result[position] = pattern.per_index(ys[0], 1, len(asked), every=False)
         return result
 
     def kernel_mask(self, node: OpNode, used: Mask) -> Mask:

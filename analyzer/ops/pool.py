@@ -35,6 +35,10 @@ class Spatial(OpRule):
         return True
 
     def unsupported(self, node: OpNode) -> str | None:
+        spread = node.attr("dilations") or []
+        hollow = any(n <= d for d, n in zip(spread, node.x_shape()[2:], strict=False) if d > 1)
+        if hollow and (any(node.attr("pads") or []) or "SAME" in str(node.attr("auto_pad", ""))):
+            return "windows that may lie wholly in the padding"
         return None if node.only_first_output else "its index output is used"
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:

@@ -65,12 +65,21 @@ class Linear(OpRule):
     def needs(
         self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[Mask]:
-        return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]
+        shape = node.y_shape()
+        channels = pattern.per_index(ys[0], self.axis(node), shape[self.axis(node)], every=False) if shape else None
+        return [
+            ys[0],
+            *(
+                channels if channels is not None and node.x_shape(i) == channels.shape else pattern.uniform(x.rank, True)
+                for i, x in enumerate(xs[1:], 1)
+            ),
+        ]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         align(keeps, node, [0])
         for position in range(1, len(node.inputs)):
-            if node.has(position) and node.x_shape() and node.x_shape(position) == (node.x_shape()[self.axis(node)],):
+            channels = node.x_shape()[self.axis(node) :][:1]
+            if node.has(position) and channels and node.x_shape(position) == channels:
                 keeps.link((node.inputs[position], 0), (node.outputs[0], self.axis(node)))
             elif node.has(position):
                 keeps.pin(node.inputs[position])

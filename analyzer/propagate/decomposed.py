@@ -115,7 +115,9 @@ def gelu(graph: Graph, node: Node) -> Found | None:
         if _scalar(graph, _other(step, inner[-1])) is None and len(inner) > 1:
             break
         inner.append(value)
-    return None if last is None else Found(last, "Gelu", _SMOOTH, (*(i for i in inner if i != last.outputs[0]), *halves))
+    if last is None:
+        return None
+    return Found(last, "Gelu", _SMOOTH, (*(i for i in inner if i != last.outputs[0]), *halves))
 
 
 def leaky_pair(graph: Graph, node: Node) -> Found | None:

@@ -46,7 +46,7 @@ class Kernel:
         """Largest |weight| of each output."""
         flat = self.weights.reshape(len(self.weights), -1)
         highest, lowest = flat.max(axis=1, initial=0), flat.min(axis=1, initial=0)
-        return np.asarray(np.maximum(highest.astype(np.float64), -lowest.astype(np.float64)), np.float64)
+        return np.asarray(np.maximum(highest.astype(np.float64), -lowest.astype(np.float64)) + 0.0)  # no minus zero
 
     @cached_property
     def vanishing(self) -> Bools:

@@ -45,7 +45,8 @@ class Term:
     """One summand of the value traced: `scale * source[index] + shift` for the units in `units`.
 
     `kernel` is the weighted sum that makes `source`, where one does (its bias is in `shift`). `quantised` are
-    the values before each QuantizeLinear on the way (name, axis, indices), and `opaque` says that what makes `source` is not understood.
+    the values before each QuantizeLinear on the way (name, axis, indices), and `opaque` says that what makes `source`
+    is not understood.
     """
 
     units: Ints
@@ -234,7 +235,7 @@ def _combined(call: Call, term: Term) -> list[Term] | None:
 
 def _without_shift(term: Term) -> Term:
     """A second summand: what was added on the way counts once, with the first."""
-    return replace(term, shift=np.zeros_like(term.shift), norms=())
+    return replace(term, shift=np.zeros_like(term.shift))
 
 
 def _along(array: Array | None, term: Term, rank: int) -> Floats | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import networkx as nx
 import numpy as np
@@ -42,10 +43,18 @@ class Reason:
     path: tuple[Slot, ...]
 
 
+_LINKS: WeakKeyDictionary[Context, dict[tuple[int, Slot], list[Slot]]] = WeakKeyDictionary()
+
+
 def linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
     """The slots of the node's other values that are cut together with this one."""
-    if call.barrier is not None:
-        return []
+    known = _LINKS.setdefault(context, {})  # the units of a layer all ask the same questions downstream
+    if (call.op.node.index, slot) not in known:
+        known[call.op.node.index, slot] = _linked(context, call, slot) if call.barrier is None else []
+    return known[call.op.node.index, slot]
+
+
+def _linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
     names = [n for n in dict.fromkeys((*call.inputs, *call.outputs)) if n in context.shapes]
     trial = Keeps(context.shapes)
     for name in names:  # everything else about the node stays, so that only this axis tells

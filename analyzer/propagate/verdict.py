@@ -178,7 +178,8 @@ class Case:
         audited, low = self.layer.audited, self.entry.low
         spread = None if self.entry.value is None else self.spreads.get(self.entry.value)
         if audited.kind is Kind.LINEAR:
-            return self._flattened_line(parts) or Ruling(CauseCode.UNKNOWN, f"it is {value:g} throughout, and nothing that was looked at says why")
+            detail = f"it is {value:g} throughout, and nothing that was looked at says why"
+            return self._flattened_line(parts) or Ruling(CauseCode.UNKNOWN, detail)
         rounded = self._flattened_entry(unit, parts, spread)
         if rounded is not None:
             return rounded

@@ -26,7 +26,7 @@ def node_cases() -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {"": []}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cases = collect_testcases(None)
+        cases: list[Any] = list(collect_testcases(None))
     for case in cases:
         nodes = case.model.graph.node
         if len(nodes) == 1:
@@ -44,8 +44,7 @@ def plain(array: Any) -> bool:
 def arrays_of(case: Any) -> dict[str, Array] | None:
     """The inputs by name; None when some is no plain array."""
     values = case.data_sets[0][0]
-    model: onnx.ModelProto = case.model
-    names = [i.name for i in model.graph.input]
+    names = [i.name for i in case.model.graph.input]
     arrays = {n: _array(v) for n, v in zip(names, values, strict=True)}
     return arrays if all(isinstance(a, np.ndarray) and a.dtype.kind in "fiub" for a in arrays.values()) else None
 

@@ -221,7 +221,11 @@ def resize(d: Draw, op: str) -> Case:
     if way == "tf_crop_and_resize":
         roi = np.array([0, 0, 0.1, -0.2, 1, 1, 1.2, 0.9], np.float32)
         mode = "linear"
-    extra: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": way, "extrapolation_value": d.pick([None, 3.0])}
+    extra: dict[str, Any] = {
+        "mode": mode,
+        "coordinate_transformation_mode": way,
+        "extrapolation_value": d.pick([None, 3.0]),
+    }
     opset = d.pick([11, 13, 18, 19])
     if roi is None and opset == 11:
         roi = np.array([], np.float32)

@@ -67,7 +67,7 @@ def pack(facts: AuditFacts) -> Packed:
             start += layer.units
             for name, column in _units(layer, locked.get(layer.value, set()), diagnoses.get(layer.value)).items():
                 columns[name].append(column)
-    if not facts.diagnoses:
+    if not any(np.isfinite(part).any() for part in columns["distance"]):
         del columns["distance"]
     arrays = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
     arrays |= _depth(facts.layers)
@@ -122,9 +122,10 @@ def _units(layer: LayerVerdicts, locked: set[int], diagnosis: LayerDiagnosis | N
     seen, nothing = layer.statistics, np.full(layer.units, np.nan)
     fired = np.zeros(layer.units, np.uint32) if seen is None else seen.fired.astype(np.uint32)
     low, high = (nothing, nothing) if seen is None or not seen.samples else (seen.minimum, seen.maximum)
+    measured = layer.distances or (diagnosis.distances if diagnosis is not None else ())
     distance = nothing
-    if diagnosis is not None and len(diagnosis.distances) == layer.units:
-        distance = np.array([np.nan if d is None else d for d in diagnosis.distances], np.float64)
+    if len(measured) == layer.units:
+        distance = np.array([np.nan if d is None else d for d in measured], np.float64)
     return {"verdict": flags, "fired": fired, "low": _short(low), "high": _short(high), "distance": _short(distance)}
 
 

@@ -93,7 +93,7 @@ def environment() -> jinja2.Environment:
         "milliseconds": _milliseconds,
         "short": lambda value: f"{value:.3g}" if math.isfinite(value) else "not finite",
         "shortened": shortened,
-        "dims": lambda shape: " × ".join(str(d) for d in shape) if shape else "scalar",
+        "dims": lambda shape: " x ".join(str(d) for d in shape) if shape else "scalar",
     }
     made.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
     return made

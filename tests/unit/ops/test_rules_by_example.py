@@ -152,3 +152,8 @@ def test_multiply_adds_count_the_whole_batch() -> None:
 def test_two_rules_for_one_operator_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="two rules for ::Conv"):
         register(Barrier(), "Conv")
+
+
+def test_a_window_that_lies_wholly_in_the_padding_makes_a_pool_a_barrier() -> None:
+    bench = Bench(call("MaxPool", ones(1, 1, 1, 5), kernel_shape=[2, 2], dilations=[2, 1], pads=[1, 0, 1, 0], opset=12))
+    assert bench.call.rule is BARRIER

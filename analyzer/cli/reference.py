@@ -1,0 +1,83 @@
+"""The page about the command line, made from the commands: `python -m analyzer.cli.reference write|check [FILE]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from analyzer.cli.main import app
+
+PAGE = Path("docs/cli.md")
+_OPTIONS = "Options"
+_HEAD = """# Command line
+
+`deadunits COMMAND [OPTIONS] ...`; `python -m analyzer` is the same. `deadunits COMMAND --help` prints what stands here.
+
+Exit codes: 0 done (for `check`: within budget); 1 `check` found too much; 2 the input or the call was wrong, in one
+message; 3 a bug of ours, or a pruned model that failed its comparison (nothing is written then); 130 interrupted.
+"""
+_MADE = "<!-- Made by `python -m analyzer.cli.reference write`; do not edit here. -->\n"
+
+
+def reference() -> str:
+    """The page in Markdown: one section per command, one list per group of options."""
+    commands: dict[str, Any] = getattr(typer.main.get_command(app), "commands", {})
+    return "\n".join([_HEAD, *(line for name, command in commands.items() for line in _section(name, command)), _MADE])
+
+
+def _section(name: str, command: Any) -> Iterator[str]:
+    arguments = [p for p in command.params if not p.opts[0].startswith("-")]
+    words = " ".join(_argument(p) for p in arguments)
+    yield f"## {name}\n"
+    yield f"```text\ndeadunits {name} [OPTIONS] {words}\n```\n"
+    yield f"{_line(command.help)}\n"
+    panels: dict[str, list[Any]] = {}
+    for parameter in command.params:
+        if parameter not in arguments and not parameter.hidden:
+            panels.setdefault(parameter.rich_help_panel or _OPTIONS, []).append(parameter)
+    yield from (f"- `{parameter.metavar or parameter.name.upper()}`: {_line(parameter.help)}" for parameter in arguments)
+    yield ""
+    for panel, options in panels.items():
+        yield f"{panel}:\n"
+        yield from (_item(option) for option in options)
+        yield ""
+
+
+def _argument(parameter: Any) -> str:
+    word = parameter.metavar or parameter.name.upper()
+    return word if parameter.required else f"[{word}]"
+
+
+def _item(option: Any) -> str:
+    names = ", ".join([*sorted(option.opts, key=len, reverse=True), *option.secondary_opts])  # --output before -o
+    value = "" if option.is_flag else f" {option.metavar or option.name.upper()}"
+    shown = "" if option.is_flag or not option.show_default or option.default is None else (
+        f" Default: `{getattr(option.default, 'value', option.default)}`."
+    )
+    return f"- `{names}{value}`: {_line(option.help)}{shown}"
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _main(arguments: Sequence[str]) -> int:
+    page = Path(arguments[1]) if len(arguments) > 1 else PAGE
+    if list(arguments[:1]) == ["write"]:
+        page.write_text(reference(), encoding="utf-8")
+        return 0
+    if list(arguments[:1]) == ["check"]:
+        current = page.is_file() and page.read_text(encoding="utf-8") == reference()
+        if not current:
+            sys.stderr.write(f"{page} is out of date: run `python -m analyzer.cli.reference write`.\n")
+        return 0 if current else 1
+    sys.stderr.write("usage: python -m analyzer.cli.reference write|check [FILE]\n")
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main(sys.argv[1:]))

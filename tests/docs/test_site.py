@@ -1,0 +1,59 @@
+"""The pages build into a site, without a warning, and the generated ones are up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import analyzer
+from analyzer.cli.reference import PAGE, reference
+from analyzer.facts.bound import firing_bound_of
+from tests.docs.pages import ROOT
+
+NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers.python", "mkdocs_awesome_nav")
+
+
+def missing() -> list[str]:
+    return [name for name in NEEDED if importlib.util.find_spec(name.split(".")[0]) is None]
+
+
+@pytest.mark.skipif(bool(missing()), reason=f'the site needs `pip install ".[docs]"`: no {", ".join(missing())}')
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}  # an announcement of the theme's, not about the pages
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    written = (tmp_path / "api.html").read_text(encoding="utf-8")
+    names = [name for name in analyzer.__all__ if not name.startswith("_")]
+    absent = [name for name in names if f'id="analyzer.{name}"' not in written]
+    assert not absent, f"docs/api.md does not show {absent}"
+    for page in tmp_path.rglob("*.html"):
+        fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text(encoding="utf-8"))
+        assert not [u for u in fetched if "canonical" not in u], page.name
+
+
+def test_the_page_about_the_command_line_is_up_to_date() -> None:
+    current = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert current == reference(), "run `python -m analyzer.cli.reference write`"
+
+
+def test_the_table_of_bounds_is_right() -> None:
+    page = (ROOT / "docs" / "choosing_a_probe.md").read_text(encoding="utf-8")
+    section = page.split("## How many samples")[1].split("## ")[0]
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) % \|$", section, re.MULTILINE)
+    assert len(rows) > 5
+    for samples, percent in rows:
+        exact = 100 * firing_bound_of(0, int(samples.replace(",", "")))
+        assert float(percent) == pytest.approx(exact, rel=0.01), samples

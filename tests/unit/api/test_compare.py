@@ -1,0 +1,93 @@
+"""Comparing models and data sets: the sample twins, data sets, labels, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+import analyzer
+from analyzer.errors import InputError, OutputError
+from analyzer.report.compare import schema
+
+SAMPLES = Path("sample_models")
+HEALTHY, KILLED = SAMPLES / "digits_mlp", SAMPLES / "digits_mlp_killed"
+PROBE = HEALTHY / "probe.npz"
+
+
+def dead_by_hand(folder: Path) -> dict[str, set[int]]:
+    manifest = json.loads((SAMPLES / "manifest.json").read_text(encoding="utf-8"))
+    found = next(entry for entry in manifest["models"] if entry["name"] == folder.name)
+    return {entry["value"]: set(entry["dead"]) for entry in found["dead_units"]}
+
+
+def test_the_killed_twin_lost_what_the_manifests_say() -> None:
+    found = analyzer.compare([HEALTHY / "model.onnx", KILLED / "model.onnx"], PROBE)
+    assert [run.label for run in found.runs] == ["digits_mlp", "digits_mlp_killed"]
+    before, after = dead_by_hand(HEALTHY), dead_by_hand(KILLED)
+    for layer in found.layers:
+        if layer.value in before:
+            change = layer.change()
+            assert change is not None
+            assert set(change.died) == after[layer.value] - before[layer.value]
+            assert set(change.revived) == before[layer.value] - after[layer.value]
+
+
+def test_two_exports_of_one_network_agree() -> None:
+    folders = [SAMPLES / "digits_cnn_torchscript", SAMPLES / "digits_cnn_dynamo"]
+    found = analyzer.compare([folder / "model.onnx" for folder in folders], folders[0] / "probe.npz")
+    died, revived, stayed = found.facts.total()
+    assert (died, revived) == (0, 0)
+    assert stayed >= 75
+    assert not found.facts.unmatched
+
+
+def test_another_data_set_revives_what_the_holdout_revives() -> None:
+    model, holdout = KILLED / "model.onnx", KILLED / "holdout.npz"
+    found = analyzer.compare(model, probes=[PROBE, holdout])
+    assert [run.label for run in found.runs] == ["probe.npz", "holdout.npz"]
+    revived = {layer.value: change.revived for layer in found.layers if (change := layer.change()) and change.revived}
+    audit = analyzer.audit(model, PROBE, holdout=holdout)
+    assert revived == {layer.value: layer.revived for layer in audit.layers if layer.revived}
+
+
+def test_the_report_satisfies_its_schema(tmp_path: Path) -> None:
+    found = analyzer.compare([HEALTHY / "model.onnx", KILLED / "model.onnx", HEALTHY / "model.onnx"], PROBE, limit=60)
+    found.to_json(tmp_path / "c.json")
+    document = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, schema())
+    assert document == found.to_dict()
+    assert len(document["steps"]) == 2
+    assert document["totals"]["died"] == 0
+
+
+def test_a_comparison_never_replaces_its_own_inputs() -> None:
+    found = analyzer.compare([HEALTHY / "model.onnx", KILLED / "model.onnx"], limit=1)
+    with pytest.raises(OutputError):
+        found.to_json(HEALTHY / "model.onnx")
+
+
+def test_arrays_and_models_in_memory_are_numbered() -> None:
+    data = np.load(PROBE)
+    models = [(folder / "model.onnx").read_bytes() for folder in (HEALTHY, KILLED)]
+    found = analyzer.compare(models, dict(data), limit=20)
+    assert [run.label for run in found.runs] == ["1", "2"]
+    assert "2 runs" in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("models", "options"),
+    [
+        ([HEALTHY / "model.onnx"], {"probe": PROBE}),
+        ([HEALTHY / "model.onnx"], {"probes": [PROBE]}),
+        ([HEALTHY / "model.onnx"] * 2, {"probes": [PROBE, PROBE]}),
+        ([HEALTHY / "model.onnx"] * 2, {"probe": PROBE, "labels": ["one"]}),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(models: list[Path], options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        analyzer.compare(models, **options)

@@ -1,0 +1,261 @@
+"""Prune from Python: choices, edited plans, lossy units, and files whose weights lie beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer import Choice, ComparisonFailed, Evidence, InputError
+from analyzer.api import choice_from_plan
+from analyzer.api import cutting
+from analyzer.errors import OutputError
+from analyzer.rewrite.shrink import Shrinker
+from tests.equivalence.agree import run, same
+from tests.equivalence.cases import killed, weights, zeroed
+from tests.models import parse
+
+#: Units 0 and 2 never fire (0 by its weights alone), unit 4 fires on 3 of 60 samples.
+STORED = killed(zeroed(weights(w1=(7, 6), b1=(6,), w2=(6, 4), b2=(4,)), "w1", (0,), 1), "b1", (0, 2))
+X = np.random.default_rng(0).standard_normal((60, 7)).astype(np.float32)
+_BEFORE = np.sort(X @ STORED["w1"][:, 4])
+STORED["b1"][4] = -(_BEFORE[-4] + _BEFORE[-3]) / 2
+TEXT = "g (float[N,7] x) => (float[A,B] y) {\nh = Gemm(x, w1, b1)\na = Relu(h)\ny = Gemm(a, w2, b2)\n}"
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    return parse(TEXT, STORED)
+
+
+@pytest.fixture
+def audit(model: onnx.ModelProto) -> analyzer.Audit:
+    return analyzer.audit(model, X)
+
+
+def removed(found: analyzer.Pruned) -> dict[str, tuple[int, ...]]:
+    return found.facts.removed_units
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (Choice(), {"a": (0, 2)}),
+        (Choice(evidence=Evidence.STRUCTURAL), {"a": (0,)}),
+        (Choice(min_samples=61), {"a": (0,)}),
+        (Choice(min_samples=60), {"a": (0, 2)}),
+        (Choice(max_firing_bound=0.01), {"a": (0,)}),
+        (Choice(max_firing_bound=0.05), {"a": (0, 2)}),
+        (Choice(only=("a",)), {"a": (0, 2)}),
+        (Choice(only=("Re*",)), {"a": (0, 2)}),
+        (Choice(skip=("a",)), {}),
+        (Choice(units={"a": (0, 2)}), {"a": (0, 2)}),
+        (Choice(units={"a": (2,)}), {"a": (2,)}),
+        (Choice(units={"a": ()}), {}),
+        (Choice(units={}), {}),
+    ],
+)
+def test_the_choice_says_what_may_go(audit: analyzer.Audit, choice: Choice, expected: dict[str, Any]) -> None:
+    assert removed(audit.prune(choice=choice, latency=False)) == expected
+
+
+def test_widths_stay_multiples(audit: analyzer.Audit) -> None:
+    found = audit.prune(choice=Choice(round_to=5), latency=False)
+    assert len(removed(found)["a"]) == 1
+    assert not audit.prune(choice=Choice(round_to=8), latency=False).changed
+
+
+def test_what_is_held_back_is_said(audit: analyzer.Audit) -> None:
+    assert "only structural" in audit.prune(choice=Choice(evidence=Evidence.STRUCTURAL), latency=False).facts.notes[0]
+    assert "at least 100" in audit.prune(choice=Choice(min_samples=100), latency=False).facts.notes[0]
+    assert "give more samples" in audit.prune(choice=Choice(max_firing_bound=0.01), latency=False).facts.notes[0]
+    assert not audit.prune(latency=False).facts.notes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"choice": Choice(only=("b",))}, "No layer matches 'b'"),
+        ({"choice": Choice(skip=("rleu",))}, "No layer matches 'rleu'"),
+        ({"choice": Choice(units={"a": (1,)})}, "Unit 1 of a is not dead: it fires on"),
+        ({"choice": Choice(units={"zz": (1,)})}, "no layer 'zz'"),
+        ({"choice": Choice(units={"a": (6,)})}, "no unit 6"),
+        ({"lossy": {"a": (17,)}}, "no unit 17"),
+        ({"lossy": {"zz": (0,)}}, "no layer 'zz'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(audit: analyzer.Audit, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        audit.prune(latency=False, **arguments)
+
+
+def test_a_plan_that_was_not_edited_gives_the_same_model(audit: analyzer.Audit, tmp_path: Path) -> None:
+    found = audit.prune(latency=False)
+    found.save_masks(tmp_path / "masks.npz")
+    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    again = audit.prune(choice=choice_from_plan(plan, Choice()), latency=False)
+    assert again.data == found.data
+    with np.load(tmp_path / "masks.npz") as masks:
+        assert {name: masks[name].shape for name in masks} == {"w1": (7, 6), "b1": (6,), "w2": (6, 4)}
+        assert not masks["w1"][:, 2].any()
+        assert masks["w1"][:, 1].all()
+
+
+def test_an_edited_plan_is_obeyed(audit: analyzer.Audit, tmp_path: Path) -> None:
+    audit.prune(latency=False).save_masks(tmp_path / "masks.npz")
+    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert [(e["unit"], e["evidence"], e["remove"]) for e in plan["units"]["a"]] == [(0, "structural", True), (2, "observed", True)]
+    plan["units"]["a"][0]["remove"] = False
+    assert removed(audit.prune(choice=choice_from_plan(plan, Choice()), latency=False)) == {"a": (2,)}
+    plan["units"]["a"].append({"unit": 4, "remove": True})
+    with pytest.raises(InputError, match="it fires on 3 of 60 samples.*--lossy a:4"):
+        audit.prune(choice=choice_from_plan(plan, Choice()), latency=False)
+    found = audit.prune(choice=choice_from_plan(plan, Choice()), lossy={"a": (4,)}, latency=False)
+    assert removed(found) == {"a": (2, 4)}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, {"schema": "deadunits.plan/1"}, {"schema": "other", "units": {}},
+     {"schema": "deadunits.plan/1", "units": {"a": 3}}, {"schema": "deadunits.plan/1", "units": {"a": [{"unit": "x", "remove": True}]}},
+     {"schema": "deadunits.plan/1", "units": {"a": [{"unit": 1}]}}],
+)  # fmt: skip
+def test_what_is_no_plan_is_refused(document: Any) -> None:
+    with pytest.raises(InputError):
+        choice_from_plan(document, Choice())
+
+
+def test_a_lossy_unit_is_replaced_by_its_mean(audit: analyzer.Audit, model: onnx.ModelProto) -> None:
+    found = audit.prune(lossy={"a": (4, 2)}, latency=False)
+    assert removed(found) == {"a": (0, 2, 4)}
+    assert found.facts.lossy_units == {"a": (4,)}  # unit 2 is dead: nothing is lost with it
+    assert found.comparison is not None
+    assert not found.comparison.within
+    hidden = np.maximum(X @ STORED["w1"] + STORED["b1"], 0)
+    hidden[:, 4] = hidden[:, 4].mean()
+    small = onnx.ModelProto.FromString(found.data)
+    np.testing.assert_allclose(run(small, {"x": X})[0], hidden @ STORED["w2"] + STORED["b2"], atol=1e-5)
+    facts = {p.key: p.value for p in small.metadata_props}
+    assert facts["deadunits.evidence"] == "lossy"
+
+
+def test_lossy_needs_data(model: onnx.ModelProto) -> None:
+    with pytest.raises(InputError, match="give a probe"):
+        analyzer.prune(model, lossy={"a": (4,)})
+
+
+def test_a_difference_stops_everything(audit: analyzer.Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Shrinker._set_tensor
+
+    def wrong(self: Shrinker, name: str, array: Any) -> None:
+        honest(self, name, array + 1)
+
+    monkeypatch.setattr(Shrinker, "_set_tensor", wrong)
+    stored = killed(zeroed(STORED, "w1", (0,), 1), "b1", (0,), 2.0)  # a constant that goes into a bias
+    with pytest.raises(ComparisonFailed, match="differs from the original in y by .* nothing was written"):
+        analyzer.prune(parse(TEXT, stored), X, latency=False)
+
+
+def test_without_a_probe_both_are_run_on_random_data(model: onnx.ModelProto) -> None:
+    found = analyzer.prune(model)
+    assert removed(found) == {"a": (0,)}
+    assert found.comparison is not None
+    assert found.comparison.source == "random data"
+    assert found.facts.latency is not None
+
+
+def test_the_holdout_is_compared_too(model: onnx.ModelProto) -> None:
+    other = X.copy()
+    found = analyzer.prune(model, X, holdout=other * 30, latency=False)
+    assert found.facts.holdout is not None
+    assert not found.facts.holdout.within
+    assert found.audit.layers[0].revived == (2,)
+    assert found.facts.perturbed is not None
+
+
+# ---- weights beside the file
+
+
+@pytest.fixture
+def large(tmp_path: Path, model: onnx.ModelProto) -> Path:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "model.onnx"
+    wide = parse(TEXT, killed(weights(w1=(7, 400), b1=(400,), w2=(400, 4), b2=(4,)), "b1", range(100)))
+    onnx.save(wide, str(path), save_as_external_data=True, location="weights.bin", size_threshold=64)
+    return path
+
+
+def test_weights_beside_the_file_stay_beside_the_file(large: Path, tmp_path: Path) -> None:
+    found = analyzer.prune(large, X, latency=False)
+    with pytest.raises(InputError, match="save"):
+        _ = found.data
+    target = tmp_path / "small.onnx"
+    found.save(target)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "small.onnx", "small.onnx.data"]
+    assert target.stat().st_size < 2500
+    assert found.facts.after.parameters == 300 * 8 + 300 * 4 + 4
+    onnx.checker.check_model(str(target), full_check=False)
+    same(run(large, {"x": X}), run(target, {"x": X}))
+    again = analyzer.prune(target, X, latency=False)
+    assert not again.changed
+    first = target.read_bytes(), (tmp_path / "small.onnx.data").read_bytes()
+    analyzer.prune(large, X, latency=False).save(target)
+    assert first == (target.read_bytes(), (tmp_path / "small.onnx.data").read_bytes())
+
+
+def test_an_unchanged_model_takes_its_weights_along(large: Path, tmp_path: Path) -> None:
+    found = analyzer.prune(large, X, choice=Choice(evidence=Evidence.STRUCTURAL), latency=False)
+    assert not found.changed
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out" / "copy.onnx"
+    found.save(target)
+    assert target.read_bytes() == large.read_bytes()
+    assert (tmp_path / "out" / "weights.bin").read_bytes() == large.with_name("weights.bin").read_bytes()
+    found.save(large.with_name("beside.onnx"))
+    same(run(large, {"x": X}), run(large.with_name("beside.onnx"), {"x": X}))
+
+
+def test_the_weights_of_the_input_are_never_written_over(tmp_path: Path, large: Path) -> None:
+    path = large.with_name("b.onnx")
+    onnx.save(onnx.load(str(large)), str(path), save_as_external_data=True, location="small.onnx.data", size_threshold=64)
+    found = analyzer.prune(path, X, latency=False)
+    with pytest.raises(OutputError, match="is an input"):
+        found.save(large.with_name("small.onnx"))
+    with pytest.raises(OutputError, match="is an input"):
+        found.save(path)
+
+
+def test_a_large_result_is_split_too(model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.graph.save.LARGEST_INSIDE", 100)
+    monkeypatch.setattr("analyzer.graph.save.SMALLEST_BESIDE", 16)
+    found = analyzer.prune(model, X, latency=False)
+    found.save(tmp_path / "small.onnx")
+    assert (tmp_path / "small.onnx.data").exists()
+    same(run(model, {"x": X}), run(tmp_path / "small.onnx", {"x": X}))
+
+
+def test_the_sizes_are_those_of_the_file(model: onnx.ModelProto, tmp_path: Path) -> None:
+    found = analyzer.prune(model, X, latency=False)
+    found.save(tmp_path / "small.onnx")
+    assert found.facts.after.bytes == (tmp_path / "small.onnx").stat().st_size
+    assert found.facts.after.parameters == sum(i.size for i in map(onnx.numpy_helper.to_array, onnx.load(str(tmp_path / "small.onnx")).graph.initializer))
+
+
+def test_a_node_that_refuses_is_left_whole(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = cutting.shrink
+    asked: list[int] = []
+
+    def once(loaded: Any, context: Any, plan: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 1:
+            raise analyzer.errors.Refusal(loaded.graph.nodes[2].name, "shape-computed-at-runtime", "for a test")  # type: ignore[attr-defined]
+        return honest(loaded, context, plan)
+
+    monkeypatch.setattr(cutting, "shrink", once)
+    found = analyzer.prune(model, X, latency=False)
+    assert [r.reason for r in found.facts.refused] == ["shape-computed-at-runtime"]

@@ -1,0 +1,256 @@
+"""Every finding: when it is made and when not, and that its page says what it must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.errors import InputError
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary
+from analyzer.facts.baseline import Baseline
+from analyzer.facts.budgets import budgets_of
+from analyzer.facts.findings import CheckFacts, Severity
+from analyzer.facts.ports import ConstantOutput, UnusedInput
+from analyzer.gate import judge, page, rule_named
+from analyzer.gate.catalogue import RULES
+from analyzer.gate.pages import stale
+from tests.gated import failing, healthy, was, with_baseline
+from tests.made import facts, first_dead, layer, relu, seen, tanh
+
+DOCS = Path(__file__).parents[3] / "docs" / "findings"
+
+
+def found(audit: AuditFacts, settings: dict[str, Any] | None = None) -> dict[str, Severity]:
+    """Code and severity of what is found; of several of a code the first."""
+    result = judge(audit, budgets_of(settings or {}))
+    return {finding.code: finding.severity for finding in reversed(result.findings)}
+
+
+def units(result: CheckFacts, code: str) -> list[tuple[int, ...]]:
+    return [finding.units for finding in result.findings if finding.code == code]
+
+
+def one(single: LayerVerdicts, **others: Any) -> AuditFacts:
+    return facts((single,), **others)
+
+
+def test_a_healthy_model_has_no_findings() -> None:
+    assert found(healthy()) == {}
+    assert judge(healthy()).passed
+
+
+def test_every_finding_but_those_of_a_baseline_can_be_provoked() -> None:
+    seen_here = {finding.code for result in (failing(), with_baseline()) for finding in result.findings}
+    provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018"}
+    assert seen_here | provoked_below == {rule.code for rule in RULES}
+
+
+def test_a_layer_that_is_wholly_dead_is_an_error() -> None:
+    assert found(one(first_dead(8, 8, "a")))["DU001"] is Severity.ERROR
+    assert "DU001" not in found(one(first_dead(8, 7, "a")))
+
+
+def test_a_single_sample_makes_no_layer_dead() -> None:
+    assert "DU001" not in found(one(first_dead(8, 8, "a", samples=1), probe=ProbeSummary("p", 1, "")))
+    by_weights = replace(first_dead(8, 8, "a", samples=1), structural=tuple(range(8)))
+    assert "DU001" in found(one(by_weights, probe=ProbeSummary("p", 1, "")))
+
+
+def test_a_layer_that_may_be_dead_is_no_finding() -> None:
+    assert found(one(first_dead(8, 8, "/head/relu")), {"expect-dead": ["/head/*:*"]}) == {}
+    mostly = {"expect-dead": ["a:0-3"], "max-dead": 0}
+    assert found(one(first_dead(8, 4, "a")), mostly) == {}
+    assert set(found(one(first_dead(8, 5, "a")), mostly)) == {"DU015"}
+
+
+def test_most_of_a_layer_dead_is_a_warning() -> None:
+    assert found(one(first_dead(8, 4, "a"))) == {"DU014": Severity.WARNING}
+    assert found(one(first_dead(8, 3, "a"))) == {}
+    assert found(one(first_dead(2, 1, "a"))) == {}  # half of two units says nothing
+
+
+def test_nonfinite_units_are_an_error() -> None:
+    audit = one(layer(relu(2), seen([0, 0], [1, 1], nonfinite=np.array([0, 3]))))
+    assert found(audit)["DU002"] is Severity.ERROR
+    assert units(judge(audit), "DU002") == [(1,)]
+
+
+def test_unused_inputs_are_warnings() -> None:
+    part = UnusedInput("x", (1, 4), 4, 1, 1, (2,), structural=True)
+    assert found(replace(healthy(), unused_inputs=(part,))) == {"DU003": Severity.WARNING}
+    assert found(replace(healthy(), unused_inputs=(replace(part, unused=4),))) == {"DU004": Severity.WARNING}
+
+
+def test_a_constant_output_is_an_error_unless_expected() -> None:
+    output = ConstantOutput("y", (1, 10), 1, (3,), 10, structural=False)
+    audit = replace(healthy(), constant_outputs=(output,))
+    assert found(audit) == {"DU005": Severity.ERROR}
+    assert "DU005" not in found(audit, {"expect-dead": ["y:3"]})
+    assert found(replace(audit, probe=ProbeSummary("p", 1, ""))) == {"DU007": Severity.WARNING}
+
+
+@pytest.mark.parametrize(
+    ("audited", "low", "high", "stuck"),
+    [
+        (replace(relu(2), high=6.0), [6, 0], [6, 1], True),
+        (replace(relu(2), high=6.0), [0, 0], [0, 1], False),
+        (replace(relu(2), high=6.0), [5, 0], [5, 1], False),
+        (tanh(2), [-1, -1], [-1, 1], True),
+        (tanh(2), [0.5, -1], [0.5, 1], False),
+    ],
+)
+def test_units_at_a_bound_other_than_zero_are_stuck(
+    audited: Any, low: list[float], high: list[float], stuck: bool
+) -> None:
+    assert ("DU006" in found(one(layer(audited, seen(low, high))))) is stuck
+
+
+@pytest.mark.parametrize(
+    ("samples", "settings", "severity"),
+    [
+        (58, {}, Severity.WARNING),
+        (59, {}, None),
+        (100, {"min-samples": 101}, Severity.ERROR),
+        (10, {"min-samples": 10}, None),
+    ],
+)
+def test_a_small_probe_is_told(samples: int, settings: dict[str, Any], severity: Severity | None) -> None:
+    audit = facts((first_dead(8, 0, "a", samples=samples),), probe=ProbeSummary("p", samples, ""))
+    assert found(audit, settings).get("DU007") is severity
+
+
+def test_revived_units_are_a_warning() -> None:
+    assert found(one(replace(first_dead(8, 2, "a"), revived=(1,)))) == {"DU008": Severity.WARNING}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "far"), [(5, 10, True), (5, 9, False), (40, 50, False), (40, 60, True), (0, 5, True)]
+)
+def test_a_share_far_above_the_baseline_is_an_error(then: int, now: int, far: bool) -> None:
+    before = Baseline("b.json", "", 500, (was("a", 100, set(range(then))),))
+    result = judge(one(first_dead(100, now, "other")), None, before)
+    assert any(finding.code == "DU009" for finding in result.findings) is far
+
+
+def test_newly_dead_units_that_are_expected_are_no_finding() -> None:
+    before = Baseline("b.json", "", 500, (was("a", 8, set()),))
+    audit = one(first_dead(8, 2, "a"))
+    assert units(judge(audit, None, before), "DU010") == [(0, 1)]
+    assert units(judge(audit, budgets_of({"expect-dead": ["a:0"]}), before), "DU010") == [(1,)]
+
+
+def test_a_baseline_of_which_nothing_matches_fails_the_check() -> None:
+    before = Baseline("b.json", "", 500, (was("b", 9, set()),))
+    result = judge(one(first_dead(8, 0, "a")), None, before)
+    assert [(f.code, f.severity) for f in result.findings] == [("DU022", Severity.ERROR)]
+
+
+def test_a_budget_that_nothing_could_be_held_against_is_not_kept() -> None:
+    nothing = replace(healthy(), layers=())
+    assert found(nothing) == {"DU011": Severity.WARNING}
+    assert found(nothing, {"max-dead": "5%"})["DU011"] is Severity.ERROR
+    unseen = replace(healthy(), probe=None)
+    assert found(unseen) == {"DU013": Severity.WARNING}
+    assert found(unseen, {"max-dead": "5%"})["DU013"] is Severity.ERROR
+
+
+def test_random_data_is_told() -> None:
+    assert found(replace(healthy(), probe=ProbeSummary("random", 360, "", random=True))) == {"DU012": Severity.WARNING}
+
+
+def near_dead() -> LayerVerdicts:
+    return layer(relu(4), seen([0] * 4, [0, 1, 1, 1], 200, fired=np.array([0, 1, 200, 200])))
+
+
+def saturated() -> LayerVerdicts:
+    return layer(tanh(4), seen([-1] * 4, [-1, 0.9, 0.9, 0.9], 100, low_samples=np.array([100, 100, 0, 0])))
+
+
+@pytest.mark.parametrize(
+    ("code", "single", "setting", "allows"),
+    [
+        ("DU015", lambda: first_dead(8, 2, "a"), "max-dead", 2),
+        ("DU016", lambda: first_dead(8, 2, "a"), "max-dead-layer", 2),
+        ("DU017", saturated, "max-constant", 1),
+        ("DU017", saturated, "max-constant-layer", "25%"),
+        ("DU018", near_dead, "max-near-dead", 1),
+        ("DU018", near_dead, "max-near-dead-layer", "25%"),
+        ("DU019", saturated, "max-saturated", "25%"),
+        ("DU019", saturated, "max-saturated-layer", 1),
+    ],
+)
+def test_a_budget_is_kept_up_to_its_limit(
+    code: str, single: Callable[[], LayerVerdicts], setting: str, allows: int | str
+) -> None:
+    assert code not in found(one(single()), {setting: allows})
+    assert found(one(single()), {setting: 0})[code] is Severity.ERROR
+
+
+def test_prunable_parameters_have_a_budget_of_their_own() -> None:
+    assert "DU020" not in found(healthy(), {"max-prunable": "95%", "max-prunable-layer": {"*.weight": "95%"}})
+    assert found(healthy(), {"max-prunable": 5873})["DU020"] is Severity.ERROR
+    result = judge(healthy(), budgets_of({"max-prunable-layer": {"net.2.*": "50%"}}))
+    assert [finding.value for finding in result.findings] == ["net.2.weight"]
+
+
+def test_a_list_of_expected_units_that_is_out_of_date_is_told() -> None:
+    audit = one(first_dead(8, 2, "a"))
+    assert found(audit, {"expect-dead": ["a:0-1"]}) == {}
+    assert found(audit, {"expect-dead": ["a:0-2"]}) == {"DU021": Severity.NOTE}
+    assert found(audit, {"expect-dead": ["gone:*"]}) == {"DU021": Severity.NOTE}
+
+
+def test_a_finding_can_be_turned_off_or_weighed_otherwise() -> None:
+    audit = one(first_dead(8, 8, "a"))
+    assert found(audit, {"ignore": ["DU001"]}) == {}
+    assert found(audit, {"severity": {"DU001": "off"}}) == {}
+    assert found(audit, {"severity": {"DU001": "note"}}) == {"DU001": Severity.NOTE}
+    small = facts((first_dead(8, 0, "a", samples=5),), probe=ProbeSummary("p", 5, ""))
+    assert found(small, {"min-samples": 9, "severity": {"DU007": "warning"}}) == {"DU007": Severity.WARNING}
+
+
+def test_a_code_that_does_not_exist_is_refused() -> None:
+    for settings in ({"ignore": ["DU999"]}, {"severity": {"DU999": "off"}}):
+        with pytest.raises(InputError, match="There is no finding DU999"):
+            judge(healthy(), budgets_of(settings))
+
+
+def test_units_that_a_later_value_shows_again_are_judged_once() -> None:
+    repeated = facts((replace(first_dead(8, 8, "conv"), covered_by="relu"), first_dead(8, 8, "relu")))
+    assert len(units(judge(repeated), "DU001")) == 1
+
+
+def test_messages_are_sentences_without_names_from_files() -> None:
+    for result in (failing(), with_baseline()):
+        for finding in result.findings:
+            assert finding.message.endswith(".") and finding.message[0].isupper() | finding.message[0].isdigit()
+            assert not finding.value or finding.value not in finding.message
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.code))
+def test_every_finding_has_a_page(rule: Any) -> None:
+    text = page(rule)
+    assert text.startswith(f"# {rule.code} {rule.name}: ")
+    assert f"--ignore {rule.code}" in text
+    assert rule_named(rule.code.lower()) is rule
+
+
+def test_codes_and_names_are_unique_and_in_order() -> None:
+    codes = [rule.code for rule in RULES]
+    assert codes == [f"DU{number:03}" for number in range(1, len(RULES) + 1)]
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_the_pages_in_the_documentation_are_those_of_the_docstrings() -> None:
+    assert stale(RULES, DOCS) == [], "run `python -m analyzer.gate.pages write`"
+
+
+def test_a_stale_page_is_named(tmp_path: Path) -> None:
+    (tmp_path / "DU998.md").write_text("old", encoding="utf-8")
+    assert "DU998.md" in stale(RULES, tmp_path)
+    assert "DU001.md" in stale(RULES, tmp_path)

@@ -1,0 +1,69 @@
+"""Which layer is which: by name, and by order where names changed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.facts.pairing import LayerKey, Match, match_layers
+
+
+def keys(*layers: str) -> list[LayerKey]:
+    """`a8` is a rectifier `a` of 8 units, `t8~` a saturating one."""
+    return [
+        LayerKey(text[0], "saturating" if text.endswith("~") else "rectifier", int(text[1:].strip("~")))
+        for text in layers
+    ]
+
+
+def pairs(then: list[LayerKey], now: list[LayerKey]) -> list[str]:
+    return [f"{then[m.then].value}{now[m.now].value}{'?' if m.by_order else ''}" for m in match_layers(then, now)]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        (("a8", "b8"), ("a8", "b8"), ["aa", "bb"]),
+        (("a8", "b8"), ("b8", "a8"), ["bb", "aa"]),
+        (("a8", "b8"), ("x8", "y8"), ["ax?", "by?"]),
+        (("a8", "b8", "c8"), ("x8", "b8", "y8"), ["ax?", "bb", "cy?"]),
+        (("a8", "b8"), ("x8", "n4", "y8"), ["ax?", "by?"]),
+        (("a8", "b4", "c8"), ("x8", "y8"), ["ax?", "cy?"]),
+        (("a8",), ("a4",), ["aa"]),
+        (("a8",), ("x4",), []),
+        (("a8",), ("x8~",), []),
+        (("a8", "b8"), ("b8", "x8"), ["bb"]),  # x stands after b, a before it
+        ((), ("a8",), []),
+    ],
+)
+def test_layers_are_paired(then: tuple[str, ...], now: tuple[str, ...], expected: list[str]) -> None:
+    assert pairs(keys(*then), keys(*now)) == expected
+
+
+layers = st.lists(
+    st.builds(LayerKey, st.sampled_from("abcdef"), st.just("rectifier"), st.sampled_from([4, 8])),
+    unique_by=lambda key: key.value,
+)
+
+
+@given(then=layers, now=layers)
+def test_no_layer_is_paired_twice_and_names_come_first(then: list[LayerKey], now: list[LayerKey]) -> None:
+    found = match_layers(then, now)
+    assert len({m.then for m in found}) == len({m.now for m in found}) == len(found)
+    for m in found:
+        same = then[m.then].value == now[m.now].value
+        assert m.by_order is not same
+        assert same or then[m.then].units == now[m.now].units
+    common = {key.value for key in then} & {key.value for key in now}
+    assert {now[m.now].value for m in found if not m.by_order} == common
+
+
+def test_a_match_says_where() -> None:
+    assert match_layers(keys("a8"), keys("x8")) == [Match(0, 0, by_order=True)]
+
+
+def test_two_thousand_renamed_layers_are_paired_in_a_moment() -> None:
+    then = [LayerKey(f"a{i}", "rectifier", 64) for i in range(2000)]
+    now = [LayerKey(f"b{i}", "rectifier", 64) for i in range(2000)]
+    assert len(match_layers(then, now)) == 2000

@@ -1,0 +1,69 @@
+"""The second pass measures what fetching whole values shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.facts.spread import Spread, Watched
+from analyzer.graph import load_model
+from analyzer.observe.probe import open_probe
+from analyzer.observe.shapes import measure_shapes
+from analyzer.observe.suspects import measure_spread
+from tests.models import all_values, parse
+
+Array = np.ndarray[Any, np.dtype[Any]]
+TEXT = "m (float[N,2,5,5] X) => (float[N,3] Y) {C = Conv(X, K, B) R = Relu(C) P = GlobalMaxPool(R) F = Flatten(P) Y = Identity(F)}"
+
+
+def model(opset: int = 18) -> Any:
+    rng = np.random.default_rng(3)
+    stored = {"K": rng.normal(size=(3, 2, 3, 3)).astype(np.float32), "B": np.array([0, 100, -1e4], np.float32)}
+    return parse(TEXT, stored, opset)
+
+
+def measured(watched: list[Watched], data: Array, opset: int = 18, batch_size: int = 8) -> dict[str, Spread]:
+    loaded = load_model(model(opset))
+    probe = open_probe({"X": data}, loaded.graph.inputs)
+    return measure_spread(loaded, probe, watched, measure_shapes(loaded, probe), batch_size=batch_size)
+
+
+def data(samples: int = 21) -> Array:
+    return np.random.default_rng(4).normal(size=(samples, 2, 5, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("opset", [12, 13, 18])
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_extremes_mean_and_deviation_over_samples_and_positions(opset: int, batch_size: int) -> None:
+    samples = data()
+    whole = all_values(model(), {"X": samples})["C"].astype(np.float64)
+    found = measured([Watched("C", 1, 3, 4)], samples, opset, batch_size)["C"]
+    np.testing.assert_allclose(found.maximum, whole.max(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(found.minimum, whole.min(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(found.mean, whole.mean(axis=(0, 2, 3)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.deviation, whole.std(axis=(0, 2, 3)), rtol=1e-4)
+
+
+def test_only_the_chosen_indices_are_measured() -> None:
+    samples = data()
+    whole = all_values(model(), {"X": samples})["C"].astype(np.float64)
+    found = measured([Watched("C", 1, 3, 4, (2,))], samples)["C"]
+    assert np.isnan(found.maximum[:2]).all()
+    assert found.maximum[2] == pytest.approx(whole[:, 2].max())
+
+
+def test_a_graph_input_can_be_measured() -> None:
+    samples = data()
+    found = measured([Watched("X", 1, 2, 4)], samples)["X"]
+    np.testing.assert_allclose(found.maximum, samples.max(axis=(0, 2, 3)))
+
+
+def test_a_value_of_another_shape_is_left_out() -> None:
+    assert measured([Watched("C", 1, 7, 4), Watched("none", 1, 3, 4)], data()) == {}
+
+
+def test_what_does_not_vary_is_told_from_what_does() -> None:
+    spread = Spread(*(np.array(a, np.float64) for a in ([1, 1, np.nan], [1, 0, np.nan], [1, 0.5, 1], [0, 0.5, 1])))
+    assert spread.varies.tolist() == [False, True, False]
