@@ -26,7 +26,7 @@ import onnx
 import onnxruntime as ort
 
 import analyzer
-from benchmarks.torchvision_nets import EXACT, TABLE, Figures, exported, input_size
+from benchmarks.torchvision_nets import EXACT, TABLE, Figures, exported
 
 ROUNDING = 0.0005  # the figures to reach have three decimals
 SLACK = 1.02  # kept may be this much above the plan

@@ -63,7 +63,16 @@ class Pruned:
 
 def pruned(model: onnx.ModelProto, feeds: Feeds) -> Pruned:
     """Audit, cut, and hold the smaller model against the original."""
-    found = audited(model, feeds)
+    return _compared(model, audited(model, feeds), feeds)
+
+
+def pruned_unseen(model: onnx.ModelProto, feeds: Feeds, fresh: Feeds) -> Pruned:
+    """Cut what the weights alone decide, and hold the smaller model against the original on other data."""
+    graph, table = load_model(model).graph, table_of(model, feeds)
+    return _compared(model, walk(graph, table, [unobserved(a) for a in select_units(graph, table)]), fresh)
+
+
+def _compared(model: onnx.ModelProto, found: Walk, feeds: Feeds) -> Pruned:
     small = ir.to_proto(shrink(load_model(model), found.context, found.cut).model)
     before, after = run(model, feeds), run(small, feeds)
     difference = max(float(np.abs(before[n].astype(np.float64) - after[n]).max()) for n in before)

@@ -103,7 +103,7 @@ def _labels(given: Sequence[Any]) -> list[str]:
     parts = [PurePath(one).parts for one in given]
     for depth in range(1, max(len(p) for p in parts) + 1):
         labels = ["/".join(p[-depth:]) for p in parts]
-        if len(set(labels)) == len(labels):
+        if len(set(labels)) == len(set(parts)):
             break
     return [label.removesuffix("/model.onnx").removesuffix(".onnx") for label in labels]
 

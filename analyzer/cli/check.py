@@ -100,7 +100,7 @@ class BudgetOptions:
         _option(
             "--config",
             metavar="FILE",
-            help="Settings; else deadunits.toml or [tool.deadunits] in pyproject.toml, searched upward from here.",
+            help=r"Settings; else deadunits.toml or \[tool.deadunits] in pyproject.toml, searched upward from here.",
             panel=_BUDGETS,
         ),
     ] = None

@@ -45,7 +45,7 @@ def explain(
                 sys.stdout.write(api.explain_finding(model))
             return
         if (unit is None) == (parameter is None):
-            raise InputError("Say what to explain: either --unit VALUE:INDEX or --parameter NAME (or a finding, as in DU003).")
+            raise InputError("Say what to explain: either --unit VALUE:INDEX or --parameter NAME.")
         wanted = None if unit is None else unit_of(unit)
         found = audit_of(model, data, images, judging, running)
         lines = found.explain_parameter(str(parameter)) if wanted is None else found.explain_unit(*wanted)

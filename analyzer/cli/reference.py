@@ -39,7 +39,7 @@ def _section(name: str, command: Any) -> Iterator[str]:
     for parameter in command.params:
         if parameter not in arguments and not parameter.hidden:
             panels.setdefault(parameter.rich_help_panel or _OPTIONS, []).append(parameter)
-    yield from (f"- `{parameter.metavar or parameter.name.upper()}`: {_line(parameter.help)}" for parameter in arguments)
+    yield from (f"- `{p.metavar or p.name.upper()}`: {_line(p.help)}" for p in arguments)
     yield ""
     for panel, options in panels.items():
         yield f"{panel}:\n"
@@ -54,11 +54,11 @@ def _argument(parameter: Any) -> str:
 
 def _item(option: Any) -> str:
     names = ", ".join([*sorted(option.opts, key=len, reverse=True), *option.secondary_opts])  # --output before -o
-    value = "" if option.is_flag else f" {option.metavar or option.name.upper()}"
-    shown = "" if option.is_flag or not option.show_default or option.default is None else (
-        f" Default: `{getattr(option.default, 'value', option.default)}`."
-    )
-    return f"- `{names}{value}`: {_line(option.help)}{shown}"
+    if option.is_flag:
+        return f"- `{names}`: {_line(option.help)}"
+    default = getattr(option.default, "value", option.default) if option.show_default else None
+    shown = "" if default is None else f" Default: `{default}`."
+    return f"- `{names} {option.metavar or option.name.upper()}`: {_line(option.help)}{shown}"
 
 
 def _line(text: str | None) -> str:

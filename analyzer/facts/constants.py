@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class Multiples:
     factor: Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Constants:
     """`known` and `value` are patterns of the value; `value` means nothing where `known` is False."""
 
@@ -53,15 +54,16 @@ class Constants:
         """Whether every element is known."""
         return bool(self.known.all())
 
-    @property
+    @cached_property
     def zero(self) -> Mask:
         """Elements known to be zero."""
-        return np.asarray(self.known & (self.value == 0))
+        mask = np.asarray(self.known & (self.value == 0))
+        return pattern.compress(mask) if mask.any() else pattern.uniform(mask.ndim, False)
 
     @property
     def number(self) -> Array:
         """Values in double precision, 0 where unknown, so that arithmetic on them never warns."""
-        return np.where(self.known, _double(self.value), 0.0)
+        return _double(self.value) if self.all else np.where(self.known, _double(self.value), 0.0)
 
     def per_index(self, axis: int, length: int) -> tuple[Mask, Array]:
         """Per index of `axis`: whether the whole slice is one constant, and that constant (0 where not)."""

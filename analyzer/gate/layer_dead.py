@@ -23,29 +23,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.gate.rule import Rule
-from analyzer.gate.situation import Situation, counted
+from analyzer.gate.situation import Situation, counted, first_of
 
 
 def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
     """One finding per layer in which nothing moves."""
-    for layer in situation.judged():
+    still = [layer for layer in situation.judged() if layer.units and len(layer.dead) == layer.units]
+    for layer in still:
         dead = situation.dead[layer.value]
-        if not layer.units or len(layer.dead) < layer.units or not dead:
+        if not dead:
             continue
-        by_weights = set(layer.dead) <= set(layer.structural)
-        reason = "by the weights alone, whatever the data" if by_weights else "check the probe's preprocessing first"
+        who = f"All {counted(layer.units, 'unit')} of the layer are" if layer.units > 1 else "The layer's only unit is"
         yield rule.finding(
-            f"All {counted(layer.units, 'unit')} of the layer are dead: {reason}."
-            if layer.units > 1
-            else f"The only unit of the layer is dead: {reason}.",
+            f"{who} dead: {_reason(layer)}{first_of(still, layer)}.",
             About.LAYER,
             value=layer.value,
             node=layer.audited.node,
             units=dead,
             measured=1.0,
         )
+
+
+def _reason(layer: LayerVerdicts) -> str:
+    if set(layer.dead) <= set(layer.structural):
+        return "by the weights alone, whatever the data"
+    return "check the probe's preprocessing first"
 
 
 RULE = Rule("DU001", "layer-dead", Severity.ERROR, find, __name__)

@@ -22,22 +22,23 @@ from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.gate.rule import Rule
-from analyzer.gate.situation import Situation, counted
+from analyzer.gate.situation import Situation, counted, first_of
 
 
 def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
     """One finding per layer that showed such values."""
-    for layer in situation.layers:
-        if layer.nonfinite:
-            seen = layer.statistics
-            samples = "" if seen is None else f" on up to {counted(int(seen.nonfinite.max(initial=0)), 'sample')}"
-            yield rule.finding(
-                f"{len(layer.nonfinite):,} of {counted(layer.units, 'unit')} showed NaN or infinity{samples}.",
-                About.LAYER,
-                value=layer.value,
-                node=layer.audited.node,
-                units=layer.nonfinite,
-            )
+    broken = [layer for layer in situation.layers if layer.nonfinite]
+    for layer in broken:
+        seen = layer.statistics
+        samples = "" if seen is None else f" on up to {counted(int(seen.nonfinite.max(initial=0)), 'sample')}"
+        showed = f"{len(layer.nonfinite):,} of {counted(layer.units, 'unit')} showed NaN or infinity{samples}"
+        yield rule.finding(
+            f"{showed}{first_of(broken, layer)}.",
+            About.LAYER,
+            value=layer.value,
+            node=layer.audited.node,
+            units=layer.nonfinite,
+        )
 
 
 RULE = Rule("DU002", "nonfinite", Severity.ERROR, find, __name__)

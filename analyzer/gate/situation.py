@@ -75,3 +75,8 @@ def percent(part: float, whole: float = 1) -> str:
     if share < 0.1 or 99.9 < share < 100:
         return "< 0.1 %" if share < 1 else "> 99.9 %"
     return f"{share:.3g} %"
+
+
+def first_of(layers: Sequence[LayerVerdicts], layer: LayerVerdicts) -> str:
+    """Where to look: later layers mostly inherit what the first one has."""
+    return "; the first such layer of the model" if len(layers) > 1 and layer is layers[0] else ""

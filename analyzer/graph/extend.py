@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from analyzer.graph.load import LoadedModel
+from analyzer.graph.stored import StoredTensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,12 +28,18 @@ class Extension:
     """A model with extra nodes, ready to be handed to a session.
 
     The original outputs stay unless `drop_outputs` is called; weights that lie in external files are referred to,
-    not copied. With `share` large weights inside the file are not copied either: the proto only names them, and
-    `lent` holds their arrays, which whoever runs the proto has to hand over.
+    not copied. With `share` large weights inside the file are not copied either: the proto refers to their place in
+    the model's file, and where there is none, only names them: `lent` holds their arrays, which whoever runs the
+    proto has to hand over.
+
+    Raises:
+        ModelError: with `share`, the file is gone or has changed since it was loaded.
     """
 
     def __init__(self, loaded: LoadedModel, *, share: bool = False) -> None:
         self.lent: dict[str, Array] = {}
+        if share:
+            loaded.release()
         with _weights_left_out(loaded.model, self.lent) if share else nullcontext():
             self._proto = ir.to_proto(loaded.model)
         self._names = 0
@@ -94,8 +101,11 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
             tensor = value.const_value
             if not _lendable(tensor):
                 continue
-            lent[name] = np.ascontiguousarray(tensor.numpy())
             originals.append((value, tensor))
+            if isinstance(tensor, StoredTensor):
+                value.const_value = tensor.reference()
+                continue
+            lent[name] = np.ascontiguousarray(tensor.numpy())
             value.const_value = ir.ExternalTensor(
                 SHARED_LOCATION, 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
             )
@@ -107,6 +117,8 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
 
 def _lendable(tensor: ir.TensorProtocol | None) -> TypeGuard[ir.TensorProtocol]:
     """Large, inside the file, and of an element type that NumPy itself knows."""
+    if isinstance(tensor, StoredTensor):
+        return True
     if tensor is None or isinstance(tensor, ir.ExternalTensor) or tensor.nbytes < SHARED_BYTES:
         return False
     return (

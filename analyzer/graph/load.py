@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
 from analyzer.errors import ModelError
+from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.view import Graph, view_of
 
 LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
@@ -25,8 +26,8 @@ class LoadedModel:
     """A model in normal form, with where it came from.
 
     `model` is the onnx-ir model that passes edit and sessions are made from; `folder` is where external data lies
-    (None for a model that came as bytes). The bytes of a file are read again when they are asked for, so that its
-    weights are not held twice.
+    (None for a model that came as bytes). The large weights of a file stay there and are mapped into memory; its bytes
+    are read again when they are asked for.
     """
 
     model: ir.Model
@@ -35,6 +36,7 @@ class LoadedModel:
     _digest: str  # sha256 of the file's bytes
     _length: int
     _bytes: bytes | None = None  # None: to be read from `path`
+    _file: ModelFile | None = None  # that weights are views of
 
     @property
     def raw(self) -> bytes:
@@ -47,7 +49,7 @@ class LoadedModel:
             return self._bytes
         raw = _read(self.path or Path())
         if hashlib.sha256(raw).hexdigest() != self._digest:
-            raise ModelError(f"{self.path} has changed since it was loaded: start again.")
+            raise self._changed()
         return raw
 
     @cached_property
@@ -82,7 +84,9 @@ class LoadedModel:
 
     def refreshed(self) -> LoadedModel:
         """The same model with a view of its present state (after edits)."""
-        return LoadedModel(self.model, self.path, self.folder, self._digest, self._length, self._bytes)
+        return LoadedModel(
+            self.model, self.path, self.folder, self._digest, self._length, self._bytes, self._file
+        )
 
     def edited(self, raw: bytes) -> LoadedModel:
         """The model that these bytes hold, with external data in the same folder."""
@@ -90,7 +94,26 @@ class LoadedModel:
 
     def reload(self) -> LoadedModel:
         """A second, independent copy to edit."""
-        return _from_bytes(self.raw, self.path, self.folder)
+        if self._bytes is not None or self.path is None:
+            return _from_bytes(self.raw, self.path, self.folder)
+        fresh = load_model(self.path)
+        if fresh._digest != self._digest:
+            raise self._changed()
+        return fresh
+
+    def release(self) -> None:
+        """Give back the memory of weights that were read from the file; they are read again when they are needed.
+
+        Raises:
+            ModelError: the file is gone or has changed since it was loaded.
+        """
+        if self._file is not None:
+            if not self._file.unchanged:
+                raise self._changed()
+            self._file.release()
+
+    def _changed(self) -> ModelError:
+        return ModelError(f"{self.path} has changed since it was loaded: start again.")
 
 
 def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
@@ -115,17 +138,46 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
         raise ModelError(
             f"{path} has {size} bytes, more than an ONNX file can hold (2 GiB): save it with external data."
         )
-    return _from_bytes(_read(path), path, path.resolve().parent, keep=False)
+    folder = path.resolve().parent
+    try:
+        return _from_file(ModelFile(path), path, folder)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except UnusualFile:
+        return _from_bytes(_read(path), path, folder, keep=False)
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path} cannot be read: {error.strerror or error}.")
+
+
+def _from_file(file: ModelFile, path: Path, folder: Path) -> LoadedModel:
+    """The model of a file whose large tensors stay there."""
+    content, places = skeleton(file)
+    model = _model_of(content, path, folder)
+    for name, place in places.items():
+        value = model.graph.initializers.get(name)
+        if value is None or value.const_value is None:
+            raise UnusualFile
+        value.const_value = StoredTensor(file, place, value.const_value)
+    file.release()
+    return LoadedModel(model, path, folder, file.sha256, len(file.mapping), None, file)
 
 
 def _from_bytes(raw: bytes, path: Path | None, folder: Path | None, *, keep: bool = True) -> LoadedModel:
+    model = _model_of(raw, path, folder)
+    return LoadedModel(model, path, folder, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
+
+
+def _model_of(raw: bytes, path: Path | None, folder: Path | None) -> ir.Model:
+    """Parse, check and bring into normal form."""
     where = str(path) if path is not None else "The model"
     proto = _parse(raw, where)
     _check_external(proto, where, folder)
@@ -144,8 +196,7 @@ def _from_bytes(raw: bytes, path: Path | None, folder: Path | None, *, keep: boo
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:
         model.graph.name = "graph"
-    digest = hashlib.sha256(raw).hexdigest()
-    return LoadedModel(model, path, folder, digest, len(raw), raw if keep else None)
+    return model
 
 
 def _parse(raw: bytes, where: str) -> onnx.ModelProto:

@@ -149,7 +149,7 @@ class Instrument:
         for name in (*self._outputs, *filter(None, [self._sizes])):
             extension.output(name)
         self._session = (
-            Session(extension, threads=threads, providers=providers, planned_memory=not once) if self._outputs else None
+            Session(extension, threads=threads, providers=providers, few_runs=once) if self._outputs else None
         )
 
     def run(self, feeds: Mapping[str, Array], samples: int) -> Reading:
@@ -227,7 +227,7 @@ def _pooled_rank(target: Target, statistic: Statistic) -> int | None:
     """Rank of the value when a global pooling operator reduces it: [N, C, positions...], one row per sample."""
     audited, sample = target.audited, target.sample
     fits = sample.axis in (0, None) and sample.rows == 1 and audited.axis == 1 and audited.rank in (3, 4, 5)
-    poolable = statistic in POOLS or (statistic is Statistic.MINIMUM and target.chosen is not None)
+    poolable = statistic in POOLS or statistic is Statistic.MINIMUM
     return audited.rank if fits and poolable and target.dtype not in WIDE else None
 
 
@@ -270,14 +270,18 @@ def _pooled(extension: Extension, target: Target, statistic: Statistic, casts: d
 
 
 def _pooled_minimum(extension: Extension, target: Target, name: str) -> str:
-    """Minima of a few chosen channels: a convolution picks and negates them, then the maximum is negated again.
+    """Minima of all or of a few chosen channels: a convolution picks and negates them, then the maximum is negated.
 
     Exact, since everything else is multiplied by zero; and it stays in the layout of the convolutions around it.
     """
-    chosen = target.chosen or ()
-    kernel = np.zeros((len(chosen), target.audited.units, *[1] * (target.audited.rank - 2)), np.float32)
-    kernel[np.arange(len(chosen)), chosen] = -1
-    picked = extension.add("Conv", [name, extension.constant(kernel)])
+    units, window = target.audited.units, [1] * (target.audited.rank - 2)
+    if target.chosen is None:
+        kernel = np.full((units, 1, *window), -1, np.float32)
+        picked = extension.add("Conv", [name, extension.constant(kernel)], group=units)
+    else:
+        kernel = np.zeros((target.width, units, *window), np.float32)
+        kernel[np.arange(target.width), target.chosen] = -1
+        picked = extension.add("Conv", [name, extension.constant(kernel)])
     name = extension.add("Neg", [extension.add("GlobalMaxPool", [picked])])
     return name if target.sample.axis is not None else reduce_axes(extension, "ReduceMin", name, [0], keep=True)
 

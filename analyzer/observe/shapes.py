@@ -157,7 +157,7 @@ class _Runner:
             extension.output(means[name])
         suspects = set(folded) - set(means) - set(pair)
         try:
-            with Session(extension, threads=self.threads, providers=self.providers, planned_memory=False) as session:
+            with Session(extension, threads=self.threads, providers=self.providers, few_runs=True) as session:
                 together = session.run(pair)
                 apart = [session.run(f) for f in samples]
         except RunError:
@@ -205,7 +205,9 @@ class _ShapeRun:
                     extension,
                     threads=self._runner.threads,
                     providers=self._runner.providers,
-                    planned_memory=False,
+                    optimization=Optimization.NONE,
+                    few_runs=True,
+                    eager=True,
                 )
             except RunError as error:
                 offender = self._offender(str(error))
@@ -272,7 +274,11 @@ def _element_types(runner: _Runner, free: Sequence[str]) -> dict[str, str]:
     known = {n: t.dtype.name for n, t in graph.types.items() if t.dtype is not None}
     known |= {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
     with Session(
-        extension, threads=runner.threads, providers=runner.providers, optimization=Optimization.NONE
+        extension,
+        threads=runner.threads,
+        providers=runner.providers,
+        optimization=Optimization.NONE,
+        few_runs=True,
     ) as session:
         return known | {n: t for n, t in session.output_types.items() if t is not None}
 

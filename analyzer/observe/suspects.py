@@ -89,8 +89,7 @@ def _reducers(extension: Extension, watched: Sequence[Watched]) -> list[str]:
         others = [a for a in range(one.rank) if a != one.axis]
         squared = extension.add("Mul", [wide, wide])
         for column, reduction, name in zip(columns, _REDUCTIONS, (wide, wide, wide, squared), strict=True):
-            reduced = reduce_axes(extension, reduction, name, others) if others else name
-            column.append(extension.add("Identity", [reduced]))
+            column.append(reduce_axes(extension, reduction, name, others) if others else name)
         sizes.append(extension.add("Reshape", [extension.add("Size", [wide]), extension.constant(np.array([1]))]))
     return [extension.add("Concat", names, axis=0) for names in (*columns, sizes)]
 

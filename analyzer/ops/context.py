@@ -198,24 +198,30 @@ class Context:
         return tuple(pieces)
 
     def _used_axes(self, node: Node) -> frozenset[int]:
-        """The axes of a Shape node's input whose length some reader looks at."""
+        """The axes of a Shape node's input whose length some reader looks at, possibly through Gather, Slice or Cast."""
         shown = range(len(self.shapes.get(node.inputs[0], ())))[int(node.attr("start", 0)) : node.attr("end", None)]
-        if node.outputs[0] in self.graph.outputs:
-            return frozenset(shown)
+        return frozenset(self._looked_at(node.outputs[0], tuple(shown)))
+
+    def _looked_at(self, name: str, axes: tuple[int, ...]) -> set[int]:
+        """Which of the lengths of these axes, which a value lists, are looked at by some node that computes."""
+        if name in self.graph.outputs:
+            return set(axes)
         used: set[int] = set()
-        for reader, position in self.graph.consumers.get(node.outputs[0], ()):
-            arrays = [self.graph.constant(n) for n in reader.inputs[1:]]
-            numbers = [np.atleast_1d(a) for a in arrays if a is not None]
-            if position != 0 or reader.op_type not in ("Gather", "Slice") or len(numbers) < len(arrays):
-                return frozenset(shown)
-            if reader.op_type == "Gather":
-                used |= {shown[int(i)] for i in numbers[0].reshape(-1)}
-            elif len(numbers) >= 2:
-                step = int(numbers[3][0]) if len(numbers) > 3 else 1
-                used |= set(shown[int(numbers[0][0]) : int(numbers[1][0]) : step])
-            else:
-                starts, ends = reader.attr("starts"), reader.attr("ends")
-                if not starts or not ends:
-                    return frozenset(shown)
-                used |= set(shown[starts[0] : ends[0]])
-        return frozenset(used)
+        for reader, position in self.graph.consumers.get(name, ()):
+            passed = self._passed_on(reader, axes) if position == 0 else None
+            used |= set(axes) if passed is None else self._looked_at(reader.outputs[0], passed)
+        return used
+
+    def _passed_on(self, node: Node, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        """What a node that only moves a list of lengths makes of it; None for any other node."""
+        arrays = [self.graph.constant(n) for n in node.inputs[1:]]
+        numbers = [np.atleast_1d(a).reshape(-1) for a in arrays if a is not None]
+        if node.op_type not in ("Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice") or len(numbers) < len(arrays):
+            return None
+        if node.op_type == "Gather":
+            return tuple(axes[int(i)] for i in numbers[0])
+        if node.op_type != "Slice":
+            return axes
+        starts = int(numbers[0][0]) if numbers else int(node.attr("starts")[0])
+        ends = int(numbers[1][0]) if numbers else int(node.attr("ends")[0])
+        return axes[starts : ends : int(numbers[3][0]) if len(numbers) > 3 else 1]

@@ -108,6 +108,8 @@ class Contraction(OpRule):
         if not ((a.any and b.any) or a.zero.any() or b.zero.any()):
             return [Constants.unknown(rank)]
         bad = self._unknown_products(a, b, letters)
+        if bad.all():
+            return [Constants.unknown(rank)]
         number_a = _wide(a.number, letters.a, letters.contracted, node.x_shape(self.a))
         value = self.scale(node) * project(number_a, letters.a, b.number, letters.b, letters.y)
         return [self.with_bias(node, xs, Constants(~bad, np.where(bad, 0.0, value)))]
@@ -247,9 +249,11 @@ class Contraction(OpRule):
             known, value = self.operand(node, cut.xs, mine).per_index(axis, length)
             gone = removed_constants(known, value, cut.keeps.get((node.inputs[mine], axis)))
             if gone.any():
-                shaped = pattern.on_axis(gone, axis, len(left))
-                weight = self.operand(node, cut.xs, other).number
-                total = total + self.scale(node) * project(shaped, left, weight, right, letters.y)
+                which, across = np.flatnonzero(gone), right.index(letters.contracted[0])
+                shaped = pattern.on_axis(gone[which], axis, len(left))
+                weights = self.operand(node, cut.xs, other)
+                some = Constants(*(pattern.take(p, across, which) for p in (weights.known, weights.value)))
+                total = total + self.scale(node) * project(shaped, left, some.number, right, letters.y)
         return total
 
     def _add_bias(self, node: OpNode, cut: Cut, delta: Array, edit: Edit) -> None:
@@ -257,7 +261,8 @@ class Contraction(OpRule):
         vectors = cut.keeps.vectors(node.outputs[0])
         static = node.static(self.bias) if self.bias is not None and node.has(self.bias) else None
         if self.bias is None or (node.has(self.bias) and static is None):
-            edit.add = cut_array(delta, [v if d > 1 else v[:1] | True for v, d in zip(vectors, delta.shape, strict=False)])
+            kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(vectors, delta.shape, strict=False)]
+            edit.add = cut_array(delta, kept)
             return
         scale = self.bias_scale(node)
         base = np.zeros(()) if static is None else np.asarray(static, np.float64) * (scale or 1.0)

@@ -18,7 +18,7 @@ from analyzer.propagate.decomposed import find_decomposed
 from analyzer.propagate.entries import Entry, entry_of
 from analyzer.propagate.inputs import Channels, channels_of
 from analyzer.propagate.origins import Term, trace
-from analyzer.propagate.verdict import Case, Ruling, cause_of, sources_of
+from analyzer.propagate.rulings import Case, Ruling, cause_of, sources_of
 from analyzer.propagate.walk import Walk
 
 

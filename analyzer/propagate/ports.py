@@ -16,6 +16,9 @@ from analyzer.facts.units import Shape
 from analyzer.ops.context import Context
 from analyzer.propagate.flow import Needs, constants_forward, needs_backward
 
+_SHAPES = ("Shape", "Size")
+_DRAWN = ("Random", "Bernoulli", "Multinomial")  # never the same twice, whatever they read
+
 
 def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
     """Input features that no output needs."""
@@ -42,16 +45,19 @@ def constant_outputs(
 ) -> tuple[ConstantOutput, ...]:
     """Outputs that are constant as a whole or in some units; those that no input reaches are not told."""
     audited = {layer.value: layer for layer in layers}
-    moving = _reached(context)
-    return tuple(_constant_outputs(context, facts, audited, moving))
+    return tuple(_constant_outputs(context, facts, audited, _reached(context, {}), _reached(context, facts)))
 
 
 def _constant_outputs(
-    context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], moving: set[str]
+    context: Context,
+    facts: Mapping[str, Constants],
+    audited: Mapping[str, LayerVerdicts],
+    reached: set[str],
+    moving: set[str],
 ) -> Iterator[ConstantOutput]:
     for name in context.graph.outputs:
         shape, known = context.shapes.get(name), facts.get(name)
-        if shape is None or name not in moving:
+        if shape is None or name not in reached:
             continue
         layer = audited.get(_last_audited(context, name, audited))
         if layer is not None and layer.dead and layer.audited.rank == len(shape):
@@ -59,19 +65,27 @@ def _constant_outputs(
             structural = set(layer.dead) <= set(layer.structural)
             axis = None if whole else layer.audited.axis
             yield ConstantOutput(name, shape, axis, layer.dead, layer.units, structural)
+        elif name not in moving:  # everything that it is computed from is constant
+            yield ConstantOutput(name, shape, None, (0,), 1, structural=False)
         elif known is not None and known.any:
             axis, indices = _where(np.asarray(known.known), _pattern_shape(context, name, shape))
             units = shape[axis] if axis is not None else max(len(indices), 1)
             yield ConstantOutput(name, shape, None if known.all else axis, indices, units, structural=False)
 
 
-def _reached(context: Context) -> set[str]:
-    """Values that depend on an input of the model at all."""
+def _reached(context: Context, facts: Mapping[str, Constants]) -> set[str]:
+    """Values that depend on what stands in an input (not on its shape alone), constants taken for cut off."""
     reached = set(context.graph.inputs)
     for call in context.calls:
-        if any(name in reached for name in (*call.inputs, *call.op.node.captured)):
-            reached.update(name for name in call.outputs if name and name not in context.graph.static_values)
+        read = any(name in reached for name in (*call.inputs, *call.op.node.captured))
+        if call.op.op_type.startswith(_DRAWN) or (read and call.op.op_type not in _SHAPES):
+            reached.update(name for name in call.outputs if name and not _settled(context, facts, name))
     return reached
+
+
+def _settled(context: Context, facts: Mapping[str, Constants], name: str) -> bool:
+    found = facts.get(name)
+    return name in context.graph.static_values or (found is not None and found.all)
 
 
 def _last_audited(context: Context, name: str, audited: Mapping[str, LayerVerdicts]) -> str:

@@ -42,11 +42,11 @@ class _Tally:
             return
         one, two = a.astype(np.float64), b.astype(np.float64)
         finite = np.isfinite(one)
-        if not np.array_equal(finite, np.isfinite(two)) or not np.array_equal(np.isnan(one), np.isnan(two)):
+        if not np.array_equal(finite, np.isfinite(two)) or not np.array_equal(one[~finite], two[~finite], equal_nan=True):
             self.absolute = np.inf
             return
         if finite.any():
-            self.absolute = max(self.absolute, float(np.abs(one - two)[finite].max()))
+            self.absolute = max(self.absolute, float(np.abs(one[finite] - two[finite]).max()))
             self.scale = max(self.scale, float(np.abs(one[finite]).max()))
         if one.ndim == 2 and one.shape[0] == samples and one.shape[1] > 1 and finite.all():
             self.same += int((one.argmax(1) == two.argmax(1)).sum())

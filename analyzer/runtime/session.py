@@ -25,6 +25,9 @@ CPU = ("CPUExecutionProvider",)
 ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError instead
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 SHARED_ARENA = "session.use_env_allocators"
+SHRINK_ARENA = "memory.enable_memory_arena_shrinkage"
+REMEMBERED_SHAPES = 4  # shapes of feeds whose first run gives its memory back
+NO_PREPACKING = "session.disable_prepacking"
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 BFLOAT16_ONNX = int(ir.DataType.BFLOAT16)
 
@@ -46,8 +49,9 @@ class Session:
     `source` is the bytes of a model, a loaded model, or an extended one. External data is read by onnxruntime
     itself from `folder` (by default the model's own), so weights are never held twice. `threads` limits the
     threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
-    named. `planned_memory` lets onnxruntime set aside one block per shape of feed after its
-    first run: faster from then on, and a waste for one or two runs.
+    named. `few_runs`: only a few runs are meant, so onnxruntime neither repacks weights nor
+    sets aside one block of memory per shape of feed, and gives memory back after each run. `eager`: nodes
+    that come early in the graph run as soon as they can, and Shape nodes first of all.
 
     Raises:
         RunError: onnxruntime cannot load the model; its reason in one sentence.
@@ -62,14 +66,19 @@ class Session:
         providers: Sequence[str] = CPU,
         optimization: Optimization = Optimization.ALL,
         custom_ops: Sequence[str | Path] = (),
-        planned_memory: bool = True,
+        few_runs: bool = False,
+        eager: bool = False,
     ) -> None:
         content, own_folder, lent = _content(source)
         folder = folder if folder is not None else own_folder
         options = ort.SessionOptions()
         options.log_severity_level = ONLY_FATAL
         options.graph_optimization_level = optimization.value
-        options.enable_mem_pattern = planned_memory
+        options.enable_mem_pattern = not few_runs
+        if few_runs:
+            options.add_session_config_entry(NO_PREPACKING, "1")
+        if eager:
+            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         if threads is not None:
             options.intra_op_num_threads = threads
         if folder is not None:
@@ -88,8 +97,12 @@ class Session:
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "load") from error
-        self._run_options = ort.RunOptions()
-        self._run_options.log_severity_level = ONLY_FATAL
+        _trim()
+        self._run_options = _run_options()
+        # What the first run takes piece by piece goes back before one block is set aside for all of it.
+        self._first_options = _run_options(shrink=_shared_arena())
+        self._few_runs = few_runs
+        self._seen: set[tuple[tuple[int, ...], ...]] = set()
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
         self._input_names = tuple(str(i.name) for i in self._session.get_inputs())
         self._output_types = {o.name: str(o.type) for o in self._session.get_outputs()}
@@ -106,6 +119,7 @@ class Session:
         """Free the session's memory; it cannot run afterwards."""
         self.__dict__.pop("_session", None)
         self.__dict__.pop("_lent", None)
+        _trim()
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -132,10 +146,17 @@ class Session:
         try:
             if self._needs_wrapping(feeds, names):
                 return self._run_wrapped(feeds, names)
-            results = self._session.run(names, dict(feeds), self._run_options)
+            results = self._session.run(names, dict(feeds), self._options(feeds))
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "run") from error
         return dict(zip(names, results, strict=True))
+
+    def _options(self, feeds: Mapping[str, Array]) -> ort.RunOptions:
+        shapes = tuple(a.shape for a in feeds.values())
+        first = shapes not in self._seen and len(self._seen) < REMEMBERED_SHAPES
+        if first:
+            self._seen.add(shapes)
+        return self._first_options if first or self._few_runs else self._run_options
 
     def _needs_wrapping(self, feeds: Mapping[str, Array], names: Sequence[str]) -> bool:
         """onnxruntime's plain call knows no NumPy type for bfloat16."""
@@ -145,7 +166,7 @@ class Session:
 
     def _run_wrapped(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Any]:
         wrapped = {name: _wrap(array) for name, array in feeds.items()}
-        results = self._session.run_with_ort_values(list(names), wrapped, self._run_options)
+        results = self._session.run_with_ort_values(list(names), wrapped, self._options(feeds))
         return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
 
 
@@ -164,6 +185,31 @@ def _shared_arena() -> bool:
     except Exception:  # noqa: BLE001 - sharing is only faster; whoever embeds us may have registered one
         return False
     return True
+
+
+def _run_options(*, shrink: bool = False) -> ort.RunOptions:
+    options = ort.RunOptions()
+    options.log_severity_level = ONLY_FATAL
+    if shrink:
+        options.add_run_config_entry(SHRINK_ARENA, "cpu:0")
+    return options
+
+
+@cache
+def _allocator() -> ctypes.CDLL | None:
+    """The C library, where it can be asked to return free memory (glibc)."""
+    try:
+        library = ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
+    return library if hasattr(library, "malloc_trim") else None
+
+
+def _trim() -> None:
+    """Return memory that is free to the system: opening a session leaves as much of it as the weights take."""
+    library = _allocator()
+    if library is not None:
+        library.malloc_trim(0)
 
 
 def available_providers() -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def test_every_option_in_the_readme_exists(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     known = ""
-    for arguments in (["--help"], ["audit", "--help"], ["explain", "--help"]):
+    for arguments in (["--help"], ["audit", "--help"], ["explain", "--help"], ["check", "--help"], ["prune", "--help"]):
         run(arguments)
         known += capsys.readouterr().out
     for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", README):

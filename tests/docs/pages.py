@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 _BLOCK = re.compile(
-    r"(?:^[ ]*<!--[ ]*(?P<marker>[^\n]*?)[ ]*-->\n)?^(?P<indent>[ ]*)```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^(?P=indent)```",
+    r"(?:^[ ]*<!--[ ]*(?P<marker>[^\n]*?)[ ]*-->\n)?"
+    r"^(?P<indent>[ ]*)```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^(?P=indent)```",
     re.MULTILINE | re.DOTALL,
 )
 

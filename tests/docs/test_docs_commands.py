@@ -1,8 +1,8 @@
 """Every command and every Python example in the README and in docs/ does what the page says.
 
-A block that cannot run here says so on the line before it: `<!-- not run: needs PyTorch -->`. Each page runs in a folder of its own,
-from top to bottom, next to the sample models and to a `model.onnx` with its data. In a `console` block the lines below a
-command are its output; a line `…` stands for any number of lines.
+A block that cannot run here says so on the line before it: `<!-- not run: needs PyTorch -->`. Each page runs from top
+to bottom in a folder of its own, next to the sample models and to a `model.onnx` with its data. In a `console` block
+the lines below a command are its output; a line `…` stands for any number of lines.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from analyzer.cli.main import run
 from tests.docs.pages import PAGES, ROOT, Block, Command, blocks, commands
 
 SAMPLE, KILLED = "digits_mlp", "digits_mlp_killed"
-STAND_INS = {"model.onnx": "model.onnx", "holdout.npz": "holdout.npz", "other.npz": "holdout.npz"} | {
-    name: "probe.npz" for name in ("probe.npz", "data.npz", "new.npz")
+STAND_INS = {
+    "model.onnx": "model.onnx",
+    "probe.npz": "probe.npz",
+    "data.npz": "probe.npz",
+    "holdout.npz": "holdout.npz",
+    "other.npz": "holdout.npz",
 }
 OTHER_MODELS = {"before.onnx": SAMPLE, "after.onnx": KILLED}
 OTHER_PROGRAMS = {"pip", "pytest", "git", "ruff", "mypy", "mkdocs", "cd", ".ci/run"}  # not ours to try
 FOUND_TOO_MUCH = 1  # what `check` ends with when it works and the model does not pass
 
-RUN = {
-    page: [b for b in blocks(page) if not b.not_run and b.language in ("sh", "console", "python")] for page in PAGES
-}
+RUN = {page: [b for b in blocks(page) if not b.not_run and b.language in ("sh", "console", "python")] for page in PAGES}
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.audits import pruned
+from tests.audits import pruned, pruned_unseen
 from tests.laws.nets import random_net
 from tests.laws.walks import check_claim, claims_hold, unneeded_inputs_do_not_matter
 from tests.models import all_values, run
@@ -42,4 +42,15 @@ def test_a_cut_network_gives_what_the_whole_one_gives(seed: int) -> None:
         if name in values and fact.any and fact.rank == values[name].ndim:
             check_claim(name, fact, values[name])
     largest = max(float(np.abs(a).max()) for a in run(model, feeds).values())
+    assert found.difference <= 1e-4 * (1 + largest)
+
+
+@quick
+@given(seed=SEEDS)
+def test_what_the_weights_alone_decide_holds_for_data_never_seen(seed: int) -> None:
+    model, feeds = random_net(Random(seed))
+    draws = np.random.default_rng(seed)
+    fresh = {n: np.asarray(draws.normal(0.3, 2, a.shape), a.dtype) for n, a in feeds.items()}
+    found = pruned_unseen(model, feeds, fresh)
+    largest = max(float(np.abs(a).max()) for a in run(model, fresh).values())
     assert found.difference <= 1e-4 * (1 + largest)

@@ -14,12 +14,12 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.audit import AuditFacts
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.report.html.packed import activity, pack, zipped
-from analyzer.report.html.payload import activity_word, causes, payload
+from analyzer.report.html.payload import activity_word, causes, most_affected, payload
 from analyzer.report.html.reasons import reasons_of
 from analyzer.report.words import counted, number, printable, share, shortened, size
 from analyzer.version import __version__
@@ -128,7 +128,7 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "whole_dead": sum(bool(layer.units) and len(layer.dead) == layer.units for layer in layers),
         "bound": max((layer.firing_bound or 0.0 for layer in layers), default=0.0),
         "confidence": CONFIDENCE,
-        "worst": _worst(facts),
+        "worst": most_affected(facts),
         "columns": columns,
         "shown_columns": [name for name in columns if name != "always_on"],  # the table has little room
         "pane": min(max(130 + 28 * len(facts.layers), 320), 560),
@@ -141,12 +141,6 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "linear": sum(activity(layer) is None for layer in facts.layers),
         "position": {layer.value: index for index, layer in enumerate(facts.layers)},
     }
-
-
-def _worst(facts: AuditFacts) -> LayerVerdicts | None:
-    """The layer with the largest share of dead units."""
-    layers = [layer for layer in facts.counted_layers if layer.dead]
-    return max(layers, key=lambda layer: (layer.dead_share, layer.units), default=None)
 
 
 def _locked_units(facts: AuditFacts) -> dict[str, int]:

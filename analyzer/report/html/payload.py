@@ -17,6 +17,7 @@ from analyzer.report.words import printable, share, unit_ranges
 
 def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[str, Any]:
     """Everything but the packed text, ready for JSON: no NaN, no control character."""
+    worst = most_affected(facts)
     diagnoses = {diagnosis.value: diagnosis for diagnosis in facts.diagnoses}
     locked: dict[str, list[Locked]] = {}
     for entry in facts.locked:
@@ -26,7 +27,7 @@ def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[st
         "arrays": packed.index,
         "bins": BINS,
         "samples": 0 if facts.probe is None else facts.probe.samples,
-        "nearDead": facts.thresholds.near_dead,
+        "worst": -1 if worst is None else position[worst.value],
         "layers": [
             _layer(layer, offset, locked.get(layer.value, []), diagnoses.get(layer.value), position)
             for layer, offset in zip(facts.layers, packed.offsets, strict=True)
@@ -34,6 +35,12 @@ def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[st
         "causes": {str(code): text for code, text in SUMMARIES.items()},
         "graph": _graph(picture, position),
     }
+
+
+def most_affected(facts: AuditFacts) -> LayerVerdicts | None:
+    """The layer with the largest share of dead units; None where no unit is dead."""
+    layers = [layer for layer in facts.counted_layers if layer.dead]
+    return max(layers, key=lambda layer: (layer.dead_share, layer.units), default=None)
 
 
 def causes(facts: AuditFacts) -> dict[int, dict[int, list[str | None]]]:

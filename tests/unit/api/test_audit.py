@@ -204,7 +204,7 @@ def test_progress_is_reported_to_the_end() -> None:
     calls: list[tuple[str, int, int | None]] = []
     analyzer.audit(MODEL, PROBE, holdout=HOLDOUT, progress=lambda *call: calls.append(call))
     assert {call[0] for call in calls} == {"probe", "holdout", "causes"}
-    assert calls[-1] == ("holdout", 300, 300)
+    assert calls[-1] == ("causes", 300, 300)
 
 
 @pytest.mark.parametrize(

@@ -150,3 +150,11 @@ def test_from_python() -> None:
     assert "failed" in repr(result)
     with pytest.raises(analyzer.InputError, match="no setting 'max-ded'"):
         analyzer.check(model, probe, budgets={"max-ded": 1})
+
+
+def test_the_help_names_the_table_of_the_settings_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["check", "--help"]) == 0
+    assert "[tool.deadunits]" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from analyzer.facts.causes import SUMMARIES, CauseCode, LayerDiagnosis, UnitCause
 from analyzer.facts.choice import Choice
@@ -23,6 +24,11 @@ def diagnosis() -> LayerDiagnosis:
 
 def test_every_cause_has_a_summary_and_advice() -> None:
     assert set(SUMMARIES) == set(CauseCode) == set(ADVICE)
+
+
+def test_every_cause_is_explained_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "causes.md").read_text(encoding="utf-8")
+    assert all(f"| `{code}` |" in text for code in CauseCode)
 
 
 def test_the_most_frequent_cause_comes_first() -> None:

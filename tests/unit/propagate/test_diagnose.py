@@ -173,7 +173,8 @@ def test_starved_over_a_concatenation() -> None:
         "m (float[N,4] X) => (float[N,1] Y) {A = Gemm(X, W, B) P = Relu(A) Q = Gemm(X, W) "
         "C = Concat<axis = 1>(Q, P) H = Gemm(C, U) Y = Relu(H)}"
     )
-    stored: dict[str, Any] = {"W": np.full((4, 2), 0.5, np.float32), "B": f32([0, -100]), "U": f32([[0], [0], [0], [1]])}
+    w = np.full((4, 2), 0.5, np.float32)
+    stored: dict[str, Any] = {"W": w, "B": f32([0, -100]), "U": f32([[0], [0], [0], [1]])}
     found = cause(text, positive(4), **stored)
     assert (found.code, found.root) == (CauseCode.STARVED, ("P", 1))
 

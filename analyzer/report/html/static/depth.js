@@ -39,26 +39,18 @@ function verdictOptions() {
     series: present.map(([verdict, units]) => ({
       name: VERDICTS[verdict], stack: 'all', color: verdictColour(verdict), data: layers.map((layer) => share(units, layer)),
       ...(layers.length > 150
-        ? {type: 'line', step: 'middle', sampling: 'average', showSymbol: false, lineStyle: {width: 0}, areaStyle: {opacity: 1}}
+        ? {type: 'line', step: 'middle', showSymbol: false, lineStyle: {width: 0}, areaStyle: {opacity: 1}}
         : {type: 'bar', barCategoryGap: '18%', barMaxWidth: 90}),
     })),
   };
 }
 
-// Runs of layers without an activation, shaded so that an empty column is not taken for an empty layer.
-function gaps() {
-  const found = [];
-  layers.forEach((layer, i) => {
-    const height = report.bins.length, empty = !arrays.bins.subarray(i * height, (i + 1) * height).some(Boolean);
-    if (empty && found.length && found[found.length - 1][1] === i - 1) found[found.length - 1][1] = i;
-    else if (empty) found.push([i, i]);
-  });
-  return found.map(([from, to]) => [{xAxis: from}, {xAxis: to}]);
-}
-
 function rateOptions() {
   const {axis, option} = base(), height = report.bins.length, data = [];
+  const none = {visualMap: false, itemStyle: {color: colour('soft'), borderWidth: 0}};
   layers.forEach((layer, x) => {
+    const leftOut = layers.length <= 300 && !arrays.bins.subarray(x * height, (x + 1) * height).some(Boolean);
+    if (leftOut) for (let y = 0; y < height; y += 1) data.push({value: [x, y, 0, 0], ...none});
     for (let y = 0; y < height; y += 1) {
       const units = arrays.bins[x * height + y];
       if (units) data.push([x, y, Math.sqrt(units / layer.units), units / layer.units]);
@@ -68,12 +60,12 @@ function rateOptions() {
   return {
     ...option, ...axes,
     grid: {...axes.grid, right: 92},
-    tooltip: {...option.tooltip, formatter: ({value: [x, y, , share]}) =>
-      tip(layerName(x), [`${percent(share)} of its units (${Math.round(share * layers[x].units)} of ${layers[x].units})`, y === 0 ? 'never active' : y === height - 1 ? 'active on every sample' : `active on ${report.bins[y]} of samples`])},
+    tooltip: {...option.tooltip, formatter: ({value: [x, y, , share]}) => (!share ? tip(layerName(x), ['no activation, or nothing seen']) :
+      tip(layerName(x), [`${percent(share)} of its units (${Math.round(share * layers[x].units)} of ${layers[x].units})`, y === 0 ? 'never active' : y === height - 1 ? 'active on every sample' : `active on ${report.bins[y]} of samples`]))},
     yAxis: {...axis, type: 'category', data: report.bins, splitLine: {show: false}},
     visualMap: {type: 'continuous', min: 0, max: 1, right: 0, top: 'middle', itemHeight: 150, itemWidth: 12, calculable: false, text: ['all units', 'none'],
       textStyle: {color: colour('quiet')}, inRange: {color: [colour('heat-0'), colour('heat-1')]}, dimension: 2},
-    series: [{type: 'heatmap', data, progressive: 0, markArea: {silent: true, itemStyle: {color: colour('soft')}, data: gaps()}, itemStyle: {borderWidth: layers.length > 60 ? 0 : 1, borderColor: colour('card')}}],
+    series: [{type: 'heatmap', data, progressive: 0, itemStyle: {borderWidth: layers.length > 60 ? 0 : 1, borderColor: colour('card')}}],
   };
 }
 
@@ -94,7 +86,7 @@ function maximaOptions() {
     yAxis: {...axis, type: logarithmic ? 'log' : 'value', axisLabel: {...axis.axisLabel, formatter: (v) => (logarithmic && v <= floor ? '≤ ' : '') + short(v)}},
     series: ['largest', 'median', 'smallest'].map((name, k) => ({
       name, type: 'line', symbolSize: 6, showSymbol: layers.length <= 60, sampling: 'average', connectNulls: true, data: part(2 - k).map(clean), color: [colours[2], colours[1], colours[0]][k],
-      lineStyle: {width: name === 'median' ? 2.4 : 1.4},
+      lineStyle: {width: layers.length > 300 ? 1 : name === 'median' ? 2.4 : 1.4},
     })),
   };
 }

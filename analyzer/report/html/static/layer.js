@@ -73,7 +73,7 @@ function unitTip(layer, one) {
   return tip(`Unit ${one.unit} – ${VERDICTS[one.verdict]}`, [
     evidenceOf(layer, one), active, Number.isNaN(one.high) ? '' : `maximum ${short(one.high)}`,
     one.value !== undefined && `always ${short(one.value)}`,
-    !Number.isNaN(one.distance) && (one.distance > 0 ? `${short(one.distance)} sd below firing` : `reaches ${short(-one.distance)} sd above firing`),
+    !Number.isNaN(one.distance) && (one.distance > 0 ? `${short(one.distance)} sd ${layer.kind === 'saturating' ? 'inside the flat region' : 'below firing'}` : `${short(-one.distance)} sd beyond`),
     one.cause && `${one.cause[0]}: ${one.cause[1]}`, one.revived && 'woke up on the holdout', one.locked && 'locked: cannot be removed',
   ]);
 }
@@ -84,7 +84,7 @@ function stripRows(layer, units) {
     {name: 'verdict', value: () => 1, max: 1, height: 22, plain: true},
     fires(layer) && layer.samples && {name: 'fires on', value: (one) => one.fired, max: 1, height: 90, words: (v) => `${Math.round(v * 100)} %`},
     units.some((one) => !Number.isNaN(one.high)) && {name: 'maximum', value: (one) => (Number.isFinite(one.high) ? one.high : null), height: 90, words: short},
-    units.some((one) => !Number.isNaN(one.distance)) && {name: 'below firing, in sd', value: (one) => (Number.isFinite(one.distance) ? one.distance : null), height: 90, words: short},
+    units.some((one) => !Number.isNaN(one.distance)) && {name: layer.kind === 'saturating' ? 'inside the flat region, in sd' : 'below firing, in sd', value: (one) => (Number.isFinite(one.distance) ? one.distance : null), height: 90, words: short},
   ].filter(Boolean);
 }
 
@@ -108,7 +108,7 @@ function stripOptions() {
     ...option,
     grid: rowsShown.map((row, i) => ({left: 64, right: 16, top: tops[i], height: row.height})),
     xAxis: rowsShown.map((_, i) => ({...axis, type: 'category', gridIndex: i, data: labels, axisLabel: {...axis.axisLabel, show: i === rowsShown.length - 1, hideOverlap: true}, splitLine: {show: false}})),
-    yAxis: rowsShown.map((row, i) => ({...axis, type: 'value', gridIndex: i, max: row.max, splitNumber: 2, name: row.plain ? '' : row.name, nameGap: 9, nameTextStyle: {...axis.nameTextStyle, align: 'left', padding: [0, 0, 0, -58]}, axisLabel: {...axis.axisLabel, show: !row.plain, formatter: row.words, fontSize: 11}, axisLine: {show: false}, splitLine: {show: !row.plain, lineStyle: {color: colour('soft')}}})),
+    yAxis: rowsShown.map((row, i) => ({...axis, type: 'value', gridIndex: i, max: row.max, splitNumber: 2, name: row.plain ? '' : row.name, nameGap: 12, nameTextStyle: {...axis.nameTextStyle, align: 'left', padding: [0, 0, 0, -58]}, axisLabel: {...axis.axisLabel, show: !row.plain, formatter: row.words, fontSize: 11}, axisLine: {show: false}, splitLine: {show: !row.plain, lineStyle: {color: colour('soft')}}})),
     dataZoom: many ? [...zoom({xAxisIndex: all}), {type: 'inside', xAxisIndex: all, zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false}] : [],
     axisPointer: {link: [{xAxisIndex: 'all'}]},
     tooltip: {...option.tooltip, trigger: 'axis', axisPointer: {type: 'shadow', shadowStyle: {color: 'rgba(128,140,160,.22)'}}, formatter: ([{dataIndex}]) => unitTip(layer, units[dataIndex])},

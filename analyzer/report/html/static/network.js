@@ -7,7 +7,7 @@ function boxLabel([, , role, label, index]) {
   if (index < 0) return shortened(label, role === 'join' ? 9 : 15);
   const layer = layers[index];
   const dead = layer.dead ? `${percent(layer.dead / layer.units)} dead` : layer.samples || layer.structural ? 'none dead' : '';
-  return `${shortened(label.split(' → ').slice(-1)[0], 12)} · ${layer.units}${dead ? `\n${dead}` : ''}`;
+  return `${shortened(layer.op.replace('Normalization', 'Norm'), 13)} · ${layer.units}${dead ? `\n${dead}` : ''}`;
 }
 
 // Bends as cytoscape wants them: along the straight line, and away from it.
@@ -88,8 +88,10 @@ function inView(node) {
 }
 
 function zoomTo(index) {
-  const node = nodeOf(index);
-  if (!node.empty()) network.animate({zoom: {level: 1.05, position: node.position()}, center: {eles: node}}, {duration: 180});
+  const node = nodeOf(index), zoom = 1.05;
+  if (node.empty()) return;
+  const {x, y} = node.position();
+  network.animate({zoom, pan: {x: network.width() / 2 - zoom * x, y: network.height() / 2 - zoom * y}}, {duration: 180});
 }
 
 // The nearest layer in a direction; left and right follow the order of the network.

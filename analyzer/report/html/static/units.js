@@ -9,7 +9,7 @@ const UNIT_COLUMNS = [
   ['Fires on', 'number', (one, layer) => (fires(layer) && layer.samples ? percent(one.fired) : '–')],
   ['Minimum', 'number', (one) => short(one.low)],
   ['Maximum', 'number', (one) => short(one.high)],
-  ['Below firing', 'number', (one) => (Number.isNaN(one.distance) ? '–' : `${short(one.distance)} sd`)],
+  ['Distance', 'number', (one) => (Number.isNaN(one.distance) ? '–' : `${short(one.distance)} sd`)],
   ['Remarks', 'text', (one) => remarks(one)],
 ];
 
@@ -18,7 +18,7 @@ function remarks(one) {
 }
 
 function shownColumns() {
-  return UNIT_COLUMNS.filter(([name]) => name !== 'Below firing' || arrays.distance);
+  return UNIT_COLUMNS.filter(([name]) => name !== 'Distance' || arrays.distance);
 }
 
 function showUnits(layer) {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import CauseCode, Root, UnitCause
 from analyzer.facts.spread import Spread
-from analyzer.facts.statistics import Bools, Floats
+from analyzer.facts.statistics import Bools, Floats, Ints
 from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
 from analyzer.propagate.entries import Entry
@@ -66,6 +66,16 @@ class Part:
         return float(self.term.shift[self.place])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What one unit's weighted sum reads: input channels, which of them are constant, the weight each carries."""
+
+    channels: Channels
+    reads: Ints
+    constant: Bools
+    strength: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One layer with suspects: what enters it, what that is made of, and the measurements."""
@@ -77,6 +87,7 @@ class Case:
     inputs: Mapping[tuple[str, int], Channels]
     layers: Mapping[str, LayerVerdicts]
     spreads: Mapping[str, Spread]
+    _readings: dict[Part, Reading] = field(default_factory=dict)
 
     def ruling(self, unit: int, value: float) -> Ruling:
         """Why this dead unit is dead; `value` is its constant."""
@@ -143,12 +154,13 @@ class Case:
 
     def _fed_by_constants(self, part: Part) -> Ruling | None:
         """A weighted sum of which every input that carries weight is constant."""
-        kernel, channels, constant, strength = self._reading(part)
+        found = self._reading(part)
+        channels, strength = found.channels, found.strength
         weighty = strength > 1e-6 * strength.max(initial=0.0)
-        if not weighty.any() or not constant[weighty].all():
+        if not weighty.any() or not found.constant[weighty].all():
             return None
         order = np.argsort(-strength[weighty], kind="stable")
-        owners = [channels.owners[c] for c in kernel[weighty][order]]
+        owners = [channels.owners[c] for c in found.reads[weighty][order]]
         dead = [o for o in owners if o is not None and o[1] in self.layers[o[0]].dead]
         number = int(weighty.sum())
         if dead:
@@ -163,14 +175,17 @@ class Case:
         raw = [self.spreads.get(name) for term in channels.terms for name, _, _ in term.quantised]
         return any(spread is not None and spread.varies.any() for spread in raw)
 
-    def _reading(self, part: Part) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Channels, Bools, Floats]:
-        """Input channels of a unit's weighted sum, which of them are constant, and the weight each carries."""
+    def _reading(self, part: Part) -> Reading:
+        """What the part's weighted sum reads; looked up once for each part."""
         kernel = part.term.kernel
         assert kernel is not None  # the caller looked
-        channels = self.inputs[kernel.data, kernel.axis]
-        reads = kernel.reads(part.index)
-        constant = channels.constant(self.spreads.get(kernel.data))[reads]
-        return reads, channels, constant, np.abs(kernel.row(part.index)).max(axis=1, initial=0.0)
+        if part not in self._readings:
+            channels = self.inputs[kernel.data, kernel.axis]
+            reads = kernel.reads(part.index)
+            constant = channels.constant(self.spreads.get(kernel.data))[reads]
+            strength = np.abs(kernel.row(part.index)).max(axis=1, initial=0.0)
+            self._readings[part] = Reading(channels, reads, constant, strength)
+        return self._readings[part]
 
     # -- sums that move, but never far enough ------------------------------------------------------------------
 
@@ -235,7 +250,7 @@ class Case:
         dead = total = 0
         for part in parts:
             if part.term.kernel is not None:
-                _, _, constant, _ = self._reading(part)
+                constant = self._reading(part).constant
                 dead, total = dead + int(constant.sum()), total + len(constant)
         return f"; {dead} of its {total} inputs are constant" if dead else ""
 
@@ -250,7 +265,8 @@ class Case:
         kernel = part.term.kernel
         if kernel is None:
             return None
-        reads, channels, constant, _ = self._reading(part)
+        found = self._reading(part)
+        reads, channels, constant = found.reads, found.channels, found.constant
         spread = self.spreads.get(kernel.data)
         weights = part.scale * kernel.row(part.index)
         never = channels.never_negative(spread)[reads]
