@@ -149,7 +149,9 @@ class Instrument:
         for name in (*self._outputs, *filter(None, [self._sizes])):
             extension.output(name)
         self._session = (
-            Session(extension, threads=threads, providers=providers, few_runs=once) if self._outputs else None
+            Session(extension, threads=threads, providers=providers, few_runs=once, eager=not self._pools)
+            if self._outputs
+            else None
         )
 
     def run(self, feeds: Mapping[str, Array], samples: int) -> Reading:
@@ -160,8 +162,13 @@ class Instrument:
             rows = results[name]
             if not group.sampled:
                 rows = np.broadcast_to(rows, (samples, rows.shape[1]))
-            blocks.extend(Block(pick.statistic, pick.units, rows[:, pick.columns]) for pick in group.picks)
+            blocks.extend(pick.block(rows) for pick in group.picks)
         return Reading(blocks, samples, None if self._sizes is None else results[self._sizes])
+
+    @property
+    def _pools(self) -> bool:
+        """Whether pooling operators reduce: onnxruntime's own order suits them, and others come too late there."""
+        return any(p.pooled for group in self._groups for p in group.pieces)
 
     def close(self) -> None:
         """Free the session."""
@@ -177,6 +184,11 @@ class _Piece:
     target: Target
     pooled: int | None  # rank, when GlobalMaxPool and its like apply
 
+    @property
+    def negated(self) -> bool:
+        """Whether it comes out with the wrong sign."""
+        return self.pooled is not None and self.statistic is Statistic.MINIMUM
+
 
 @dataclass(frozen=True, slots=True)
 class _Pick:
@@ -185,6 +197,12 @@ class _Pick:
     statistic: Statistic
     columns: slice | Ints
     units: Ints
+    negated: bool
+
+    def block(self, rows: Array) -> Block:
+        """The statistic in the group's output."""
+        shown = rows[:, self.columns]
+        return Block(self.statistic, self.units, -shown if self.negated else shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +232,15 @@ def _groups(wanted: Mapping[Statistic, Sequence[Target]]) -> list[_Group]:
 
 
 def _picks(pieces: Sequence[_Piece]) -> Iterator[_Pick]:
-    statistics = np.repeat([p.statistic.name for p in pieces], [p.target.width for p in pieces])
+    kinds = list(dict.fromkeys((p.statistic, p.negated) for p in pieces))
+    widths = [p.target.width for p in pieces]
+    kind_of = np.repeat([kinds.index((p.statistic, p.negated)) for p in pieces], widths)
     units = np.concatenate([p.target.units for p in pieces])
-    for name in dict.fromkeys(p.statistic.name for p in pieces):
-        columns = np.flatnonzero(statistics == name)
+    for kind, (statistic, negated) in enumerate(kinds):
+        columns = np.flatnonzero(kind_of == kind)
         whole = columns[-1] - columns[0] + 1 == len(columns)
         shown = slice(int(columns[0]), int(columns[-1]) + 1) if whole else columns
-        yield _Pick(Statistic[name], shown, units[columns])
+        yield _Pick(statistic, shown, units[columns], negated)
 
 
 def _pooled_rank(target: Target, statistic: Statistic) -> int | None:
@@ -261,7 +281,7 @@ def _concat(extension: Extension, names: Sequence[str]) -> str:
 def _pooled(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:
     name = _as_float(extension, target, casts)
     if statistic is Statistic.MINIMUM:
-        return _pooled_minimum(extension, target, name)
+        name, statistic = _picked_negated(extension, target, name), Statistic.MAXIMUM
     name = extension.add(POOLS[statistic], [name])
     if target.sample.axis is None:
         # One sample may have any number of rows here, and another number in the next feed.
@@ -269,21 +289,18 @@ def _pooled(extension: Extension, target: Target, statistic: Statistic, casts: d
     return name
 
 
-def _pooled_minimum(extension: Extension, target: Target, name: str) -> str:
-    """Minima of all or of a few chosen channels: a convolution picks and negates them, then the maximum is negated.
+def _picked_negated(extension: Extension, target: Target, name: str) -> str:
+    """All or a few chosen channels with the other sign, by a convolution: their maximum is the minimum negated.
 
     Exact, since everything else is multiplied by zero; and it stays in the layout of the convolutions around it.
     """
     units, window = target.audited.units, [1] * (target.audited.rank - 2)
     if target.chosen is None:
         kernel = np.full((units, 1, *window), -1, np.float32)
-        picked = extension.add("Conv", [name, extension.constant(kernel)], group=units)
-    else:
-        kernel = np.zeros((target.width, units, *window), np.float32)
-        kernel[np.arange(target.width), target.chosen] = -1
-        picked = extension.add("Conv", [name, extension.constant(kernel)])
-    name = extension.add("Neg", [extension.add("GlobalMaxPool", [picked])])
-    return name if target.sample.axis is not None else reduce_axes(extension, "ReduceMin", name, [0], keep=True)
+        return extension.add("Conv", [name, extension.constant(kernel)], group=units)
+    kernel = np.zeros((target.width, units, *window), np.float32)
+    kernel[np.arange(target.width), target.chosen] = -1
+    return extension.add("Conv", [name, extension.constant(kernel)])
 
 
 def _reduced(extension: Extension, target: Target, statistic: Statistic, casts: dict[str, str]) -> str:

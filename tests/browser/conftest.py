@@ -37,7 +37,9 @@ def open_page(browser: Browser) -> Iterator[Open]:
     """Opens a file and waits until it is ready; fails when the page says, asks or throws anything."""
     complaints: list[str] = []
     requests: list[str] = []
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
 
     def opened(path: Path, link: str = "") -> Page:
         page = context.new_page()

@@ -98,7 +98,6 @@ def test_links_in_the_text_lead_to_the_layer(open_page: Open, report: Path) -> N
 def test_a_click_on_a_box_chooses_its_layer(open_page: Open, report: Path) -> None:
     page = open_page(report, "#layer-9")
     page.locator("#zoom-layer").click()  # brings its box to the middle
-    page.wait_for_timeout(400)
     page.locator("#layer-after").click()
     expect(page.locator("#layer-title")).to_have_text("/block2/act2/Relu_output_0")
     page.locator("#network").click()  # clicks the middle

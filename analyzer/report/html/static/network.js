@@ -91,7 +91,9 @@ function zoomTo(index) {
   const node = nodeOf(index), zoom = 1.05;
   if (node.empty()) return;
   const {x, y} = node.position();
-  network.animate({zoom, pan: {x: network.width() / 2 - zoom * x, y: network.height() / 2 - zoom * y}}, {duration: 180});
+  const view = {zoom, pan: {x: network.width() / 2 - zoom * x, y: network.height() / 2 - zoom * y}};
+  if (matchMedia('(prefers-reduced-motion: reduce)').matches) network.viewport(view);
+  else network.animate(view, {duration: 180});
 }
 
 // The nearest layer in a direction; left and right follow the order of the network.
