@@ -30,7 +30,7 @@ def choice_from_plan(document: Any, base: Choice) -> Choice:
             wanted[value] = tuple(sorted({_unit(entry) for entry in entries if entry["remove"] is True}))
         except (TypeError, KeyError, ValueError) as error:
             raise InputError(
-                f"The plan's units of {value} are damaged: each is written as {{\"unit\": 3, \"remove\": true}}."
+                f'The plan\'s units of {value} are damaged: each is written as {{"unit": 3, "remove": true}}.'
             ) from error
     return replace(base, units=wanted)
 
@@ -52,10 +52,12 @@ def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping
     names = {name for layer in layers for name in (layer.value, layer.audited.node, layer.audited.op)}
     for pattern in (*choice.only, *choice.skip):
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise InputError(f"No layer matches {pattern!r}{_near(pattern, names)}: name a value, a node or an operator.")
+            near = _near(pattern, names)
+            raise InputError(f"No layer matches {pattern!r}{near}: name a value, a node or an operator.")
     for value, units in ((choice.units or {}) | dict(lossy)).items():
         if value not in by_name:
-            raise InputError(f"The model has no layer {value!r}{_near(value, by_name)}: `deadunits audit --all` lists them.")
+            near = _near(value, by_name)
+            raise InputError(f"The model has no layer {value!r}{near}: `deadunits audit --all` lists them.")
         for unit in units:
             if not 0 <= unit < by_name[value].units:
                 raise InputError(f"{value} has units 0 to {by_name[value].units - 1}, no unit {unit}: take it out.")
@@ -77,7 +79,7 @@ def alive_units(layers: Sequence[LayerVerdicts], lossy: Mapping[str, Sequence[in
 
 def choice_notes(layers: Sequence[LayerVerdicts], choice: Choice) -> list[str]:
     """What the choice holds back, in sentences."""
-    notes = []
+    notes: list[str] = []
     held = [layer for layer in layers if choice.covers(layer) and set(layer.dead) - set(layer.structural)]
     units = sum(len(set(layer.dead) - set(layer.structural)) for layer in held)
     if not held:

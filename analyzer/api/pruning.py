@@ -1,4 +1,4 @@
-"""From an audit to the smaller model: cut, compare, measure, record. Nothing is handed out that failed its comparison."""
+"""From an audit to the smaller model: cut, compare, measure, record; nothing leaves that failed its comparison."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ class ChoiceOptions:
     """Which units may go."""
 
     plan: Annotated[
-        str | None, _option("--plan", metavar="FILE", help="An edited plan.json, as --masks writes it.", panel=_CHOOSING)
+        str | None,
+        _option("--plan", metavar="FILE", help="An edited plan.json, as --masks writes it.", panel=_CHOOSING),
     ] = None
     lossy: Annotated[
         list[str] | None,
@@ -75,7 +76,8 @@ class ChoiceOptions:
         ),
     ] = Evidence.OBSERVED
     min_samples: Annotated[
-        int, _option("--min-samples", min=1, metavar="N", help="Observed units need a probe of so many.", panel=_CHOOSING)
+        int,
+        _option("--min-samples", min=1, metavar="N", help="Observed units need a probe of so many.", panel=_CHOOSING),
     ] = 1
     max_firing_bound: Annotated[
         str | None,
@@ -94,8 +96,8 @@ class ChoiceOptions:
         _option(
             "--residual",
             metavar="off|params|latency",
-            help="Where only one side of a join is dead: cut it and put the result back to full width, where that saves "
-            "parameters, or where it is measured to be no slower.",
+            help="Where only one side of a join is dead: cut it and put the result back to full width, where that "
+            "saves parameters, or where it is measured to be no slower.",
             panel=_CHOOSING,
             show_default=True,
         ),

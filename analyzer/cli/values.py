@@ -85,7 +85,7 @@ def units_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
         for piece in listed.split(","):
             low, _, high = piece.partition("-")
             if not value or not _is_count(low) or not _is_count(high or low) or int(high or low) < int(low):
-                raise InputError(f"--lossy {text!r} is not VALUE:UNIT,...: write for example /relu/Relu_output_0:3,7-9.")
+                raise InputError(f"--lossy {text!r} is not VALUE:UNIT,...: write for example /relu/Relu_output_0:3,7.")
             found.setdefault(value, set()).update(range(int(low), int(high or low) + 1))
     return {value: tuple(sorted(units)) for value, units in found.items()}
 

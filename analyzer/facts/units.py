@@ -23,7 +23,7 @@ class AuditedValue:
 
     `low`/`high` bound the region where the output is flat: for a rectifier the output never leaves [low, high]
     and lies exactly on a bound when flat (Relu: low 0, high None); for a saturating kind they are the asymptotes.
-    `dtype` names the element type the value is computed in.
+    `dtype` names the element type the value is computed in; `zero` is what stands for zero in it (a zero point).
     """
 
     value: str
@@ -36,6 +36,7 @@ class AuditedValue:
     low: float | None = None
     high: float | None = None
     dtype: str = "float32"
+    zero: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

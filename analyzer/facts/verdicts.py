@@ -56,7 +56,7 @@ def judge(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresho
     return LayerVerdicts(
         audited=audited,
         dead=_indices(dead),
-        constant=tuple(np.flatnonzero(dead)[values != 0].tolist()),
+        constant=tuple(np.flatnonzero(dead)[values != audited.zero].tolist()),
         near_dead=_indices(_near_dead(audited, statistics, thresholds, sound) & ~dead),
         saturated=_indices(_saturated(audited, statistics, thresholds) & sound & ~dead),
         always_on=_indices(_always_on(audited, statistics) & sound & ~dead),

@@ -128,7 +128,8 @@ class Editor:
 
     def fill_value(self, name: str, tensor: str, lengths: Sequence[int | tuple[str, int]]) -> None:
         """Compute a value by expanding a stored tensor; lengths are numbers, or axes of inputs of the graph."""
-        parts, node = [], self._values[name].producer()
+        node = self._values[name].producer()
+        parts: list[ir.Value] = []
         assert node is not None  # inputs of the graph are never replaced
 
         def add(op_type: str, inputs: list[ir.Value], **attributes: int) -> ir.Value:

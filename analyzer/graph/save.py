@@ -35,9 +35,7 @@ def save_beside(loaded: LoadedModel, folder: Path, name: str) -> None:
     values = list(loaded.model.graph.initializers.values())
     before = [value.const_value for value in values]
     try:
-        ir.external_data.unload_from_model(
-            loaded.model, folder, f"{name}.data", size_threshold_bytes=SMALLEST_BESIDE
-        )
+        ir.external_data.unload_from_model(loaded.model, folder, f"{name}.data", size_threshold_bytes=SMALLEST_BESIDE)
         (folder / name).write_bytes(serialize(loaded))
     finally:
         for value, tensor in zip(values, before, strict=True):

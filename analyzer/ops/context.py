@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -90,26 +90,26 @@ class Context:
     def lengths(self, name: str) -> tuple[int | tuple[str, int], ...] | None:
         """Per axis of a value its length, as a number or as an axis of a graph input; None when not all are known."""
         declared = self.graph.types[name].shape if name in self.graph.types else None
-        samples, found = self.sample_axis(name), list[int | tuple[str, int]]()
+        samples = self.sample_axis(name)
+        found: list[int | tuple[str, int]] = []
         for axis, length in enumerate(self.shapes[name]):
             dim = declared[axis] if declared is not None and len(declared) == len(self.shapes[name]) else None
+            source: int | tuple[str, int] | None = length if dim == length else None
             if axis == samples.axis:
-                source = self._input_axis(lambda n, a, _: self.sample_axis(n) == SampleAxis(a, samples.rows))
+                sampled = (i for i in self._input_axes if self.sample_axis(i[0]) == SampleAxis(i[1], samples.rows))
+                source = next(sampled, None)
             elif isinstance(dim, str):
-                source = self._input_axis(lambda _n, _a, d, dim=dim: d == dim)
-            else:
-                source = length if dim == length else None
+                source = next((i for i, declared_there in self._input_axes.items() if declared_there == dim), None)
             if source is None:
                 return None
             found.append(source)
         return tuple(found)
 
-    def _input_axis(self, fits: Callable[[str, int, Dim], bool]) -> tuple[str, int] | None:
-        for name, declared in self.graph.inputs.items():
-            for axis, dim in enumerate(declared.shape or ()):
-                if fits(name, axis, dim):
-                    return name, axis
-        return None
+    @cached_property
+    def _input_axes(self) -> dict[tuple[str, int], Dim]:
+        """Every axis of every graph input, and how it is declared."""
+        declared = self.graph.inputs.items()
+        return {(name, axis): dim for name, kind in declared for axis, dim in enumerate(kind.shape or ())}
 
     @cached_property
     def by_node(self) -> dict[int, Call]:
@@ -198,7 +198,7 @@ class Context:
         return tuple(pieces)
 
     def _used_axes(self, node: Node) -> frozenset[int]:
-        """The axes of a Shape node's input whose length some reader looks at, possibly through Gather, Slice or Cast."""
+        """The axes of a Shape node's input whose length some reader looks at, through Gather, Slice and Cast too."""
         shown = range(len(self.shapes.get(node.inputs[0], ())))[int(node.attr("start", 0)) : node.attr("end", None)]
         return frozenset(self._looked_at(node.outputs[0], tuple(shown)))
 
@@ -216,7 +216,8 @@ class Context:
         """What a node that only moves a list of lengths makes of it; None for any other node."""
         arrays = [self.graph.constant(n) for n in node.inputs[1:]]
         numbers = [np.atleast_1d(a).reshape(-1) for a in arrays if a is not None]
-        if node.op_type not in ("Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice") or len(numbers) < len(arrays):
+        moving = node.op_type in ("Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice")
+        if not moving or len(numbers) < len(arrays):
             return None
         if node.op_type == "Gather":
             return tuple(axes[int(i)] for i in numbers[0])

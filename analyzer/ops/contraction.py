@@ -252,7 +252,7 @@ class Contraction(OpRule):
                 which, across = np.flatnonzero(gone), right.index(letters.contracted[0])
                 shaped = pattern.on_axis(gone[which], axis, len(left))
                 weights = self.operand(node, cut.xs, other)
-                some = Constants(*(pattern.take(p, across, which) for p in (weights.known, weights.value)))
+                some = Constants(pattern.take(weights.known, across, which), pattern.take(weights.value, across, which))
                 total = total + self.scale(node) * project(shaped, left, some.number, right, letters.y)
         return total
 

@@ -64,8 +64,8 @@ class ConcatRule(OpRule):
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Inputs of which nothing stays go."""
         joined = self.axis(node)
-        gone = (p for p, name in enumerate(node.inputs) if node.x_shape(p)[joined] and not cut.keeps.get((name, joined)).any())
-        return Edit(drop_inputs=tuple(gone))
+        lost = [not cut.keeps.get((name, joined)).any() for name in node.inputs]
+        return Edit(drop_inputs=tuple(p for p, gone in enumerate(lost) if gone and node.x_shape(p)[joined]))
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         axes = frozenset().union(*(x or frozenset() for x in xs))

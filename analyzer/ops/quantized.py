@@ -70,7 +70,7 @@ class Linear(OpRule):
         return [
             ys[0],
             *(
-                channels if channels is not None and node.x_shape(i) == channels.shape else pattern.uniform(x.rank, True)
+                pattern.uniform(x.rank, True) if channels is None or node.x_shape(i) != channels.shape else channels
                 for i, x in enumerate(xs[1:], 1)
             ),
         ]

@@ -147,7 +147,8 @@ def replaceable(
         producer = graph.producer.get(name)
         if producer is not None and producer.op_type == "Expand" and graph.constant(producer.inputs[0]) is not None:
             return False  # that is how it would be written
-        return context.lengths(name) is not None and graph.types[name].dtype is not None
+        expands = graph.opsets.get("", 1) >= 8
+        return expands and context.lengths(name) is not None and graph.types[name].dtype is not None
     readers = graph.consumers.get(name, ())
     return bool(readers) and all(
         position >= 0 and _takes_constant(context.by_node[node.index], position, materialized)
@@ -160,7 +161,7 @@ def _takes_constant(call: Call, position: int, materialized: Collection[str]) ->
         return False
     shape = call.op.y_shape()
     for other, name in enumerate(call.inputs):
-        if other != position and name and call.op.static(other) is None and name != call.inputs[position]:
-            if call.op.x_shape(other) == shape and name not in materialized:
-                return True
+        computed = other != position and name and call.op.static(other) is None and name != call.inputs[position]
+        if computed and call.op.x_shape(other) == shape and name not in materialized:
+            return True
     return False

@@ -13,7 +13,7 @@ from analyzer.ops.context import Context
 from analyzer.ops.edit import cut_array
 from analyzer.propagate.closure import Closure
 
-_QUANTISED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+_QUANTISED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm")
 
 
 def parameter_names(graph: Graph) -> list[str]:

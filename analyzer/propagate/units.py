@@ -16,6 +16,7 @@ from analyzer.ops.quantized import Linear
 from analyzer.ops.rule import Activation, Axes
 from analyzer.ops.unary import ACTIVATIONS, Unary
 from analyzer.propagate.decomposed import find_decomposed
+from analyzer.propagate.quantised_units import quantised_activation
 
 _LINEAR = Activation(Kind.LINEAR)
 
@@ -46,7 +47,10 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
         found = decomposed.get(node.index)
         name = _label(call) if found is None else f"{found.name} (decomposed)" if found.inner else found.name
         activation = _activation(call) if found is None else found.activation
-        if activation is not None:
+        quantised = quantised_activation(context, call, chosen) if activation is None else None
+        if quantised is not None:
+            _choose(chosen, context, node, quantised.name, quantised.activation, axes, quantised.zero)
+        elif activation is not None:
             _choose(chosen, context, node, name, activation, axes)
     _add_linear(chosen, context, axes, inner)
     order = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
@@ -83,6 +87,7 @@ def _choose(
     op: str,
     activation: Activation,
     axes: dict[str, Axes],
+    zero: float = 0.0,
 ) -> None:
     value = node.outputs[0]
     shape = context.shapes.get(value)
@@ -93,7 +98,7 @@ def _choose(
     if activation.kind is Kind.LINEAR and not axes.get(value):
         return
     chosen[value] = AuditedValue(
-        value, node.name, op, activation.kind, axis, shape[axis], len(shape), activation.low, activation.high
+        value, node.name, op, activation.kind, axis, shape[axis], len(shape), activation.low, activation.high, zero=zero
     )
 
 

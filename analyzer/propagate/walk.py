@@ -202,7 +202,7 @@ def _with_structure(layer: LayerVerdicts, found: Constants | None) -> LayerVerdi
     values = dict(zip(layer.dead, layer.values, strict=True))
     values.update({i: float(value[i]) for i in structural if i not in values})
     dead = tuple(sorted(values))
-    constant = tuple(i for i in dead if values[i] != 0)
+    constant = tuple(i for i in dead if values[i] != layer.audited.zero)
 
     def others(units: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(i for i in units if i not in values)

@@ -79,7 +79,8 @@ class _View:
 
     def _loss(self) -> RenderableType:
         found, units = self.pruned.comparison, sum(len(u) for u in self.pruned.lossy_units.values())
-        head = Text(f"Not exact: {counted(units, 'unit')} went that {'is' if units == 1 else 'are'} not dead", "bold red")
+        went = f"{counted(units, 'unit')} went that {'is' if units == 1 else 'are'} not dead"
+        head = Text(f"Not exact: {went}", "bold red")
         if found is not None:
             head.append(f"; the outputs change by up to {_relative(found)} of their scale on the probe")
             top1 = _top1(found)
@@ -96,7 +97,8 @@ class _View:
             observed = any(set(u) - self._structural(v) for v, u in pruned.removed_units.items())
             basis = f"for inputs on which the removed units stay dead, as{on}" if observed else "for every input"
             lines.append(Text(f"The same outputs, up to rounding, {basis}", _QUIET))
-        if pruned.latency is not None and pruned.latency.verdict != "faster" and (lost := unaligned(self.audit, pruned)):
+        lost = unaligned(self.audit, pruned)
+        if lost is not None and pruned.latency is not None and pruned.latency.verdict != "faster":
             layers, multiple = lost
             lines.append(Text(
                 f"{counted(layers, 'layer')} lost a width that is a multiple of {multiple}, which may be why: "
@@ -122,10 +124,10 @@ class _View:
         ):
             table.add_row(what, shown(a), shown(b), Text(_change(a, b), _QUIET))
         if latency is not None:
-            spread = f"{latency.ratio:.2f} of it, half of {latency.runs} runs in {latency.ratio_low:.2f}-{latency.ratio_high:.2f}"
-            table.add_row(
-                f"latency, batch {latency.batch}", _seconds(latency.before), _seconds(latency.after), Text(spread, _QUIET)
-            )
+            quartiles = f"{latency.ratio_low:.2f}-{latency.ratio_high:.2f}"
+            spread = Text(f"{latency.ratio:.2f} of it, half of {latency.runs} runs in {quartiles}", _QUIET)
+            name = f"latency, batch {latency.batch}"
+            table.add_row(name, _seconds(latency.before), _seconds(latency.after), spread)
         yield Text()
         yield table
 
@@ -136,7 +138,8 @@ class _View:
                 yield Text("Not compared: without data the model's inputs could not be drawn", "yellow")
             return
         yield _heading("Outputs of both models")
-        for name, found in (("probe", pruned.comparison), ("holdout", pruned.holdout), ("probe + noise", pruned.perturbed)):
+        noisy = ("probe + noise", pruned.perturbed)
+        for name, found in (("probe", pruned.comparison), ("holdout", pruned.holdout), noisy):
             if found is not None:
                 label = "random data" if name == "probe" and self.audit.probe is None else name
                 yield self._difference(label, found, judged=name != "probe + noise" and not pruned.lossy)

@@ -42,7 +42,8 @@ class _Tally:
             return
         one, two = a.astype(np.float64), b.astype(np.float64)
         finite = np.isfinite(one)
-        if not np.array_equal(finite, np.isfinite(two)) or not np.array_equal(one[~finite], two[~finite], equal_nan=True):
+        alike = np.array_equal(finite, np.isfinite(two))
+        if not alike or not np.array_equal(one[~finite], two[~finite], equal_nan=True):
             self.absolute = np.inf
             return
         if finite.any():

@@ -27,10 +27,13 @@ LEVELS = (
 def fresh_like(feeds: Mapping[str, Array], seed: int = 99) -> dict[str, Array]:
     """Other inputs of the same kind."""
     rng = np.random.default_rng(seed)
-    return {
-        name: (rng.standard_normal(a.shape) * 2).astype(a.dtype) if a.dtype.kind == "f" else rng.permutation(a.reshape(-1)).reshape(a.shape)
-        for name, a in feeds.items()
-    }
+
+    def drawn(a: Array) -> Array:
+        if a.dtype.kind == "f":
+            return np.asarray(rng.standard_normal(a.shape) * 2, a.dtype)
+        return rng.permutation(a.reshape(-1)).reshape(a.shape)
+
+    return {name: drawn(a) for name, a in feeds.items()}
 
 
 def run(model: onnx.ModelProto | str | Path, feeds: Mapping[str, Array], level: Any = LEVELS[0]) -> list[Array]:
@@ -70,9 +73,9 @@ def pruned_and_checked(
     """Prune (on the probe, or by the weights alone), write, and check the written file."""
     before = model.SerializeToString(deterministic=True)
     result = analyzer.prune(model, None if structural else dict(probe), latency=False)
-    again = analyzer.prune(model, None if structural else dict(probe), latency=False)
+    repeated = analyzer.prune(model, None if structural else dict(probe), latency=False)
     assert model.SerializeToString(deterministic=True) == before, "the input was changed"
-    assert again.data == result.data, "not deterministic"
+    assert repeated.data == result.data, "not deterministic"
     target = folder / "small.onnx"
     result.save(target)
     written = onnx.load(str(target))
@@ -87,11 +90,12 @@ def pruned_and_checked(
             same(expected, run(target, data, level), tolerance)
     if reference:
         try:
-            expected = onnx.reference.ReferenceEvaluator(model).run(None, feeds[0])
+            known: Any = onnx.reference.ReferenceEvaluator(model).run(None, feeds[0])
         except Exception:  # noqa: BLE001 - it does not know every operator of every opset
-            expected = None
-        if expected is not None:
-            same(expected, onnx.reference.ReferenceEvaluator(written).run(None, feeds[0]), tolerance or 1e-4)
+            known = None
+        if known is not None:
+            again: Any = onnx.reference.ReferenceEvaluator(written).run(None, feeds[0])
+            same(known, again, tolerance or 1e-4)
     untouched(model, written)
     assert result.facts.after.parameters <= result.facts.before.parameters
     twice = analyzer.prune(result.data, None if structural else dict(probe), latency=False)

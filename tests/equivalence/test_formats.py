@@ -60,7 +60,8 @@ def test_a_qlinear_model_loses_scales_and_zero_points_too(tmp_path: Path) -> Non
     given = {
         "w1": w1, "s1": s1, "z1": z1, "w2": w2, "s2": s2, "z2": z2, "sx": np.float32(0.05), "zx": np.uint8(128),
         "sa": np.float32(0.05), "za": np.uint8(0), "sy": np.float32(0.1), "zy": np.uint8(128),
-        "b1": np.round(stored["b1"] / (0.05 * s1)).astype(np.int32), "b2": np.round(stored["b2"] / (0.05 * s2)).astype(np.int32),
+        "b1": np.round(stored["b1"] / (0.05 * s1)).astype(np.int32),
+        "b2": np.round(stored["b2"] / (0.05 * s2)).astype(np.int32),
     }  # fmt: skip
     model = parse(
         """g (float[N,3,6,6] x) => (float[A,B,C,D] y) {
@@ -92,7 +93,9 @@ def test_half_precision_stays_half_precision(tmp_path: Path) -> None:
 def test_columns_of_an_embedding_that_nothing_reads_go(tmp_path: Path) -> None:
     stored = weights(table=(11, 6), w=(6, 4), b=(4,))
     stored["w"][[1, 5]] = 0
-    model = parse("g (int64[N,7] x) => (float[A,B,C] y) {\ne = Gather(table, x)\nm = MatMul(e, w)\ny = Add(m, b)\n}", stored)
+    model = parse(
+        "g (int64[N,7] x) => (float[A,B,C] y) {\ne = Gather(table, x)\nm = MatMul(e, w)\ny = Add(m, b)\n}", stored
+    )
     tokens = np.random.default_rng(0).integers(0, 11, (5, 7))
     result = pruned_and_checked(model, {"x": tokens}, tmp_path, structural=True)
     assert result.facts.after.parameters == 11 * 4 + 4 * 4 + 4
@@ -106,8 +109,10 @@ def test_weights_that_are_listed_as_inputs_stay_listed(tmp_path: Path) -> None:
         helper.make_node("Gemm", ["a", "w2", "b2"], ["y"]),
     ]
     tensors = [numpy_helper.from_array(a, n) for n, a in stored.items()]
-    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in [("x", ["N", 7]), *((n, a.shape) for n, a in stored.items())]]
-    graph = helper.make_graph(nodes, "g", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])], tensors)
+    shapes = {"x": ["N", 7], **{n: list(a.shape) for n, a in stored.items()}}
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 8)], ir_version=3)
     probe = {"x": np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)}
     result = pruned_and_checked(model, probe, tmp_path)
@@ -121,10 +126,10 @@ def test_every_opset_keeps_its_form(opset: int, tmp_path: Path) -> None:
     limits = opset >= 11
     stored = {**killed(killed(PLAIN, "b1", (1,)), "b1", (4,), 90.0), "w3": weights(w3=(80, 3))["w3"]}
     clip = "Clip(h, lo, hi)" if limits else "Clip<min=0.0, max=6.0>(h)"
-    stored |= {"lo": np.float32(0), "hi": np.float32(6)} if limits else {}
+    stored |= {"lo": np.array(0, np.float32), "hi": np.array(6, np.float32)} if limits else {}
     axes = "Squeeze(p, ax)" if opset >= 13 else "Squeeze<axes=[2,3]>(p)"
     stored |= {"ax": np.array([2, 3])} if opset >= 13 else {}
-    split = ("Split<axis=1>(a, sp)" if opset >= 13 else "Split<axis=1, split=[2,4]>(a)")
+    split = "Split<axis=1>(a, sp)" if opset >= 13 else "Split<axis=1, split=[2,4]>(a)"
     stored |= {"sp": np.array([2, 4])} if opset >= 13 else {}
     model = parse(
         f"""g (float[N,3,6,6] x) => (float[A,B] y) {{
@@ -165,8 +170,14 @@ def test_metadata_stays_and_tells_where_the_model_comes_from(tmp_path: Path) -> 
 
 def test_it_is_exact_inside_and_different_outside() -> None:
     """An observed dead unit: equal wherever it stays dead, and shown to differ where it wakes up."""
-    stored = {"w1": np.eye(3, dtype=np.float32), "b1": np.array([0, 0, -5], np.float32), "w2": np.ones((3, 1), np.float32)}
-    model = parse("g (float[N,3] x) => (float[A,B] y) {\nh = Gemm(x, w1, b1)\na = Relu(h)\ny = MatMul(a, w2)\n}", stored)
+    stored = {
+        "w1": np.eye(3, dtype=np.float32),
+        "b1": np.array([0, 0, -5], np.float32),
+        "w2": np.ones((3, 1), np.float32),
+    }
+    model = parse(
+        "g (float[N,3] x) => (float[A,B] y) {\nh = Gemm(x, w1, b1)\na = Relu(h)\ny = MatMul(a, w2)\n}", stored
+    )
     rng = np.random.default_rng(0)
     inside = rng.uniform(-4, 4, (50, 3)).astype(np.float32)
     result = analyzer.prune(model, inside, latency=False)
@@ -183,14 +194,22 @@ def test_it_is_exact_inside_and_different_outside() -> None:
 def test_a_kernel_that_sums_to_zero_is_not_a_zero_kernel(tmp_path: Path) -> None:
     sobel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], np.float32)
     stored = {"w1": np.stack([sobel, sobel.T])[:, None], "w2": weights(w2=(2, 2, 3, 3))["w2"]}
-    model = parse("g (float[N,1,6,6] x) => (float[A,B,C,D] y) {\nh = Conv(x, w1)\na = Relu(h)\ny = Conv(a, w2)\n}", stored)
+    model = parse(
+        "g (float[N,1,6,6] x) => (float[A,B,C,D] y) {\nh = Conv(x, w1)\na = Relu(h)\ny = Conv(a, w2)\n}", stored
+    )
     for structural in (True, False):
         assert not pruned_and_checked(model, {"x": X[:, :1]}, tmp_path, structural=structural).changed
 
 
 def test_a_map_that_fires_at_one_position_of_one_sample_is_alive() -> None:
-    stored = {"w1": np.ones((2, 1, 1, 1), np.float32), "b1": np.array([0, -4.5], np.float32), "w2": np.ones((1, 2, 1, 1), np.float32)}
-    model = parse("g (float[N,1,6,6] x) => (float[A,B,C,D] y) {\nh = Conv(x, w1, b1)\na = Relu(h)\ny = Conv(a, w2)\n}", stored)
+    stored = {
+        "w1": np.ones((2, 1, 1, 1), np.float32),
+        "b1": np.array([0, -4.5], np.float32),
+        "w2": np.ones((1, 2, 1, 1), np.float32),
+    }
+    model = parse(
+        "g (float[N,1,6,6] x) => (float[A,B,C,D] y) {\nh = Conv(x, w1, b1)\na = Relu(h)\ny = Conv(a, w2)\n}", stored
+    )
     probe = np.clip(X[:, :1], -3, 3)
     assert analyzer.prune(model, probe, latency=False).changed
     probe[4, 0, 2, 3] = 5

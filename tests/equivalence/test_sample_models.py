@@ -36,7 +36,8 @@ def test_a_sample_model_is_the_same_on_its_probe(folder: Path, tmp_path: Path) -
     assert found.facts.after.parameters <= KEPT.get(folder.name, found.facts.before.parameters)
     assert found.facts.holdout is not None
     if not found.facts.holdout.within:  # then the report can say which units woke up
-        assert any(set(layer.revived or ()) & set(found.facts.removed_units.get(layer.value, ())) for layer in found.audit.layers)
+        removed = found.facts.removed_units
+        assert any(set(layer.revived or ()) & set(removed.get(layer.value, ())) for layer in found.audit.layers)
     assert not analyzer.prune(target, probe, latency=False).changed
 
 

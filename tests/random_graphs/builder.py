@@ -52,12 +52,12 @@ class Builder:
 
     def weight(self, *shape: int) -> Array:
         fan = max(int(np.prod(shape[1:])), 1)
-        return (self.rng.standard_normal(shape) * np.sqrt(2.0 / fan)).astype(np.float32)
+        return np.asarray(self.rng.standard_normal(shape) * np.sqrt(2.0 / fan), np.float32)
 
     def some(self, units: int, share: float | None = None) -> Array:
         """Indices of a random part of the units: often some, sometimes none, rarely all."""
         p = self.pick([0.0, 0.0, 0.2, 0.4, 1.0 if self.chance(0.15) else 0.6]) if share is None else share
-        return np.flatnonzero(self.rng.random(units) < p)
+        return np.asarray(np.flatnonzero(self.rng.random(units) < p))
 
     # ---- linear layers, whose units are killed by weights or by bias
 
@@ -75,7 +75,9 @@ class Builder:
 
     def conv(self, x: Value, out: int, **fixed: Any) -> Value:
         channels, *space = x.shape
-        group = fixed.get("group") or self.pick([g for g in (1, 1, 1, 2, 4, channels) if channels % g == 0 and out % g == 0])
+        group = fixed.get("group") or self.pick(
+            [g for g in (1, 1, 1, 2, 4, channels) if channels % g == 0 and out % g == 0]
+        )
         kernel = fixed.get("kernel") or [min(self.pick([1, 1, 2, 3, 3]), s) for s in space]
         keep = fixed.get("keep", False)
         dilation = [self.pick([1, 1, 2]) if (k - 1) * 2 < s else 1 for k, s in zip(kernel, space, strict=True)]
@@ -88,13 +90,13 @@ class Builder:
             pads = [int(self.rng.integers(0, 2)) for _ in range(2 * len(space))]
             strides = [self.pick([1, 1, 2]) for _ in space]
         n = len(space)
-        size = [
-            (s + pads[i] + pads[i + n] - reach[i] - 1) // strides[i] + 1 for i, s in enumerate(space)
-        ]
+        size = [(s + pads[i] + pads[i + n] - reach[i] - 1) // strides[i] + 1 for i, s in enumerate(space)]
         weight = self.weight(out, channels // group, *kernel)
         bias = (self.rng.standard_normal(out) * 0.3).astype(np.float32) if self.chance(0.7) else None
         self.kill_linear(weight, bias, 0)
-        shared = [k for k, a in self.stored.items() if a.shape == weight.shape and k.startswith("w") and self.chance(0.3)]
+        shared = [
+            k for k, a in self.stored.items() if a.shape == weight.shape and k.startswith("w") and self.chance(0.3)
+        ]
         names = [x.name, shared[0] if shared else self.store("w", weight)]
         names += [] if bias is None else [self.store("b", bias)]
         spelled = {"kernel_shape": kernel} if self.chance(0.7) else {}
@@ -112,7 +114,11 @@ class Builder:
         names = [x.name, self.store("wt", weight), *([] if bias is None else [self.store("b", bias)])]
         stride = self.pick([1, 2])
         return self.node(
-            "ConvTranspose", names, (out, *((s - 1) * stride + 2 for s in space)), group=group, strides=[stride] * len(space)
+            "ConvTranspose",
+            names,
+            (out, *((s - 1) * stride + 2 for s in space)),
+            group=group,
+            strides=[stride] * len(space),
         )
 
     def dense(self, x: Value, out: int) -> Value:
@@ -144,7 +150,9 @@ class Builder:
             gamma[unit], beta[unit] = (0, beta[unit]) if self.chance(0.6) else (gamma[unit], self.pick([-15, 15]))
         mean = (self.rng.standard_normal(units) * 0.2).astype(np.float32)
         variance = self.rng.uniform(0.5, 1.5, units).astype(np.float32)
-        names = [self.store(stem, a) for stem, a in zip(("g", "be", "me", "va"), (gamma, beta, mean, variance), strict=True)]
+        names = [
+            self.store(stem, a) for stem, a in zip(("g", "be", "me", "va"), (gamma, beta, mean, variance), strict=True)
+        ]
         return self.node("BatchNormalization", [x.name, *names], x.shape)
 
     def activation(self, x: Value) -> Value:

@@ -116,7 +116,9 @@ def shuffle(b: Builder, x: Value) -> Value:
     x = block(b, x, 6, group=1)
     space, rank = x.shape[1:], len(x.shape)
     groups = b.pick([2, 3])
-    y = b.node("Reshape", [x.name, b.store("rs", np.array([-1, groups, 6 // groups, *space]))], (groups, 6 // groups, *space))
+    y = b.node(
+        "Reshape", [x.name, b.store("rs", np.array([-1, groups, 6 // groups, *space]))], (groups, 6 // groups, *space)
+    )
     y = b.node("Transpose", [y.name], (6 // groups, groups, *space), perm=[0, 2, 1, *range(3, rank + 2)])
     y = b.node("Reshape", [y.name, b.store("rs", np.array([-1, 6, *space]))], x.shape)
     return b.conv(y, 6, group=b.pick([1, 2, 3]), keep=True)
@@ -150,7 +152,9 @@ def gate(b: Builder, x: Value) -> Value:
     ones = [1] * (len(x.shape) - 1)
     y = b.node("GlobalAveragePool", [x.name], (x.shape[0], *ones))
     y = b.node("Relu", [b.conv(y, 4, kernel=ones, keep=True).name], (4, *ones))
-    y = b.node(b.pick(["Sigmoid", "HardSigmoid"]), [b.conv(y, x.shape[0], kernel=ones, keep=True).name], (x.shape[0], *ones))
+    y = b.node(
+        b.pick(["Sigmoid", "HardSigmoid"]), [b.conv(y, x.shape[0], kernel=ones, keep=True).name], (x.shape[0], *ones)
+    )
     return b.node("Mul", [x.name, y.name], x.shape)
 
 

@@ -12,10 +12,9 @@ import pytest
 
 import analyzer
 from analyzer import Choice, ComparisonFailed, Evidence, InputError
-from analyzer.api import choice_from_plan
-from analyzer.api import cutting
-from analyzer.errors import OutputError
-from analyzer.rewrite.shrink import Shrinker
+from analyzer.api import choice_from_plan, cutting
+from analyzer.errors import OutputError, Refusal
+from analyzer.rewrite.shrink import Shrinker, shrink
 from tests.equivalence.agree import run, same
 from tests.equivalence.cases import killed, weights, zeroed
 from tests.models import parse
@@ -109,11 +108,12 @@ def test_a_plan_that_was_not_edited_gives_the_same_model(audit: analyzer.Audit, 
 def test_an_edited_plan_is_obeyed(audit: analyzer.Audit, tmp_path: Path) -> None:
     audit.prune(latency=False).save_masks(tmp_path / "masks.npz")
     plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
-    assert [(e["unit"], e["evidence"], e["remove"]) for e in plan["units"]["a"]] == [(0, "structural", True), (2, "observed", True)]
+    told = [(entry["unit"], entry["evidence"], entry["remove"]) for entry in plan["units"]["a"]]
+    assert told == [(0, "structural", True), (2, "observed", True)]
     plan["units"]["a"][0]["remove"] = False
     assert removed(audit.prune(choice=choice_from_plan(plan, Choice()), latency=False)) == {"a": (2,)}
     plan["units"]["a"].append({"unit": 4, "remove": True})
-    with pytest.raises(InputError, match="it fires on 3 of 60 samples.*--lossy a:4"):
+    with pytest.raises(InputError, match=r"it fires on 3 of 60 samples.*--lossy a:4"):
         audit.prune(choice=choice_from_plan(plan, Choice()), latency=False)
     found = audit.prune(choice=choice_from_plan(plan, Choice()), lossy={"a": (4,)}, latency=False)
     assert removed(found) == {"a": (2, 4)}
@@ -122,7 +122,8 @@ def test_an_edited_plan_is_obeyed(audit: analyzer.Audit, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "document",
     [None, [], {}, {"schema": "deadunits.plan/1"}, {"schema": "other", "units": {}},
-     {"schema": "deadunits.plan/1", "units": {"a": 3}}, {"schema": "deadunits.plan/1", "units": {"a": [{"unit": "x", "remove": True}]}},
+     {"schema": "deadunits.plan/1", "units": {"a": 3}},
+     {"schema": "deadunits.plan/1", "units": {"a": [{"unit": "x", "remove": True}]}},
      {"schema": "deadunits.plan/1", "units": {"a": [{"unit": 1}]}}],
 )  # fmt: skip
 def test_what_is_no_plan_is_refused(document: Any) -> None:
@@ -157,7 +158,7 @@ def test_a_difference_stops_everything(audit: analyzer.Audit, monkeypatch: pytes
 
     monkeypatch.setattr(Shrinker, "_set_tensor", wrong)
     stored = killed(zeroed(STORED, "w1", (0,), 1), "b1", (0,), 2.0)  # a constant that goes into a bias
-    with pytest.raises(ComparisonFailed, match="differs from the original in y by .* nothing was written"):
+    with pytest.raises(ComparisonFailed, match=r"differs from the original in y by .* nothing was written"):
         analyzer.prune(parse(TEXT, stored), X, latency=False)
 
 
@@ -222,7 +223,9 @@ def test_an_unchanged_model_takes_its_weights_along(large: Path, tmp_path: Path)
 
 def test_the_weights_of_the_input_are_never_written_over(tmp_path: Path, large: Path) -> None:
     path = large.with_name("b.onnx")
-    onnx.save(onnx.load(str(large)), str(path), save_as_external_data=True, location="small.onnx.data", size_threshold=64)
+    onnx.save(
+        onnx.load(str(large)), str(path), save_as_external_data=True, location="small.onnx.data", size_threshold=64
+    )
     found = analyzer.prune(path, X, latency=False)
     with pytest.raises(OutputError, match="is an input"):
         found.save(large.with_name("small.onnx"))
@@ -243,17 +246,18 @@ def test_the_sizes_are_those_of_the_file(model: onnx.ModelProto, tmp_path: Path)
     found = analyzer.prune(model, X, latency=False)
     found.save(tmp_path / "small.onnx")
     assert found.facts.after.bytes == (tmp_path / "small.onnx").stat().st_size
-    assert found.facts.after.parameters == sum(i.size for i in map(onnx.numpy_helper.to_array, onnx.load(str(tmp_path / "small.onnx")).graph.initializer))
+    stored = onnx.load(str(tmp_path / "small.onnx")).graph.initializer
+    assert found.facts.after.parameters == sum(onnx.numpy_helper.to_array(tensor).size for tensor in stored)
 
 
 def test_a_node_that_refuses_is_left_whole(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = cutting.shrink
+    honest = shrink
     asked: list[int] = []
 
     def once(loaded: Any, context: Any, plan: Any) -> Any:
         asked.append(1)
         if len(asked) == 1:
-            raise analyzer.errors.Refusal(loaded.graph.nodes[2].name, "shape-computed-at-runtime", "for a test")  # type: ignore[attr-defined]
+            raise Refusal(loaded.graph.nodes[2].name, "shape-computed-at-runtime", "for a test")
         return honest(loaded, context, plan)
 
     monkeypatch.setattr(cutting, "shrink", once)

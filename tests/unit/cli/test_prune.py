@@ -47,7 +47,10 @@ def test_it_writes_a_smaller_model_that_agrees(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_the_json_follows_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert prune(MODEL, "--probe", PROBE, "--holdout", HOLDOUT, "-o", tmp_path / "o.onnx", "--json", tmp_path / "o.json") == 0
+    assert (
+        prune(MODEL, "--probe", PROBE, "--holdout", HOLDOUT, "-o", tmp_path / "o.onnx", "--json", tmp_path / "o.json")
+        == 0
+    )
     report = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))
     jsonschema.validate(report, schema())
     assert report["schema"] == "deadunits.prune/1"
@@ -85,7 +88,9 @@ def test_a_lossy_prune_leads_with_the_change(tmp_path: Path, capsys: pytest.Capt
     alive = next(i for i in range(64) if i not in dead_units())
     arguments = [*DIGITS, "-o", tmp_path / "a.onnx", "--lossy", f"/1/Relu_output_0:{alive}"]
     assert prune(*arguments, "--json", tmp_path / "a.json") == 0
-    assert squeezed(capsys.readouterr().out).startswith("Not exact: 1 unit went that is not dead; the outputs change by up to")
+    assert squeezed(capsys.readouterr().out).startswith(
+        "Not exact: 1 unit went that is not dead; the outputs change by up to"
+    )
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["lossy_units"] == {"/1/Relu_output_0": [alive]}
 
 
@@ -106,7 +111,9 @@ def test_a_dry_run_writes_no_model(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Written  nothing (--dry-run)" in capsys.readouterr().out
 
 
-def test_nothing_to_remove_is_written_byte_for_byte_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_to_remove_is_written_byte_for_byte_or_not_at_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert prune(MODEL, "-o", tmp_path / "a.onnx") == 0
     assert (tmp_path / "a.onnx").read_bytes() == Path(MODEL).read_bytes()
     text = capsys.readouterr().out

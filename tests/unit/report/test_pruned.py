@@ -63,12 +63,21 @@ def test_sizes_are_before_and_after() -> None:
 
 def test_the_probe_is_judged_and_noise_is_for_information() -> None:
     text = shown(pruned())
-    assert "probe 360 samples: differ by at most 2e-07 of their scale (2e-06), the same top answer on 100 % of samples; within 5e-05" in text
-    assert "probe + noise 360 samples: differ by at most 0.01 of their scale (0.1), the same top answer on 100 % of samples; for information" in text
+    assert (
+        "probe 360 samples: differ by at most 2e-07 of their scale (2e-06), the same top answer on 100 % of samples; within 5e-05"
+        in text
+    )
+    assert (
+        "probe + noise 360 samples: differ by at most 0.01 of their scale (0.1), the same top answer on 100 % of samples; for information"
+        in text
+    )
 
 
 def test_units_that_the_holdout_revives_are_named() -> None:
-    layers = (replace(first_dead(64, 60, "/net/0/Relu_output_0"), revived=(2, 3, 9)), first_dead(32, 3, "/net/2/Relu_output_0"))
+    layers = (
+        replace(first_dead(64, 60, "/net/0/Relu_output_0"), revived=(2, 3, 9)),
+        first_dead(32, 3, "/net/2/Relu_output_0"),
+    )
     text = shown(pruned(holdout=comparison(0.2, source="holdout.npz")), facts(layers))
     assert "holdout 360 samples: differ by at most 0.2" in text
     assert "more than the 5e-05 of rounding" in text

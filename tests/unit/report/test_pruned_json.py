@@ -18,7 +18,9 @@ from tests.made_pruned import comparison, pruned, with_everything
 
 def unchanged() -> PrunedFacts:
     made = pruned()
-    return replace(made, changed=False, comparison=None, perturbed=None, latency=None, removed_units={}, after=made.before)
+    return replace(
+        made, changed=False, comparison=None, perturbed=None, latency=None, removed_units={}, after=made.before
+    )
 
 
 @pytest.mark.parametrize("made", [pruned(), with_everything(), unchanged()], ids=["usual", "full", "unchanged"])

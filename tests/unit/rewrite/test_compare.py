@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from analyzer.facts.pruned import Comparison
+from analyzer.graph import load_model
 from analyzer.rewrite.compare import TOLERANCE, compare, perturbed
 from analyzer.rewrite.latency import LEAST_RUNS, measure_latency
 from analyzer.rewrite.means import unit_means
-from analyzer.graph import load_model
 from tests.models import parse
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -81,7 +81,10 @@ def test_the_top_answer_is_counted_for_what_looks_like_a_classifier() -> None:
 
 
 def test_noise_is_the_same_every_time_and_spares_whole_numbers() -> None:
-    feeds = {"x": np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32), "i": np.arange(5)}
+    feeds: dict[str, Array] = {
+        "x": np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32),
+        "i": np.arange(5),
+    }
     (one, n), (two, _) = (next(iter(perturbed([(feeds, 5)]))) for _ in range(2))
     assert n == 5
     assert np.array_equal(one["x"], two["x"])

@@ -18,7 +18,9 @@ function percent(share) {
   if (!share) return '0 %';
   if (share < 0.001) return '< 0.1 %';
   if (share > 0.999 && share < 1) return '> 99.9 %';
-  return `${Number((share * 100).toFixed(share < 0.1 ? 2 : 1))} %`;
+  if (share < 0.1) return `${Number((share * 100).toPrecision(3))} %`;
+  const tenths = Math.round(share * 1000), tie = (share * 1000) % 1 === 0.5; // ties go to the even digit, as in the tables
+  return `${(tie && tenths % 2 ? tenths - 1 : tenths) / 10} %`;
 }
 
 function short(number) {
