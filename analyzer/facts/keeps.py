@@ -23,6 +23,8 @@ class Keeps:
         self.changed: Callable[[str], None] = lambda name: None
         #: Indices that are not constant: where any index will do, one of these asks for nothing more.
         self.varying: Callable[[Ref], Mask | None] = lambda ref: None
+        #: Axes of which any index must stay, put off until all that is asked for by name is there; None: not put off.
+        self.waiting: dict[Ref, Mask | None] | None = None
 
     def __contains__(self, name: str) -> bool:
         return name in self._shapes

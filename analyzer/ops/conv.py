@@ -16,8 +16,7 @@ from analyzer.facts.keeps import Keeps
 from analyzer.facts.pattern import Array, Mask
 from analyzer.ops.edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.node import OpNode, keep_one
-from analyzer.ops.rule import CONTRIB, Axes, OpRule, register
-from analyzer.ops.unary import ACTIVATIONS
+from analyzer.ops.rule import Axes, OpRule, register
 
 
 class ConvRule(OpRule):
@@ -353,80 +352,4 @@ def _cut_groups(kernel: Array, rows: Mask, inner: Mask, columns: Mask, *, own: b
     return np.concatenate(parts, axis=0)
 
 
-class ConvTransposeRule(ConvRule):
-    """ConvTranspose: W [in, out/group, *kernel]. A constant map gives a constant map only for 1x1 kernels without stride."""
-
-    def _taps(self, node: OpNode) -> tuple[Mask, Array]:
-        kernel, groups = self.kernel(node), self.groups(node)
-        flat = np.asarray(kernel).reshape(groups, kernel.shape[0] // groups, kernel.shape[1], -1)
-        return (flat != 0).any(axis=3).swapaxes(1, 2), flat.sum(axis=3, dtype=np.float64).swapaxes(1, 2)
-
-    def flat_border(self, node: OpNode) -> bool:
-        single = all(k == 1 for k in self.kernel(node).shape[2:])
-        plain = all(s == 1 for s in node.attr("strides") or [])
-        padded = any(node.attr("pads") or []) or any(node.attr("output_padding") or []) or node.attr("output_shape")
-        return single and plain and not padded
-
-    def kernel_mask(self, node: OpNode, used: Mask) -> Mask:
-        rank = len(node.x_shape(self.w))
-        swapped = used.swapaxes(1, 2)
-        return swapped.reshape(-1, swapped.shape[2], *(1,) * (rank - 2))
-
-    def out_axis(self) -> int:
-        return 1
-
-    def _add_taps(self, kernel: Array, gone: Array, carrier: int, ratio: Array, groups: int) -> None:
-        kernel[carrier] += np.tensordot(ratio, kernel[gone], axes=(0, 0))
-
-    def _with_zero_outputs(self, kernel: Array, fill: Mask, groups: int) -> Array:
-        shape = kernel.shape
-        kernel = kernel.reshape(groups, -1, *shape[1:]).copy()
-        for group, mask in enumerate(fill.reshape(groups, -1)):
-            kernel[group][:, mask] = 0
-        return kernel.reshape(shape)
-
-    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
-        kernel = shape(node.inputs[self.w])
-        return int(np.prod(shape(node.inputs[self.x]), dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
-
-
-class FusedConvRule(ConvRule):
-    """com.microsoft FusedConv: a convolution and its activation; with a summand Z it is a barrier."""
-
-    def unsupported(self, node: OpNode) -> str | None:
-        if node.has(3):
-            return "FusedConv with a summand"
-        if self._activation(node) not in ("", *ACTIVATIONS, "Clip"):
-            return f"FusedConv with activation {self._activation(node)}"
-        return super().unsupported(node)
-
-    def finish(self, node: OpNode, total: Array) -> Array:
-        return fused_activation(self._activation(node), node.attr("activation_params") or [], total, node)
-
-    def fills(self, node: OpNode) -> bool:
-        return self._activation(node) in ("", "Relu", "Clip")  # what comes out of these goes through unchanged
-
-    @staticmethod
-    def _activation(node: OpNode) -> str:
-        name = node.attr("activation", "")
-        return name.decode() if isinstance(name, bytes) else name
-
-
-def fused_activation(name: str, parameters: Sequence[float], x: Array, node: OpNode) -> Array:
-    """The activation that onnxruntime fuses into an operator; its parameters stand in a list."""
-    if not name:
-        return x
-    if name == "Clip":
-        low, high = (*parameters, -np.inf, np.inf)[:2]
-        return np.clip(x, low, high)
-    if name == "LeakyRelu":
-        return np.where(x >= 0, x, (parameters[0] if parameters else 0.01) * x)
-    if name == "HardSigmoid":
-        alpha, beta = parameters if len(parameters) == 2 else (0.2, 0.5)
-        return np.clip(alpha * x + beta, 0, 1)
-    return ACTIVATIONS[name][0](x, node)
-
-
 register(ConvRule(), "Conv")
-register(ConvTransposeRule(), "ConvTranspose")
-register(FusedConvRule(), "FusedConv", domain=CONTRIB)

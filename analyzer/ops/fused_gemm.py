@@ -11,9 +11,9 @@ import numpy as np
 
 from analyzer.facts.constants import Constants
 from analyzer.facts.pattern import Mask
-from analyzer.ops.contraction import Gemm
-from analyzer.ops.conv import fused_activation
+from analyzer.ops.fused_conv import fused_activation
 from analyzer.ops.node import OpNode
+from analyzer.ops.products import Gemm
 from analyzer.ops.rule import CONTRIB, register
 from analyzer.ops.unary import ACTIVATIONS
 

@@ -108,6 +108,9 @@ def keep_one(keeps: Keeps, ref: Ref, preferred: Mask | None = None) -> None:
     vector = keeps.get(ref)
     if vector.any() or not vector.size:
         return
+    if keeps.waiting is not None:
+        keeps.waiting[ref] = preferred
+        return
     preferred = keeps.varying(ref) if preferred is None else preferred
     one = np.zeros_like(vector)
     one[int(np.argmax(preferred)) if preferred is not None and preferred.any() else 0] = True

@@ -12,6 +12,7 @@ from analyzer.facts.keeps import Keeps, Ref
 from analyzer.facts.pattern import Mask
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
+from analyzer.ops.node import keep_one
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.rule import OpRule
 from analyzer.propagate.flow import Needs
@@ -65,9 +66,12 @@ def close(
     for name, vectors in (extra or {}).items():
         keeps.grow_all(name, vectors)
     carriers: set[tuple[str, int, int]] = set()
+    keeps.waiting = {}
     while True:
         _settle(context, keeps, pending, needs)
         more = _carriers(context, facts, needs, keeps)
+        if not more and _keep_any(keeps):
+            continue
         if not more and not (round_to > 1 and _round_up(context, needs, keeps, round_to)):
             live = frozenset(c.op.node.index for c in context.calls if _is_live(c, keeps, needs))
             for copy in context.copies.values():
@@ -75,6 +79,16 @@ def close(
                     keeps.grow_all(copy.source, keeps.vectors(copy.name))
             return Closure(keeps, frozenset(carriers), live)
         carriers |= more
+
+
+def _keep_any(keeps: Keeps) -> bool:
+    """Keep one index of an axis that must have some and still has none; whether there was such an axis."""
+    waiting, keeps.waiting = keeps.waiting or {}, None
+    empty = next((ref for ref in reversed(waiting) if not keeps.get(ref).any()), None)
+    if empty is not None:
+        keep_one(keeps, empty, waiting.pop(empty))
+    keeps.waiting = waiting
+    return empty is not None
 
 
 def _is_live(call: Call, keeps: Keeps, needs: Needs) -> bool:

@@ -11,7 +11,8 @@ from analyzer.facts.pattern import Array
 from analyzer.facts.statistics import Bools, Floats, Ints
 from analyzer.ops.context import Call
 from analyzer.ops.contraction import Contraction
-from analyzer.ops.conv import ConvRule, ConvTransposeRule
+from analyzer.ops.conv import ConvRule
+from analyzer.ops.conv_transpose import ConvTransposeRule
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from analyzer.ops.norm import PerChannel
 from analyzer.ops.quantized import Linear
 from analyzer.ops.rule import Activation
 
-_Y_ZERO = 7  # position of the output's zero point in QLinearConv and QLinearMatMul
+_Y_ZERO = {"QLinearConv": 7, "QLinearMatMul": 7, "QGemm": 8}  # position of the output's zero point
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Quantised:
 def quantised_activation(context: Context, call: Call, audited: Collection[str]) -> Quantised | None:
     """The audit of an integer product's output, or of a DequantizeLinear whose quantiser acts as a Relu."""
     op = call.op
-    if op.op_type in ("QLinearConv", "QLinearMatMul"):
-        point = op.static(_Y_ZERO)
+    if op.op_type in _Y_ZERO and call.barrier is None:
+        point = op.static(_Y_ZERO[op.op_type])
         if point is None or point.size != 1 or point.dtype.kind not in "iu":
             return None
         zero, limits = int(np.ravel(point)[0]), np.iinfo(point.dtype)

@@ -7,7 +7,8 @@ from analyzer.graph import Graph, Node
 from analyzer.ops.clip import ClipRule
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
-from analyzer.ops.conv import ConvRule, FusedConvRule
+from analyzer.ops.conv import ConvRule
+from analyzer.ops.fused_conv import FusedConvRule
 from analyzer.ops.fused_gemm import FusedGemm
 from analyzer.ops.join import ConcatRule
 from analyzer.ops.move import MoveRule

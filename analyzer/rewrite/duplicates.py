@@ -16,10 +16,11 @@ import numpy.typing as npt
 from analyzer.graph import Editor, LoadedModel, serialize
 from analyzer.ops.clip import ClipRule
 from analyzer.ops.context import Call, Context
-from analyzer.ops.contraction import Contraction, Gemm
+from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.norm import BatchNorm
 from analyzer.ops.pool import Spatial
+from analyzer.ops.products import Gemm
 from analyzer.ops.unary import Unary
 
 Labels = npt.NDArray[np.int64]  # per index of the unit axis: the first index that computes the same

@@ -244,3 +244,13 @@ def qlinear_matmul(d: Draw, op: str) -> Case:
     tail = (w, _scale(d), np.array(0, np.int8), _scale(d), _zero(d, np.uint8))
     x = d.ints(110, 140, d.whole(1, 3), 4, dtype=np.uint8)
     return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: _around(int(zero))})
+
+
+@cases_for("QGemm", domain=CONTRIB)
+def qgemm(d: Draw, op: str) -> Case:
+    zero, columns = _zero(d, np.uint8), d.whole(1, 4)
+    w = np.clip(d.weight(4, columns) * 4, -100, 100).astype(np.int8)
+    bias = d.ints(-50, 50, columns, dtype=np.int32)
+    tail = (w, _scale(d), np.array(0, np.int8), bias, _scale(d), _zero(d, np.uint8))
+    x = d.ints(110, 140, d.whole(1, 3), 4, dtype=np.uint8)
+    return call(op, x, _scale(d), zero, *tail, opset=13, domain=CONTRIB, samplers={0: _around(int(zero))})
