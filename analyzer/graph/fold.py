@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from onnx import helper
-from onnx.reference import ReferenceEvaluator
 
 if TYPE_CHECKING:
     from analyzer.graph.view import Node
@@ -28,6 +27,8 @@ def fold_node(
     """The node's outputs, or None when it is not one that we fold or its evaluation fails."""
     if node.domain or node.op_type not in FOLDABLE or _too_large(node, arrays):
         return None
+    from onnx.reference import ReferenceEvaluator  # large, and many models have nothing to fold
+
     proto = helper.make_node(node.op_type, list(node.inputs), list(node.outputs), **dict(node.attributes))
     types = [
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)

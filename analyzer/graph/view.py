@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
 from analyzer.graph.fold import fold_node
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Dim = int | str | None
@@ -148,6 +150,8 @@ class Graph:
 
     def network(self) -> nx.DiGraph[Any]:
         """Values and nodes as one bipartite networkx graph: ("value", name) and ("node", index)."""
+        import networkx as nx
+
         network: nx.DiGraph[Any] = nx.DiGraph()
         for node in self.nodes:
             here = ("node", node.index)

@@ -22,7 +22,7 @@ from analyzer.runtime.session import CPU
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
-FIRST_LOOK = 2  # samples that are looked at dearly; they clear most units of every suspicion
+FIRST_LOOK = 1  # samples that are looked at dearly; they clear most units of every suspicion
 LOOKS = (1, 16)  # feeds after which the minimum is narrowed to the units that still need it
 
 Progress = Callable[[int, int | None], None]

@@ -18,6 +18,9 @@ from analyzer.ops.rule import OpRule
 from analyzer.propagate.flow import Needs
 
 
+_STEPS_BEFORE = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Closure:
     """What stays, which channels stay as carriers (value, axis, index), and which nodes stay (their indices)."""
@@ -37,10 +40,12 @@ def close(
     needs: Needs,
     extra: Mapping[str, list[Mask]] | None = None,
     round_to: int = 1,
+    picks: dict[Ref, int] | None = None,
 ) -> Closure:
     """The smallest consistent keep vectors that hold everything needed.
 
     `extra` are further indices to keep, per value one vector per axis; widths of layers stay multiples of `round_to`.
+    `picks` are the indices chosen where any would do; choices are read from it and written to it.
     """
     graph, keeps = context.graph, Keeps(context.shapes)
     pending: dict[int, None] = {}
@@ -70,7 +75,7 @@ def close(
     while True:
         _settle(context, keeps, pending, needs)
         more = _carriers(context, facts, needs, keeps)
-        if not more and _keep_any(keeps):
+        if not more and _keep_any(context, keeps, {} if picks is None else picks):
             continue
         if not more and not (round_to > 1 and _round_up(context, needs, keeps, round_to)):
             live = frozenset(c.op.node.index for c in context.calls if _is_live(c, keeps, needs))
@@ -81,14 +86,33 @@ def close(
         carriers |= more
 
 
-def _keep_any(keeps: Keeps) -> bool:
+def _keep_any(context: Context, keeps: Keeps, picks: dict[Ref, int]) -> bool:
     """Keep one index of an axis that must have some and still has none; whether there was such an axis."""
     waiting, keeps.waiting = keeps.waiting or {}, None
     empty = next((ref for ref in reversed(waiting) if not keeps.get(ref).any()), None)
     if empty is not None:
-        keep_one(keeps, empty, waiting.pop(empty))
+        preferred = waiting.pop(empty)
+        if empty in picks:
+            preferred = np.arange(len(keeps.get(empty))) == picks[empty]
+        elif preferred is None:
+            preferred = _kept_before(context, keeps, empty)
+        keep_one(keeps, empty, preferred)
+        picks[empty] = int(np.argmax(keeps.get(empty)))
     keeps.waiting = waiting
     return empty is not None
+
+
+def _kept_before(context: Context, keeps: Keeps, ref: Ref) -> Mask | None:
+    """Indices that stay anyway in a value shortly before this one, along an axis that is likely the same."""
+    length, layer = len(keeps.get(ref)), [ref[0]]
+    for _ in range(_STEPS_BEFORE):
+        producers = [context.graph.producer[name] for name in layer if name in context.graph.producer]
+        layer = [name for node in producers for name in node.inputs if context.graph.producer.get(name) is not None]
+        for name in layer:
+            shape = context.shapes.get(name, ())
+            if len(shape) > ref[1] and shape[ref[1]] == length and keeps.get((name, ref[1])).any():
+                return keeps.get((name, ref[1]))
+    return None
 
 
 def _is_live(call: Call, keeps: Keeps, needs: Needs) -> bool:

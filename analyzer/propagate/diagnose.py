@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 
 from analyzer.facts.audit import LayerVerdicts
@@ -20,6 +19,9 @@ from analyzer.propagate.inputs import Channels, channels_of
 from analyzer.propagate.origins import Term, trace
 from analyzer.propagate.rulings import Case, Ruling, cause_of, sources_of
 from analyzer.propagate.walk import Walk
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +122,8 @@ def _diagnosis(
 
 def _roots(rulings: Mapping[str, Mapping[int, Ruling]]) -> dict[Root, Root]:
     """For each starved unit the nearest dead unit upstream that is not starved itself."""
+    import networkx as nx
+
     reads: nx.DiGraph[Any] = nx.DiGraph()
     for value, own in rulings.items():
         for unit, sources in sources_of(own):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import networkx as nx
-
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.constants import Constants
@@ -55,6 +53,8 @@ def _state(layer: LayerVerdicts, index: int) -> str:
 
 
 def _freed(context: Context, closure: Closure, slot: Slot) -> list[str]:
+    import networkx as nx
+
     ties = tied_slots(context, slot)
     lines = []
     for end in ties:

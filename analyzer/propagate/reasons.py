@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-import networkx as nx
 import numpy as np
 
 from analyzer.facts.audit import LayerVerdicts, Locked
@@ -18,6 +18,9 @@ from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.norm import Normalised
 from analyzer.propagate.closure import Closure
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 TIED = "tied-to-kept-index"
 
@@ -159,6 +162,8 @@ def spread(context: Context, graph: nx.DiGraph[Slot], start: Slot) -> Iterator[S
 
 def tied_slots(context: Context, start: Slot) -> nx.DiGraph[Slot]:
     """All slots that are cut together with one, as a graph from the slot outward."""
+    import networkx as nx
+
     graph: nx.DiGraph[Slot] = nx.DiGraph()
     deque(spread(context, graph, start), maxlen=0)
     return graph
@@ -166,6 +171,8 @@ def tied_slots(context: Context, start: Slot) -> nx.DiGraph[Slot]:
 
 def _beside(context: Context, facts: Mapping[str, Constants], closure: Closure, start: Slot) -> Reason:
     """No reader downstream minds: some slot that is cut together with it has a reader that does."""
+    import networkx as nx
+
     ties: nx.DiGraph[Slot] = nx.DiGraph()
     for slot in spread(context, ties, start):
         if slot == start or context.stored(slot.value) is not None:

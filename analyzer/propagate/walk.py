@@ -15,6 +15,7 @@ from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Rem
 from analyzer.facts.choice import Choice
 from analyzer.facts.constants import Constants
 from analyzer.facts.cut import CutPlan
+from analyzer.facts.keeps import Ref
 from analyzer.facts.pattern import Mask
 from analyzer.facts.ports import ConstantOutput, UnusedInput
 from analyzer.facts.units import AuditedValue, ShapeTable
@@ -165,10 +166,11 @@ def settle(
     them with a weight other than zero.
     """
     more: dict[str, Mask] = {}
+    picks: dict[Ref, int] = {}  # one round's free choices are the next round's, or they would add up
     carriers: frozenset[tuple[str, int, int]] = frozenset()
     while True:
         needs = needs_backward(context, facts, more)
-        closure = close(context, facts, needs, kept, round_to)
+        closure = close(context, facts, needs, kept, round_to, picks)
         carriers |= closure.carriers  # in the next round they are needed, not chosen
         fresh = False
         for name, found in facts.items():

@@ -146,9 +146,12 @@ class Session:
         try:
             if self._needs_wrapping(feeds, names):
                 return self._run_wrapped(feeds, names)
-            results = self._session.run(names, dict(feeds), self._options(feeds))
+            options = self._options(feeds)
+            results = self._session.run(names, dict(feeds), options)
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "run") from error
+        if options is self._first_options:
+            _trim()
         return dict(zip(names, results, strict=True))
 
     def _options(self, feeds: Mapping[str, Array]) -> ort.RunOptions:

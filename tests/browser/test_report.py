@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,20 +179,18 @@ def test_a_model_without_layers_opens(open_page: Open, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_thousand_layers_open_in_under_three_seconds(browser: Browser, large: Path) -> None:
-    """By the page's own work (processor time of its main thread), as other work on this machine is not its fault."""
+def test_opening_two_thousand_layers_takes_under_three_seconds_of_processor_time(browser: Browser, large: Path) -> None:
+    """Of the page's main thread, the best of three; a reader on a busy machine waits longer."""
     taken = []
     for _ in range(3):
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        start = time.perf_counter()
         page.goto(large.as_uri(), wait_until="commit")
         page.wait_for_selector("html[data-ready=yes]")
         page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
-        elapsed = time.perf_counter() - start
         metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-        taken.append(min(elapsed, metrics["TaskDuration"]))
+        taken.append(metrics["TaskDuration"])
         page.close()
     assert min(taken) < 3
 

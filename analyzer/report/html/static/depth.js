@@ -104,7 +104,7 @@ function startBars() {
   chart('reasons', () => bars(found, (v) => count(v, 'unit'), 'v3'));
   const sizes = [...document.querySelectorAll('#pruned .sizes tbody tr')].map((row) => [row.cells[0].textContent, parseFloat(row.cells[3].textContent.replace(/[<>]/, ''))]).reverse();
   if (byId('sizes')) byId('sizes').style.height = `${Math.max(sizes.length, 1) * 30 + 34}px`;
-  chart('sizes', () => bars(sizes, (v) => `${v} % left`, 'v5', 100));
+  chart('sizes', () => bars(sizes, (v) => `${v} % left`, 'v5', Math.max(100, ...sizes.map(([, left]) => left))));
 }
 
 function bars(pairs, words, paint, most) {
