@@ -59,7 +59,10 @@ def prune_walk(
     made = _better(source, cut(source.loaded, source.shapes, found.layers, choice))
     chosen, smaller, refused = made.walk, made.smaller, made.refused
     notes = (*choice_notes(found.layers, choice), *made.notes)
-    if not (_changed(chosen) or made.merged):
+    grown = count_parameters(smaller.graph) - count_parameters(source.loaded.graph)
+    if grown > 0:  # a small saving can cost more than it saves: a new bias, a second copy of a shared tensor
+        notes = (*notes, f"The cut would need {grown} more parameters than it saves, so the model stays as it is.")
+    if grown > 0 or not (_changed(chosen) or made.merged):
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)

@@ -138,7 +138,7 @@ class Instrument:
         providers: Sequence[str] = CPU,
         once: bool = False,
     ) -> None:
-        """`sizes` are targets whose number of elements is wanted too; `once`: it is meant for a single run."""
+        """`sizes` are targets whose number of elements is wanted too; `once`: it is meant for one or two runs."""
         extension = Extension(loaded, share=True)
         if plan.free_inputs:
             extension.free_batch(plan.free_inputs)

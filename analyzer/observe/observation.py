@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from itertools import pairwise
 from typing import Any
 
 from analyzer.engines.local import Engine, LocalEngine
@@ -22,8 +23,8 @@ from analyzer.runtime.session import CPU
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
-FIRST_LOOK = 1  # samples that are looked at dearly; they clear most units of every suspicion
-LOOKS = (1, 16)  # feeds after which the minimum is narrowed to the units that still need it
+FIRST_LOOK = 2  # smallest feeds that are looked at dearly; they clear most units of every suspicion
+LOOKS = (FIRST_LOOK, 16)  # feeds after which the minimum is narrowed to the units that still need it
 
 Progress = Callable[[int, int | None], None]
 
@@ -128,6 +129,7 @@ class _Looks:
         self._open = partial(Instrument, loaded, plan=plan, threads=threads, providers=providers)
         self._tally = tally
         self._full = full
+        self._least = shapes.samples
         self._samples = samples
         self._exact = False
         self._layered = [t for t in tally.targets if not t.flat]
@@ -135,19 +137,23 @@ class _Looks:
         known = set(providers) <= set(CPU)  # how NaN travels was tried with the CPU kernels only
         self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
         self._instrument: Instrument | None = None
+        self._brief = False  # whether the next session opened is for the dear first look alone
         self._feeds = 0
 
     def splits(self, batch: Batch) -> bool:
-        """Whether only a part of the first batch is looked at dearly: it takes more memory, and then a new session."""
+        """Whether a part of the first batch is looked at dearly, piece by piece: that takes more memory."""
         follows = self._samples is None or self._samples > (1 + FEW_FEEDS) * batch.samples
-        return not self._feeds and not self._full and follows and batch.samples > FIRST_LOOK
+        splits = not self._feeds and not self._full and follows and batch.samples > FIRST_LOOK * self._least
+        self._brief |= splits
+        return splits
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
         reading = self._run(batch)
-        if not self._exact and alarmed(reading):
+        if not self._exact and alarmed(reading.blocks):
             self.close()
             self._exact = True
+            self._brief = False
             self._suspects = self._layered
             reading = self._run(batch)
         self._tally.add(reading)
@@ -166,14 +172,15 @@ class _Looks:
         if self._samples is not None and self._samples - self._tally.samples <= FEW_FEEDS * batch:
             return
         suspects = self._tally.suspects()
-        if _units(suspects) < WORTH * _units(self._suspects):
+        if self._brief or _units(suspects) < WORTH * _units(self._suspects):
             self._suspects = suspects
+            self._brief = False
             self.close()
 
     def _run(self, batch: Batch) -> Reading:
         if self._instrument is None:
             sizes = self._tally.targets if self._full else ()
-            self._instrument = self._open(wanted=self._wanted(), sizes=sizes)
+            self._instrument = self._open(wanted=self._wanted(), sizes=sizes, once=self._brief)
         return self._instrument.run(batch.feeds, batch.samples)
 
     def _wanted(self) -> dict[Statistic, Sequence[Target]]:
@@ -206,7 +213,8 @@ def _units(targets: Sequence[Target]) -> int:
 
 
 def _pieces(batch: Batch, shapes: ShapeTable) -> Iterator[Batch]:
-    """The samples of the dear first look, then the rest."""
-    for start, stop in ((0, FIRST_LOOK), (FIRST_LOOK, batch.samples)):
+    """The smallest feeds for the dear first look, then the rest."""
+    cuts = [i * shapes.samples for i in range(FIRST_LOOK + 1)]
+    for start, stop in pairwise([*cuts, batch.samples]):
         feeds = {n: a[start:stop] if shapes.sample_axes[n].axis == 0 else a for n, a in batch.feeds.items()}
         yield Batch(feeds, stop - start)

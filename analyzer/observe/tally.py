@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +24,21 @@ COUNTS = ("fired", "low_samples", "high_samples", "flat_samples", "nonfinite", "
 ALARMS = frozenset((Statistic.MAXIMUM, Statistic.MINIMUM, Statistic.MEAN, Statistic.ABSOLUTE))
 
 
-class _Rows(NamedTuple):
-    """One statistic of one feed for all units: for which it was computed, and `array` [samples, units]."""
+class _Edge:
+    """One threshold per unit, against which outputs are held in their own precision.
 
-    known: Bools
-    array: Array
+    Rounded to float32 toward the side that is not counted, it decides for every float32 as the exact one does.
+    """
+
+    def __init__(self, exact: Floats, *, upward: bool) -> None:
+        rounded = exact.astype(np.float32)
+        away = rounded < exact if upward else rounded > exact
+        further = np.nextafter(rounded, np.float32(np.inf if upward else -np.inf))
+        self._exact, self._rounded = exact, np.where(away, further, rounded)
+
+    def for_units(self, units: Ints, dtype: np.dtype[Any]) -> Array:
+        """The thresholds of these units, for outputs of this type."""
+        return (self._rounded if dtype == np.float32 else self._exact)[units]
 
 
 class Tally:
@@ -44,11 +54,12 @@ class Tally:
         self._maximum = np.full(units, -np.inf)
         self._exact = np.ones(units, np.bool_)
         self._flat = self._each(lambda t: t.flat).astype(np.bool_)
-        self._low = self._each(lambda t: _firing_level(t.audited))
+        self._low = _Edge(self._each(lambda t: _firing_level(t.audited)), upward=False)
         self._floor = self._each(lambda t: _floor(t.audited))
+        self._linear = self._each(lambda t: t.audited.kind is Kind.LINEAR).astype(np.bool_)
         self._saturating = self._each(lambda t: t.audited.kind is Kind.SATURATING).astype(np.bool_)
-        self._low_edge = self._each(lambda t: flat_edges(t.audited, flat_gradient)[0])
-        self._high_edge = self._each(lambda t: flat_edges(t.audited, flat_gradient)[1])
+        self._low_edge = _Edge(self._each(lambda t: flat_edges(t.audited, flat_gradient)[0]), upward=False)
+        self._high_edge = _Edge(self._each(lambda t: flat_edges(t.audited, flat_gradient)[1]), upward=True)
 
     def add(self, reading: Reading) -> None:
         """Count one feed. Every target needs its MAXIMUM; other statistics are used where they are there.
@@ -56,43 +67,68 @@ class Tally:
         A reading that is `alarmed` must come with DEFECT, which tells the samples that are not finite.
         """
         blocks, samples = reading.blocks, reading.samples
-        looked_at, maximum = self._rows(blocks, Statistic.MAXIMUM, samples)
-        minimum = self._rows(blocks, Statistic.MINIMUM, samples)
-        if self._flat.any():
-            minimum = _Rows(minimum.known | self._flat, np.where(self._flat, maximum, minimum.array))
-        good = self._finite(blocks, maximum, samples)
+        good = self._finite(blocks, samples)
+        finite = _count(good) if good is not None else samples
         self.samples += samples
-        self._maximum = np.maximum(self._maximum, maximum.max(axis=0, initial=-np.inf, where=good & looked_at))
-        lowest = minimum.array.min(axis=0, initial=np.inf, where=good & minimum.known)
-        self._minimum = np.minimum(self._minimum, lowest)
+        known = self._flat.copy()
+        for block in blocks:
+            if block.statistic is Statistic.MAXIMUM:
+                self._add_maximum(block, good)
+                flat = self._flat[block.units]
+                if flat.any():
+                    self._add_minimum(block.units[flat], block.array[:, flat], good)
+            elif block.statistic is Statistic.MINIMUM:
+                self._add_minimum(block.units, block.array, good)
+                known[block.units] = True
         # A rectifier that was seen at its lower bound cannot go below it: its minimum is known for good.
-        self._exact &= minimum.known | (self._minimum == self._floor)
-        sums = self._sums
-        sums["fired"] += ((maximum > self._low) & good).sum(axis=0)
-        sums["nonfinite"] += (~good).sum(axis=0) if good.ndim else 0
-        sums["low_samples"] += ((maximum <= self._low_edge) & good).sum(axis=0)
-        sums["high_samples"] += ((minimum.array >= self._high_edge) & minimum.known & good).sum(axis=0)
-        sums["flat_samples"] += self._saturating * (good.sum(axis=0) if good.ndim else samples)
+        self._exact &= known | (self._minimum == self._floor)
+        self._sums["fired"] += self._linear * finite
+        self._sums["flat_samples"] += self._saturating * finite
+        self._sums["nonfinite"] += samples - finite
         if reading.sizes is not None:
             units = np.array([t.audited.units for t in self.targets])
             self._add_positions(blocks, samples, good, np.repeat(reading.sizes // (units * samples), units))
 
-    def _add_positions(self, blocks: Sequence[Block], samples: int, good: Bools, positions: Ints) -> None:
+    def _add_maximum(self, block: Block, good: Bools | None) -> None:
+        units, array = block.units, block.array
+        seen = None if good is None else good[:, units]
+        highest = array.max(axis=0) if seen is None else array.max(axis=0, initial=-np.inf, where=seen)
+        self._maximum[units] = np.maximum(self._maximum[units], highest)
+        fired = _count(array > self._low.for_units(units, array.dtype), seen)
+        self._sums["fired"][units] += np.where(self._linear[units], 0, fired)
+        curved = self._saturating[units]
+        if curved.any():
+            units, array, seen = units[curved], array[:, curved], None if seen is None else seen[:, curved]
+            self._sums["low_samples"][units] += _count(array <= self._low_edge.for_units(units, array.dtype), seen)
+
+    def _add_minimum(self, units: Ints, array: Array, good: Bools | None) -> None:
+        seen = None if good is None else good[:, units]
+        lowest = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
+        self._minimum[units] = np.minimum(self._minimum[units], lowest)
+        curved = self._saturating[units]
+        if curved.any():
+            units, array, seen = units[curved], array[:, curved], None if seen is None else seen[:, curved]
+            self._sums["high_samples"][units] += _count(array >= self._high_edge.for_units(units, array.dtype), seen)
+
+    def _add_positions(self, blocks: Sequence[Block], samples: int, good: Bools | None, positions: Ints) -> None:
         """Zeros and |output| over the positions of finite samples; a sample has `positions` [units] of them."""
-        seen = np.broadcast_to(good, (samples, self.units))
-        nonzero = np.where(seen, self._rows(blocks, Statistic.NONZERO, samples).array, 0)
-        absolute = np.where(seen, self._rows(blocks, Statistic.ABSOLUTE, samples).array, 0.0)
+        seen = np.broadcast_to(True if good is None else good, (samples, self.units))
+        nonzero = np.where(seen, self._rows(blocks, Statistic.NONZERO, samples), 0)
+        absolute = np.where(seen, self._rows(blocks, Statistic.ABSOLUTE, samples), 0.0)
         counted = positions * seen.sum(axis=0)
         self._sums["positions"] += counted
         self._sums["zeros"] += counted - nonzero.sum(axis=0, dtype=np.int64)
         self._absolute_sum += absolute.sum(axis=0, dtype=np.float64)
 
-    def _finite(self, blocks: Sequence[Block], maximum: Array, samples: int) -> Bools:
-        """Samples and units without a NaN or an infinity; one single True while nobody looked for them."""
-        if not any(b.statistic is Statistic.DEFECT for b in blocks):
-            return np.asarray(np.isfinite(maximum)) if self._flat.all() else np.asarray(True)
-        defect = self._rows(blocks, Statistic.DEFECT, samples).array
-        return np.asarray(np.isfinite(np.where(self._flat, maximum, defect)))
+    def _finite(self, blocks: Sequence[Block], samples: int) -> Bools | None:
+        """Samples and units without a NaN or an infinity; None while nobody looked for them."""
+        if any(b.statistic is Statistic.DEFECT for b in blocks):
+            defect = self._rows(blocks, Statistic.DEFECT, samples)
+            maximum = self._rows(blocks, Statistic.MAXIMUM, samples)
+            return np.asarray(np.isfinite(np.where(self._flat, maximum, defect)))
+        if not self._flat.all() or not alarmed(blocks):
+            return None
+        return np.asarray(np.isfinite(self._rows(blocks, Statistic.MAXIMUM, samples)))
 
     def suspects(self) -> list[Target]:
         """Targets with positions, narrowed to the units whose minimum must go on being computed.
@@ -125,17 +161,15 @@ class Tally:
             )
         return result
 
-    def _rows(self, blocks: Sequence[Block], statistic: Statistic, samples: int) -> _Rows:
-        """One statistic put together for all units; zeros where it was not computed."""
+    def _rows(self, blocks: Sequence[Block], statistic: Statistic, samples: int) -> Array:
+        """One statistic [samples, units] put together for all units; zeros where it was not computed."""
         parts = [b for b in blocks if b.statistic is statistic]
         if len(parts) == 1 and parts[0].array.shape[1] == self.units:
-            return _Rows(np.ones(self.units, np.bool_), parts[0].array)
+            return parts[0].array
         array = np.zeros((samples, self.units), np.result_type(np.float32, *(p.array.dtype for p in parts)))
-        known = np.zeros(self.units, np.bool_)
         for part in parts:
             array[:, part.units] = part.array
-            known[part.units] = True
-        return _Rows(known, array)
+        return array
 
     def _each(self, number: Callable[[Target], float]) -> Floats:
         """One number per target, repeated for its units."""
@@ -143,9 +177,18 @@ class Tally:
         return np.repeat(numbers, [t.audited.units for t in self.targets])
 
 
-def alarmed(reading: Reading) -> bool:
+def alarmed(blocks: Sequence[Block]) -> bool:
     """Whether some value may hold a NaN or an infinity."""
-    return any(not np.isfinite(b.array).all() for b in reading.blocks if b.statistic in ALARMS)
+    return any(not np.isfinite(b.array).all() for b in blocks if b.statistic in ALARMS)
+
+
+def _count(marked: Bools, seen: Bools | None = None) -> Ints:
+    """How many samples are marked, and seen if that is given, per unit."""
+    both = marked if seen is None else marked & seen
+    # Small counters add up many at a time.
+    counter = np.uint8 if len(both) < 256 else np.int64
+    total: Ints = both.view(np.uint8).sum(axis=0, dtype=counter).astype(np.int64)
+    return total
 
 
 def flat_edges(audited: AuditedValue, gradient: float) -> tuple[float, float]:

@@ -151,12 +151,13 @@ class ConvRule(OpRule):
         kept = keeps.get(node.x(self.x, 1))
         result = []
         for candidates, weights in ((padded, value), (held, factor)):
-            for group in range(groups):
+            lacking = candidates.reshape(groups, -1) & wanted & ~kept.reshape(groups, -1)
+            for group in np.flatnonzero(lacking.any(axis=1)):
                 members = candidates.reshape(groups, -1)[group] & wanted[group]
                 here = kept.reshape(groups, -1)[group]
-                if (members & ~here).any() and not (candidates.reshape(groups, -1)[group] & here).any():
+                if not (candidates.reshape(groups, -1)[group] & here).any():
                     size = np.abs(weights.reshape(groups, -1)[group]) * members
-                    result.append((node.inputs[self.x], 1, group * len(here) + int(np.argmax(size))))
+                    result.append((node.inputs[self.x], 1, int(group) * len(here) + int(np.argmax(size))))
         return result
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
