@@ -1,7 +1,7 @@
 """Audit and prune a folder of real models and print a Markdown table of what can go and what was measured.
 
-Each case is a folder with model.onnx, probe.npz and (optionally) holdout.npz and case.json; the latter may name inputs that
-are fed unchanged with every sample (`inputs.NAME.layout == "constant"`).
+Each case is a folder with model.onnx, probe.npz and (optionally) holdout.npz and case.json; the latter may name
+inputs that are fed unchanged with every sample (`inputs.NAME.layout == "constant"`).
 
     python benchmarks/real_models.py FOLDER [CASE ...] [--no-latency]
 """
@@ -45,11 +45,11 @@ def row(case: Path, *, latency: bool) -> str:
     facts = pruned.facts
     revived = sum(len(layer.revived or ()) for layer in audit.layers)
     constant = sum(len(layer.constant) for layer in audit.layers)
-    compared = [f"{c.max_relative_difference:.1e}" if c is not None else "–" for c in (facts.comparison, facts.holdout)]
-    spread = "–"
+    compared = [f"{c.max_relative_difference:.1e}" if c is not None else "-" for c in (facts.comparison, facts.holdout)]
+    spread = "-"
     if facts.latency is not None:
         timed = facts.latency
-        spread = f"{timed.ratio:.2f} ({timed.ratio_low:.2f}–{timed.ratio_high:.2f})"
+        spread = f"{timed.ratio:.2f} ({timed.ratio_low:.2f}-{timed.ratio_high:.2f})"
     kept = facts.after.parameters / facts.before.parameters if facts.before.parameters else 1.0
     return (
         f"| {case.name} | {audit.facts.units} | {audit.facts.dead} ({constant}) | {facts.before.parameters:,} "

@@ -39,9 +39,7 @@ def linear(units: int, value: str = "gemm") -> AuditedValue:
     return AuditedValue(value, "gemm_node", "Gemm", Kind.LINEAR, 1, units, 2)
 
 
-def seen(
-    minimum: Sequence[float], maximum: Sequence[float], samples: int = 100, **others: object
-) -> UnitStatistics:
+def seen(minimum: Sequence[float], maximum: Sequence[float], samples: int = 100, **others: object) -> UnitStatistics:
     """Statistics of these extremes; a unit fired on all samples if its maximum is above 0, unless told."""
     low, high = np.array(minimum, np.float64), np.array(maximum, np.float64)
     made = replace(
@@ -55,9 +53,7 @@ def seen(
     return replace(made, **{name: np.asarray(value) for name, value in others.items()})  # type: ignore[arg-type]
 
 
-def layer(
-    audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds | None = None
-) -> LayerVerdicts:
+def layer(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds | None = None) -> LayerVerdicts:
     """Verdicts by the default thresholds."""
     return judge(audited, statistics, thresholds or Thresholds())
 
@@ -70,9 +66,7 @@ def first_dead(units: int, dead: int, value: str, samples: int = 360) -> LayerVe
 
 def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> AuditFacts:
     """A small audit in which something of everything was found."""
-    chosen = tuple(
-        layers or (first_dead(64, 60, "/net/0/Relu_output_0"), first_dead(32, 3, "/net/2/Relu_output_0"))
-    )
+    chosen = tuple(layers or (first_dead(64, 60, "/net/0/Relu_output_0"), first_dead(32, 3, "/net/2/Relu_output_0")))
     probe = ProbeSummary("probe.npz", 360, "sha256:" + "0" * 64)
     made = AuditFacts(
         model=ModelSummary("models/mlp.onnx", "ab" * 32, "pytorch 2.9.0", 18, 5, 6474, 6368, 27_000),
@@ -92,9 +86,7 @@ def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> Au
         ),
         locked=(
             Locked("/net/2/Relu_output_0", (0,), "graph-output", "the value is an output of the model"),
-            Locked(
-                "/net/0/Relu_output_0", (1, 2, 3, 9), "residual-partner-alive", "Add_7 also reads /stem/Relu"
-            ),
+            Locked("/net/0/Relu_output_0", (1, 2, 3, 9), "residual-partner-alive", "Add_7 also reads /stem/Relu"),
         ),
         operators_without_rule=(OperatorWithoutRule("com.example::Odd", 2, "custom domain"),),
         warnings=warnings_of(chosen, probe),

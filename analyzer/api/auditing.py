@@ -245,9 +245,7 @@ def _check_call(probe: Any, holdout: Any, *, random: int | None, **counts: int |
             raise InputError(f"{name} is {count}: give at least 1.")
 
 
-def _verdicts(
-    audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds
-) -> list[LayerVerdicts]:
+def _verdicts(audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds) -> list[LayerVerdicts]:
     statistics = {} if seen is None else seen.statistics
     return [judge(a, statistics.get(a.value, UnitStatistics.empty(a.units)), thresholds) for a in audited]
 

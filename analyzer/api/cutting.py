@@ -38,9 +38,7 @@ class CutModel:
     merged: bool = False
 
 
-def cut(
-    loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
-) -> list[CutModel]:
+def cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> list[CutModel]:
     """The cut model; with residual `latency` a second one with bridges, to be timed against the first.
 
     Raises:

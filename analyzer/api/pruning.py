@@ -90,9 +90,7 @@ def prune_walk(
     return Pruned(facts, audit, choice, chosen, source, smaller, data)
 
 
-def _constants_for(
-    source: Source, found: Walk, units: Mapping[str, Sequence[int]]
-) -> dict[str, dict[int, float]]:
+def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
     """What takes the place of units that are not dead: their mean on the probe."""
     if source.probe is None:
         raise InputError("--lossy puts the mean of a unit in its place: give a probe to take it from.")

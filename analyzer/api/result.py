@@ -92,9 +92,7 @@ class Audit:
         _require_known(value, [name for name, stored in self._graph_values.items() if not stored], "value")
         layer = next((layer for layer in self.layers if layer.value == value), None)
         if layer is not None and not 0 <= index < layer.units:
-            raise InputError(
-                f"{value} has units 0 to {layer.units - 1}, no unit {index}: choose one of them."
-            )
+            raise InputError(f"{value} has units 0 to {layer.units - 1}, no unit {index}: choose one of them.")
         if index < 0:
             raise InputError(f"Unit {index} of {value} does not exist: units count from 0.")
         diagnosis = next((found for found in self.facts.diagnoses if found.value == value), None)

@@ -53,9 +53,9 @@ class DataOptions:
             panel=_DATA,
         ),
     ] = None
-    limit: Annotated[
-        int | None, _option("--limit", min=1, metavar="N", help="Use at most N samples.", panel=_DATA)
-    ] = None
+    limit: Annotated[int | None, _option("--limit", min=1, metavar="N", help="Use at most N samples.", panel=_DATA)] = (
+        None
+    )
     constant: Annotated[
         list[str] | None,
         _option(
@@ -103,12 +103,10 @@ class ImageFlags:
     scale: Annotated[
         str | None, _option("--scale", metavar="S", help="Factor on pixels 0-255: 1/255.", panel=_IMAGES)
     ] = None
-    mean: Annotated[
-        str | None, _option("--mean", metavar="M,M,M", help="Subtracted after scaling.", panel=_IMAGES)
-    ] = None
-    std: Annotated[str | None, _option("--std", metavar="S,S,S", help="Divided by, last.", panel=_IMAGES)] = (
+    mean: Annotated[str | None, _option("--mean", metavar="M,M,M", help="Subtracted after scaling.", panel=_IMAGES)] = (
         None
     )
+    std: Annotated[str | None, _option("--std", metavar="S,S,S", help="Divided by, last.", panel=_IMAGES)] = None
     channels: Annotated[
         str | None,
         _option("--channels", metavar="RGB|BGR|gray", help="Order of the channels.", panel=_IMAGES),
@@ -126,9 +124,7 @@ class ImageFlags:
         if self.scale is not None:
             factors = numbers_of(self.scale, "--scale")
             if len(factors) != 1:
-                raise InputError(
-                    f"--scale {self.scale!r} must be one number; --mean and --std may be several."
-                )
+                raise InputError(f"--scale {self.scale!r} must be one number; --mean and --std may be several.")
             changes["scale"] = factors[0]
         if self.mean is not None:
             changes["mean"] = numbers_of(self.mean, "--mean")
@@ -176,9 +172,7 @@ class JudgeOptions:
         if self.near_dead is None:
             return chosen
         if chosen.needs_positions:
-            raise InputError(
-                f"Preset {self.preset} does not use --near-dead, a share of samples: leave one out."
-            )
+            raise InputError(f"Preset {self.preset} does not use --near-dead, a share of samples: leave one out.")
         return replace(chosen, near_dead=fraction_of(self.near_dead))
 
 
@@ -188,9 +182,7 @@ class RunOptions:
 
     batch_size: Annotated[
         int,
-        _option(
-            "--batch-size", min=1, metavar="N", help="Samples per run.", panel=_RUNNING, show_default=True
-        ),
+        _option("--batch-size", min=1, metavar="N", help="Samples per run.", panel=_RUNNING, show_default=True),
     ] = api.BATCH_SIZE
     threads: Annotated[
         int | None, _option("--threads", min=1, metavar="N", help="Threads of onnxruntime.", panel=_RUNNING)

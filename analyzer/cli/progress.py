@@ -19,9 +19,7 @@ class _Count(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The text of one task."""
         done = f"{int(task.completed):,}"
-        return Text(
-            f"{done} samples so far" if task.total is None else f"{done} of {int(task.total):,} samples"
-        )
+        return Text(f"{done} samples so far" if task.total is None else f"{done} of {int(task.total):,} samples")
 
 
 class _TimeLeft(ProgressColumn):

@@ -54,9 +54,7 @@ def _log_choices(fired: int, samples: int) -> np.ndarray[tuple[int], np.dtype[np
     return np.concatenate([[0.0], np.cumsum(np.log(samples - i + 1) - np.log(i))])
 
 
-def _at_most(
-    chances: np.ndarray[tuple[int], np.dtype[np.float64]], fired: int, samples: int, share: float
-) -> float:
+def _at_most(chances: np.ndarray[tuple[int], np.dtype[np.float64]], fired: int, samples: int, share: float) -> float:
     """Probability of at most `fired` successes, summed in logarithms."""
     i = np.arange(fired + 1, dtype=np.float64)
     logs = chances + i * math.log(share) + (samples - i) * math.log1p(-share)

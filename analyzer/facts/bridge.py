@@ -1,4 +1,4 @@
-"""Places where an index can go although a neighbour keeps it: a gather lets two sides of an edge have different widths."""
+"""Where an index can go although a neighbour keeps it: a gather gives the two sides of an edge different widths."""
 
 from __future__ import annotations
 

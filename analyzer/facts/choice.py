@@ -18,8 +18,9 @@ class Choice:
     shell patterns on value, node or operator names; other layers stay whole. min_samples: observed units of smaller
     probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths of
     layers stay multiples of it. units: per value the only observed units that may go (an edited plan). lossy: per
-    value units that go although they are not dead, each with the constant that takes its place; not exact. residual: let units go that are dead
-    on one side of a join only, by gathers where that saves parameters, or where it is measured to be no slower.
+    value units that go although they are not dead, each with the constant that takes its place; not exact. residual:
+    let units go that are dead on one side of a join only, by gathers where that saves parameters, or where it is
+    measured to be no slower than without.
     merge_duplicates: units that compute the same are merged. merge_linear: dense layers around a ReLU that is always
     on are merged where that is smaller.
     """
@@ -61,9 +62,7 @@ class Choice:
         structural = set(layer.structural)
         bound = layer.firing_bound if layer.firing_bound is not None else 1.0
         trusted = (
-            self.evidence is Evidence.OBSERVED
-            and layer.samples >= self.min_samples
-            and bound <= self.max_firing_bound
+            self.evidence is Evidence.OBSERVED and layer.samples >= self.min_samples and bound <= self.max_firing_bound
         )
         wanted = None if self.units is None else set(self.units.get(layer.value, ()))
         return [

@@ -48,9 +48,7 @@ def judge(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresho
     A unit that showed a NaN or an infinity is listed as such and gets no other verdict.
     """
     seen = statistics.samples > 0
-    sound = (
-        np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0) & seen
-    )
+    sound = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0) & seen
     dead = sound & statistics.minimum_exact & _constant(audited, statistics, sound, thresholds)
     values = statistics.minimum[dead] + (statistics.maximum[dead] - statistics.minimum[dead]) / 2
     return LayerVerdicts(
@@ -85,9 +83,7 @@ def _indices(mask: Bools) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask).tolist())
 
 
-def _constant(
-    audited: AuditedValue, statistics: UnitStatistics, sound: Bools, thresholds: Thresholds
-) -> Bools:
+def _constant(audited: AuditedValue, statistics: UnitStatistics, sound: Bools, thresholds: Thresholds) -> Bools:
     """Exactly constant; smooth kinds within a few units in the last place, as kernels round unevenly."""
     lowest = np.where(sound, statistics.minimum, 0.0)
     highest = np.where(sound, statistics.maximum, 0.0)
@@ -104,9 +100,7 @@ def _spacing(magnitude: Floats, dtype: str) -> Floats:
     return np.asarray(np.ldexp(1.0, exponent - fraction_bits))
 
 
-def _near_dead(
-    audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds, sound: Bools
-) -> Bools:
+def _near_dead(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds, sound: Bools) -> Bools:
     """Units that hardly do anything, by the definition that the thresholds choose."""
     nothing = np.zeros(statistics.units, np.bool_)
     if thresholds.needs_positions and audited.kind is Kind.LINEAR:

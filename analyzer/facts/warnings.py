@@ -7,15 +7,11 @@ from collections.abc import Iterator, Sequence
 from analyzer.facts.audit import AuditWarning, LayerVerdicts, ProbeSummary
 from analyzer.facts.bound import firing_bound_of, samples_for_bound
 
-LARGEST_USEFUL_BOUND = (
-    0.05  # a probe that cannot bound the firing share by 5 % is called too small: 59 samples
-)
+LARGEST_USEFUL_BOUND = 0.05  # a probe that cannot bound the firing share by 5 % is called too small: 59 samples
 MOSTLY = 0.5  # share of dead units from which a layer counts as mostly dead (SageMaker's threshold_layer)
 FEWEST_UNITS = 4  # in a smaller layer, half of the units says nothing
 
-_HINT = (
-    "a forgotten preprocessing step (scaling, channel order) looks just like this, so check the probe first"
-)
+_HINT = "a forgotten preprocessing step (scaling, channel order) looks just like this, so check the probe first"
 
 
 def warnings_of(
@@ -64,9 +60,7 @@ def _about_the_data(probe: ProbeSummary | None, *, batched: bool) -> Iterator[Au
         )
 
 
-def _about_the_holdout(
-    layers: Sequence[LayerVerdicts], holdout: ProbeSummary | None
-) -> Iterator[AuditWarning]:
+def _about_the_holdout(layers: Sequence[LayerVerdicts], holdout: ProbeSummary | None) -> Iterator[AuditWarning]:
     if holdout is None:
         return
     revived = sum(len(layer.revived or ()) for layer in layers if layer.covered_by is None)
@@ -98,9 +92,7 @@ def _about_a_layer(layer: LayerVerdicts) -> Iterator[AuditWarning]:
         return
     whole = layer.dead_share == 1
     who = (
-        f"Every unit of {layer.value} is"
-        if whole
-        else f"{len(layer.dead)} of {layer.units} units of {layer.value} are"
+        f"Every unit of {layer.value} is" if whole else f"{len(layer.dead)} of {layer.units} units of {layer.value} are"
     )
     observed = len(set(layer.dead) - set(layer.structural))
     if observed < MOSTLY * layer.units:
@@ -108,9 +100,7 @@ def _about_a_layer(layer: LayerVerdicts) -> Iterator[AuditWarning]:
             "layer-dead-by-weights", f"{who} dead: most by the weights alone, whatever the data.", layer.value
         )
     else:
-        yield AuditWarning(
-            "layer-dead" if whole else "layer-mostly-dead", f"{who} dead: {_HINT}.", layer.value
-        )
+        yield AuditWarning("layer-dead" if whole else "layer-mostly-dead", f"{who} dead: {_HINT}.", layer.value)
 
 
 def _count(number: int, noun: str) -> str:

@@ -39,9 +39,7 @@ class Editor:
             number += 1
             name = f"{stem}_{number}"
         tensor = ir.tensor(np.asarray(array, order="C"), name=name)
-        value = ir.Value(
-            name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
-        )
+        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self._graph.register_initializer(value)
         self._values[name] = value
         return name

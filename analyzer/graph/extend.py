@@ -18,9 +18,7 @@ from analyzer.graph.stored import StoredTensor
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-SHARED_BYTES = (
-    4096  # tensors from this size on are lent to the session instead of being copied into the proto
-)
+SHARED_BYTES = 4096  # tensors from this size on are lent to the session instead of being copied into the proto
 SHARED_LOCATION = "lent-by-deadunits"
 
 
@@ -61,9 +59,7 @@ class Extension:
         self._proto.graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
-    def add(
-        self, op_type: str, inputs: Sequence[str], *, outputs: int = 1, domain: str = "", **attributes: Any
-    ) -> str:
+    def add(self, op_type: str, inputs: Sequence[str], *, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
         """Append a node; returns the name of its first output."""
         names = [self._fresh(op_type) for _ in range(outputs)]
         node = helper.make_node(op_type, list(inputs), names, name=names[0], domain=domain, **attributes)
@@ -121,8 +117,4 @@ def _lendable(tensor: ir.TensorProtocol | None) -> TypeGuard[ir.TensorProtocol]:
         return True
     if tensor is None or isinstance(tensor, ir.ExternalTensor) or tensor.nbytes < SHARED_BYTES:
         return False
-    return (
-        tensor.dtype != ir.DataType.STRING
-        and tensor.dtype.numpy().kind in "fiub"
-        and tensor.dtype.bitwidth >= 8
-    )
+    return tensor.dtype != ir.DataType.STRING and tensor.dtype.numpy().kind in "fiub" and tensor.dtype.bitwidth >= 8

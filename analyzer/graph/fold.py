@@ -16,14 +16,60 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Deterministic operators that exporters put between a stored weight and its use, and shape arithmetic.
 FOLDABLE = frozenset(
-    ["Identity", "Cast", "CastLike", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Concat", "Slice", "Gather", "Split", "Expand", "Tile", "Shape", "Size", "ConstantOfShape", "Range", "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Sqrt", "Reciprocal", "Pow", "Exp", "Floor", "Ceil", "Round", "Max", "Min", "Mod", "Equal", "Less", "Greater", "Not", "And", "Or", "Where", "ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "Pad", "DequantizeLinear"]
+    [
+        "Identity",
+        "Cast",
+        "CastLike",
+        "Transpose",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Concat",
+        "Slice",
+        "Gather",
+        "Split",
+        "Expand",
+        "Tile",
+        "Shape",
+        "Size",
+        "ConstantOfShape",
+        "Range",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Neg",
+        "Abs",
+        "Sqrt",
+        "Reciprocal",
+        "Pow",
+        "Exp",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Max",
+        "Min",
+        "Mod",
+        "Equal",
+        "Less",
+        "Greater",
+        "Not",
+        "And",
+        "Or",
+        "Where",
+        "ReduceProd",
+        "ReduceSum",
+        "ReduceMax",
+        "ReduceMin",
+        "Pad",
+        "DequantizeLinear",
+    ]
 )
 LARGEST_FOLD = 1 << 28  # elements; a wrong file must not make us allocate without bound
 
 
-def fold_node(
-    node: Node, arrays: Sequence[Array | None], opsets: Mapping[str, int]
-) -> list[Array] | None:
+def fold_node(node: Node, arrays: Sequence[Array | None], opsets: Mapping[str, int]) -> list[Array] | None:
     """The node's outputs, or None when it is not one that we fold or its evaluation fails."""
     if node.domain or node.op_type not in FOLDABLE or _too_large(node, arrays):
         return None

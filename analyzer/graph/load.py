@@ -84,9 +84,7 @@ class LoadedModel:
 
     def refreshed(self) -> LoadedModel:
         """The same model with a view of its present state (after edits)."""
-        return LoadedModel(
-            self.model, self.path, self.folder, self._digest, self._length, self._bytes, self._file
-        )
+        return LoadedModel(self.model, self.path, self.folder, self._digest, self._length, self._bytes, self._file)
 
     def edited(self, raw: bytes) -> LoadedModel:
         """The model that these bytes hold, with external data in the same folder."""
@@ -239,7 +237,7 @@ def _check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> 
         except ValueError as error:
             raise ModelError(f"{where} states a damaged offset or length for {tensor.name}.") from error
         if end > target.stat().st_size or end < 0:
-            raise ModelError(f"{where}: the external data file {location} is too short for {tensor.name}: copy it again.")
+            raise ModelError(f"{where}: external data file {location} is too short for {tensor.name}: copy it again.")
 
 
 def _all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:

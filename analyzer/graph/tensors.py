@@ -28,17 +28,11 @@ def read_tensor(path: Path) -> tuple[str, Array]:
     except OSError as error:
         raise ProbeError(f"{where} cannot be read: {error.strerror or error}.") from error
     except DecodeError as error:
-        raise ProbeError(
-            f"{where} is not a tensor in ONNX's format, or is truncated: write it again."
-        ) from error
+        raise ProbeError(f"{where} is not a tensor in ONNX's format, or is truncated: write it again.") from error
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raise ProbeError(
-            f"{where} keeps its data in another file, which is not read: store the tensor whole."
-        )
+        raise ProbeError(f"{where} keeps its data in another file, which is not read: store the tensor whole.")
     if tensor.data_type == onnx.TensorProto.UNDEFINED:
-        raise ProbeError(
-            f"{where} holds no tensor (sequences and maps are not supported): give a tensor per input."
-        )
+        raise ProbeError(f"{where} holds no tensor (sequences and maps are not supported): give a tensor per input.")
     try:
         return tensor.name, np.asarray(numpy_helper.to_array(tensor))
     except Exception as error:  # onnx raises many kinds on a damaged tensor

@@ -197,9 +197,7 @@ def _type_of(value: ir.Value) -> TensorType:
 def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
     domain = "" if node.domain == "ai.onnx" else node.domain
     captured = _captured(node)
-    has_subgraph = any(
-        a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()
-    )
+    has_subgraph = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
     return Node(
         index=index,
         name=node.name or f"{node.op_type}_{index}",
@@ -208,7 +206,7 @@ def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
         version=opsets.get(domain, 1),
         inputs=tuple("" if v is None else str(v.name or "") for v in node.inputs),
         outputs=tuple(str(v.name or "") for v in node.outputs),
-        attributes={k: _attribute(a) for k, a in node.attributes.items() if isinstance(a, ir.Attr)},
+        attributes={k: _attribute(a) for k, a in node.attributes.items()},
         captured=captured,
         has_subgraph=has_subgraph,
     )
@@ -246,7 +244,7 @@ def _captured(node: ir.Node) -> tuple[str, ...]:
 
 def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
     for attribute in node.attributes.values():
-        if isinstance(attribute, ir.Attr) and attribute.type == ir.AttributeType.GRAPH:
+        if attribute.type == ir.AttributeType.GRAPH:
             yield attribute.value
-        elif isinstance(attribute, ir.Attr) and attribute.type == ir.AttributeType.GRAPHS:
+        elif attribute.type == ir.AttributeType.GRAPHS:
             yield from attribute.value

@@ -20,9 +20,7 @@ from analyzer.observe.parts import first_line
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-MAP_FROM = (
-    64 << 20
-)  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
+MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -82,8 +80,7 @@ def read_npz(path: Path) -> dict[str, Array]:
         struct.error,
     ) as error:
         raise ProbeError(
-            f"{path.name} is not a readable .npz file or is truncated ({first_line(error)[:-1]}): write it "
-            "again."
+            f"{path.name} is not a readable .npz file or is truncated ({first_line(error)[:-1]}): write it again."
         ) from error
 
 
@@ -141,9 +138,7 @@ def _header_of(stream: IO[bytes], where: str) -> _Header:
         else:
             raise ProbeError(f"{where} has named fields: save one plain array per input.")
     except ValueError as error:
-        raise ProbeError(
-            f"{where} is not a NumPy array file or is truncated: write it with numpy.save."
-        ) from error
+        raise ProbeError(f"{where} is not a NumPy array file or is truncated: write it with numpy.save.") from error
     if dtype.hasobject:
         raise ProbeError(
             f"{where} holds Python objects, not numbers: save it as an array of one element type (object "

@@ -53,12 +53,7 @@ def readable(array: Array, wanted: DType | None, label: str) -> Array:
     Raises:
         ProbeError: the array holds Python objects.
     """
-    if (
-        array.dtype.kind == "V"
-        and array.dtype.names is None
-        and wanted == BFLOAT16
-        and array.dtype.itemsize == 2
-    ):
+    if array.dtype.kind == "V" and array.dtype.names is None and wanted == BFLOAT16 and array.dtype.itemsize == 2:
         # NumPy's file format forgets the name of an extension type and keeps only its width.
         return array.view(BFLOAT16) if array.dtype != BFLOAT16 else array
     if array.dtype.kind == "S":
@@ -102,9 +97,7 @@ def cast(array: Array, wanted: DType | None, label: str) -> Array:
         with np.errstate(over="raise", invalid="ignore"):
             return np.asarray(array.astype(wanted), order="C")
     except FloatingPointError as error:
-        raise ProbeError(
-            f"{label} holds values too large for {wanted.name}: scale the data as in training."
-        ) from error
+        raise ProbeError(f"{label} holds values too large for {wanted.name}: scale the data as in training.") from error
 
 
 def _check_range(array: Array, wanted: DType, label: str) -> None:

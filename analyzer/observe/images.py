@@ -21,9 +21,7 @@ SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", "
 RESIZES = ("stretch", "crop", "pad")
 LAYOUTS = ("NCHW", "NHWC")
 CHANNELS = {"RGB": 3, "BGR": 3, "gray": 1}
-_EIGHT_BIT = frozenset(
-    ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "La", "RGBa"]
-)
+_EIGHT_BIT = frozenset(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "La", "RGBa"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,9 @@ class ImageOptions:
         if self.size is not None and min(self.size) < 1:
             raise ProbeError(f"The image size is {self.size[0]}x{self.size[1]}: both must be at least 1.")
         if not 0 < self.crop_share <= 1:
-            raise ProbeError(
-                f"The images' crop share is {self.crop_share}: it must be above 0 and at most 1."
-            )
+            raise ProbeError(f"The images' crop share is {self.crop_share}: it must be above 0 and at most 1.")
         if 0 in self.std:
-            raise ProbeError(
-                "The images' std holds a 0, by which nothing can be divided: give the training values."
-            )
+            raise ProbeError("The images' std holds a 0, by which nothing can be divided: give the training values.")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> ImageOptions:
@@ -107,9 +101,7 @@ class ImageReader:
 
     def _normalised(self, pixels: Array) -> Array:
         options = self.options
-        array: Array = pixels.astype(np.float32) * np.float32(
-            1 / 255 if options.scale is None else options.scale
-        )
+        array: Array = pixels.astype(np.float32) * np.float32(1 / 255 if options.scale is None else options.scale)
         if options.mean:
             array = array - np.asarray(options.mean, np.float32)
         if options.std:
@@ -133,13 +125,9 @@ class ImageReader:
                         )
                     resized = self._resized(image.convert("L" if self.channels == "gray" else "RGB"))
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise ProbeError(
-                f"{path.name} is larger than any usual image: refused; scale it down."
-            ) from error
+            raise ProbeError(f"{path.name} is larger than any usual image: refused; scale it down.") from error
         except (OSError, SyntaxError, ValueError) as error:
-            raise ProbeError(
-                f"{path.name} is not a readable image or is truncated: {first_line(error)}"
-            ) from error
+            raise ProbeError(f"{path.name} is not a readable image or is truncated: {first_line(error)}") from error
         pixels = np.asarray(resized).reshape(*self.size, -1)
         return pixels[..., ::-1] if self.channels == "BGR" else pixels
 
@@ -152,9 +140,7 @@ class ImageReader:
         if self.options.resize == "crop":
             return _cropped(image, height, width, self.options.crop_share, bilinear)
         factor = min(width / image.width, height / image.height)
-        inner = image.resize(
-            (max(1, round(image.width * factor)), max(1, round(image.height * factor))), bilinear
-        )
+        inner = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), bilinear)
         left, top = (width - inner.width) // 2, (height - inner.height) // 2
         return inner.crop((-left, -top, width - left, height - top))
 
@@ -183,9 +169,7 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
     name, declared = next(iter(inputs.items()))
     shape = declared.shape
     if shape is not None and len(shape) not in (3, 4):
-        raise ProbeError(
-            f"Input '{name}' expects {len(shape)} axes, so it takes no images: give an .npz file."
-        )
+        raise ProbeError(f"Input '{name}' expects {len(shape)} axes, so it takes no images: give an .npz file.")
     dims = (None, None, None) if shape is None else shape[-3:]
     layout = options.layout or _layout(dims, name)
     depth, plane = (dims[0], dims[1:]) if layout == "NCHW" else (dims[2], dims[:2])
@@ -198,18 +182,12 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
     size = _size(plane, options, name)
     dtype = declared.dtype or np.dtype(np.float32)
     if family(dtype) not in ("float", "integer"):
-        raise ProbeError(
-            f"Input '{name}' takes {dtype.name}, not the numbers of an image: give an .npz file."
-        )
+        raise ProbeError(f"Input '{name}' takes {dtype.name}, not the numbers of an image: give an .npz file.")
     if family(dtype) == "integer" and (options.scale not in (None, 1) or options.mean or options.std):
-        raise ProbeError(
-            f"Input '{name}' takes {dtype.name} pixels as they are: leave scale, mean and std out."
-        )
+        raise ProbeError(f"Input '{name}' takes {dtype.name} pixels as they are: leave scale, mean and std out.")
     for what, values in (("mean", options.mean), ("std", options.std)):
         if len(values) not in (0, 1, CHANNELS[channels]):
-            raise ProbeError(
-                f"The images' {what} has {len(values)} numbers for {CHANNELS[channels]} channels."
-            )
+            raise ProbeError(f"The images' {what} has {len(values)} numbers for {CHANNELS[channels]} channels.")
     return ImageReader(options, size, layout, channels, dtype)
 
 
@@ -251,9 +229,7 @@ def listed_files(path: Path) -> list[Path]:
     except OSError as error:
         raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise ProbeError(
-            f"{path.name} is no text list of image files: write one path per line as UTF-8."
-        ) from error
+        raise ProbeError(f"{path.name} is no text list of image files: write one path per line as UTF-8.") from error
     files = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -262,8 +238,6 @@ def listed_files(path: Path) -> list[Path]:
         named = [path.parent / text, path.parent / text.rsplit(maxsplit=1)[0]]
         found = next((p for p in named if p.is_file()), None)
         if found is None:
-            raise ProbeError(
-                f"{path.name}, line {number}: no image file {text}; paths are relative to the list."
-            )
+            raise ProbeError(f"{path.name}, line {number}: no image file {text}; paths are relative to the list.")
         files.append(found)
     return files

@@ -141,9 +141,7 @@ class Fitter:
             return
         came = array.shape[1:] if role is Role.STACKED else array.shape
         if len(came) != len(declared):
-            raise ProbeError(
-                f"{_shape_sentence(label, self.inputs[name], array)}: {_rank_advice(declared, array)}"
-            )
+            raise ProbeError(f"{_shape_sentence(label, self.inputs[name], array)}: {_rank_advice(declared, array)}")
         first = 1 if role is Role.SLICED else 0
         for axis, (want, have) in enumerate(zip(declared, came, strict=True)):
             if axis >= first and isinstance(want, int) and want != have:
@@ -229,12 +227,8 @@ def check_names(came: Iterable[str], inputs: Mapping[str, TensorType], where: st
     if missing:
         said.append(f"has no data for {quoted(missing)}")
     if unknown:
-        said.append(
-            f"holds {', '.join(_with_guess(n, missing) for n in unknown)}, which the model does not have"
-        )
-    raise ProbeError(
-        f"{where} {' and '.join(said)}: name the arrays after the model's inputs ({quoted(inputs)})."
-    )
+        said.append(f"holds {', '.join(_with_guess(n, missing) for n in unknown)}, which the model does not have")
+    raise ProbeError(f"{where} {' and '.join(said)}: name the arrays after the model's inputs ({quoted(inputs)}).")
 
 
 def check_constants(constants: Sequence[str], inputs: Mapping[str, TensorType]) -> frozenset[str]:
@@ -242,8 +236,7 @@ def check_constants(constants: Sequence[str], inputs: Mapping[str, TensorType]) 
     for name in constants:
         if name not in inputs:
             raise ProbeError(
-                f"{_with_guess(name, inputs)} is named as constant but is no input: the inputs are "
-                f"{quoted(inputs)}."
+                f"{_with_guess(name, inputs)} is named as constant but is no input: the inputs are {quoted(inputs)}."
             )
     return frozenset(constants)
 

@@ -110,18 +110,19 @@ class Probe:
                 self._note(batch, roles, self._digest.samples - seen)
             seen += batch.samples
             yield batch
+            self._digest.settle()  # before the source may write its next sample into the same array
         if not seen:
             raise self._used_up()
         self.samples = seen
         self._complete = True
 
     def _note(self, batch: Batch, roles: Mapping[str, Role], known: int) -> None:
-        """Hash the samples of this batch that no earlier pass has hashed."""
+        """Hash the samples of this batch that no earlier pass has hashed, while the model runs on it."""
         fixed = {n: a for n, a in batch.feeds.items() if roles[n] is Role.FIXED}
         varying = {n: a for n, a in batch.feeds.items() if n not in fixed}
         # A stacked input's feed is the sample itself; a new first axis makes it look like a slice of one.
         rows = {n: a[np.newaxis] if roles[n] is Role.STACKED else a[known:] for n, a in varying.items()}
-        self._digest.update(rows, fixed, batch.samples - known)
+        self._digest.begin(rows, fixed, batch.samples - known)
 
     def _parts(self) -> Iterator[Part]:
         """All parts from the start; the first call goes on with the pass that `__init__` opened."""
@@ -200,9 +201,7 @@ class Probe:
         if limit is None:
             return None
         if limit < self.step:
-            least = (
-                f"the model takes {self.step} samples at a time" if self.step > 1 else "it must be at least 1"
-            )
+            least = f"the model takes {self.step} samples at a time" if self.step > 1 else "it must be at least 1"
             raise ProbeError(f"The limit is {limit} samples: {least}.")
         return limit - limit % self.step
 

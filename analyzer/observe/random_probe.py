@@ -66,13 +66,9 @@ def _sample_shape(
     """Dims of one sample as drawn; without a sample axis, an input is drawn with one axis more: stacked."""
     declared = inputs[name]
     if declared.dtype is None or declared.shape is None:
-        raise ProbeError(
-            f"Input '{name}' declares no type or shape, so it cannot be drawn: give data for it."
-        )
+        raise ProbeError(f"Input '{name}' declares no type or shape, so it cannot be drawn: give data for it.")
     if declared.dtype.kind == "O" or family(declared.dtype) not in ("float", "integer", "boolean"):
-        raise ProbeError(
-            f"Input '{name}' takes {dtype_name(declared.dtype)}, which cannot be drawn: give data for it."
-        )
+        raise ProbeError(f"Input '{name}' takes {dtype_name(declared.dtype)}, which cannot be drawn: give data for it.")
     batched = bool(declared.shape) and has_sample_axis(name, inputs)
     dims = [
         dim if isinstance(dim, int) else 1 if batched and axis == 0 else _size_of(name, axis, dim, free_dims)
@@ -85,9 +81,7 @@ def _size_of(name: str, axis: int, dim: str | None, free_dims: Mapping[str, int]
     for key in (dim, f"{name}:{axis}"):
         if key is not None and key in free_dims:
             if free_dims[key] < 1:
-                raise ProbeError(
-                    f"The size of the free dim {key} is {free_dims[key]}: it must be at least 1."
-                )
+                raise ProbeError(f"The size of the free dim {key} is {free_dims[key]}: it must be at least 1.")
             return free_dims[key]
     label, key = (f"'{dim}'", dim) if dim else ("without a name", f"{name}:{axis}")
     raise ProbeError(f"Input '{name}' has a free dim {label} at axis {axis}: give it a size as {key}=SIZE.")

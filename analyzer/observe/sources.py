@@ -52,9 +52,7 @@ def source_of(data: object, inputs: Inputs, constants: frozenset[str], images: I
     if isinstance(data, str | Path):
         return _from_path(str(data), opener)
     if images is not None:
-        raise ProbeError(
-            "Image options were given, but the probe is no folder or list of images: leave them out."
-        )
+        raise ProbeError("Image options were given, but the probe is no folder or list of images: leave them out.")
     return _from_object(data, opener, None)
 
 
@@ -97,9 +95,7 @@ def _from_folder(path: Path, opener: _Opener) -> Source:
 def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
     reader, (key,) = image_reader(opener.inputs, opener.images), opener.names
     # An image is one entry, whatever number of samples the model fixes.
-    return Source(
-        name, lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files), samples=len(files)
-    )
+    return Source(name, lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files), samples=len(files))
 
 
 def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener) -> Source:
@@ -122,22 +118,17 @@ def _from_object(data: object, opener: _Opener, name: str | None) -> Source:
         label = name or "array"
         return _from_arrays(_one_input(as_array(data, label), opener, label), label, opener)
     if callable(data) and not isinstance(data, Iterable):
-        return _from_function(
-            data, opener, name or f"function {getattr(data, '__name__', type(data).__name__)}"
-        )
+        return _from_function(data, opener, name or f"function {getattr(data, '__name__', type(data).__name__)}")
     if isinstance(data, Iterable) and not isinstance(data, bytes):
         iterable, once = data, isinstance(data, Iterator)
-        return _from_feeds(
-            lambda: iter(iterable), name or f"iterable ({type(data).__name__})", opener, once=once
-        )
+        return _from_feeds(lambda: iter(iterable), name or f"iterable ({type(data).__name__})", opener, once=once)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, bytes):
         # A map-style dataset, as PyTorch has them.
         items = data
         label = name or f"dataset ({type(data).__name__})"
         return _from_feeds(lambda: (items[i] for i in range(len(items))), label, opener, once=False)
     raise ProbeError(
-        f"{name or 'The probe'} is of type {type(data).__name__}: give a path, arrays, or an iterable of "
-        "feeds."
+        f"{name or 'The probe'} is of type {type(data).__name__}: give a path, arrays, or an iterable of feeds."
     )
 
 
@@ -167,9 +158,7 @@ def _feed(item: object, opener: _Opener, where: str) -> Mapping[str, Any]:
         return item
     if isinstance(item, tuple | list):
         if item and all(isinstance(i, int | float) for i in item):
-            raise ProbeError(
-                f"{where} is a list of plain numbers: give NumPy arrays instead of nested lists."
-            )
+            raise ProbeError(f"{where} is a list of plain numbers: give NumPy arrays instead of nested lists.")
         if item and isinstance(item[0], Mapping):
             return _feed(item[0], opener, where)
         if len(item) < len(names):
@@ -180,8 +169,7 @@ def _feed(item: object, opener: _Opener, where: str) -> Mapping[str, Any]:
         return dict(zip(names, item, strict=False))
     if not _is_tensor(item):
         raise ProbeError(
-            f"{where} is of type {type(item).__name__}: give arrays, tuples of arrays, or dicts by input "
-            "name."
+            f"{where} is of type {type(item).__name__}: give arrays, tuples of arrays, or dicts by input name."
         )
     return _one_input(item, opener, where)
 
@@ -201,9 +189,7 @@ def _one_input(array: Any, opener: _Opener, where: str) -> dict[str, Any]:
 
 def _no_image_options(opener: _Opener, name: str) -> None:
     if opener.images is not None:
-        raise ProbeError(
-            f"Image options were given, but {name} is no folder or list of images: leave them out."
-        )
+        raise ProbeError(f"Image options were given, but {name} is no folder or list of images: leave them out.")
 
 
 def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
@@ -214,9 +200,7 @@ def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
     with _Explained(name):
         module = _executed(path)
     if not hasattr(module, attribute):
-        raise ProbeError(
-            f"{path.name} defines no '{attribute}': name its generator function as {path.name}:NAME."
-        )
+        raise ProbeError(f"{path.name} defines no '{attribute}': name its generator function as {path.name}:NAME.")
     with _Explained(name):
         source = _from_object(getattr(module, attribute), opener, name)
 

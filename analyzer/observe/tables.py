@@ -66,9 +66,7 @@ def read_parquet(path: Path) -> Columns:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise ProbeError(
-            f"Reading {path.name} needs pyarrow: pip install pyarrow, or save it as .csv."
-        ) from error
+        raise ProbeError(f"Reading {path.name} needs pyarrow: pip install pyarrow, or save it as .csv.") from error
     try:
         with parquet.ParquetFile(path) as file:
             groups = (file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
@@ -78,9 +76,7 @@ def read_parquet(path: Path) -> Columns:
     except OSError as error:
         raise ProbeError(f"{path.name} cannot be read: {first_line(error)}") from error
     except ArrowException as error:
-        raise ProbeError(
-            f"{path.name} is not a readable .parquet file or is truncated: write it again."
-        ) from error
+        raise ProbeError(f"{path.name} is not a readable .parquet file or is truncated: write it again.") from error
 
 
 def frame_columns(frame: Any) -> Columns:

@@ -51,9 +51,7 @@ FUNCTIONS: dict[str, Function] = {
 def lift(x: Constants, rank: int) -> Constants:
     """The operand with the output's rank."""
     missing = (None,) * (rank - x.rank)
-    multiples = x.multiples and Multiples(
-        x.multiples.profile, x.multiples.held[missing], x.multiples.factor[missing]
-    )
+    multiples = x.multiples and Multiples(x.multiples.profile, x.multiples.held[missing], x.multiples.factor[missing])
     return Constants(x.known[missing], np.asarray(x.value)[missing], multiples)
 
 
@@ -85,9 +83,7 @@ class Aligned(OpRule):
             known, value = known | zero, np.where(zero, 0.0, value)
         return [Constants(known, np.where(known, value, 0.0))]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         rank = len(node.y_shape())
         result = []
         for position, shape in enumerate(node.in_shapes):
@@ -133,9 +129,7 @@ class WhereRule(Aligned):
         value = np.where(c.known & (c.number == 0), y.number, x.number)
         return [Constants(known, np.where(known, value, 0.0))]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         c = lift(xs[0], len(node.y_shape()))
         asked = [ys[0], ys[0] & ~(c.known & (c.number == 0)), ys[0] & ~(c.known & (c.number != 0))]
         return [pattern.any_to(m, s or ()) for m, s in zip(asked, node.in_shapes, strict=True)]

@@ -39,9 +39,7 @@ class ClipRule(OpRule):
             return [Constants(pattern.uniform(xs[0].rank, True), np.full((1,) * xs[0].rank, high))]
         return [Constants(xs[0].known, np.where(xs[0].known, value, 0.0))]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:

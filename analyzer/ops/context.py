@@ -159,7 +159,8 @@ class Context:
         if rule is BARRIER:
             return "no rule" if not op.node.domain else f"an operator of domain {op.node.domain}"
         named = [*zip(op.inputs, op.in_shapes, strict=True)]
-        named += [pair for pair, used in zip(zip(op.outputs, op.out_shapes, strict=True), op.used_outputs, strict=True) if used]
+        made = zip(op.outputs, op.out_shapes, op.used_outputs, strict=True)
+        named += [(name, shape) for name, shape, used in made if used]
         if any(name and shape is None for name, shape in named):
             return "a shape that the run did not show"
         computed = [s for s, static in zip(op.in_shapes, op.statics, strict=True) if static is None]

@@ -152,9 +152,7 @@ class Contraction(OpRule):
         """Whether a constant can be moved into a bias."""
         return True
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         letters = self.letters(node)
         a, b = self.operand(node, xs, self.a), self.operand(node, xs, self.b)
         free_a, free_b = self.absorbs(node, xs)
@@ -211,7 +209,7 @@ class Contraction(OpRule):
                 self.tie_parameter(node, keeps, position)
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
-        """Constants that go are added to the bias; constant outputs that do not follow from the inputs are filled in."""
+        """Constants that go are added to the bias; constant outputs that do not follow from inputs are filled in."""
         edit, letters = Edit(), self.letters(node)
         if not self.can_add_bias(node):
             return edit

@@ -108,9 +108,7 @@ class ConvRule(OpRule):
         """Whether a bias alone can give any constant that an output channel was seen to have."""
         return True
 
-    def reading(
-        self, node: OpNode, ys: Sequence[Mask], yc: Sequence[Constants]
-    ) -> tuple[Mask, Mask]:
+    def reading(self, node: OpNode, ys: Sequence[Mask], yc: Sequence[Constants]) -> tuple[Mask, Mask]:
         """Output channels that must be computed, [out], and the kernel entries they read, [g, out/g, in/g]."""
         out = node.y_shape()[1]
         asked = pattern.per_index(ys[0], 1, out, every=False)
@@ -119,9 +117,7 @@ class ConvRule(OpRule):
         reads, _ = self.taps(node)
         return asked, reads & asked.reshape(len(reads), -1, 1)
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         asked, read = self.reading(node, ys, yc)
         wanted = read.any(axis=1).reshape(-1) & ~self.absorbs(node, xs)
         result = [pattern.uniform(x.rank, True) for x in xs]
@@ -298,8 +294,10 @@ class ConvRule(OpRule):
         width = kernel.shape[1]
         rows = kernel.shape[0] // groups
         block = kernel[gone[0] // width * rows : (gone[0] // width + 1) * rows]
-        block[:, carrier % width] += np.tensordot(block[:, gone % width], ratio, axes=(1, 0)) if block.ndim == 2 else (
-            np.moveaxis(block[:, gone % width], 1, -1) @ ratio
+        block[:, carrier % width] += (
+            np.tensordot(block[:, gone % width], ratio, axes=(1, 0))
+            if block.ndim == 2
+            else (np.moveaxis(block[:, gone % width], 1, -1) @ ratio)
         )
 
     def _with_zero_outputs(self, kernel: Array, fill: Mask, groups: int) -> Array:

@@ -16,7 +16,7 @@ from analyzer.ops.rule import register
 
 
 class ConvTransposeRule(ConvRule):
-    """ConvTranspose: W [in, out/group, *kernel]. A constant map gives a constant map only for 1x1 kernels without stride."""
+    """A constant map gives a constant map only for 1x1 kernels without stride."""
 
     def _taps(self, node: OpNode) -> tuple[Mask, Array]:
         kernel, groups = self.kernel(node), self.groups(node)

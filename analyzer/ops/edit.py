@@ -44,7 +44,8 @@ class Edit:
     @property
     def empty(self) -> bool:
         """Whether nothing changes beyond the cut of stored tensors."""
-        return not (self.inputs or self.attributes or self.drop_outputs or self.drop_inputs or self.pieces) and self.add is None
+        changes = (self.inputs, self.attributes, self.drop_outputs, self.drop_inputs, self.pieces)
+        return not any(changes) and self.add is None
 
 
 def cut_array(array: Array, vectors: Sequence[Mask]) -> Array:

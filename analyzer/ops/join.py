@@ -34,9 +34,7 @@ class ConcatRule(OpRule):
         value = pattern.concatenate([x.number for x in xs], axis, lengths)
         return [Constants(known, value)]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         axis, lengths = self.axis(node), self.lengths(node)
         if ys[0].shape[axis] == 1:
             return [ys[0] for _ in xs]

@@ -40,7 +40,6 @@ class ReshapeRule(MoveRule):
             keeps.pin(node.inputs[0])
         super().ties(node, keeps)
 
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """A spelled-out target is spelled anew; 0 and -1 adapt by themselves."""
         if node.op_type == "Squeeze":
@@ -105,7 +104,6 @@ class SplitRule(MoveRule):
         if node.has(1):
             keeps.pin(node.inputs[1])
 
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """New sizes; an output of which nothing stays goes."""
         axis = int(node.attr("axis", 0)) % len(node.x_shape())
@@ -123,7 +121,8 @@ class SplitRule(MoveRule):
             return Edit()
         if node.version < 13:
             return Edit(attributes={"split": sizes}, drop_outputs=tuple(dropped))
-        return Edit(inputs={1: np.asarray(sizes, np.int64)}, attributes={"num_outputs": None}, drop_outputs=tuple(dropped))
+        stored = {1: np.asarray(sizes, np.int64)}
+        return Edit(inputs=stored, attributes={"num_outputs": None}, drop_outputs=tuple(dropped))
 
 
 def slice_indices(node: OpNode) -> dict[int, Indices] | None:
@@ -161,7 +160,6 @@ class SliceRule(MoveRule):
             if step != 1:
                 keeps.pin_axis((node.inputs[0], axes[place] % rank if axes else place))
         super().ties(node, keeps)
-
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """The same run of indices, counted among those that stay."""
@@ -213,9 +211,7 @@ class GatherRule(MoveRule):
         shape = (*known.shape[:axis], *(1,) * len(node.x_shape(1)), *known.shape[axis + 1 :])
         return [Constants(known.reshape(shape), np.where(known, low, 0.0).reshape(shape))]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         if node.static(1) is not None:
             return super().needs(node, ys, xs, yc)
         axis, width = self.axis(node), len(node.x_shape(1))
@@ -298,7 +294,6 @@ class ExpandRule(MoveRule):
             if piece is None or len(target) != len(node.y_shape()):
                 keeps.pin_axis((node.outputs[0], axis))
         super().ties(node, keeps)
-
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """A spelled-out target is spelled anew; 1 keeps what comes in."""

@@ -143,9 +143,7 @@ class MoveRule(OpRule):
             results.append(Constants(known, value))
         return results
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         total = pattern.uniform(len(node.x_shape(self.moved)), False)
         for chain, mask in zip(self.chains(node), ys, strict=True):
             if mask.any():

@@ -26,9 +26,7 @@ class PerChannel(OpRule):
         parameters = range(1, len(node.inputs))
         return None if all(node.static(p) is not None for p in parameters) else "parameters computed at run time"
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         asked = ys[0] & ~self.constants(node, xs)[0].known  # what follows from the inputs computes itself
         own = pattern.per_index(ys[0], 1, node.y_shape()[1], every=False)
         return [asked, *(own for _ in xs[1:])]
@@ -65,9 +63,7 @@ class BatchNorm(PerChannel):
 class InstanceNorm(PerChannel):
     """Normalised over its own positions: a constant channel comes out as B, whatever its value."""
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         first, *rest = super().needs(node, ys, xs, yc)
         return [pattern.some(first, tuple(range(2, first.ndim)), keepdims=True), *rest]
 
@@ -110,9 +106,7 @@ class Normalised(OpRule):
             known, value = known & xs[2].known[missing], xs[2].number[missing]
         return [Constants(known, np.where(known, value, 0.0)), *rest]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         asked = ys[0] & ~self.constants(node, xs)[0].known
         for extra in ys[1:]:
             asked = pattern.uniform(asked.ndim, True) if extra.any() else asked
@@ -158,9 +152,7 @@ class GroupNorm(Normalised):
         known = pattern.on_axis(scale == 0, 1, rank)
         return [Constants(known, np.where(known, pattern.on_axis(bias, 1, rank), 0.0))]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         asked = ys[0] & ~self.constants(node, xs)[0].known
         whole = pattern.some(asked, tuple(self.axes(node)), keepdims=True)
         return [whole, *(pattern.uniform(x.rank, True) for x in xs[1:])]
@@ -216,9 +208,7 @@ class SkipNorm(Normalised):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         return [Constants.unknown(len(s or ())) for s in node.out_shapes]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [pattern.uniform(x.rank, True) for x in xs]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:

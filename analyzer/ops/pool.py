@@ -53,9 +53,7 @@ class Spatial(OpRule):
             multiples = Multiples(node.outputs[0], known, np.where(known, low, 0.0))
         return [Constants(whole, np.where(whole, low, 0.0), multiples)]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         mixed = tuple(a for a in range(ys[0].ndim) if a not in self.free_axes(node))
         asked = pattern.some(ys[0], mixed, keepdims=True)
         return [asked, *(pattern.uniform(x.rank, True) for x in xs[1:])]

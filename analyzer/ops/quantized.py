@@ -62,9 +62,7 @@ class Linear(OpRule):
         known = np.broadcast_to(x.known, np.broadcast_shapes(x.known.shape, value.shape))
         return [Constants(known, np.where(known, value, 0.0))]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         shape = node.y_shape()
         channels = pattern.per_index(ys[0], self.axis(node), shape[self.axis(node)], every=False) if shape else None
         return [
@@ -120,7 +118,6 @@ class IntegerConv(ConvRule):
         zero = node.static(self.x_zero) if node.has(self.x_zero) else None
         known, value = off_zero(xs[self.x], zero).per_index(1, node.x_shape(self.x)[1])
         return known & (value == 0), np.zeros_like(value)  # only a channel at its zero point is absorbed
-
 
     def reading(self, node: OpNode, ys: Sequence[Mask], yc: Sequence[Constants]) -> tuple[Mask, Mask]:
         asked = pattern.per_index(ys[0], 1, node.y_shape()[1], every=False)  # constants are computed, not filled in

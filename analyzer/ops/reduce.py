@@ -56,9 +56,7 @@ class ReduceRule(OpRule):
             return [Constants.unknown(len(node.y_shape()))]
         return [Constants(self._drop(known, node), self._drop(np.where(known, value, 0.0), node))]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         mask = ys[0] if node.attr("keepdims", 1) else np.expand_dims(ys[0], tuple(self.axes(node)))
         if node.op_type in ("ReduceLogSum", "ReduceLogSumExp") and mask.any():
             mask = pattern.uniform(xs[0].rank, True)

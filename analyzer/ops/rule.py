@@ -55,9 +55,7 @@ class OpRule:
         """Which output elements are constant, given the inputs' constants."""
         return [Constants.unknown(len(s or ())) for s in node.out_shapes]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         """Which input elements the needed output elements `ys` depend on.
 
         An input element that is constant and that the shrunk node can do without is not needed.

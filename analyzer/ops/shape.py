@@ -20,9 +20,7 @@ class ShapeRule(OpRule):
 
     lock_reason = "shape-computed-at-runtime"
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [pattern.uniform(xs[0].rank, False)]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:

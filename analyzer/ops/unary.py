@@ -34,12 +34,14 @@ def _hard_sigmoid(x: Array, n: OpNode) -> Array:
 
 
 def exact_gelu(x: Array, n: OpNode) -> Array:
+    """x times the normal distribution function of x, or its tanh form where the node asks for it."""
     if n.attr("approximate", "none") == "tanh":
         return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
     return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))
 
 
 def tanh_gelu(x: Array, n: OpNode) -> Array:
+    """The tanh form of GELU."""
     return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
@@ -172,9 +174,7 @@ class Unary(OpRule):
         multiples = x.multiples if node.op_type in ("Identity", "Dropout") else None
         return [Constants(known, np.where(known, self.function(x.number, node), 0.0), multiples)]
 
-    def needs(
-        self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
-    ) -> list[Mask]:
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         whole = node.op_type in PARTIAL and bool(ys[0].any())
         first = pattern.uniform(xs[0].rank, True) if whole else ys[0]
         return [first, *(pattern.uniform(x.rank, True) for x in xs[1:])]

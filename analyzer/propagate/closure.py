@@ -12,11 +12,10 @@ from analyzer.facts.keeps import Keeps, Ref
 from analyzer.facts.pattern import Mask
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
-from analyzer.ops.node import keep_one
 from analyzer.ops.conv import ConvRule
+from analyzer.ops.node import keep_one
 from analyzer.ops.rule import OpRule
 from analyzer.propagate.flow import Needs
-
 
 _STEPS_BEFORE = 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from analyzer.errors import InputError
@@ -61,7 +62,7 @@ def _freed(context: Context, closure: Closure, slot: Slot) -> list[str]:
         if context.stored(end.value) is None or closure.keeps.get((end.value, end.axis))[end.index]:
             continue
         path = nx.shortest_path(ties, slot, end)
-        over = [str(ties.edges[a, b]["node"]) for a, b in zip(path, path[1:], strict=False)]
+        over = [str(ties.edges[a, b]["node"]) for a, b in itertools.pairwise(path)]
         lines.append(f"→ {' → '.join(over)} frees index {end.index} on axis {end.axis} of {end.value}.")
     return lines or ["It frees nothing that is stored: what it was computed from is still needed elsewhere."]
 
@@ -89,14 +90,12 @@ def parameter(
         return [*lines, "Nothing that stays reads it any more."]
     audited = {layer.value: layer for layer in layers}
     for axis, indices in enumerate(found.removed):
-        for index in indices:
-            lines.append(f"Axis {axis}, index {index}: {_cause(context, facts, audited, Slot(name, axis, index))}")
+        slots = [Slot(name, axis, index) for index in indices]
+        lines += [f"Axis {axis}, index {s.index}: {_cause(context, facts, audited, s)}" for s in slots]
     return lines
 
 
-def _cause(
-    context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot
-) -> str:
+def _cause(context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot) -> str:
     start = next((Slot(c.name, slot.axis, slot.index) for c in context.copies.values() if c.source == slot.value), slot)
     ties = tied_slots(context, start)
     for end in ties:

@@ -84,9 +84,7 @@ class Needs:
         return pattern.uniform(rank, False) if found is None else found
 
 
-def needs_backward(
-    context: Context, facts: Mapping[str, Constants], more: Mapping[str, Mask] | None = None
-) -> Needs:
+def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mapping[str, Mask] | None = None) -> Needs:
     """Which elements of every value some graph output depends on, or that `more` asks for."""
     masks: dict[str, Mask] = {}
     materialized: set[str] = set()

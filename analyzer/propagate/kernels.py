@@ -114,4 +114,3 @@ def _summand(rule: Contraction, call: Call, axis: int, length: int) -> Floats:
     if array is None or (array.size > 1 and array.size != length):
         return np.full(length, np.nan)
     return factor * np.broadcast_to(np.asarray(array, np.float64).reshape(-1), (length,))
-

@@ -87,9 +87,7 @@ def removable(context: Context, closure: Closure) -> Removable:
     )
 
 
-def peak_activation(
-    context: Context, shape: Callable[[str], tuple[int, ...]], closure: Closure | None = None
-) -> int:
+def peak_activation(context: Context, shape: Callable[[str], tuple[int, ...]], closure: Closure | None = None) -> int:
     """Most bytes of computed values that are alive at once when nodes run in order, for one sample."""
     calls = [c for c in context.calls if closure is None or closure.live(c)]
     last: dict[str, int] = {}

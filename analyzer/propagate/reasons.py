@@ -125,9 +125,7 @@ def _stops(
     return None
 
 
-def _partner_known(
-    context: Context, facts: Mapping[str, Constants], call: Call, position: int, slot: Slot
-) -> bool:
+def _partner_known(context: Context, facts: Mapping[str, Constants], call: Call, position: int, slot: Slot) -> bool:
     rank = len(call.op.y_shape())
     for other, name in enumerate(call.inputs):
         if other == position or not name or call.op.static(other) is not None:
@@ -196,7 +194,8 @@ def _reader_beside(
         if isinstance(call.rule, ConvRule | Contraction):
             known, _ = facts[slot.value].per_index(slot.axis, context.shapes[slot.value][slot.axis])
             if not known[slot.index]:
-                return TIED, f"it is cut together with an index of {slot.value}, which {call.op.name} ({call.op.op_type}) reads"
+                reader = f"{call.op.name} ({call.op.op_type})"
+                return TIED, f"it is cut together with an index of {slot.value}, which {reader} reads"
     return None
 
 

@@ -134,9 +134,7 @@ _NOT_LINEAR = (Softmax, LocalResponse, LpNorm)
 _THROUGH = (MoveRule, ConcatRule, PerChannel, Linear)
 
 
-def _add_linear(
-    chosen: dict[str, AuditedValue], context: Context, axes: dict[str, Axes], inner: set[str]
-) -> None:
+def _add_linear(chosen: dict[str, AuditedValue], context: Context, axes: dict[str, Axes], inner: set[str]) -> None:
     """Outputs of weighted sums and normalisations that feed no activation, at the end of their affine chain."""
     for call in context.calls:
         rule = call.rule

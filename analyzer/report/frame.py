@@ -33,9 +33,7 @@ def to_frame(facts: AuditFacts) -> pd.DataFrame:
     except ImportError as error:
         raise InputError('to_frame() needs pandas: pip install "deadunits[tables]".') from error
     parts = [_columns(layer) for layer in facts.layers]
-    return pd.DataFrame(
-        {name: np.concatenate([part[name] for part in parts]) if parts else [] for name in COLUMNS}
-    )
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) if parts else [] for name in COLUMNS})
 
 
 def _columns(layer: LayerVerdicts) -> dict[str, np.ndarray[Any, Any]]:

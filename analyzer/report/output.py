@@ -27,9 +27,7 @@ def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file inside it.")
     if not target.parent.is_dir():
-        raise OutputError(
-            f"{target} cannot be written: the folder {target.parent} does not exist; create it first."
-        )
+        raise OutputError(f"{target} cannot be written: the folder {target.parent} does not exist; create it first.")
     writable = target if _is_special(target) else target.parent
     if not os.access(writable, os.W_OK):
         raise OutputError(f"{target} cannot be written: no permission to write to {writable}.")

@@ -36,9 +36,7 @@ def render(
     facts: AuditFacts, console: Console, *, show_all: bool = False, arguments: str = "MODEL --probe DATA"
 ) -> None:
     """Print the report; `show_all` lists every layer and tensor, `arguments` go into the next command."""
-    view = _View(
-        facts, console.width, (console.encoding or "").lower().startswith("utf"), show_all, arguments
-    )
+    view = _View(facts, console.width, (console.encoding or "").lower().startswith("utf"), show_all, arguments)
     for section in view.sections():
         console.print(section, highlight=False, markup=False, emoji=False)
     advice, command = _next_step(facts, arguments)
@@ -97,9 +95,7 @@ class _View:
         headline = Text()
         style = "bold red" if facts.dead else "bold green"
         headline.append(f"{number(facts.dead)} of {counted(facts.units, 'unit')}", style)
-        headline.append(
-            f" {'is' if facts.dead == 1 else 'are'} dead ({share(facts.dead, facts.units)})", style
-        )
+        headline.append(f" {'is' if facts.dead == 1 else 'are'} dead ({share(facts.dead, facts.units)})", style)
         if constant:
             which = "all" if constant == facts.dead else number(constant)
             headline.append(f", {which} of them constant but not zero")
@@ -197,9 +193,7 @@ class _View:
             yield self._reason(reason, entries, unlocks_most=position == 0 and len(reasons) > 1)
             if self.show_all:
                 for locked in entries:
-                    yield _indented(
-                        f"{locked.value}: {unit_ranges(locked.units)} ({locked.detail})", 4, _QUIET
-                    )
+                    yield _indented(f"{locked.value}: {unit_ranges(locked.units)} ({locked.detail})", 4, _QUIET)
 
     def _reason(self, reason: str, entries: Sequence[Locked], *, unlocks_most: bool) -> RenderableType:
         units = sum(len(locked.units) for locked in entries)
@@ -304,11 +298,7 @@ def _judged(thresholds: Thresholds) -> str:
         near = f"mean magnitude ≤ {thresholds.dormant:g} of the layer's"
     elif thresholds.needs_positions:
         cuts = [] if thresholds.apoz is None else [f"{share(thresholds.apoz)}"]
-        cuts += (
-            []
-            if thresholds.apoz_deviations is None
-            else [f"the layer's mean + {thresholds.apoz_deviations:g} sd"]
-        )
+        cuts += [] if thresholds.apoz_deviations is None else [f"the layer's mean + {thresholds.apoz_deviations:g} sd"]
         near = f"zero at more than {' or '.join(cuts)} of positions"
     else:
         near = f"fires on ≤ {share(thresholds.near_dead)} of samples"

@@ -18,9 +18,7 @@ from analyzer.graph import Editor, LoadedModel, serialize
 PAD_TAKES_INPUTS = 11
 
 
-def insert_bridges(
-    loaded: LoadedModel, table: ShapeTable, bridges: Sequence[Bridge]
-) -> tuple[LoadedModel, ShapeTable]:
+def insert_bridges(loaded: LoadedModel, table: ShapeTable, bridges: Sequence[Bridge]) -> tuple[LoadedModel, ShapeTable]:
     """The model with all bridges in place, and the shapes of the new values."""
     copy = loaded.reload()
     editor, shapes, axes = Editor(copy), dict(table.shapes), dict(table.sample_axes)

@@ -39,9 +39,7 @@ def find_twins(context: Context) -> dict[str, tuple[int, Labels]]:
     return found
 
 
-def _twins_of(
-    context: Context, call: Call, found: Mapping[str, tuple[int, Labels]]
-) -> tuple[int, Labels] | None:
+def _twins_of(context: Context, call: Call, found: Mapping[str, tuple[int, Labels]]) -> tuple[int, Labels] | None:
     rule, op = call.rule, call.op
     before = found.get(call.inputs[0]) if call.inputs else None
     if type(rule) is ConvRule and rule.groups(op) in (1, op.x_shape()[1]):
@@ -70,18 +68,14 @@ def _with_static(call: Call, axis: int, labels: Labels) -> tuple[int, Labels] | 
     stored = call.op.static(1)
     if stored is None or call.op.y_shape() != call.op.x_shape(0):
         return None
-    wide = np.broadcast_to(stored, (*(1,) * (len(call.op.y_shape()) - stored.ndim), *stored.shape)) if stored.ndim else (
-        np.asarray(stored).reshape((1,) * len(call.op.y_shape()))
-    )
+    wide = np.asarray(stored).reshape((1,) * (len(call.op.y_shape()) - stored.ndim) + stored.shape)
     if wide.shape[axis] == 1:
         return axis, labels
     rows = np.moveaxis(wide, axis, 0)
     return axis, _first([(int(i), rows[c].tobytes()) for c, i in enumerate(labels)])
 
 
-def _conv_labels(
-    kernel: Array | None, bias: Array | None, before: tuple[int, Labels] | None, groups: int
-) -> Labels:
+def _conv_labels(kernel: Array | None, bias: Array | None, before: tuple[int, Labels] | None, groups: int) -> Labels:
     assert kernel is not None  # a rule with a kernel computed at run time is a barrier
     offsets = np.zeros(len(kernel)) if bias is None else np.ravel(bias)
     if groups == 1:

@@ -32,6 +32,4 @@ def measure_latency(
         pairs.append((taken[id(before)], taken[id(after)]))
     a, b = np.array(pairs).T
     low, middle, high = np.percentile(b / a, [25, 50, 75])
-    return Latency(
-        float(np.median(a)), float(np.median(b)), float(middle), float(low), float(high), len(pairs), batch
-    )
+    return Latency(float(np.median(a)), float(np.median(b)), float(middle), float(low), float(high), len(pairs), batch)

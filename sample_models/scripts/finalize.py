@@ -22,8 +22,7 @@ from measure import load_arrays, measure, session
 LOCAL_PATH = re.compile(rb"/(?:work|opt|root|tmp|home|usr)/|site-packages")
 LICENCES = {
     "load_digits": (
-        "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak), UCI Machine Learning "
-        "Repository, CC BY 4.0"
+        "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak), UCI Machine Learning Repository, CC BY 4.0"
     ),
     "load_breast_cancer": (
         "Breast Cancer Wisconsin (Diagnostic) (W. Wolberg, O. Mangasarian, N. Street, W. Street), UCI "
@@ -110,9 +109,7 @@ def write_readme(entry: Entry) -> None:
     ]
     for layer, held in zip(entry["dead_units"], entry["dead_on_holdout_too"], strict=True):
         dead, constant = len(layer["dead"]), len(layer["constant"])
-        lines.append(
-            f"| `{layer['value']}` | {layer['op']} | {layer['units']} | {dead} | {constant} | {held} |"
-        )
+        lines.append(f"| `{layer['value']}` | {layer['op']} | {layer['units']} | {dead} | {constant} | {held} |")
     lines += [
         "",
         "The indices are in `../manifest.json`.",

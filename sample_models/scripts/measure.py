@@ -105,13 +105,9 @@ def measure(model_path: Path, arrays: dict[str, NDArray[np.float32]]) -> list[La
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a folder with model.onnx and probe.npz")
-    parser.add_argument(
-        "--data", default="probe.npz", help="the file in it to measure on (default: probe.npz)"
-    )
+    parser.add_argument("--data", default="probe.npz", help="the file in it to measure on (default: probe.npz)")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     layers = measure(folder / "model.onnx", load_arrays(folder / arguments.data))

@@ -38,9 +38,7 @@ def test_the_first_command_prints_what_the_readme_shows(
     assert printed == shown.splitlines()
 
 
-def test_every_option_in_the_readme_exists(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_option_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     known = ""
     for arguments in (["--help"], ["audit", "--help"], ["explain", "--help"], ["check", "--help"], ["prune", "--help"]):

@@ -228,7 +228,8 @@ def shrunk_model(bench: Bench, plan: CutPlan) -> onnx.ModelProto:
 def resting(bench: Bench, name: str) -> float:
     """The number that stands for zero in an input: its zero point where it is quantised."""
     position = list(bench.op.inputs).index(name)
-    zero = {"ConvInteger": {0: 2}, "MatMulInteger": {0: 2, 1: 3}, "QLinearConv": {0: 2}, "QLinearMatMul": {0: 2}, "QGemm": {0: 2}}
+    zero = {"ConvInteger": {0: 2}, "MatMulInteger": {0: 2, 1: 3}, "QLinearConv": {0: 2}, "QLinearMatMul": {0: 2}}
+    zero["QGemm"] = {0: 2}
     place = zero.get(bench.op.op_type, {}).get(position)
     point = None if place is None else bench.op.static(place)
     return 0.0 if point is None else float(np.ravel(point)[0])

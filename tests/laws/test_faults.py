@@ -11,7 +11,7 @@ import pytest
 
 from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
-from analyzer.ops import binary, contraction, conv, join, layout, norm, pool, unary
+from analyzer.ops import binary, contraction, conv, join, layout, norm, pool, products, unary
 from analyzer.ops.move import Reshape
 from tests.laws import laws, shrink_laws
 from tests.laws.cases import case_of
@@ -117,14 +117,14 @@ def _layer_norm_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _gemm_transposed_the_wrong_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = contraction.Gemm.letters
+    honest = products.Gemm.letters
 
     def letters(self: Any, node: Any) -> Any:
         found = honest(self, node)
         square = len(set(node.x_shape(1))) == 1
         return contraction.Letters(found.a, found.b[::-1] if square else found.b, found.y)
 
-    monkeypatch.setattr(contraction.Gemm, "letters", letters)
+    monkeypatch.setattr(products.Gemm, "letters", letters)
 
 
 def _slice_counts_from_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,9 +49,7 @@ def test_dead_units_are_those_of_the_whole_activation(killed: analyzer.Audit) ->
         layer = by_value(killed)[value]
         assert layer.dead == tuple(np.flatnonzero(activation.max(axis=0) <= 0).tolist())
         assert layer.near_dead == tuple(
-            unit
-            for unit, fired in enumerate((activation > 0).sum(axis=0))
-            if 0 < fired <= 0.01 * len(samples)
+            unit for unit, fired in enumerate((activation > 0).sum(axis=0)) if 0 < fired <= 0.01 * len(samples)
         )
 
 
@@ -120,9 +118,7 @@ def test_a_dead_unit_is_explained_down_to_the_parameters(killed: analyzer.Audit)
         ("0.weight", 0, "no value named"),
     ],
 )
-def test_a_unit_that_does_not_exist_is_named(
-    killed: analyzer.Audit, value: str, index: int, message: str
-) -> None:
+def test_a_unit_that_does_not_exist_is_named(killed: analyzer.Audit, value: str, index: int, message: str) -> None:
     with pytest.raises(analyzer.InputError, match=message):
         killed.explain_unit(value, index)
 
@@ -150,9 +146,7 @@ def test_every_form_of_the_same_data_gives_the_same_verdicts(killed: analyzer.Au
     assert found.probe.samples == 300
 
 
-@pytest.mark.parametrize(
-    "model", [str(MODEL), MODEL.read_bytes(), onnx.load(MODEL)], ids=["str", "bytes", "proto"]
-)
+@pytest.mark.parametrize("model", [str(MODEL), MODEL.read_bytes(), onnx.load(MODEL)], ids=["str", "bytes", "proto"])
 def test_every_form_of_the_same_model_gives_the_same_verdicts(killed: analyzer.Audit, model: Any) -> None:
     found = analyzer.audit(model, PROBE)
     assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]

@@ -148,9 +148,7 @@ def test_every_failure_has_its_code_and_one_line(
     assert message in err
 
 
-def test_debug_shows_the_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     failing(ValueError("odd"), monkeypatch)
     assert run([*COMMANDS["audit"], "--debug"]) == 3
     assert "Traceback" in capsys.readouterr().err
@@ -198,9 +196,7 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize(
-    "arguments", [COMMANDS["audit"], [*COMMANDS["audit"], "--json", "-"], COMMANDS["explain"]]
-)
+@pytest.mark.parametrize("arguments", [COMMANDS["audit"], [*COMMANDS["audit"], "--json", "-"], COMMANDS["explain"]])
 def test_a_full_disk_behind_standard_output_is_said(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         process = command(*arguments, stdout=full)

@@ -26,9 +26,7 @@ def test_two_models_on_one_probe(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
 
 
-def test_a_course_of_several_models(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_course_of_several_models(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert run(["compare", *[HEALTHY, KILLED] * 5, "--probe", PROBE, "--limit", "20", "--all"]) == 0
     assert "dead 10" in capsys.readouterr().out

@@ -13,9 +13,7 @@ from analyzer.cli.values import dims_of, fraction_of, numbers_of, size_of, unit_
 from analyzer.errors import InputError
 
 
-@pytest.mark.parametrize(
-    ("text", "share"), [("1%", 0.01), ("0.01", 0.01), (" 2.5 % ", 0.025), ("1/4", 0.25), ("0", 0)]
-)
+@pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.01", 0.01), (" 2.5 % ", 0.025), ("1/4", 0.25), ("0", 0)])
 def test_shares_are_written_as_people_do(text: str, share: float) -> None:
     assert fraction_of(text) == pytest.approx(share)
 

@@ -53,9 +53,7 @@ def test_a_million_samples_take_no_time() -> None:
     assert firing_bound_of(10_000, 1_000_000) == pytest.approx(normal, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("fired", "samples", "confidence"), [(-1, 5, 0.95), (6, 5, 0.95), (0, 5, 0.0), (0, 5, 1.0)]
-)
+@pytest.mark.parametrize(("fired", "samples", "confidence"), [(-1, 5, 0.95), (6, 5, 0.95), (0, 5, 0.0), (0, 5, 1.0)])
 def test_senseless_counts_are_refused(fired: int, samples: int, confidence: float) -> None:
     with pytest.raises(ValueError, match=r"not a count|not between"):
         firing_bound_of(fired, samples, confidence)

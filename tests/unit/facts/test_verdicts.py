@@ -157,9 +157,7 @@ def test_apoz_is_relative_to_its_layer() -> None:
 
 
 def test_dormant_is_small_beside_its_layer() -> None:
-    statistics = seen(
-        [0] * 4, [1, 1, 1, 0], positions=[10] * 4, absolute_sum=np.array([10.0, 10.0, 0.1, 0.0])
-    )
+    statistics = seen([0] * 4, [1, 1, 1, 0], positions=[10] * 4, absolute_sum=np.array([10.0, 10.0, 0.1, 0.0]))
     verdicts = judge(relu(4), statistics, PRESETS["dormant"])
     assert verdicts.near_dead == (2,)
     assert verdicts.dead == (3,)

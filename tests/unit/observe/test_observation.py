@@ -159,7 +159,7 @@ def test_a_fixed_batch_of_one_that_cannot_be_freed() -> None:
     text = "g (float[1, 5, 4] x) => (float[1, 20] y) { r = Relu(x)  y = Reshape(r, s) }"
     loaded = load(text, s=np.array([1, 20]))
     data = {"x": shifted(20, 5, 4, axis=1)}
-    check(loaded, relu("r", 1, 5, 3), **data)
+    check(loaded, relu("r", 1, 5, 3), x=data["x"])
     assert not look(loaded, relu("r", 1, 5, 3), data).batched
 
 

@@ -40,8 +40,8 @@ SOFTSIGN = AuditedValue("y", "", "Softsign", Kind.SATURATING, 1, 3, 3, low=-1.0,
 
 def gradient(op: str, x: Array) -> Array:
     if op == "Sigmoid":
-        return np.exp(-x) / (1 + np.exp(-x)) ** 2
-    return 1 - np.tanh(x) ** 2 if op == "Tanh" else 1 / (1 + np.abs(x)) ** 2
+        return np.asarray(np.exp(-x) / (1 + np.exp(-x)) ** 2)
+    return np.asarray(1 - np.tanh(x) ** 2 if op == "Tanh" else 1 / (1 + np.abs(x)) ** 2)
 
 
 @pytest.mark.parametrize("audited", [SIGMOID, TANH, SOFTSIGN], ids=lambda a: a.op)

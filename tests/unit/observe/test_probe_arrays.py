@@ -96,10 +96,7 @@ def test_an_input_named_constant_is_fed_unchanged() -> None:
 
 
 def test_a_constant_that_is_no_input_is_named() -> None:
-    assert (
-        refusal({"x": ROWS}, X, constants=["y"])
-        == "'y' is named as constant but is no input: the inputs are 'x'."
-    )
+    assert refusal({"x": ROWS}, X, constants=["y"]) == "'y' is named as constant but is no input: the inputs are 'x'."
 
 
 def test_all_constant_inputs_make_one_sample() -> None:
@@ -145,9 +142,7 @@ def test_a_fixed_batch_is_fed_in_its_multiples() -> None:
 
 def test_a_remainder_of_a_fixed_batch_is_refused() -> None:
     message = refusal(ROWS, {"x": declared("f4", 4, 3)})
-    assert message.startswith(
-        "array: the model takes exactly 4 samples at a time, and 10 is not a multiple of 4: "
-    )
+    assert message.startswith("array: the model takes exactly 4 samples at a time, and 10 is not a multiple of 4: ")
     assert "give 8 samples" in message
 
 
@@ -273,9 +268,7 @@ def test_integers_are_cast_to_integers_that_hold_them(wanted: Any) -> None:
     assert feed.astype(int).tolist() == [[7, 7, 7]]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "value"), [("u1", 256), ("u1", -1), ("i4", 2**31), (np.dtype(ml_dtypes.int4), 8)]
-)
+@pytest.mark.parametrize(("wanted", "value"), [("u1", 256), ("u1", -1), ("i4", 2**31), (np.dtype(ml_dtypes.int4), 8)])
 def test_integers_that_do_not_fit_are_refused_not_wrapped(wanted: Any, value: int) -> None:
     message = refusal(np.full((1, 3), value), {"x": declared(wanted, None, 3)})
     assert f"holds {value}, which does not fit {np.dtype(wanted).name}" in message

@@ -117,9 +117,7 @@ def test_an_array_shorter_than_its_header_is_refused(tmp_path: Path) -> None:
     raw = (tmp_path / "p.npy").read_bytes()[:-4]
     with zipfile.ZipFile(tmp_path / "p.npz", "w") as archive:
         archive.writestr("x.npy", raw)
-    assert (
-        refusal(tmp_path / "p.npz") == "p.npz: 'x.npy' is shorter than its header says: write the file again."
-    )
+    assert refusal(tmp_path / "p.npz") == "p.npz: 'x.npy' is shorter than its header says: write the file again."
 
 
 def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
@@ -148,9 +146,7 @@ def test_an_npz_file_larger_than_memory_is_refused_before_it_is_unpacked(
     assert message.startswith("p.npz unpacks to 3.0 MiB, more than the 1.0 MiB of memory that are free")
 
 
-def test_free_memory_is_guessed_where_the_system_does_not_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_free_memory_is_guessed_where_the_system_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.available_memory() > 1 << 20
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
     assert memory.available_memory() > 1 << 20
@@ -196,9 +192,7 @@ def test_a_test_data_set_whose_inputs_differ_in_length_is_one_sample(tmp_path: P
     data_set(tmp_path / "a", ROWS[:1], np.ones((5, 4), np.float32))
     probe = open_probe(tmp_path / "a", inputs)
     assert not probe.batchable
-    assert [{n: a.shape for n, a in b.feeds.items()} for b in probe.batches(4)] == [
-        {"x": (1, 3), "boxes": (5, 4)}
-    ]
+    assert [{n: a.shape for n, a in b.feeds.items()} for b in probe.batches(4)] == [{"x": (1, 3), "boxes": (5, 4)}]
 
 
 def test_damaged_test_data_is_refused(tmp_path: Path) -> None:
@@ -207,9 +201,7 @@ def test_damaged_test_data_is_refused(tmp_path: Path) -> None:
     assert "holds 1 input files, but the model has 2 inputs ('x', 'y')" in refusal(folder, XY)
     whole = file.read_bytes()
     file.write_bytes(whole[:-7])
-    assert (
-        refusal(folder) == "a/input_0.pb is not a tensor in ONNX's format, or is truncated: write it again."
-    )
+    assert refusal(folder) == "a/input_0.pb is not a tensor in ONNX's format, or is truncated: write it again."
     file.write_bytes(b"")
     assert "holds no tensor" in refusal(folder)
     tensor = onnx.TensorProto.FromString(whole)

@@ -25,9 +25,7 @@ def print_of(data: Any, size: int = 4, inputs: dict[str, TensorType] = X, **opti
 
 
 @given(st.integers(1, 12), st.lists(st.integers(1, 9), max_size=3))
-def test_it_is_the_same_for_every_batch_size_and_every_way_the_data_was_cut(
-    size: int, cuts: list[int]
-) -> None:
+def test_it_is_the_same_for_every_batch_size_and_every_way_the_data_was_cut(size: int, cuts: list[int]) -> None:
     expected = open_probe(ROWS, X).fingerprint
     assert expected.startswith("sha256:")
     assert print_of(ROWS, size) == expected
@@ -74,9 +72,7 @@ def test_it_counts_constants_once_but_not_never() -> None:
 
 def test_it_covers_text() -> None:
     inputs = {"x": TensorType(np.dtype(object), (None, 1))}
-    assert print_of(np.array([["ab"], ["c"]]), inputs=inputs) != print_of(
-        np.array([["a"], ["bc"]]), inputs=inputs
-    )
+    assert print_of(np.array([["ab"], ["c"]]), inputs=inputs) != print_of(np.array([["a"], ["bc"]]), inputs=inputs)
     assert print_of(np.array([["ab"], ["c"]]), 1, inputs) == print_of(np.array([["ab"], ["c"]]), 2, inputs)
 
 

@@ -174,9 +174,7 @@ def test_impossible_options_are_refused(settings: Any, message: str) -> None:
         ({"x": TensorType(np.dtype("?"), (None, 3, 4, 6))}, {}, "takes bool, not the numbers of an image"),
     ],
 )
-def test_what_contradicts_the_model_is_refused(
-    tmp_path: Path, inputs: Any, settings: Any, message: str
-) -> None:
+def test_what_contradicts_the_model_is_refused(tmp_path: Path, inputs: Any, settings: Any, message: str) -> None:
     saved(pixels(), tmp_path / "a.png")
     assert message in refusal(tmp_path, inputs, ImageOptions(**settings))
 

@@ -150,9 +150,7 @@ def test_looking_at_the_first_samples_consumes_nothing_of_a_generator() -> None:
 def test_a_generator_can_be_read_once() -> None:
     probe = open_probe(generator(), X)
     list(probe.batches(4))
-    with pytest.raises(
-        ProbeError, match=r"iterable \(generator\) can be read only once and has been: give a list"
-    ):
+    with pytest.raises(ProbeError, match=r"iterable \(generator\) can be read only once and has been: give a list"):
         probe.batches(4)
     with pytest.raises(ProbeError, match="only once"):
         probe.first(9)
@@ -251,9 +249,7 @@ def test_data_that_failed_while_it_was_looked_at_is_not_taken_for_its_end() -> N
 
 
 def test_too_few_items_for_the_inputs_are_refused() -> None:
-    assert "Feed 1 of iterable (list) has 1 items, but the model has 2 inputs ('x', 'y')" in refusal(
-        [(ROWS,)], XY
-    )
+    assert "Feed 1 of iterable (list) has 1 items, but the model has 2 inputs ('x', 'y')" in refusal([(ROWS,)], XY)
 
 
 def test_a_single_array_for_several_inputs_is_refused() -> None:

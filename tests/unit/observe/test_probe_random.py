@@ -67,13 +67,9 @@ def test_free_dims_take_the_sizes_given_by_name_or_position() -> None:
 
 
 def test_a_free_dim_without_a_size_is_named() -> None:
-    with pytest.raises(
-        ProbeError, match=r"Input 'x' has a free dim 'time' at axis 1: give it a size as time=SIZE\."
-    ):
+    with pytest.raises(ProbeError, match=r"Input 'x' has a free dim 'time' at axis 1: give it a size as time=SIZE\."):
         random_probe({"x": declared("f4", None, "time")}, samples=2)
-    with pytest.raises(
-        ProbeError, match=r"a free dim without a name at axis 1: give it a size as x:1=SIZE\."
-    ):
+    with pytest.raises(ProbeError, match=r"a free dim without a name at axis 1: give it a size as x:1=SIZE\."):
         random_probe({"x": declared("f4", None, None)}, samples=2)
     with pytest.raises(ProbeError, match="free dim time is 0"):
         random_probe({"x": declared("f4", None, "time")}, samples=2, free_dims={"time": 0})

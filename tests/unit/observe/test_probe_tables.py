@@ -145,9 +145,7 @@ def test_damaged_parquet_files_are_refused(tmp_path: Path) -> None:
     assert "t.parquet is not a readable .parquet file" in refusal(path)
 
 
-def test_parquet_without_pyarrow_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = written(tmp_path, "", "t.parquet")
     assert refusal(path) == "Reading t.parquet needs pyarrow: pip install pyarrow, or save it as .csv."

@@ -15,10 +15,7 @@ from analyzer.observe.suspects import measure_spread
 from tests.models import all_values, parse
 
 Array = np.ndarray[Any, np.dtype[Any]]
-TEXT = (
-    "m (float[N,2,5,5] X) => (float[N,3] Y) "
-    "{C = Conv(X, K, B) R = Relu(C) P = GlobalMaxPool(R) Y = Flatten(P)}"
-)
+TEXT = "m (float[N,2,5,5] X) => (float[N,3] Y) {C = Conv(X, K, B) R = Relu(C) P = GlobalMaxPool(R) Y = Flatten(P)}"
 
 
 def model(opset: int = 18) -> Any:

@@ -94,10 +94,7 @@ def test_a_structural_zero_kernel_needs_no_data() -> None:
     assert diagnosis.causes[0].distance is None
 
 
-NORMED = (
-    "m (float[N,2,6,6] X) => (float[N,3,4,4] Y) "
-    "{C = Conv(X, K) H = BatchNormalization(C, G, B, M, S) Y = Relu(H)}"
-)
+NORMED = "m (float[N,2,6,6] X) => (float[N,3,4,4] Y) {C = Conv(X, K) H = BatchNormalization(C, G, B, M, S) Y = Relu(H)}"
 
 
 def normed(scale: float, shift: float) -> dict[str, Any]:
@@ -213,8 +210,7 @@ def test_a_unit_stuck_at_its_upper_bound() -> None:
 
 def test_weights_that_were_rounded_to_the_zero_point() -> None:
     text = (
-        "m (float[N,4] X) => (float[N,3] Y) "
-        "{W = DequantizeLinear(Q, S, O) H = MatMul(X, W) A = Add(H, B) Y = Relu(A)}"
+        "m (float[N,4] X) => (float[N,3] Y) {W = DequantizeLinear(Q, S, O) H = MatMul(X, W) A = Add(H, B) Y = Relu(A)}"
     )
     weights = np.full((4, 3), 90, np.int8)
     weights[:, 0] = 3
@@ -275,8 +271,7 @@ def test_what_is_not_understood_is_said_to_be_unknown() -> None:
 
 def test_both_branches_of_a_sum_must_be_silent() -> None:
     text = (
-        "m (float[N,4] X) => (float[N,3] Y) "
-        "{A = MatMul(X, W) C = MatMul(X, V) S = Add(A, C) H = Add(S, B) Y = Relu(H)}"
+        "m (float[N,4] X) => (float[N,3] Y) {A = MatMul(X, W) C = MatMul(X, V) S = Add(A, C) H = Add(S, B) Y = Relu(H)}"
     )
     w, v = np.full((4, 3), 0.5, np.float32), np.full((4, 3), 0.5, np.float32)
     w[:, 0] = 0

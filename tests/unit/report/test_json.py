@@ -24,9 +24,7 @@ def without_a_probe() -> AuditFacts:
     return facts([unseen], probe=None)
 
 
-@pytest.mark.parametrize(
-    "made", [facts(), with_everything(), without_a_probe()], ids=["usual", "full", "bare"]
-)
+@pytest.mark.parametrize("made", [facts(), with_everything(), without_a_probe()], ids=["usual", "full", "bare"])
 def test_every_report_satisfies_the_schema(made: AuditFacts) -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(json.loads(to_text(made)), schema())
@@ -45,9 +43,7 @@ def test_nothing_is_written_that_the_schema_does_not_describe() -> None:
 def test_the_names_that_others_rely_on_are_there() -> None:
     report = to_dict(facts())
     assert report["schema"] == SCHEMA == "deadunits.audit/1"
-    assert {"path", "sha256", "producer", "opset", "parameters", "multiply_adds", "bytes"} <= set(
-        report["model"]
-    )
+    assert {"path", "sha256", "producer", "opset", "parameters", "multiply_adds", "bytes"} <= set(report["model"])
     assert {"source", "samples", "fingerprint"} <= set(report["probe"])
     assert {
         "value",

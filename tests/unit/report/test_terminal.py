@@ -72,9 +72,7 @@ def test_without_a_terminal_that_knows_blocks_bars_are_plain() -> None:
 
 
 def test_many_layers_are_cut_and_all_shows_them() -> None:
-    layers = [first_dead(8, 1 + i % 3, f"layer{i}") for i in range(LAYERS_SHOWN + 5)] + [
-        first_dead(8, 0, "alive")
-    ]
+    layers = [first_dead(8, 1 + i % 3, f"layer{i}") for i in range(LAYERS_SHOWN + 5)] + [first_dead(8, 0, "alive")]
     assert "5 more and 1 without dead units not shown" in shown(facts(layers))
     everything = shown(facts(layers), show_all=True)
     assert all(one.value in everything for one in layers)

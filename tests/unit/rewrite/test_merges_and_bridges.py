@@ -18,7 +18,7 @@ RNG = np.random.default_rng(7)
 
 @pytest.fixture(autouse=True)
 def _same_numbers_in_any_order() -> None:
-    global RNG  # noqa: PLW0603 - each test draws from the start, whatever ran before it
+    global RNG
     RNG = np.random.default_rng(7)
 
 

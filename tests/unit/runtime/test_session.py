@@ -66,7 +66,9 @@ def test_weights_can_be_lent_instead_of_copied() -> None:
     feed = {"x": np.eye(64, dtype=np.float32)}
     with Session(shared) as session:
         assert np.array_equal(session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0]))
-    assert np.array_equal(loaded.graph.constant("W"), shared.lent["W"])
+    stored = loaded.graph.constant("W")
+    assert stored is not None
+    assert np.array_equal(stored, shared.lent["W"])
 
 
 def test_external_data_is_read_by_onnxruntime_from_the_models_folder(tmp_path: Path) -> None:
