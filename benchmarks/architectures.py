@@ -23,8 +23,7 @@ def export(name: str, folder: Path) -> Path:
         return path
     import torch
 
-    torch.manual_seed(0)
-    model = _transformer() if name == "transformer" else _image_model(IMAGE_MODELS[name])
+    model = build(name)
     example = torch.from_numpy(samples(name, 1))
     folder.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
@@ -40,6 +39,14 @@ def export(name: str, folder: Path) -> Path:
             opset_version=17,
         )
     return path
+
+
+def build(name: str) -> Any:
+    """The torch module; the same weights every time."""
+    import torch
+
+    torch.manual_seed(0)
+    return _transformer() if name == "transformer" else _image_model(IMAGE_MODELS[name])
 
 
 def samples(name: str, count: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -3,11 +3,12 @@
     python benchmarks/observe.py                         # all models, time and memory
     python benchmarks/observe.py --models mobilenet_v2 --samples 64 --rounds 9
 
-Time: the plain loop (all batches through the untouched model) and the whole observation (all batches, reductions,
-counting, and the sessions it opens) alternate in one process, so that other load hits both; the ratio of each
-round is taken, then the median. Each side's sessions are opened inside its time; `loop` leaves that out on both
-sides. Memory: the peak of a process that loads and runs the model plainly, against one that loads, measures shapes,
-selects units and observes.
+Time: the plain loop (all batches through an onnxruntime session of the untouched file) and the whole observation (all
+batches, reductions, counting, the fingerprint of the data, and the sessions it opens) alternate in one process, so that
+other load hits both; the ratio of each round is taken, then the median. `whole` has each side's sessions opened inside
+its time; `loop` leaves that out on both sides. Memory: the peak of a process that loads and runs the model plainly,
+against one that loads, measures shapes, selects units and observes; `growth` is the same above what each process holds
+before it opens the model (libraries and data).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.memory_of:
         return _run_once(arguments)
-    _print("model         values  units  plain s   loop  whole  (bar)   peak MB  memory (bar)")
+    _print("model         values  units  plain s   loop  whole  (bar)   peak MB  memory (bar)  growth")
     results = []
     for name in arguments.models:
         results.append(_measure(name, arguments))
@@ -72,9 +73,9 @@ def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     shapes = measure_shapes(loaded, probe, threads=arguments.threads)
     audited = select_units(loaded.graph, shapes)
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
-    rounds = [_round(loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][1:]
+    rounds = [_round(path, loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][1:]
     plain, cold_plain, loop, whole = zip(*rounds, strict=True)
-    peaks = {side: _peak(name, side, arguments) for side in ("plain", "observe")}
+    peaks = {side: _peaks(name, side, arguments) for side in ("plain", "observe")}
     return {
         "model": name,
         "values": len(audited),
@@ -83,13 +84,15 @@ def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "plain_seconds": statistics.median(plain),
         "loop_ratio": statistics.median(a / b for a, b in zip(loop, plain, strict=True)),
         "whole_ratio": statistics.median(a / b for a, b in zip(whole, cold_plain, strict=True)),
-        "plain_peak_mb": peaks["plain"],
-        "memory_ratio": peaks["observe"] / peaks["plain"],
+        "plain_peak_mb": peaks["plain"][0],
+        "memory_ratio": peaks["observe"][0] / peaks["plain"][0],
+        "growth_ratio": peaks["observe"][1] / peaks["plain"][1],
         "bar": BARS.get(name, BAR),
     }
 
 
 def _round(
+    path: Path,
     loaded: Any,
     data: Array,
     shapes: Any,
@@ -99,15 +102,15 @@ def _round(
 ) -> tuple[float, float, float, float]:
     """Seconds: plain loop, plain with its session, observation without its sessions, whole observation."""
     from analyzer.observe import observation
-    from analyzer.runtime.session import Session
 
     begin = clock()
-    with Session(loaded, threads=arguments.threads) as session:
-        opened = clock()
-        for start in range(0, len(data), arguments.batch):
-            session.run({"x": data[start : start + arguments.batch]})
-        plain = clock() - opened
-        cold_plain = clock() - begin
+    session = _plain_session(path, arguments.threads)
+    opened = clock()
+    for start in range(0, len(data), arguments.batch):
+        session.run(None, {"x": data[start : start + arguments.batch]})
+    plain = clock() - opened
+    cold_plain = clock() - begin
+    del session
     opening = _Stopwatch(observation.Instrument, clock)
     original, observation.Instrument = observation.Instrument, opening  # type: ignore[misc, assignment]
     try:
@@ -124,6 +127,14 @@ def _round(
     finally:
         observation.Instrument = original  # type: ignore[misc]
     return plain, cold_plain, whole - opening.seconds, whole
+
+
+def _plain_session(path: Path, threads: int | None) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    return onnxruntime.InferenceSession(path, options)
 
 
 class _Stopwatch:
@@ -147,7 +158,8 @@ def _probe(loaded: Any, data: Array) -> Any:
     return open_probe({"x": data}, loaded.graph.inputs)
 
 
-def _peak(name: str, side: str, arguments: argparse.Namespace) -> float:
+def _peaks(name: str, side: str, arguments: argparse.Namespace) -> tuple[float, float]:
+    """MB at most in a process that runs one side, and how much of it came with opening the model."""
     command = [sys.executable, __file__, "--memory-of", side, "--models", name]
     command += ["--samples", str(6 * arguments.batch), "--batch", str(arguments.batch)]
     command += ["--folder", str(arguments.folder)]
@@ -155,20 +167,20 @@ def _peak(name: str, side: str, arguments: argparse.Namespace) -> float:
         command += ["--threads", str(arguments.threads)]
     path = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
-    return float(done.stdout)
+    peak, before = map(float, done.stdout.split())
+    return peak, peak - before
 
 
 def _run_once(arguments: argparse.Namespace) -> None:
-    """In a process of its own: run one side and print the peak memory in MB."""
+    """In a process of its own: run one side; print its peak memory and what it held before, in MB."""
     (name,) = arguments.models
     path = arguments.folder / f"{name}.onnx"
     data = samples(name, arguments.samples)
     if arguments.memory_of == "plain":
-        import onnxruntime
+        import onnxruntime  # noqa: F401
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = arguments.threads or 0
-        session = onnxruntime.InferenceSession(path, options)
+        before = _memory("VmRSS")
+        session = _plain_session(path, arguments.threads)
         for start in range(0, len(data), arguments.batch):
             session.run(None, {"x": data[start : start + arguments.batch]})
     else:
@@ -177,26 +189,30 @@ def _run_once(arguments: argparse.Namespace) -> None:
         from analyzer.observe.shapes import measure_shapes
         from analyzer.propagate.units import select_units
 
+        before = _memory("VmRSS")
         loaded = load_model(path)
         probe = _probe(loaded, data)
         shapes = measure_shapes(loaded, probe, threads=arguments.threads)
         audited = select_units(loaded.graph, shapes)
         observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
-    print(_peak_of_this_process())
+    print(_memory("VmHWM"), before)
 
 
-def _peak_of_this_process() -> float:
-    """MB. Linux's ru_maxrss also remembers the parent that started this process, so its own record comes first."""
+def _memory(which: str) -> float:
+    """MB of this process: VmRSS now, VmHWM at most.
+
+    Linux's ru_maxrss also remembers the parent that started this process, so its own record comes first.
+    """
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        line = next(row for row in status.read_text().splitlines() if row.startswith(which))
         return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _row(r: dict[str, Any]) -> str:
     time = f"{r['plain_seconds']:8.2f} {r['loop_ratio']:6.3f} {r['whole_ratio']:6.3f} ({r['bar']:.2f})"
-    memory = f"{r['plain_peak_mb']:9.0f} {r['memory_ratio']:7.3f} ({MEMORY_BAR:.2f})"
+    memory = f"{r['plain_peak_mb']:9.0f} {r['memory_ratio']:7.3f} ({MEMORY_BAR:.2f}) {r['growth_ratio']:7.3f}"
     return f"{r['model']:13} {r['values']:6} {r['units']:6} {time} {memory}"
 
 

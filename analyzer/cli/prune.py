@@ -91,6 +91,16 @@ class ChoiceOptions:
     round_to: Annotated[
         int, _option("--round-to", min=1, metavar="N", help="Keep widths at multiples of N.", panel=_CHOOSING)
     ] = 1
+    min_distance: Annotated[
+        float,
+        _option(
+            "--min-distance",
+            min=0.0,
+            metavar="SD",
+            help="Observed units must be this far from firing, in standard deviations of what enters them.",
+            panel=_CHOOSING,
+        ),
+    ] = 0.0
     residual: Annotated[
         str,
         _option(
@@ -132,6 +142,7 @@ class ChoiceOptions:
             min_samples=self.min_samples,
             max_firing_bound=bound,
             round_to=self.round_to,
+            min_distance=self.min_distance,
             residual=self.residual,  # type: ignore[arg-type]  # checked above
             merge_duplicates=self.merge_duplicates,
             merge_linear=self.merge_linear,
@@ -159,6 +170,12 @@ class WriteOptions:
         str | None,
         _option("--json", metavar="FILE", help="Write the result as JSON (- for standard output).", panel=_WRITING),
     ] = None
+    html: Annotated[
+        str | None,
+        _option(
+            "--html", metavar="FILE", help="Write the report, before and after, as one HTML page.", panel=_WRITING
+        ),
+    ] = None
     if_nothing: Annotated[
         str,
         _option(
@@ -185,7 +202,7 @@ class WriteOptions:
             raise InputError("Say where the smaller model goes: -o OUT.onnx (or --dry-run to write none).")
         if self.if_nothing not in ("copy", "skip"):
             raise InputError(f"--if-nothing {self.if_nothing!r} is neither copy nor skip: write one of them.")
-        named = [self.output, self.masks, None if self.json == STDOUT else self.json]
+        named = [self.output, self.masks, self.html, None if self.json == STDOUT else self.json]
         named += [] if self.masks is None else [str(Path(self.masks).with_name("plan.json"))]
         targets = [check_output(name, inputs).resolve() for name in named if name is not None]
         if len(set(targets)) < len(targets):
@@ -207,10 +224,13 @@ def prune(
     with running.clean_exit():
         writing.check(api.input_files(model, data.probe, holdout, choosing.plan))
         choice, lossy = choosing.choice(), units_of(choosing.lossy or ())
-        found = audit_of(model, data, images, judging, running, holdout)
+        causes = choosing.min_distance > 0 or writing.html is not None  # a second pass over the data
+        found = audit_of(model, data, images, judging, running, holdout, causes=causes)
         with ProgressLine(quiet=running.quiet) as progress:
             pruned = found.prune(choice=choice, lossy=lossy, latency=not writing.no_latency, progress=progress)
         written = _write(pruned, writing)
+        if writing.html is not None:
+            found.to_html(writing.html, pruned)
         with writing_to_stdout():
             if writing.json == STDOUT:
                 sys.stdout.write(to_text(pruned.audit, pruned.facts))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial, reduce
-from itertools import pairwise
 from typing import Any
 
 from analyzer.engines.local import Engine, LocalEngine
@@ -23,7 +23,7 @@ from analyzer.runtime.session import CPU
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
-FIRST_LOOK = 2  # smallest feeds that are looked at dearly; they clear most units of every suspicion
+FIRST_LOOK = 2  # smallest feeds that are looked at dearly before the rest
 LOOKS = (FIRST_LOOK, 16)  # feeds after which the minimum is narrowed to the units that still need it
 
 Progress = Callable[[int, int | None], None]
@@ -82,9 +82,10 @@ def observe(
     full = statistics == "full"
     looks = _Looks(loaded, tally, shapes, plan, full, probe.samples, threads, tuple(providers))
     try:
+        if plan.batchable:
+            looks.preview(probe)
         for batch in probe.batches(plan.size):
-            for piece in _pieces(batch, shapes) if plan.batchable and looks.splits(batch) else (batch,):
-                looks.take(piece)
+            looks.take(batch)
             if progress is not None:
                 progress(tally.samples, probe.samples)
     finally:
@@ -128,6 +129,7 @@ class _Looks:
     ) -> None:
         self._open = partial(Instrument, loaded, plan=plan, threads=threads, providers=providers)
         self._tally = tally
+        self._plan = plan
         self._full = full
         self._least = shapes.samples
         self._samples = samples
@@ -137,15 +139,25 @@ class _Looks:
         known = set(providers) <= set(CPU)  # how NaN travels was tried with the CPU kernels only
         self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
         self._instrument: Instrument | None = None
-        self._brief = False  # whether the next session opened is for the dear first look alone
         self._feeds = 0
 
-    def splits(self, batch: Batch) -> bool:
-        """Whether a part of the first batch is looked at dearly, piece by piece: that takes more memory."""
-        follows = self._samples is None or self._samples > (1 + FEW_FEEDS) * batch.samples
-        splits = not self._feeds and not self._full and follows and batch.samples > FIRST_LOOK * self._least
-        self._brief |= splits
-        return splits
+    def preview(self, probe: Probe) -> None:
+        """See the first samples dearly, without counting them: the extremes that they show clear most units.
+
+        They are fed one by one, since this takes more memory; and not at all where so little data follows that
+        opening a session takes longer than running the dear one to the end.
+        """
+        follows = self._samples is None or self._samples > (1 + FEW_FEEDS) * self._plan.size
+        if self._full or not follows or self._plan.size <= FIRST_LOOK * self._least:
+            return
+        with closing(self._open(wanted=self._wanted(), once=True)) as instrument:
+            for batch in probe.first(FIRST_LOOK):
+                reading = instrument.run(batch.feeds, batch.samples)
+                if alarmed(reading.blocks):
+                    self._exact = True
+                    return
+                self._tally.preview(reading)
+        self._suspects = self._tally.suspects()
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
@@ -153,7 +165,6 @@ class _Looks:
         if not self._exact and alarmed(reading.blocks):
             self.close()
             self._exact = True
-            self._brief = False
             self._suspects = self._layered
             reading = self._run(batch)
         self._tally.add(reading)
@@ -172,15 +183,14 @@ class _Looks:
         if self._samples is not None and self._samples - self._tally.samples <= FEW_FEEDS * batch:
             return
         suspects = self._tally.suspects()
-        if self._brief or _units(suspects) < WORTH * _units(self._suspects):
+        if _units(suspects) < WORTH * _units(self._suspects):
             self._suspects = suspects
-            self._brief = False
             self.close()
 
     def _run(self, batch: Batch) -> Reading:
         if self._instrument is None:
             sizes = self._tally.targets if self._full else ()
-            self._instrument = self._open(wanted=self._wanted(), sizes=sizes, once=self._brief)
+            self._instrument = self._open(wanted=self._wanted(), sizes=sizes)
         return self._instrument.run(batch.feeds, batch.samples)
 
     def _wanted(self) -> dict[Statistic, Sequence[Target]]:
@@ -211,10 +221,3 @@ class _Looks:
 def _units(targets: Sequence[Target]) -> int:
     return sum(t.width for t in targets)
 
-
-def _pieces(batch: Batch, shapes: ShapeTable) -> Iterator[Batch]:
-    """The smallest feeds for the dear first look, then the rest."""
-    cuts = [i * shapes.samples for i in range(FIRST_LOOK + 1)]
-    for start, stop in pairwise([*cuts, batch.samples]):
-        feeds = {n: a[start:stop] if shapes.sample_axes[n].axis == 0 else a for n, a in batch.feeds.items()}
-        yield Batch(feeds, stop - start)

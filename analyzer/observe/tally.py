@@ -89,11 +89,26 @@ class Tally:
             units = np.array([t.audited.units for t in self.targets])
             self._add_positions(blocks, samples, good, np.repeat(reading.sizes // (units * samples), units))
 
+    def preview(self, reading: Reading) -> None:
+        """Take the extremes of samples that are going to be counted later; none may be `alarmed`."""
+        for block in reading.blocks:
+            if block.statistic is Statistic.MAXIMUM:
+                self._raise_maximum(block.units, block.array, None)
+            elif block.statistic is Statistic.MINIMUM:
+                self._lower_minimum(block.units, block.array, None)
+
+    def _raise_maximum(self, units: Ints, array: Array, seen: Bools | None) -> None:
+        highest = array.max(axis=0) if seen is None else array.max(axis=0, initial=-np.inf, where=seen)
+        self._maximum[units] = np.maximum(self._maximum[units], highest)
+
+    def _lower_minimum(self, units: Ints, array: Array, seen: Bools | None) -> None:
+        lowest = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
+        self._minimum[units] = np.minimum(self._minimum[units], lowest)
+
     def _add_maximum(self, block: Block, good: Bools | None) -> None:
         units, array = block.units, block.array
         seen = None if good is None else good[:, units]
-        highest = array.max(axis=0) if seen is None else array.max(axis=0, initial=-np.inf, where=seen)
-        self._maximum[units] = np.maximum(self._maximum[units], highest)
+        self._raise_maximum(units, array, seen)
         fired = _count(array > self._low.for_units(units, array.dtype), seen)
         self._sums["fired"][units] += np.where(self._linear[units], 0, fired)
         curved = self._saturating[units]
@@ -103,8 +118,7 @@ class Tally:
 
     def _add_minimum(self, units: Ints, array: Array, good: Bools | None) -> None:
         seen = None if good is None else good[:, units]
-        lowest = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
-        self._minimum[units] = np.minimum(self._minimum[units], lowest)
+        self._lower_minimum(units, array, seen)
         curved = self._saturating[units]
         if curved.any():
             units, array, seen = units[curved], array[:, curved], None if seen is None else seen[:, curved]

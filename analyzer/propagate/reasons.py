@@ -15,8 +15,13 @@ from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
+from analyzer.ops.binary import Aligned
+from analyzer.ops.clip import ClipRule
 from analyzer.ops.conv import ConvRule
-from analyzer.ops.norm import Normalised
+from analyzer.ops.join import ConcatRule
+from analyzer.ops.norm import Normalised, PerChannel
+from analyzer.ops.pool import Spatial
+from analyzer.ops.unary import Unary
 from analyzer.propagate.closure import Closure
 
 if TYPE_CHECKING:
@@ -46,18 +51,41 @@ class Reason:
     path: tuple[Slot, ...]
 
 
+#: Rules that tie an index to the same index of the other values, whichever it is.
+_SAME_INDEX = (Unary, ClipRule, PerChannel, Spatial, Aligned)
 _LINKS: WeakKeyDictionary[Context, dict[tuple[int, Slot], list[Slot]]] = WeakKeyDictionary()
 
 
 def linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
     """The slots of the node's other values that are cut together with this one."""
+    if call.barrier is not None:
+        return []
     known = _LINKS.setdefault(context, {})  # the units of a layer all ask the same questions downstream
+    if isinstance(call.rule, _SAME_INDEX):
+        some = Slot(slot.value, slot.axis, -1)
+        if (call.op.node.index, some) not in known:
+            known[call.op.node.index, some] = _linked(context, call, slot)
+        return [Slot(other.value, other.axis, slot.index) for other in known[call.op.node.index, some]]
     if (call.op.node.index, slot) not in known:
-        known[call.op.node.index, slot] = _linked(context, call, slot) if call.barrier is None else []
+        known[call.op.node.index, slot] = _linked(context, call, slot)
     return known[call.op.node.index, slot]
 
 
+def _joined(rule: ConcatRule, call: Call, slot: Slot) -> list[Slot]:
+    """An index of a Concat's output is one of exactly one input: no trial is needed to see that."""
+    found, start = [], 0
+    for name, length in zip(call.inputs, rule.lengths(call.op), strict=True):
+        if name == slot.value:
+            found.append(Slot(call.outputs[0], slot.axis, start + slot.index))
+        elif slot.value == call.outputs[0] and start <= slot.index < start + length:
+            found.append(Slot(name, slot.axis, slot.index - start))
+        start += length
+    return found
+
+
 def _linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
+    if isinstance(call.rule, ConcatRule) and slot.axis == call.rule.axis(call.op):
+        return _joined(call.rule, call, slot)
     names = [n for n in dict.fromkeys((*call.inputs, *call.outputs)) if n in context.shapes]
     trial = Keeps(context.shapes)
     for name in names:  # everything else about the node stays, so that only this axis tells
@@ -76,8 +104,14 @@ def _linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
     return found
 
 
-def why_kept(context: Context, facts: Mapping[str, Constants], closure: Closure, start: Slot) -> Reason:
-    """The reason for one slot, found by walking downstream over tied slots."""
+def why_kept(
+    context: Context,
+    facts: Mapping[str, Constants],
+    closure: Closure,
+    start: Slot,
+    told: dict[Slot, Reason] | None = None,
+) -> Reason:
+    """The reason for one slot, found by walking downstream over tied slots; `told` shares reasons between slots."""
     queue: deque[tuple[Slot, tuple[Slot, ...]]] = deque([(start, (start,))])
     seen = {start}
     while queue:
@@ -95,7 +129,7 @@ def why_kept(context: Context, facts: Mapping[str, Constants], closure: Closure,
                 if after.value in call.outputs and after not in seen:
                     seen.add(after)
                     queue.append((after, (*path, after)))
-    return _beside(context, facts, closure, start)
+    return _beside(context, facts, closure, start, told)
 
 
 def _stops(
@@ -147,6 +181,8 @@ def spread(context: Context, graph: nx.DiGraph[Slot], start: Slot) -> Iterator[S
     while queue:
         slot = queue.popleft()
         yield slot
+        if slot != start and context.stored(slot.value) is not None and len(context.readers(slot.value)) == 1:
+            continue  # its one reader is where we came from
         nodes = [n for n, p in context.readers(slot.value) if p >= 0]
         producer = context.graph.producer.get(slot.value)
         nodes += [producer] if producer is not None else []
@@ -167,11 +203,29 @@ def tied_slots(context: Context, start: Slot) -> nx.DiGraph[Slot]:
     return graph
 
 
-def _beside(context: Context, facts: Mapping[str, Constants], closure: Closure, start: Slot) -> Reason:
-    """No reader downstream minds: some slot that is cut together with it has a reader that does."""
+def _beside(
+    context: Context, facts: Mapping[str, Constants], closure: Closure, start: Slot, told: dict[Slot, Reason] | None
+) -> Reason:
+    """No reader downstream minds: some slot that is cut together with it has a reader that does.
+
+    `told` holds the reasons of slots that were met on the way to one: what is cut together stays for one reason.
+    """
+    if told is not None and start in told:
+        return told[start]
     import networkx as nx
 
     ties: nx.DiGraph[Slot] = nx.DiGraph()
+    reason = _beside_in(context, facts, closure, start, ties)
+    if told is not None:
+        told.update(dict.fromkeys(ties, reason))
+    return reason
+
+
+def _beside_in(
+    context: Context, facts: Mapping[str, Constants], closure: Closure, start: Slot, ties: nx.DiGraph[Slot]
+) -> Reason:
+    import networkx as nx
+
     for slot in spread(context, ties, start):
         if slot == start or context.stored(slot.value) is not None:
             continue
@@ -204,8 +258,9 @@ def locked_units(
 ) -> tuple[Locked, ...]:
     """Dead units that stay, grouped by value and reason."""
     groups: dict[tuple[str, str, str], list[int]] = {}
+    told: dict[Slot, Reason] = {}
     for layer, unit in kept_dead(closure, layers):
-        reason = why_kept(context, facts, closure, Slot(layer.value, layer.audited.axis, unit))
+        reason = why_kept(context, facts, closure, Slot(layer.value, layer.audited.axis, unit), told)
         groups.setdefault((layer.value, reason.code, reason.detail), []).append(unit)
     return tuple(Locked(value, tuple(units), code, detail) for (value, code, detail), units in groups.items())
 

@@ -26,7 +26,6 @@ ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 SHARED_ARENA = "session.use_env_allocators"
 SHRINK_ARENA = "memory.enable_memory_arena_shrinkage"
-REMEMBERED_SHAPES = 4  # shapes of feeds whose first run gives its memory back
 NO_PREPACKING = "session.disable_prepacking"
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 BFLOAT16_ONNX = int(ir.DataType.BFLOAT16)
@@ -49,8 +48,8 @@ class Session:
     `source` is the bytes of a model, a loaded model, or an extended one. External data is read by onnxruntime
     itself from `folder` (by default the model's own), so weights are never held twice. `threads` limits the
     threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
-    named. `few_runs`: only a few runs are meant, so onnxruntime neither repacks weights nor
-    sets aside one block of memory per shape of feed, and gives memory back after each run. `eager`: nodes
+    named. `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and
+    gives memory back after each run. `eager`: nodes
     that come early in the graph run as soon as they can, and Shape nodes first of all.
 
     Raises:
@@ -74,7 +73,8 @@ class Session:
         options = ort.SessionOptions()
         options.log_severity_level = ONLY_FATAL
         options.graph_optimization_level = optimization.value
-        options.enable_mem_pattern = not few_runs
+        # One block for all values of a run would come on top of what the first run took, and is not faster.
+        options.enable_mem_pattern = False
         if few_runs:
             options.add_session_config_entry(NO_PREPACKING, "1")
         if eager:
@@ -98,11 +98,8 @@ class Session:
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "load") from error
         _trim()
-        self._run_options = _run_options()
-        # What the first run takes piece by piece goes back before one block is set aside for all of it.
-        self._first_options = _run_options(shrink=_shared_arena())
+        self._run_options = _run_options(shrink=few_runs and _shared_arena())
         self._few_runs = few_runs
-        self._seen: set[tuple[tuple[int, ...], ...]] = set()
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
         self._input_names = tuple(str(i.name) for i in self._session.get_inputs())
         self._output_types = {o.name: str(o.type) for o in self._session.get_outputs()}
@@ -146,20 +143,12 @@ class Session:
         try:
             if self._needs_wrapping(feeds, names):
                 return self._run_wrapped(feeds, names)
-            options = self._options(feeds)
-            results = self._session.run(names, dict(feeds), options)
+            results = self._session.run(names, dict(feeds), self._run_options)
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "run") from error
-        if options is self._first_options:
+        if self._few_runs:
             _trim()
         return dict(zip(names, results, strict=True))
-
-    def _options(self, feeds: Mapping[str, Array]) -> ort.RunOptions:
-        shapes = tuple(a.shape for a in feeds.values())
-        first = shapes not in self._seen and len(self._seen) < REMEMBERED_SHAPES
-        if first:
-            self._seen.add(shapes)
-        return self._first_options if first or self._few_runs else self._run_options
 
     def _needs_wrapping(self, feeds: Mapping[str, Array], names: Sequence[str]) -> bool:
         """onnxruntime's plain call knows no NumPy type for bfloat16."""
@@ -169,7 +158,7 @@ class Session:
 
     def _run_wrapped(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Any]:
         wrapped = {name: _wrap(array) for name, array in feeds.items()}
-        results = self._session.run_with_ort_values(list(names), wrapped, self._options(feeds))
+        results = self._session.run_with_ort_values(list(names), wrapped, self._run_options)
         return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
 
 

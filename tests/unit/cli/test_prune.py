@@ -201,3 +201,18 @@ def test_a_closed_pipe_is_no_error_of_ours(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("sys.stdout", Closed())
     assert prune(*DIGITS, "-o", tmp_path / "a.onnx") == 141
     assert (tmp_path / "a.onnx").exists()
+
+
+def test_units_near_waking_stay_when_a_distance_is_asked_for(tmp_path: Path) -> None:
+    sizes = []
+    for distance in (0, 2):
+        path = tmp_path / f"{distance}.onnx"
+        assert prune(*DIGITS, "-o", path, "--min-distance", distance, "--quiet") == 0
+        sizes.append(path.stat().st_size)
+    assert sizes[0] < sizes[1] < Path(MODEL).stat().st_size
+
+
+def test_the_page_shows_before_and_after(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    assert prune(*DIGITS, "-o", tmp_path / "small.onnx", "--html", page, "--quiet") == 0
+    assert "Before and after the prune" in page.read_text(encoding="utf-8")
