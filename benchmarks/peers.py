@@ -27,7 +27,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def main() -> None:
     """Parse the arguments, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", nargs="+", default=list(IMAGE_MODELS), choices=[*IMAGE_MODELS, "transformer"])
+    parser.add_argument("--models", nargs="+", default=list(IMAGE_MODELS), choices=list(IMAGE_MODELS))
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
@@ -91,12 +91,13 @@ def _hooks(name: str, batches: list[Array], threads: int) -> tuple[Callable[[], 
 
     torch.set_num_threads(threads)
     model = build(name).eval()
-    counts: dict[str, Any] = {}
+    counts: dict[tuple[str, int], Any] = {}
 
     def hook(label: str) -> Callable[[Any, Any, Any], None]:
         def count(_module: Any, _inputs: Any, output: Any) -> None:
             fires = (output > 0).flatten(2).any(2) if output.dim() > 2 else output > 0
-            counts[label] = counts.get(label, 0) + fires.sum(0)
+            key = (label, fires.shape[1])  # a module may be called more than once
+            counts[key] = counts.get(key, 0) + fires.sum(0)
 
         return count
 

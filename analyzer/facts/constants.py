@@ -67,6 +67,18 @@ class Constants:
 
     def per_index(self, axis: int, length: int) -> tuple[Mask, Array]:
         """Per index of `axis`: whether the whole slice is one constant, and that constant (0 where not)."""
+        if (axis, length) not in self._slices:
+            known, value = self._per_index(axis, length)
+            known.setflags(write=False)  # every caller gets the same arrays
+            value.setflags(write=False)
+            self._slices[axis, length] = known, value
+        return self._slices[axis, length]
+
+    @cached_property
+    def _slices(self) -> dict[tuple[int, int], tuple[Mask, Array]]:
+        return {}
+
+    def _per_index(self, axis: int, length: int) -> tuple[Mask, Array]:
         known = pattern.per_index(self.known, axis, length, every=True)
         others = tuple(a for a in range(self.rank) if a != axis)
         number = self.number
