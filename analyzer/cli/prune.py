@@ -172,9 +172,7 @@ class WriteOptions:
     ] = None
     html: Annotated[
         str | None,
-        _option(
-            "--html", metavar="FILE", help="Write the report, before and after, as one HTML page.", panel=_WRITING
-        ),
+        _option("--html", metavar="FILE", help="Write the report, before and after, as one HTML page.", panel=_WRITING),
     ] = None
     if_nothing: Annotated[
         str,

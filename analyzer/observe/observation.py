@@ -220,4 +220,3 @@ class _Looks:
 
 def _units(targets: Sequence[Target]) -> int:
     return sum(t.width for t in targets)
-
