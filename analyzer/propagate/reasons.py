@@ -13,10 +13,10 @@ import numpy as np
 from analyzer.facts.audit import LayerVerdicts, Locked
 from analyzer.facts.constants import Constants
 from analyzer.facts.keeps import Keeps
-from analyzer.ops.context import Call, Context
-from analyzer.ops.contraction import Contraction
 from analyzer.ops.binary import Aligned
 from analyzer.ops.clip import ClipRule
+from analyzer.ops.context import Call, Context
+from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.join import ConcatRule
 from analyzer.ops.norm import Normalised, PerChannel
