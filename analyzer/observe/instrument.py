@@ -154,9 +154,12 @@ class Instrument:
             else None
         )
 
-    def run(self, feeds: Mapping[str, Array], samples: int) -> Reading:
-        """Statistics of one feed that holds so many samples; values without a sample axis count for each of them."""
-        results = self._session.run(feeds) if self._session is not None else {}
+    def run(self, feeds: Mapping[str, Array], samples: int, *, last: bool = False) -> Reading:
+        """Statistics of one feed that holds so many samples; values without a sample axis count for each of them.
+
+        `last`: another session is likely to follow, so memory goes back.
+        """
+        results = self._session.run(feeds, last=last) if self._session is not None else {}
         blocks: list[Block] = []
         for group, name in zip(self._groups, self._outputs, strict=True):
             rows = results[name]

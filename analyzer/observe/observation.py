@@ -140,6 +140,7 @@ class _Looks:
         self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
         self._instrument: Instrument | None = None
         self._feeds = 0
+        self._looks: tuple[int, ...] = LOOKS
 
     def preview(self, probe: Probe) -> None:
         """See the first samples dearly, without counting them: the extremes that they show clear most units.
@@ -158,6 +159,7 @@ class _Looks:
                     return
                 self._tally.preview(reading)
         self._suspects = self._tally.suspects()
+        self._looks = LOOKS[1:]
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
@@ -169,7 +171,7 @@ class _Looks:
             reading = self._run(batch)
         self._tally.add(reading)
         self._feeds += 1
-        if self._feeds in LOOKS and not self._full and not self._exact:
+        if self._feeds in self._looks and not self._full and not self._exact:
             self._narrow(batch.samples)
 
     def close(self) -> None:
@@ -191,7 +193,7 @@ class _Looks:
         if self._instrument is None:
             sizes = self._tally.targets if self._full else ()
             self._instrument = self._open(wanted=self._wanted(), sizes=sizes)
-        return self._instrument.run(batch.feeds, batch.samples)
+        return self._instrument.run(batch.feeds, batch.samples, last=self._feeds + 1 in self._looks)
 
     def _wanted(self) -> dict[Statistic, Sequence[Target]]:
         """Flat targets need nothing but their maximum: it is the value itself."""

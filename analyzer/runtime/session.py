@@ -48,9 +48,8 @@ class Session:
     `source` is the bytes of a model, a loaded model, or an extended one. External data is read by onnxruntime
     itself from `folder` (by default the model's own), so weights are never held twice. `threads` limits the
     threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
-    named. `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and
-    gives memory back after each run. `eager`: nodes
-    that come early in the graph run as soon as they can, and Shape nodes first of all.
+    named. `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and memory goes back after each.
+    `eager`: nodes that come early in the graph run as soon as they can, and Shape nodes first of all.
 
     Raises:
         RunError: onnxruntime cannot load the model; its reason in one sentence.
@@ -98,7 +97,6 @@ class Session:
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "load") from error
         _trim()
-        self._run_options = _run_options(shrink=few_runs and _shared_arena())
         self._few_runs = few_runs
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
         self._input_names = tuple(str(i.name) for i in self._session.get_inputs())
@@ -133,20 +131,24 @@ class Session:
         """NumPy name of each output's element type (`bfloat16` too); None for sequences, maps, optionals."""
         return {name: _element_type(kind) for name, kind in self._output_types.items()}
 
-    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Any]:
-        """Run one feed; returns the arrays of `outputs` (None: all) by name.
+    def run(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None, *, last: bool = False
+    ) -> dict[str, Any]:
+        """Run one feed; returns the arrays of `outputs` (None: all) by name. After the `last` run memory goes back.
 
         Raises:
             RunError: the feed does not fit, an operator failed, or memory ran out.
         """
         names = list(self.output_names if outputs is None else outputs)
+        gives_back = last or self._few_runs
+        options = _run_options(shrink=gives_back and _shared_arena())
         try:
             if self._needs_wrapping(feeds, names):
-                return self._run_wrapped(feeds, names)
-            results = self._session.run(names, dict(feeds), self._run_options)
+                return self._run_wrapped(feeds, names, options)
+            results = self._session.run(names, dict(feeds), options)
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "run") from error
-        if self._few_runs:
+        if gives_back:
             _trim()
         return dict(zip(names, results, strict=True))
 
@@ -156,9 +158,11 @@ class Session:
             self._output_types.get(n) == "tensor(bfloat16)" for n in names
         )
 
-    def _run_wrapped(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Any]:
+    def _run_wrapped(
+        self, feeds: Mapping[str, Array], names: Sequence[str], options: ort.RunOptions
+    ) -> dict[str, Any]:
         wrapped = {name: _wrap(array) for name, array in feeds.items()}
-        results = self._session.run_with_ort_values(list(names), wrapped, self._run_options)
+        results = self._session.run_with_ort_values(list(names), wrapped, options)
         return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
 
 
@@ -179,7 +183,7 @@ def _shared_arena() -> bool:
     return True
 
 
-def _run_options(*, shrink: bool = False) -> ort.RunOptions:
+def _run_options(*, shrink: bool) -> ort.RunOptions:
     options = ort.RunOptions()
     options.log_severity_level = ONLY_FATAL
     if shrink:
