@@ -158,9 +158,7 @@ class Session:
             self._output_types.get(n) == "tensor(bfloat16)" for n in names
         )
 
-    def _run_wrapped(
-        self, feeds: Mapping[str, Array], names: Sequence[str], options: ort.RunOptions
-    ) -> dict[str, Any]:
+    def _run_wrapped(self, feeds: Mapping[str, Array], names: Sequence[str], options: ort.RunOptions) -> dict[str, Any]:
         wrapped = {name: _wrap(array) for name, array in feeds.items()}
         results = self._session.run_with_ort_values(list(names), wrapped, options)
         return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
