@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import numpy as np
 IMAGE_MODELS = {"resnet50": "resnet50", "mobilenet_v2": "mobilenet_v2", "vgg16": "vgg16"}
 NAMES = (*IMAGE_MODELS, "transformer")
 TOKENS, WIDTH, HEADS, HIDDEN, BLOCKS = 128, 768, 12, 3072, 12  # BERT base, on embedded tokens
-MISSING_OPERATORS = 40  # torchvision without its compiled part misses operators that no classifier needs
 
 
 def export(name: str, folder: Path) -> Path:
@@ -71,8 +68,9 @@ def _transformer() -> Any:
 def _image_model(builder: str) -> Any:
     """With BatchNorm statistics taken from data, as training leaves them: else activations hardly vary."""
     import torch
+    from torchvision_nets import zoo
 
-    model = getattr(_torchvision_models(), builder)(weights=None).train()
+    model = getattr(zoo(), builder)(weights=None).train()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # the plain average over all batches
@@ -80,23 +78,3 @@ def _image_model(builder: str) -> Any:
         for seed in (1, 2):
             model(torch.from_numpy(samples("image", 8, seed)))
     return model
-
-
-def _torchvision_models() -> Any:
-    """torchvision.models, also where its compiled operators do not load: they are declared and never called."""
-    import torch
-
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for _ in range(MISSING_OPERATORS):
-        try:
-            import torchvision.models
-        except RuntimeError as error:
-            missing = re.search(r"torchvision::(\w+)", str(error))
-            if missing is None:
-                raise
-            library.define(f"{missing[1]}(Tensor x) -> Tensor")
-            for module in [m for m in sys.modules if m.startswith("torchvision")]:
-                del sys.modules[module]
-        else:
-            return torchvision.models
-    raise RuntimeError("torchvision does not import: install the build that belongs to this torch.")

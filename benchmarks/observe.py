@@ -3,10 +3,14 @@
     python benchmarks/observe.py                         # all models, time and memory
     python benchmarks/observe.py --models mobilenet_v2 --samples 64 --rounds 9
 
+    python benchmarks/observe.py --interleave --threads 1    # on a machine that others use
+
 Time: the plain loop (all batches through an onnxruntime session of the untouched file) and the whole observation (all
 batches, reductions, counting, the fingerprint of the data, and the sessions it opens) alternate in one process, so that
 other load hits both; the ratio of each round is taken, then the median. `whole` has each side's sessions opened inside
-its time; `loop` leaves that out on both sides. Memory: the peak of a process that loads and runs the model plainly,
+its time (and ours closed); `loop` leaves that out. With `--interleave` each batch is run plainly right after it was
+observed, so that both sides share whatever else the machine does (for one thread: idle pools of two sessions disturb
+each other). Memory: the peak of a process that loads and runs the model plainly,
 against one that loads, measures shapes, selects units and observes; `growth` is the same above what each process holds
 before it opens the model (libraries and data).
 """
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None, help="threads of one operator (default: all cores)")
+    parser.add_argument("--interleave", action="store_true", help="alternate batch by batch, not loop by loop")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: robust on a busy machine")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/models"), help="where models are exported")
     parser.add_argument("--json", type=Path, help="write the numbers here")
@@ -105,28 +110,28 @@ def _round(
 
     begin = clock()
     session = _plain_session(path, arguments.threads)
-    opened = clock()
-    for start in range(0, len(data), arguments.batch):
-        session.run(None, {"x": data[start : start + arguments.batch]})
-    plain = clock() - opened
-    cold_plain = clock() - begin
-    del session
-    opening = _Stopwatch(observation.Instrument, clock)
-    original, observation.Instrument = observation.Instrument, opening  # type: ignore[misc, assignment]
+    opened, plain, probe = clock() - begin, 0.0, _probe(loaded, data)
+    if arguments.interleave:
+        probe = _Interleaved(probe, session, clock)
+    else:
+        begin = clock()
+        for start in range(0, len(data), arguments.batch):
+            session.run(None, {"x": data[start : start + arguments.batch]})
+        plain = clock() - begin
+        del session
+    spent: list[float] = []
+    original = observation.Instrument
+    observation.Instrument = _timed(original, clock, spent)  # type: ignore[misc]
     try:
         begin = clock()
-        observation.observe(
-            loaded,
-            _probe(loaded, data),
-            audited,
-            shapes,
-            batch_size=arguments.batch,
-            threads=arguments.threads,
-        )
+        observation.observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
         whole = clock() - begin
     finally:
         observation.Instrument = original  # type: ignore[misc]
-    return plain, cold_plain, whole - opening.seconds, whole
+    if arguments.interleave:
+        plain = probe.seconds
+        whole -= plain
+    return plain, opened + plain, whole - sum(spent), whole
 
 
 def _plain_session(path: Path, threads: int | None) -> Any:
@@ -137,19 +142,40 @@ def _plain_session(path: Path, threads: int | None) -> Any:
     return onnxruntime.InferenceSession(path, options)
 
 
-class _Stopwatch:
-    """Calls through, and adds up how long that took."""
+class _Interleaved:
+    """A probe that has each batch run by another session once the observation is done with it."""
 
-    def __init__(self, called: Callable[..., Any], clock: Callable[[], float]) -> None:
-        self._called, self._clock = called, clock
+    def __init__(self, probe: Any, session: Any, clock: Callable[[], float]) -> None:
+        self._probe, self._session, self._clock = probe, session, clock
         self.seconds = 0.0
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        begin = self._clock()
-        try:
-            return self._called(*args, **options)
-        finally:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._probe, name)
+
+    def batches(self, size: int) -> Any:
+        """The batches of the probe; `seconds` adds up what the plain runs take."""
+        for batch in self._probe.batches(size):
+            yield batch
+            begin = self._clock()
+            self._session.run(None, batch.feeds)
             self.seconds += self._clock() - begin
+
+
+def _timed(kind: Any, clock: Callable[[], float], spent: list[float]) -> Any:
+    """The same class; `spent` gets the seconds that opening and closing take."""
+
+    class Timed(kind):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            begin = clock()
+            super().__init__(*args, **options)
+            spent.append(clock() - begin)
+
+        def close(self) -> None:
+            begin = clock()
+            super().close()
+            spent.append(clock() - begin)
+
+    return Timed
 
 
 def _probe(loaded: Any, data: Array) -> Any:

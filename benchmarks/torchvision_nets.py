@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import library as custom_operators
 from torch import nn
 from torch.nn.utils import prune
 
@@ -41,18 +42,18 @@ EXACT = 1e-5  # relative to the output's largest entry; the peer counts as exact
 
 def zoo() -> Any:
     """`torchvision.models`, also from a build whose compiled operators (boxes, not needed here) do not load."""
-    register = torch.library.register_fake
+    register = custom_operators.register_fake
 
     def lenient(name: Any, *args: Any, **more: Any) -> Any:
         if str(name).startswith("torchvision::"):
             return lambda function: function
         return register(name, *args, **more)
 
-    torch.library.register_fake = lenient
+    custom_operators.register_fake = lenient
     try:
         return importlib.import_module("torchvision.models")
     finally:
-        torch.library.register_fake = register
+        custom_operators.register_fake = register
 
 
 def input_size(name: str) -> int:

@@ -30,7 +30,7 @@ def failing() -> CheckFacts:
         layer(relu(4, "/net/3/Relu_output_0"), statistics),
     )
     audit = replace(
-        facts(layers, probe=ProbeSummary(f"{HOSTILE}.npz", 20, "sha256:0", random=True)),
+        facts(layers, probe=ProbeSummary(f"{HOSTILE}.npz", 20, "xxh3:0", random=True)),
         unused_inputs=(
             UnusedInput("pixels", (1, 64), 64, 2, 1, (0, 63), structural=True),
             UnusedInput("mask", (1, 8), 8, 8, None, tuple(range(8)), structural=False),
@@ -70,7 +70,7 @@ def with_baseline() -> CheckFacts:
         first_dead(16, 0, "new"),
     )
     then = Baseline(
-        "baselines/before.json", "sha256:1", 500,
+        "baselines/before.json", "xxh3:1", 500,
         (was("/net/0/Relu_output_0", 64, {0, 1}), was("/net/2/Relu_output_0", 32, {0, 1, 2, 9}), was("old", 12, set())),
     )  # fmt: skip
     return judge(facts(layers), None, then)

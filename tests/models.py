@@ -83,9 +83,10 @@ def all_values(model: onnx.ModelProto, feeds: Feeds) -> dict[str, Array]:
 
 def shape_table(model: onnx.ModelProto, feeds: Feeds, sample_axis: int | None = 0) -> ShapeTable:
     """Shapes as onnxruntime shows them; samples lie along `sample_axis` of the inputs and of what has its length."""
-    shapes = {n: a.shape for n, a in all_values(model, feeds).items()}
+    values = all_values(model, feeds)
+    shapes = {n: a.shape for n, a in values.items()}
     axes = {n: SampleAxis(sample_axis if s and s[0] == 1 else None) for n, s in shapes.items()}
-    return ShapeTable(shapes, axes)
+    return ShapeTable(shapes, axes, dtypes={n: a.dtype.name for n, a in values.items()})
 
 
 def context(model: onnx.ModelProto, feeds: Feeds) -> Context:

@@ -103,10 +103,11 @@ def audit(
         shapes = measure_shapes(loaded, opened)
         selected = select_units(loaded.graph, shapes)
         audited = [replace(a, dtype=shapes.dtypes.get(a.value, a.dtype)) for a in selected]
+        believed = [a for a in audited if a.value not in shapes.mixed]
     with clock.stage("probe"):
-        seen = run.observe("probe", opened, audited, shapes)
+        seen = run.observe("probe", opened, believed, shapes)
     with clock.stage("holdout"):
-        seen_on_holdout = run.observe("holdout", held, audited, shapes)
+        seen_on_holdout = run.observe("holdout", held, believed, shapes)
     with clock.stage("walk"):
         found = walk(loaded.graph, shapes, _verdicts(audited, seen, chosen))
     with clock.stage("causes"):
@@ -124,7 +125,15 @@ def audit(
         locked=tuple(found.locked),
         operators_without_rule=tuple(found.operators_without_rule),
         warnings=warnings_of(
-            layers, probe_summary, holdout_summary, batched=seen is None or seen.batched or batch_size == 1
+            layers,
+            probe_summary,
+            holdout_summary,
+            batched=seen is None or seen.batched or batch_size == 1,
+            mixed=[a.value for a in audited if a.value in shapes.mixed],
+            unseen=() if seen is None else seen.unseen,
+            overridable=tuple(loaded.graph.defaults),
+            unused_inputs=found.unused_inputs,
+            constant_outputs=found.constant_outputs,
         )
         + notes,
         seconds=clock.seconds,
@@ -294,5 +303,5 @@ def _external_files(loaded: LoadedModel) -> tuple[Path, ...]:
 
 def _value_names(loaded: LoadedModel) -> dict[str, bool]:
     graph = loaded.graph
-    computed = dict.fromkeys((*graph.inputs, *graph.producer), False)
+    computed = dict.fromkeys((*graph.inputs, *graph.defaults, *graph.producer), False)
     return computed | dict.fromkeys(sorted(graph.initializer_names), True)

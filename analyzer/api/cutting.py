@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,14 +14,21 @@ from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Refused
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel, serialize
+from analyzer.graph.defaults import restore_defaults
+from analyzer.graph.load import LARGEST_PROTO
+from analyzer.graph.save import stored_bytes
 from analyzer.propagate import Walk, walk
 from analyzer.propagate.bridges import find_bridges
+from analyzer.propagate.compose import compose, left_of, stand_ins
+from analyzer.propagate.plan import count_parameters
+from analyzer.propagate.units import select_units
 from analyzer.rewrite.bridges import insert_bridges
 from analyzer.rewrite.duplicates import merge_duplicates
 from analyzer.rewrite.linear import merge_linear
-from analyzer.rewrite.shrink import shrink
+from analyzer.rewrite.shrink import REWRITTEN, shrink
 
 MOST_REFUSALS = 50
+MOST_ROUNDS = 8  # cuts after the first; each takes something away
 MOST_SINGLE_TRIALS = 24  # bridges tried one by one; beyond, all are taken together
 
 
@@ -38,8 +45,16 @@ class CutModel:
     merged: bool = False
 
 
-def cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> list[CutModel]:
+def cut(
+    loaded: LoadedModel,
+    shapes: ShapeTable,
+    layers: Sequence[LayerVerdicts],
+    choice: Choice,
+    measure: Callable[[LoadedModel], ShapeTable],
+) -> list[CutModel]:
     """The cut model; with residual `latency` a second one with bridges, to be timed against the first.
+
+    `measure` gives the shapes of a model that was cut.
 
     Raises:
         ComparisonFailed: no consistent cut was found: a bug of ours.
@@ -54,8 +69,11 @@ def cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts]
         bridged = _with_bridges(plain, shapes, layers, choice)
         if bridged is not None:
             found = [bridged] if choice.residual == "params" else [plain, bridged]
+    found = [_finished(one, choice, measure) for one in found]
     if choice.merge_linear:
         found = [_merged(one) for one in found]
+    for one in found:
+        restore_defaults(loaded, one.smaller)
     return [replace(one, notes=(*notes, *one.notes)) for one in found]
 
 
@@ -72,6 +90,41 @@ def _cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts
             node = next(n for n in loaded.graph.nodes if n.name == refusal.node)
             pinned |= {name for name in (*node.inputs, *node.outputs) if name}
     raise ComparisonFailed("Too many nodes refuse the cut: nothing was written; please report this model.")
+
+
+def _finished(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
+    """Cut the smaller model again, as long as that takes something away.
+
+    A channel that was kept only as an input for its readers was computed from others, and may be constant without them;
+    a tensor that was written anew for one of its readers can be cut for that reader alone.
+    """
+    if choice.units is not None or choice.lossy:  # what the user listed is what goes
+        return one
+    if stored_bytes(one.smaller) > LARGEST_PROTO:
+        return one
+    for _ in range(MOST_ROUNDS):
+        anew = _initializers(one.smaller) - _initializers(one.base)
+        if not stand_ins(one.walk) and not any(name.endswith(REWRITTEN) for name in anew):
+            return one
+        smaller = one.smaller.edited(serialize(one.smaller))
+        shapes = measure(smaller)
+        layers = [left_of(one.walk, audited) for audited in select_units(smaller.graph, shapes)]
+        more = _cut(smaller, shapes, layers, choice)
+        whole = compose(one.walk, more.walk)
+        if whole is None or _weight(more.smaller) >= _weight(smaller):
+            return one
+        one = replace(one, walk=whole, smaller=more.smaller, refused=(*one.refused, *more.refused))
+    return one
+
+
+def _initializers(model: LoadedModel) -> set[str]:
+    return set(model.refreshed().graph.initializer_names)
+
+
+def _weight(model: LoadedModel) -> tuple[int, int]:
+    """Parameters, then nodes."""
+    graph = model.refreshed().graph
+    return count_parameters(graph), len(graph.nodes)
 
 
 def _with_bridges(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
+from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel, load_model, serialize
 from analyzer.graph.save import stored_bytes, weights_beside
 from analyzer.observe.feeds import drawn_feeds
 from analyzer.observe.probe import Probe
-from analyzer.observe.shapes import plan_batches
-from analyzer.propagate import Walk
+from analyzer.observe.shapes import measure_shapes, plan_batches
+from analyzer.propagate import Walk, walk
 from analyzer.propagate.plan import count_parameters, peak_activation
 from analyzer.rewrite.bisect import first_difference
 from analyzer.rewrite.compare import compare, perturbed
@@ -56,17 +58,19 @@ def prune_walk(
     check_choice(found.layers, choice, named)
     if alive := alive_units(found.layers, named):
         choice = replace(choice, lossy=_constants_for(source, found, alive))
-    made = _better(source, cut(source.loaded, source.shapes, found.layers, choice))
+    made = _better(source, cut(source.loaded, source.shapes, found.layers, choice, partial(_shapes_of, source)))
     chosen, smaller, refused = made.walk, made.smaller, made.refused
     notes = (*choice_notes(found.layers, choice), *made.notes)
     grown = count_parameters(smaller.graph) - count_parameters(source.loaded.graph)
     if grown > 0:  # a small saving can cost more than it saves: a new bias, a second copy of a shared tensor
         notes = (*notes, f"The cut would need {grown} more parameters than it saves, so the model stays as it is.")
+        whole = source.shapes.shapes
+        chosen = walk(source.loaded.graph, source.shapes, found.layers, choice, whole)  # masks and plan say so too
     if grown > 0 or not (_changed(chosen) or made.merged):
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
-    with Session(source.loaded, threads=source.threads) as before, Session(smaller, threads=source.threads) as after:
+    with Session(source.loaded, threads=source.threads) as before, _Written(smaller, threads=source.threads) as after:
         results = _compared(source, before, after, progress)
         _gate(source, chosen, smaller, results["probe"], lossy=bool(choice.lossy))
         measured = _timed(source, before, after) if latency else None
@@ -88,6 +92,39 @@ def prune_walk(
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
     )
     return Pruned(facts, audit, choice, chosen, source, smaller, data)
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """What onnxruntime refuses in here is a model that we wrote from one that ran: no fault of the user."""
+    try:
+        yield
+    except RunError as error:
+        if "ran out of memory" in str(error):
+            raise
+        reason = str(error).rstrip(".")
+        raise ComparisonFailed(
+            f"The pruned model does not run, which is a bug of deadunits: nothing was written ({reason})."
+        ) from error
+
+
+class _Written(Session):
+    """A session of a model that we wrote; runs only what the original has run."""
+
+    def __init__(self, model: LoadedModel, *, threads: int | None) -> None:
+        with _ours():
+            super().__init__(model, threads=threads)
+
+    def run(
+        self, feeds: Mapping[str, Any], outputs: Sequence[str] | None = None, *, last: bool = False
+    ) -> dict[str, Any]:
+        with _ours():
+            return super().run(feeds, outputs, last=last)
+
+
+def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
+    with _ours():
+        return measure_shapes(model, source.probe, threads=source.threads)
 
 
 def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
@@ -153,7 +190,11 @@ def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
     if len(made) == 1:
         return made[0]
     plain, bridged = made
-    with Session(plain.smaller, threads=source.threads) as one, Session(bridged.smaller, threads=source.threads) as two:
+    with (
+        _ours(),
+        Session(plain.smaller, threads=source.threads) as one,
+        Session(bridged.smaller, threads=source.threads) as two,
+    ):
         measured = _timed(source, one, two)
     if measured is not None and measured.ratio <= 1.0:
         return bridged
@@ -177,6 +218,8 @@ def _batches(
     # The models are compared as they are, so only a batch dimension that is free in the file takes several samples.
     plan = plan_batches(source.shapes, probe, source.batch_size)
     size = plan.size if not plan.free_inputs else source.shapes.samples
+    if source.shapes.mixed and source.shapes.samples == 1:
+        size = source.batch_size  # it does take several, and gives something else for them
     done = 0
     for batch in probe.batches(size):
         yield batch.feeds, batch.samples

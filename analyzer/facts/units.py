@@ -55,7 +55,8 @@ class ShapeTable:
     samples that run was fed; `sample_axes` says along which axis a value grows with the number of samples.
     `dtypes` holds NumPy names of element types (`bfloat16` too) where the run could tell. `batchable`: a feed of two
     samples was seen to give what two feeds of one give; `free_inputs` are the inputs whose declared first dim had to
-    be made free for that. `scrambled` are values that grow with the samples, but not sample by sample.
+    be made free for that. `scrambled` are values that grow with the samples, but not sample by sample. `dynamic` are
+    axes whose length depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes.
     """
 
     shapes: dict[str, Shape]
@@ -65,3 +66,18 @@ class ShapeTable:
     batchable: bool = False
     free_inputs: tuple[str, ...] = ()
     scrambled: frozenset[str] = frozenset()
+    mixed: frozenset[str] = frozenset()
+    dynamic: dict[str, frozenset[int]] = field(default_factory=dict)
+    resized: tuple[dict[str, Shape], ...] = ()
+
+
+def unit_ranges(units: tuple[int, ...], most: int = 8) -> str:
+    """`0-3, 7, 12`, cut after `most` pieces."""
+    pieces: list[list[int]] = []
+    for unit in units:
+        if pieces and unit == pieces[-1][1] + 1:
+            pieces[-1][1] = unit
+        else:
+            pieces.append([unit, unit])
+    texts = [f"{low}" if low == high else f"{low}-{high}" for low, high in pieces[:most]]
+    return ", ".join(texts) + (", …" if len(pieces) > most else "")

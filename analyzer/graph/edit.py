@@ -25,6 +25,7 @@ class Editor:
         self._values = {str(v.name): v for v in (*self._graph.inputs, *self._graph.initializers.values())}
         for node in self._graph:
             self._values.update({str(o.name): o for o in node.outputs if o.name})
+        self._names = _names_of(self._graph)
 
     def set_tensor(self, name: str, array: Array) -> None:
         """Store another array under an existing name."""
@@ -32,12 +33,9 @@ class Editor:
         value.const_value = ir.tensor(np.asarray(array, order="C"), name=name)
         value.shape = ir.Shape(array.shape)
 
-    def add_tensor(self, stem: str, array: Array) -> str:
-        """Store a new array; returns its name (the stem, or the stem with a number)."""
-        name, number = stem, 1
-        while name in self._values:
-            number += 1
-            name = f"{stem}_{number}"
+    def add_tensor(self, stem: str, array: Array, ending: str = "") -> str:
+        """Store a new array; returns its name (the stem, or the stem with a number, then the ending)."""
+        name = self._fresh(stem, ending)
         tensor = ir.tensor(np.asarray(array, order="C"), name=name)
         value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self._graph.register_initializer(value)
@@ -86,7 +84,7 @@ class Editor:
         """Insert `op_type(output, name)` behind a node; readers see the new value under the old name."""
         node = self._node(index)
         old = node.outputs[0]
-        new = ir.Node("", op_type, [old, self._values[name]], num_outputs=1, name=f"{node.name}/{op_type}")
+        new = ir.Node("", op_type, [old, self._values[name]], num_outputs=1, name=self._fresh(f"{node.name}/{op_type}"))
         self._graph.insert_after(node, new)
         uses = [u for u in old.uses() if u.node is not new]
         text, new_output = str(old.name), new.outputs[0]
@@ -96,15 +94,15 @@ class Editor:
             if output is old:
                 self._graph.outputs[place] = new_output
         new_output.shape, new_output.type = old.shape, old.type
-        old.name = f"{text}/before_{op_type}"
+        old.name = self._fresh(f"{text}/before_{op_type}")
         new_output.name = text
         self._values[text] = new_output
 
     def insert_before(
         self, index: int, position: int, op_type: str, more: list[str], attributes: Mapping[str, Any], name: str
     ) -> str:
-        """Insert `op_type(input, *more)` on one input edge of a node; returns the name of the new value."""
-        node = self._node(index)
+        """Insert `op_type(input, *more)` on one input edge of a node; returns the name of the new value and node."""
+        node, name = self._node(index), self._fresh(name)
         source = node.inputs[position]
         new = ir.Node(
             "", op_type, [source, *(self._values[m] for m in more)],
@@ -131,12 +129,11 @@ class Editor:
         assert node is not None  # inputs of the graph are never replaced
 
         def add(op_type: str, inputs: list[ir.Value], **attributes: int) -> ir.Value:
-            new = ir.Node(
-                "", op_type, inputs, [ir.AttrInt64(k, v) for k, v in attributes.items()], num_outputs=1,
-                name=f"{name}/{op_type}" + ("" if op_type in ("Concat", "Expand") else f"_{len(parts)}"),
-            )  # fmt: skip
+            text = self._fresh(f"{name}/{op_type}" + ("" if op_type in ("Concat", "Expand") else f"_{len(parts)}"))
+            settings = [ir.AttrInt64(k, v) for k, v in attributes.items()]
+            new = ir.Node("", op_type, inputs, settings, num_outputs=1, name=text)
             self._graph.insert_before(node, new)
-            new.outputs[0].name = f"{new.name}_output"
+            new.outputs[0].name = self._fresh(f"{text}_output")
             return new.outputs[0]
 
         for length in lengths:
@@ -184,6 +181,15 @@ class Editor:
             listed = {str(v.name) for v in self._graph.inputs}
             self._graph.inputs.extend(v for n, v in self._graph.initializers.items() if n not in listed)
 
+    def _fresh(self, stem: str, ending: str = "") -> str:
+        """A name that no node and no value has, and that none gets later: with a number where it is taken."""
+        name, number = f"{stem}{ending}", 1
+        while name in self._names:
+            number += 1
+            name = f"{stem}_{number}{ending}"
+        self._names.add(name)
+        return name
+
     def _node(self, index: int) -> ir.Node:
         node = self._nodes[index]
         if node is None:
@@ -200,6 +206,16 @@ class Editor:
         text, old.name = str(old.name), None
         new.name = text
         self._values[text] = new
+
+
+def _names_of(graph: ir.Graph) -> set[str]:
+    """Names of all nodes and values, those in subgraphs too: they share one space of names with what is outside."""
+    names: set[str] = set()
+    for one in (graph, *graph.subgraphs()):
+        names.update(str(value.name) for value in (*one.inputs, *one.initializers.values()))
+        for node in one:
+            names.update(str(name) for name in (node.name, *(o.name for o in node.outputs)) if name)
+    return names
 
 
 def serialize(loaded: LoadedModel) -> bytes:

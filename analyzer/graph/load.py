@@ -15,7 +15,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSo
 
 from analyzer.errors import ModelError
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
-from analyzer.graph.view import Graph, view_of
+from analyzer.graph.view import LIFTED, Graph, view_of
 
 LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
 OLDEST_OPSET = 7
@@ -73,7 +73,10 @@ class LoadedModel:
     @property
     def producer(self) -> str:
         """Exporter and its version, as the file states them."""
-        return " ".join(p for p in (self.model.producer_name, self.model.producer_version) if p)
+        said = (
+            word for part in (self.model.producer_name, self.model.producer_version) for word in (part or "").split()
+        )
+        return " ".join(word for word in said if word != "None")  # tf2onnx writes what it does not know as None
 
     @property
     def size(self) -> int:
@@ -189,7 +192,9 @@ def _model_of(raw: bytes, path: Path | None, folder: Path | None) -> ir.Model:
         if folder is not None:
             ir.external_data.set_base_dir(model.graph, folder)
         TopologicalSortPass()(model)
+        stored = set(model.graph.initializers)
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
     except Exception as error:  # onnx-ir raises many kinds on a damaged graph
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Dim = int | str | None
+LIFTED = "deadunits.lifted"  # key of the names of tensors that were Constant nodes in the file
+DEFAULTS_SINCE = 4  # the IR version from which an input with a stored tensor is a default; before, all are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,11 @@ class Node:
 
 @dataclass(eq=False)
 class Graph:
-    """The main graph of a model, functions inlined and Constant nodes lifted to initializers."""
+    """The main graph of a model, functions inlined and Constant nodes lifted to initializers.
+
+    `inputs` are what every run needs; `defaults` are the shapes of further inputs, with a stored value that a run may
+    override, so they are no constants.
+    """
 
     nodes: tuple[Node, ...]
     inputs: dict[str, TensorType]
@@ -66,6 +72,7 @@ class Graph:
     types: dict[str, TensorType]
     opsets: dict[str, int]
     _tensors: dict[str, ir.TensorProtocol]
+    defaults: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _folded: dict[str, Array | None] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -160,12 +167,26 @@ class Graph:
         return network
 
 
+def _overridable(model: ir.Model, stored: Mapping[str, ir.TensorProtocol]) -> set[str]:
+    """Stored tensors that callers may override: from IR version 4 on those that are inputs, too.
+
+    Where most weights are, it is the habit of an exporter (PyTorch 1.2, MXNet and others went on listing them), and
+    nobody means to override them.
+    """
+    listed = {str(v.name) for v in model.graph.inputs} & set(stored)
+    weights = {name for name, tensor in stored.items() if len(tensor.shape.numpy()) > 1} - model.meta.get(LIFTED, set())
+    habit = 2 * len(weights & listed) > len(weights)
+    return set() if model.ir_version < DEFAULTS_SINCE or habit else listed
+
+
 def view_of(model: ir.Model) -> Graph:
     """The view of a normalised onnx-ir model (functions inlined, constants lifted, nodes sorted)."""
     graph = model.graph
     opsets = {("" if d == "ai.onnx" else d): v for d, v in model.opset_imports.items()}
     types: dict[str, TensorType] = {}
-    tensors = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
+    stored = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
+    listed = _overridable(model, stored)
+    tensors = {n: t for n, t in stored.items() if n not in listed}
     nodes = []
     for value in (*graph.inputs, *graph.initializers.values()):
         types[str(value.name)] = _type_of(value)
@@ -174,11 +195,12 @@ def view_of(model: ir.Model) -> Graph:
         types.update({str(o.name): _type_of(o) for o in node.outputs if o.name})
     return Graph(
         nodes=tuple(nodes),
-        inputs={str(v.name): types[str(v.name)] for v in graph.inputs if v.name not in tensors},
+        inputs={str(v.name): types[str(v.name)] for v in graph.inputs if v.name not in stored},
         outputs=tuple(str(v.name) for v in graph.outputs),
         types=types,
         opsets=opsets,
         _tensors=tensors,
+        defaults={n: tuple(int(d) for d in stored[n].shape.numpy()) for n in stored if n in listed},
     )
 
 

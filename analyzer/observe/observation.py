@@ -23,8 +23,8 @@ from analyzer.runtime.session import CPU
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
-FIRST_LOOK = 2  # smallest feeds that are looked at dearly before the rest
-LOOKS = (FIRST_LOOK, 16)  # feeds after which the minimum is narrowed to the units that still need it
+FIRST_LOOK = 1  # smallest feeds that are looked at dearly before the rest
+LOOKS = (2, 16)  # feeds after which the minimum is narrowed to the units that still need it
 
 Progress = Callable[[int, int | None], None]
 
@@ -140,7 +140,6 @@ class _Looks:
         self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
         self._instrument: Instrument | None = None
         self._feeds = 0
-        self._looks: tuple[int, ...] = LOOKS
 
     def preview(self, probe: Probe) -> None:
         """See the first samples dearly, without counting them: the extremes that they show clear most units.
@@ -159,7 +158,6 @@ class _Looks:
                     return
                 self._tally.preview(reading)
         self._suspects = self._tally.suspects()
-        self._looks = LOOKS[1:]
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
@@ -171,7 +169,7 @@ class _Looks:
             reading = self._run(batch)
         self._tally.add(reading)
         self._feeds += 1
-        if self._feeds in self._looks and not self._full and not self._exact:
+        if self._looks_closer(self._feeds):
             self._narrow(batch.samples)
 
     def close(self) -> None:
@@ -179,6 +177,10 @@ class _Looks:
         if self._instrument is not None:
             self._instrument.close()
         self._instrument = None
+
+    def _looks_closer(self, feeds: int) -> bool:
+        """Whether another session may follow after so many feeds."""
+        return feeds in LOOKS and bool(self._suspects) and not self._full and not self._exact
 
     def _narrow(self, batch: int) -> None:
         """Open a cheaper session, unless the data is nearly at its end."""
@@ -193,7 +195,7 @@ class _Looks:
         if self._instrument is None:
             sizes = self._tally.targets if self._full else ()
             self._instrument = self._open(wanted=self._wanted(), sizes=sizes)
-        return self._instrument.run(batch.feeds, batch.samples, last=self._feeds + 1 in self._looks)
+        return self._instrument.run(batch.feeds, batch.samples, last=self._looks_closer(self._feeds + 1))
 
     def _wanted(self) -> dict[Statistic, Sequence[Target]]:
         """Flat targets need nothing but their maximum: it is the value itself."""

@@ -69,7 +69,7 @@ class Probe:
 
     @property
     def fingerprint(self) -> str:
-        """`sha256:...` over names, element types, shapes and bytes of all samples, whatever the batch size.
+        """`xxh3:...` over names, element types, shapes and bytes of all samples, whatever the batch size.
 
         Built up while `batches` runs; what it has not yet seen is read now, except from a source that can be
         read only once: there it covers the samples handed out so far.
@@ -110,19 +110,18 @@ class Probe:
                 self._note(batch, roles, self._digest.samples - seen)
             seen += batch.samples
             yield batch
-            self._digest.settle()  # before the source may write its next sample into the same array
         if not seen:
             raise self._used_up()
         self.samples = seen
         self._complete = True
 
     def _note(self, batch: Batch, roles: Mapping[str, Role], known: int) -> None:
-        """Hash the samples of this batch that no earlier pass has hashed, while the model runs on it."""
+        """Hash the samples of this batch that no earlier pass has hashed."""
         fixed = {n: a for n, a in batch.feeds.items() if roles[n] is Role.FIXED}
         varying = {n: a for n, a in batch.feeds.items() if n not in fixed}
         # A stacked input's feed is the sample itself; a new first axis makes it look like a slice of one.
         rows = {n: a[np.newaxis] if roles[n] is Role.STACKED else a[known:] for n, a in varying.items()}
-        self._digest.begin(rows, fixed, batch.samples - known)
+        self._digest.update(rows, fixed, batch.samples - known)
 
     def _parts(self) -> Iterator[Part]:
         """All parts from the start; the first call goes on with the pass that `__init__` opened."""

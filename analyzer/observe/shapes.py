@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 
 from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import Extension, Graph, LoadedModel, Node
 from analyzer.observe.feeds import Array, Feeds, first_samples, guessed_samples, join
+from analyzer.observe.free_dims import free_axes, with_free_dims
 from analyzer.observe.probe import Probe
 from analyzer.runtime.session import CPU, Optimization, Session
 
 ATTEMPTS = 20  # values that may be dropped one by one before the run is given up
 TOLERANCE = {"float64": 1e-9, "float16": 2e-2, "bfloat16": 5e-2}  # relative to the largest entry
 DEFAULT_TOLERANCE = 1e-3
+QUANTISED_TOLERANCE = 0.1  # for values that mix: a dynamic quantiser rounds each batch by a scale of its own
+FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,20 @@ def measure_shapes(
     """
     runner = _Runner(loaded, threads, tuple(providers))
     if probe is not None:
-        return runner.table(first_samples(probe), probe.batchable, probe.step)
+        samples = first_samples(probe)
+        return _with_free_dims(runner, runner.table(samples, probe.batchable, probe.step), samples[0])
     for samples in guessed_samples(loaded.graph.inputs):
         with suppress(RunError):
-            return runner.table(samples, True, 1)
+            return _with_free_dims(runner, runner.table(samples, True, 1), samples[0])
     return _inferred(loaded)
+
+
+def _with_free_dims(runner: _Runner, table: ShapeTable, first: Feeds) -> ShapeTable:
+    groups = free_axes(runner.loaded.graph.inputs, table)
+    if not groups:
+        return table
+    with _ShapeRun(runner, table.free_inputs) as run:
+        return with_free_dims(table, groups, first, lambda feeds: run(feeds)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +99,63 @@ class _Runner:
                 return alone
             pair = join(samples, step)
             free: tuple[str, ...] = ()
-            grown = self._together(run, pair, (outputs, second), step)
+            both = self._together(run, pair)
+            grown = both[0] if both is not None and _agree(both[1], outputs, second) else None
+        if grown is None and both is not None:
+            alone = replace(alone, mixed=self._mixed(alone, both[0], samples, pair))
         if grown is None:
             free = self._fixed_inputs(first, pair)
             if not free:
                 return alone
             with suppress(RunError), _ShapeRun(self, free) as run:
-                grown = self._together(run, pair, (outputs, second), step)
+                both = self._together(run, pair)
+                grown = both[0] if both is not None and _agree(both[1], outputs, second) else None
         if grown is None:
             return alone
         grown |= {n: a.shape for n, a in pair.items()}
         return self._axes(alone, grown, samples, pair, free)
 
-    def _together(self, run: _ShapeRun, pair: Feeds, apart: tuple[Feeds, Feeds], step: int) -> dict[str, Shape] | None:
-        """Shapes for two samples in one feed; None unless every output shows both as they are on their own."""
+    def _together(self, run: _ShapeRun, pair: Feeds) -> tuple[dict[str, Shape], Feeds] | None:
+        """Shapes and outputs for two samples in one feed; None where the model does not take them."""
+        with suppress(RunError):
+            return run(pair)
+        return None
+
+    def _mixed(
+        self, alone: ShapeTable, grown: dict[str, Shape], samples: Sequence[Feeds], pair: Feeds
+    ) -> frozenset[str]:
+        """Values that differ when two samples share a feed, by more than rounding and chance, and what follows them.
+
+        Told by the mean magnitude of each row; a value that grows in some other way than sample by sample is not told.
+        """
+        graph, extension = self.loaded.graph, Extension(self.loaded, share=True)
+        extension.drop_outputs()
+        coarse = QUANTISED_TOLERANCE if any(_quantises(node) for node in graph.nodes) else 0.0
+        means: dict[str, tuple[str, SampleAxis]] = {}
+        for name in sorted(set(graph.producer) & set(grown) - _lengths(graph)):
+            axis = grown_axis(alone.shapes[name], grown[name])
+            scale = coarse > 0 and axis is not None and axis.axis is None
+            if axis is not None and not scale and alone.dtypes.get(name) in FLOATS:
+                means[name] = _row_means(extension, name, len(alone.shapes[name]), axis, magnitude=True), axis
+                extension.output(means[name][0])
         try:
-            shapes, outputs = run(pair)
+            with Session(extension, threads=self.threads, providers=self.providers, few_runs=True) as session:
+                together, (first, second, again) = session.run(pair), [session.run(f) for f in (*samples, samples[0])]
         except RunError:
-            return None
-        for name, both in outputs.items():
-            first, second = apart[0][name], apart[1][name]
-            axis = grown_axis(np.shape(first), np.shape(both))
-            if axis is None or not same_samples(both, first, second, axis):
-                return None
-        return shapes
+            return frozenset()
+        mixed: set[str] = set()
+        for node in graph.nodes:
+            names = [o for o in node.outputs if o]
+            if node.op_type not in ("Shape", "Size") and mixed.intersection((*node.inputs, *node.captured)):
+                mixed.update(names)
+            for name in set(names) & set(means):
+                mean, axis = means[name]
+                tolerance = max(coarse, TOLERANCE.get(alone.dtypes[name], DEFAULT_TOLERANCE))
+                rows = SampleAxis(None if axis.axis is None else 0, axis.rows)
+                same = same_samples(together[mean], first[mean], second[mean], rows, tolerance)
+                if not same and close(again[mean], first[mean], tolerance):
+                    mixed.add(name)
+        return frozenset(mixed)
 
     def _fixed_inputs(self, first: Feeds, pair: Feeds) -> tuple[str, ...]:
         """Inputs that grow with the samples although the model declares their first dim as a number."""
@@ -234,21 +279,22 @@ def grown_axis(one: Shape, two: Shape) -> SampleAxis | None:
     return SampleAxis(changed[0], one[changed[0]])
 
 
-def same_samples(both: Array, first: Array, second: Array, axis: SampleAxis) -> bool:
+def same_samples(both: Array, first: Array, second: Array, axis: SampleAxis, tolerance: float | None = None) -> bool:
     """Whether `both` holds the two samples one after the other, up to the rounding of another batch size."""
     if axis.axis is None:
-        return close(both, first) and close(both, second)
+        return close(both, first, tolerance) and close(both, second, tolerance)
     head, tail = np.split(both, 2, axis=axis.axis)
-    return close(head, first) and close(tail, second)
+    return close(head, first, tolerance) and close(tail, second, tolerance)
 
 
-def close(a: Array, b: Array) -> bool:
+def close(a: Array, b: Array, tolerance: float | None = None) -> bool:
     """Equal up to rounding, relative to the largest entry; NaN equals NaN; other types than floats exactly."""
     if a.shape != b.shape:
         return False
     if a.dtype.kind not in "fV" or not a.size:
         return bool(np.array_equal(a, b))
-    tolerance = TOLERANCE.get(a.dtype.name, DEFAULT_TOLERANCE)
+    if tolerance is None:
+        tolerance = TOLERANCE.get(a.dtype.name, DEFAULT_TOLERANCE)
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
     finite = np.isfinite(a64)
     scale = float(np.max(np.abs(a64), where=finite, initial=0.0))
@@ -283,10 +329,34 @@ def _element_types(runner: _Runner, free: Sequence[str]) -> dict[str, str]:
         return known | {n: t for n, t in session.output_types.items() if t is not None}
 
 
-def _row_means(extension: Extension, value: str, rank: int, axis: SampleAxis) -> str:
+def _agree(both: Feeds, first: Feeds, second: Feeds) -> bool:
+    """Whether every output of two samples in one feed shows both as they are on their own."""
+    for name, array in both.items():
+        axis = grown_axis(np.shape(first[name]), np.shape(array))
+        if axis is None or not same_samples(array, first[name], second[name], axis):
+            return False
+    return True
+
+
+def _quantises(node: Node) -> bool:
+    return "Quantize" in node.op_type or "Integer" in node.op_type or node.op_type.startswith(("QLinear", "QGemm"))
+
+
+def _lengths(graph: Graph) -> set[str]:
+    """Values computed from stored tensors and lengths alone: they tell how many samples there are."""
+    found: set[str] = set(graph.initializer_names)
+    for node in graph.nodes:
+        if node.op_type in ("Shape", "Size") or (node.inputs and found.issuperset(i for i in node.inputs if i)):
+            found.update(node.outputs)
+    return found
+
+
+def _row_means(extension: Extension, value: str, rank: int, axis: SampleAxis, *, magnitude: bool = False) -> str:
     """Append nodes that average every row of the sample axis; returns a value of shape [samples * rows]."""
     value = extension.add("Cast", [value], to=int(onnx.TensorProto.FLOAT))
-    if rank == 1:
+    if magnitude:
+        value = extension.add("Abs", [value])
+    if rank <= 1:
         return value
     axes = [i for i in range(rank) if i != axis.axis]
     if extension.opset >= 18:
@@ -295,7 +365,7 @@ def _row_means(extension: Extension, value: str, rank: int, axis: SampleAxis) ->
 
 
 def _stored_shapes(loaded: LoadedModel) -> dict[str, Shape]:
-    return {n: loaded.graph.initializer_shape(n) for n in loaded.graph.initializer_names}
+    return loaded.graph.defaults | {n: loaded.graph.initializer_shape(n) for n in loaded.graph.initializer_names}
 
 
 def _inferred(loaded: LoadedModel) -> ShapeTable:
@@ -303,7 +373,7 @@ def _inferred(loaded: LoadedModel) -> ShapeTable:
     proto = Extension(loaded).proto
     for value in proto.graph.input:
         dims = value.type.tensor_type.shape.dim
-        if dims and not dims[0].HasField("dim_value"):
+        if dims and not dims[0].HasField("dim_value") and value.name not in loaded.graph.defaults:
             dims[0].dim_value = 1
     with suppress(Exception):  # inference refuses what it does not know; knowing less is safe
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)

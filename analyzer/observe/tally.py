@@ -16,10 +16,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # A spread this many times smaller than the values may be rounding: such a unit is not yet cleared of being constant.
 ROUNDING = 1e-4
-# Up to this share of a value's units, picking them out is cheaper than reducing them all.
-FEW = 0.25
-# Counts of UnitStatistics that simply add up.
-COUNTS = ("fired", "low_samples", "high_samples", "flat_samples", "nonfinite", "positions", "zeros")
+# Up to this share of a value's units, picking them out is cheaper than reducing them all; units on the last axis are
+# picked element by element.
+FEW, FEW_APART = 0.25, 0.05
+# Counts of UnitStatistics that add up feed by feed.
+COUNTS = ("fired", "low_samples", "high_samples", "nonfinite", "positions", "zeros")
 # Statistics in which a NaN or an infinity of the value shows.
 ALARMS = frozenset((Statistic.MAXIMUM, Statistic.MINIMUM, Statistic.MEAN, Statistic.ABSOLUTE))
 
@@ -41,6 +42,52 @@ class _Edge:
         return (self._rounded if dtype == np.float32 else self._exact)[units]
 
 
+class _Columns:
+    """The units of one block, with what its arrays are held against, and their extremes and counts so far.
+
+    Picking units out of all of them takes longer than the arithmetic; here it is done once for many feeds.
+    """
+
+    def __init__(self, block: Block, tally: Tally) -> None:
+        dtype = block.array.dtype
+        self.units = block.units
+        self.flat = np.flatnonzero(tally.flat[self.units])
+        self.curved = np.flatnonzero(tally.saturating[self.units])
+        self.low = tally.low.for_units(self.units, dtype)
+        self.low_edge = tally.low_edge.for_units(self.units[self.curved], dtype)
+        self.high_edge = tally.high_edge.for_units(self.units[self.curved], dtype)
+        self.highest = np.full(len(self.units), -np.inf, dtype)
+        self.lowest = np.full(len(self.units), np.inf, dtype)
+        self.fired = np.zeros(len(self.units), np.int64)
+        self.at_low = np.zeros(len(self.curved), np.int64)
+        self.at_high = np.zeros(len(self.curved), np.int64)
+
+    def raise_highest(self, array: Array, seen: Bools | None) -> None:
+        """Take the maxima [samples, columns] of a feed."""
+        now = array.max(axis=0) if seen is None else array.max(axis=0, initial=-np.inf, where=seen)
+        np.maximum(self.highest, now, out=self.highest)
+
+    def lower_lowest(self, array: Array, seen: Bools | None) -> None:
+        """Take the minima [samples, columns] of a feed."""
+        now = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
+        np.minimum(self.lowest, now, out=self.lowest)
+
+    def add_maximum(self, array: Array, seen: Bools | None) -> None:
+        """Count the maxima of a feed; a flat unit's is its minimum too."""
+        self.raise_highest(array, seen)
+        self.fired += _count(array > self.low, seen)
+        if self.curved.size:
+            curved, within = array[:, self.curved], None if seen is None else seen[:, self.curved]
+            self.at_low += _count(curved <= self.low_edge, within)
+
+    def add_minimum(self, array: Array, seen: Bools | None) -> None:
+        """Count the minima of a feed."""
+        self.lower_lowest(array, seen)
+        if self.curved.size:
+            curved, within = array[:, self.curved], None if seen is None else seen[:, self.curved]
+            self.at_high += _count(curved >= self.high_edge, within)
+
+
 class Tally:
     """Running statistics of all units of all targets, in one row; UnitStatistics says what each number means."""
 
@@ -48,18 +95,19 @@ class Tally:
         self.targets = targets
         self.units = units = targets[-1].stop if targets else 0
         self.samples = 0
+        self.flat = self._each(lambda t: t.flat).astype(np.bool_)
+        self.saturating = self._each(lambda t: t.audited.kind is Kind.SATURATING).astype(np.bool_)
+        self.low = _Edge(self._each(lambda t: _firing_level(t.audited)), upward=False)
+        self.low_edge = _Edge(self._each(lambda t: flat_edges(t.audited, flat_gradient)[0]), upward=False)
+        self.high_edge = _Edge(self._each(lambda t: flat_edges(t.audited, flat_gradient)[1]), upward=True)
+        self._linear = self._each(lambda t: t.audited.kind is Kind.LINEAR).astype(np.bool_)
+        self._floor = self._each(lambda t: _floor(t.audited))
         self._sums = {name: np.zeros(units, np.int64) for name in COUNTS}
         self._absolute_sum = np.zeros(units)
         self._minimum = np.full(units, np.inf)
         self._maximum = np.full(units, -np.inf)
-        self._exact = np.ones(units, np.bool_)
-        self._flat = self._each(lambda t: t.flat).astype(np.bool_)
-        self._low = _Edge(self._each(lambda t: _firing_level(t.audited)), upward=False)
-        self._floor = self._each(lambda t: _floor(t.audited))
-        self._linear = self._each(lambda t: t.audited.kind is Kind.LINEAR).astype(np.bool_)
-        self._saturating = self._each(lambda t: t.audited.kind is Kind.SATURATING).astype(np.bool_)
-        self._low_edge = _Edge(self._each(lambda t: flat_edges(t.audited, flat_gradient)[0]), upward=False)
-        self._high_edge = _Edge(self._each(lambda t: flat_edges(t.audited, flat_gradient)[1]), upward=True)
+        self._missed = np.zeros(units, np.bool_)  # some feed did not show their minimum
+        self._columns: dict[tuple[Statistic, int], _Columns] = {}
 
     def add(self, reading: Reading) -> None:
         """Count one feed. Every target needs its MAXIMUM; other statistics are used where they are there.
@@ -68,23 +116,19 @@ class Tally:
         """
         blocks, samples = reading.blocks, reading.samples
         good = self._finite(blocks, samples)
-        finite = _count(good) if good is not None else samples
         self.samples += samples
-        known = self._flat.copy()
+        if good is not None:
+            self._sums["nonfinite"] += samples - _count(good)
+        known = self.flat.copy()
         for block in blocks:
+            seen = None if good is None else good[:, block.units]
             if block.statistic is Statistic.MAXIMUM:
-                self._add_maximum(block, good)
-                flat = self._flat[block.units]
-                if flat.any():
-                    self._add_minimum(block.units[flat], block.array[:, flat], good)
+                self._columns_of(block).add_maximum(block.array, seen)
+                self._add_flat(block, seen)
             elif block.statistic is Statistic.MINIMUM:
-                self._add_minimum(block.units, block.array, good)
+                self._columns_of(block).add_minimum(block.array, seen)
                 known[block.units] = True
-        # A rectifier that was seen at its lower bound cannot go below it: its minimum is known for good.
-        self._exact &= known | (self._minimum == self._floor)
-        self._sums["fired"] += self._linear * finite
-        self._sums["flat_samples"] += self._saturating * finite
-        self._sums["nonfinite"] += samples - finite
+        self._missed |= ~known
         if reading.sizes is not None:
             units = np.array([t.audited.units for t in self.targets])
             self._add_positions(blocks, samples, good, np.repeat(reading.sizes // (units * samples), units))
@@ -93,36 +137,37 @@ class Tally:
         """Take the extremes of samples that are going to be counted later; none may be `alarmed`."""
         for block in reading.blocks:
             if block.statistic is Statistic.MAXIMUM:
-                self._raise_maximum(block.units, block.array, None)
+                self._columns_of(block).raise_highest(block.array, None)
             elif block.statistic is Statistic.MINIMUM:
-                self._lower_minimum(block.units, block.array, None)
+                self._columns_of(block).lower_lowest(block.array, None)
 
-    def _raise_maximum(self, units: Ints, array: Array, seen: Bools | None) -> None:
-        highest = array.max(axis=0) if seen is None else array.max(axis=0, initial=-np.inf, where=seen)
-        self._maximum[units] = np.maximum(self._maximum[units], highest)
+    def _columns_of(self, block: Block) -> _Columns:
+        """A session's readings share their arrays of units; another session's make new columns."""
+        key = (block.statistic, id(block.units))
+        if key not in self._columns:
+            self._columns[key] = _Columns(block, self)  # keeps the array, so its id stays taken
+        return self._columns[key]
 
-    def _lower_minimum(self, units: Ints, array: Array, seen: Bools | None) -> None:
-        lowest = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
-        self._minimum[units] = np.minimum(self._minimum[units], lowest)
+    def _add_flat(self, block: Block, seen: Bools | None) -> None:
+        """The maxima of flat units are their minima too."""
+        flat = self._columns_of(block).flat
+        if flat.size:
+            within = None if seen is None else seen[:, flat]
+            key = (Statistic.MINIMUM, id(flat))
+            if key not in self._columns:
+                self._columns[key] = _Columns(Block(Statistic.MINIMUM, block.units[flat], block.array[:, flat]), self)
+            self._columns[key].add_minimum(block.array[:, flat], within)
 
-    def _add_maximum(self, block: Block, good: Bools | None) -> None:
-        units, array = block.units, block.array
-        seen = None if good is None else good[:, units]
-        self._raise_maximum(units, array, seen)
-        fired = _count(array > self._low.for_units(units, array.dtype), seen)
-        self._sums["fired"][units] += np.where(self._linear[units], 0, fired)
-        curved = self._saturating[units]
-        if curved.any():
-            units, array, seen = units[curved], array[:, curved], None if seen is None else seen[:, curved]
-            self._sums["low_samples"][units] += _count(array <= self._low_edge.for_units(units, array.dtype), seen)
-
-    def _add_minimum(self, units: Ints, array: Array, good: Bools | None) -> None:
-        seen = None if good is None else good[:, units]
-        self._lower_minimum(units, array, seen)
-        curved = self._saturating[units]
-        if curved.any():
-            units, array, seen = units[curved], array[:, curved], None if seen is None else seen[:, curved]
-            self._sums["high_samples"][units] += _count(array >= self._high_edge.for_units(units, array.dtype), seen)
+    def _settle(self) -> None:
+        """Bring what the columns gathered into the row of all units."""
+        for columns in self._columns.values():
+            units = columns.units
+            self._maximum[units] = np.maximum(self._maximum[units], columns.highest)
+            self._minimum[units] = np.minimum(self._minimum[units], columns.lowest)
+            self._sums["fired"][units] += columns.fired
+            self._sums["low_samples"][units[columns.curved]] += columns.at_low
+            self._sums["high_samples"][units[columns.curved]] += columns.at_high
+        self._columns.clear()
 
     def _add_positions(self, blocks: Sequence[Block], samples: int, good: Bools | None, positions: Ints) -> None:
         """Zeros and |output| over the positions of finite samples; a sample has `positions` [units] of them."""
@@ -139,8 +184,8 @@ class Tally:
         if any(b.statistic is Statistic.DEFECT for b in blocks):
             defect = self._rows(blocks, Statistic.DEFECT, samples)
             maximum = self._rows(blocks, Statistic.MAXIMUM, samples)
-            return np.asarray(np.isfinite(np.where(self._flat, maximum, defect)))
-        if not self._flat.all() or not alarmed(blocks):
+            return np.asarray(np.isfinite(np.where(self.flat, maximum, defect)))
+        if not self.flat.all() or not alarmed(blocks):
             return None
         return np.asarray(np.isfinite(self._rows(blocks, Statistic.MAXIMUM, samples)))
 
@@ -149,19 +194,28 @@ class Tally:
 
         These are the units that may yet be constant or always on, and all saturating ones.
         """
+        self._settle()
         scale = np.maximum(np.abs(self._maximum), np.abs(self._minimum))
         with np.errstate(invalid="ignore"):
             varies = self._maximum - self._minimum > ROUNDING * scale
-        cleared = np.where(np.isfinite(self._floor), self._minimum <= self._floor, varies & ~self._saturating)
+        cleared = np.where(np.isfinite(self._floor), self._minimum <= self._floor, varies & ~self.saturating)
         left = [(t, np.flatnonzero(~cleared[t.start : t.stop])) for t in self.targets if not t.flat]
         return [
-            t if len(units) > FEW * t.audited.units else replace(t, chosen=tuple(units.tolist()))
+            t if len(units) > _few(t) * t.audited.units else replace(t, chosen=tuple(units.tolist()))
             for t, units in left
             if len(units)
         ]
 
     def statistics(self) -> dict[str, UnitStatistics]:
         """What was seen of each target, by value name."""
+        self._settle()
+        finite = self.samples - self._sums["nonfinite"]
+        sums = self._sums | {
+            "fired": np.where(self._linear, finite, self._sums["fired"]),
+            "flat_samples": np.where(self.saturating, finite, 0),
+        }
+        # A rectifier that was seen at its lower bound cannot go below it: its minimum is known for good.
+        exact = ~self._missed | (self._minimum == self._floor)
         result = {}
         for target in self.targets:
             part = slice(target.start, target.stop)
@@ -169,9 +223,9 @@ class Tally:
                 samples=self.samples,
                 minimum=self._minimum[part].copy(),
                 maximum=self._maximum[part].copy(),
-                minimum_exact=self._exact[part].copy(),
+                minimum_exact=exact[part].copy(),
                 absolute_sum=self._absolute_sum[part].copy(),
-                **{name: total[part].copy() for name, total in self._sums.items()},
+                **{name: total[part].copy() for name, total in sums.items()},
             )
         return result
 
@@ -203,6 +257,10 @@ def _count(marked: Bools, seen: Bools | None = None) -> Ints:
     counter = np.uint8 if len(both) < 256 else np.int64
     total: Ints = both.view(np.uint8).sum(axis=0, dtype=counter).astype(np.int64)
     return total
+
+
+def _few(target: Target) -> float:
+    return FEW_APART if target.audited.axis == target.audited.rank - 1 else FEW
 
 
 def flat_edges(audited: AuditedValue, gradient: float) -> tuple[float, float]:

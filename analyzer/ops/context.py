@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analyzer.facts import pattern
 from analyzer.facts.pattern import Shape
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
@@ -125,10 +126,13 @@ class Context:
         """Where samples lie in a value."""
         return self.table.sample_axes.get(name, _NOWHERE)
 
-    def folded_axis(self, name: str) -> int | None:
-        """The axis that holds samples times something else, on which no fact may vary."""
+    def folded_axes(self, name: str) -> tuple[int, ...]:
+        """Axes on which no fact may vary: samples times something else, and lengths that other inputs change."""
         where = self.sample_axis(name)
-        return where.axis if where.axis is not None and where.rows != 1 else None
+        folded = set(self.table.dynamic.get(name, ()))
+        if where.axis is not None and where.rows != 1:
+            folded.add(where.axis)
+        return tuple(sorted(folded))
 
     def _call(self, node: Node) -> Call:
         statics = tuple(self.graph.constant(n) if n else None for n in node.inputs)
@@ -168,10 +172,30 @@ class Context:
             return "an empty value"
         if any(n in self.table.scrambled for n in (*op.inputs, *op.outputs)):
             return "a value in which samples lie in no known order"
+        if op.op_type in ("Reshape", "Flatten") and self._regroups(op):
+            return "which axes it joins depends on lengths that the inputs leave free"
         return rule.unsupported(op)
 
+    def _regroups(self, op: OpNode) -> bool:
+        """Whether inputs of another size make other axes of the input into other axes of the output."""
+        name, made = op.inputs[0], op.outputs[0]
+        mine = _joined_axes(op.x_shape(), op.y_shape())
+        for shapes in self.table.resized:
+            source, target = shapes.get(name, op.x_shape()), shapes.get(made, op.y_shape())
+            groups = _joined_axes(source, target)
+            if any(group not in groups for group in mine):
+                return True
+            for left, right in groups:
+                free = [all(a in self.table.dynamic.get(n, ()) for a in g) for n, g in ((name, left), (made, right))]
+                some = any(a in self.table.dynamic.get(n, ()) for n, g in ((name, left), (made, right)) for a in g)
+                if some and not any(free):
+                    return True
+        return False
+
     def _sole_user(self, name: str) -> bool:
-        return name in self.graph.initializer_names and len(self.graph.consumers.get(name, ())) == 1
+        """Whether a stored tensor may be written anew: one node reads it, and nobody outside."""
+        alone = len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs
+        return alone and name in self.graph.initializer_names
 
     def _pieces(self, node: Node) -> tuple[int | None, ...] | None:
         """The pieces of a shape operand: numbers that the file spells out, None where computed at run time."""
@@ -214,11 +238,11 @@ class Context:
         return used
 
     def _passed_on(self, node: Node, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-        """What a node that only moves a list of lengths makes of it; None for any other node."""
+        """What a node that only moves a list of lengths makes of it; None for any other node, or table of lengths."""
         arrays = [self.graph.constant(n) for n in node.inputs[1:]]
         numbers = [np.atleast_1d(a).reshape(-1) for a in arrays if a is not None]
         moving = node.op_type in ("Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice")
-        if not moving or len(numbers) < len(arrays):
+        if not moving or len(numbers) < len(arrays) or len(self.shapes.get(node.outputs[0], (0, 0))) > 1:
             return None
         if node.op_type == "Gather":
             return tuple(axes[int(i)] for i in numbers[0])
@@ -227,3 +251,8 @@ class Context:
         starts = int(numbers[0][0]) if numbers else int(node.attr("starts")[0])
         ends = int(numbers[1][0]) if numbers else int(node.attr("ends")[0])
         return axes[starts : ends : int(numbers[3][0]) if len(numbers) > 3 else 1]
+
+
+def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:
+    """Which axes become which; axes of length 1 left out."""
+    return [(left, right) for left, right in pattern.reshape_groups(source, target) if left and right]

@@ -149,8 +149,9 @@ class Contraction(OpRule):
         return free_a, free_b
 
     def can_add_bias(self, node: OpNode) -> bool:
-        """Whether a constant can be moved into a bias."""
-        return True
+        """Whether a constant can be moved into a bias; sums of whole numbers are not, they wrap around."""
+        stored = [array for array in (node.static(self.a), node.static(self.b)) if array is not None]
+        return all(array.dtype.kind not in "iub" for array in stored)
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         letters = self.letters(node)
@@ -264,7 +265,7 @@ class Contraction(OpRule):
             return
         scale = self.bias_scale(node)
         base = np.zeros(()) if static is None else np.asarray(static, np.float64) * (scale or 1.0)
-        if scale == 0:
+        if scale == 0 or (static is None and scale != 1):  # a new bias counts as it is, wherever it is put
             base, scale = np.zeros(()), 1.0
             edit.attributes["beta"] = 1.0
         total = (base + delta) / scale

@@ -15,6 +15,9 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.rule import CONTRIB, register
 from analyzer.ops.unary import ACTIVATIONS
 
+#: Activations whose parameters `fused_activation` reads; others would be evaluated with defaults.
+FUSED = frozenset(("", "Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "LeakyRelu", "HardSigmoid", "Clip"))
+
 
 class FusedConvRule(ConvRule):
     """com.microsoft FusedConv: a convolution and its activation; with a summand Z it is a barrier."""
@@ -22,7 +25,7 @@ class FusedConvRule(ConvRule):
     def unsupported(self, node: OpNode) -> str | None:
         if node.has(3):
             return "FusedConv with a summand"
-        if self._activation(node) not in ("", *ACTIVATIONS, "Clip"):
+        if self._activation(node) not in FUSED:
             return f"FusedConv with activation {self._activation(node)}"
         return super().unsupported(node)
 

@@ -11,11 +11,10 @@ import numpy as np
 
 from analyzer.facts.constants import Constants
 from analyzer.facts.pattern import Mask
-from analyzer.ops.fused_conv import fused_activation
+from analyzer.ops.fused_conv import FUSED, fused_activation
 from analyzer.ops.node import OpNode
 from analyzer.ops.products import Gemm
 from analyzer.ops.rule import CONTRIB, register
-from analyzer.ops.unary import ACTIVATIONS
 
 _PARAMETERS = ("activation_alpha", "activation_beta")
 
@@ -28,7 +27,8 @@ class FusedGemm(Gemm):
         name = activation_name(node)
         if node.has(2) and node.static(2) is None:
             return "a summand computed at run time, in front of the activation"
-        return None if name in ("", *ACTIVATIONS) else f"FusedGemm with activation {name}"
+        half = name == "HardSigmoid" and node.attr("activation_beta") is None
+        return None if name in FUSED - {"Clip"} and not half else f"FusedGemm with activation {name}"
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """The sum's constants, through the activation."""

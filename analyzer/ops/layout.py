@@ -71,6 +71,10 @@ def respell(node: OpNode, cut: Cut, position: int) -> Edit:
     if any(pieces[a] is None for a in changed):
         raise Refusal(node.name, "shape-computed-at-runtime", "its target shape is computed")
     respelled = {a: new[a] for a in changed if pieces[a] not in (0, -1) and pieces[a] != 1}
+    if node.op_type == "Reshape" and node.inputs[0] in cut.keeps:
+        came = cut.keeps.shape(node.inputs[0])
+        # 0 copies the length at the same place of the input, which may be cut otherwise.
+        respelled |= {a: new[a] for a, piece in enumerate(pieces) if piece == 0 and came[a] != new[a]}
     if respelled:
         edit.pieces[position] = respelled
     return edit
@@ -138,7 +142,10 @@ def slice_indices(node: OpNode) -> dict[int, Indices] | None:
     taken = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         length = node.x_shape()[axis % rank]
-        stop = None if step < 0 and end < -length else end
+        if step < 0:  # beyond the front, a backward slice starts at the first index and ends behind it
+            start, stop = max(start, -length), None if end < -length else end
+        else:
+            stop = end
         taken[axis % rank] = np.arange(length)[slice(start, stop, step)]
     return taken
 
@@ -180,7 +187,9 @@ class SliceRule(MoveRule):
             return Edit()
         if node.version < 10:
             return Edit(attributes={"starts": starts, "ends": ends, "axes": axes})
-        return Edit(inputs={1: np.asarray(starts, np.int64), 2: np.asarray(ends, np.int64)})
+        stored = node.static(1)
+        dtype = np.int64 if stored is None else stored.dtype  # that of the axes and steps beside them
+        return Edit(inputs={1: np.asarray(starts, dtype), 2: np.asarray(ends, dtype)})
 
 
 class GatherRule(MoveRule):
@@ -246,6 +255,8 @@ class GatherRule(MoveRule):
             return Edit()
         axis = self.axis(node)
         rows = cut.keeps.get((node.inputs[0], axis))
+        if rows.all() and (indices.ndim != 1 or cut.keeps.get((node.outputs[0], axis)).all()):
+            return Edit()  # an index from the end stays one: the length may differ in the next run
         position = np.cumsum(rows) - 1
         new = position[np.asarray(indices, np.int64) % len(rows)]
         if indices.ndim == 1:

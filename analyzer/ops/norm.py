@@ -23,8 +23,11 @@ class PerChannel(OpRule):
     """Operators that treat every channel (axis 1) alone, with parameters [channels]."""
 
     def unsupported(self, node: OpNode) -> str | None:
-        parameters = range(1, len(node.inputs))
-        return None if all(node.static(p) is not None for p in parameters) else "parameters computed at run time"
+        parameters = [node.static(p) for p in range(1, len(node.inputs))]
+        if any(p is None for p in parameters):
+            return "parameters computed at run time"
+        one_each = node.x_shape()[1:2]
+        return None if all(p is not None and p.shape == one_each for p in parameters) else "parameters per position"
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         asked = ys[0] & ~self.constants(node, xs)[0].known  # what follows from the inputs computes itself

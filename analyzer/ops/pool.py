@@ -125,11 +125,24 @@ class ResizeRule(Spatial):
         for axis, piece in enumerate(node.target or ()):
             if piece is None:
                 keeps.pin_axis((node.outputs[0], axis))
+        if self._sized_axes(node) and node.static(3) is None:
+            for axis in self._sized_axes(node):
+                keeps.pin_axis((node.outputs[0], axis))
         super().ties(node, keeps)
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Sizes that spell out the length of a cut axis are spelled anew."""
-        return respell(node, cut, 3) if node.target is not None else Edit()
+        named = self._sized_axes(node)
+        if not named:
+            return respell(node, cut, 3) if node.target is not None else Edit()
+        new = cut.keeps.shape(node.outputs[0])
+        lengths = {place: new[axis] for place, axis in enumerate(named) if new[axis] != node.y_shape()[axis]}
+        return Edit(pieces={3: lengths} if lengths else {})
+
+    def _sized_axes(self, node: OpNode) -> list[int]:
+        """The axes that `sizes` speaks of where the node names them (from opset 18 on)."""
+        rank = len(node.x_shape())
+        return [int(a) % rank for a in node.attr("axes") or ()] if node.op_type == "Resize" and node.has(3) else []
 
 
 class GlobalPool(Spatial):

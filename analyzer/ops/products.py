@@ -77,9 +77,6 @@ class FusedMatMul(Contraction):
     def scale(self, node: OpNode) -> float:
         return float(node.attr("alpha", 1.0))
 
-    def can_add_bias(self, node: OpNode) -> bool:
-        return True
-
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value

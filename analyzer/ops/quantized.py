@@ -144,12 +144,15 @@ class QLinearConv(IntegerConv):
 
 
 def requantised(node: OpNode, total: Array, positions: Sequence[int]) -> Array:
-    """An int32 sum as it leaves the operator: rescaled, rounded to even, moved to the zero point, saturated."""
+    """An int32 sum as it leaves the operator: rescaled, rounded to even, moved to the zero point, saturated.
+
+    The kernels multiply in float32; a product that is rounded to a half there is not one in double precision.
+    """
     x_scale, w_scale, y_scale, y_zero = (np.asarray(node.static(i)) for i in positions)
     factor = x_scale.astype(np.float32).reshape(-1) * w_scale.astype(np.float32).reshape(-1)
-    factor = (factor / y_scale.astype(np.float32).reshape(-1)).astype(np.float64)
+    factor = factor / y_scale.astype(np.float32).reshape(-1)
     limits = np.iinfo(y_zero.dtype)
-    stepped = np.rint(total * factor) + y_zero.astype(np.float64).reshape(-1)
+    stepped = np.rint(np.asarray(total, np.float32) * factor) + y_zero.astype(np.float64).reshape(-1)
     return np.asarray(np.clip(stepped, limits.min, limits.max))
 
 

@@ -95,6 +95,12 @@ def _cast(x: Array, n: OpNode) -> Array:
 RECTIFIER = Activation(Kind.RECTIFIER, low=0.0)
 SMOOTH = Activation(Kind.SMOOTH)
 
+
+def thresholded_relu(alpha: float) -> Activation:
+    """A ThresholdedRelu: one that passes what is above a negative threshold has values on both sides of zero."""
+    return RECTIFIER if alpha >= 0 else Activation(Kind.RECTIFIER)
+
+
 ACTIVATIONS: dict[str, tuple[Function, Activation]] = {
     "Relu": (_plain(lambda x: np.maximum(x, 0)), RECTIFIER),
     "ThresholdedRelu": (_thresholded, RECTIFIER),

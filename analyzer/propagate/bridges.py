@@ -32,6 +32,8 @@ def find_bridges(found: Walk) -> list[Bridge]:
 
 def _before_join(found: Walk, slot: Slot, places: dict[tuple[str, str, int, int, int], set[int]]) -> None:
     """The elementwise readers of a slot that is zero: they can be given zeros instead."""
+    if slot.value not in found.facts:  # an input's default
+        return
     known, value = found.facts[slot.value].per_index(slot.axis, found.context.shapes[slot.value][slot.axis])
     if not known[slot.index] or value[slot.index] != 0:
         return

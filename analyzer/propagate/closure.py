@@ -61,7 +61,8 @@ def close(
         return ~found.per_index(ref[1], len(keeps.get(ref)))[0] if found is not None and found.rank else None
 
     keeps.changed, keeps.varying = touch, varying
-    for name in (*graph.inputs, *graph.outputs):  # whoever calls the model goes on calling it the same way
+    # Whoever calls the model goes on calling it the same way.
+    for name in (*graph.inputs, *graph.defaults, *graph.outputs):
         if name in keeps:
             keeps.pin(name)
     for name, mask in needs.masks.items():
@@ -128,8 +129,7 @@ def _settle(context: Context, keeps: Keeps, pending: dict[int, None], needs: Nee
         if not _is_live(call, keeps, needs):
             continue
         for name in (*call.inputs, *call.outputs):
-            folded = context.folded_axis(name) if name in keeps else None
-            if folded is not None and keeps.alive(name):
+            for folded in context.folded_axes(name) if name in keeps and keeps.alive(name) else ():
                 keeps.pin_axis((name, folded))
         for name in call.op.node.captured:
             if name in keeps:

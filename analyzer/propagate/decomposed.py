@@ -67,7 +67,7 @@ def gated(graph: Graph, node: Node) -> Found | None:
 def relu6_gate(graph: Graph, node: Node) -> Found | None:
     """x * relu6(x + 3) / 6, in either order of product and quotient; or relu6(x + 3) / 6 alone (HardSigmoid)."""
     before = graph.producer.get(node.inputs[0]) if node.op_type in ("Clip", "Min", "Relu") else None
-    if node.op_type != "Clip" or before is None or before.op_type != "Add":
+    if node.op_type != "Clip" or before is None or before.op_type != "Add" or _clip_bounds(graph, node) != (0.0, 6.0):
         return None
     shift = [_scalar(graph, n) for n in before.inputs]
     source = before.inputs[0] if shift[1] == 3 else before.inputs[1] if shift[0] == 3 else None
@@ -80,7 +80,8 @@ def relu6_gate(graph: Graph, node: Node) -> Found | None:
         if step is None:
             break
         factor = _scalar(graph, _other(step, value))
-        if not scaled and factor is not None and abs(factor - 6 if step.op_type == "Div" else factor - 1 / 6) < 1e-3:
+        sixth = factor is not None and abs(factor - 6 if step.op_type == "Div" else factor - 1 / 6) < 1e-3
+        if not scaled and sixth and (step.op_type == "Mul" or step.inputs[0] == value):
             scaled = True
         elif not multiplied and step.op_type == "Mul" and _other(step, value) == source:
             multiplied = True
@@ -93,6 +94,14 @@ def relu6_gate(graph: Graph, node: Node) -> Found | None:
     if scaled:
         return Found(gate, "HardSigmoid", Activation(Kind.RECTIFIER, 0.0, 1.0), tuple(inner[:-1]))
     return None
+
+
+def _clip_bounds(graph: Graph, node: Node) -> tuple[float | None, float | None]:
+    """Lower and upper bound where the file states them, as inputs or, before opset 11, as attributes."""
+    given = [
+        _scalar(graph, node.inputs[i]) if len(node.inputs) > i else node.attr(n) for i, n in ((1, "min"), (2, "max"))
+    ]
+    return given[0], given[1]
 
 
 def gelu(graph: Graph, node: Node) -> Found | None:
@@ -171,8 +180,32 @@ def bounded(graph: Graph, node: Node) -> Found | None:
         numbers = [_scalar(graph, n) for n in node.inputs[1:]]
         found = next((n for n in numbers if n is not None), None)
         if found is not None and None in numbers and graph.constant(node.inputs[0]) is None:
-            return Found(node, "Where", Activation(Kind.RECTIFIER, found, None), ())
+            low, high = _where_bounds(graph, node, numbers.index(None) == 0, found)
+            return Found(node, "Where", Activation(Kind.RECTIFIER, low, high), ())
     return None
+
+
+_COMPARISONS = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+
+
+def _where_bounds(graph: Graph, node: Node, passes: bool, other: float) -> tuple[float | None, float | None]:
+    """Bounds of a Where that gives x or `other`, told by a comparison of x itself; `passes`: x goes with a true answer.
+
+    x that goes through only above a threshold that is no lower than `other` never leaves it downwards; and so upwards.
+    """
+    asked = graph.producer.get(node.inputs[0])
+    while asked is not None and asked.op_type == "Not":
+        asked, passes = graph.producer.get(asked.inputs[0]), not passes
+    computed = next(n for n in node.inputs[1:] if _scalar(graph, n) is None)
+    if asked is None or asked.op_type not in _COMPARISONS or computed not in asked.inputs:
+        return None, None
+    threshold = _scalar(graph, _other(asked, computed))
+    if threshold is None:
+        return None, None
+    above = asked.op_type.startswith("Greater") == (asked.inputs[0] == computed)
+    if above == passes:
+        return (other, None) if threshold >= other else (None, None)
+    return (None, other) if threshold <= other else (None, None)
 
 
 FINDERS: tuple[Callable[[Graph, Node], Found | None], ...] = (gated, relu6_gate, gelu, leaky_pair, bounded)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.constants import Constants
+from analyzer.facts.units import unit_ranges
 from analyzer.ops.context import Context
 from analyzer.propagate.closure import Closure
 from analyzer.propagate.reasons import Slot, tied_slots, why_kept
+
+LISTED = 32  # runs of indices that one line names
 
 
 def unit(
@@ -90,24 +94,41 @@ def parameter(
         return [*lines, "Nothing that stays reads it any more."]
     audited = {layer.value: layer for layer in layers}
     for axis, indices in enumerate(found.removed):
-        slots = [Slot(name, axis, index) for index in indices]
-        lines += [f"Axis {axis}, index {s.index}: {_cause(context, facts, audited, s)}" for s in slots]
+        causes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for index in indices:
+            cause = _cause(context, facts, audited, Slot(name, axis, index))
+            causes.setdefault((cause.value, cause.why), []).append((index, cause.index))
+        for (value, why), pairs in causes.items():
+            mine, theirs = (unit_ranges(tuple(sorted(set(side))), LISTED) for side in zip(*pairs, strict=True))
+            which = "the same index" if mine == theirs else f"index {theirs}"
+            lines.append(f"Axis {axis}, index {mine}: belongs to {which} of {value}, {why}.")
     return lines
 
 
-def _cause(context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot) -> str:
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """What index of what value frees an index of a tensor, and why."""
+
+    value: str
+    index: int
+    why: str
+
+
+def _cause(
+    context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot
+) -> _Cause:
     start = next((Slot(c.name, slot.axis, slot.index) for c in context.copies.values() if c.source == slot.value), slot)
     ties = tied_slots(context, start)
     for end in ties:
         layer = audited.get(end.value)
         if layer is not None and end.axis == layer.audited.axis and end.index in layer.dead:
             constant = layer.values[layer.dead.index(end.index)]
-            return f"belongs to unit {end.index} of {end.value}, which is dead ({constant:g})."
+            return _Cause(end.value, end.index, f"a dead unit ({constant:g})")
     for end in ties:
         found = facts.get(end.value)
         if found is not None and context.stored(end.value) is None and found.any:
             known, value = found.per_index(end.axis, context.shapes[end.value][end.axis])
             if known[end.index]:
-                return f"belongs to index {end.index} of {end.value}, which is constant ({value[end.index]:g})."
-    where = next((str(e) for e in ties if context.stored(e.value) is None), "nothing")
-    return f"belongs to {where}, which nothing that stays needs any more."
+                return _Cause(end.value, end.index, f"which is constant ({value[end.index]:g})")
+    where = next((e for e in ties if context.stored(e.value) is None), slot)
+    return _Cause(where.value, where.index, "which nothing that stays needs any more")

@@ -11,6 +11,7 @@ from analyzer.facts import pattern
 from analyzer.facts.constants import Constants
 from analyzer.facts.pattern import Array, Mask
 from analyzer.ops.context import Call, Context
+from analyzer.propagate.rounding import Rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,13 @@ class Seed:
     values: Array
 
 
-def constants_forward(context: Context, seeds: Mapping[str, Seed]) -> dict[str, Constants]:
-    """Which elements of every value are constant: decided by the weights, or following from the seeds."""
+def constants_forward(
+    context: Context, seeds: Mapping[str, Seed], doubted: Mapping[str, Mask] | None = None
+) -> dict[str, Constants]:
+    """Which elements of every value are constant: decided by the weights, or following from the seeds.
+
+    `doubted` are elements about which nothing is claimed, nor about what would follow from them.
+    """
     graph = context.graph
     facts: dict[str, Constants] = {}
     for name in (*graph.initializer_names, *graph.static_values):
@@ -34,12 +40,15 @@ def constants_forward(context: Context, seeds: Mapping[str, Seed]) -> dict[str, 
         facts[copy.name] = facts[copy.source]
     for name in graph.inputs:
         facts[name] = _seeded(context, name, Constants.unknown(len(context.shapes.get(name, ()))), seeds)
+    rounding = Rounding(context, facts)
     for call in context.calls:
         if all(o in facts or not o for o in call.outputs):
             continue
         for name, found in zip(call.outputs, _apply(context, call, facts), strict=True):
             if name:
-                facts[name] = _seeded(context, name, found, seeds)
+                if doubted and name in doubted:
+                    found = Constants(found.known & ~doubted[name], found.value)
+                facts[name] = _seeded(context, name, rounding.held(call, name, found), seeds)
     return facts
 
 
@@ -52,9 +61,9 @@ def _apply(context: Context, call: Call, facts: Mapping[str, Constants]) -> list
 
 
 def _seeded(context: Context, name: str, found: Constants, seeds: Mapping[str, Seed]) -> Constants:
-    folded = context.folded_axis(name)
-    if folded is not None and found.known.shape[folded] > 1:
-        found = Constants(found.known.all(axis=folded, keepdims=True) & _even(found, folded), _first(found, folded))
+    for folded in context.folded_axes(name):
+        if max(found.known.shape[folded], np.shape(found.number)[folded]) > 1:
+            found = Constants(found.known.all(axis=folded, keepdims=True) & _even(found, folded), _first(found, folded))
     seed = seeds.get(name)
     if seed is not None and len(seed.units):
         length = context.shapes[name][seed.axis] if context.shapes[name] else 1
@@ -90,9 +99,9 @@ def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mappi
     materialized: set[str] = set()
 
     def ask(name: str, mask: Mask) -> None:
-        folded = context.folded_axis(name)
-        if folded is not None and mask.ndim and mask.shape[folded] > 1:
-            mask = pattern.some(mask, folded, keepdims=True)
+        for folded in context.folded_axes(name):
+            if mask.ndim and mask.shape[folded] > 1:
+                mask = pattern.some(mask, folded, keepdims=True)
         known = masks.get(name)
         masks[name] = mask if known is None else known | mask
 

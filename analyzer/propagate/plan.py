@@ -13,7 +13,7 @@ from analyzer.ops.context import Context
 from analyzer.ops.edit import cut_array
 from analyzer.propagate.closure import Closure
 
-_QUANTISED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm")
+_QUANTISED = ("DequantizeLinear", "ConvInteger", "MatMulInteger", "QGemm")  # and all that begin with QLinear
 
 
 def parameter_names(graph: Graph) -> list[str]:
@@ -24,7 +24,7 @@ def parameter_names(graph: Graph) -> list[str]:
         readers = graph.consumers.get(name, ())
         if not readers or not graph.initializer_shape(name):
             continue
-        quantised = kind in "iu" and any(node.op_type in _QUANTISED for node, _ in readers)
+        quantised = kind in "iu" and any(n.op_type in _QUANTISED or n.op_type.startswith("QLinear") for n, _ in readers)
         if kind in "fV" or quantised:
             names.append(name)
     return names

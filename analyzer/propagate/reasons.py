@@ -88,6 +88,7 @@ def _linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
         return _joined(call.rule, call, slot)
     names = [n for n in dict.fromkeys((*call.inputs, *call.outputs)) if n in context.shapes]
     trial = Keeps(context.shapes)
+    trial.waiting = {}  # an index that stays only because an axis must have one is no tie
     for name in names:  # everything else about the node stays, so that only this axis tells
         for axis, length in enumerate(context.shapes[name] or (1,)):
             if length == 1:
@@ -164,7 +165,7 @@ def _partner_known(context: Context, facts: Mapping[str, Constants], call: Call,
     for other, name in enumerate(call.inputs):
         if other == position or not name or call.op.static(other) is not None:
             continue
-        found = facts[name]
+        found = facts.get(name) or Constants.unknown(len(context.shapes[name]))
         axis = slot.axis + (rank - len(context.shapes[slot.value])) - (rank - found.rank)
         if axis < 0 or context.shapes[name][axis] == 1:
             continue
@@ -246,8 +247,8 @@ def _reader_beside(
         if reason is not None and reason[0] != "residual-partner-alive":
             return reason
         if isinstance(call.rule, ConvRule | Contraction):
-            known, _ = facts[slot.value].per_index(slot.axis, context.shapes[slot.value][slot.axis])
-            if not known[slot.index]:
+            found, length = facts.get(slot.value), context.shapes[slot.value][slot.axis]
+            if found is None or not found.per_index(slot.axis, length)[0][slot.index]:
                 reader = f"{call.op.name} ({call.op.op_type})"
                 return TIED, f"it is cut together with an index of {slot.value}, which {reader} reads"
     return None

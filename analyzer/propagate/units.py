@@ -15,7 +15,7 @@ from analyzer.ops.move import MoveRule
 from analyzer.ops.norm import LocalResponse, LpNorm, Normalised, PerChannel, Softmax
 from analyzer.ops.quantized import Linear
 from analyzer.ops.rule import Activation, Axes
-from analyzer.ops.unary import ACTIVATIONS, Unary
+from analyzer.ops.unary import ACTIVATIONS, Unary, thresholded_relu
 from analyzer.propagate.decomposed import find_decomposed
 from analyzer.propagate.quantised_units import quantised_activation
 
@@ -75,9 +75,14 @@ def _activation(call: Call) -> Activation | None:
         if name == "Clip":
             low, high = (*(call.op.attr("activation_params") or []), None, None)[:2]
             return Activation(Kind.RECTIFIER, low, high)
+        if name == "ThresholdedRelu":
+            parameters = call.op.attr("activation_params") or [call.op.attr("activation_alpha", 1.0)]
+            return thresholded_relu(float(parameters[0]))
         return ACTIVATIONS[name][1] if name in ACTIVATIONS else None
     if call.op.op_type == "PRelu":
         return Activation(Kind.SMOOTH)
+    if call.op.op_type == "ThresholdedRelu":
+        return thresholded_relu(float(call.op.attr("alpha", 1.0)))
     return call.rule.activation
 
 

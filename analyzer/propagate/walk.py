@@ -111,14 +111,15 @@ def walk(
         Contradiction: a derived constant is not what the run showed.
     """
     context = Context(graph, shapes)
-    structural = constants_forward(context, {})
+    doubted = _nonfinite(context, layers)
+    structural = constants_forward(context, {}, doubted)
     judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
     chosen = Choice() if choice is None else choice
-    facts = _facts(context, judged, chosen.exact, structural)
+    facts = _facts(context, judged, chosen.exact, structural, doubted)
     for layer in judged:
         _check(context, layer, facts.get(layer.value))
     if chosen.lossy:  # what follows from units that are not dead is not what the run showed
-        facts = _facts(context, judged, chosen, structural)
+        facts = _facts(context, judged, chosen, structural, doubted)
     kept = _whole(context, judged, chosen, pinned)
     round_to = chosen.round_to
     found = Walk(context, judged, facts, *settle(context, facts, kept, round_to))
@@ -130,8 +131,23 @@ def walk(
     return max(found, together, key=lambda option: option.removable.parameters)
 
 
+def _nonfinite(context: Context, layers: Sequence[LayerVerdicts]) -> dict[str, Mask]:
+    """Units that were NaN or infinite in the run: the weights may say what they like, a zero times that is NaN."""
+    found = {}
+    for layer in layers:
+        rank = len(context.shapes.get(layer.value, ()))
+        if layer.nonfinite and rank:
+            units = np.isin(np.arange(layer.units), layer.nonfinite)
+            found[layer.value] = pattern.on_axis(units, layer.audited.axis, rank)
+    return found
+
+
 def _facts(
-    context: Context, layers: Sequence[LayerVerdicts], choice: Choice, structural: dict[str, Constants]
+    context: Context,
+    layers: Sequence[LayerVerdicts],
+    choice: Choice,
+    structural: dict[str, Constants],
+    doubted: Mapping[str, Mask],
 ) -> dict[str, Constants]:
     """Constants that follow from the weights and from the units that the choice takes for constants."""
     seeds = {}
@@ -139,7 +155,7 @@ def _facts(
         if constants := choice.constants(layer):
             units, values = np.asarray([*constants], np.int64), np.asarray([*constants.values()], np.float64)
             seeds[layer.value] = Seed(layer.audited.axis, units, values)
-    return constants_forward(context, seeds) if seeds else structural
+    return constants_forward(context, seeds, doubted) if seeds else structural
 
 
 def _whole(
@@ -197,9 +213,6 @@ def _with_structure(layer: LayerVerdicts, found: Constants | None) -> LayerVerdi
     if found is None or not found.any:
         return layer
     known, value = found.per_index(layer.audited.axis, layer.units)
-    if layer.nonfinite:
-        known = known.copy()
-        known[list(layer.nonfinite)] = False
     structural = tuple(int(i) for i in np.flatnonzero(known))
     values = dict(zip(layer.dead, layer.values, strict=True))
     values.update({i: float(value[i]) for i in structural if i not in values})

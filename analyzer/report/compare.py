@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzer.facts.course import Change, Course, LayerCourse, Run
-from analyzer.report.words import counted, number, printable, share, shortened, unit_ranges
+from analyzer.facts.units import unit_ranges
+from analyzer.report.words import counted, number, printable, share, shortened
 from analyzer.version import __version__
 
 SCHEMA = "deadunits.compare/1"

@@ -10,6 +10,7 @@ from typing import Any
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary, TensorPlan
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.causes import LayerDiagnosis
+from analyzer.facts.ports import ConstantOutput, UnusedInput
 from analyzer.version import __version__
 
 SCHEMA = "deadunits.audit/1"
@@ -56,6 +57,8 @@ def to_dict(facts: AuditFacts) -> dict[str, Any]:
             }
             for locked in facts.locked
         ],
+        "unused_inputs": [_port(port) for port in facts.unused_inputs],
+        "constant_outputs": [_port(port) for port in facts.constant_outputs],
         "operators_without_rule": [asdict(operator) for operator in facts.operators_without_rule],
         "warnings": [asdict(warning) for warning in facts.warnings],
     }
@@ -63,6 +66,10 @@ def to_dict(facts: AuditFacts) -> dict[str, Any]:
 
 def _probe(probe: ProbeSummary | None) -> dict[str, Any] | None:
     return None if probe is None else asdict(probe)
+
+
+def _port(port: UnusedInput | ConstantOutput) -> dict[str, Any]:
+    return {key: list(item) if isinstance(item, tuple) else item for key, item in asdict(port).items()}
 
 
 def _layer(layer: LayerVerdicts) -> dict[str, Any]:

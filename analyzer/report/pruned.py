@@ -13,7 +13,8 @@ from rich.text import Text
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.pruned import Comparison, PrunedFacts
-from analyzer.report.words import counted, number, printable, share, shortened, size, unit_ranges
+from analyzer.facts.units import unit_ranges
+from analyzer.report.words import counted, number, printable, share, shortened, size
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5

@@ -58,15 +58,3 @@ def bar(ratio: float, width: int, *, blocks: bool = True) -> str:
     filled = min(max(round(ratio * width), 1 if ratio > 0 else 0), width if ratio >= 1 else width - 1)
     full, empty = ("█", "░") if blocks else ("#", ".")
     return full * filled + empty * (width - filled)
-
-
-def unit_ranges(units: tuple[int, ...], most: int = 8) -> str:
-    """`0-3, 7, 12`, cut after `most` pieces."""
-    pieces: list[list[int]] = []
-    for unit in units:
-        if pieces and unit == pieces[-1][1] + 1:
-            pieces[-1][1] = unit
-        else:
-            pieces.append([unit, unit])
-    texts = [f"{low}" if low == high else f"{low}-{high}" for low, high in pieces[:most]]
-    return ", ".join(texts) + (", …" if len(pieces) > most else "")

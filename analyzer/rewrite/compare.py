@@ -29,6 +29,7 @@ class _Tally:
         self.same = self.rows = 0
         self.dtype = "float32"
         self.classes = True
+        self.single = True  # whether all that was seen are numbers of single precision
 
     def add(self, a: Array, b: Array, samples: int) -> None:
         """Compare one output of one batch."""
@@ -46,6 +47,7 @@ class _Tally:
         if not alike or not np.array_equal(one[~finite], two[~finite], equal_nan=True):
             self.absolute = np.inf
             return
+        self.single = self.single and _is_single(one[finite]) and _is_single(two[finite])
         if finite.any():
             self.absolute = max(self.absolute, float(np.abs(one[finite] - two[finite]).max()))
             self.scale = max(self.scale, float(np.abs(one[finite]).max()))
@@ -58,10 +60,16 @@ class _Tally:
     def result(self, quantised: bool) -> OutputDifference:
         """The difference over all batches."""
         scale = self.scale or 1.0
-        tolerance = TOLERANCE.get(self.dtype, 0.0)
+        precise = self.dtype != "float64" or not self.single
+        tolerance = TOLERANCE.get(self.dtype if precise else "float32", 0.0)  # a float32 calculation, cast at the end
         tolerance = max(tolerance, QUANTISED_TOLERANCE) if quantised and tolerance else tolerance
         top1 = self.same / self.rows if self.classes and self.rows else None
         return OutputDifference(self.name, self.absolute, self.scale, self.absolute / scale, tolerance, top1)
+
+
+def _is_single(numbers: Array) -> bool:
+    with np.errstate(over="ignore", under="ignore"):
+        return bool(np.array_equal(numbers, numbers.astype(np.float32)))
 
 
 def compare(

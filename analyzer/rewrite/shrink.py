@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from analyzer.facts.pattern import Array, Shape
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context, Copy
 from analyzer.ops.edit import Cut, Edit, cut_array
+
+REWRITTEN = "/cut"  # ends the names of tensors that one of several readers gets for itself
 
 
 @dataclass(eq=False)
@@ -78,7 +81,7 @@ class Shrinker:
             self._set_tensor(name, array)
             return
         stem = name or f"{call.op.name}/{'bias' if array.ndim == 1 else 'input'}"
-        self.editor.set_input(call.op.node.index, position, self.editor.add_tensor(f"{stem}/cut", array))
+        self.editor.set_input(call.op.node.index, position, self.editor.add_tensor(stem, array, REWRITTEN))
 
     def _set_tensor(self, name: str, array: Array) -> None:
         if name in self.context.copies:
@@ -112,11 +115,11 @@ class Shrinker:
                 new[axis] = length
             self._set_input(call, position, new)
             return
-        producer = graph.producer[name]
+        producer, passed = graph.producer[name], [name]
         while producer.op_type in ("Cast", "Identity"):
+            passed.append(producer.inputs[0])
             producer = graph.producer[producer.inputs[0]]
-        readers = {n.index for n, _ in graph.consumers[producer.outputs[0]]}
-        if len(readers) != 1:
+        if any(len({n.index for n, _ in graph.consumers[p]}) != 1 or p in graph.outputs for p in passed):
             raise Refusal(call.op.name, "shape-computed-at-runtime", "its target shape is used elsewhere too")
         start = 0
         for place, part in enumerate(producer.inputs):
@@ -127,14 +130,13 @@ class Shrinker:
                 new = np.array(stored)
                 for axis, length in inside.items():
                     new[axis] = length
-                tensor = self.editor.add_tensor(f"{part}/cut", new)
+                tensor = self.editor.add_tensor(part, new, REWRITTEN)
                 self.editor.set_input(producer.index, place, tensor)
             start += size
 
     def _add(self, call: Call, summand: Array) -> None:
         """A summand behind a node without bias: into the stored operand of an Add that follows, else a new Add."""
         graph, name = self.context.graph, call.outputs[0]
-        dtype = graph.types[name].dtype
         readers = graph.consumers.get(name, ())
         if len(readers) == 1 and name not in graph.outputs and readers[0][0].op_type == "Add":
             after = self.context.by_node[readers[0][0].index]
@@ -150,10 +152,15 @@ class Shrinker:
                     self._set_tensor(after.inputs[other], shaped.astype(stored.dtype))
                     self._stored_anew.add(after.inputs[other])
                     return
-        if dtype is None:  # the file does not say; the run may have
-            dtype = np.dtype(self.context.table.dtypes.get(name, "float32"))
-        tensor = self.editor.add_tensor(f"{call.op.name}/bias", summand.astype(dtype))
+        tensor = self.editor.add_tensor(f"{call.op.name}/bias", summand.astype(self._dtype(name)))
         self.editor.add_behind(call.op.node.index, "Add", tensor)
+
+    def _dtype(self, name: str) -> np.dtype[Any]:
+        """Element type of a value that some node computes."""
+        declared = self.context.graph.types[name].dtype
+        if declared is None:  # the file does not say; the run may have, in names that ml_dtypes registers
+            return np.dtype(self.context.table.dtypes.get(name, "float32"))
+        return declared
 
     def __post_init__(self) -> None:
         self._stored_anew: set[str] = set()
@@ -166,9 +173,8 @@ class Shrinker:
                 continue
             found, vectors = self.plan.facts[name], self.plan.keeps.vectors(name)
             number = pattern.compress(found.number)
-            dtype = self.context.graph.types[name].dtype or np.dtype(np.float32)
             kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(vectors, number.shape, strict=True)]
-            tensor = self.editor.add_tensor(f"{name}/constant", cut_array(number, kept).astype(dtype))
+            tensor = self.editor.add_tensor(f"{name}/constant", cut_array(number, kept).astype(self._dtype(name)))
             lengths = self.context.lengths(name) if name in self.context.outputs else None
             if lengths is None:
                 self.editor.replace_value(name, tensor)
@@ -208,7 +214,7 @@ class Shrinker:
             groups = sorted(contents.values(), key=len, reverse=True)  # most readers keep the name
             self.editor.set_tensor(source, self._copies[groups[0][0].name])
             for group in groups[1:]:
-                tensor = self.editor.add_tensor(f"{source}/cut", self._copies[group[0].name])
+                tensor = self.editor.add_tensor(source, self._copies[group[0].name], REWRITTEN)
                 for copy in group:
                     self.editor.set_input(copy.node.index, copy.position, tensor)
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import ml_dtypes
 import numpy as np
-import onnx_ir as ir
+import onnx
 import onnxruntime as ort
 
 from analyzer.errors import RunError
@@ -28,7 +28,7 @@ SHARED_ARENA = "session.use_env_allocators"
 SHRINK_ARENA = "memory.enable_memory_arena_shrinkage"
 NO_PREPACKING = "session.disable_prepacking"
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-BFLOAT16_ONNX = int(ir.DataType.BFLOAT16)
+BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
 
 # onnxruntime's names of element types, where they are not NumPy's.
 _ELEMENT_TYPES = {"float": "float32", "double": "float64", "string": "object"}

@@ -7,13 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 quantization = pytest.importorskip("onnxruntime.quantization")
 
 import analyzer  # noqa: E402
+from tests.equivalence.cases import killed, weights  # noqa: E402
+from tests.models import parse  # noqa: E402
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
+
+#: Every operator that the static quantiser writes for a network of this kind.
+GATED = """g (float[N,3,8,8] x) => (float[N,5] y) {
+    h1 = Conv<pads=[1,1,1,1]>(x, w1, b1)
+    a1 = Relu(h1)
+    h2 = Conv<pads=[1,1,1,1]>(a1, w2, b2)
+    a2 = Relu(h2)
+    s = Add(a1, a2)
+    p = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(s)
+    g0 = GlobalAveragePool(p)
+    gc = Conv(g0, ws, bs)
+    gate = Sigmoid(gc)
+    m = Mul(p, gate)
+    h3 = Conv<pads=[1,1,1,1]>(m, w3, b3)
+    a3 = LeakyRelu<alpha=0.1>(h3)
+    c = Concat<axis=1>(m, a3)
+    h4 = Conv<pads=[1,1,1,1]>(c, w4, b4)
+    a4 = Relu(h4)
+    g1 = GlobalAveragePool(a4)
+    f = Flatten(g1)
+    y = Gemm(f, wl, bl)
+}"""
 
 
 class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
@@ -27,23 +52,39 @@ class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-def
         return next(self._feeds, None)
 
 
-@pytest.mark.parametrize("layout", ["QDQ", "QOperator"])
-@pytest.mark.parametrize("activations", ["QUInt8", "QInt8"])
-@pytest.mark.filterwarnings("ignore")
-def test_the_killed_network_is_as_dead_when_quantised(tmp_path: Path, layout: str, activations: str) -> None:
-    folder = SAMPLES / "digits_mlp_killed"
-    with np.load(folder / "probe.npz") as archive:
-        (name,) = archive.files
-        data = archive[name]
-    path = tmp_path / "quantised.onnx"
+def quantise(model: Path, folder: Path, name: str, data: np.ndarray[Any, Any], layout: str, activations: str) -> Path:
+    """The model, quantised on this data."""
+    path = folder / "quantised.onnx"
     quantization.quantize_static(
-        folder / "model.onnx",
+        model,
         path,
         Reader(name, data),
         quant_format=quantization.QuantFormat[layout],
         activation_type=quantization.QuantType[activations],
         weight_type=quantization.QuantType.QInt8,
     )
+    return path
+
+
+def probe_of(folder: Path) -> tuple[str, np.ndarray[Any, Any]]:
+    """The input's name and the data of a sample model."""
+    with np.load(folder / "probe.npz") as archive:
+        (name,) = archive.files
+        return name, archive[name]
+
+
+def operators(path: Path) -> set[str]:
+    """The operators of a file."""
+    return {node.op_type for node in onnx.load(str(path)).graph.node}
+
+
+@pytest.mark.parametrize("layout", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("activations", ["QUInt8", "QInt8"])
+@pytest.mark.filterwarnings("ignore")
+def test_the_killed_network_is_as_dead_when_quantised(tmp_path: Path, layout: str, activations: str) -> None:
+    folder = SAMPLES / "digits_mlp_killed"
+    name, data = probe_of(folder)
+    path = quantise(folder / "model.onnx", tmp_path, name, data, layout, activations)
     plain = analyzer.audit(folder / "model.onnx", {name: data}, causes=False)
     audit = analyzer.audit(path, {name: data}, causes=False)
     dead = [set(layer.dead) for layer in audit.layers[:3]]
@@ -53,3 +94,58 @@ def test_the_killed_network_is_as_dead_when_quantised(tmp_path: Path, layout: st
     assert pruned.comparison is not None
     assert pruned.comparison.max_abs_difference == 0
     assert pruned.facts.after.parameters < 0.25 * pruned.facts.before.parameters
+
+
+@pytest.mark.parametrize("activations", ["QUInt8", "QInt8"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_residual_network_is_cut_across_its_quantised_sums(tmp_path: Path, activations: str) -> None:
+    folder = SAMPLES / "digits_cnn_torchscript"
+    name, data = probe_of(folder)
+    path = quantise(folder / "model.onnx", tmp_path, name, data, "QOperator", activations)
+    plain = analyzer.audit(folder / "model.onnx", {name: data}, causes=False)
+    audit = analyzer.audit(path, {name: data}, causes=False)
+    assert "QLinearAdd" in operators(path)
+    assert audit.operators_without_rule == ()
+    kinds = [sorted((la.audited.kind, la.audited.units) for la in found.layers) for found in (plain, audit)]
+    assert kinds[0] == kinds[1]
+    sums = [la for la in audit.layers if la.audited.op == "QLinearAdd+Relu"]
+    before = [la for la in plain.layers if la.value in [f"/block{i}/Relu_1_output_0" for i in (1, 2, 3)]]
+    assert all(set(one.dead) <= set(other.dead) for one, other in zip(before, sums, strict=True))
+    pruned = audit.prune(latency=False)
+    assert pruned.comparison is not None
+    assert pruned.comparison.max_abs_difference == 0
+    small = onnx.load_model_from_string(pruned.data)
+    shapes = {tensor.name: list(tensor.dims) for tensor in small.graph.initializer}
+    ends = ("/stem/Conv_quant", "/block1/conv2/Conv_quant")  # both sides of the first sum, and what reads it
+    assert [shapes[node.input[3]][0] for node in small.graph.node if node.name in ends] == [15, 15]
+    readers = ("/block2/conv1/Conv_quant", "/block2/skip/skip.0/Conv_quant")
+    assert [shapes[node.input[3]][1] for node in small.graph.node if node.name in readers] == [15, 15]
+    assert pruned.facts.after.parameters < 0.65 * pruned.facts.before.parameters
+
+
+@pytest.mark.parametrize("activations", ["QUInt8", "QInt8"])
+@pytest.mark.filterwarnings("ignore")
+def test_every_operator_on_quantised_values_lets_dead_channels_go(tmp_path: Path, activations: str) -> None:
+    stored = weights(
+        w1=(8, 3, 3, 3), b1=(8,), w2=(8, 8, 3, 3), b2=(8,), w3=(6, 8, 3, 3), b3=(6,), ws=(8, 8, 1, 1), bs=(8,),
+        w4=(14, 14, 3, 3), b4=(14,), wl=(14, 5), bl=(5,),
+    )  # fmt: skip
+    for bias, units in {"b1": (1, 4), "b2": (1, 4, 6), "b4": (2, 9, 13)}.items():
+        stored = killed(stored, bias, units)
+    onnx.save(parse(GATED, stored), str(tmp_path / "model.onnx"))
+    data = np.random.default_rng(1).standard_normal((200, 3, 8, 8)).astype(np.float32)
+    path = quantise(tmp_path / "model.onnx", tmp_path, "x", data, "QOperator", activations)
+    written = {"Add", "Mul", "Sigmoid", "LeakyRelu", "Concat", "AveragePool", "GlobalAveragePool"}
+    assert {f"QLinear{op}" for op in written} <= operators(path)
+    plain = analyzer.audit(tmp_path / "model.onnx", {"x": data}, causes=False)
+    audit = analyzer.audit(path, {"x": data}, causes=False)
+    assert audit.operators_without_rule == ()
+    for before, after in zip(plain.layers, audit.layers, strict=True):
+        assert before.audited.kind is after.audited.kind
+        assert set(before.dead) <= set(after.dead)
+    pruned = audit.prune(latency=False)
+    assert pruned.comparison is not None
+    assert pruned.comparison.max_abs_difference == 0
+    both = plain.prune(latency=False).facts, pruned.facts
+    gone = [1 - facts.after.parameters / facts.before.parameters for facts in both]
+    assert gone[1] > 0.9 * gone[0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 from analyzer.ops.rule import all_rules
-from tests.laws import cases_elementwise, cases_linear, cases_moving
+from tests.laws import cases_elementwise, cases_linear, cases_moving, cases_qlinear
 from tests.laws.benches import Case
 from tests.laws.draws import GENERATORS, Draw
 
-MODULES = (cases_elementwise, cases_linear, cases_moving)
+MODULES = (cases_elementwise, cases_linear, cases_moving, cases_qlinear)
 
 #: Registered because files hold them, but no runtime here runs them under this name.
 NOT_RUNNABLE = {("com.microsoft", "LayerNormalization"), ("com.microsoft", "SimplifiedLayerNormalization")}

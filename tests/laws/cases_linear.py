@@ -62,9 +62,16 @@ def conv_transpose(d: Draw, op: str) -> Case:
     x = d.normal(d.whole(1, 2), groups * ins, *(d.whole(4, 5) for _ in range(n)))
     w = d.weight(groups * ins, outs, *kernel)
     bias = d.normal(groups * outs) if d.flag() else None
-    window = _window(d, kernel, same=False)
+    window = _window(d, kernel, same=d.flag(0.4))
+    strides = window.get("strides", [1] * n)
     if d.flag(0.2) and "strides" in window:
-        window["output_padding"] = [s - 1 for s in window["strides"]]
+        window["output_padding"] = [s - 1 for s in strides]
+    elif d.flag(0.2):
+        # The run finds the padding for the length that is asked for; auto_pad says at which end the odd one goes.
+        window.pop("pads", None)
+        window["output_shape"] = [
+            s * (length - 1) + 1 + d.whole(0, s - 1) for s, length in zip(strides, x.shape[2:], strict=True)
+        ]
     return call(op, x, w, bias, opset=d.pick([7, 11, 22]), group=groups if groups > 1 else None, **window)
 
 
@@ -162,7 +169,9 @@ def einsum(d: Draw, op: str) -> Case:
 
 
 def _scale(d: Draw, *shape: int) -> Array:
-    return np.asarray(2.0 ** d.arrays.integers(-6, -2, shape), np.float32)
+    """Powers of two, and fractions of which a product lies at a half in float32 and beside it in double precision."""
+    odd = np.where(d.arrays.random(shape) < 0.5, 1, 2 * d.arrays.integers(1, 4, shape) + 1)
+    return np.asarray(2.0 ** d.arrays.integers(-6, -2, shape) / odd, np.float32)
 
 
 def _zero(d: Draw, dtype: Any, *shape: int) -> Array:

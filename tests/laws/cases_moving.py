@@ -177,14 +177,11 @@ def pad(d: Draw, op: str) -> Case:
     return call(op, d.normal(*shape), np.array(pads), fill, opset=d.pick([11, 13, 18]), mode=mode)
 
 
-@cases_for("MaxPool", "AveragePool", "LpPool")
-def pool(d: Draw, op: str) -> Case:
-    n = d.pick([1, 2, 2, 3]) if op != "LpPool" else 2
-    kernel = [d.whole(1, 3) for _ in range(n)]
-    extra: dict[str, Any] = {"kernel_shape": kernel}
-    opset = d.pick({"MaxPool": [8, 10, 12], "AveragePool": [7, 10, 11, 19], "LpPool": [11, 18]}[op])
+def pool_window(d: Draw, extra: dict[str, Any]) -> str:
+    """Add strides and padding to the attributes of a pool that has a kernel; returns the kind of padding."""
+    kernel = extra["kernel_shape"]
     if d.flag(0.5):
-        extra["strides"] = [d.whole(1, 3) for _ in range(n)]
+        extra["strides"] = [d.whole(1, 3) for _ in kernel]
     kind = d.pick(["none", "pads", "pads", "SAME_UPPER", "SAME_LOWER", "VALID"])
     if kind == "pads":
         extra["pads"] = [d.whole(0, k - 1) for k in kernel * 2]
@@ -192,6 +189,16 @@ def pool(d: Draw, op: str) -> Case:
         extra["auto_pad"] = kind
         if kind != "VALID" and "strides" in extra:  # otherwise the padding would be negative
             extra["strides"] = [min(a, b) for a, b in zip(extra["strides"], kernel, strict=True)]
+    return kind
+
+
+@cases_for("MaxPool", "AveragePool", "LpPool")
+def pool(d: Draw, op: str) -> Case:
+    n = d.pick([1, 2, 2, 3]) if op != "LpPool" else 2
+    kernel = [d.whole(1, 3) for _ in range(n)]
+    extra: dict[str, Any] = {"kernel_shape": kernel}
+    opset = d.pick({"MaxPool": [8, 10, 12], "AveragePool": [7, 10, 11, 19], "LpPool": [11, 18]}[op])
+    kind = pool_window(d, extra)
     if opset >= 10 and op != "LpPool" and d.flag(0.4) and kind in ("none", "pads"):
         extra["ceil_mode"] = 1
     if op == "AveragePool" and d.flag():

@@ -245,7 +245,8 @@ def products_are_counted(case: Case, random: Random) -> None:
         return
     if bench.op.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "FusedMatMul"):
         return
-    if any(bench.op.attr("pads") or []) or str(bench.op.attr("auto_pad", "")).startswith("SAME"):
+    padded = any(bench.op.attr("pads") or []) or str(bench.op.attr("auto_pad", "")).startswith("SAME")
+    if padded or bench.op.attr("output_shape"):
         return
     ones = {n: np.ones_like(a) for n, a in case.arrays.items()}
     scale = float(bench.op.attr("alpha", 1.0)) if bench.op.op_type in ("Gemm", "FusedMatMul") else 1.0

@@ -65,9 +65,11 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         if value is not None:
             node.attribute.append(helper.make_attribute(name, value))
     dead_in = [n for n in op.inputs if n and not keeps.alive(n)]
-    if op.op_type == "Concat":
-        del node.input[:]
-        node.input.extend(n for n in op.inputs if n not in dead_in)
+    if op.op_type in ("Concat", "QLinearConcat"):  # a part that goes takes its scale and zero point along
+        first, width = (0, 1) if op.op_type == "Concat" else (2, 3)
+        parts = [op.inputs[i : i + width] for i in range(first, len(op.inputs), width)]
+        del node.input[first:]
+        node.input.extend(n for part in parts if part[0] not in dead_in for n in part)
     elif dead_in:
         raise AssertionError(f"{dead_in} died, but the output lives: {case}")
     kept = {n: a for n, a in arrays.items() if n in node.input}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.findings import CheckFacts, Finding, Severity
-from analyzer.report.words import counted, number, printable, share, unit_ranges
+from analyzer.facts.units import unit_ranges
+from analyzer.report.words import counted, number, printable, share
 
 
 def verdict(facts: CheckFacts) -> str:

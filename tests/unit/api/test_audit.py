@@ -17,6 +17,7 @@ import analyzer
 from analyzer import api
 from analyzer.errors import ModelError, OutputError
 from analyzer.report.json import schema
+from tests.models import parse
 
 KILLED = Path("sample_models/digits_mlp_killed")
 MODEL, PROBE, HOLDOUT = KILLED / "model.onnx", KILLED / "probe.npz", KILLED / "holdout.npz"
@@ -108,6 +109,9 @@ def test_a_dead_unit_is_explained_down_to_the_parameters(killed: analyzer.Audit)
     dead = by_value(killed)["/1/Relu_output_0"].dead[0]
     assert "0.weight" in "\n".join(killed.explain_unit("/1/Relu_output_0", dead))
     assert killed.explain_parameter("0.weight")
+    rows, columns = killed.explain_parameter("2.weight")[1:]
+    assert "/3/Relu_output_0" in rows
+    assert "/1/Relu_output_0" in columns
 
 
 @pytest.mark.parametrize(
@@ -226,3 +230,28 @@ def test_a_probe_file_with_a_generator_counts_as_an_input(tmp_path: Path) -> Non
     script = tmp_path / "probe.py"
     script.write_text("")
     assert api.input_files(f"{script}:feeds", None, {"x": 1}) == (script,)
+
+
+def test_nothing_seen_one_by_one_counts_where_samples_influence_each_other() -> None:
+    """Centred over a batch of one, every input is zero, so every unit looks dead."""
+    model = parse(
+        "g (float[N, 4] x) => (float[N, 2] y) { before = Relu(x)  m = ReduceMean<axes=[0], keepdims=1>(before) "
+        "c = Sub(before, m)  h = Gemm(c, w, b)  r = Relu(h)  y = MatMul(r, v) }",
+        {
+            "w": np.array([[1, 0, 2], [0, 0, 1], [-1, 0, 0], [2, 0, 1]], np.float32),
+            "b": np.array([0, -1, -0.1], np.float32),
+            "v": np.ones((3, 2), np.float32),
+        },
+        17,
+    )
+    x = np.random.default_rng(4).standard_normal((70, 4)).astype(np.float32)
+    x[:, 3] = -1
+    found = analyzer.audit(model, {"x": x})
+    assert {layer.value: layer.dead for layer in found.layers} == {"before": (3,), "r": (1,), "y": ()}
+    codes = {warning.code: warning for warning in found.warnings}
+    assert "r" in codes["samples-mix"].message
+    assert "before" not in codes["samples-mix"].message
+    assert not {"layer-dead", "output-constant"} & set(codes)
+    pruned = found.prune(latency=False)
+    assert pruned.facts.comparison is not None
+    assert pruned.facts.comparison.within

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import analyzer
 from analyzer import Choice, ComparisonFailed, Evidence, InputError
-from analyzer.api import choice_from_plan, cutting
-from analyzer.errors import OutputError, Refusal
+from analyzer.api import choice_from_plan, cutting, pruning
+from analyzer.errors import OutputError, Refusal, RunError
 from analyzer.rewrite.shrink import Shrinker, shrink
 from tests.equivalence.agree import run, same
 from tests.equivalence.cases import killed, weights, zeroed
@@ -162,6 +163,40 @@ def test_a_difference_stops_everything(audit: analyzer.Audit, monkeypatch: pytes
         analyzer.prune(parse(TEXT, stored), X, latency=False)
 
 
+@pytest.mark.parametrize("residual", ["off", "latency"])
+@pytest.mark.parametrize(
+    ("op_type", "reason"), [("NoSuch", r"cannot load the model: .*NoSuch"), ("Gemm", r"cannot run the model: ")]
+)
+def test_a_pruned_model_that_does_not_run_is_no_fault_of_the_user(
+    audit: analyzer.Audit, monkeypatch: pytest.MonkeyPatch, op_type: str, reason: str, residual: Any
+) -> None:
+    def broken(loaded: Any, *others: Any) -> Any:
+        smaller = shrink(loaded, *others)
+        last = list(smaller.model.graph)[-1]
+        last.op_type = op_type
+        if op_type == "Gemm":  # a product of lengths that do not fit
+            last.attributes.add(ir.AttrInt64("transA", 1))
+        return smaller
+
+    monkeypatch.setattr(cutting, "shrink", broken)
+    monkeypatch.setattr(cutting, "_with_bridges", lambda plain, *others: plain)
+    sentence = rf"^The pruned model does not run, which is a bug of deadunits: nothing was written \(.*{reason}.*\)\.$"
+    with pytest.raises(ComparisonFailed, match=sentence):
+        audit.prune(choice=Choice(residual=residual), latency=False)
+
+
+def test_memory_that_runs_out_is_no_bug_of_the_pruned_model(
+    audit: analyzer.Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*others: Any, **more: Any) -> None:
+        raise RunError("onnxruntime ran out of memory when it tried to run the model: lower the batch size.")
+
+    monkeypatch.setattr(pruning, "measure_latency", full)
+    monkeypatch.setattr(cutting, "_with_bridges", lambda plain, *others: plain)
+    with pytest.raises(RunError, match="out of memory"):
+        audit.prune(choice=Choice(residual="latency"), latency=False)
+
+
 def test_without_a_probe_both_are_run_on_random_data(model: onnx.ModelProto) -> None:
     found = analyzer.prune(model)
     assert removed(found) == {"a": (0,)}
@@ -263,3 +298,15 @@ def test_a_node_that_refuses_is_left_whole(model: onnx.ModelProto, monkeypatch: 
     monkeypatch.setattr(cutting, "shrink", once)
     found = analyzer.prune(model, X, latency=False)
     assert [r.reason for r in found.facts.refused] == ["shape-computed-at-runtime"]
+
+
+def test_a_cut_that_would_grow_the_model_is_not_made_and_no_mask_speaks_of_it(
+    audit: analyzer.Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = iter((11, 10))  # after, before
+    monkeypatch.setattr(pruning, "count_parameters", lambda graph: next(numbers))
+    pruned = audit.prune(latency=False)
+    assert not pruned.changed
+    assert "would need 1 more" in " ".join(pruned.facts.notes)
+    assert pruned.masks() == {}
+    assert pruned.walk.removable.parameters == 0

@@ -115,6 +115,39 @@ def test_a_free_batch_that_mixes_samples_is_not_believed() -> None:
     assert not table.batchable
 
 
+def test_values_through_which_samples_influence_each_other_are_named() -> None:
+    table = measured(
+        """g (float[N, 4] x) => (float[N, 4] y)
+        { a = Relu(x)  m = ReduceMean<axes=[0], keepdims=1>(a)  c = Sub(a, m)  d = Greater(c, m)  y = Relu(c) }""",
+        x=numbers(5, 4),
+    )
+    assert not table.batchable
+    assert table.mixed == {"m", "c", "d", "y"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "n = RandomNormalLike(x)  y = Add(x, n)",  # differs from run to run
+        "y = Reshape(x, one)",  # fails for two
+        "f = Flatten<axis=0>(x)  y = Relu(f)",  # shows two samples in one row
+        "q, s, z = DynamicQuantizeLinear(x)  y = DequantizeLinear(q, s, z)",  # rounds by the largest of the batch
+        "y = Relu(x)",
+    ],
+)
+def test_samples_that_merely_cannot_share_a_feed_do_not_mix(body: str) -> None:
+    text = f"g (float[N, 4] x) => (float[N, 4] y) <int64[2] one = {{1, 4}}> {{ {body} }}"
+    assert measured(text, x=numbers(5, 4)).mixed == frozenset()
+
+
+def test_a_model_that_takes_one_sample_only_cannot_mix_two() -> None:
+    table = measured(
+        "g (float[1, 4] x) => (float[1, 4] y) { m = ReduceMean<axes=[0], keepdims=1>(x)  y = Sub(x, m) }",
+        x=numbers(5, 4),
+    )
+    assert table.mixed == frozenset()
+
+
 def test_a_rank_1_model_has_no_sample_axis() -> None:
     table = measured("g (float[4] x) => (float[4] y) { y = Relu(x) }", x=numbers(5, 4))
     assert table.shapes["y"] == (4,)

@@ -120,6 +120,58 @@ def test_a_reshape_in_place_of_flatten_passes_the_cut_on() -> None:
     assert found.difference < EXACT
 
 
+def test_a_zero_in_a_reshape_that_copies_the_length_of_another_axis_is_spelled_out() -> None:
+    found = chain(
+        "h = Conv(x, w1, b1) r = Relu(h) s = Reshape(r, shape) m = Transpose<perm = [0, 1, 3, 2]>(s) "
+        "p = ReduceSum<keepdims = 0>(m, axes) f = Flatten(p) y = Gemm(f, w2)",
+        {
+            "w1": noise(8, 2, 1),
+            "b1": dead_bias(8, 3, 7),
+            "axes": np.array([2]),
+            "shape": np.array([0, 2, 0, -1]),  # the third length, 4, is that of the second axis' inner half
+            "w2": noise(8, 3),
+        },
+        noise(6, 2, 4),
+    )
+    assert found.shape("w1") == (6, 2, 1)
+    assert found.shape("w2") == (6, 3)
+    assert found.difference < EXACT
+
+
+def test_bounds_of_a_slice_keep_their_type() -> None:
+    found = chain(
+        "h = Gemm(x, w1, b1) r = Relu(h) s = Slice(r, from, to, axes) y = Gemm(s, w2)",
+        {
+            "w1": noise(3, 6),
+            "b1": dead_bias(6, 0, 2),
+            "from": np.array([1], np.int32),
+            "to": np.array([5], np.int32),
+            "axes": np.array([1], np.int32),
+            "w2": noise(4, 2),
+        },
+        noise(8, 3),
+    )
+    assert found.shape("w2") == (3, 2)
+    assert found.difference < EXACT
+
+
+def test_a_backward_slice_from_before_the_front_takes_the_first_index() -> None:
+    found = chain(
+        "h = Gemm(x, w1, b1) r = Relu(h) s = Slice(r, from, to, axes, back) y = Gemm(s, w2)",
+        {
+            "w1": noise(3, 4),
+            "b1": dead_bias(4, 2),
+            "from": np.array([-100]),
+            "to": np.array([-200]),
+            "axes": np.array([1]),
+            "back": np.array([-1]),
+            "w2": noise(1, 2),
+        },
+        noise(8, 3),
+    )
+    assert found.difference < EXACT
+
+
 def test_what_feeds_only_dead_units_goes_too() -> None:
     w2 = noise(5, 4)
     w2[1, :3] = 0  # unit 1 of the first layer is read by unit 3 of the second alone, which is dead

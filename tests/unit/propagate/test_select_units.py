@@ -94,6 +94,31 @@ def test_a_rectifier_says_where_it_is_flat(body: str, low: float | None, high: f
     assert (found.value, found.kind, found.low, found.high) == ("y", Kind.RECTIFIER, low, high)
 
 
+@pytest.mark.parametrize(
+    ("body", "low", "high"),
+    [
+        ("h = Gemm(x, w) y = ThresholdedRelu<alpha=0.5>(h)", 0.0, None),
+        ("h = Gemm(x, w) y = ThresholdedRelu<alpha=-1.0>(h)", None, None),
+        ("h = Gemm(x, w) g = Greater(h, one) y = Where(g, h, zero)", 0.0, None),
+        ("h = Gemm(x, w) g = Greater(h, minus) y = Where(g, h, zero)", None, None),
+        ("h = Gemm(x, w) g = GreaterOrEqual(zero, h) y = Where(g, zero, h)", 0.0, None),
+        ("h = Gemm(x, w) g = LessOrEqual(h, minus) y = Where(g, zero, h)", None, None),
+        ("h = Gemm(x, w) g = Less(h, six) y = Where(g, h, six)", None, 6.0),
+        ("h = Gemm(x, w) g = Less(h, zero) n = Not(g) y = Where(n, h, zero)", 0.0, None),
+        ("h = Gemm(x, w) s = Neg(h) g = Greater(s, zero) y = Where(g, h, zero)", None, None),
+    ],
+)
+def test_only_a_true_lower_bound_is_a_floor(body: str, low: float | None, high: float | None) -> None:
+    """A unit that varies below a supposed floor would pass for one that stays on it."""
+    found = only(body, **WEIGHT)
+    assert (found.value, found.kind, found.low, found.high) == ("y", Kind.RECTIFIER, low, high)
+
+
+def test_a_clip_with_other_bounds_than_a_hard_sigmoid_is_a_clip() -> None:
+    found = only("h = Gemm(x, w) a = Add(h, three) c = Clip(a, minus, six) y = Div(c, six)", **WEIGHT)
+    assert (found.value, found.op, found.low, found.high) == ("c", "Clip", -1.0, 6.0)
+
+
 def test_saturating_activations_name_their_asymptotes() -> None:
     found = select("h = Gemm(x, w) s = Sigmoid(h) t = Tanh(s) y = Softsign(t)", **WEIGHT)
     assert [(a.op, a.kind, a.low, a.high) for a in found] == [

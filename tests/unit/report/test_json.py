@@ -10,13 +10,20 @@ import jsonschema
 import pytest
 
 from analyzer.facts.audit import AuditFacts
+from analyzer.facts.ports import ConstantOutput, UnusedInput
 from analyzer.report.json import SCHEMA, schema, to_dict, to_text
 from tests.made import facts, first_dead, layer, relu, seen
 
 
 def with_everything() -> AuditFacts:
     made = facts()
-    return replace(made, holdout=made.probe, layers=tuple(replace(one, revived=(0,)) for one in made.layers))
+    return replace(
+        made,
+        holdout=made.probe,
+        layers=tuple(replace(one, revived=(0,)) for one in made.layers),
+        unused_inputs=(UnusedInput("x", (1, 4), 4, 1, 1, (2,), structural=True),),
+        constant_outputs=(ConstantOutput("y", (1, 3), None, (0, 1, 2), 3, structural=False),),
+    )
 
 
 def without_a_probe() -> AuditFacts:

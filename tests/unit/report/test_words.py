@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.report.words import bar, counted, number, printable, share, shortened, size, unit_ranges
+from analyzer.facts.units import unit_ranges
+from analyzer.report.words import bar, counted, number, printable, share, shortened, size
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,13 @@ def test_the_difference_is_told_in_itself_and_of_the_scale() -> None:
     assert (found.samples, found.source, found.within) == (4, "here", False)
 
 
+def test_doubles_that_a_float32_calculation_gave_are_held_to_its_tolerance() -> None:
+    a, b = (np.full((4, 3), number, np.float32).astype(np.float64) for number in (1.0, 1.0 + 1e-6))
+    assert compared(a, b).within
+    assert not compared(a, b * (1 + 1e-7)).within  # these digits float32 does not have
+    assert not compared(a, a + 2**-8).within
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_each_element_type_has_its_tolerance(dtype: str) -> None:
     a = np.ones((4, 3), dtype)

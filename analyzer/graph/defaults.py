@@ -1,0 +1,20 @@
+"""Stored tensors that are inputs as well: from IR version 4 on they are defaults, which whoever calls may override."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from analyzer.graph.load import LoadedModel
+
+
+def restore_defaults(original: LoadedModel, smaller: LoadedModel) -> None:
+    """Put defaults back that nothing reads any more, so that the model is called as before; in the original's order."""
+    there, stored = smaller.model.graph.inputs, smaller.model.graph.initializers
+    names = {str(value.name) for value in there}
+    for place, value in enumerate(original.model.graph.inputs):
+        name = str(value.name)
+        if name in names or name not in original.graph.defaults:
+            continue
+        tensor = ir.Value(name=name, shape=value.shape, type=value.type, const_value=value.const_value)
+        there.insert(place, tensor)
+        stored[name] = tensor

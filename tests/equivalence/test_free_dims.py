@@ -1,0 +1,98 @@
+"""Models whose inputs leave lengths free: what was seen at one length is not taken for what holds at every length."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer.graph import load_model
+from analyzer.observe.shapes import measure_shapes
+from tests.models import Array, parse, run
+
+TOLERANCE = 1e-5
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+def silent(rows: int, columns: int, *dead: int) -> Array:
+    """A weight whose columns `dead` are zero."""
+    weight = noise(rows, columns, seed=1)
+    weight[:, list(dead)] = 0
+    return weight
+
+
+KERNEL = noise(4, 3, 1, 1)
+KERNEL[1] = 0
+SEQUENCES = [noise(2, t, 4, seed=t) for t in (1, 2, 3, 5)]
+IMAGES = [noise(2, 3, h, w, seed=h) for h, w in ((1, 1), (2, 2), (3, 8))]
+HEAD = "g (float[N, T, 4] x) => (float[A, B] y)"
+PARTS = {"w": silent(4, 4, 1), "v": noise(4, 2), "b": np.array([0.5, 1, 0.5, 0.5], np.float32)}
+CASES = {
+    "a Reshape joins units with a free length": (
+        f"{HEAD} {{ q = MatMul(x, w) h = Relu(q) r = Reshape(h, s)"
+        " m = ReduceMax<axes = [2], keepdims = 0>(r) y = MatMul(m, v) }",
+        PARTS | {"s": np.array([0, 4, -1])},
+        SEQUENCES,
+    ),
+    "a Reshape joins places with a free length": (
+        "g (float[N, 3, H, W] x) => (float[A, B] y) { q = Conv(x, k, b) h = Relu(q) r = Reshape(h, s)"
+        " m = ReduceMax<axes = [1], keepdims = 0>(r) y = MatMul(m, v) }",
+        PARTS | {"k": KERNEL, "s": np.array([0, -1, 4])},
+        IMAGES,
+    ),
+    "the last step is a constant only when there is none but it": (
+        "g (float[N, T, 4] x) => (float[A, B, C] y) { f = Slice(x, zero, one, one) z = MatMul(f, o) c = Add(z, b)"
+        " k = Concat<axis = 1>(c, x) l = Slice(k, two, end, one) h = Relu(l) y = MatMul(h, v) }",
+        PARTS
+        | {"zero": np.array([0]), "one": np.array([1]), "two": np.array([-2]), "end": np.array([-1])}
+        | {"o": np.zeros((4, 4), np.float32)},
+        SEQUENCES,
+    ),
+    "the last step is taken, whichever that is": (
+        f"{HEAD} {{ q = MatMul(x, w) p = Add(q, b) h = Relu(p) l = Gather<axis = 1>(h, last) y = MatMul(l, v) }}",
+        PARTS | {"last": np.array(-1)},
+        SEQUENCES,
+    ),
+    "the last rows of samples that were joined": (
+        "g (float[N, 4] x) => (float[A, B] y) { q = MatMul(x, w) p = Add(q, b) h = Relu(p) r = Reshape(h, s)"
+        " l = Slice(r, two, end) y = MatMul(l, o) }",
+        PARTS | {"s": np.array([-1, 2]), "two": np.array([-2]), "end": np.array([1 << 40]), "o": noise(2, 3)},
+        [noise(n, 4, seed=n) for n in (1, 2, 3)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_weights_decide_holds_for_every_length(name: str) -> None:
+    text, stored, inputs = CASES[name]
+    model = parse(text, stored, 13)
+    for probe in (None, {"x": np.concatenate([inputs[1]] * 8)}):
+        pruned = analyzer.audit(model, probe).prune(latency=False) if probe else analyzer.prune(model, latency=False)
+        small = onnx.ModelProto.FromString(pruned.data)
+        for x in inputs:
+            (before,), (after,) = run(model, {"x": x}).values(), run(small, {"x": x}).values()
+            assert before.shape == after.shape
+            assert np.abs(before - after).max() <= TOLERANCE * np.abs(before).max()
+
+
+def test_units_beside_a_free_length_are_cut_all_the_same() -> None:
+    text = f"{HEAD.replace('[A, B]', '[A, B, C]')} {{ q = MatMul(x, w) h = Relu(q) y = MatMul(h, v) }}"
+    pruned = analyzer.prune(parse(text, PARTS), latency=False)
+    assert pruned.facts.removed_units == {"h": (1,)}
+    assert (pruned.facts.before.parameters, pruned.facts.after.parameters) == (24, 18)
+
+
+def test_lengths_that_other_inputs_change_are_found_and_others_are_not() -> None:
+    text = (
+        "g (float[N, 3, H, 8] x) => (float[A, B, C, D] y) { c = Conv(x, k, b) y = Transpose<perm = [0, 2, 3, 1]>(c) }"
+    )
+    loaded = load_model(parse(text, {"k": KERNEL, "b": PARTS["b"]}))
+    table = measure_shapes(loaded, None)
+    assert {n: set(table.dynamic[n]) for n in ("x", "c", "y")} == {"x": {2}, "c": {2}, "y": {1}}
+    fixed = measure_shapes(load_model(parse(text.replace("H", "6"), {"k": KERNEL, "b": PARTS["b"]})), None)
+    assert fixed.dynamic == {}
+    assert fixed.resized == ()

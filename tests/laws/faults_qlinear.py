@@ -1,0 +1,82 @@
+"""The laws see what can go wrong with integers: halves, zero points, saturation, layouts, triples of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.facts import pattern
+from analyzer.facts.constants import Constants
+from analyzer.ops import qlinear
+from analyzer.ops.pool import AveragePool, Spatial
+from tests.laws import laws, shrink_laws
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def _halves_are_certain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qlinear, "_DOUBT", 0.0)
+
+
+def _zero_points_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = qlinear.QLinear.step
+    monkeypatch.setattr(qlinear.QLinear, "step", lambda self, node, position: (honest(self, node, position)[0], 0))
+
+
+def _nothing_saturates(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settled(steps: Any, zero: int, limits: Any, size: float) -> Any:
+        return np.ones(np.shape(steps), np.bool_), np.rint(steps) + zero
+
+    monkeypatch.setattr(qlinear, "settled", settled)
+
+
+def _parts_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def constants(self: qlinear.QLinear, node: Any, xs: Sequence[Constants]) -> list[Constants]:
+        return self.rule.constants(self.plain(node), [xs[p] for p in self.values(node)])
+
+    monkeypatch.setattr(qlinear.QLinearConcat, "constants", constants)
+
+
+def _a_part_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shrink(self: qlinear.QLinear, node: Any, cut: Any) -> Any:
+        edit = self.rule.shrink(self.plain(node), cut)
+        edit.drop_inputs = tuple(self.values(node)[p] for p in edit.drop_inputs)
+        return edit
+
+    monkeypatch.setattr(qlinear.QLinearConcat, "shrink", shrink)
+
+
+def _channels_always_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qlinear._EitherLayout, "free_axes", Spatial.free_axes)
+
+
+def _padding_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AveragePool, "keeps_constant", lambda self, node: True)
+
+
+def _a_factor_at_integer_zero_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs(self: qlinear.QLinear, node: Any, ys: Any, xs: Sequence[Constants], yc: Any) -> Any:
+        result = [pattern.uniform(len(s), True) for s in node.in_shapes]
+        asked = self.rule.needs(self.plain(node), ys, [xs[p] for p in self.values(node)], yc)
+        for position, mask in zip(self.values(node), asked, strict=True):
+            result[position] = mask
+        return result
+
+    monkeypatch.setattr(qlinear.QLinear, "needs", needs)
+
+
+QLINEAR_FAULTS: list[tuple[Patch, str, laws.Law]] = [
+    (_halves_are_certain, "QLinearAdd", laws.constants_are_constant),
+    (_zero_points_ignored, "QLinearSigmoid", laws.constants_are_constant),
+    (_zero_points_ignored, "QLinearMul", laws.constants_are_constant),
+    (_nothing_saturates, "QLinearGlobalAveragePool", laws.constants_are_constant),
+    (_nothing_saturates, "QLinearWhere", laws.constants_are_constant),
+    (_parts_are_copied, "QLinearConcat", laws.constants_are_constant),
+    (_a_part_goes_alone, "QLinearConcat", shrink_laws.shrunk_nodes_agree),
+    (_channels_always_first, "QLinearAveragePool", laws.cut_nodes_agree),
+    (_padding_is_not_counted, "QLinearAveragePool", laws.constants_are_constant),
+    (_a_factor_at_integer_zero_is_zero, "QLinearMul", laws.unneeded_inputs_change_nothing),
+]
