@@ -14,6 +14,18 @@ from tests.browser.conftest import Open
 from tests.deep import deep, picture
 
 LAYERS = 24
+# All in one go, before the browser tells anybody that the page was scrolled.
+SCROLL_AND_CLICK = """() => {
+    const network = document.getElementById('network'), target = network.querySelector('canvas');
+    const press = (...types) => types.forEach((type) => {
+        const box = network.getBoundingClientRect();
+        const place = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2, detail: 1};
+        target.dispatchEvent(new MouseEvent(type, {...place, bubbles: true, cancelable: true, view: window}));
+    });
+    press('mousemove');
+    scrollBy(0, 120);
+    press('mousedown', 'mouseup', 'click');
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +112,15 @@ def test_a_click_on_a_box_chooses_its_layer(open_page: Open, report: Path) -> No
     page.locator("#layer-after").click()
     expect(page.locator("#layer-title")).to_have_text("/block2/act2/Relu_output_0")
     page.locator("#network").click()  # clicks the middle
+    expect(page.locator("#layer-title")).to_have_text("/block2/act1/Relu_output_0")
+
+
+def test_a_click_meets_its_box_while_the_page_is_scrolled(open_page: Open, report: Path) -> None:
+    page = open_page(report, "#layer-9")
+    page.locator("#zoom-layer").click()
+    page.locator("#layer-after").click()
+    page.locator("#network").scroll_into_view_if_needed()
+    page.evaluate(SCROLL_AND_CLICK)
     expect(page.locator("#layer-title")).to_have_text("/block2/act1/Relu_output_0")
 
 

@@ -174,7 +174,9 @@ def test_ctrl_c_ends_a_running_audit_with_one_line(tmp_path: Path) -> None:
         "        yield {'pixels': np.zeros((4, 64), np.float32)}\n"
     )
     target = tmp_path / "audit.json"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit that it is ignored
     process = command("audit", MODEL, "--probe", f"{tmp_path / 'slow.py'}:feeds", "--json", str(target))
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 30
     while not (tmp_path / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

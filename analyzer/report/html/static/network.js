@@ -136,6 +136,8 @@ function startNetwork() {
   box.addEventListener('focus', () => network.userZoomingEnabled(true));
   box.addEventListener('blur', () => network.userZoomingEnabled(false));
   box.addEventListener('keydown', networkKeys);
+  // Cytoscape remembers where its box lies on the page until it hears of a scroll, which a click can forestall.
+  for (const press of ['mousedown', 'touchstart']) box.addEventListener(press, () => network.resize(), {capture: true, passive: true});
   network.on('tapstart', () => box.focus({preventScroll: true}));
   network.on('tap', 'node[layer >= 0]', (event) => choose(event.target.data('layer')));
   network.on('mouseover', 'node', (event) => { box.title = boxTitle(report.graph.nodes[Number(event.target.id().slice(1))]); });
