@@ -66,6 +66,12 @@ class Extension:
         self._proto.graph.node.append(node)
         return names[0]
 
+    def input(self, stem: str, element_type: int, shape: Sequence[int]) -> str:
+        """Add an input of the graph; returns its name."""
+        name = self._fresh(stem)
+        self._proto.graph.input.append(helper.make_tensor_value_info(name, element_type, list(shape)))
+        return name
+
     def output(self, name: str) -> None:
         """Make a value an output of the graph (its type is left to onnxruntime)."""
         self._proto.graph.output.append(helper.make_empty_tensor_value_info(name))

@@ -13,7 +13,7 @@ import numpy as np
 
 from analyzer.facts.units import Kind, Shape, ShapeTable
 from analyzer.graph import Graph, Node
-from analyzer.observe.instrument import Target
+from analyzer.observe.targets import Target
 
 # Operators whose output has a NaN where an input (all, or those listed below) has a NaN. Most are arithmetic; the
 # others were tried with onnxruntime's CPU kernels, fused behind a Conv too, and a test tries them again.

@@ -10,14 +10,16 @@ from functools import partial, reduce
 from typing import Any
 
 from analyzer.engines.local import Engine, LocalEngine
+from analyzer.errors import RunError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.observe.alarm import guards
-from analyzer.observe.instrument import Instrument, Reading, Statistic, Target, targets_of
+from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.probe import Batch, Probe
 from analyzer.observe.shapes import BatchPlan, plan_batches
 from analyzer.observe.tally import Tally, alarmed
+from analyzer.observe.targets import Statistic, Target, targets_of
 from analyzer.runtime.session import CPU
 
 BATCH_SIZE = 8
@@ -134,6 +136,7 @@ class _Looks:
         self._least = shapes.samples
         self._samples = samples
         self._exact = False
+        self._steps = True  # until a feed of another length does not fit them
         self._layered = [t for t in tally.targets if not t.flat]
         self._suspects = self._layered
         known = set(providers) <= set(CPU)  # how NaN travels was tried with the CPU kernels only
@@ -194,8 +197,15 @@ class _Looks:
     def _run(self, batch: Batch) -> Reading:
         if self._instrument is None:
             sizes = self._tally.targets if self._full else ()
-            self._instrument = self._open(wanted=self._wanted(), sizes=sizes)
-        return self._instrument.run(batch.feeds, batch.samples, last=self._looks_closer(self._feeds + 1))
+            self._instrument = self._open(wanted=self._wanted(), sizes=sizes, steps=self._steps)
+        try:
+            return self._instrument.run(batch.feeds, batch.samples, last=self._looks_closer(self._feeds + 1))
+        except RunError:
+            if not self._instrument.stepped:
+                raise
+        self.close()
+        self._steps = False
+        return self._run(batch)
 
     def _wanted(self) -> dict[Statistic, Sequence[Target]]:
         """Flat targets need nothing but their maximum: it is the value itself."""

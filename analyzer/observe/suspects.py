@@ -12,8 +12,8 @@ import onnx
 from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Extension, LoadedModel
-from analyzer.observe.instrument import reduce_axes
 from analyzer.observe.probe import Probe
+from analyzer.observe.reducers import reduce_axes
 from analyzer.observe.shapes import plan_batches
 from analyzer.runtime.session import CPU, Session
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from analyzer.facts.statistics import Bools, Floats, Ints, UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.observe.instrument import Block, Reading, Statistic, Target
+from analyzer.observe.instrument import Block, Reading
+from analyzer.observe.targets import Statistic, Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -12,10 +12,10 @@ from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel, load_model
 from analyzer.observe.alarm import ARITHMETIC, BOUNDED, carriers, guards
-from analyzer.observe.instrument import targets_of
 from analyzer.observe.observation import observe
 from analyzer.observe.probe import open_probe
 from analyzer.observe.shapes import measure_shapes
+from analyzer.observe.targets import targets_of
 from analyzer.runtime.session import Session
 
 Array = np.ndarray[Any, np.dtype[Any]]

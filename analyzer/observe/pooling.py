@@ -1,0 +1,39 @@
+"""A rectifier in front of a MaxPool shows its maximum behind it, where there is less to read."""
+
+from __future__ import annotations
+
+from analyzer.facts.units import AuditedValue, Kind, ShapeTable
+from analyzer.graph import Graph, Node
+from analyzer.observe.free_dims import free_axes
+
+
+def pooled_maximum(graph: Graph, shapes: ShapeTable, audited: AuditedValue) -> str | None:
+    """Name of the MaxPool output that has the same maximum per sample and channel; None where there is none.
+
+    Every position has to lie in some window; that is told from one run, so the inputs must not leave lengths free.
+    Where the lower bound of the activation is known, a window is never without a finite value.
+    """
+    if audited.kind is not Kind.RECTIFIER or audited.low is None or audited.axis != 1:
+        return None
+    if free_axes(graph.inputs, shapes) or any(t.shape is None for t in graph.inputs.values()):
+        return None
+    for node, _ in graph.consumers.get(audited.value, ()):
+        if node.op_type == "MaxPool" and not node.domain and _covers(node, shapes, audited.value):
+            return node.outputs[0]
+    return None
+
+
+def _covers(node: Node, shapes: ShapeTable, value: str) -> bool:
+    before, after = shapes.shapes.get(value, ()), shapes.shapes.get(node.outputs[0], ())
+    space = len(before) - 2
+    same_type = shapes.dtypes.get(value) == shapes.dtypes.get(node.outputs[0])
+    plain = node.attr("auto_pad", "NOTSET") in ("NOTSET", "VALID", b"NOTSET", b"VALID")
+    if space < 1 or len(after) != len(before) or not (same_type and plain):
+        return False
+    kernel = node.attr("kernel_shape")
+    strides = node.attr("strides") or [1] * space
+    pads = node.attr("pads") or [0] * space
+    if any(d != 1 for d in node.attr("dilations") or ()):
+        return False
+    windows = zip(before[2:], after[2:], kernel, strides, pads[:space], strict=True)
+    return all(step <= size and (n - 1) * step - pad + size >= length for length, n, size, step, pad in windows)

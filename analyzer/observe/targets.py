@@ -1,0 +1,101 @@
+"""What is reduced: audited values with the place of their units among all units, and the statistics of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
+from analyzer.graph import Graph
+from analyzer.observe.pooling import pooled_maximum
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+WIDE = frozenset(("float64", "int32", "int64", "uint32", "uint64"))  # float32 does not hold all their values
+
+
+class Statistic(Enum):
+    """What is computed per sample and unit over all positions.
+
+    MEAN is there because it turns any NaN or infinity into one, which onnxruntime's maxima and minima do not.
+    DEFECT is the exact form of that: zero, or NaN when some position is not finite.
+    """
+
+    MAXIMUM = "ReduceMax"
+    MINIMUM = "ReduceMin"
+    MEAN = "ReduceMean"
+    DEFECT = "ReduceSum of x - x"
+    NONZERO = "ReduceSum of x != 0"
+    ABSOLUTE = "ReduceSum of |x|"
+
+    @property
+    def reduction(self) -> str:
+        """The operator that joins positions."""
+        return self.value.split(" ", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An audited value ready to be reduced; its units lie at start:stop among all units of the observation."""
+
+    audited: AuditedValue
+    sample: SampleAxis
+    dtype: str
+    start: int
+    folded: bool = False  # the sample axis holds positions too, in some feed at least
+    places: int = 1  # positions of one sample, as measured
+    behind: str | None = None  # a value with the same maxima that is quicker to read
+    chosen: tuple[int, ...] | None = None  # only these units are wanted (None: all)
+
+    @property
+    def width(self) -> int:
+        """How many units are wanted."""
+        return self.audited.units if self.chosen is None else len(self.chosen)
+
+    @property
+    def units(self) -> Ints:
+        """Places of the wanted units among all units."""
+        return self.start + np.arange(self.audited.units) if self.chosen is None else self.start + np.array(self.chosen)
+
+    @property
+    def stop(self) -> int:
+        """End of its units among all units."""
+        return self.start + self.audited.units
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Axes that hold positions: neither samples nor units."""
+        return tuple(a for a in range(self.audited.rank) if a not in (self.sample.axis, self.audited.axis))
+
+    @property
+    def flat(self) -> bool:
+        """Whether each unit has a single position per sample, so that every extreme is the value itself."""
+        return not self.positions and not self.folded
+
+
+def targets_of(
+    audited: Iterable[AuditedValue], graph: Graph, shapes: ShapeTable, batched: bool
+) -> tuple[list[Target], list[str]]:
+    """Targets for the values that the run can show, in the order of the graph, and names of those it cannot."""
+    targets: list[Target] = []
+    unseen: list[str] = []
+    start = 0
+    for value in sorted(audited, key=lambda a: graph.producer[a.value].index if a.value in graph.producer else -1):
+        sample = shapes.sample_axes.get(value.value, SampleAxis(None)) if batched else SampleAxis(None)
+        shape = shapes.shapes.get(value.value)
+        fits = shape is not None and value.axis < len(shape) and shape[value.axis] == value.units
+        if shape is None or not fits or sample.axis == value.axis:
+            unseen.append(value.value)
+            continue
+        free = sample.axis in shapes.dynamic.get(value.value, ())  # samples times a length that inputs leave free
+        dtype = shapes.dtypes.get(value.value, "float32")
+        target = Target(value, sample, dtype, start, folded=sample.rows > 1 or free)
+        places = prod((sample.rows, *(shape[a] for a in target.positions)))
+        targets.append(replace(target, places=places, behind=pooled_maximum(graph, shapes, value)))
+        start = targets[-1].stop
+    return targets, unseen

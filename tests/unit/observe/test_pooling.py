@@ -1,0 +1,79 @@
+"""Maxima that are read behind a MaxPool are those of the activation in front of it, or are not read there."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.facts.units import AuditedValue, Kind
+from analyzer.observe.pooling import pooled_maximum
+from analyzer.observe.probe import open_probe
+from analyzer.observe.shapes import measure_shapes
+from tests.unit.observe.test_observation import by_hand, load, look, relu
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+RELU_POOL = "g (float[N, 3, {0}] x) => (float[N, 3, A, B] y) {{ r = Relu(x)  y = MaxPool<{1}>(r) }}"
+HALVING = "kernel_shape=[2, 2], strides=[2, 2]"
+
+
+def peaks(length: int, channels: int) -> Array:
+    """Samples that fire at one position only, each position once, in one channel after the other; one never fires."""
+    data = -np.ones((length * length, channels, length, length), np.float32)
+    for i, (row, column) in enumerate(itertools.product(range(length), repeat=2)):
+        data[i, i % (channels - 1), row, column] = 1 + i
+    return data
+
+
+@pytest.mark.parametrize("length", [6, 7, 8])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "kernel_shape=[2, 2], strides=[2, 2]",
+        "kernel_shape=[3, 3], strides=[2, 2]",
+        "kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]",
+        "kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]",
+        "kernel_shape=[2, 2], strides=[3, 3]",
+        "kernel_shape=[2, 2]",
+        "kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1",
+        "kernel_shape=[2, 2], dilations=[2, 2]",
+        "kernel_shape=[2, 2], strides=[2, 2], dilations=[2, 2], pads=[0, 0, 1, 1]",
+        'kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER"',
+        'kernel_shape=[3, 3], strides=[2, 2], auto_pad="VALID"',
+        "kernel_shape=[3, 2], strides=[3, 1], pads=[1, 0, 1, 0]",
+    ],
+)
+def test_each_position_counts_whatever_the_windows(attributes: str, length: int) -> None:
+    loaded = load(RELU_POOL.format(f"{length}, {length}", attributes))
+    data = peaks(length, 3)
+    found = look(loaded, relu("r", 1, 3, 4), {"x": data}).statistics["r"]
+    wanted = by_hand(loaded, relu("r", 1, 3, 4), {"x": data})
+    assert np.array_equal(found.fired, wanted.fired)
+    assert np.array_equal(found.maximum, wanted.maximum)
+
+
+def behind(text: str, audited: AuditedValue, data: Array) -> str | None:
+    loaded = load(text)
+    probe = open_probe(data, loaded.graph.inputs)
+    return pooled_maximum(loaded.graph, measure_shapes(loaded, probe), audited)
+
+
+@pytest.mark.parametrize(
+    ("space", "attributes", "kind", "wanted"),
+    [
+        ("8, 8", HALVING, Kind.RECTIFIER, "y"),
+        ("7, 8", HALVING, Kind.RECTIFIER, None),  # the last row lies in no window
+        ("8, 8", "kernel_shape=[2, 2], strides=[3, 3]", Kind.RECTIFIER, None),
+        ("H, 8", HALVING, Kind.RECTIFIER, None),  # another length may not fit
+        ("8, 8", HALVING, Kind.SMOOTH, None),
+    ],
+)
+def test_maxima_are_read_behind_a_pool_that_sees_every_position(
+    space: str, attributes: str, kind: Kind, wanted: str | None
+) -> None:
+    data = np.ones((4, 3, 8 if space.startswith(("8", "H")) else 7, 8), np.float32)
+    audited = AuditedValue("r", "", "Relu", kind, 1, 3, 4, low=0.0)
+    assert behind(RELU_POOL.format(space, attributes), audited, data) == wanted
