@@ -60,6 +60,8 @@ class Reducers:
             return self._down(statistic, self._extension.add("Reshape", [name, shape]), [2, 1])
         if target.positions:
             name = reduce_axes(self._extension, statistic.reduction, name, target.positions)
+        if sample.axis == audited.axis:
+            return self._extension.add("Reshape", [name, self._constant(np.array([-1, 1]))])
         if sample.axis is not None and sample.axis > audited.axis:
             name = self._extension.add("Transpose", [name], perm=[1, 0])
         if sample.axis is None:

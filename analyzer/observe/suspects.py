@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from analyzer.facts.spread import Spread, Watched
-from analyzer.facts.units import ShapeTable
+from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.probe import Probe
 from analyzer.observe.reducers import reduce_axes
@@ -51,7 +51,7 @@ def measure_spread(
     if plan.free_inputs:
         extension.free_batch(plan.free_inputs)
     extension.drop_outputs()
-    names = _reducers(extension, shown)
+    names = _reducers(extension, shown, shapes)
     for name in names:
         extension.output(name)
     tally, done = _Tally(shown), 0
@@ -76,7 +76,7 @@ def _worth_picking(watched: Watched) -> Watched:
     return watched if watched.width <= FEW * watched.length else replace(watched, chosen=None)
 
 
-def _reducers(extension: Extension, watched: Sequence[Watched]) -> list[str]:
+def _reducers(extension: Extension, watched: Sequence[Watched], shapes: ShapeTable) -> list[str]:
     """Five outputs: the four reductions of all values side by side, and the number of elements of each value."""
     columns: list[list[str]] = [[] for _ in _REDUCTIONS]
     sizes = []
@@ -86,10 +86,12 @@ def _reducers(extension: Extension, watched: Sequence[Watched]) -> list[str]:
             picks = extension.constant(np.array(one.chosen, np.int64))
             name = extension.add("Gather", [name, picks], axis=one.axis)
         wide = extension.add("Cast", [name], to=int(onnx.TensorProto.DOUBLE))
-        others = [a for a in range(one.rank) if a != one.axis]
+        samples = shapes.sample_axes.get(one.value, SampleAxis(None)).axis
+        single = samples == one.axis  # one number for each sample
+        others = [a for a in range(one.rank) if a != one.axis or single]
         squared = extension.add("Mul", [wide, wide])
         for column, reduction, name in zip(columns, _REDUCTIONS, (wide, wide, wide, squared), strict=True):
-            column.append(reduce_axes(extension, reduction, name, others) if others else name)
+            column.append(reduce_axes(extension, reduction, name, others, keep=single) if others else name)
         sizes.append(extension.add("Reshape", [extension.add("Size", [wide]), extension.constant(np.array([1]))]))
     return [extension.add("Concat", names, axis=0) for names in (*columns, sizes)]
 

@@ -89,7 +89,8 @@ def targets_of(
         sample = shapes.sample_axes.get(value.value, SampleAxis(None)) if batched else SampleAxis(None)
         shape = shapes.shapes.get(value.value)
         fits = shape is not None and value.axis < len(shape) and shape[value.axis] == value.units
-        if shape is None or not fits or sample.axis == value.axis:
+        single = value.rank == 1 and sample == SampleAxis(0)  # one number for each sample: a single unit
+        if shape is None or not fits or (sample.axis == value.axis and not single):
             unseen.append(value.value)
             continue
         free = sample.axis in shapes.dynamic.get(value.value, ())  # samples times a length that inputs leave free

@@ -310,3 +310,21 @@ def test_a_cut_that_would_grow_the_model_is_not_made_and_no_mask_speaks_of_it(
     assert "would need 1 more" in " ".join(pruned.facts.notes)
     assert pruned.masks() == {}
     assert pruned.walk.removable.parameters == 0
+
+
+def test_a_dead_unit_with_one_number_per_sample_goes_and_says_how_far_it_is() -> None:
+    stored = weights(w1=(7, 1), b1=(1,), w2=(7, 3)) | {"a": np.array([1])}
+    stored["b1"][:] = -100
+    model = parse(
+        "g (float[N,7] x) => (float[N] y, float[N,3] z) {\nh = Gemm(x, w1, b1)\ns = Squeeze(h, a)\nr = Relu(s)\n"
+        "y = Neg(r)\nu = Unsqueeze(r, a)\nq = Gemm(x, w2)\nz = Add(q, u)\n}",
+        stored,
+    )
+    found = analyzer.audit(model, X)
+    ((value, distances),) = [(d.value, d.distances) for d in found.facts.diagnoses if any(d.distances)]
+    assert value == "r"
+    assert distances[0] is not None
+    assert distances[0] > 5
+    small = found.prune().data
+    for count in (1, 9):
+        same(run(model, {"x": X[:count]}), run(onnx.load_from_string(small), {"x": X[:count]}))

@@ -243,6 +243,15 @@ def test_values_without_samples_count_for_every_sample() -> None:
     assert found.fired.tolist() == [0, 0, 10]
 
 
+def test_one_number_for_each_sample_is_a_single_unit() -> None:
+    loaded = load("g (float[N, 1] x) => (float[N] y) { s = Squeeze(x, a)  r = Relu(s)  y = Neg(r) }", a=np.array([1]))
+    data = np.where(np.arange(20) == 13, 2, -1).astype(np.float32)[:, None]
+    seen = look(loaded, relu("r", 0, 1, 1), {"x": data})
+    assert not seen.unseen
+    found = seen.statistics["r"]
+    assert (found.samples, *found.fired, *found.minimum, *found.maximum) == (20, 1, 0, 2)
+
+
 def test_a_value_that_the_run_cannot_show_is_named() -> None:
     loaded = load("g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }")
     seen = look(loaded, relu("nowhere", 1, 3, 2), {"x": shifted(4, 3, axis=1)})
