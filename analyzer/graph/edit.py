@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.graph.load import LoadedModel
+from analyzer.graph.undescribed import UNDESCRIBED, put_back
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -225,4 +226,5 @@ def serialize(loaded: LoadedModel) -> bytes:
     kept = [info for info in proto.graph.value_info if info.name not in stored]
     del proto.graph.value_info[:]  # a stored tensor states its type and shape itself
     proto.graph.value_info.extend(kept)
+    put_back(proto, loaded.model.meta.get(UNDESCRIBED, {}))
     return bytes(proto.SerializeToString(deterministic=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,8 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSo
 
 from analyzer.errors import ModelError
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
+from analyzer.graph.undescribed import UNDESCRIBED, set_aside
+from analyzer.graph.validate import check_external, check_tensors, check_text
 from analyzer.graph.view import LIFTED, Graph, view_of
 
 LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
@@ -162,7 +165,7 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
 def _from_file(file: ModelFile, path: Path, folder: Path) -> LoadedModel:
     """The model of a file whose large tensors stay there."""
     content, places = skeleton(file)
-    model = _model_of(content, path, folder)
+    model = _model_of(content, path, folder, places.keys())
     for name, place in places.items():
         value = model.graph.initializers.get(name)
         if value is None or value.const_value is None:
@@ -177,16 +180,19 @@ def _from_bytes(raw: bytes, path: Path | None, folder: Path | None, *, keep: boo
     return LoadedModel(model, path, folder, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
 
 
-def _model_of(raw: bytes, path: Path | None, folder: Path | None) -> ir.Model:
-    """Parse, check and bring into normal form."""
+def _model_of(raw: bytes, path: Path | None, folder: Path | None, elsewhere: Collection[str] = frozenset()) -> ir.Model:
+    """Parse, check and bring into normal form; tensors named in `elsewhere` have their bytes in another place."""
     where = str(path) if path is not None else "The model"
     proto = _parse(raw, where)
-    _check_external(proto, where, folder)
+    check_text(proto, where)
+    check_external(proto, where, folder)
+    check_tensors(proto, where, elsewhere)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
     for node in proto.graph.node:
         if node.domain == "ai.onnx":
             node.domain = ""
+    undescribed = set_aside(proto)
     try:
         model = ir.from_proto(proto)
         if folder is not None:
@@ -195,6 +201,7 @@ def _model_of(raw: bytes, path: Path | None, folder: Path | None) -> ir.Model:
         stored = set(model.graph.initializers)
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
+        model.meta[UNDESCRIBED] = undescribed
     except Exception as error:  # onnx-ir raises many kinds on a damaged graph
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:
@@ -216,57 +223,6 @@ def _parse(raw: bytes, where: str) -> onnx.ModelProto:
             "onnx.version_converter, or export it again."
         )
     return proto
-
-
-def _check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> None:
-    """Refuse external data that is missing, too short, or outside the model's folder, before it is touched."""
-    for tensor in _all_tensors(proto):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        entry = {e.key: e.value for e in tensor.external_data}
-        location = entry.get("location", "")
-        if folder is None:
-            raise ModelError(
-                f"{where} came as bytes but keeps {tensor.name} in the file {location}: pass the model's path instead."
-            )
-        target = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not target.is_relative_to(folder.resolve()):
-            raise ModelError(
-                f"{where} points to external data outside its folder ({location}): refused for safety; "
-                "put the data file beside the model."
-            )
-        if not target.is_file():
-            raise ModelError(f"{where} needs the external data file {location}, which is missing: copy it beside.")
-        try:
-            end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
-        except ValueError as error:
-            raise ModelError(f"{where} states a damaged offset or length for {tensor.name}.") from error
-        if end > target.stat().st_size or end < 0:
-            raise ModelError(f"{where}: external data file {location} is too short for {tensor.name}: copy it again.")
-
-
-def _all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
-    found: list[onnx.TensorProto] = []
-
-    def visit_nodes(nodes: object) -> None:
-        for node in nodes:  # type: ignore[attr-defined]
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    found.append(attribute.t)
-                found.extend(attribute.tensors)
-                if attribute.HasField("g"):
-                    visit(attribute.g)
-                for inner in attribute.graphs:
-                    visit(inner)
-
-    def visit(graph: onnx.GraphProto) -> None:
-        found.extend(graph.initializer)
-        visit_nodes(graph.node)
-
-    visit(proto.graph)
-    for function in proto.functions:
-        visit_nodes(function.node)
-    return found
 
 
 def external_files(model: ir.Model) -> set[str]:

@@ -149,6 +149,7 @@ class Context:
             in_samples=tuple(self.sample_axis(n) for n in node.inputs),
             out_samples=tuple(self.sample_axis(n) for n in node.outputs),
             sole_user=tuple(n in self.copies or self._sole_user(n) for n in reads),
+            y_dtype=self._dtype(node.outputs[0]),
             target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
             used_axes=self._used_axes(node) if node.op_type == "Shape" else None,
@@ -156,6 +157,10 @@ class Context:
         rule = rule_for(node.domain, node.op_type)
         why = self._barrier(op, rule)
         return Call(op, rule if why is None else BARRIER, why)
+
+    def _dtype(self, name: str) -> str | None:
+        declared = self.graph.types[name].dtype if name in self.graph.types else None
+        return declared.name if declared is not None else self.table.dtypes.get(name)
 
     def _barrier(self, op: OpNode, rule: OpRule) -> str | None:
         if op.node.has_subgraph:
@@ -222,9 +227,15 @@ class Context:
                 pieces += [None] * int(np.prod(shape or ()))
         return tuple(pieces)
 
-    def _used_axes(self, node: Node) -> frozenset[int]:
-        """The axes of a Shape node's input whose length some reader looks at, through Gather, Slice and Cast too."""
-        shown = range(len(self.shapes.get(node.inputs[0], ())))[int(node.attr("start", 0)) : node.attr("end", None)]
+    def _used_axes(self, node: Node) -> frozenset[int] | None:
+        """The axes of a Shape node's input whose length some reader looks at, through Gather, Slice and Cast too.
+
+        None, for all axes, where the shape is unknown.
+        """
+        shape = self.shapes.get(node.inputs[0])
+        if shape is None:
+            return None
+        shown = range(len(shape))[int(node.attr("start", 0)) : node.attr("end", None)]
         return frozenset(self._looked_at(node.outputs[0], tuple(shown)))
 
     def _looked_at(self, name: str, axes: tuple[int, ...]) -> set[int]:

@@ -108,11 +108,11 @@ class ResizeRule(Spatial):
         scales = node.static(2 if node.version >= 11 else 1) if node.op_type == "Resize" else node.static(1)
         if node.op_type == "Upsample" and scales is None and node.attr("scales"):
             scales = np.asarray(node.attr("scales"))
-        axes = node.attr("axes")
+        rank = len(node.x_shape())
         if scales is not None and scales.size:
-            named = axes or range(len(scales))
+            named = [int(a) % rank for a in node.attr("axes") or range(len(scales))]
             return [a for a, s in zip(named, scales, strict=True) if s != 1]
-        return list(range(2, len(node.x_shape())))
+        return list(range(2, rank))
 
     def keeps_constant(self, node: OpNode) -> bool:
         outside = "tf_crop_and_resize" in str(node.attr("coordinate_transformation_mode", ""))

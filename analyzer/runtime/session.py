@@ -136,6 +136,8 @@ class Session:
     ) -> dict[str, Any]:
         """Run one feed; returns the arrays of `outputs` (None: all) by name. After the `last` run memory goes back.
 
+        A sequence of maps from classes to scores becomes an array [samples, classes], a sequence of tensors one array.
+
         Raises:
             RunError: the feed does not fit, an operator failed, or memory ran out.
         """
@@ -150,7 +152,7 @@ class Session:
             raise _run_error(error, "run") from error
         if gives_back:
             _trim()
-        return dict(zip(names, results, strict=True))
+        return dict(zip(names, map(_as_array, results), strict=True))
 
     def _needs_wrapping(self, feeds: Mapping[str, Array], names: Sequence[str]) -> bool:
         """onnxruntime's plain call knows no NumPy type for bfloat16."""
@@ -162,6 +164,20 @@ class Session:
         wrapped = {name: _wrap(array) for name, array in feeds.items()}
         results = self._session.run_with_ort_values(list(names), wrapped, options)
         return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
+
+
+def _as_array(result: Any) -> Any:
+    """An array of what onnxruntime gives: an array; for a sequence a list, for a map a dict, for nothing None."""
+    if isinstance(result, dict):
+        scores = [result[key] for key in sorted(result)]
+        # maps hold single-precision numbers, which Python shows as double ones
+        return np.array(scores, np.float32 if scores and isinstance(scores[0], float) else None)
+    if not isinstance(result, list | None):
+        return result
+    parts = [np.asarray(_as_array(part)) for part in result or ()]
+    if parts and len({part.shape for part in parts}) == 1:
+        return np.stack(parts)
+    return np.concatenate([part.reshape(-1) for part in parts]) if parts else np.zeros(0, np.float32)
 
 
 @cache

@@ -255,3 +255,21 @@ def test_nothing_seen_one_by_one_counts_where_samples_influence_each_other() -> 
     pruned = found.prune(latency=False)
     assert pruned.facts.comparison is not None
     assert pruned.facts.comparison.within
+
+
+def test_without_data_free_lengths_are_guessed_large_enough_for_windows() -> None:
+    stored = {"w": np.zeros((6, 3, 3, 3), np.float32), "v": np.ones((4, 6, 1, 1), np.float32)}
+    stored["w"][3:] = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 3))
+    stored["b"] = np.array([1, 1, 1, 0, 0, 0], np.float32)
+    body = """c = Conv<pads=[1, 1, 1, 1]>(x, w, b)  r = Relu(c)
+        p = AveragePool<kernel_shape=[2, 2], strides=[2, 2]>(r)  y = Conv(p, v)"""
+    model = parse(f"g (float[N, 3, H, W] x) => (float[N, 4, P, Q] y) {{ {body} }}", stored)
+    pruned = analyzer.prune(model, latency=False)
+    assert pruned.facts.after.parameters == 3 * 27 + 3 + 4 * 3 + 4
+
+
+def test_without_data_a_shape_of_unknown_rank_is_left_alone() -> None:
+    body = "h = Gemm(x, w)  a = Relu(h)  r = Reshape(a, target)  s = Shape(r)  y = Gather<axis=0>(s, zero)"
+    stored = {"w": np.ones((4, 6), np.float32), "zero": np.array(0)}
+    model = parse(f"g (float[N, 4] x, int64[K] target) => (int64 y) {{ {body} }}", stored)
+    assert analyzer.audit(model).facts.dead == 0

@@ -11,6 +11,7 @@ from analyzer.ops.context import Context
 from analyzer.propagate.flow import constants_forward
 from tests.audits import pruned, table_of
 from tests.models import Array, parse
+from tests.models import context as context_of
 
 
 def noise(*shape: int, seed: int = 0) -> Array:
@@ -88,3 +89,25 @@ def test_a_fused_activation_is_derived_only_where_its_parameters_are_read(activa
     loaded = load_model(model)
     found = constants_forward(Context(loaded.graph, table_of(model, feeds)), {})["y"]
     assert found.any == known
+
+
+@pytest.mark.parametrize("axes", ["[2,3]", "[-2,-1]"])
+def test_a_scale_that_leaves_the_length_moves_indices_all_the_same(axes: str) -> None:
+    w = noise(5, 4, seed=1)
+    w[:, [1, 3]] = 0  # 4 indices, which the scale 1.2 spreads over 4 others
+    stored = {"w": w, "scales": np.array([2, 1.2], np.float32), "v": noise(32, 3, seed=2)}
+    how = f'axes={axes}, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"'
+    body = f"p = MatMul(x, w) u = Resize<{how}>(p, , scales) f = Flatten(u) y = Gemm(f, v)"
+    found = pruned(parse(f"g (float[n, 2, 2, 5] x) => (float[n, 3] y) {{ {body} }}", stored), {"x": noise(4, 2, 2, 5)})
+    assert found.difference < 1e-5
+
+
+def test_a_quotient_of_two_computed_floats_is_derived() -> None:
+    body = "p = MatMul(x, zeros) a = Add(p, three) b = Add(p, two) q = Div(a, b) h = MatMul(x, w) y = Mul(h, q)"
+    stored = {"zeros": np.zeros((4, 6), np.float32), "w": noise(4, 6), "three": np.full(6, 3, np.float32)}
+    stored["two"] = np.full(6, 2, np.float32)
+    found = constants_forward(
+        context_of(parse(f"g (float[n, 4] x) => (float[n, 6] y) {{ {body} }}", stored), {"x": noise(3, 4)}), {}
+    )["q"]
+    assert found.known.all()
+    assert (np.asarray(found.number) == 1.5).all()

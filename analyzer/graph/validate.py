@@ -1,0 +1,117 @@
+"""Damaged and hostile files are told before anything is made of them: external data, stored tensors, text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from onnx import numpy_helper
+
+from analyzer.errors import ModelError
+
+DAMAGED = "the file is damaged, export the model again"
+
+
+def check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> None:
+    """Refuse external data that is missing, too short, or outside the model's folder, before it is touched."""
+    for tensor in _all_tensors(proto):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entry = {e.key: e.value for e in tensor.external_data}
+        location = entry.get("location", "")
+        if folder is None:
+            raise ModelError(
+                f"{where} came as bytes but keeps {tensor.name} in the file {location}: pass the model's path instead."
+            )
+        target = (folder / location).resolve()
+        if not location or Path(location).is_absolute() or not target.is_relative_to(folder.resolve()):
+            raise ModelError(
+                f"{where} points to external data outside its folder ({location}): refused for safety; "
+                "put the data file beside the model."
+            )
+        if not target.is_file():
+            raise ModelError(f"{where} needs the external data file {location}, which is missing: copy it beside.")
+        try:
+            end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
+        except ValueError as error:
+            raise ModelError(f"{where} states a damaged offset or length for {tensor.name}.") from error
+        if end > target.stat().st_size or end < 0:
+            raise ModelError(f"{where}: external data file {location} is too short for {tensor.name}: copy it again.")
+
+
+def _all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    found: list[onnx.TensorProto] = []
+
+    def visit_nodes(nodes: object) -> None:
+        for node in nodes:  # type: ignore[attr-defined]
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    found.append(attribute.t)
+                found.extend(attribute.tensors)
+                if attribute.HasField("g"):
+                    visit(attribute.g)
+                for inner in attribute.graphs:
+                    visit(inner)
+
+    def visit(graph: onnx.GraphProto) -> None:
+        found.extend(graph.initializer)
+        visit_nodes(graph.node)
+
+    visit(proto.graph)
+    for function in proto.functions:
+        visit_nodes(function.node)
+    return found
+
+
+def check_tensors(proto: onnx.ModelProto, where: str, elsewhere: Collection[str] = frozenset()) -> None:
+    """Refuse stored tensors whose data is not what their element type and shape say.
+
+    Tensors named in `elsewhere` have their bytes in another place, where they are checked when they are read.
+    """
+    for tensor in _all_tensors(proto):
+        problem = _problem(tensor, known_elsewhere=tensor.name in elsewhere)
+        if problem:
+            raise ModelError(f"{where}: stored tensor {tensor.name or '(no name)'} {problem}: {DAMAGED}.")
+
+
+def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
+    if tensor.data_type == onnx.TensorProto.UNDEFINED or tensor.data_type not in onnx.TensorProto.DataType.values():
+        return f"has no known element type ({tensor.data_type})"
+    if any(d < 0 for d in tensor.dims):
+        return f"has a negative length in its shape {list(tensor.dims)}"
+    if known_elsewhere or tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return None
+    wrong = f"does not hold as much data as its shape {list(tensor.dims)} says"
+    elements = prod(tensor.dims)
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return None if len(tensor.string_data) == elements else wrong
+    if tensor.HasField("raw_data"):
+        bits = elements * ir.DataType(tensor.data_type).bitwidth
+        return None if len(tensor.raw_data) == -(-bits // 8) else wrong
+    try:
+        return None if numpy_helper.to_array(tensor).size == elements else wrong
+    except (ValueError, TypeError, OverflowError, MemoryError):
+        return wrong
+
+
+def check_text(proto: onnx.ModelProto, where: str) -> None:
+    """Refuse names and other text that is not UTF-8: protobuf reads it, but nothing can write it again."""
+    for name in _damaged_text(proto):
+        raise ModelError(f"{where} has text that is not UTF-8 (a field {name}): {DAMAGED}.")
+
+
+def _damaged_text(message: Message) -> Iterator[str]:
+    for field, value in message.ListFields():
+        many: Any = (value,) if isinstance(value, str | bytes | Message) else value
+        if field.type == FieldDescriptor.TYPE_STRING:
+            if any(isinstance(text, bytes) for text in many):
+                yield field.name
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            for inner in many:
+                yield from _damaged_text(inner)
