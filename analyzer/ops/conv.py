@@ -137,7 +137,10 @@ class ConvRule(OpRule):
     def carry(
         self, node: OpNode, keeps: Keeps, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[tuple[str, int, int]]:
-        """One channel per group stays for all constants that zero padding keeps out of the bias."""
+        """One channel per group stays for all constants that zero padding keeps out of the bias.
+
+        And one for all multiples of a map; zero times the map is zero, and needs none.
+        """
         known, value = self.channels(node, xs)
         held, factor = self.held_multiples(node, xs)
         padded = known & (value != 0) if not self.flat_border(node) else np.zeros_like(known)
@@ -146,7 +149,7 @@ class ConvRule(OpRule):
         wanted = pattern.some(read, 1)
         kept = keeps.get(node.x(self.x, 1))
         result = []
-        for candidates, weights in ((padded, value), (held, factor)):
+        for candidates, weights in ((padded, value), (held & (factor != 0), factor)):
             lacking = candidates.reshape(groups, -1) & wanted & ~kept.reshape(groups, -1)
             for group in np.flatnonzero(lacking.any(axis=1)):
                 members = candidates.reshape(groups, -1)[group] & wanted[group]
@@ -276,7 +279,7 @@ class ConvRule(OpRule):
         reads, _ = self.taps(node)
         read = reads.any(axis=1).reshape(-1)
         result: Array | None = None
-        for members, weight in ((padded, value), (held, factor)):
+        for members, weight in ((padded, value), (held & (factor != 0), factor)):
             for group in range(groups):
                 here = np.arange(len(kept)) // (len(kept) // groups) == group
                 gone, stay = np.flatnonzero(members & here & ~kept & read), members & here & kept
