@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,14 @@ def first_samples(probe: Probe) -> list[Feeds]:
     return [first, *(different or alike)[:1]]
 
 
-def join(pair: Sequence[Feeds], samples: int = 1) -> Feeds:
-    """One feed of two: inputs that hold `samples` entries along axis 0 are concatenated, others stay as they are."""
+def join(pair: Sequence[Feeds], samples: int = 1, fixed: Collection[str] = ()) -> Feeds:
+    """One feed of two: inputs that hold `samples` entries along axis 0 are concatenated, others stay as they are.
+
+    `fixed` inputs are fed unchanged with every sample.
+    """
     first, second = pair
-    return {name: np.concatenate([a, second[name]]) if a.ndim and len(a) == samples else a for name, a in first.items()}
+    grows = {n: a.ndim > 0 and len(a) == samples and n not in fixed for n, a in first.items()}
+    return {name: np.concatenate([a, second[name]]) if grows[name] else a for name, a in first.items()}
 
 
 def same_array(a: Array, b: Array) -> bool:

@@ -5,18 +5,27 @@ What holds for the length that the probe happens to have need not hold for other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from analyzer.errors import RunError
-from analyzer.facts.units import Shape, ShapeTable
+from analyzer.facts.units import SampleAxis, Shape, ShapeTable
+from analyzer.graph import Graph
 from analyzer.graph.view import TensorType
 from analyzer.observe.feeds import Array, Feeds
 
 LARGE = 1 << 18  # elements of an input from which a smaller one is tried, not a larger one
-MOST_RUNS = 12
+MOST_GROUPS = 6
+LONGER = (4, 8, 16)  # times as long, where twice as long shows no difference
+LARGEST = 1 << 22  # elements of an input that is made longer
+WINDOWED = frozenset(
+    ("Conv", "ConvTranspose", "FusedConv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool",
+     "QLinearAveragePool")
+)  # fmt: skip
 
 Axes = frozenset[tuple[str, int]]
 
@@ -33,14 +42,33 @@ def free_axes(inputs: Mapping[str, TensorType], table: ShapeTable) -> list[Axes]
 
 
 def with_free_dims(
-    table: ShapeTable, groups: list[Axes], first: Feeds, run: Callable[[Feeds], dict[str, Shape]]
+    table: ShapeTable, groups: list[Axes], first: Feeds, run: Callable[[Feeds], dict[str, Shape]], graph: Graph
 ) -> ShapeTable:
     """The table with the axes whose lengths change, and the shapes of inputs of other sizes.
 
-    All free dims are changed at once; where the model does not run so, one after the other.
+    All free dims are changed at once, and each on its own: a length may be the ratio of two. Where strides round both
+    sizes to the same length, longer inputs are tried as well.
     """
-    every = _attempt(first, frozenset[tuple[str, int]]().union(*groups), run)
-    resized = [every] if every is not None else [s for s in _one_by_one(groups, first, run) if s is not None]
+    every = frozenset[tuple[str, int]]().union(*groups)
+    trials = [every, *groups[:MOST_GROUPS]] if len(groups) > 1 else [every]
+    resized = [shapes for axes in trials if (shapes := _attempt(first, axes, run)) is not None]
+    for times in LONGER:
+        hidden = _hidden_by_strides(graph, table, _changed(table, resized))
+        small = all(a.size * times ** max(a.ndim - 2, 1) <= LARGEST for a in first.values())
+        if not hidden or not small:
+            break
+        with suppress(RunError):
+            feeds = _resized(first, every, partial(_times_as_long, times=times))
+            resized.append(run(feeds) | {name: np.shape(array) for name, array in feeds.items()})
+    dynamic = _changed(table, resized)
+    for name, axes in _hidden_by_strides(graph, table, dynamic).items():
+        dynamic[name] = dynamic.get(name, frozenset()) | axes
+        _doubt_behind(graph, table, dynamic, name)
+    return replace(table, dynamic=dynamic, resized=tuple(resized))
+
+
+def _changed(table: ShapeTable, resized: Sequence[Mapping[str, Shape]]) -> dict[str, frozenset[int]]:
+    """Per value, the axes whose lengths differ in some run from those in the table."""
     dynamic: dict[str, frozenset[int]] = {}
     for shapes in resized:
         for name, other in shapes.items():
@@ -49,28 +77,51 @@ def with_free_dims(
                 same_rank = len(mine) == len(other)
                 changed = {a for a, d in enumerate(mine) if not same_rank or other[a] != d}
                 dynamic[name] = dynamic.get(name, frozenset()) | changed
-    return replace(table, dynamic=dynamic, resized=tuple(resized))
+    return dynamic
 
 
-def _one_by_one(
-    groups: list[Axes], first: Feeds, run: Callable[[Feeds], dict[str, Shape]]
-) -> Iterator[dict[str, Shape] | None]:
-    for axes in groups[: MOST_RUNS // 2]:
-        yield _attempt(first, axes, run)
+def _hidden_by_strides(
+    graph: Graph, table: ShapeTable, dynamic: Mapping[str, frozenset[int]]
+) -> dict[str, frozenset[int]]:
+    """Axes behind windows over a changing length that came out alike all the same, by value."""
+    found = {}
+    for node in graph.nodes:
+        if node.op_type in WINDOWED and node.outputs[0] in table.shapes:
+            moving = {a for a in dynamic.get(node.inputs[0], ()) if a >= 2}
+            if still := moving - dynamic.get(node.outputs[0], frozenset()):
+                found[node.outputs[0]] = frozenset(still)
+    return found
+
+
+def _doubt_behind(graph: Graph, table: ShapeTable, dynamic: dict[str, frozenset[int]], name: str) -> None:
+    """Take every axis of length 1 in what follows a value for one whose length may change."""
+    pending, seen = [name], {name}
+    while pending:
+        for reader, _ in graph.consumers.get(pending.pop(), ()):
+            for output in reader.outputs:
+                if output and output not in seen:
+                    seen.add(output)
+                    pending.append(output)
+                    ones = {a for a, d in enumerate(table.shapes.get(output, ())) if d == 1}
+                    samples = table.sample_axes.get(output, SampleAxis(None)).axis
+                    dynamic[output] = dynamic.get(output, frozenset()) | (ones - {samples})
 
 
 def _attempt(first: Feeds, axes: Axes, run: Callable[[Feeds], dict[str, Shape]]) -> dict[str, Shape] | None:
     """Shapes with these axes twice (or half) as long, else one longer; None when the model runs on neither."""
     for change in (_other_size, _one_more):
-        feeds = dict(first)
-        for name, axis in axes:
-            if name in feeds and axis < feeds[name].ndim:
-                feeds[name] = change(feeds[name], axis)
-        try:
+        feeds = _resized(first, axes, change)
+        with suppress(RunError):
             return run(feeds) | {name: np.shape(array) for name, array in feeds.items()}
-        except RunError:
-            continue
     return None
+
+
+def _resized(first: Feeds, axes: Axes, change: Callable[[Array, int], Array]) -> Feeds:
+    feeds = dict(first)
+    for name, axis in axes:
+        if name in feeds and axis < feeds[name].ndim:
+            feeds[name] = change(feeds[name], axis)
+    return feeds
 
 
 def _other_size(array: Array, axis: int) -> Array:
@@ -78,6 +129,10 @@ def _other_size(array: Array, axis: int) -> Array:
     if array.size > LARGE and length % 2 == 0:
         return array.take(range(length // 2), axis)
     return np.concatenate([array, array], axis)
+
+
+def _times_as_long(array: Array, axis: int, times: int) -> Array:
+    return np.concatenate([array] * times, axis)
 
 
 def _one_more(array: Array, axis: int) -> Array:

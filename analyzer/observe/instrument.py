@@ -89,6 +89,11 @@ class Instrument:
         blocks: list[Block] = []
         for group, name in zip(self._groups, self._outputs, strict=True):
             rows = results[name]
+            if rows.shape[1] != group.width:
+                raise RunError(
+                    f"A feed shows {rows.shape[1]} units where the first samples showed {group.width}: give samples of "
+                    "one length, or those of each length as a probe of their own."
+                )
             if group.sampled and len(rows) != samples:
                 raise RunError(
                     f"A feed of {samples} samples shows {len(rows)} rows in a layer, unlike the first samples: give "
@@ -167,6 +172,11 @@ class _Group:
     sampled: bool
     pieces: tuple[_Piece, ...]
     picks: tuple[_Pick, ...]
+
+    @property
+    def width(self) -> int:
+        """Columns of the output."""
+        return sum(p.target.width for p in self.pieces)
 
 
 def _groups(wanted: Mapping[Statistic, Sequence[Target]]) -> list[_Group]:

@@ -41,6 +41,7 @@ class Probe:
             along axis 0, or fed unchanged).
         step: the fewest samples that one feed holds: the fixed batch size that the model declares, else 1.
             Every batch holds a multiple of it.
+        fixed: inputs that are fed unchanged with every sample.
         samples: how many samples there are; None until known (after one whole pass over a generator).
     """
 
@@ -58,6 +59,7 @@ class Probe:
             raise ProbeError(f"{self.source} holds no samples: give the model at least one.")
         self.batchable = first.batchable
         self.step = first.step
+        self.fixed = frozenset(n for n, role in first.roles.items() if role is Role.FIXED)
         self._limit = self._checked_limit(limit)
         self.samples = source.samples if self._limit is None else _smaller(source.samples, self._limit)
         if self.samples is not None and self.samples % self.step:

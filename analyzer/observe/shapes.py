@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -63,7 +63,7 @@ def measure_shapes(
     runner = _Runner(loaded, threads, tuple(providers))
     if probe is not None:
         samples = first_samples(probe)
-        return _with_free_dims(runner, runner.table(samples, probe.batchable, probe.step), samples[0])
+        return _with_free_dims(runner, runner.table(samples, probe.batchable, probe.step, probe.fixed), samples[0])
     for samples in guessed_samples(loaded.graph.inputs):
         with suppress(RunError):
             return _with_free_dims(runner, runner.table(samples, True, 1), samples[0])
@@ -75,7 +75,7 @@ def _with_free_dims(runner: _Runner, table: ShapeTable, first: Feeds) -> ShapeTa
     if not groups:
         return table
     with _ShapeRun(runner, table.free_inputs) as run:
-        return with_free_dims(table, groups, first, lambda feeds: run(feeds)[0])
+        return with_free_dims(table, groups, first, lambda feeds: run(feeds)[0], runner.loaded.graph)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class _Runner:
     threads: int | None
     providers: tuple[str, ...]
 
-    def table(self, samples: Sequence[Feeds], batchable: bool, step: int) -> ShapeTable:
-        """`samples` are the feeds of one or two samples of the same shapes."""
+    def table(self, samples: Sequence[Feeds], batchable: bool, step: int, fixed: Collection[str] = ()) -> ShapeTable:
+        """`samples` are the feeds of one or two samples of the same shapes; `fixed` inputs belong to both."""
         first = samples[0]
         with _ShapeRun(self, ()) as run:
             single, outputs = run(first)
@@ -97,7 +97,7 @@ class _Runner:
             alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, dtypes)
             if second is None:
                 return alone
-            pair = join(samples, step)
+            pair = join(samples, step, fixed)
             free: tuple[str, ...] = ()
             both = self._together(run, pair)
             grown = both[0] if both is not None and _agree(both[1], outputs, second) else None
@@ -158,13 +158,14 @@ class _Runner:
         return frozenset(mixed)
 
     def _fixed_inputs(self, first: Feeds, pair: Feeds) -> tuple[str, ...]:
-        """Inputs that grow with the samples although the model declares their first dim as a number."""
+        """Inputs that grow with the samples although the model declares their first dim as a number.
+
+        None where others are declared free: whoever runs the model may give it more of those alone.
+        """
         declared = self.loaded.graph.inputs
-        return tuple(
-            n
-            for n, a in pair.items()
-            if a.shape != first[n].shape and isinstance((declared[n].shape or (None,))[0], int)
-        )
+        grown = [n for n, a in pair.items() if a.shape != first[n].shape]
+        numbered = tuple(n for n in grown if isinstance((declared[n].shape or (None,))[0], int))
+        return numbered if len(numbered) == len(grown) else ()
 
     def _axes(
         self,

@@ -101,10 +101,18 @@ class Context:
                 source = next(sampled, None)
             elif isinstance(dim, str):
                 source = next((i for i, declared_there in self._input_axes.items() if declared_there == dim), None)
-            if source is None:
+            if source is None or not (axis == samples.axis or self._follows(name, axis, source)):
                 return None
             found.append(source)
         return tuple(found)
+
+    def _follows(self, name: str, axis: int, source: int | tuple[str, int]) -> bool:
+        """Whether a length is what its declaration says, as far as runs of other sizes show: nobody checks names."""
+        shown = [shapes for shapes in self.table.resized if len(shapes.get(name, ())) > axis]
+        if isinstance(source, int):
+            return all(shapes[name][axis] == source for shapes in shown)
+        table, place = [self.shapes, *shown], source[1]
+        return bool(shown) and all(shapes[name][axis] == shapes[source[0]][place] for shapes in table)
 
     @cached_property
     def _input_axes(self) -> dict[tuple[str, int], Dim]:
@@ -125,6 +133,11 @@ class Context:
     def sample_axis(self, name: str) -> SampleAxis:
         """Where samples lie in a value."""
         return self.table.sample_axes.get(name, _NOWHERE)
+
+    def free_axes(self, name: str) -> frozenset[int]:
+        """Axes whose length another feed may change: the number of samples and lengths that the inputs leave free."""
+        axis = self.sample_axis(name).axis
+        return self.table.dynamic.get(name, frozenset()) | ({axis} if axis is not None else frozenset())
 
     def folded_axes(self, name: str) -> tuple[int, ...]:
         """Axes on which no fact may vary: samples times something else, and lengths that other inputs change."""
@@ -149,6 +162,7 @@ class Context:
             in_samples=tuple(self.sample_axis(n) for n in node.inputs),
             out_samples=tuple(self.sample_axis(n) for n in node.outputs),
             sole_user=tuple(n in self.copies or self._sole_user(n) for n in reads),
+            in_free=tuple(self.free_axes(n) for n in node.inputs),
             y_dtype=self._dtype(node.outputs[0]),
             target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),

@@ -108,11 +108,21 @@ class Contraction(OpRule):
         if not ((a.any and b.any) or a.zero.any() or b.zero.any()):
             return [Constants.unknown(rank)]
         bad = self._unknown_products(a, b, letters)
+        if self._free_sum(node, letters):  # of more or fewer products in the next feed: only zeros stay zero
+            bad = project(_float(~a.zero), letters.a, _float(~b.zero), letters.b, letters.y) > 0
         if bad.all():
             return [Constants.unknown(rank)]
         number_a = _wide(a.number, letters.a, letters.contracted, node.x_shape(self.a))
         value = self.scale(node) * project(number_a, letters.a, b.number, letters.b, letters.y)
         return [self.with_bias(node, xs, Constants(~bad, np.where(bad, 0.0, value)))]
+
+    def _free_sum(self, node: OpNode, letters: Letters) -> bool:
+        """Whether the number of products in a sum depends on how many samples there are, or how long they are."""
+        for position, text in ((self.a, letters.a), (self.b, letters.b)):
+            free = node.in_free[position] if position < len(node.in_free) else ()
+            if any(text[axis] in letters.contracted for axis in free if axis < len(text)):
+                return True
+        return False
 
     def _unknown_products(self, a: Constants, b: Constants, letters: Letters) -> Mask:
         """Whether some product in an output element's sum is unknown."""

@@ -24,6 +24,7 @@ class OpNode:
     in_samples: tuple[SampleAxis, ...]
     out_samples: tuple[SampleAxis, ...]
     sole_user: tuple[bool, ...] = ()
+    in_free: tuple[frozenset[int], ...] = ()  # per input, axes whose length another feed may change
     y_dtype: str | None = None  # NumPy name of the first output's element type, where it is known
     target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
     memo: dict[str, Any] = field(default_factory=dict)  # what a rule computed from stored arrays alone

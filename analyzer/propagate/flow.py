@@ -158,17 +158,19 @@ def replaceable(
         return expands and context.lengths(name) is not None and graph.types[name].dtype is not None
     readers = graph.consumers.get(name, ())
     return bool(readers) and all(
-        position >= 0 and _takes_constant(context.by_node[node.index], position, materialized)
+        position >= 0 and _takes_constant(context, context.by_node[node.index], position, materialized)
         for node, position in readers
     )
 
 
-def _takes_constant(call: Call, position: int, materialized: Collection[str]) -> bool:
+def _takes_constant(context: Context, call: Call, position: int, materialized: Collection[str]) -> bool:
+    """Whether another operand has the output's shape, for any number of samples and any lengths."""
     if call.barrier is not None or not call.rule.aligned or not call.op.out_shapes[0]:
         return False
-    shape = call.op.y_shape()
+    shape, free = call.op.y_shape(), context.free_axes(call.outputs[0])
     for other, name in enumerate(call.inputs):
         computed = other != position and name and call.op.static(other) is None and name != call.inputs[position]
-        if computed and call.op.x_shape(other) == shape and name not in materialized:
+        whole = computed and call.op.x_shape(other) == shape and context.free_axes(name) >= free
+        if whole and name not in materialized:
             return True
     return False

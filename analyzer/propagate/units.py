@@ -103,6 +103,8 @@ def _choose(
     axis = _unit_axis(context, value, axes.get(value))
     if activation.kind is Kind.LINEAR and not axes.get(value):
         return
+    if axis in context.table.dynamic.get(value, ()):  # steps of a length that the inputs leave free
+        return
     chosen[value] = AuditedValue(
         value, node.name, op, activation.kind, axis, shape[axis], len(shape), activation.low, activation.high, zero=zero
     )

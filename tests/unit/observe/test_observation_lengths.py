@@ -101,3 +101,12 @@ def test_rows_that_belong_to_no_sample_are_refused() -> None:
     with pytest.raises(RunError, match="A feed of 4 samples shows 8 rows"):
         instrument.run({"x": np.ones((4, 4), np.float32)}, 4)
     instrument.close()
+
+
+def test_units_that_another_length_brings_are_refused() -> None:
+    loaded = load("g (float[N, T] x) => (float[N, T] y) { r = Relu(x)  y = Neg(r) }")
+    targets = [Target(relu("r", 1, 4, 2), SampleAxis(0), "float32", 0)]
+    instrument = Instrument(loaded, {Statistic.MAXIMUM: targets}, BatchPlan(4))
+    with pytest.raises(RunError, match="shows 6 units where the first samples showed 4"):
+        instrument.run({"x": np.ones((4, 6), np.float32)}, 4)
+    instrument.close()

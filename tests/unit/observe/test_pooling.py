@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.observe.pooling import pooled_maximum
+from analyzer.observe.observation import observe
+from analyzer.observe.pooling import lengths_follow_values, pooled_maximum
 from analyzer.observe.probe import open_probe
 from analyzer.observe.shapes import measure_shapes
 from tests.unit.observe.test_observation import by_hand, load, look, relu
@@ -77,3 +78,31 @@ def test_maxima_are_read_behind_a_pool_that_sees_every_position(
     data = np.ones((4, 3, 8 if space.startswith(("8", "H")) else 7, 8), np.float32)
     audited = AuditedValue("r", "", "Relu", kind, 1, 3, 4, low=0.0)
     assert behind(RELU_POOL.format(space, attributes), audited, data) == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "follows"),
+    [
+        ("s = Slice(x, k, n, k)  r = Relu(s)", True),  # the data say where it ends
+        ("t = Shape(x)  s = Slice(x, k, t, k)  r = Relu(s)", False),
+        ("i = NonZero(x)  r = Relu(x)", True),
+        ("r = Relu(x)", False),
+    ],
+)
+def test_lengths_that_the_data_decide_are_told(body: str, follows: bool) -> None:
+    text = f"g (float[1, 2, 8, 8] x, int64[1] n) => (float[1, 2, A, B] y) {{ {body}  y = MaxPool<{HALVING}>(r) }}"
+    assert lengths_follow_values(load(text, k=np.array([3])).graph) == follows
+
+
+def test_maxima_are_read_in_front_of_the_pool_where_the_data_decide_lengths() -> None:
+    loaded = load(
+        f"g (float[1, 2, 8, 8] x, int64[1] n) => (float[1, 2, A, B] y) {{ s = Slice(x, z, n, k)  r = Relu(s)  "
+        f"y = MaxPool<{HALVING}>(r) }}",
+        k=np.array([3]),
+        z=np.array([0]),
+    )
+    feeds = [{"x": -np.ones((1, 2, 8, 8), np.float32), "n": np.array([4 + i % 2])} for i in range(12)]
+    feeds[5]["x"][..., 4] = 2
+    probe = open_probe(feeds, loaded.graph.inputs)
+    found = observe(loaded, probe, [relu("r", 1, 2, 4)], measure_shapes(loaded, probe)).statistics["r"]
+    assert found.maximum.tolist() == [2, 2]
