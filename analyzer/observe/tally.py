@@ -274,10 +274,11 @@ def flat_edges(audited: AuditedValue, gradient: float) -> tuple[float, float]:
         return -np.inf, np.inf
     low = -1.0 if audited.low is None else audited.low
     high = 1.0 if audited.high is None else audited.high
+    curve = audited.op.rpartition("+")[2].removeprefix("QLinear")  # of `FusedConv+Sigmoid`, too
     # How far, as a share of the range, an output is from its asymptote when the gradient equals `gradient`.
-    if audited.op == "Sigmoid":
+    if curve == "Sigmoid":
         share = (1 - np.sqrt(max(0.0, 1 - 4 * gradient))) / 2  # y (1 - y) = g
-    elif audited.op == "Softsign":
+    elif curve == "Softsign":
         share = np.sqrt(gradient) / 2  # (1 - |y|)^2 = g on [-1, 1]
     else:
         share = (1 - np.sqrt(max(0.0, 1 - gradient))) / 2  # 1 - y^2 = g on [-1, 1]

@@ -66,8 +66,8 @@ def gated(graph: Graph, node: Node) -> Found | None:
 
 def relu6_gate(graph: Graph, node: Node) -> Found | None:
     """x * relu6(x + 3) / 6, in either order of product and quotient; or relu6(x + 3) / 6 alone (HardSigmoid)."""
-    before = graph.producer.get(node.inputs[0]) if node.op_type in ("Clip", "Min", "Relu") else None
-    if node.op_type != "Clip" or before is None or before.op_type != "Add" or _clip_bounds(graph, node) != (0.0, 6.0):
+    before = graph.producer.get(node.inputs[0]) if node.op_type == "Clip" else None
+    if before is None or before.op_type != "Add" or _clip_bounds(graph, node) != (0.0, 6.0):
         return None
     shift = [_scalar(graph, n) for n in before.inputs]
     source = before.inputs[0] if shift[1] == 3 else before.inputs[1] if shift[0] == 3 else None

@@ -44,11 +44,14 @@ class Rounding:
         self.facts = facts
         self._jumps = any(call.op.op_type in JUMPING for call in context.calls)
         self._exact = {*facts, *context.graph.inputs} if self._jumps else set()
+        self._zeros: dict[str, Mask] = {}  # of values that are not exact: which zeros are no cancellation
 
     def held(self, call: Call, name: str, found: Constants) -> Constants:
         """What the value's element type holds, without results that hang on the last digits of an operand."""
         if self._jumps and self._exactly_calculated(call, name, found):
             self._exact.add(name)
+        elif self._jumps and found.zero.any():
+            self._zeros[name] = self._surely_zero(call, found)
         if not found.any:
             return found
         if call.op.op_type in JUMPING:
@@ -76,7 +79,21 @@ class Rounding:
             return all(n in self._exact for n in call.inputs if n)
         stored = [a for a in call.op.statics if a is not None and a.ndim < 2 and a.dtype.kind not in "SUO"]
         numbers = np.concatenate([np.zeros(1), *(a.astype(np.float64).reshape(-1) for a in stored)])
-        return bool(np.isin(found.number, numbers).all())
+        if not np.isin(found.number, numbers).all():
+            return False
+        zero = found.known & (found.number == 0)
+        return not zero.any() or bool((self._surely_zero(call, found) | ~zero).all())
+
+    def _surely_zero(self, call: Call, found: Constants) -> Mask:
+        """Zeros that no other order of summation changes: every term is zero, or the operands lie off the jump."""
+        operands = [self.facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+        place = next((i for i, c in enumerate(call.rule.constants(call.op, operands)) if c.rank == found.rank), 0)
+        terms = call.rule.constants(call.op, [Constants(x.known & (x.number == 0), x.value) for x in operands])[place]
+        sure: Mask = terms.known & (terms.number == 0)
+        if call.op.op_type in _PICKING or call.op.op_type in _ROUNDING_ONCE:
+            moved = [call.rule.constants(call.op, xs)[place] for xs in self._pushed(call, operands)]
+            sure = sure | np.logical_and.reduce(np.broadcast_arrays(*(m.known & (m.number == 0) for m in moved)))
+        return sure
 
     def _away_from_jumps(self, call: Call, name: str, found: Constants) -> Constants:
         """Without the elements that come out otherwise when the operands are a few units in the last place off."""
@@ -87,15 +104,21 @@ class Rounding:
         doubtful = [bool(n) and n not in self._exact and "float" in self._dtype(n) for n in call.inputs]
         if not any(doubtful):
             return found
-        for sign in (1, -1):
-            signs = [sign if position == 0 else -sign for position in range(len(operands))]
-            moved = [
-                _moved(x, s, self._dtype(n)) if off else x
-                for x, s, n, off in zip(operands, signs, call.inputs, doubtful, strict=True)
-            ]
+        for moved in self._pushed(call, operands):
             other = call.rule.constants(call.op, moved)[0]
             known = known & other.known & (other.number == found.number)
         return Constants(known, found.value, found.multiples)
+
+    def _pushed(self, call: Call, operands: list[Constants]) -> list[list[Constants]]:
+        """The operands a few units in the last place off, the first one way and the others the other way."""
+        off = [bool(n) and n not in self._exact and "float" in self._dtype(n) for n in call.inputs]
+        return [
+            [
+                _moved(x, sign if p == 0 else -sign, self._dtype(n), self._zeros.get(n)) if off[p] else x
+                for p, (x, n) in enumerate(zip(operands, call.inputs, strict=True))
+            ]
+            for sign in (1, -1)
+        ]
 
 
 def rounded(number: Array, dtype: str) -> Array:
@@ -104,12 +127,13 @@ def rounded(number: Array, dtype: str) -> Array:
         return np.asarray(number.astype(_numpy(dtype)), np.float64)
 
 
-def _moved(x: Constants, sign: int, dtype: str) -> Constants:
-    """Operands a little off; a zero is a zero, since a sum of others hardly ever comes out as one."""
+def _moved(x: Constants, sign: int, dtype: str, zeros: Mask | None) -> Constants:
+    """Operands a little off, but for zeros of which every term is zero."""
     number = x.number
     limits = ml_dtypes.finfo(_numpy(dtype))  # type: ignore[no-untyped-call]  # knows bfloat16 too
-    step = DOUBTFUL_ULPS * float(limits.eps)
-    return Constants(x.known, number + sign * step * np.where(number == 0, 0.0, np.maximum(np.abs(number), 1.0)))
+    step = DOUBTFUL_ULPS * float(limits.eps) * np.maximum(np.abs(number), 1.0)
+    still = np.zeros_like(x.known) if zeros is None else zeros & (number == 0)
+    return Constants(x.known, number + sign * np.where(still, 0.0, step))
 
 
 def _numpy(dtype: str) -> np.dtype[Any]:

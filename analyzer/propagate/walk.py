@@ -182,6 +182,7 @@ def settle(
     them with a weight other than zero.
     """
     more: dict[str, Mask] = {}
+    dropped: set[str] = set()  # asked for once and then no longer; asked for again, they stay
     picks: dict[Ref, int] = {}  # one round's free choices are the next round's, or they would add up
     carriers: frozenset[tuple[str, int, int]] = frozenset()
     while True:
@@ -199,8 +200,17 @@ def settle(
                     mask = mask & pattern.on_axis(vector, axis, found.rank)
             if (mask & ~needs.of(name, found.rank)).any():
                 more[name], fresh = mask | more.get(name, mask), True
-        if not fresh:
+        unread = {n for n in more.keys() - dropped if not _read(context, closure, n)}  # a constant took its place since
+        if not fresh and not unread:
             return needs, replace(closure, carriers=carriers)
+        if not fresh:
+            dropped |= unread
+            more = {name: mask for name, mask in more.items() if name not in unread}
+
+
+def _read(context: Context, closure: Closure, name: str) -> bool:
+    """Whether a node that stays reads the value, or the graph gives it out."""
+    return name in context.outputs or any(node.index in closure.nodes for node, _ in context.readers(name))
 
 
 def unobserved(audited: AuditedValue) -> LayerVerdicts:

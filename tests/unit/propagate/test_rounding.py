@@ -95,3 +95,33 @@ def test_units_that_were_not_finite_are_constant_neither_in_the_verdicts_nor_in_
     assert verdicts.structural == (0, 2)
     assert np.broadcast_to(found.facts["h"].known, (1, 3)).tolist() == [[True, False, True]]
     assert not found.facts["y"].any
+
+
+LAPLACE = np.full((3, 1, 3, 3), -1, np.float32)
+LAPLACE[:, 0, 1, 1] = 8
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "l = Conv<group=3>(h, laplace)  s = Sign(l)",
+        "m = ReduceMean<axes=[1], keepdims=1>(h)  l = Sub(h, m)  s = Sign(l)",
+        "m = ReduceMean<axes=[1], keepdims=1>(h)  e = Greater(h, m)  s = Cast<to=1>(e)",
+    ],
+)
+def test_zeros_that_are_left_when_sums_cancel_are_no_exact_ones(body: str) -> None:
+    stored = {"k": np.zeros((3, 2, 1, 1), np.float32), "b": np.array([0.1, 0.7, 0.3], np.float32), "laplace": LAPLACE}
+    text = f"g (float[n, 2, 7, 7] x) => (float[n, 3, p, q] s) {{ c = Conv(x, k, b)  h = Relu(c)  {body} }}"
+    model, feeds = parse(text, stored, 13), {"x": np.ones((1, 2, 7, 7), np.float32)}
+    shown = all_values(model, feeds)["s"]
+    found = constants_forward(context(model, feeds), {})["s"]
+    claimed = np.broadcast_to(found.known, shown.shape)
+    assert (shown[claimed] == np.broadcast_to(found.number, shown.shape)[claimed]).all()
+
+
+def test_zeros_of_which_every_term_is_zero_are_exact() -> None:
+    found, _ = both(
+        "m = Mul(none, k1)  n = Add(m, none)  e = Equal(n, zeros)  z = Cast<to=1>(e)  y = Identity(z)", single(3, 5)
+    )
+    assert found.all
+    assert (np.asarray(found.number) == 1).all()
