@@ -37,8 +37,10 @@ PRESETS = MappingProxyType(
     }
 )
 
-# Element type -> (bits of the fraction, smallest normal exponent); other types are compared exactly.
-_PRECISION = {"float16": (10, -14), "bfloat16": (7, -126), "float32": (23, -126), "float64": (52, -1022)}
+# Element type -> (bits of the fraction, smallest normal exponent); other types are compared exactly. Half precision is
+# calculated in single precision and rounded: a unit that moves by one of its wide steps (0.1 % and more) does move.
+_SINGLE, _DOUBLE = (23, -126), (52, -1022)
+_PRECISION = {"float16": _SINGLE, "bfloat16": _SINGLE, "float32": _SINGLE, "float64": _DOUBLE}
 _DORMANT_EPSILON = 1e-9  # as in dopamine's estimate_neuron_score: a layer of zeros has score 0, not NaN
 
 

@@ -204,6 +204,7 @@ class Editor:
             if output is old:
                 self._graph.outputs[place] = new
         new.shape, new.type = old.shape, old.type
+        new.metadata_props.update(old.metadata_props)
         text, old.name = str(old.name), None
         new.name = text
         self._values[text] = new

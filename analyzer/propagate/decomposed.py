@@ -165,7 +165,10 @@ def _opposite(graph: Graph, a: str, b: str) -> bool:
 
 
 def bounded(graph: Graph, node: Node) -> Found | None:
-    """Max(x, c), Min(x, c), Where(·, x, c) against a stored number, and Max(x, a x)."""
+    """Max(x, c), Min(x, c), Where(·, x, c) against a stored number, and Max(x, a x); a Max or Min of two computed values.
+
+    The last is bounded once one of the two is found constant, so it is looked at from the start.
+    """
     if node.op_type in ("Max", "Min") and len(node.inputs) == 2:
         numbers = [_scalar(graph, n) for n in node.inputs]
         found = next((n for n in numbers if n is not None), None)
@@ -176,6 +179,8 @@ def bounded(graph: Graph, node: Node) -> Found | None:
             scaled = graph.producer.get(one)
             if scaled is not None and scaled.op_type == "Mul" and two in scaled.inputs and node.op_type == "Max":
                 return Found(node, "LeakyRelu", _SMOOTH, (one,))
+        if not any(name in graph.initializer_names or name in graph.static_values for name in node.inputs):
+            return Found(node, node.op_type, Activation(Kind.RECTIFIER), ())
     if node.op_type == "Where":
         numbers = [_scalar(graph, n) for n in node.inputs[1:]]
         found = next((n for n in numbers if n is not None), None)
