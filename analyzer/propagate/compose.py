@@ -74,9 +74,11 @@ def compose(first: Walk, second: Walk) -> Walk | None:
         vectors = before.vectors(name)
         if name in after and name in known:
             narrowed = after.vectors(name)
-            if [int(v.sum()) for v in vectors] != [len(v) for v in narrowed]:
+            fits = [int(v.sum()) for v in vectors] == [len(v) for v in narrowed]
+            if not fits and name not in graph.initializer_names:
                 return None
-            vectors = [_within(v, n) for v, n in zip(vectors, narrowed, strict=True)]
+            if fits:  # the kernel of groups that were cut differently follows from the channels around it
+                vectors = [_within(v, n) for v, n in zip(vectors, narrowed, strict=True)]
         keeps.grow_all(name, vectors)
     return replace(first, closure=replace(first.closure, keeps=keeps, nodes=_left(first, second)))
 

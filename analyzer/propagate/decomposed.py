@@ -165,7 +165,7 @@ def _opposite(graph: Graph, a: str, b: str) -> bool:
 
 
 def bounded(graph: Graph, node: Node) -> Found | None:
-    """Max(x, c), Min(x, c), Where(·, x, c) against a stored number, and Max(x, a x); a Max or Min of two computed values.
+    """Max(x, c), Min(x, c), Where(·, x, c) against a stored number; Max(x, a x); a Max or Min of computed values.
 
     The last is bounded once one of the two is found constant, so it is looked at from the start.
     """
