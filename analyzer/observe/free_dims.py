@@ -51,23 +51,24 @@ def with_free_dims(
     """
     every = frozenset[tuple[str, int]]().union(*groups)
     trials = [every, *groups[:MOST_GROUPS]] if len(groups) > 1 else [every]
-    resized = [shapes for axes in trials if (shapes := _attempt(first, axes, run)) is not None]
+    tried = [shapes for axes in trials if (shapes := _attempt(first, axes, run)) is not None]
+    resized = [*table.resized, *tried]
     for times in LONGER:
-        hidden = _hidden_by_strides(graph, table, _changed(table, resized))
+        hidden = _hidden_by_strides(graph, table, changed_axes(table, resized))
         small = all(a.size * times ** max(a.ndim - 2, 1) <= LARGEST for a in first.values())
         if not hidden or not small:
             break
         with suppress(RunError):
             feeds = _resized(first, every, partial(_times_as_long, times=times))
             resized.append(run(feeds) | {name: np.shape(array) for name, array in feeds.items()})
-    dynamic = _changed(table, resized)
+    dynamic = changed_axes(table, resized)
     for name, axes in _hidden_by_strides(graph, table, dynamic).items():
         dynamic[name] = dynamic.get(name, frozenset()) | axes
         _doubt_behind(graph, table, dynamic, name)
     return replace(table, dynamic=dynamic, resized=tuple(resized))
 
 
-def _changed(table: ShapeTable, resized: Sequence[Mapping[str, Shape]]) -> dict[str, frozenset[int]]:
+def changed_axes(table: ShapeTable, resized: Sequence[Mapping[str, Shape]]) -> dict[str, frozenset[int]]:
     """Per value, the axes whose lengths differ in some run from those in the table."""
     dynamic: dict[str, frozenset[int]] = {}
     for shapes in resized:

@@ -14,7 +14,7 @@ from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import Extension, Graph, LoadedModel, Node
 from analyzer.observe.feeds import Array, Feeds, first_samples, guessed_samples, join
-from analyzer.observe.free_dims import free_axes, with_free_dims
+from analyzer.observe.free_dims import changed_axes, free_axes, with_free_dims
 from analyzer.observe.probe import Probe
 from analyzer.runtime.session import CPU, Optimization, Session
 
@@ -91,11 +91,15 @@ class _Runner:
         first = samples[0]
         with _ShapeRun(self, ()) as run:
             single, outputs = run(first)
-            second = run(samples[1])[1] if batchable and len(samples) > 1 else None
-            dtypes = run.dtypes
-            shapes = _stored_shapes(self.loaded) | {n: a.shape for n, a in first.items()} | single
-            alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, dtypes)
-            if second is None:
+            given = {n: a.shape for n, a in first.items()}
+            shapes = _stored_shapes(self.loaded) | given | single
+            alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, run.dtypes)
+            if len(samples) < 2:
+                return alone
+            other, second = run(samples[1])
+            if moved := changed_axes(alone, [other]):  # by what the samples hold, as they have the same shapes
+                alone = replace(alone, dynamic=moved, resized=(given | other,))
+            if not batchable:
                 return alone
             pair = join(samples, step, fixed)
             free: tuple[str, ...] = ()
@@ -181,7 +185,7 @@ class _Runner:
         if folded:
             scrambled |= self._not_sample_major(folded, alone, samples, pair, free)
         known = {n: SampleAxis(None) if a is None or n in scrambled else a for n, a in axes.items()}
-        return ShapeTable(alone.shapes, known, alone.samples, alone.dtypes, True, free, frozenset(scrambled))
+        return replace(alone, sample_axes=known, batchable=True, free_inputs=free, scrambled=frozenset(scrambled))
 
     def _not_sample_major(
         self,

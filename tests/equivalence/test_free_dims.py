@@ -160,3 +160,11 @@ def test_an_input_that_is_fed_unchanged_is_not_doubled() -> None:
     table = measure_shapes(loaded, open_probe(data, loaded.graph.inputs, constants=["s"]))
     assert table.batchable
     assert (table.sample_axes["t"].axis, table.sample_axes["y"].axis) == (None, 0)
+
+
+def test_lengths_that_differ_between_samples_of_one_shape_are_found() -> None:
+    text = "g (float[1, 4, 8] x, int64[1] n) => (float[1, 4, T] y) { s = Slice(x, zero, n, two) y = Relu(s) }"
+    loaded = load_model(parse(text, {"zero": np.array([0]), "two": np.array([2])}))
+    feeds = [{"x": noise(1, 4, 8), "n": np.array([n])} for n in (3, 5)]
+    table = measure_shapes(loaded, open_probe(feeds, loaded.graph.inputs))
+    assert {n: set(axes) for n, axes in table.dynamic.items()} == {"s": {2}, "y": {2}}
