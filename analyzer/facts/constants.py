@@ -87,11 +87,14 @@ class Constants:
         return known, np.where(known, np.broadcast_to(low, (length,)), 0.0)
 
     def with_seed(self, axis: int, units: Array, values: Array, length: int) -> Constants:
-        """Also known: the whole slices `units` along `axis`, with one value each."""
+        """Also known: the whole slices `units` along `axis`, with one value each.
+
+        What was seen comes before what was calculated: a normalisation of a constant map makes much of its last digits.
+        """
         known_here, value_here = np.zeros(length, np.bool_), np.zeros(length)
         known_here[units], value_here[units] = True, values
         extra, number = (pattern.on_axis(v, axis, self.rank) for v in (known_here, value_here))
-        return Constants(self.known | extra, np.where(self.known, self.number, number), self.multiples)
+        return Constants(self.known | extra, np.where(extra, number, self.number), self.multiples)
 
 
 def _double(array: Array) -> Array:

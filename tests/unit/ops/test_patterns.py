@@ -53,11 +53,11 @@ def test_a_slice_is_one_constant_only_where_all_its_elements_agree() -> None:
     assert value[0] == 1
 
 
-def test_a_seed_adds_to_what_is_known() -> None:
-    facts = Constants(np.array([[True, False, False]]), np.array([[7.0, 0.0, 0.0]]))
+def test_a_seed_adds_to_what_is_known_and_what_was_seen_comes_first() -> None:
+    facts = Constants(np.array([[True, True, False]]), np.array([[7.0, 5.0, 0.0]]))
     seeded = facts.with_seed(1, np.array([0, 2]), np.array([8.0, 9.0]), 3)
-    assert seeded.known.tolist() == [[True, False, True]]
-    assert seeded.number.tolist() == [[7.0, 0.0, 9.0]]
+    assert seeded.known.tolist() == [[True, True, True]]
+    assert seeded.number.tolist() == [[8.0, 5.0, 9.0]]
 
 
 def test_keep_vectors_only_grow_and_report_what_changed() -> None:
