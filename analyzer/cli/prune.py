@@ -246,8 +246,9 @@ def _write(pruned: api.Pruned, writing: WriteOptions) -> str:
         return "nothing (--dry-run)"
     if not pruned.changed and writing.if_nothing == "skip":
         return "nothing (--if-nothing skip)"
-    pruned.save(writing.output)
-    return writing.output + ("" if pruned.changed else ", the same bytes as the original")
+    _, *weights = pruned.save(writing.output)
+    beside = f" with its weights in {', '.join(map(str, weights))}" if weights else ""
+    return writing.output + beside + ("" if pruned.changed else ", the same bytes as the original")
 
 
 def _json(path: str) -> Any:
