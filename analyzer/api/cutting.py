@@ -42,7 +42,7 @@ class CutModel:
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
     bridges: tuple[Bridge, ...] = ()
-    merged: bool = False
+    merged_relus: tuple[str, ...] = ()  # always on; the dense layers around them are one
 
 
 def cut(
@@ -71,7 +71,7 @@ def cut(
             found = [bridged] if choice.residual == "params" else [plain, bridged]
     found = [_finished(one, choice, measure) for one in found]
     if choice.merge_linear:
-        found = [_merged(one) for one in found]
+        found = [_merged(one, choice) for one in found]
     for one in found:
         restore_defaults(loaded, one.smaller)
     return [replace(one, notes=(*notes, *one.notes)) for one in found]
@@ -153,17 +153,35 @@ def _with_bridges(
     return replace(bridged, notes=(note,), bridges=tuple(candidates), refused=(*plain.refused, *bridged.refused))
 
 
-def _merged(one: CutModel) -> CutModel:
+def _merged(one: CutModel, choice: Choice) -> CutModel:
     """Dense layers around a ReLU whose remaining units are all always on, merged where that is smaller."""
-    always = []
-    for layer in one.walk.layers:
-        if layer.value in one.walk.closure.keeps and one.walk.closure.keeps.alive(layer.value):
-            kept = np.flatnonzero(one.walk.closure.keeps.get((layer.value, layer.audited.axis)))
-            if set(kept.tolist()) <= set(layer.always_on):
-                always.append(layer.value)
-    model = one.smaller.edited(serialize(one.smaller)) if always else one.smaller
-    merged, gone = merge_linear(model, always)
-    if not gone:
+    if stored_bytes(one.smaller) > LARGEST_PROTO:
         return one
-    note = f"{len(gone)} ReLUs that are always on were removed and the dense layers around them merged."
-    return replace(one, smaller=merged, notes=(*one.notes, note), merged=True)
+    always = _always_on(one, choice)
+    if not always:
+        return one
+    allowed = [value for value, trusted in always.items() if trusted]
+    model = one.smaller.edited(serialize(one.smaller))
+    merged, gone = merge_linear(model, allowed)
+    _, held = merge_linear(merged, [value for value, trusted in always.items() if not trusted])
+    notes = [*one.notes]
+    if gone:
+        many = "1 ReLU that is always on was" if len(gone) == 1 else f"{len(gone)} ReLUs that are always on were"
+        notes.append(f"{many} removed and the dense layers around {'it' if len(gone) == 1 else 'them'} merged.")
+    if held:
+        one_held = "1 ReLU stays: only the probe shows it"
+        many = one_held if len(held) == 1 else f"{len(held)} ReLUs stay: only the probe shows them"
+        notes.append(f"{many} to be always on, and more evidence was asked for.")
+    return replace(one, smaller=merged if gone else one.smaller, notes=tuple(notes), merged_relus=gone)
+
+
+def _always_on(one: CutModel, choice: Choice) -> dict[str, bool]:
+    """Values whose remaining units were always on, and whether the choice lets the data decide that."""
+    always = {}
+    keeps = one.walk.closure.keeps
+    for layer in one.walk.layers:
+        if choice.covers(layer) and layer.value in keeps and keeps.alive(layer.value):
+            kept = np.flatnonzero(keeps.get((layer.value, layer.audited.axis))).tolist()
+            if set(kept) <= set(layer.always_on):
+                always[layer.value] = choice.takes_for_identity(layer, kept)
+    return always

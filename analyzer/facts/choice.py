@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -59,17 +59,24 @@ class Choice:
         """The dead units that may be taken for constants."""
         if not self.covers(layer):
             return []
-        structural = set(layer.structural)
-        bound = layer.firing_bound if layer.firing_bound is not None else 1.0
-        trusted = (
-            self.evidence is Evidence.OBSERVED and layer.samples >= self.min_samples and bound <= self.max_firing_bound
-        )
+        structural, trusted = set(layer.structural), self.trusts(layer)
         wanted = None if self.units is None else set(self.units.get(layer.value, ()))
         return [
             unit
             for unit in layer.dead
             if unit in structural or (trusted and (wanted is None or unit in wanted) and self._far(layer, unit))
         ]
+
+    def trusts(self, layer: LayerVerdicts) -> bool:
+        """Whether what only the probe shows of the layer may be relied on."""
+        bound = layer.firing_bound if layer.firing_bound is not None else 1.0
+        return (
+            self.evidence is Evidence.OBSERVED and layer.samples >= self.min_samples and bound <= self.max_firing_bound
+        )
+
+    def takes_for_identity(self, layer: LayerVerdicts, units: Iterable[int]) -> bool:
+        """Whether a layer whose remaining units were always on in the data may be taken for one that always is."""
+        return self.trusts(layer) and all(self._far(layer, unit) for unit in units)
 
     def _far(self, layer: LayerVerdicts, unit: int) -> bool:
         if self.min_distance <= 0:

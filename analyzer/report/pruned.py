@@ -95,9 +95,7 @@ class _View:
         if probe is not None and probe.random:
             lines.append(Text(f"RANDOM DATA{on}: real data may need what was removed", "bold yellow"))
         elif pruned.changed and not pruned.lossy:
-            observed = any(set(u) - self._structural(v) for v, u in pruned.removed_units.items())
-            basis = f"for inputs on which the removed units stay dead, as{on}" if observed else "for every input"
-            lines.append(Text(f"The same outputs, up to rounding, {basis}", _QUIET))
+            lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", _QUIET))
         lost = unaligned(self.audit, pruned)
         if lost is not None and pruned.latency is not None and pruned.latency.verdict != "faster":
             layers, multiple = lost
@@ -107,8 +105,17 @@ class _View:
             ))  # fmt: skip
         return Group(*lines)
 
-    def _structural(self, value: str) -> set[int]:
-        return next((set(layer.structural) for layer in self.audit.layers if layer.value == value), set())
+    def _basis(self, on: str) -> str:
+        """The inputs for which the outputs are the same."""
+        if not self.pruned.observed:
+            return "for every input"
+        if not self.pruned.removed_relus:
+            stays = "units stay dead"
+        elif not self.pruned.removed_units:
+            stays = "ReLUs stay on"
+        else:
+            stays = "units stay dead and the removed ReLUs on"
+        return f"for inputs on which the removed {stays}, as{on}"
 
     def _sizes(self) -> Iterator[RenderableType]:
         before, after, latency = self.pruned.before, self.pruned.after, self.pruned.latency

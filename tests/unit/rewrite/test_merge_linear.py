@@ -95,3 +95,48 @@ def test_a_bias_that_adds_an_axis_is_left_alone() -> None:
     text = "h = MatMul(x, w1) s = Add(h, b1) a = Relu(s) y = MatMul(a, w2)"
     model = parse(f"g (float[n,4] x) => (float[p,n,3] y) {{ {text} }}", stored)
     assert not merged(model, drawn(40, 4)).changed
+
+
+def always_on() -> onnx.ModelProto:
+    stored: dict[str, Array] = {
+        "w1": drawn(4, 12), "b1": np.full(12, 50, np.float32), "w2": drawn(12, 3), "b2": drawn(3),
+    }  # fmt: skip
+    return parse("g (float[n,4] x) => (float[n,3] y) { h = Gemm(x, w1, b1) a = Relu(h) y = Gemm(a, w2, b2) }", stored)
+
+
+@pytest.mark.parametrize(
+    "held_back",
+    [
+        {"evidence": analyzer.Evidence.STRUCTURAL},
+        {"min_samples": 41},
+        {"max_firing_bound": 0.01},
+        {"only": ("Gemm",)},
+        {"skip": ("a",)},
+        {"min_distance": 1.0},
+    ],
+)
+def test_what_only_the_probe_shows_is_held_back_like_everything_else(held_back: dict[str, Any]) -> None:
+    choice = Choice(merge_linear=True, **held_back)
+    result = analyzer.prune(always_on(), {"x": drawn(40, 4)}, choice=choice, latency=False)
+    assert not result.changed
+    told = "stays: only the probe shows it to be always on" in " ".join(result.facts.notes)
+    assert told == (not {"only", "skip"} & held_back.keys())
+
+
+def test_a_merged_relu_is_observed_with_a_bound_and_never_said_to_hold_for_every_input() -> None:
+    result = merged(always_on(), drawn(40, 4))
+    assert result.facts.observed
+    assert result.facts.removed_relus == ("a",)
+    said = {p.key: p.value for p in onnx.ModelProto.FromString(result.data).metadata_props}
+    assert said["deadunits.evidence"] == "observed"
+    assert float(said["deadunits.firing_bound_95"]) == pytest.approx(1 - 0.05 ** (1 / 40), abs=1e-3)
+    assert said["deadunits.probe_samples"] == "40"
+
+
+def test_the_sizes_after_a_merge_are_those_of_the_written_model() -> None:
+    x = drawn(40, 4)
+    result = merged(always_on(), x)
+    again = analyzer.prune(result.data, {"x": x}, latency=False)
+    assert not again.changed
+    assert result.facts.after == again.facts.before
+    assert result.facts.after.multiply_adds == 4 * 3
