@@ -142,8 +142,7 @@ def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int
 def _compared(
     source: Source, before: Session, after: Session, progress: Callable[[str, int, int | None], None] | None
 ) -> dict[str, Comparison | None]:
-    types = [node.op_type for node in source.loaded.graph.nodes]
-    quantised = any(t == "QuantizeLinear" or t.startswith("QLinear") for t in types)
+    quantised = _quantised(source)
     results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
     for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
         if probe is not None:
@@ -153,10 +152,18 @@ def _compared(
         few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
         results["perturbed"] = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised)
     else:
-        drawn = ((feeds, 1) for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes))
         with suppress(RunError):  # shapes that were only inferred may not run
-            results["probe"] = compare(before, after, drawn, source="random data", quantised=quantised)
+            results["probe"] = compare(before, after, _drawn(source), source="random data", quantised=quantised)
     return results
+
+
+def _quantised(source: Source) -> bool:
+    types = [node.op_type for node in source.loaded.graph.nodes]
+    return any(t == "QuantizeLinear" or t.startswith("QLinear") for t in types)
+
+
+def _drawn(source: Source) -> Iterator[tuple[Mapping[str, Any], int]]:
+    return ((feeds, 1) for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes))
 
 
 def _gate(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None, *, lossy: bool) -> None:
@@ -234,10 +241,16 @@ def _batches(
 def _fail(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None) -> None:
     worst = max(found.outputs, key=lambda o: o.relative) if found is not None else None
     where = None
-    if source.probe is not None:
-        values = [layer.value for layer in chosen.layers]
-        batch = source.probe.first(1)[0]
-        where = first_difference(source.loaded, smaller.refreshed(), chosen.closure.keeps, values, batch.feeds)
+    with suppress(RunError):  # all values at once may not fit into memory
+        where = first_difference(
+            source.loaded,
+            smaller.refreshed(),
+            chosen.closure.keeps,
+            chosen.needs.masks,
+            _drawn(source) if source.probe is None else _batches(source, source.probe, "search", None),
+            worst.name if worst is not None else source.loaded.graph.outputs[0],
+            quantised=_quantised(source),
+        )
     place = f"; the first value that differs is {where}" if where else ""
     much = f"{worst.name} by {worst.relative:.2g} of its scale (allowed {worst.tolerance:.2g})" if worst else "?"
     raise ComparisonFailed(f"The pruned model differs from the original in {much}{place}: nothing was written.")
