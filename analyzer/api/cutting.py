@@ -23,7 +23,7 @@ from analyzer.propagate.compose import compose, left_of, stand_ins
 from analyzer.propagate.plan import count_parameters
 from analyzer.propagate.units import select_units
 from analyzer.rewrite.bridges import insert_bridges
-from analyzer.rewrite.duplicates import merge_duplicates
+from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.linear import merge_linear
 from analyzer.rewrite.shrink import REWRITTEN, shrink
 
@@ -59,10 +59,9 @@ def cut(
     Raises:
         ComparisonFailed: no consistent cut was found: a bug of ours.
     """
-    notes: list[str] = []
+    twins: Twins = {}
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
-        notes += [f"{twins} units compute the same as another and were merged into it."] if twins else []
     plain = _cut(loaded, shapes, layers, choice)
     found = [plain]
     if choice.residual != "off":
@@ -74,7 +73,17 @@ def cut(
         found = [_merged(one, choice) for one in found]
     for one in found:
         restore_defaults(loaded, one.smaller)
-    return [replace(one, notes=(*notes, *one.notes)) for one in found]
+    return [replace(one, notes=(*_merged_twins(one, twins), *one.notes)) for one in found]
+
+
+def _merged_twins(one: CutModel, twins: Twins) -> list[str]:
+    """What is said of the twins that went; those that something else needs stay."""
+    keeps = one.walk.closure.keeps
+    gone = sum(int((~keeps.get((value, axis)))[units].sum()) for value, (axis, units) in twins.items())
+    if not gone:
+        return []
+    many, were = ("1 unit computes", "was") if gone == 1 else (f"{gone} units compute", "were")
+    return [f"{many} the same as another and {were} merged into it."]
 
 
 def _cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
