@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import inf
+from numbers import Integral, Real
 from typing import Literal
 
+from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence, LayerVerdicts
 
 
@@ -37,6 +40,30 @@ class Choice:
     residual: Literal["off", "params", "latency"] = "off"
     merge_duplicates: bool = False
     merge_linear: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            InputError: the first such thing, and what to give.
+        """
+        if self.evidence not in ("structural", "observed"):
+            raise _refused("evidence", self.evidence, "choose structural or observed")
+        object.__setattr__(self, "evidence", Evidence(self.evidence))  # its name may have been given
+        for name, least in (("min_samples", 0), ("round_to", 1)):
+            if not _is_number(getattr(self, name), least, kind=Integral):
+                raise _refused(name, getattr(self, name), f"give a whole number of at least {least}")
+        if not _is_number(self.max_firing_bound, 0, 1):
+            raise _refused("max_firing_bound", self.max_firing_bound, "give a share from 0 to 1")
+        if not _is_number(self.min_distance, 0):
+            raise _refused("min_distance", self.min_distance, "give a number of at least 0")
+        if self.residual not in ("off", "params", "latency"):
+            raise _refused("residual", self.residual, "choose off, params or latency")
+        for name in ("only", "skip"):
+            if not _are_patterns(getattr(self, name)):
+                raise _refused(name, getattr(self, name), "give a list of patterns")
+        if not isinstance(self.units, dict | None):
+            raise _refused("units", self.units, "give the units of each value as a dict")
 
     def covers(self, layer: LayerVerdicts) -> bool:
         """Whether the layer may lose units at all."""
@@ -83,6 +110,20 @@ class Choice:
             return True
         distance = layer.distances[unit] if layer.distances else None
         return distance is not None and distance >= self.min_distance
+
+
+def _is_number(given: object, least: float, most: float = inf, *, kind: type = Real) -> bool:
+    return isinstance(given, kind) and not isinstance(given, bool) and least <= given <= most  # type: ignore[operator]
+
+
+def _are_patterns(given: object) -> bool:
+    """Several; a single text would be read as one pattern per letter."""
+    return isinstance(given, list | tuple) and all(isinstance(pattern, str) for pattern in given)
+
+
+def _refused(name: str, given: object, instead: str) -> InputError:
+    text = str(given) if isinstance(given, Real) else repr(str(given) if isinstance(given, str) else given)
+    return InputError(f"The choice's {name} is {text}: {instead}.")
 
 
 def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
