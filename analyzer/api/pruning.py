@@ -67,6 +67,7 @@ def prune_walk(
         whole = source.shapes.shapes
         chosen = walk(source.loaded.graph, source.shapes, found.layers, choice, whole)  # masks and plan say so too
     if grown > 0 or not (_changed(chosen) or made.merged_relus):
+        notes = notes or _left_by_choice(source, found, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
@@ -213,6 +214,19 @@ def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
     return replace(plain, notes=(*plain.notes, note))
 
 
+def _left_by_choice(source: Source, found: Walk, choice: Choice) -> tuple[str, ...]:
+    """What is said where nothing goes only because the choice leaves it."""
+
+    def would_change(wider: Choice) -> bool:
+        return _changed(walk(source.loaded.graph, source.shapes, found.layers, wider))
+
+    if choice == Choice() or not would_change(Choice()):
+        return ()
+    if choice.round_to > 1 and would_change(replace(choice, round_to=1)):
+        return (f"Dead units could go, but widths were to stay multiples of {choice.round_to}.",)
+    return ("Dead units could go, but the choice leaves them where they are.",)
+
+
 def _changed(chosen: Walk) -> bool:
     """Whether the cut takes anything of what is stored, or any node that computes."""
     keeps, graph = chosen.closure.keeps, chosen.context.graph
@@ -269,12 +283,15 @@ def _record(
     basis: Sequence[LayerVerdicts], choice: Choice, audit: AuditFacts, found: Comparison | None
 ) -> dict[str, str]:
     probe = audit.probe
-    bounds = [layer.firing_bound for layer in basis if layer.firing_bound is not None]
+    random = probe is not None and probe.random
+    # a bound speaks of data like the probe, and random data is like none
+    bounds = [layer.firing_bound for layer in basis if layer.firing_bound is not None and not random]
     return {
         "tool": "deadunits",
         "version": __version__,
         "source_sha256": audit.model.sha256,
         "evidence": "lossy" if choice.lossy else "observed" if basis else "structural",
+        "probe": "random data" if random else "",
         "probe_fingerprint": probe.fingerprint if probe is not None else "",
         "probe_samples": str(probe.samples) if probe is not None else "",
         "firing_bound_95": f"{max(bounds):.3g}" if bounds else "",

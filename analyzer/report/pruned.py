@@ -33,7 +33,10 @@ def render(audit: AuditFacts, pruned: PrunedFacts, console: Console, *, written:
 def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
     """What the cut is worth, in one sentence."""
     if not pruned.changed:
-        return "Nothing to remove" + (": no unit is dead." if not audit.dead else ": the dead units stay, see below.")
+        if not audit.dead:
+            return "Nothing to remove: no unit is dead."
+        told = pruned.notes or pruned.refused or _staying(audit, pruned)
+        return f"Nothing to remove: the dead units stay{', see below' if told else ''}."
     saved = pruned.before.parameters - pruned.after.parameters
     much = f"Saves {share(saved, pruned.before.parameters)} of the parameters"
     latency = pruned.latency
@@ -211,13 +214,7 @@ class _View:
                 yield _indented(f"{refused.node}: {refused.reason}{detail}", 2)
 
     def _locked(self) -> Iterator[RenderableType]:
-        """Dead units that stay, by reason: those of the audit that were not removed after all."""
-        reasons: dict[str, list[int]] = {}
-        counted_values = {layer.value for layer in self.audit.counted_layers}
-        for locked in self.audit.locked:
-            stay = set(locked.units) - set(self.pruned.removed_units.get(locked.value, ()))
-            if stay and locked.value in counted_values:
-                reasons.setdefault(locked.reason, []).append(len(stay))
+        reasons = _staying(self.audit, self.pruned)
         if reasons:
             yield _heading("Dead, but stays")
             for reason, units in sorted(reasons.items(), key=lambda item: -sum(item[1])):
@@ -228,6 +225,17 @@ class _View:
             yield Text()
             for note in self.pruned.notes:
                 yield Text(printable(note), "yellow")
+
+
+def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:
+    """Dead units that stay, by reason, as counts per layer: those of the audit that were not removed after all."""
+    reasons: dict[str, list[int]] = {}
+    counted_values = {layer.value for layer in audit.counted_layers}
+    for locked in audit.locked:
+        stay = set(locked.units) - set(pruned.removed_units.get(locked.value, ()))
+        if stay and locked.value in counted_values:
+            reasons.setdefault(locked.reason, []).append(len(stay))
+    return reasons
 
 
 def _relative(found: Comparison) -> str:

@@ -35,7 +35,8 @@ def test_what_it_is_worth_comes_first_and_the_file_last() -> None:
         (pruned(latency=latency(0.8, spread=0.3)), "Saves 90.7 % of the parameters; no speed gain measured."),
         (pruned(latency=latency(1.2)), "Saves 90.7 % of the parameters; it is slower."),
         (pruned(latency=None), "Saves 90.7 % of the parameters; the speed was not measured."),
-        (pruned(changed=False), "Nothing to remove: the dead units stay, see below."),
+        (pruned(changed=False, removed_units={}), "Nothing to remove: the dead units stay, see below."),
+        (pruned(changed=False), "Nothing to remove: the dead units stay."),
     ],
 )
 def test_the_verdict_is_honest(made: PrunedFacts, sentence: str) -> None:
