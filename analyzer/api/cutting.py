@@ -158,7 +158,10 @@ def _with_bridges(
                 candidates = fewer
     model, table = insert_bridges(plain.base, shapes, candidates)
     bridged = _cut(model, table, layers, choice)
-    note = f"{len(candidates)} gathers were inserted at joins of unequally dead branches; they save {total} parameters."
+    many, they = (
+        ("1 gather was", "it saves") if len(candidates) == 1 else (f"{len(candidates)} gathers were", "they save")
+    )
+    note = f"{many} inserted at joins of unequally dead branches; {they} {total} parameters."
     return replace(bridged, notes=(note,), bridges=tuple(candidates), refused=(*plain.refused, *bridged.refused))
 
 

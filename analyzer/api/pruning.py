@@ -207,7 +207,7 @@ def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
         Session(bridged.smaller, threads=source.threads) as two,
     ):
         measured = _timed(source, one, two)
-    if measured is not None and measured.ratio <= 1.0:
+    if measured is not None and round(measured.ratio, 2) <= 1.0:
         return bridged
     ratio = f"{measured.ratio:.2f} times the time" if measured is not None else "not measurable"
     note = f"Gathers at joins of unequally dead branches would save parameters but cost speed ({ratio}): left out."

@@ -184,7 +184,14 @@ class WriteOptions:
             show_default=True,
         ),
     ] = "copy"
-    no_latency: Annotated[bool, _option("--no-latency", help="Do not time both models.", panel=_WRITING)] = False
+    no_latency: Annotated[
+        bool,
+        _option(
+            "--no-latency",
+            help="Do not time the model before and after (--residual latency still times its two cuts).",
+            panel=_WRITING,
+        ),
+    ] = False
     dry_run: Annotated[
         bool, _option("--dry-run", help="Cut, compare and measure, but write no model.", panel=_WRITING)
     ] = False
