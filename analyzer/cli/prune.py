@@ -244,11 +244,16 @@ def prune(
 
 
 def _write(pruned: api.Pruned, writing: WriteOptions) -> str:
-    """Write what was asked for; says what became of the model."""
+    """Write what was asked for; says what became of the model, which comes first: it may be refused yet."""
+    said = _write_model(pruned, writing)
     if writing.masks is not None:
         pruned.save_masks(writing.masks)
     if writing.json is not None and writing.json != STDOUT:
         pruned.to_json(writing.json)
+    return said
+
+
+def _write_model(pruned: api.Pruned, writing: WriteOptions) -> str:
     if writing.output is None or writing.dry_run:
         return "nothing (--dry-run)"
     if not pruned.changed and writing.if_nothing == "skip":

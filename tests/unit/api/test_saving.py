@@ -106,3 +106,11 @@ def test_the_report_names_the_file_of_the_weights(
     target = tmp_path / "out" / "copy.onnx"
     assert command(["prune", str(model), "-o", str(target)]) == 0
     assert f"{target} with its weights in {target.with_name('weights.bin')}" in capsys.readouterr().out
+
+
+def test_nothing_else_is_written_where_the_model_cannot_be(model: Path, tmp_path: Path) -> None:
+    out = written(tmp_path / "two", "weights.bin", seed=2).parent
+    before = sorted(out.iterdir())
+    more = ["--json", str(out / "report.json"), "--masks", str(out / "masks.npz")]
+    assert command(["prune", str(model), "-o", str(out / "copy.onnx"), *more]) == 2
+    assert sorted(out.iterdir()) == before
