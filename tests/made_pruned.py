@@ -27,6 +27,7 @@ def pruned(**others: object) -> PrunedFacts:
         perturbed=comparison(0.01, source="probe with noise"),
         latency=latency(0.8),
         removed_units={"/net/0/Relu_output_0": tuple(range(60)), "/net/2/Relu_output_0": (0, 1, 2)},
+        observed=True,
     )
     return replace(made, **others)  # type: ignore[arg-type]
 
@@ -37,5 +38,6 @@ def with_everything() -> PrunedFacts:
         holdout=comparison(0.2, source="holdout.npz"),
         refused=(Refused("Reshape_3", "shape-computed-at-runtime", "its target"),),
         lossy_units={"/net/2/Relu_output_0": (2,)},
+        removed_relus=("/net/4/Relu_output_0",),
         notes=("2 units stay: only structural evidence was asked for.",),
     )

@@ -180,9 +180,13 @@ def preset_named(name: str) -> Thresholds:
 
 
 def input_files(*sources: Any) -> tuple[Path, ...]:
-    """The files and folders among the sources of an audit: an output must not replace any of them."""
-    paths = (Path(str(source)) for source in sources if isinstance(source, str | Path))
-    return tuple(path if path.exists() else Path(str(path).rpartition(":")[0]) for path in paths)
+    """The files and folders among the sources of an audit: an output must not replace any of them.
+
+    Those that are missing are left out: whoever reads them says so.
+    """
+    named = (str(source) for source in sources if isinstance(source, str | Path))
+    files = (text if Path(text).exists() else text.rpartition(":")[0] for text in named)  # `file.py:generator`
+    return tuple(Path(text) for text in files if text and Path(text).exists())
 
 
 @dataclass(frozen=True)

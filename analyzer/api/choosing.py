@@ -27,10 +27,11 @@ def choice_from_plan(document: Any, base: Choice) -> Choice:
     wanted = {}
     for value, entries in units.items():
         try:
-            wanted[value] = tuple(sorted({_unit(entry) for entry in entries if entry["remove"] is True}))
+            wanted[value] = tuple(sorted({_unit(entry) for entry in entries if _flag(entry["remove"])}))
         except (TypeError, KeyError, ValueError) as error:
             raise InputError(
-                f'The plan\'s units of {value} are damaged: each is written as {{"unit": 3, "remove": true}}.'
+                f'The plan\'s units of {value} are damaged: each is written as {{"unit": 3, "remove": true}}, '
+                "with true or false."
             ) from error
     return replace(base, units=wanted)
 
@@ -40,6 +41,12 @@ def _unit(entry: Mapping[str, Any]) -> int:
     if not isinstance(unit, int) or isinstance(unit, bool):
         raise TypeError(unit)
     return unit
+
+
+def _flag(remove: object) -> bool:
+    if not isinstance(remove, bool):
+        raise TypeError(remove)
+    return remove
 
 
 def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping[str, Sequence[int]]) -> None:

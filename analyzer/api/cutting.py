@@ -23,7 +23,7 @@ from analyzer.propagate.compose import compose, left_of, stand_ins
 from analyzer.propagate.plan import count_parameters
 from analyzer.propagate.units import select_units
 from analyzer.rewrite.bridges import insert_bridges
-from analyzer.rewrite.duplicates import merge_duplicates
+from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.linear import merge_linear
 from analyzer.rewrite.shrink import REWRITTEN, shrink
 
@@ -42,7 +42,7 @@ class CutModel:
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
     bridges: tuple[Bridge, ...] = ()
-    merged: bool = False
+    merged_relus: tuple[str, ...] = ()  # always on; the dense layers around them are one
 
 
 def cut(
@@ -59,10 +59,9 @@ def cut(
     Raises:
         ComparisonFailed: no consistent cut was found: a bug of ours.
     """
-    notes: list[str] = []
+    twins: Twins = {}
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
-        notes += [f"{twins} units compute the same as another and were merged into it."] if twins else []
     plain = _cut(loaded, shapes, layers, choice)
     found = [plain]
     if choice.residual != "off":
@@ -71,10 +70,20 @@ def cut(
             found = [bridged] if choice.residual == "params" else [plain, bridged]
     found = [_finished(one, choice, measure) for one in found]
     if choice.merge_linear:
-        found = [_merged(one) for one in found]
+        found = [_merged(one, choice) for one in found]
     for one in found:
         restore_defaults(loaded, one.smaller)
-    return [replace(one, notes=(*notes, *one.notes)) for one in found]
+    return [replace(one, notes=(*_merged_twins(one, twins), *one.notes)) for one in found]
+
+
+def _merged_twins(one: CutModel, twins: Twins) -> list[str]:
+    """What is said of the twins that went; those that something else needs stay."""
+    keeps = one.walk.closure.keeps
+    gone = sum(int((~keeps.get((value, axis)))[units].sum()) for value, (axis, units) in twins.items())
+    if not gone:
+        return []
+    many, were = ("1 unit computes", "was") if gone == 1 else (f"{gone} units compute", "were")
+    return [f"{many} the same as another and {were} merged into it."]
 
 
 def _cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
@@ -149,21 +158,42 @@ def _with_bridges(
                 candidates = fewer
     model, table = insert_bridges(plain.base, shapes, candidates)
     bridged = _cut(model, table, layers, choice)
-    note = f"{len(candidates)} gathers were inserted at joins of unequally dead branches; they save {total} parameters."
+    many, they = (
+        ("1 gather was", "it saves") if len(candidates) == 1 else (f"{len(candidates)} gathers were", "they save")
+    )
+    note = f"{many} inserted at joins of unequally dead branches; {they} {total} parameters."
     return replace(bridged, notes=(note,), bridges=tuple(candidates), refused=(*plain.refused, *bridged.refused))
 
 
-def _merged(one: CutModel) -> CutModel:
+def _merged(one: CutModel, choice: Choice) -> CutModel:
     """Dense layers around a ReLU whose remaining units are all always on, merged where that is smaller."""
-    always = []
-    for layer in one.walk.layers:
-        if layer.value in one.walk.closure.keeps and one.walk.closure.keeps.alive(layer.value):
-            kept = np.flatnonzero(one.walk.closure.keeps.get((layer.value, layer.audited.axis)))
-            if set(kept.tolist()) <= set(layer.always_on):
-                always.append(layer.value)
-    model = one.smaller.edited(serialize(one.smaller)) if always else one.smaller
-    merged, gone = merge_linear(model, always)
-    if not gone:
+    if stored_bytes(one.smaller) > LARGEST_PROTO:
         return one
-    note = f"{len(gone)} ReLUs that are always on were removed and the dense layers around them merged."
-    return replace(one, smaller=merged, notes=(*one.notes, note), merged=True)
+    always = _always_on(one, choice)
+    if not always:
+        return one
+    allowed = [value for value, trusted in always.items() if trusted]
+    model = one.smaller.edited(serialize(one.smaller))
+    merged, gone = merge_linear(model, allowed)
+    _, held = merge_linear(merged, [value for value, trusted in always.items() if not trusted])
+    notes = [*one.notes]
+    if gone:
+        many = "1 ReLU that is always on was" if len(gone) == 1 else f"{len(gone)} ReLUs that are always on were"
+        notes.append(f"{many} removed and the dense layers around {'it' if len(gone) == 1 else 'them'} merged.")
+    if held:
+        one_held = "1 ReLU stays: only the probe shows it"
+        many = one_held if len(held) == 1 else f"{len(held)} ReLUs stay: only the probe shows them"
+        notes.append(f"{many} to be always on, and more evidence was asked for.")
+    return replace(one, smaller=merged if gone else one.smaller, notes=tuple(notes), merged_relus=gone)
+
+
+def _always_on(one: CutModel, choice: Choice) -> dict[str, bool]:
+    """Values whose remaining units were always on, and whether the choice lets the data decide that."""
+    always = {}
+    keeps = one.walk.closure.keeps
+    for layer in one.walk.layers:
+        if choice.covers(layer) and layer.value in keeps and keeps.alive(layer.value):
+            kept = np.flatnonzero(keeps.get((layer.value, layer.audited.axis))).tolist()
+            if set(kept) <= set(layer.always_on):
+                always[layer.value] = choice.takes_for_identity(layer, kept)
+    return always

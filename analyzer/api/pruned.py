@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.api.saving import taken_along, weights_files
 from analyzer.errors import InputError, OutputError
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
-from analyzer.graph.load import external_files
 from analyzer.graph.save import save_beside
 from analyzer.observe.probe import Probe
 from analyzer.propagate import Walk
@@ -74,42 +73,38 @@ class Pruned:
             raise InputError("This model keeps its weights beside its file: write both with save(path).")
         return self._bytes
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path) -> tuple[Path, ...]:
         """Write the model, whole or not at all; a model of which nothing went is written byte for byte.
 
-        A model whose weights lie beside its file, or that is too large for one file, gets its weights in `path`.data.
+        A model whose weights lie beside its file, or that is too large for one file, gets its weights in `path`.data;
+        an unchanged one finds them under their old name. Returns the model's files, its own first.
 
         Raises:
-            OutputError: a file cannot be written, or is one of the inputs.
+            OutputError: a file cannot be written, is one of the inputs, or would take the place of other weights.
             ComparisonFailed: what was written is not valid; it is removed again.
         """
         target = check_output(path, self._source.inputs)
-        if self._bytes is not None:
+        if self._bytes is None:
+            return self._save_beside(target)
+        files = [] if self.changed else weights_files(self._source.loaded, target, self._source.inputs)
+        with taken_along(files):
             write_whole(target, self._bytes)
-            if not self.changed:
-                self._copy_weights(target.resolve().parent)
-            return
-        check_output(target.with_name(f"{target.name}.data"), self._source.inputs)
+        return target, *(file.target for file in files)
+
+    def _save_beside(self, target: Path) -> tuple[Path, ...]:
+        beside = check_output(target.with_name(f"{target.name}.data"), self._source.inputs)
         folder = target.resolve().parent
         try:
             with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}.") as draft:
                 save_beside(self._smaller, Path(draft), target.name)
                 check_file(self._source.loaded, Path(draft) / target.name)
-                for written in (Path(draft) / f"{target.name}.data", Path(draft) / target.name):
-                    if written.exists():  # no weight may be large enough to lie outside
-                        written.replace(folder / written.name)
+                # no weight may be large enough to lie outside
+                written = [file for file in (beside, target) if (Path(draft) / file.name).exists()]
+                for file in written:
+                    (Path(draft) / file.name).replace(folder / file.name)
         except OSError as error:
             raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
-
-    def _copy_weights(self, folder: Path) -> None:
-        """The files that an unchanged model's weights lie in."""
-        home = self._source.loaded.folder
-        for name in sorted(external_files(self._source.loaded.model)):
-            if home is not None and folder != home.resolve():
-                copy = check_output(folder / name, self._source.inputs)
-                with tempfile.NamedTemporaryFile(dir=copy.parent, delete=False) as draft:
-                    shutil.copyfile(home / name, draft.name)
-                Path(draft.name).replace(copy)
+        return tuple(reversed(written))
 
     def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per stored tensor the elements that stay, in the original's shape."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from analyzer.api.choosing import alive_units, check_choice, choice_notes
 from analyzer.api.cutting import CutModel, cut
 from analyzer.api.pruned import Pruned, Source
 from analyzer.errors import ComparisonFailed, InputError, RunError
-from analyzer.facts.audit import AuditFacts
+from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
@@ -66,7 +66,8 @@ def prune_walk(
         notes = (*notes, f"The cut would need {grown} more parameters than it saves, so the model stays as it is.")
         whole = source.shapes.shapes
         chosen = walk(source.loaded.graph, source.shapes, found.layers, choice, whole)  # masks and plan say so too
-    if grown > 0 or not (_changed(chosen) or made.merged):
+    if grown > 0 or not (_changed(chosen) or made.merged_relus):
+        notes = notes or _left_by_choice(source, found, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
@@ -74,9 +75,9 @@ def prune_walk(
         results = _compared(source, before, after, progress)
         _gate(source, chosen, smaller, results["probe"], lossy=bool(choice.lossy))
         measured = _timed(source, before, after) if latency else None
-    fingerprint = None if audit.probe is None else audit.probe.fingerprint
-    stamp(smaller, _record(chosen, choice, audit.model.sha256, fingerprint, results["probe"]))
-    data, after_size = _written(source, chosen, smaller)
+    basis = _basis(chosen, choice, made.merged_relus)
+    stamp(smaller, _record(basis, choice, audit, results["probe"]))
+    data, after_size = _written(source, made)
     removed = _removed_units(chosen)
     facts = PrunedFacts(
         before=_size(source.loaded, chosen, source.loaded.size),
@@ -90,6 +91,8 @@ def prune_walk(
         removed_units=removed,
         notes=notes,
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
+        removed_relus=made.merged_relus,
+        observed=bool(basis),
     )
     return Pruned(facts, audit, choice, chosen, source, smaller, data)
 
@@ -140,8 +143,7 @@ def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int
 def _compared(
     source: Source, before: Session, after: Session, progress: Callable[[str, int, int | None], None] | None
 ) -> dict[str, Comparison | None]:
-    types = [node.op_type for node in source.loaded.graph.nodes]
-    quantised = any(t == "QuantizeLinear" or t.startswith("QLinear") for t in types)
+    quantised = _quantised(source)
     results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
     for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
         if probe is not None:
@@ -151,10 +153,18 @@ def _compared(
         few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
         results["perturbed"] = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised)
     else:
-        drawn = ((feeds, 1) for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes))
         with suppress(RunError):  # shapes that were only inferred may not run
-            results["probe"] = compare(before, after, drawn, source="random data", quantised=quantised)
+            results["probe"] = compare(before, after, _drawn(source), source="random data", quantised=quantised)
     return results
+
+
+def _quantised(source: Source) -> bool:
+    types = [node.op_type for node in source.loaded.graph.nodes]
+    return any(t == "QuantizeLinear" or t.startswith("QLinear") for t in types)
+
+
+def _drawn(source: Source) -> Iterator[tuple[Mapping[str, Any], int]]:
+    return ((feeds, 1) for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes))
 
 
 def _gate(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None, *, lossy: bool) -> None:
@@ -176,13 +186,14 @@ def _timed(source: Source, before: Session, after: Session) -> Latency | None:
     return None
 
 
-def _written(source: Source, chosen: Walk, smaller: LoadedModel) -> tuple[bytes | None, Size]:
+def _written(source: Source, made: CutModel) -> tuple[bytes | None, Size]:
     """The bytes of the file, checked (None: the weights go beside it), and how large the model is."""
+    smaller = made.smaller
     if weights_beside(source.loaded) or weights_beside(smaller):
-        return None, _after(chosen, smaller, stored_bytes(smaller))
+        return None, _after(source, made, smaller, stored_bytes(smaller))
     data = serialize(smaller)
     check(source.loaded, data)
-    return data, _after(chosen, load_model(data), len(data))
+    return data, _after(source, made, load_model(data), len(data))
 
 
 def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
@@ -196,11 +207,24 @@ def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
         Session(bridged.smaller, threads=source.threads) as two,
     ):
         measured = _timed(source, one, two)
-    if measured is not None and measured.ratio <= 1.0:
+    if measured is not None and round(measured.ratio, 2) <= 1.0:
         return bridged
     ratio = f"{measured.ratio:.2f} times the time" if measured is not None else "not measurable"
     note = f"Gathers at joins of unequally dead branches would save parameters but cost speed ({ratio}): left out."
     return replace(plain, notes=(*plain.notes, note))
+
+
+def _left_by_choice(source: Source, found: Walk, choice: Choice) -> tuple[str, ...]:
+    """What is said where nothing goes only because the choice leaves it."""
+
+    def would_change(wider: Choice) -> bool:
+        return _changed(walk(source.loaded.graph, source.shapes, found.layers, wider))
+
+    if choice == Choice() or not would_change(Choice()):
+        return ()
+    if choice.round_to > 1 and would_change(replace(choice, round_to=1)):
+        return (f"Dead units could go, but widths were to stay multiples of {choice.round_to}.",)
+    return ("Dead units could go, but the choice leaves them where they are.",)
 
 
 def _changed(chosen: Walk) -> bool:
@@ -231,29 +255,46 @@ def _batches(
 def _fail(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None) -> None:
     worst = max(found.outputs, key=lambda o: o.relative) if found is not None else None
     where = None
-    if source.probe is not None:
-        values = [layer.value for layer in chosen.layers]
-        batch = source.probe.first(1)[0]
-        where = first_difference(source.loaded, smaller.refreshed(), chosen.closure.keeps, values, batch.feeds)
+    with suppress(RunError):  # all values at once may not fit into memory
+        where = first_difference(
+            source.loaded,
+            smaller.refreshed(),
+            chosen.closure.keeps,
+            chosen.needs.masks,
+            _drawn(source) if source.probe is None else _batches(source, source.probe, "search", None),
+            worst.name if worst is not None else source.loaded.graph.outputs[0],
+            quantised=_quantised(source),
+        )
     place = f"; the first value that differs is {where}" if where else ""
     much = f"{worst.name} by {worst.relative:.2g} of its scale (allowed {worst.tolerance:.2g})" if worst else "?"
     raise ComparisonFailed(f"The pruned model differs from the original in {much}{place}: nothing was written.")
 
 
+def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[LayerVerdicts]:
+    """The layers of which something is taken for granted that only the probe shows."""
+    return [
+        layer
+        for layer in chosen.layers
+        if layer.value in merged_relus or set(choice.allowed(layer)) - set(layer.structural)
+    ]
+
+
 def _record(
-    chosen: Walk, choice: Choice, sha256: str, fingerprint: str | None, found: Comparison | None
+    basis: Sequence[LayerVerdicts], choice: Choice, audit: AuditFacts, found: Comparison | None
 ) -> dict[str, str]:
-    samples = max((layer.samples for layer in chosen.layers), default=0)
-    bounds = [layer.firing_bound for layer in chosen.layers if layer.firing_bound is not None and layer.dead]
-    observed = any(set(choice.allowed(layer)) - set(layer.structural) for layer in chosen.layers)
+    probe = audit.probe
+    random = probe is not None and probe.random
+    # a bound speaks of data like the probe, and random data is like none
+    bounds = [layer.firing_bound for layer in basis if layer.firing_bound is not None and not random]
     return {
         "tool": "deadunits",
         "version": __version__,
-        "source_sha256": sha256,
-        "evidence": "lossy" if choice.lossy else "observed" if observed else "structural",
-        "probe_fingerprint": fingerprint or "",
-        "probe_samples": str(samples) if fingerprint else "",
-        "firing_bound_95": f"{max(bounds):.3g}" if observed and bounds else "",
+        "source_sha256": audit.model.sha256,
+        "evidence": "lossy" if choice.lossy else "observed" if basis else "structural",
+        "probe": "random data" if random else "",
+        "probe_fingerprint": probe.fingerprint if probe is not None else "",
+        "probe_samples": str(probe.samples) if probe is not None else "",
+        "firing_bound_95": f"{max(bounds):.3g}" if bounds else "",
         "max_abs_difference": f"{found.max_abs_difference:.3g}" if found is not None else "",
         "max_relative_difference": f"{found.max_relative_difference:.3g}" if found is not None else "",
         "tolerance": f"{found.tolerance:.3g}" if found is not None else "",
@@ -265,7 +306,10 @@ def _size(loaded: LoadedModel, chosen: Walk, size: int) -> Size:
     return Size(chosen.parameters, chosen.multiply_adds, size, peak)
 
 
-def _after(chosen: Walk, smaller: LoadedModel, size: int) -> Size:
+def _after(source: Source, made: CutModel, smaller: LoadedModel, size: int) -> Size:
+    if made.merged_relus:  # the walk that cut the model knows nothing of the merge, so the result is counted anew
+        return _size(smaller, walk(smaller.graph, _shapes_of(source, smaller), ()), size)
+    chosen = made.walk
     keeps = chosen.closure.keeps
     return Size(
         parameters=count_parameters(smaller.graph),

@@ -184,7 +184,14 @@ class WriteOptions:
             show_default=True,
         ),
     ] = "copy"
-    no_latency: Annotated[bool, _option("--no-latency", help="Do not time both models.", panel=_WRITING)] = False
+    no_latency: Annotated[
+        bool,
+        _option(
+            "--no-latency",
+            help="Do not time the model before and after (--residual latency still times its two cuts).",
+            panel=_WRITING,
+        ),
+    ] = False
     dry_run: Annotated[
         bool, _option("--dry-run", help="Cut, compare and measure, but write no model.", panel=_WRITING)
     ] = False
@@ -237,17 +244,23 @@ def prune(
 
 
 def _write(pruned: api.Pruned, writing: WriteOptions) -> str:
-    """Write what was asked for; says what became of the model."""
+    """Write what was asked for; says what became of the model, which comes first: it may be refused yet."""
+    said = _write_model(pruned, writing)
     if writing.masks is not None:
         pruned.save_masks(writing.masks)
     if writing.json is not None and writing.json != STDOUT:
         pruned.to_json(writing.json)
+    return said
+
+
+def _write_model(pruned: api.Pruned, writing: WriteOptions) -> str:
     if writing.output is None or writing.dry_run:
         return "nothing (--dry-run)"
     if not pruned.changed and writing.if_nothing == "skip":
         return "nothing (--if-nothing skip)"
-    pruned.save(writing.output)
-    return writing.output + ("" if pruned.changed else ", the same bytes as the original")
+    _, *weights = pruned.save(writing.output)
+    beside = f" with its weights in {', '.join(map(str, weights))}" if weights else ""
+    return writing.output + beside + ("" if pruned.changed else ", the same bytes as the original")
 
 
 def _json(path: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import inf
+from numbers import Integral, Real
 from typing import Literal
 
+from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence, LayerVerdicts
 
 
@@ -38,6 +41,30 @@ class Choice:
     merge_duplicates: bool = False
     merge_linear: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            InputError: the first such thing, and what to give.
+        """
+        if self.evidence not in ("structural", "observed"):
+            raise _refused("evidence", self.evidence, "choose structural or observed")
+        object.__setattr__(self, "evidence", Evidence(self.evidence))  # its name may have been given
+        for name, least in (("min_samples", 0), ("round_to", 1)):
+            if not _is_number(getattr(self, name), least, kind=Integral):
+                raise _refused(name, getattr(self, name), f"give a whole number of at least {least}")
+        if not _is_number(self.max_firing_bound, 0, 1):
+            raise _refused("max_firing_bound", self.max_firing_bound, "give a share from 0 to 1")
+        if not _is_number(self.min_distance, 0):
+            raise _refused("min_distance", self.min_distance, "give a number of at least 0")
+        if self.residual not in ("off", "params", "latency"):
+            raise _refused("residual", self.residual, "choose off, params or latency")
+        for name in ("only", "skip"):
+            if not _are_patterns(getattr(self, name)):
+                raise _refused(name, getattr(self, name), "give a list of patterns")
+        if not isinstance(self.units, dict | None):
+            raise _refused("units", self.units, "give the units of each value as a dict")
+
     def covers(self, layer: LayerVerdicts) -> bool:
         """Whether the layer may lose units at all."""
         names = (layer.value, layer.audited.node, layer.audited.op)
@@ -59,11 +86,7 @@ class Choice:
         """The dead units that may be taken for constants."""
         if not self.covers(layer):
             return []
-        structural = set(layer.structural)
-        bound = layer.firing_bound if layer.firing_bound is not None else 1.0
-        trusted = (
-            self.evidence is Evidence.OBSERVED and layer.samples >= self.min_samples and bound <= self.max_firing_bound
-        )
+        structural, trusted = set(layer.structural), self.trusts(layer)
         wanted = None if self.units is None else set(self.units.get(layer.value, ()))
         return [
             unit
@@ -71,11 +94,36 @@ class Choice:
             if unit in structural or (trusted and (wanted is None or unit in wanted) and self._far(layer, unit))
         ]
 
+    def trusts(self, layer: LayerVerdicts) -> bool:
+        """Whether what only the probe shows of the layer may be relied on."""
+        bound = layer.firing_bound if layer.firing_bound is not None else 1.0
+        return (
+            self.evidence is Evidence.OBSERVED and layer.samples >= self.min_samples and bound <= self.max_firing_bound
+        )
+
+    def takes_for_identity(self, layer: LayerVerdicts, units: Iterable[int]) -> bool:
+        """Whether a layer whose remaining units were always on in the data may be taken for one that always is."""
+        return self.trusts(layer) and all(self._far(layer, unit) for unit in units)
+
     def _far(self, layer: LayerVerdicts, unit: int) -> bool:
         if self.min_distance <= 0:
             return True
         distance = layer.distances[unit] if layer.distances else None
         return distance is not None and distance >= self.min_distance
+
+
+def _is_number(given: object, least: float, most: float = inf, *, kind: type = Real) -> bool:
+    return isinstance(given, kind) and not isinstance(given, bool) and least <= given <= most  # type: ignore[operator]
+
+
+def _are_patterns(given: object) -> bool:
+    """Several; a single text would be read as one pattern per letter."""
+    return isinstance(given, list | tuple) and all(isinstance(pattern, str) for pattern in given)
+
+
+def _refused(name: str, given: object, instead: str) -> InputError:
+    text = str(given) if isinstance(given, Real) else repr(str(given) if isinstance(given, str) else given)
+    return InputError(f"The choice's {name} is {text}: {instead}.")
 
 
 def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:

@@ -98,7 +98,8 @@ class PrunedFacts:
     """Everything a prune found out.
 
     `removed_units` are audited units that went, per value; `lossy_units` those of them that were not dead; `changed`
-    says whether anything went; `notes` are sentences for the person who asked.
+    says whether anything went; `notes` are sentences for the person who asked. `removed_relus` were always on in the
+    data, and went with `merge_linear`; `observed` says that the promise rests on the data, not on the weights alone.
     """
 
     before: Size
@@ -112,6 +113,8 @@ class PrunedFacts:
     removed_units: dict[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     lossy_units: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    removed_relus: tuple[str, ...] = ()
+    observed: bool = False
 
     @property
     def lossy(self) -> bool:

@@ -164,14 +164,34 @@ class GroupNorm(Normalised):
         return [frozenset({1})]
 
 
+# Of larger numbers the last digits, which another order of summation changes, show in their exponentials.
+_LARGEST, _LARGEST_HALF, _HALF = 80.0, 4.0, ("float16", "bfloat16")
+
+
 class Softmax(Normalised):
-    """Softmax, LogSoftmax, Hardmax: the axis stays whole; before opset 13 all axes from it on."""
+    """Softmax, LogSoftmax, Hardmax: the axis stays whole; before opset 13 all axes from it on.
+
+    The first two are known where all entries along the axis are, and each feed has as many of them.
+    """
 
     def axes(self, node: OpNode) -> list[int]:
         rank = len(node.x_shape())
         if node.version < 13:
             return list(range(int(node.attr("axis", 1)) % rank, rank))
         return [int(node.attr("axis", -1)) % rank]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        axes, x = self.axes(node), xs[0]
+        free = bool(node.in_free) and axes[0] in node.in_free[0]
+        if node.op_type not in ("Softmax", "LogSoftmax") or node.version < 13 or free or not x.any:
+            return [Constants.unknown(x.rank)]
+        number = pattern.along(x.number, axes[0], node.x_shape()[axes[0]])
+        small = np.abs(number) <= (_LARGEST_HALF if node.y_dtype in _HALF else _LARGEST)
+        known = pattern.every(x.known & small, axes[0], keepdims=True)
+        shifted = np.where(known, number - number.max(axis=axes[0], keepdims=True, initial=-np.inf), 0.0)
+        total = np.exp(shifted).sum(axis=axes[0], keepdims=True)
+        value = np.exp(shifted) / total if node.op_type == "Softmax" else shifted - np.log(total)
+        return [Constants(known, np.where(known, value, 0.0))]
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [xs[0]]

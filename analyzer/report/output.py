@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from analyzer.errors import OutputError
 
@@ -44,7 +46,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
         if _is_special(path):  # a pipe or /dev/stdout cannot be renamed over
             path.write_bytes(_encoded(content))
         else:
-            _write_and_rename(path, _encoded(content))
+            data = _encoded(content)
+            _write_and_rename(path, lambda stream: stream.write(data))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Copy a file of any size as `write_whole` writes one.
+
+    Raises:
+        OutputError: the copy cannot be written.
+    """
+    try:
+        with source.open("rb") as content:
+            _write_and_rename(path, lambda stream: shutil.copyfileobj(content, stream))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -57,13 +73,13 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
-def _write_and_rename(path: Path, content: bytes) -> None:
+def _write_and_rename(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     target = path.resolve()  # through a symbolic link, so that the link stays one
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     draft = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            fill(stream)
             stream.flush()
             os.fsync(stream.fileno())
         draft.chmod(target.stat().st_mode if target.exists() else 0o666 & ~_umask())

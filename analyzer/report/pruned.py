@@ -33,7 +33,10 @@ def render(audit: AuditFacts, pruned: PrunedFacts, console: Console, *, written:
 def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
     """What the cut is worth, in one sentence."""
     if not pruned.changed:
-        return "Nothing to remove" + (": no unit is dead." if not audit.dead else ": the dead units stay, see below.")
+        if not audit.dead:
+            return "Nothing to remove: no unit is dead."
+        told = pruned.notes or pruned.refused or _staying(audit, pruned)
+        return f"Nothing to remove: the dead units stay{', see below' if told else ''}."
     saved = pruned.before.parameters - pruned.after.parameters
     much = f"Saves {share(saved, pruned.before.parameters)} of the parameters"
     latency = pruned.latency
@@ -95,9 +98,7 @@ class _View:
         if probe is not None and probe.random:
             lines.append(Text(f"RANDOM DATA{on}: real data may need what was removed", "bold yellow"))
         elif pruned.changed and not pruned.lossy:
-            observed = any(set(u) - self._structural(v) for v, u in pruned.removed_units.items())
-            basis = f"for inputs on which the removed units stay dead, as{on}" if observed else "for every input"
-            lines.append(Text(f"The same outputs, up to rounding, {basis}", _QUIET))
+            lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", _QUIET))
         lost = unaligned(self.audit, pruned)
         if lost is not None and pruned.latency is not None and pruned.latency.verdict != "faster":
             layers, multiple = lost
@@ -107,8 +108,17 @@ class _View:
             ))  # fmt: skip
         return Group(*lines)
 
-    def _structural(self, value: str) -> set[int]:
-        return next((set(layer.structural) for layer in self.audit.layers if layer.value == value), set())
+    def _basis(self, on: str) -> str:
+        """The inputs for which the outputs are the same."""
+        if not self.pruned.observed:
+            return "for every input"
+        if not self.pruned.removed_relus:
+            stays = "units stay dead"
+        elif not self.pruned.removed_units:
+            stays = "ReLUs stay on"
+        else:
+            stays = "units stay dead and the removed ReLUs on"
+        return f"for inputs on which the removed {stays}, as{on}"
 
     def _sizes(self) -> Iterator[RenderableType]:
         before, after, latency = self.pruned.before, self.pruned.after, self.pruned.latency
@@ -204,13 +214,7 @@ class _View:
                 yield _indented(f"{refused.node}: {refused.reason}{detail}", 2)
 
     def _locked(self) -> Iterator[RenderableType]:
-        """Dead units that stay, by reason: those of the audit that were not removed after all."""
-        reasons: dict[str, list[int]] = {}
-        counted_values = {layer.value for layer in self.audit.counted_layers}
-        for locked in self.audit.locked:
-            stay = set(locked.units) - set(self.pruned.removed_units.get(locked.value, ()))
-            if stay and locked.value in counted_values:
-                reasons.setdefault(locked.reason, []).append(len(stay))
+        reasons = _staying(self.audit, self.pruned)
         if reasons:
             yield _heading("Dead, but stays")
             for reason, units in sorted(reasons.items(), key=lambda item: -sum(item[1])):
@@ -221,6 +225,17 @@ class _View:
             yield Text()
             for note in self.pruned.notes:
                 yield Text(printable(note), "yellow")
+
+
+def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:
+    """Dead units that stay, by reason, as counts per layer: those of the audit that were not removed after all."""
+    reasons: dict[str, list[int]] = {}
+    counted_values = {layer.value for layer in audit.counted_layers}
+    for locked in audit.locked:
+        stay = set(locked.units) - set(pruned.removed_units.get(locked.value, ()))
+        if stay and locked.value in counted_values:
+            reasons.setdefault(locked.reason, []).append(len(stay))
+    return reasons
 
 
 def _relative(found: Comparison) -> str:

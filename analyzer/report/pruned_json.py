@@ -48,6 +48,8 @@ def to_dict(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, Any]:
         "refused": [asdict(refused) for refused in pruned.refused],
         "removed_units": {value: list(units) for value, units in pruned.removed_units.items()},
         "lossy_units": {value: list(units) for value, units in pruned.lossy_units.items()},
+        "removed_relus": list(pruned.removed_relus),
+        "observed": pruned.observed,
         "notes": list(pruned.notes),
     }
 

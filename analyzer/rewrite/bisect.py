@@ -2,48 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from analyzer.facts.keeps import Keeps
+from analyzer.facts.pattern import Mask
+from analyzer.facts.pruned import OutputDifference
 from analyzer.graph import Extension, LoadedModel
 from analyzer.ops.edit import cut_array
-from analyzer.rewrite.compare import TOLERANCE
+from analyzer.rewrite.compare import Feeds, Tally
 from analyzer.runtime.session import Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def first_difference(
-    original: LoadedModel, rewritten: LoadedModel, keeps: Keeps, values: Collection[str], feeds: Mapping[str, Any]
+    original: LoadedModel,
+    rewritten: LoadedModel,
+    keeps: Keeps,
+    needs: Mapping[str, Mask],
+    batches: Iterable[tuple[Feeds, int]],
+    output: str,
+    *,
+    quantised: bool = False,
 ) -> str | None:
-    """Name of the first of `values` whose kept part differs between the models; None when none does."""
+    """Name of the first value that differs on the batch on which this output differs most; None when none does.
+
+    Compared is what both have and what some output needs: what stays without being needed may hold anything.
+    """
     after = {name for node in rewritten.graph.nodes for name in node.outputs if name}
     names = [
         name
         for node in original.graph.nodes
         for name in node.outputs
-        if name in after and name in values and name in keeps and keeps.alive(name)
+        if name in after and name in needs and name in keeps and keeps.alive(name)
     ]
-    runs = []
-    for loaded in (original, rewritten):
-        extension = Extension(loaded)
-        for name in names:
-            if name not in loaded.graph.outputs:
-                extension.output(name)
-        with Session(extension.serialize(), folder=extension.folder) as session:
-            runs.append(session.run(dict(feeds), names))
+    most, found = -1.0, None
+    with _session(original, names) as before, _session(rewritten, names) as behind:
+        for feeds, samples in batches:
+            one, two = (session.run(dict(feeds), list({*names, output})) for session in (before, behind))
+            much = _difference(output, one[output], two[output], samples).absolute
+            if much > most:
+                pairs = (
+                    (name, *_needed(one[name], two[name], keeps.vectors(name), needs[name]))
+                    for name in names
+                    if _are_numbers(one[name])
+                )
+                differ = (name for name, a, b in pairs if not _difference(name, a, b, samples, quantised).within)
+                most, found = much, next(differ, None)
+    return found
+
+
+def _difference(name: str, one: Array, two: Array, samples: int, quantised: bool = False) -> OutputDifference:
+    tally = Tally(name)
+    if isinstance(cast("object", one), np.ndarray):
+        tally.add(one, two, samples)
+    return tally.result(quantised)
+
+
+def _are_numbers(value: object) -> bool:
+    """Whether it is a tensor of floats; sequences are not compared, whole numbers may step by one."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fV"
+
+
+def _session(loaded: LoadedModel, names: Sequence[str]) -> Session:
+    extension = Extension(loaded)
     for name in names:
-        one, two = (run[name] for run in runs)
-        if not isinstance(one, np.ndarray) or one.dtype.kind != "f":
-            continue
-        vectors = keeps.vectors(name)
-        if one.ndim == len(vectors):
-            fitting = [v if len(v) == d else np.ones(d, np.bool_) for v, d in zip(vectors, one.shape, strict=True)]
-            one = cut_array(one, fitting)
-        if one.shape != two.shape:
-            return name
-        scale = float(np.abs(one).max(initial=0.0)) or 1.0
-        if float(np.abs(one.astype(np.float64) - two).max(initial=0.0)) > scale * TOLERANCE.get(one.dtype.name, 1e-4):
-            return name
-    return None
+        if name not in loaded.graph.outputs:
+            extension.output(name)
+    return Session(extension.serialize(), folder=extension.folder)
+
+
+def _needed(one: Array, two: Array, vectors: Sequence[Mask], needed: Mask) -> tuple[Array, Array]:
+    """The kept part of the original's value and the rewritten's, zero where nothing needs them."""
+    if one.ndim != len(vectors):
+        return one, two
+    asked = np.broadcast_to(needed, one.shape) if _fits(needed, one) else np.ones(one.shape, np.bool_)
+    fitting = [v if len(v) == d else np.ones(d, np.bool_) for v, d in zip(vectors, one.shape, strict=True)]
+    one, asked = cut_array(one, fitting), cut_array(asked, fitting)
+    if one.shape != two.shape:
+        return one, two
+    nothing = np.zeros((), one.dtype)
+    return np.where(asked, one, nothing), np.where(asked, two, nothing)
+
+
+def _fits(mask: Mask, array: Array) -> bool:
+    return mask.ndim == array.ndim and all(m in (1, d) for m, d in zip(mask.shape, array.shape, strict=True))

@@ -20,7 +20,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 5e-5, "float16": 2e-2, "bfloat16": 8e-2
 QUANTISED_TOLERANCE = 2e-2
 
 
-class _Tally:
+class Tally:
     """Differences of one output, collected batch by batch."""
 
     def __init__(self, name: str) -> None:
@@ -76,7 +76,7 @@ def compare(
     original: Session, rewritten: Session, batches: Iterable[tuple[Feeds, int]], *, source: str, quantised: bool = False
 ) -> Comparison:
     """Both models on the same batches (feeds and their number of samples)."""
-    tallies = {name: _Tally(name) for name in original.output_names}
+    tallies = {name: Tally(name) for name in original.output_names}
     total = 0
     for feeds, samples in batches:
         one, two = original.run(dict(feeds)), rewritten.run(dict(feeds))

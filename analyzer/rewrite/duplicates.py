@@ -24,12 +24,13 @@ from analyzer.ops.products import Gemm
 from analyzer.ops.unary import Unary
 
 Labels = npt.NDArray[np.int64]  # per index of the unit axis: the first index that computes the same
+Twins = dict[str, tuple[int, Labels]]  # per value its unit axis, and something per unit of it
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def find_twins(context: Context) -> dict[str, tuple[int, Labels]]:
+def find_twins(context: Context) -> Twins:
     """Per value its unit axis, and per unit the first unit that equals it."""
-    found: dict[str, tuple[int, Labels]] = {}
+    found: Twins = {}
     for call in context.calls:
         if call.barrier is not None or call.outputs[0] in context.graph.static_values:
             continue
@@ -116,24 +117,25 @@ def _first(keys: Sequence[Hashable]) -> Labels:
     return np.asarray([seen.setdefault(key, place) for place, key in enumerate(keys)], np.int64)
 
 
-def merge_duplicates(loaded: LoadedModel, context: Context) -> tuple[LoadedModel, int]:
-    """The model with the outgoing weights of twins moved onto the first, and how many twins there are."""
-    twins = find_twins(context)
+def merge_duplicates(loaded: LoadedModel, context: Context) -> tuple[LoadedModel, Twins]:
+    """The model with the outgoing weights of twins moved onto the first; per value the unit axis and the other twins.
+
+    Whether these go is for the cut to say: something else may need them.
+    """
+    found = find_twins(context)
     copy = loaded.reload()
-    editor, merged = Editor(copy), 0
-    counted: set[str] = set()
+    editor, merged = Editor(copy), Twins()
     for call in context.calls:
-        before = twins.get(call.inputs[0]) if call.inputs and call.barrier is None else None
+        before = found.get(call.inputs[0]) if call.inputs and call.barrier is None else None
         if before is None or (before[1] == np.arange(len(before[1]))).all():
             continue
-        weight, axis = _reader_weight(call, before[0])
+        axis, labels = before
+        weight, place = _reader_weight(call, axis)
         if weight is None or not call.op.sole_user[1] or call.inputs[1] not in context.graph.initializer_names:
             continue
-        editor.set_tensor(call.inputs[1], _fold(weight, axis, before[1]))
-        if call.inputs[0] not in counted:
-            counted.add(call.inputs[0])
-            merged += int((before[1] != np.arange(len(before[1]))).sum())
-    return (loaded.edited(serialize(copy)), merged) if merged else (loaded, 0)
+        editor.set_tensor(call.inputs[1], _fold(weight, place, labels))
+        merged[call.inputs[0]] = axis, np.flatnonzero(labels != np.arange(len(labels)))
+    return (loaded.edited(serialize(copy)) if merged else loaded), merged
 
 
 def _reader_weight(call: Call, axis: int) -> tuple[Array | None, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,20 @@ class Dense:
 def merge_linear(loaded: LoadedModel, always_on: Collection[str]) -> tuple[LoadedModel, tuple[str, ...]]:
     """The model with every such pair merged, and the ReLU values that went; `always_on` names the candidates."""
     gone: list[str] = []
-    while True:
-        found = next((p for v in always_on if v not in gone and (p := _pair(loaded.graph, v)) is not None), None)
+    for value in always_on:
+        found = _pair(loaded.graph, value)
         if found is None:
-            return loaded, tuple(gone)
-        first, relu, second = found
-        loaded = _merged(loaded, first, relu, second)
-        gone.append(relu.outputs[0])
+            continue
+        merged = _merged(loaded, *found)
+        if _stored(merged.graph) < _stored(loaded.graph):  # a weight that others read as well stays beside the new one
+            loaded = merged
+            gone.append(value)
+    return loaded, tuple(gone)
+
+
+def _stored(graph: Graph) -> int:
+    """Stored elements that something reads."""
+    return sum(prod(graph.initializer_shape(name)) for name in graph.initializer_names if graph.consumers.get(name))
 
 
 def _pair(graph: Graph, value: str) -> tuple[Dense, Node, Dense] | None:
@@ -53,8 +61,8 @@ def _pair(graph: Graph, value: str) -> tuple[Dense, Node, Dense] | None:
     if first is None or second is None:
         return None
     inputs, hidden, outputs = first.weight.shape[0], first.weight.shape[1], second.weight.shape[1]
-    smaller = inputs * outputs + outputs < inputs * hidden + hidden + hidden * outputs + outputs
-    return (first, relu, second) if smaller else None
+    at_best = (inputs + outputs + 1) * hidden  # what goes where nothing else reads it
+    return (first, relu, second) if inputs * outputs < at_best else None
 
 
 def _alone(graph: Graph, value: str) -> bool:
@@ -66,11 +74,34 @@ def _ending_at(graph: Graph, node: Node) -> Dense | None:
         for place in (0, 1):
             product, bias = graph.producer.get(node.inputs[place]), graph.constant(node.inputs[1 - place])
             if product is not None and bias is not None and product.op_type == "MatMul":
-                dense = _dense(graph, product)
-                if dense is not None and _alone(graph, product.outputs[0]) and bias.size == dense.weight.shape[1]:
-                    return Dense(product, node, dense.source, dense.weight, bias.reshape(-1))
+                dense, rank = _dense(graph, product), _least_rank(graph, product.outputs[0])
+                if dense is not None and _alone(graph, product.outputs[0]) and bias.ndim <= rank:
+                    whole = _per_unit(bias, dense.weight.shape[1])
+                    return None if whole is None else Dense(product, node, dense.source, dense.weight, whole)
         return None
     return _dense(graph, node)
+
+
+def _least_rank(graph: Graph, name: str) -> int:
+    """Axes that a value has at least: a bias with more would add some."""
+    while True:
+        shape = graph.types[name].shape if name in graph.types else None
+        node = graph.producer.get(name)
+        if shape is not None or node is None:
+            return len(shape or ())
+        if node.op_type == "Gemm":
+            return 2
+        computed = [i for i in node.inputs if i not in graph.static_values]
+        if node.op_type not in ("Add", "MatMul", "Relu") or not computed:
+            return 1
+        name = computed[0]
+
+
+def _per_unit(bias: Array, width: int) -> Array | None:
+    """One number per unit, where the bias varies along the last axis only."""
+    if bias.size == 1 or bias.shape[-1:] == (bias.size,) == (width,):
+        return np.broadcast_to(bias.reshape(-1), (width,))
+    return None
 
 
 def _starting_at(graph: Graph, node: Node, value: str) -> Dense | None:
@@ -91,9 +122,8 @@ def _dense(graph: Graph, node: Node) -> Dense | None:
             return None
         if len(node.inputs) > 2 and node.inputs[2]:
             bias = graph.constant(node.inputs[2])
-    if bias is None or bias.size not in (1, weight.shape[1]):
-        return None
-    return Dense(node, node, node.inputs[0], weight, np.broadcast_to(bias.reshape(-1), (weight.shape[1],)))
+    whole = None if bias is None else _per_unit(bias, weight.shape[1])
+    return None if whole is None else Dense(node, node, node.inputs[0], weight, whole)
 
 
 def _merged(loaded: LoadedModel, first: Dense, relu: Node, second: Dense) -> LoadedModel:

@@ -35,7 +35,8 @@ def test_what_it_is_worth_comes_first_and_the_file_last() -> None:
         (pruned(latency=latency(0.8, spread=0.3)), "Saves 90.7 % of the parameters; no speed gain measured."),
         (pruned(latency=latency(1.2)), "Saves 90.7 % of the parameters; it is slower."),
         (pruned(latency=None), "Saves 90.7 % of the parameters; the speed was not measured."),
-        (pruned(changed=False), "Nothing to remove: the dead units stay, see below."),
+        (pruned(changed=False, removed_units={}), "Nothing to remove: the dead units stay, see below."),
+        (pruned(changed=False), "Nothing to remove: the dead units stay."),
     ],
 )
 def test_the_verdict_is_honest(made: PrunedFacts, sentence: str) -> None:
@@ -107,10 +108,25 @@ def test_random_data_is_called_random() -> None:
     assert "random data 360 samples" in shown(pruned(), replace(audit, probe=None))
 
 
-def test_the_basis_of_the_promise_is_told() -> None:
-    assert "for inputs on which the removed units stay dead, as on 360 samples of probe.npz" in shown(pruned())
-    layers = [replace(layer, structural=layer.dead) for layer in facts().layers]
-    assert "The same outputs, up to rounding, for every input" in shown(pruned(), facts(layers))
+@pytest.mark.parametrize(
+    ("made", "basis"),
+    [
+        (pruned(), "for inputs on which the removed units stay dead, as on 360 samples of probe.npz"),
+        (pruned(observed=False), "for every input"),
+        (
+            pruned(removed_relus=("a",)),
+            "for inputs on which the removed units stay dead and the removed ReLUs on, as on 360 samples of probe.npz",
+        ),
+        (
+            pruned(removed_units={}, removed_relus=("a",)),
+            "for inputs on which the removed ReLUs stay on, as on 360 samples of probe.npz",
+        ),
+    ],
+)
+def test_the_basis_of_the_promise_is_told(made: PrunedFacts, basis: str) -> None:
+    assert f"The same outputs, up to rounding, {basis} parameters" in shown(made, width=160).replace(
+        " before after", ""
+    )
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -1,0 +1,93 @@
+"""An unchanged model's files of weights, taken along to where its copy goes."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.errors import OutputError
+from analyzer.graph import LoadedModel
+from analyzer.graph.load import external_files
+from analyzer.report.output import check_output, copy_whole
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A file of weights, and where the copy of the model will look for it."""
+
+    source: Path
+    target: Path
+
+    @property
+    def there(self) -> bool:
+        """Whether the target holds these weights already."""
+        return self.target.is_file() and (
+            self.target.samefile(self.source) or filecmp.cmp(self.source, self.target, shallow=False)
+        )
+
+
+def weights_files(loaded: LoadedModel, target: Path, inputs: tuple[Path, ...]) -> list[WeightsFile]:
+    """The files of weights that a copy of the model at `target` needs, once it is sure that they can lie there.
+
+    Raises:
+        OutputError: another file lies in the place of one, or one cannot be written.
+    """
+    home = loaded.folder or Path()
+    folder = target.resolve().parent if target.is_symlink() else target.parent  # a link is written through
+    files = [WeightsFile(home / name, folder / name) for name in sorted(external_files(loaded.model))]
+    for file in files:
+        _check(file, target, inputs)
+    return files
+
+
+def _check(file: WeightsFile, target: Path, inputs: tuple[Path, ...]) -> None:
+    place = file.target
+    if place.resolve() == target.resolve():
+        raise OutputError(f"{target} is where the model's weights must lie: give the model another name.")
+    if file.there:
+        return
+    if place.exists():
+        raise OutputError(
+            f"The model's weights must lie at {place}, but {place.name} is another file there: "
+            "write the model into another folder."
+        )
+    folder = place.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{place} cannot be written: {folder} is no folder.")
+    check_output(folder / place.name, inputs)
+
+
+@contextmanager
+def taken_along(files: Sequence[WeightsFile]) -> Iterator[None]:
+    """The weights in their places; what was made for them is taken away again when what follows fails.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    made: list[Path] = []
+    try:
+        for file in files:
+            if not file.there:
+                _make_folders(file.target.parent, made)
+                copy_whole(file.source, file.target)
+                made.append(file.target)
+        yield
+    except BaseException:
+        for path in reversed(made):
+            path.rmdir() if path.is_dir() else path.unlink()
+        raise
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        try:
+            path.mkdir()
+        except OSError as error:
+            raise OutputError(f"{path} cannot be made: {error.strerror or error}.") from error
+        made.append(path)
