@@ -164,7 +164,7 @@ def _quantised(source: Source) -> bool:
 
 
 def _drawn(source: Source) -> Iterator[tuple[Mapping[str, Any], int]]:
-    return ((feeds, 1) for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes))
+    return drawn_feeds(source.loaded.graph.inputs, source.shapes)
 
 
 def _gate(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None, *, lossy: bool) -> None:
@@ -181,8 +181,8 @@ def _timed(source: Source, before: Session, after: Session) -> Latency | None:
         batch = source.probe.first(1)[0]
         return measure_latency(before, after, batch.feeds, batch=batch.samples)
     with suppress(RunError):
-        for feeds in drawn_feeds(source.loaded.graph.inputs, source.shapes):
-            return measure_latency(before, after, feeds, batch=1)
+        for feeds, samples in drawn_feeds(source.loaded.graph.inputs, source.shapes):
+            return measure_latency(before, after, feeds, batch=samples)
     return None
 
 

@@ -52,16 +52,28 @@ def guessed_samples(inputs: Mapping[str, TensorType]) -> Iterator[list[Feeds]]:
         yield [{n: _guess(t, size, random) for n, t in inputs.items()} for _ in range(2)]
 
 
-def drawn_feeds(inputs: Mapping[str, TensorType], shapes: ShapeTable) -> Iterator[Feeds]:
-    """Random feeds of the shapes that `measure_shapes` found without data; none where an input's shape is unknown."""
+def drawn_feeds(inputs: Mapping[str, TensorType], shapes: ShapeTable) -> Iterator[tuple[Feeds, int]]:
+    """Random feeds of the shapes that `measure_shapes` found without data, and how many samples each holds.
+
+    First samples alone, then two in one feed and inputs of other lengths, where the model was seen to take them. None
+    where an input's shape is unknown.
+    """
     if any(name not in shapes.shapes for name in inputs):
         return
-    known = {n: TensorType(t.dtype, shapes.shapes[n]) for n, t in inputs.items()}
-    for seed in range(CANDIDATES):
-        random = np.random.default_rng(seed)
-        feeds = {n: _guess(t, 1, random) for n, t in known.items()}
-        # centred and wide: what holds for every input must hold for negative and for large ones too
-        yield {n: a if a.dtype.kind != "f" or seed % 2 else ((a - a.dtype.type(0.5)) * 8) for n, a in feeds.items()}
+    singles = [_drawn(inputs, shapes.shapes, seed) for seed in range(CANDIDATES)]
+    yield from ((feeds, 1) for feeds in singles)
+    if shapes.batchable and not shapes.free_inputs:
+        yield join(singles[:2]), 2
+    for other in shapes.resized[:2]:
+        if all(name in other for name in inputs):
+            yield _drawn(inputs, other, 0), 1
+
+
+def _drawn(inputs: Mapping[str, TensorType], lengths: Mapping[str, tuple[int, ...]], seed: int) -> Feeds:
+    random = np.random.default_rng(seed)
+    feeds = {n: _guess(TensorType(t.dtype, lengths[n]), 1, random) for n, t in inputs.items()}
+    # centred and wide: what holds for every input must hold for negative and for large ones too
+    return {n: a if a.dtype.kind != "f" or seed % 2 else ((a - a.dtype.type(0.5)) * 8) for n, a in feeds.items()}
 
 
 def _guess(declared: TensorType, size: int, random: np.random.Generator) -> Array:
