@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analyzer.errors import InputError, ProbeError
+from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.observe.archives import mapping_of, read_npy, read_npz
 from analyzer.observe.data_sets import data_set_folders, read_data_sets
+from analyzer.observe.guest import guest, guest_parts
 from analyzer.observe.images import ImageOptions, image_files, image_reader, listed_files
-from analyzer.observe.parts import Fitter, Part, as_array, first_line, quoted
+from analyzer.observe.parts import Fitter, Part, as_array, quoted
 from analyzer.observe.source import Source
 from analyzer.observe.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
 
@@ -197,18 +198,14 @@ def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
     if not path.is_file():
         raise ProbeError(f"No Python file at {path}: check the path.")
     name = f"{path.name}:{attribute}"
-    with _Explained(name):
+    with guest(name):
         module = _executed(path)
     if not hasattr(module, attribute):
         raise ProbeError(f"{path.name} defines no '{attribute}': name its generator function as {path.name}:NAME.")
-    with _Explained(name):
+    with guest(name):
         source = _from_object(getattr(module, attribute), opener, name)
-
-    def parts() -> Iterator[Part]:
-        with _Explained(name):
-            yield from source.parts()
-
-    return Source(name, parts, samples=source.samples, one_shot=source.one_shot)
+    made = source.parts
+    return Source(name, lambda: guest_parts(name, made()), samples=source.samples, one_shot=source.one_shot)
 
 
 def _executed(path: Path) -> object:
@@ -223,17 +220,3 @@ def _executed(path: Path) -> object:
     finally:
         sys.path.remove(str(path.resolve().parent))
     return module
-
-
-class _Explained:
-    """Turns an error of the user's own code into one sentence that names it; the cause stays attached."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, InputError | MemoryError):
-            raise ProbeError(f"{self._name} failed: {type(error).__name__}: {first_line(error)}") from error
