@@ -32,6 +32,7 @@ from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
 from analyzer.facts.warnings import warnings_of
 from analyzer.graph import LoadedModel, load_model
 from analyzer.graph.load import external_files
+from analyzer.observe.images import listed_images
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.probe import ImageOptions, Probe, open_probe, random_probe
 from analyzer.observe.shapes import measure_shapes
@@ -141,7 +142,7 @@ def audit(
         constant_outputs=found.constant_outputs,
         diagnoses=diagnoses,
     )
-    files = (*input_files(model, probe, holdout), *_external_files(loaded))
+    files = (*input_files(model, probe, holdout), *listed_images(probe, holdout), *_external_files(loaded))
     source = Source(loaded, shapes, opened, held, batch_size, threads, files)
     return Audit(facts, found, _value_names(loaded), files, source)
 

@@ -64,9 +64,9 @@ def audit(
     """Find the dead units of MODEL, how sure that is, and the parameters that can go with them."""
     with running.clean_exit():
         if json is not None and json != STDOUT:
-            check_output(json, api.input_files(model, data.probe, holdout))
+            check_output(json, api.guarded_files(model, data.probe, holdout))
         if html is not None:
-            check_output(html, api.input_files(model, data.probe, holdout))
+            check_output(html, api.guarded_files(model, data.probe, holdout))
         found = audit_of(model, data, images, judging, running, holdout, causes=causes)
         if json is not None and json != STDOUT:
             found.to_json(json)

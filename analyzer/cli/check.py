@@ -182,7 +182,7 @@ def check(
         held = holdout or (None if probe is None else settings.sources.get("holdout"))
         baseline = allowing.baseline or settings.sources.get("baseline")
         for _, path in files:
-            check_output(path, api.input_files(model, probe, held, baseline))
+            check_output(path, api.guarded_files(model, probe, held, baseline))
         found = _check(model, replace(data, probe=probe), images, judging, running, budgets, held, baseline)
         for name, path in files:
             found.save(path, name)

@@ -64,7 +64,7 @@ def compare(
         if len(models) > 1 and len(probes) > 1:
             raise InputError("Give several models and one --probe, or one model and several --probe, not both.")
         if json is not None and json != STDOUT:
-            check_output(json, api.input_files(*models, *probes))
+            check_output(json, api.guarded_files(*models, *probes))
         with ProgressLine(quiet=running.quiet) as progress:
             found = api.compare(
                 models,

@@ -220,7 +220,7 @@ def prune(
 ) -> None:
     """Write a smaller model without the dead units of MODEL, once both were run and agree."""
     with running.clean_exit():
-        writing.check(api.input_files(model, data.probe, holdout, choosing.plan))
+        writing.check(api.guarded_files(model, data.probe, holdout, choosing.plan))
         choice, lossy = choosing.choice(), units_of(choosing.lossy or ())
         causes = choosing.min_distance > 0 or writing.html is not None  # a second pass over the data
         found = audit_of(model, data, images, judging, running, holdout, causes=causes)

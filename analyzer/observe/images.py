@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from analyzer.observe.parts import first_line
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"])
+LIST_SUFFIXES = (".txt", ".lst")
 RESIZES = ("stretch", "crop", "pad")
 LAYOUTS = ("NCHW", "NHWC")
 CHANNELS = {"RGB": 3, "BGR": 3, "gray": 1}
@@ -241,3 +243,13 @@ def listed_files(path: Path) -> list[Path]:
             raise ProbeError(f"{path.name}, line {number}: no image file {text}; paths are relative to the list.")
         files.append(found)
     return files
+
+
+def listed_images(*sources: Any) -> tuple[Path, ...]:
+    """The images that text lists among the sources name; a folder guards its own."""
+    found: list[Path] = []
+    for source in sources:
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in LIST_SUFFIXES:
+            with suppress(ProbeError):
+                found += listed_files(Path(source))
+    return tuple(found)

@@ -15,7 +15,7 @@ from analyzer.graph.view import TensorType
 from analyzer.observe.archives import mapping_of, read_npy, read_npz
 from analyzer.observe.data_sets import data_set_folders, read_data_sets
 from analyzer.observe.guest import guest, guest_parts
-from analyzer.observe.images import ImageOptions, image_files, image_reader, listed_files
+from analyzer.observe.images import LIST_SUFFIXES, ImageOptions, image_files, image_reader, listed_files
 from analyzer.observe.parts import Fitter, Part, as_array, quoted
 from analyzer.observe.source import Source
 from analyzer.observe.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
@@ -23,7 +23,6 @@ from analyzer.observe.tables import Columns, frame_columns, read_csv, read_parqu
 Inputs = Mapping[str, TensorType]
 
 _PYTHON = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?")
-_LISTS = (".txt", ".lst")
 _KNOWN = (
     ".npz, .npy, .csv, .tsv, .parquet, a folder or text list (.txt) of images, a test_data_set_* folder, or "
     "file.py:name"
@@ -68,7 +67,7 @@ def _from_path(text: str, opener: _Opener) -> Source:
     suffix = path.suffix.lower()
     if path.is_dir():
         return _from_folder(path, opener)
-    if suffix in _LISTS:
+    if suffix in LIST_SUFFIXES:
         return _from_images(listed_files(path), name, opener)
     _no_image_options(opener, name)
     if suffix == ".npz":
