@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
 from analyzer.errors import ModelError
+from analyzer.graph.places import place_data
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.undescribed import UNDESCRIBED, set_aside
 from analyzer.graph.validate import check_external, check_tensors, check_text
@@ -94,12 +95,12 @@ class LoadedModel:
 
     def edited(self, raw: bytes) -> LoadedModel:
         """The model that these bytes hold, with external data in the same folder."""
-        return _from_bytes(raw, self.path, self.folder)
+        return _from_bytes(raw, self.path)
 
     def reload(self) -> LoadedModel:
         """A second, independent copy to edit."""
         if self._bytes is not None or self.path is None:
-            return _from_bytes(self.raw, self.path, self.folder)
+            return _from_bytes(self.raw, self.path)
         fresh = load_model(self.path)
         if fresh._digest != self._digest:
             raise self._changed()
@@ -127,9 +128,9 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
         ModelError: the file is missing, is not ONNX, is truncated, is too old, or its external data is unusable.
     """
     if isinstance(source, onnx.ModelProto):
-        return _from_bytes(source.SerializeToString(deterministic=True), None, None)
+        return _from_bytes(source.SerializeToString(deterministic=True), None)
     if isinstance(source, bytes):
-        return _from_bytes(source, None, None)
+        return _from_bytes(source, None)
     path = Path(source)
     if not path.exists():
         raise ModelError(f"No model file at {path}: check the path.")
@@ -142,13 +143,12 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
         raise ModelError(
             f"{path} has {size} bytes, more than an ONNX file can hold (2 GiB): save it with external data."
         )
-    folder = path.resolve().parent
     try:
-        return _from_file(ModelFile(path), path, folder)
+        return _from_file(ModelFile(path), path)
     except OSError as error:
         raise _unreadable(path, error) from error
     except UnusualFile:
-        return _from_bytes(_read(path), path, folder, keep=False)
+        return _from_bytes(_read(path), path, keep=False)
 
 
 def _read(path: Path) -> bytes:
@@ -162,10 +162,10 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
     return ModelError(f"{path} cannot be read: {error.strerror or error}.")
 
 
-def _from_file(file: ModelFile, path: Path, folder: Path) -> LoadedModel:
+def _from_file(file: ModelFile, path: Path) -> LoadedModel:
     """The model of a file whose large tensors stay there."""
     content, places = skeleton(file)
-    model = _model_of(content, path, folder, places.keys())
+    model, folder = _model_of(content, path, places.keys())
     for name, place in places.items():
         value = model.graph.initializers.get(name)
         if value is None or value.const_value is None:
@@ -175,17 +175,20 @@ def _from_file(file: ModelFile, path: Path, folder: Path) -> LoadedModel:
     return LoadedModel(model, path, folder, file.sha256, len(file.mapping), None, file)
 
 
-def _from_bytes(raw: bytes, path: Path | None, folder: Path | None, *, keep: bool = True) -> LoadedModel:
-    model = _model_of(raw, path, folder)
+def _from_bytes(raw: bytes, path: Path | None, *, keep: bool = True) -> LoadedModel:
+    model, folder = _model_of(raw, path)
     return LoadedModel(model, path, folder, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
 
 
-def _model_of(raw: bytes, path: Path | None, folder: Path | None, elsewhere: Collection[str] = frozenset()) -> ir.Model:
-    """Parse, check and bring into normal form; tensors named in `elsewhere` have their bytes in another place."""
+def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozenset()) -> tuple[ir.Model, Path | None]:
+    """Parse, check and bring into normal form; returns the folder of its external data, too.
+
+    Tensors named in `elsewhere` have their bytes in another place.
+    """
     where = str(path) if path is not None else "The model"
     proto = _parse(raw, where)
     check_text(proto, where)
-    check_external(proto, where, folder)
+    folder = check_external(proto, where, path)
     check_tensors(proto, where, elsewhere)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
@@ -196,17 +199,19 @@ def _model_of(raw: bytes, path: Path | None, folder: Path | None, elsewhere: Col
     try:
         model = ir.from_proto(proto)
         if folder is not None:
-            ir.external_data.set_base_dir(model.graph, folder)
+            ir.external_data.set_base_dir(model.graph, folder)  # for subgraphs; the main graph's are placed below
         TopologicalSortPass()(model)
         stored = set(model.graph.initializers)
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        if folder is not None:
+            place_data(model.graph, folder)
         model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
         model.meta[UNDESCRIBED] = undescribed
     except Exception as error:  # onnx-ir raises many kinds on a damaged graph
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:
         model.graph.name = "graph"
-    return model
+    return model, folder
 
 
 def _parse(raw: bytes, where: str) -> onnx.ModelProto:

@@ -14,23 +14,28 @@ from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from analyzer.errors import ModelError
+from analyzer.graph.places import data_file, home_of
 
 DAMAGED = "the file is damaged, export the model again"
 
 
-def check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> None:
-    """Refuse external data that is missing, too short, or outside the model's folder, before it is touched."""
-    for tensor in _all_tensors(proto):
+def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> Path | None:
+    """Refuse external data that is missing, too short, or outside the model's folder, before it is touched.
+
+    Returns the folder that it is named from; None for a model that came as bytes.
+    """
+    home = None if path is None else home_of(path, external_locations(proto))
+    for tensor in all_tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         entry = {e.key: e.value for e in tensor.external_data}
         location = entry.get("location", "")
-        if folder is None:
+        if path is None or home is None:
             raise ModelError(
                 f"{where} came as bytes but keeps {tensor.name} in the file {location}: pass the model's path instead."
             )
-        target = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not target.is_relative_to(folder.resolve()):
+        target = data_file(home, location, path.resolve().parent)
+        if target is None:
             raise ModelError(
                 f"{where} points to external data outside its folder ({location}): refused for safety; "
                 "put the data file beside the model."
@@ -43,9 +48,17 @@ def check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> N
             raise ModelError(f"{where} states a damaged offset or length for {tensor.name}.") from error
         if end > target.stat().st_size or end < 0:
             raise ModelError(f"{where}: external data file {location} is too short for {tensor.name}: copy it again.")
+    return home
 
 
-def _all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+def external_locations(proto: onnx.ModelProto) -> list[str]:
+    """What the model's tensors name as the files of their data."""
+    outside = (t for t in all_tensors(proto) if t.data_location == onnx.TensorProto.EXTERNAL)
+    return sorted({entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"})
+
+
+def all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The tensors that the model stores, those of nodes, subgraphs and functions as well."""
     found: list[onnx.TensorProto] = []
 
     def visit_nodes(nodes: object) -> None:
@@ -74,7 +87,7 @@ def check_tensors(proto: onnx.ModelProto, where: str, elsewhere: Collection[str]
 
     Tensors named in `elsewhere` have their bytes in another place, where they are checked when they are read.
     """
-    for tensor in _all_tensors(proto):
+    for tensor in all_tensors(proto):
         problem = _problem(tensor, known_elsewhere=tensor.name in elsewhere)
         if problem:
             raise ModelError(f"{where}: stored tensor {tensor.name or '(no name)'} {problem}: {DAMAGED}.")
