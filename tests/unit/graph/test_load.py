@@ -180,6 +180,16 @@ def test_text_that_is_not_utf8_is_told(text: bytes, instead: bytes) -> None:
         load_model(raw.replace(text, instead))
 
 
+def test_a_free_length_written_as_minus_one_is_free() -> None:
+    model = plain()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    assert load_model(model).graph.inputs["x"].shape == (None, 4)
+    for probe in (X, None):
+        assert analyzer.audit(model, probe).layers[0].audited.units == 6
+    assert analyzer.audit(model, random=60).layers[0].audited.units == 6
+    assert analyzer.audit(model).prune(latency=False).data
+
+
 def test_cut_off_files_are_told(tmp_path: Path) -> None:
     raw = plain().SerializeToString()
     path = tmp_path / "model.onnx"
