@@ -255,5 +255,5 @@ def _json(path: str) -> Any:
         return json_format.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: write a plan with --masks and edit that.") from error

@@ -50,7 +50,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # broken TOML, broken UTF-8
+    except (ValueError, RecursionError) as error:  # broken TOML, broken UTF-8
         raise InputError(f"{path} is no TOML file: {error}.") from error
     if path.name != SHARED_FILE:
         return content

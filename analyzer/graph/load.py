@@ -18,7 +18,7 @@ from analyzer.errors import ModelError
 from analyzer.graph.places import place_data
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.undescribed import UNDESCRIBED, set_aside
-from analyzer.graph.validate import check_external, check_tensors, check_text
+from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
 from analyzer.graph.view import LIFTED, Graph, view_of
 
 LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
@@ -132,6 +132,13 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
     if isinstance(source, bytes):
         return _from_bytes(source, None)
     path = Path(source)
+    try:
+        return _from_path(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _from_path(path: Path) -> LoadedModel:
     if not path.exists():
         raise ModelError(f"No model file at {path}: check the path.")
     if path.is_dir():
@@ -145,8 +152,6 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
         )
     try:
         return _from_file(ModelFile(path), path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
     except UnusualFile:
         return _from_bytes(_read(path), path, keep=False)
 
@@ -190,13 +195,14 @@ def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozen
     check_text(proto, where)
     folder = check_external(proto, where, path)
     check_tensors(proto, where, elsewhere)
-    if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto)
-    for node in proto.graph.node:
-        if node.domain == "ai.onnx":
-            node.domain = ""
-    undescribed = set_aside(proto)
+    check_attributes(proto, where)
     try:
+        if proto.functions:
+            proto = onnx.inliner.inline_local_functions(proto)
+        for node in proto.graph.node:
+            if node.domain == "ai.onnx":
+                node.domain = ""
+        undescribed = set_aside(proto)
         model = ir.from_proto(proto)
         if folder is not None:
             ir.external_data.set_base_dir(model.graph, folder)  # for subgraphs; the main graph's are placed below

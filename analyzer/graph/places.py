@@ -12,7 +12,7 @@ import onnx_ir as ir
 def home_of(path: Path, names: Iterable[str]) -> Path:
     """The folder that external data is named from: the given path's; that of the file behind it where that has none."""
     given = path.absolute().parent
-    return given if all(_is_there(given / name) for name in names) else path.resolve().parent
+    return given if all(is_there(given / name) for name in names) else path.resolve().parent
 
 
 def data_file(home: Path, location: str, behind: Path) -> Path | None:
@@ -20,15 +20,14 @@ def data_file(home: Path, location: str, behind: Path) -> Path | None:
 
     A link may lead out to the folder `behind`, of the file that the model itself is a link to, and nowhere else.
     """
-    try:
-        place = home / location
-        target = place.resolve()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
-        return None
-    named = Path(location)
+    named, place = Path(location), home / location
     if not location or named.is_absolute():
         return None
-    linked = place.is_symlink() and ".." not in named.parts and target.parent == behind
+    try:
+        target, is_link = place.resolve(), place.is_symlink()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle: no file is there
+        return place
+    linked = is_link and ".." not in named.parts and target.parent == behind
     return place if linked or target.is_relative_to(home.resolve()) else None
 
 
@@ -42,7 +41,8 @@ def gathered(home: Path, names: Iterable[str], own: Path) -> tuple[Path, dict[st
     return folder, {name: file.relative_to(folder).as_posix() for name, file in files.items()}
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether there is a file, of whatever name."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from analyzer.errors import ModelError
-from analyzer.graph.places import data_file, home_of
+from analyzer.graph.places import data_file, home_of, is_there
 
 DAMAGED = "the file is damaged, export the model again"
 
@@ -40,7 +40,7 @@ def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> Pat
                 f"{where} points to external data outside its folder ({location}): refused for safety; "
                 "put the data file beside the model."
             )
-        if not target.is_file():
+        if not is_there(target):
             raise ModelError(f"{where} needs the external data file {location}, which is missing: copy it beside.")
         try:
             end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
@@ -111,6 +111,25 @@ def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
         return None if numpy_helper.to_array(tensor).size == elements else wrong
     except (ValueError, TypeError, OverflowError, MemoryError):
         return wrong
+
+
+def check_attributes(proto: onnx.ModelProto, where: str) -> None:
+    """Refuse attributes without a name, which onnx-ir reads and cannot write again."""
+    for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
+        for node in _every_node(nodes):
+            if not all(attribute.name for attribute in node.attribute):
+                raise ModelError(
+                    f"{where}: node {node.name or node.op_type} has an attribute without a name: {DAMAGED}."
+                )
+
+
+def _every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes and those of their subgraphs."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _every_node(graph.node)
 
 
 def check_text(proto: onnx.ModelProto, where: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.errors import ProbeError
+from analyzer.graph.places import is_there
 from analyzer.graph.view import TensorType
 from analyzer.observe.dtypes import family
 from analyzer.observe.parts import first_line
@@ -238,7 +239,7 @@ def listed_files(path: Path) -> list[Path]:
         if not text or text.startswith("#"):
             continue
         named = [path.parent / text, path.parent / text.rsplit(maxsplit=1)[0]]
-        found = next((p for p in named if p.is_file()), None)
+        found = next((p for p in named if is_there(p)), None)
         if found is None:
             raise ProbeError(f"{path.name}, line {number}: no image file {text}; paths are relative to the list.")
         files.append(found)

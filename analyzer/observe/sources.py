@@ -50,7 +50,10 @@ def source_of(data: object, inputs: Inputs, constants: frozenset[str], images: I
     """
     opener = _Opener(inputs, Fitter(inputs, constants), images)
     if isinstance(data, str | Path):
-        return _from_path(str(data), opener)
+        try:
+            return _from_path(str(data), opener)
+        except OSError as error:
+            raise ProbeError(f"{data} cannot be read: {error.strerror or error}.") from error
     if images is not None:
         raise ProbeError("Image options were given, but the probe is no folder or list of images: leave them out.")
     return _from_object(data, opener, None)

@@ -153,6 +153,7 @@ DAMAGE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "another element type": (lambda m: setattr(first(m), "data_type", 8), "does not hold as much data"),
     "too few numbers": (lambda m: typed(m, 23), "does not hold as much data"),
     "no graph": (lambda m: m.ClearField("graph"), "holds no ONNX graph"),
+    "an attribute without a name": (lambda m: m.graph.node[0].attribute.add(), "has an attribute without a name"),
     "an old opset": (lambda m: setattr(m.opset_import[0], "version", 6), "older than 7: convert it"),
 }
 
@@ -170,6 +171,13 @@ def test_typed_numbers_are_as_good_as_raw_ones() -> None:
     stored = loaded.graph.constant("w")
     assert stored is not None
     assert (stored == 1).all()
+
+
+def test_a_function_that_calls_itself_is_told() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 17, "local" : 1]> g (float[N, 4] x) => (y) { y = local.f(x) }
+    <domain: "local", opset_import: ["" : 17, "local" : 1]> f (x) => (y) { y = local.f(x) }"""
+    with pytest.raises(ModelError, match="must not be recursive"):
+        load_model(onnx.parser.parse_model(text))
 
 
 @pytest.mark.parametrize(("text", "instead"), [(b"\x0a\x01h", b"\x0a\x01\xb7"), (b"Relu", b"Re\xf5u")])
@@ -224,6 +232,10 @@ def outside(model: onnx.ModelProto, location: str, **more: str) -> None:
         ("short.bin", {"length": "many"}, "damaged offset or length"),
         ("short.bin", {"offset": "-8", "length": "4"}, "is too short"),
         ("", {}, "outside its folder"),
+        ("n\0ul", {}, "which is missing"),
+        ("x" * 300, {}, "which is missing"),
+        ("circle", {}, "which is missing"),
+        ("none/../short.bin", {"length": "8"}, "which is missing"),
     ],
 )
 def test_external_data_is_refused_before_it_is_touched(
@@ -234,6 +246,7 @@ def test_external_data_is_refused_before_it_is_touched(
     folder.mkdir()
     (folder / "short.bin").write_bytes(bytes(10))
     (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "circle").symlink_to(folder / "circle")
     path = folder / "model.onnx"
     path.write_bytes(damaged(lambda m: outside(m, location, **more)))
     with pytest.raises(ModelError, match=message):
