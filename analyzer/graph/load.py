@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,9 @@ from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.undescribed import UNDESCRIBED, set_aside
 from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
 from analyzer.graph.view import LIFTED, Graph, view_of
+
+# What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
 OLDEST_OPSET = 7

@@ -119,6 +119,7 @@ class ImageReader:
             raise ProbeError("Reading images needs Pillow: pip install pillow.") from error
         try:
             with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about palettes and metadata, which change no pixel
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 with Image.open(path) as image:
                     if image.mode not in _EIGHT_BIT:

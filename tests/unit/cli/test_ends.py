@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analyzer.cli.main import run
@@ -104,3 +105,20 @@ def test_a_quiet_command_needs_no_standard_output() -> None:
 )
 def test_the_code_is_the_same_where_nothing_can_be_said(stream: str, command: str, code: int) -> None:
     assert shell(f"{command} {stream}").returncode == code
+
+
+def test_libraries_add_no_lines_to_the_one_sentence(tmp_path: Path) -> None:
+    """A subprocess, because the test runner has log handlers of its own."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(Path(MODEL).read_bytes().replace(b"4.bias", b"4.bjas", 1))
+    done = shell(f"audit {path} --probe {PROBE} -q")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_odd_palettes_are_no_reason_to_speak(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    picture = image.fromarray(np.zeros((8, 8), np.uint8), "L").convert("P")
+    picture.save(tmp_path / "p.png", transparency=bytes(range(256)))
+    done = shell(f"audit sample_models/digits_cnn_torchscript/model.onnx --probe {tmp_path} -q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
