@@ -17,6 +17,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSo
 
 from analyzer.errors import ModelError
 from analyzer.graph.places import place_data
+from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.undescribed import UNDESCRIBED, set_aside
 from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
@@ -197,6 +198,7 @@ def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozen
     where = str(path) if path is not None else "The model"
     proto = _parse(raw, where)
     check_text(proto, where)
+    make_dense(proto, where)
     folder = check_external(proto, where, path)
     check_tensors(proto, where, elsewhere)
     check_attributes(proto, where)
