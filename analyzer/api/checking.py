@@ -136,7 +136,7 @@ def format_named(name: str) -> str:
         InputError: there is none.
     """
     if name not in FORMATS:
-        raise InputError(f"There is no format {name!r}{suggestion(name, FORMATS)}.")
+        raise InputError(f"There is no format {name!r}{suggestion(name, FORMATS)}")
     return name
 
 

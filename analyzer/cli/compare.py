@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from analyzer import api
-from analyzer.cli.audit import STDOUT, JsonOption
+from analyzer.cli.audit import JsonOption
 from analyzer.cli.console import ReportConsole
 from analyzer.cli.exits import writing_to_stdout
 from analyzer.cli.groups import with_groups
 from analyzer.cli.options import ImageFlags, JudgeOptions, RunOptions
+from analyzer.cli.outputs import STDOUT
 from analyzer.cli.progress import ProgressLine
 from analyzer.errors import InputError
 from analyzer.report.compare import render, to_text

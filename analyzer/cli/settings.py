@@ -66,7 +66,7 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
     known = (*SETTINGS, *SOURCES)
     for key in table:
         if key.replace("_", "-") not in known:
-            raise InputError(f"{path}: there is no setting {key!r}{suggestion(key, known)}.")
+            raise InputError(f"{path}: there is no setting {key!r}{suggestion(key, known)}")
     budgets = {key: value for key, value in table.items() if key not in SOURCES}
     return Settings(budgets_of(budgets, str(path)), sources)
 

@@ -249,5 +249,7 @@ def external_files(model: ir.Model) -> set[str]:
 
 
 def _sentence(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__  # onnx-ir wraps the reason in the names of its own functions
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__).rstrip(".") + "."

@@ -15,6 +15,7 @@ from analyzer.errors import ProbeError
 from analyzer.graph.places import is_there
 from analyzer.graph.view import TensorType
 from analyzer.observe.dtypes import family
+from analyzer.observe.memory import check_shape
 from analyzer.observe.parts import first_line
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -192,6 +193,9 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
     for what, values in (("mean", options.mean), ("std", options.std)):
         if len(values) not in (0, 1, CHANNELS[channels]):
             raise ProbeError(f"The images' {what} has {len(values)} numbers for {CHANNELS[channels]} channels.")
+    # pixels as numbers, and a copy of them while they are scaled
+    needed = size[0] * size[1] * CHANNELS[channels] * 2 * max(dtype.itemsize, np.dtype(np.float32).itemsize)
+    check_shape(needed, f"An image of {size[0]}x{size[1]}", "give a smaller size")
     return ImageReader(options, size, layout, channels, dtype)
 
 

@@ -35,5 +35,15 @@ def check_size(declared: int, where: str) -> None:
         )
 
 
+def check_shape(nbytes: int, where: str, advice: str) -> None:
+    """Raise ProbeError when one sample that is made here takes more memory than is free."""
+    available = available_memory()
+    if nbytes > available:
+        raise ProbeError(
+            f"{where} takes {_readable(nbytes)}, more than the {_readable(available)} of memory that are free: "
+            f"{advice}."
+        )
+
+
 def _readable(size: int) -> str:
     return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.1f} MiB"

@@ -122,3 +122,26 @@ def test_odd_palettes_are_no_reason_to_speak(tmp_path: Path) -> None:
     picture.save(tmp_path / "p.png", transparency=bytes(range(256)))
     done = shell(f"audit sample_models/digits_cnn_torchscript/model.onnx --probe {tmp_path} -q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["audit", MODEL, "--json", "s.out", "--html", "./s.out"], "Two outputs have the same name"),
+        (["check", MODEL, "--report", "json=s.out", "-o", "s.out"], "Two outputs have the same name"),
+        (["audit", MODEL, "--html", "-"], "Only --json writes to standard output"),
+        (["check", MODEL, "-o", "-"], "Only --json writes to standard output"),
+    ],
+)
+def test_outputs_that_would_be_lost_are_refused(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = Path(MODEL).resolve()
+    monkeypatch.chdir(tmp_path)
+    assert run([str(model) if a == MODEL else a for a in arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

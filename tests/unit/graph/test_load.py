@@ -166,6 +166,13 @@ def test_damage_is_told_in_one_sentence(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_innermost_reason_is_told() -> None:
+    model = plain()
+    model.graph.input[0].type.tensor_type.elem_type = 77
+    with pytest.raises(ModelError, match=r"is not a valid ONNX graph: 77 is not a valid DataType\.$"):
+        load_model(model)
+
+
 def test_typed_numbers_are_as_good_as_raw_ones() -> None:
     loaded = load_model(damaged(lambda m: typed(m, 24)))
     stored = loaded.graph.constant("w")
