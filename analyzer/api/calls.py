@@ -7,7 +7,7 @@ from typing import Any
 
 from analyzer.errors import InputError
 
-MOST_THREADS = 1024  # starting more takes longer than any run
+MOST_THREADS = 256  # onnxruntime takes minutes to start thousands
 
 
 def check_call(

@@ -23,16 +23,15 @@ from analyzer.cli.options import (
     RunOptions,
     audit_of,
 )
+from analyzer.cli.outputs import STDOUT, check_outputs
 from analyzer.cli.progress import ProgressLine
 from analyzer.cli.values import fraction_of, units_of
-from analyzer.errors import InputError, OutputError
+from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence
 from analyzer.facts.choice import Choice
-from analyzer.report.output import check_output
 from analyzer.report.pruned import render
 from analyzer.report.pruned_json import to_text
 
-STDOUT = "-"
 _CHOOSING, _WRITING = "Choosing", "Writing"
 
 
@@ -202,9 +201,7 @@ class WriteOptions:
             raise InputError(f"--if-nothing {self.if_nothing!r} is neither copy nor skip: write one of them.")
         named = [self.output, self.masks, self.html, None if self.json == STDOUT else self.json]
         named += [] if self.masks is None else [str(Path(self.masks).with_name("plan.json"))]
-        targets = [check_output(name, inputs).resolve() for name in named if name is not None]
-        if len(set(targets)) < len(targets):
-            raise OutputError("Two outputs have the same name: give each its own.")
+        check_outputs(named, inputs)
 
 
 @with_groups

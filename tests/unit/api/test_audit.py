@@ -214,7 +214,7 @@ def test_progress_is_reported_to_the_end() -> None:
         ({"probe": PROBE, "batch_size": 0}, "batch_size is 0"),
         ({"random": 0}, "random is 0"),
         ({"probe": PROBE, "preset": "nope"}, "choose one of default"),
-        ({"probe": PROBE, "threads": 10**6}, "give at most 1024"),
+        ({"probe": PROBE, "threads": 10**6}, "give at most 256"),
         ({"probe": PROBE, "constants": "pixels"}, r"give a list of names, such as \['pixels'\]"),
         ({"probe": PROBE, "dims": {"batch": 4}}, "none are drawn"),
         ({"constants": ["pixels"]}, "constants says how data is fed"),

@@ -130,6 +130,7 @@ def test_odd_palettes_are_no_reason_to_speak(tmp_path: Path) -> None:
         (["audit", MODEL, "--json", "s.out", "--html", "./s.out"], "Two outputs have the same name"),
         (["check", MODEL, "--report", "json=s.out", "-o", "s.out"], "Two outputs have the same name"),
         (["audit", MODEL, "--html", "-"], "Only --json writes to standard output"),
+        (["prune", MODEL, "-o", "-"], "Only --json writes to standard output"),
         (["check", MODEL, "-o", "-"], "Only --json writes to standard output"),
     ],
 )
