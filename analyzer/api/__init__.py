@@ -4,6 +4,7 @@ from analyzer.api.auditing import BATCH_SIZE, audit, input_files, preset_named, 
 from analyzer.api.checking import CheckResult, check, explain_finding, format_named
 from analyzer.api.choosing import choice_from_plan
 from analyzer.api.comparing import Compared, compare
+from analyzer.api.guarded import guarded_files
 from analyzer.api.pruned import Pruned
 from analyzer.api.result import Audit, Progress
 
@@ -20,6 +21,7 @@ __all__ = [
     "compare",
     "explain_finding",
     "format_named",
+    "guarded_files",
     "input_files",
     "preset_named",
     "prune",

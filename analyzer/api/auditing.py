@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from analyzer.api.calls import check_call
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.pruned import Pruned, Source
 from analyzer.api.result import Audit, Progress
@@ -32,6 +33,7 @@ from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
 from analyzer.facts.warnings import warnings_of
 from analyzer.graph import LoadedModel, load_model
 from analyzer.graph.load import external_files
+from analyzer.observe.images import listed_images
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.probe import ImageOptions, Probe, open_probe, random_probe
 from analyzer.observe.shapes import measure_shapes
@@ -86,7 +88,17 @@ def audit(
         InputError: the model, the data or the call cannot be used; the message says what to change.
     """
     chosen = preset_named(preset) if thresholds is None else thresholds
-    _check_call(probe, holdout, limit=limit, batch_size=batch_size, random=random, threads=threads)
+    check_call(
+        probe,
+        holdout,
+        random=random,
+        constants=constants,
+        dims=dims,
+        images=images,
+        limit=limit,
+        batch_size=batch_size,
+        threads=threads,
+    )
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
@@ -95,7 +107,9 @@ def audit(
         inputs = loaded.graph.inputs
         reader = partial(open_probe, inputs=inputs, limit=limit, constants=tuple(constants), images=images)
         if random is not None:
-            opened: Probe | None = random_probe(inputs, samples=random, free_dims=dims or {})
+            opened: Probe | None = random_probe(
+                inputs, samples=random, free_dims=dims or {}, constants=tuple(constants)
+            )
         else:
             opened = None if probe is None else reader(probe)
         held = None if holdout is None else reader(holdout)
@@ -141,7 +155,7 @@ def audit(
         constant_outputs=found.constant_outputs,
         diagnoses=diagnoses,
     )
-    files = (*input_files(model, probe, holdout), *_external_files(loaded))
+    files = (*input_files(model, probe, holdout), *listed_images(probe, holdout), *_external_files(loaded))
     source = Source(loaded, shapes, opened, held, batch_size, threads, files)
     return Audit(facts, found, _value_names(loaded), files, source)
 
@@ -246,16 +260,6 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
-
-
-def _check_call(probe: Any, holdout: Any, *, random: int | None, **counts: int | None) -> None:
-    if probe is not None and random is not None:
-        raise InputError("Give either a probe or a number of random samples, not both.")
-    if holdout is not None and probe is None:
-        raise InputError("A holdout is held against a probe: give a probe as well.")
-    for name, count in {**counts, "random": random}.items():
-        if count is not None and count < 1:
-            raise InputError(f"{name} is {count}: give at least 1.")
 
 
 def _verdicts(audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds) -> list[LayerVerdicts]:

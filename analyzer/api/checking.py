@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analyzer.api.auditing import Model, audit, input_files
+from analyzer.api.auditing import Model, audit
+from analyzer.api.guarded import guarded_files
 from analyzer.api.result import Audit, Progress
 from analyzer.errors import InputError
 from analyzer.facts.baseline import Baseline, BaselineComparison, baseline_of
@@ -100,7 +101,7 @@ def check(
         rule_named(code)  # before the long work
     before = read_baseline(baseline)
     found = audit(model, probe, progress=progress, **{"causes": False, **options})
-    inputs = input_files(model, probe, options.get("holdout"), baseline)
+    inputs = (*found._inputs, *guarded_files(probe, options.get("holdout"), baseline))
     return CheckResult(found, judge(found.facts, allowed, before), inputs)
 
 
@@ -135,7 +136,7 @@ def format_named(name: str) -> str:
         InputError: there is none.
     """
     if name not in FORMATS:
-        raise InputError(f"There is no format {name!r}{suggestion(name, FORMATS)}.")
+        raise InputError(f"There is no format {name!r}{suggestion(name, FORMATS)}")
     return name
 
 

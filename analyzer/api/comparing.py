@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from analyzer.api.auditing import Model, audit, input_files
+from analyzer.api.auditing import Model, audit
+from analyzer.api.guarded import guarded_files
 from analyzer.api.result import Audit, Progress
 from analyzer.errors import InputError
 from analyzer.facts.course import Course, LayerCourse, Run, course_of
@@ -82,8 +83,8 @@ def compare(
     for label, (model, data) in zip(named, pairs, strict=True):
         report = None if progress is None else _labelled(progress, label)
         audits.append(audit(model, data, progress=report, **{"causes": False, **options}))
-    files = tuple(dict.fromkeys(path for pair in pairs for path in input_files(*pair)))
-    return Compared(course_of([found.facts for found in audits], named), tuple(audits), files)
+    files = (*guarded_files(probe, *(probes or ())), *(path for found in audits for path in found._inputs))
+    return Compared(course_of([found.facts for found in audits], named), tuple(audits), tuple(dict.fromkeys(files)))
 
 
 def _pairs(models: Sequence[Any], probe: Any, probes: Sequence[Any] | None) -> list[tuple[Any, Any]]:

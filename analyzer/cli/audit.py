@@ -21,11 +21,10 @@ from analyzer.cli.options import (
     arguments_again,
     audit_of,
 )
+from analyzer.cli.outputs import STDOUT, check_outputs
 from analyzer.report.json import to_text
-from analyzer.report.output import check_output
 from analyzer.report.terminal import render
 
-STDOUT = "-"
 JsonOption = Annotated[
     str | None,
     typer.Option(
@@ -63,10 +62,7 @@ def audit(
 ) -> None:
     """Find the dead units of MODEL, how sure that is, and the parameters that can go with them."""
     with running.clean_exit():
-        if json is not None and json != STDOUT:
-            check_output(json, api.input_files(model, data.probe, holdout))
-        if html is not None:
-            check_output(html, api.input_files(model, data.probe, holdout))
+        check_outputs([None if json == STDOUT else json, html], api.guarded_files(model, data.probe, holdout))
         found = audit_of(model, data, images, judging, running, holdout, causes=causes)
         if json is not None and json != STDOUT:
             found.to_json(json)

@@ -13,6 +13,7 @@ from analyzer.cli.console import ReportConsole
 from analyzer.cli.exits import writing_to_stdout
 from analyzer.cli.groups import with_groups
 from analyzer.cli.options import DataOptions, HoldoutOption, ImageFlags, JudgeOptions, ModelArgument, RunOptions
+from analyzer.cli.outputs import check_outputs
 from analyzer.cli.progress import ProgressLine
 from analyzer.cli.settings import Settings, read_settings
 from analyzer.cli.values import dims_of
@@ -20,7 +21,6 @@ from analyzer.errors import InputError
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.report.check import FORMATS
 from analyzer.report.check.terminal import render
-from analyzer.report.output import check_output
 
 TOO_MUCH = 1
 TERMINAL = "terminal"
@@ -181,8 +181,7 @@ def check(
         probe = data.probe or (None if data.random else settings.sources.get("probe"))
         held = holdout or (None if probe is None else settings.sources.get("holdout"))
         baseline = allowing.baseline or settings.sources.get("baseline")
-        for _, path in files:
-            check_output(path, api.input_files(model, probe, held, baseline))
+        check_outputs([path for _, path in files], api.guarded_files(model, probe, held, baseline))
         found = _check(model, replace(data, probe=probe), images, judging, running, budgets, held, baseline)
         for name, path in files:
             found.save(path, name)

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from analyzer import api
-from analyzer.cli.audit import STDOUT, JsonOption
+from analyzer.cli.audit import JsonOption
 from analyzer.cli.console import ReportConsole
 from analyzer.cli.exits import writing_to_stdout
 from analyzer.cli.groups import with_groups
 from analyzer.cli.options import ImageFlags, JudgeOptions, RunOptions
+from analyzer.cli.outputs import STDOUT
 from analyzer.cli.progress import ProgressLine
 from analyzer.errors import InputError
 from analyzer.report.compare import render, to_text
@@ -64,7 +65,7 @@ def compare(
         if len(models) > 1 and len(probes) > 1:
             raise InputError("Give several models and one --probe, or one model and several --probe, not both.")
         if json is not None and json != STDOUT:
-            check_output(json, api.input_files(*models, *probes))
+            check_output(json, api.guarded_files(*models, *probes))
         with ProgressLine(quiet=running.quiet) as progress:
             found = api.compare(
                 models,

@@ -6,12 +6,12 @@ failed its own comparison    130 interrupted
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
+from analyzer.cli.streams import silence
 from analyzer.errors import DeadunitsError, InputError, OutputError
 
 WRONG_INPUT = 2
@@ -31,7 +31,7 @@ def clean_exit(*, debug: bool, batch_size: int | None = None) -> Iterator[None]:
     except KeyboardInterrupt:
         _end("interrupted; nothing was written.", INTERRUPTED)
     except BrokenPipeError:
-        _silence_stdout()
+        silence(sys.stdout)
         raise SystemExit(_BROKEN_PIPE) from None
     except MemoryError:
         _show_traceback(debug=debug)
@@ -66,7 +66,7 @@ def writing_to_stdout() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _silence_stdout()
+        silence(sys.stdout)
         raise OutputError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
 
@@ -84,9 +84,3 @@ def _one_line(error: BaseException) -> str:
 def _show_traceback(*, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-
-
-def _silence_stdout() -> None:
-    """What Python still holds for a broken stdout would raise again at exit."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

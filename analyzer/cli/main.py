@@ -11,9 +11,10 @@ import typer
 from analyzer.cli.audit import audit
 from analyzer.cli.check import check
 from analyzer.cli.compare import compare
-from analyzer.cli.exits import INTERRUPTED, clean_exit
+from analyzer.cli.exits import BUG, INTERRUPTED, clean_exit, writing_to_stdout
 from analyzer.cli.explain import explain
 from analyzer.cli.prune import prune
+from analyzer.cli.streams import usable_streams
 from analyzer.version import __version__
 
 app = typer.Typer(
@@ -45,14 +46,18 @@ def _global_options(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code and never raises."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
     try:
-        with clean_exit(debug="--debug" in arguments):
-            app(list(arguments), prog_name="deadunits")
+        with usable_streams(), clean_exit(debug="--debug" in arguments), writing_to_stdout():
+            return _code_of(arguments)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        return int(end.code or 0)
     except KeyboardInterrupt:  # a second one, while the first was being reported
         return INTERRUPTED
+
+
+def _code_of(arguments: Sequence[str]) -> int:
+    try:
+        app(list(arguments), prog_name="deadunits")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else BUG if end.code else 0
     return 0

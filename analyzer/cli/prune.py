@@ -23,16 +23,15 @@ from analyzer.cli.options import (
     RunOptions,
     audit_of,
 )
+from analyzer.cli.outputs import STDOUT, check_outputs
 from analyzer.cli.progress import ProgressLine
 from analyzer.cli.values import fraction_of, units_of
-from analyzer.errors import InputError, OutputError
+from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence
 from analyzer.facts.choice import Choice
-from analyzer.report.output import check_output
 from analyzer.report.pruned import render
 from analyzer.report.pruned_json import to_text
 
-STDOUT = "-"
 _CHOOSING, _WRITING = "Choosing", "Writing"
 
 
@@ -209,9 +208,7 @@ class WriteOptions:
             raise InputError(f"--if-nothing {self.if_nothing!r} is neither copy nor skip: write one of them.")
         named = [self.output, self.masks, self.html, None if self.json == STDOUT else self.json]
         named += [] if self.masks is None else [str(Path(self.masks).with_name("plan.json"))]
-        targets = [check_output(name, inputs).resolve() for name in named if name is not None]
-        if len(set(targets)) < len(targets):
-            raise OutputError("Two outputs have the same name: give each its own.")
+        check_outputs(named, inputs)
 
 
 @with_groups
@@ -227,7 +224,7 @@ def prune(
 ) -> None:
     """Write a smaller model without the dead units of MODEL, once both were run and agree."""
     with running.clean_exit():
-        writing.check(api.input_files(model, data.probe, holdout, choosing.plan))
+        writing.check(api.guarded_files(model, data.probe, holdout, choosing.plan))
         choice, lossy = choosing.choice(), units_of(choosing.lossy or ())
         causes = choosing.min_distance > 0 or writing.html is not None  # a second pass over the data
         found = audit_of(model, data, images, judging, running, holdout, causes=causes)
@@ -268,5 +265,5 @@ def _json(path: str) -> Any:
         return json_format.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: write a plan with --masks and edit that.") from error

@@ -50,7 +50,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # broken TOML, broken UTF-8
+    except (ValueError, RecursionError) as error:  # broken TOML, broken UTF-8
         raise InputError(f"{path} is no TOML file: {error}.") from error
     if path.name != SHARED_FILE:
         return content
@@ -66,7 +66,7 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
     known = (*SETTINGS, *SOURCES)
     for key in table:
         if key.replace("_", "-") not in known:
-            raise InputError(f"{path}: there is no setting {key!r}{suggestion(key, known)}.")
+            raise InputError(f"{path}: there is no setting {key!r}{suggestion(key, known)}")
     budgets = {key: value for key, value in table.items() if key not in SOURCES}
     return Settings(budgets_of(budgets, str(path)), sources)
 

@@ -130,7 +130,7 @@ def budgets_of(settings: Mapping[str, Any], source: str = "budgets") -> Budgets:
     for key, value in settings.items():
         name = key.replace("-", "_")
         if name.replace("_", "-") not in SETTINGS:
-            raise InputError(f"{source}: there is no setting {key!r}{suggestion(key, SETTINGS)}.")
+            raise InputError(f"{source}: there is no setting {key!r}{suggestion(key, SETTINGS)}")
         where = f"{source}: {key}"
         if name.startswith("max_"):
             made[name] = _layer_limits(value, where) if name.endswith("_layer") else limit_of(value, where)
@@ -201,10 +201,10 @@ def code_of(text: str, where: str) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`: did you mean …?`, or the list of what there is."""
+    """The end of a sentence: `: did you mean …?`, or the list of what there is."""
     choices = list(known)
     near = difflib.get_close_matches(word.replace("_", "-"), choices, n=2, cutoff=0.6)
-    return f": did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(choices)}"
+    return f": did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(choices)}."
 
 
 def _layer_limits(value: Any, where: str) -> LayerLimits:

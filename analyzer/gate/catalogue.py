@@ -65,5 +65,5 @@ def rule_named(code: str) -> Rule:
     """
     found = _BY_CODE.get(code.upper())
     if found is None:
-        raise InputError(f"There is no finding {code}{suggestion(code.upper(), _BY_CODE)}.")
+        raise InputError(f"There is no finding {code}{suggestion(code.upper(), _BY_CODE)}")
     return found

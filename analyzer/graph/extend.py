@@ -12,8 +12,10 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper
 
-from analyzer.graph.load import LoadedModel
+from analyzer.graph.load import LoadedModel, external_files
+from analyzer.graph.places import gathered
 from analyzer.graph.stored import StoredTensor
+from analyzer.graph.validate import all_tensors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -41,7 +43,7 @@ class Extension:
         with _weights_left_out(loaded.model, self.lent) if share else nullcontext():
             self._proto = ir.to_proto(loaded.model)
         self._names = 0
-        self.folder: Path | None = loaded.folder
+        self.folder = self._gather(loaded)
         self.opset = loaded.graph.opsets.get("", 1)
 
     def free_batch(self, inputs: Sequence[str], name: str = "deadunits_batch") -> None:
@@ -88,6 +90,17 @@ class Extension:
     def proto(self) -> onnx.ModelProto:
         """The extended model as protobuf."""
         return self._proto
+
+    def _gather(self, loaded: LoadedModel) -> Path | None:
+        """Name external data as it lies behind links; returns the folder to name it from."""
+        if loaded.folder is None or loaded.path is None:
+            return None
+        folder, names = gathered(loaded.folder, external_files(loaded.model), loaded.path.resolve())
+        for tensor in all_tensors(self._proto):
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = names.get(entry.value, entry.value)
+        return folder
 
     def _fresh(self, stem: str) -> str:
         self._names += 1

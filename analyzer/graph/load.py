@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +16,15 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
 from analyzer.errors import ModelError
+from analyzer.graph.places import place_data
+from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.undescribed import UNDESCRIBED, set_aside
-from analyzer.graph.validate import check_external, check_tensors, check_text
+from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
 from analyzer.graph.view import LIFTED, Graph, view_of
+
+# What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
 OLDEST_OPSET = 7
@@ -94,12 +100,12 @@ class LoadedModel:
 
     def edited(self, raw: bytes) -> LoadedModel:
         """The model that these bytes hold, with external data in the same folder."""
-        return _from_bytes(raw, self.path, self.folder)
+        return _from_bytes(raw, self.path)
 
     def reload(self) -> LoadedModel:
         """A second, independent copy to edit."""
         if self._bytes is not None or self.path is None:
-            return _from_bytes(self.raw, self.path, self.folder)
+            return _from_bytes(self.raw, self.path)
         fresh = load_model(self.path)
         if fresh._digest != self._digest:
             raise self._changed()
@@ -127,10 +133,17 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
         ModelError: the file is missing, is not ONNX, is truncated, is too old, or its external data is unusable.
     """
     if isinstance(source, onnx.ModelProto):
-        return _from_bytes(source.SerializeToString(deterministic=True), None, None)
+        return _from_bytes(source.SerializeToString(deterministic=True), None)
     if isinstance(source, bytes):
-        return _from_bytes(source, None, None)
+        return _from_bytes(source, None)
     path = Path(source)
+    try:
+        return _from_path(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _from_path(path: Path) -> LoadedModel:
     if not path.exists():
         raise ModelError(f"No model file at {path}: check the path.")
     if path.is_dir():
@@ -142,13 +155,10 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
         raise ModelError(
             f"{path} has {size} bytes, more than an ONNX file can hold (2 GiB): save it with external data."
         )
-    folder = path.resolve().parent
     try:
-        return _from_file(ModelFile(path), path, folder)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+        return _from_file(ModelFile(path), path)
     except UnusualFile:
-        return _from_bytes(_read(path), path, folder, keep=False)
+        return _from_bytes(_read(path), path, keep=False)
 
 
 def _read(path: Path) -> bytes:
@@ -162,10 +172,10 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
     return ModelError(f"{path} cannot be read: {error.strerror or error}.")
 
 
-def _from_file(file: ModelFile, path: Path, folder: Path) -> LoadedModel:
+def _from_file(file: ModelFile, path: Path) -> LoadedModel:
     """The model of a file whose large tensors stay there."""
     content, places = skeleton(file)
-    model = _model_of(content, path, folder, places.keys())
+    model, folder = _model_of(content, path, places.keys())
     for name, place in places.items():
         value = model.graph.initializers.get(name)
         if value is None or value.const_value is None:
@@ -175,38 +185,45 @@ def _from_file(file: ModelFile, path: Path, folder: Path) -> LoadedModel:
     return LoadedModel(model, path, folder, file.sha256, len(file.mapping), None, file)
 
 
-def _from_bytes(raw: bytes, path: Path | None, folder: Path | None, *, keep: bool = True) -> LoadedModel:
-    model = _model_of(raw, path, folder)
+def _from_bytes(raw: bytes, path: Path | None, *, keep: bool = True) -> LoadedModel:
+    model, folder = _model_of(raw, path)
     return LoadedModel(model, path, folder, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
 
 
-def _model_of(raw: bytes, path: Path | None, folder: Path | None, elsewhere: Collection[str] = frozenset()) -> ir.Model:
-    """Parse, check and bring into normal form; tensors named in `elsewhere` have their bytes in another place."""
+def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozenset()) -> tuple[ir.Model, Path | None]:
+    """Parse, check and bring into normal form; returns the folder of its external data, too.
+
+    Tensors named in `elsewhere` have their bytes in another place.
+    """
     where = str(path) if path is not None else "The model"
     proto = _parse(raw, where)
     check_text(proto, where)
-    check_external(proto, where, folder)
+    make_dense(proto, where)
+    folder = check_external(proto, where, path)
     check_tensors(proto, where, elsewhere)
-    if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto)
-    for node in proto.graph.node:
-        if node.domain == "ai.onnx":
-            node.domain = ""
-    undescribed = set_aside(proto)
+    check_attributes(proto, where)
     try:
+        if proto.functions:
+            proto = onnx.inliner.inline_local_functions(proto)
+        for node in proto.graph.node:
+            if node.domain == "ai.onnx":
+                node.domain = ""
+        undescribed = set_aside(proto)
         model = ir.from_proto(proto)
         if folder is not None:
-            ir.external_data.set_base_dir(model.graph, folder)
+            ir.external_data.set_base_dir(model.graph, folder)  # for subgraphs; the main graph's are placed below
         TopologicalSortPass()(model)
         stored = set(model.graph.initializers)
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        if folder is not None:
+            place_data(model.graph, folder)
         model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
         model.meta[UNDESCRIBED] = undescribed
     except Exception as error:  # onnx-ir raises many kinds on a damaged graph
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:
         model.graph.name = "graph"
-    return model
+    return model, folder
 
 
 def _parse(raw: bytes, where: str) -> onnx.ModelProto:
@@ -232,5 +249,7 @@ def external_files(model: ir.Model) -> set[str]:
 
 
 def _sentence(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__  # onnx-ir wraps the reason in the names of its own functions
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__).rstrip(".") + "."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,33 @@ from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from analyzer.errors import ModelError
+from analyzer.graph.places import data_file, home_of, is_there
 
 DAMAGED = "the file is damaged, export the model again"
 
 
-def check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> None:
-    """Refuse external data that is missing, too short, or outside the model's folder, before it is touched."""
-    for tensor in _all_tensors(proto):
+def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> Path | None:
+    """Refuse external data that is missing, too short, or outside the model's folder, before it is touched.
+
+    Returns the folder that it is named from; None for a model that came as bytes.
+    """
+    home = None if path is None else home_of(path, external_locations(proto))
+    for tensor in all_tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         entry = {e.key: e.value for e in tensor.external_data}
         location = entry.get("location", "")
-        if folder is None:
+        if path is None or home is None:
             raise ModelError(
                 f"{where} came as bytes but keeps {tensor.name} in the file {location}: pass the model's path instead."
             )
-        target = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not target.is_relative_to(folder.resolve()):
+        target = data_file(home, location, path.resolve().parent)
+        if target is None:
             raise ModelError(
                 f"{where} points to external data outside its folder ({location}): refused for safety; "
                 "put the data file beside the model."
             )
-        if not target.is_file():
+        if not is_there(target):
             raise ModelError(f"{where} needs the external data file {location}, which is missing: copy it beside.")
         try:
             end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
@@ -43,9 +48,17 @@ def check_external(proto: onnx.ModelProto, where: str, folder: Path | None) -> N
             raise ModelError(f"{where} states a damaged offset or length for {tensor.name}.") from error
         if end > target.stat().st_size or end < 0:
             raise ModelError(f"{where}: external data file {location} is too short for {tensor.name}: copy it again.")
+    return home
 
 
-def _all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+def external_locations(proto: onnx.ModelProto) -> list[str]:
+    """What the model's tensors name as the files of their data."""
+    outside = (t for t in all_tensors(proto) if t.data_location == onnx.TensorProto.EXTERNAL)
+    return sorted({entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"})
+
+
+def all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The tensors that the model stores, those of nodes, subgraphs and functions as well."""
     found: list[onnx.TensorProto] = []
 
     def visit_nodes(nodes: object) -> None:
@@ -74,7 +87,7 @@ def check_tensors(proto: onnx.ModelProto, where: str, elsewhere: Collection[str]
 
     Tensors named in `elsewhere` have their bytes in another place, where they are checked when they are read.
     """
-    for tensor in _all_tensors(proto):
+    for tensor in all_tensors(proto):
         problem = _problem(tensor, known_elsewhere=tensor.name in elsewhere)
         if problem:
             raise ModelError(f"{where}: stored tensor {tensor.name or '(no name)'} {problem}: {DAMAGED}.")
@@ -98,6 +111,25 @@ def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
         return None if numpy_helper.to_array(tensor).size == elements else wrong
     except (ValueError, TypeError, OverflowError, MemoryError):
         return wrong
+
+
+def check_attributes(proto: onnx.ModelProto, where: str) -> None:
+    """Refuse attributes without a name, which onnx-ir reads and cannot write again."""
+    for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
+        for node in _every_node(nodes):
+            if not all(attribute.name for attribute in node.attribute):
+                raise ModelError(
+                    f"{where}: node {node.name or node.op_type} has an attribute without a name: {DAMAGED}."
+                )
+
+
+def _every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes and those of their subgraphs."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _every_node(graph.node)
 
 
 def check_text(proto: onnx.ModelProto, where: str) -> None:

@@ -213,7 +213,14 @@ def _type_of(value: ir.Value) -> TensorType:
             dtype = None
     if value.shape is None:
         return TensorType(dtype, None)
-    return TensorType(dtype, tuple(d if isinstance(d, int) else (d.value or None) for d in value.shape))
+    return TensorType(dtype, tuple(_dim_of(d) for d in value.shape))
+
+
+def _dim_of(dim: int | ir.SymbolicDim) -> Dim:
+    """A number, a name, or None; some exporters write a free length as -1."""
+    if isinstance(dim, int):
+        return dim if dim >= 0 else None
+    return dim.value or None
 
 
 def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from analyzer.errors import ProbeError
+from analyzer.graph.places import is_there
 from analyzer.graph.view import TensorType
 from analyzer.observe.dtypes import family
+from analyzer.observe.memory import check_shape
 from analyzer.observe.parts import first_line
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"])
+LIST_SUFFIXES = (".txt", ".lst")
 RESIZES = ("stretch", "crop", "pad")
 LAYOUTS = ("NCHW", "NHWC")
 CHANNELS = {"RGB": 3, "BGR": 3, "gray": 1}
@@ -116,6 +120,7 @@ class ImageReader:
             raise ProbeError("Reading images needs Pillow: pip install pillow.") from error
         try:
             with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about palettes and metadata, which change no pixel
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 with Image.open(path) as image:
                     if image.mode not in _EIGHT_BIT:
@@ -188,6 +193,9 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
     for what, values in (("mean", options.mean), ("std", options.std)):
         if len(values) not in (0, 1, CHANNELS[channels]):
             raise ProbeError(f"The images' {what} has {len(values)} numbers for {CHANNELS[channels]} channels.")
+    # pixels as numbers, and a copy of them while they are scaled
+    needed = size[0] * size[1] * CHANNELS[channels] * 2 * max(dtype.itemsize, np.dtype(np.float32).itemsize)
+    check_shape(needed, f"An image of {size[0]}x{size[1]}", "give a smaller size")
     return ImageReader(options, size, layout, channels, dtype)
 
 
@@ -236,8 +244,18 @@ def listed_files(path: Path) -> list[Path]:
         if not text or text.startswith("#"):
             continue
         named = [path.parent / text, path.parent / text.rsplit(maxsplit=1)[0]]
-        found = next((p for p in named if p.is_file()), None)
+        found = next((p for p in named if is_there(p)), None)
         if found is None:
             raise ProbeError(f"{path.name}, line {number}: no image file {text}; paths are relative to the list.")
         files.append(found)
     return files
+
+
+def listed_images(*sources: Any) -> tuple[Path, ...]:
+    """The images that text lists among the sources name; a folder guards its own."""
+    found: list[Path] = []
+    for source in sources:
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in LIST_SUFFIXES:
+            with suppress(ProbeError):
+                found += listed_files(Path(source))
+    return tuple(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 from analyzer.errors import ProbeError
 
 _MEMINFO = Path("/proc/meminfo")
+LARGEST_SAMPLE = 1 / 4  # of the free memory; what a network computes is larger than its input
 _ASSUMED = 16 << 30  # where the system does not say
 
 
@@ -32,6 +33,16 @@ def check_size(declared: int, where: str) -> None:
         raise ProbeError(
             f"{where} unpacks to {_readable(declared)}, more than the {_readable(available)} of memory that "
             "are free: give fewer samples, or save each array as .npy, which is read piece by piece."
+        )
+
+
+def check_shape(nbytes: int, where: str, advice: str) -> None:
+    """Raise ProbeError when one sample that is made here leaves the run of a model too little memory."""
+    available = available_memory()
+    if nbytes > available * LARGEST_SAMPLE:
+        raise ProbeError(
+            f"{where} takes {_readable(nbytes)} of the {_readable(available)} of memory that are free, and running the "
+            f"model on it several times as much: {advice}."
         )
 
 

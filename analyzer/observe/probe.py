@@ -261,19 +261,22 @@ def random_probe(
     seed: int = 0,
     kind: str = "normal",
     free_dims: Mapping[str, int] | None = None,
+    constants: Sequence[str] = (),
 ) -> Probe:
     """Drawn data, labelled as random: standard normal, or uniform over [0, 1), for float inputs.
 
     Integer and boolean inputs are drawn from 0 and 1, which every vocabulary holds. `free_dims` gives a size
-    for each free dim other than the sample axis, by its name, or as "input:axis" where it has none. The same
-    seed draws the same samples whatever their number and the batch size.
+    for each free dim other than the sample axis, by its name, or as "input:axis" where it has none; `constants`
+    are drawn once and fed unchanged. The same seed draws the same samples whatever their number and the batch size.
 
     Raises:
         ProbeError: a free dim without a size, an input that cannot be drawn, an unknown kind, or no samples.
     """
     if not inputs:
         raise ProbeError("The model has no inputs, so it takes no probe data: leave the probe out.")
-    return Probe(random_source(inputs, samples=samples, seed=seed, kind=kind, free_dims=free_dims or {}))
+    known = check_constants(constants, inputs)
+    sizes = free_dims or {}
+    return Probe(random_source(inputs, samples=samples, seed=seed, kind=kind, free_dims=sizes, constants=known))
 
 
 def _length(held: Sequence[tuple[Part, int, int]]) -> int:

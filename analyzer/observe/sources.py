@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analyzer.errors import InputError, ProbeError
+from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.observe.archives import mapping_of, read_npy, read_npz
 from analyzer.observe.data_sets import data_set_folders, read_data_sets
-from analyzer.observe.images import ImageOptions, image_files, image_reader, listed_files
-from analyzer.observe.parts import Fitter, Part, as_array, first_line, quoted
+from analyzer.observe.guest import guest, guest_parts
+from analyzer.observe.images import LIST_SUFFIXES, ImageOptions, image_files, image_reader, listed_files
+from analyzer.observe.parts import Fitter, Part, as_array, quoted
 from analyzer.observe.source import Source
 from analyzer.observe.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
 
 Inputs = Mapping[str, TensorType]
 
 _PYTHON = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?")
-_LISTS = (".txt", ".lst")
 _KNOWN = (
     ".npz, .npy, .csv, .tsv, .parquet, a folder or text list (.txt) of images, a test_data_set_* folder, or "
     "file.py:name"
@@ -50,7 +50,10 @@ def source_of(data: object, inputs: Inputs, constants: frozenset[str], images: I
     """
     opener = _Opener(inputs, Fitter(inputs, constants), images)
     if isinstance(data, str | Path):
-        return _from_path(str(data), opener)
+        try:
+            return _from_path(str(data), opener)
+        except OSError as error:
+            raise ProbeError(f"{data} cannot be read: {error.strerror or error}.") from error
     if images is not None:
         raise ProbeError("Image options were given, but the probe is no folder or list of images: leave them out.")
     return _from_object(data, opener, None)
@@ -67,7 +70,7 @@ def _from_path(text: str, opener: _Opener) -> Source:
     suffix = path.suffix.lower()
     if path.is_dir():
         return _from_folder(path, opener)
-    if suffix in _LISTS:
+    if suffix in LIST_SUFFIXES:
         return _from_images(listed_files(path), name, opener)
     _no_image_options(opener, name)
     if suffix == ".npz":
@@ -197,18 +200,14 @@ def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
     if not path.is_file():
         raise ProbeError(f"No Python file at {path}: check the path.")
     name = f"{path.name}:{attribute}"
-    with _Explained(name):
+    with guest(name):
         module = _executed(path)
     if not hasattr(module, attribute):
         raise ProbeError(f"{path.name} defines no '{attribute}': name its generator function as {path.name}:NAME.")
-    with _Explained(name):
+    with guest(name):
         source = _from_object(getattr(module, attribute), opener, name)
-
-    def parts() -> Iterator[Part]:
-        with _Explained(name):
-            yield from source.parts()
-
-    return Source(name, parts, samples=source.samples, one_shot=source.one_shot)
+    made = source.parts
+    return Source(name, lambda: guest_parts(name, made()), samples=source.samples, one_shot=source.one_shot)
 
 
 def _executed(path: Path) -> object:
@@ -223,17 +222,3 @@ def _executed(path: Path) -> object:
     finally:
         sys.path.remove(str(path.resolve().parent))
     return module
-
-
-class _Explained:
-    """Turns an error of the user's own code into one sentence that names it; the cause stays attached."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, InputError | MemoryError):
-            raise ProbeError(f"{self._name} failed: {type(error).__name__}: {first_line(error)}") from error

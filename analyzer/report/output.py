@@ -19,6 +19,15 @@ def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
         OutputError: it is an input or lies inside an input folder, or the folder is missing or not writable.
     """
     target = Path(path)
+    try:
+        target.resolve()
+        return _checked(target, inputs)
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, links in a circle, a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{target} cannot be written: {reason}.") from error
+
+
+def _checked(target: Path, inputs: Iterable[Path]) -> Path:
     for given in inputs:
         if (
             target.exists()

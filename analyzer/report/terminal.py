@@ -246,6 +246,10 @@ def _next_step(facts: AuditFacts, arguments: str) -> tuple[str, str]:
         return "give more samples", ""
     if facts.dead:
         return "see why a unit is dead and what it frees", _explain(facts, arguments)
+    if any(layer.nonfinite for layer in facts.layers):
+        return "find what makes NaN or infinity: units that showed one have no verdict", ""
+    if not facts.units:
+        return "nothing was audited: the model has no activation or layer that is known", ""
     return "nothing to remove: every audited unit is in use on this probe", ""
 
 

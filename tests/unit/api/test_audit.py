@@ -214,6 +214,15 @@ def test_progress_is_reported_to_the_end() -> None:
         ({"probe": PROBE, "batch_size": 0}, "batch_size is 0"),
         ({"random": 0}, "random is 0"),
         ({"probe": PROBE, "preset": "nope"}, "choose one of default"),
+        ({"probe": PROBE, "threads": 10**6}, "give at most 256"),
+        ({"probe": PROBE, "constants": "pixels"}, r"give a list of names, such as \['pixels'\]"),
+        ({"probe": PROBE, "dims": {"batch": 4}}, "none are drawn"),
+        ({"constants": ["pixels"]}, "constants says how data is fed"),
+        ({"limit": 5}, "limit says how a probe is read"),
+        ({"random": 5, "limit": 5}, "limit says how a probe is read"),
+        ({"images": analyzer.ImageOptions()}, "images says how a probe is read"),
+        ({"random": 5, "constants": ["pixls"]}, "named as constant but is no input"),
+        ({"random": 5, "dims": {"nope": 4}}, "No input has a free dim 'nope'"),
     ],
 )
 def test_a_wrong_call_says_what_to_change(call: dict[str, Any], message: str) -> None:

@@ -153,6 +153,7 @@ DAMAGE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "another element type": (lambda m: setattr(first(m), "data_type", 8), "does not hold as much data"),
     "too few numbers": (lambda m: typed(m, 23), "does not hold as much data"),
     "no graph": (lambda m: m.ClearField("graph"), "holds no ONNX graph"),
+    "an attribute without a name": (lambda m: m.graph.node[0].attribute.add(), "has an attribute without a name"),
     "an old opset": (lambda m: setattr(m.opset_import[0], "version", 6), "older than 7: convert it"),
 }
 
@@ -165,11 +166,25 @@ def test_damage_is_told_in_one_sentence(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_innermost_reason_is_told() -> None:
+    model = plain()
+    model.graph.input[0].type.tensor_type.elem_type = 77
+    with pytest.raises(ModelError, match=r"is not a valid ONNX graph: 77 is not a valid DataType\.$"):
+        load_model(model)
+
+
 def test_typed_numbers_are_as_good_as_raw_ones() -> None:
     loaded = load_model(damaged(lambda m: typed(m, 24)))
     stored = loaded.graph.constant("w")
     assert stored is not None
     assert (stored == 1).all()
+
+
+def test_a_function_that_calls_itself_is_told() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 17, "local" : 1]> g (float[N, 4] x) => (y) { y = local.f(x) }
+    <domain: "local", opset_import: ["" : 17, "local" : 1]> f (x) => (y) { y = local.f(x) }"""
+    with pytest.raises(ModelError, match="must not be recursive"):
+        load_model(onnx.parser.parse_model(text))
 
 
 @pytest.mark.parametrize(("text", "instead"), [(b"\x0a\x01h", b"\x0a\x01\xb7"), (b"Relu", b"Re\xf5u")])
@@ -178,6 +193,16 @@ def test_text_that_is_not_utf8_is_told(text: bytes, instead: bytes) -> None:
     assert text in raw
     with pytest.raises(ModelError, match="text that is not UTF-8"):
         load_model(raw.replace(text, instead))
+
+
+def test_a_free_length_written_as_minus_one_is_free() -> None:
+    model = plain()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    assert load_model(model).graph.inputs["x"].shape == (None, 4)
+    for probe in (X, None):
+        assert analyzer.audit(model, probe).layers[0].audited.units == 6
+    assert analyzer.audit(model, random=60).layers[0].audited.units == 6
+    assert analyzer.audit(model).prune(latency=False).data
 
 
 def test_cut_off_files_are_told(tmp_path: Path) -> None:
@@ -214,6 +239,10 @@ def outside(model: onnx.ModelProto, location: str, **more: str) -> None:
         ("short.bin", {"length": "many"}, "damaged offset or length"),
         ("short.bin", {"offset": "-8", "length": "4"}, "is too short"),
         ("", {}, "outside its folder"),
+        ("n\0ul", {}, "which is missing"),
+        ("x" * 300, {}, "which is missing"),
+        ("circle", {}, "which is missing"),
+        ("none/../short.bin", {"length": "8"}, "which is missing"),
     ],
 )
 def test_external_data_is_refused_before_it_is_touched(
@@ -224,6 +253,7 @@ def test_external_data_is_refused_before_it_is_touched(
     folder.mkdir()
     (folder / "short.bin").write_bytes(bytes(10))
     (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "circle").symlink_to(folder / "circle")
     path = folder / "model.onnx"
     path.write_bytes(damaged(lambda m: outside(m, location, **more)))
     with pytest.raises(ModelError, match=message):

@@ -212,3 +212,10 @@ def test_images_without_pillow_say_what_to_install(tmp_path: Path, monkeypatch: 
     saved(pixels(), tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert refusal(tmp_path) == "Reading images needs Pillow: pip install pillow."
+
+
+def test_a_size_larger_than_memory_is_refused(tmp_path: Path) -> None:
+    saved(pixels(), tmp_path / "a.png")
+    free = {"x": TensorType(FLOAT, (None, 3, None, None))}
+    said = refusal(tmp_path, free, ImageOptions(size=(10**7, 10**7)))
+    assert said.startswith("An image of 10000000x10000000 takes ")

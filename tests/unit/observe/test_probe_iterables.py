@@ -318,3 +318,20 @@ def test_from_python_the_callers_own_errors_pass_through() -> None:
     probe = open_probe(failing, X)
     with pytest.raises(KeyError):
         list(probe.batches(4))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import sys\nsys.exit(0)", "def feeds():\n    exit()", "def feeds():\n    yield np.zeros((1, 3))\n    quit(2)"],
+)
+def test_a_python_file_that_ends_the_program_is_no_end_of_the_data(tmp_path: Path, text: str) -> None:
+    assert "probe.py:feeds ended with sys.exit" in refusal(f"{python_file(tmp_path, text)}:feeds")
+
+
+def test_what_a_python_file_prints_stays_out_of_standard_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "print('loaded')\ndef feeds():\n    print('fed')\n    yield np.zeros((1, 3))\n    print('done')\n"
+    for _ in open_probe(python_file(tmp_path, text), X).batches(1):
+        print("ours")  # noqa: T201 - only the guest's is moved
+    assert capsys.readouterr() == ("ours\n", "loaded\nfed\ndone\n")

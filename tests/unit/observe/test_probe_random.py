@@ -110,3 +110,27 @@ def test_inputs_with_different_fixed_first_dims_are_drawn_one_feed_per_sample() 
 def test_what_cannot_be_drawn_is_refused(inputs: Any, options: Any, message: str) -> None:
     with pytest.raises(ProbeError, match=message):
         random_probe(inputs, **options)
+
+
+def test_a_constant_is_drawn_once_and_fed_with_every_sample() -> None:
+    inputs = {"x": declared("f4", "n", 3), "state": declared("f4", 2, 3)}
+    probe = random_probe(inputs, samples=100, constants=["state"])
+    assert probe.fixed == {"state"}
+    batches = list(probe.batches(7))
+    assert sum(b.samples for b in batches) == 100
+    assert len({b.feeds["state"].tobytes() for b in batches}) == 1
+    assert batches[0].feeds["state"].shape == (2, 3)
+    with pytest.raises(ProbeError, match="did you mean 'state'"):
+        random_probe(inputs, samples=1, constants=["stat"])
+
+
+def test_a_size_that_no_input_asks_for_is_refused() -> None:
+    inputs = {"x": declared("f4", "n", "length", None)}
+    assert drawn(random_probe(inputs, samples=1, free_dims={"length": 2, "x:2": 3, "n": 5})).shape == (1, 2, 3)
+    with pytest.raises(ProbeError, match=r"No input has a free dim 'lenght': there are 'n', 'x:0', 'length'"):
+        random_probe(inputs, samples=1, free_dims={"lenght": 2, "x:2": 3})
+
+
+def test_a_sample_larger_than_memory_is_refused() -> None:
+    with pytest.raises(ProbeError, match=r"One random sample takes .* give smaller sizes"):
+        random_probe({"x": declared("f4", "n", "a", "b")}, samples=1, free_dims={"a": 10**8, "b": 10**8})

@@ -110,6 +110,7 @@ def test_what_the_weights_decide_holds_for_any_input() -> None:
     ("layers", "advice"),
     [
         ([first_dead(8, 0, "relu")], "nothing to remove"),
+        ([replace(first_dead(8, 0, "relu"), nonfinite=tuple(range(8)))], "find what makes NaN or infinity"),
         ([first_dead(8, 1, "relu")], "see why a unit is dead"),
         ([first_dead(8, 8, "relu")], "check the probe's preprocessing"),
         ([replace(first_dead(8, 1, "relu"), revived=(0,))], "put probe and holdout into one data set"),
