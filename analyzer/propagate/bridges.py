@@ -24,6 +24,9 @@ def find_bridges(found: Walk) -> list[Bridge]:
         if reason.code == _JOIN:
             _before_join(found, reason.path[-1], places)
         _before_readers(found, start, places)
+    for (kind, value, axis, _, _), units in places.items():
+        if kind == "widen":
+            units |= _gone_anyway(found, value, axis)
     return [
         Bridge(kind, value, axis, tuple(sorted(units)), node, position)  # type: ignore[arg-type]
         for (kind, value, axis, node, position), units in sorted(places.items())
@@ -41,6 +44,12 @@ def _before_join(found: Walk, slot: Slot, places: dict[tuple[str, str, int, int,
         call = found.context.by_node[node.index]
         if call.barrier is None and call.rule.aligned and found.closure.live(call):
             places.setdefault(("widen", slot.value, slot.axis, node.index, position), set()).add(slot.index)
+
+
+def _gone_anyway(found: Walk, value: str, axis: int) -> set[int]:
+    """Zeros that the plain cut takes too: as a part of what the bridge pads, they would have to stay."""
+    known, constant = found.facts[value].per_index(axis, found.context.shapes[value][axis])
+    return {int(i) for i in np.flatnonzero(known & (constant == 0) & ~found.closure.keeps.get((value, axis)))}
 
 
 def _before_readers(found: Walk, start: Slot, places: dict[tuple[str, str, int, int, int], set[int]]) -> None:

@@ -1,0 +1,88 @@
+"""Bridges at joins: what they free at the first go, on the written model, against the original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer.facts.choice import Choice
+from tests.models import Array, parse, run
+
+NARROW = Choice(residual="params")
+CHANNELS = 16
+
+
+def block(stem: Sequence[int], branch: Sequence[int], stem_value: float = 0.0, value: float = 0.0) -> onnx.ModelProto:
+    """A stem, a block of two padded convolutions, the Add of both; these channels are constant by their weights."""
+    rng = np.random.default_rng(3)
+
+    def weights(*shape: int) -> Array:
+        made: Array = (rng.standard_normal(shape) / 4).astype(np.float32)
+        return made
+
+    c = CHANNELS
+    stored = {"w0": weights(c, 3, 3, 3), "b0": weights(c), "w1": weights(c, c, 3, 3), "b1": weights(c)}
+    stored |= {"w2": weights(c, c, 3, 3), "b2": weights(c), "g": weights(c), "h": weights(c), "w3": weights(4, c, 1, 1)}
+    stored |= {"m": weights(c), "v": np.abs(weights(c)) + 1}
+    stored["w0"][list(stem)], stored["b0"][list(stem)] = 0, stem_value or -1
+    stored["g"][list(branch)], stored["h"][list(branch)] = 0, value
+    return parse(
+        """block (float[n,3,hh,ww] x) => (float[n,4,hh,ww] y) {
+            s = Conv<pads=[1,1,1,1]>(x, w0, b0)
+            r = Relu(s)
+            c1 = Conv<pads=[1,1,1,1]>(r, w1, b1)
+            r1 = Relu(c1)
+            c2 = Conv<pads=[1,1,1,1]>(r1, w2, b2)
+            n2 = BatchNormalization(c2, g, h, m, v)
+            a = Add(n2, r)
+            r2 = Relu(a)
+            y = Conv(r2, w3)
+        }""",
+        stored,
+    )
+
+
+def pictures(height: int = 7, width: int = 7, scale: float = 1) -> Array:
+    made: Array = (scale * np.random.default_rng(5).standard_normal((6, 3, height, width))).astype(np.float32)
+    return made
+
+
+def narrowed(model: onnx.ModelProto, choice: Choice = NARROW) -> analyzer.Pruned:
+    """The smaller model, held against the original on data of another size and scale too."""
+    pruned = analyzer.prune(model, {"x": pictures()}, choice=choice, latency=False)
+    smaller = onnx.ModelProto.FromString(pruned.data)
+    for x in (pictures(), pictures(5, 9, 30), np.zeros((1, 3, 4, 4), np.float32)):
+        expected = run(model, {"x": x})["y"]
+        np.testing.assert_allclose(run(smaller, {"x": x})["y"], expected, atol=1e-5 * np.abs(expected).max())
+    return pruned
+
+
+def parameters(model: onnx.ModelProto, choice: Choice = NARROW) -> int:
+    return narrowed(model, choice).facts.after.parameters
+
+
+def dims(pruned: analyzer.Pruned) -> dict[str, list[int]]:
+    return {t.name: list(t.dims) for t in onnx.ModelProto.FromString(pruned.data).graph.initializer}
+
+
+BOTH_IN_PART = (range(10), range(5, 14))  # the Add is dead at 5 to 9, each side elsewhere too
+
+
+def test_a_bridge_frees_a_branch_of_which_a_part_goes_on_both_sides() -> None:
+    pruned = narrowed(block(*BOTH_IN_PART))
+    shapes = dims(pruned)
+    assert shapes["w0"][0] == 6  # 10 to 15 are alive
+    assert shapes["w1"][1] == 6
+    assert shapes["w2"][0] == 7  # 0 to 4, 14, 15
+
+
+@pytest.mark.parametrize("stem", [[], range(10), [0, 3, 15]])
+@pytest.mark.parametrize("branch", [[], range(5, 14), [0, 1, 2]])
+def test_what_bridges_left_a_second_prune_leaves_as_it_is(stem: Sequence[int], branch: Sequence[int]) -> None:
+    once = narrowed(block(stem, branch))
+    again = analyzer.prune(onnx.ModelProto.FromString(once.data), {"x": pictures()}, choice=NARROW, latency=False)
+    assert again.facts.after.parameters == once.facts.after.parameters
