@@ -29,7 +29,7 @@ from analyzer.rewrite.shrink import REWRITTEN, shrink
 
 MOST_REFUSALS = 50
 MOST_ROUNDS = 8  # cuts after the first; each takes something away
-MOST_SINGLE_TRIALS = 24  # bridges tried one by one; beyond, all are taken together
+MOST_SINGLE_TRIALS = 24  # bridges tried one by one; of more, several at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,20 +137,31 @@ def _with_bridges(
 
     def saved(bridges: Sequence[Bridge]) -> int:
         model, table = insert_bridges(plain.base, shapes, bridges)
-        return walk(model.graph, table, layers, choice).removable.parameters - plain.walk.removable.parameters
+        return _left(plain.walk) - _left(walk(model.graph, table, layers, choice))
 
-    total = saved(candidates)
+    candidates, total = _that_pay(candidates, saved)
     if total <= 0:
         return None
-    if len(candidates) <= MOST_SINGLE_TRIALS:
-        for bridge in list(candidates):
-            fewer = [b for b in candidates if b is not bridge]
-            if fewer and saved(fewer) >= total:
-                candidates = fewer
     model, table = insert_bridges(plain.base, shapes, candidates)
     bridged = _cut(model, table, layers, choice)
     note = f"{len(candidates)} gathers were inserted at joins of unequally dead branches; they save {total} parameters."
     return replace(bridged, notes=(note,), bridges=tuple(candidates), refused=(*plain.refused, *bridged.refused))
+
+
+def _left(found: Walk) -> int:
+    """Parameters that stay."""
+    return found.parameters - found.removable.parameters
+
+
+def _that_pay(candidates: list[Bridge], saved: Callable[[Sequence[Bridge]], int]) -> tuple[list[Bridge], int]:
+    """The bridges without those that save nothing, or less than they store; and what they save."""
+    total, step = saved(candidates), -(-len(candidates) // MOST_SINGLE_TRIALS)
+    for some in [candidates[start : start + step] for start in range(0, len(candidates), step)]:
+        fewer = [bridge for bridge in candidates if bridge not in some]
+        without = saved(fewer) if fewer else 0
+        if fewer and without >= total:
+            candidates, total = fewer, without
+    return candidates, total
 
 
 def _merged(one: CutModel) -> CutModel:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -86,3 +88,59 @@ def test_what_bridges_left_a_second_prune_leaves_as_it_is(stem: Sequence[int], b
     once = narrowed(block(stem, branch))
     again = analyzer.prune(onnx.ModelProto.FromString(once.data), {"x": pictures()}, choice=NARROW, latency=False)
     assert again.facts.after.parameters == once.facts.after.parameters
+
+
+@pytest.mark.parametrize("value", [0.5, -0.5])
+def test_a_branch_that_is_constant_but_not_zero_goes_as_one_that_is_zero(value: float) -> None:
+    """What it was is stored, one number for each channel."""
+    zero = parameters(block([], range(5, 14)))
+    assert parameters(block([], range(5, 14), value=value)) == zero + CHANNELS
+    assert parameters(block([], range(5, 14), value=value), Choice()) > zero + CHANNELS
+
+
+def test_a_constant_stem_that_is_padded_by_one_reader_and_joined_by_the_other_keeps_one_carrier() -> None:
+    shapes = dims(narrowed(block(range(10), [], stem_value=0.7)))
+    assert shapes["w0"][0] == 7
+    assert shapes["w1"][1] == 7
+
+
+@pytest.mark.parametrize("stem_value", [0.0, 0.7])
+@pytest.mark.parametrize("value", [0.4, -0.4])
+def test_constants_on_both_sides_are_one_constant_where_both_are(stem_value: float, value: float) -> None:
+    model = block(*BOTH_IN_PART, stem_value, value)
+    once = narrowed(model)
+    zero = parameters(block(*BOTH_IN_PART))
+    carrier = 28 + CHANNELS * 9 if stem_value else 0
+    assert once.facts.after.parameters <= zero + carrier + 2 * CHANNELS
+    again = analyzer.prune(onnx.ModelProto.FromString(once.data), {"x": pictures()}, choice=NARROW, latency=False)
+    assert again.facts.after.parameters == once.facts.after.parameters
+
+
+def test_constants_are_not_stored_where_that_costs_more_than_it_saves() -> None:
+    """One channel of a 1x1 convolution of three inputs has four parameters; the join would store 16 numbers."""
+    rng = np.random.default_rng(1)
+    stored = {
+        "w0": rng.standard_normal((16, 3, 1, 1)),
+        "b0": rng.standard_normal(16),
+        "w2": rng.standard_normal((4, 16, 1, 1)),
+    }
+    stored |= {"w1": rng.standard_normal((16, 3, 1, 1)), "b1": rng.standard_normal(16)}
+    stored["w0"][2] = 0
+    model = parse(
+        """cheap (float[n,3,hh,ww] x) => (float[n,4,hh,ww] y) {
+            p = Conv(x, w0, b0) q = Conv(x, w1, b1) r = Tanh(p) s = Tanh(q) a = Add(r, s) y = Conv(a, w2)
+        }""",
+        {name: array.astype(np.float32) for name, array in stored.items()},
+    )
+    assert not narrowed(model).changed
+
+
+def test_what_bridges_store_is_no_part_of_the_original(tmp_path: Path) -> None:
+    model = block([], range(5, 14), value=0.5)
+    pruned = narrowed(model)
+    assert pruned.facts.before.parameters == narrowed(model, Choice()).facts.before.parameters
+    stored = {t.name for t in model.graph.initializer}
+    assert set(pruned.masks()) <= stored
+    pruned.save_masks(tmp_path / "masks.npz")
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert {t["name"] for t in plan["tensors"]} <= stored
