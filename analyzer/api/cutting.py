@@ -131,7 +131,10 @@ def _with_bridges(
     plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
 ) -> CutModel | None:
     """The cut with the bridges that save parameters; None when none does."""
-    candidates = find_bridges(plain.walk)
+    exact = plain.walk
+    if choice.round_to > 1:
+        exact = walk(plain.base.graph, shapes, layers, replace(choice, round_to=1))
+    candidates = find_bridges(exact, choice.round_to)
     if not candidates:
         return None
 

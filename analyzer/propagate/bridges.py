@@ -20,8 +20,12 @@ _SUMS = ("Add", "Sub", "Sum", "Mean")
 Place = tuple[str, str, int, int, int]  # kind, value, axis, node, position
 
 
-def find_bridges(found: Walk) -> list[Bridge]:
-    """All edges where dead units that stay could be cut off, each with its units."""
+def find_bridges(found: Walk, round_to: int = 1) -> list[Bridge]:
+    """All edges where dead units that stay could be cut off, each with its units.
+
+    The walk is one without rounding: what stays only to round a width is not to be cut off. What a bridge leaves of
+    a value is a multiple of `round_to`.
+    """
     places: dict[Place, set[int]] = {}
     for layer, unit in kept_dead(found.closure, found.layers):
         start = Slot(layer.value, layer.audited.axis, unit)
@@ -29,10 +33,11 @@ def find_bridges(found: Walk) -> list[Bridge]:
         if reason.code == _JOIN:
             _before_join(found, reason.path[-1], places)
         _before_readers(found, start, places)
-    return [_bridge(found, place, units) for place, units in sorted(places.items())]
+    bridges = [_bridge(found, place, units, round_to) for place, units in sorted(places.items())]
+    return [bridge for bridge in bridges if bridge.dead]
 
 
-def _bridge(found: Walk, place: Place, units: set[int]) -> Bridge:
+def _bridge(found: Walk, place: Place, units: set[int], round_to: int) -> Bridge:
     kind, value, axis, node, position = place
     if kind == "narrow":
         return Bridge("narrow", value, axis, tuple(sorted(units)), node, position)
@@ -40,6 +45,7 @@ def _bridge(found: Walk, place: Place, units: set[int]) -> Bridge:
     # What the plain cut takes too: as a part of what the bridge pads, it would have to stay.
     gone = known & ~found.closure.keeps.get((value, axis)) & _can_be_given(found, node, value, constant)
     dead = tuple(sorted(units | {int(i) for i in np.flatnonzero(gone)}))
+    dead = dead[min((len(dead) - len(known)) % round_to, len(dead)) :]
     return Bridge(
         "widen", value, axis, dead, node, position, tuple(float(constant[i]) for i in dead), _type(found, value)
     )

@@ -163,12 +163,9 @@ def _round_up(context: Context, needs: Needs, keeps: Keeps, multiple: int) -> bo
     """Keep the first indices that could go until every layer's width is a multiple; whether anything was added."""
     added = False
     for call in context.calls:
-        weight = getattr(call.rule, "w", None) if isinstance(call.rule, ConvRule) else None
-        if not isinstance(call.rule, ConvRule | Contraction) or not _is_live(call, keeps, needs):
+        axis = _width(context, call) if _is_live(call, keeps, needs) else None
+        if axis is None:
             continue
-        if weight is None and call.op.static(0) is None and call.op.static(1) is None:
-            continue
-        axis = 1 if weight is not None else len(context.shapes[call.outputs[0]]) - 1
         vector = keeps.get((call.outputs[0], axis))
         wanted = min(-(-int(vector.sum()) // multiple) * multiple, len(vector))
         missing = wanted - int(vector.sum())
@@ -178,3 +175,18 @@ def _round_up(context: Context, needs: Needs, keeps: Keeps, multiple: int) -> bo
             keeps.grow((call.outputs[0], axis), more)
             added = True
     return added
+
+
+def _width(context: Context, call: Call) -> int | None:
+    """The axis of the output that is the width of a layer; a gather of units gives its readers one of their own."""
+    if call.barrier is not None:
+        return None
+    if isinstance(call.rule, ConvRule):
+        return 1
+    last = len(context.shapes[call.outputs[0]]) - 1
+    if isinstance(call.rule, Contraction):
+        return None if call.op.static(0) is None and call.op.static(1) is None else last
+    if call.op.op_type == "Gather" and len(call.op.x_shape(1)) == 1:
+        axis = int(call.op.attr("axis", 0)) % (last + 1)
+        return axis if axis in (1, last) else None
+    return None

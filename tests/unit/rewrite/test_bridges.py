@@ -144,3 +144,44 @@ def test_what_bridges_store_is_no_part_of_the_original(tmp_path: Path) -> None:
     pruned.save_masks(tmp_path / "masks.npz")
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert {t["name"] for t in plan["tensors"]} <= stored
+
+
+def test_no_bridge_takes_away_what_stays_only_to_round_a_width() -> None:
+    rng = np.random.default_rng(2)
+    stored = {"w0": rng.standard_normal((5, 16)), "b0": rng.standard_normal(16), "w1": rng.standard_normal((16, 3))}
+    stored["w0"][:, :5], stored["b0"][:5] = 0, -1
+    model = parse(
+        "mlp (float[n,5] x) => (float[n,3] y) { h = Gemm(x, w0, b0) r = Relu(h) y = Gemm(r, w1) }",
+        {name: array.astype(np.float32) for name, array in stored.items()},
+    )
+    x = rng.standard_normal((9, 5)).astype(np.float32)
+    rounded, bridged = (
+        analyzer.prune(model, {"x": x}, choice=Choice(round_to=4, residual=residual), latency=False)
+        for residual in ("off", "params")
+    )
+    assert dims(rounded)["w0"] == [5, 12]
+    assert dims(bridged) == dims(rounded)
+
+
+@pytest.mark.parametrize("round_to", [2, 4])
+@pytest.mark.parametrize("values", [(0.0, 0.0), (0.7, -0.5)])
+def test_bridges_leave_widths_that_are_multiples(round_to: int, values: tuple[float, float]) -> None:
+    model = block(*BOTH_IN_PART, *values)
+    choice = Choice(residual="params", round_to=round_to)
+    pruned = narrowed(model, choice)
+    shapes = dims(pruned)
+    widths = [*shapes["w0"][:1], *shapes["w1"][:2], *shapes["w2"][:2], shapes["w3"][1]]
+    assert not [width for width in widths if width % round_to]
+    assert pruned.facts.after.parameters < parameters(model, Choice(round_to=round_to))
+    again = analyzer.prune(onnx.ModelProto.FromString(pruned.data), {"x": pictures()}, choice=choice, latency=False)
+    assert again.facts.after.parameters == pruned.facts.after.parameters
+
+
+@pytest.mark.parametrize("round_to", [1, 4])
+def test_a_reader_that_is_narrowed_reads_a_width_that_is_a_multiple(round_to: int) -> None:
+    """The map is an output of the model too, so it stays whole; its other reader does without what is dead."""
+    model = block(range(5), [])
+    model.graph.output.append(onnx.helper.make_tensor_value_info("r", onnx.TensorProto.FLOAT, ["n", 16, "hh", "ww"]))
+    shapes = dims(narrowed(model, Choice(residual="params", round_to=round_to)))
+    assert shapes["w0"][0] == 16
+    assert shapes["w1"][1] == (11 if round_to == 1 else 12)
