@@ -67,7 +67,7 @@ def cut(
     found = [plain]
     if choice.residual != "off":
         bridged = _with_bridges(plain, shapes, layers, choice)
-        if bridged is not None:
+        if bridged.bridges:
             found = [bridged] if choice.residual == "params" else [plain, bridged]
     found = [_finished(one, choice, measure) for one in found]
     if choice.merge_linear:
@@ -127,44 +127,51 @@ def _weight(model: LoadedModel) -> tuple[int, int]:
     return count_parameters(graph), len(graph.nodes)
 
 
-def _with_bridges(
-    plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
-) -> CutModel | None:
-    """The cut with the bridges that save parameters; None when none does."""
-    exact = plain.walk
+def _with_bridges(plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
+    """The cut with the bridges that save parameters.
+
+    With some in place more is constant, or one-sidedly so: others are looked for until none is found.
+    """
+    found, table = plain, shapes
+    for _ in range(MOST_ROUNDS):
+        bridges = _that_pay(found, table, layers, choice)
+        if not bridges:
+            break
+        model, table = insert_bridges(found.base, table, bridges)
+        more = _cut(model, table, layers, choice)
+        found = replace(more, bridges=(*found.bridges, *bridges), refused=(*found.refused, *more.refused))
+    built, saved = len(found.bridges), _left(plain.walk) - _left(found.walk)
+    note = f"{built} gathers were inserted at joins of unequally dead branches; they save {saved} parameters."
+    return replace(found, notes=(note,)) if built else plain
+
+
+def _that_pay(found: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> Sequence[Bridge]:
+    """The bridges that can be built, without those that save nothing, or less than they store."""
+    exact = found.walk
     if choice.round_to > 1:
-        exact = walk(plain.base.graph, shapes, layers, replace(choice, round_to=1))
-    candidates = find_bridges(exact, choice.round_to)
-    if not candidates:
-        return None
+        exact = walk(found.base.graph, shapes, layers, replace(choice, round_to=1))
+    bridges = find_bridges(exact, choice.round_to)
 
-    def saved(bridges: Sequence[Bridge]) -> int:
-        model, table = insert_bridges(plain.base, shapes, bridges)
-        return _left(plain.walk) - _left(walk(model.graph, table, layers, choice))
+    def saved(some: Sequence[Bridge]) -> int:
+        if not some:
+            return 0
+        model, table = insert_bridges(found.base, shapes, some)
+        return _left(found.walk) - _left(walk(model.graph, table, layers, choice))
 
-    candidates, total = _that_pay(candidates, saved)
-    if total <= 0:
-        return None
-    model, table = insert_bridges(plain.base, shapes, candidates)
-    bridged = _cut(model, table, layers, choice)
-    note = f"{len(candidates)} gathers were inserted at joins of unequally dead branches; they save {total} parameters."
-    return replace(bridged, notes=(note,), bridges=tuple(candidates), refused=(*plain.refused, *bridged.refused))
+    total, step = saved(bridges), -(-len(bridges) // MOST_SINGLE_TRIALS)
+    if found.bridges and total <= 0:  # what was left out before does not pay one by one either
+        return ()
+    for some in [bridges[start : start + step] for start in range(0, len(bridges), max(step, 1))]:
+        fewer = [bridge for bridge in bridges if bridge not in some]
+        without = saved(fewer)
+        if without >= total:
+            bridges, total = fewer, without
+    return bridges
 
 
 def _left(found: Walk) -> int:
     """Parameters that stay."""
     return found.parameters - found.removable.parameters
-
-
-def _that_pay(candidates: list[Bridge], saved: Callable[[Sequence[Bridge]], int]) -> tuple[list[Bridge], int]:
-    """The bridges without those that save nothing, or less than they store; and what they save."""
-    total, step = saved(candidates), -(-len(candidates) // MOST_SINGLE_TRIALS)
-    for some in [candidates[start : start + step] for start in range(0, len(candidates), step)]:
-        fewer = [bridge for bridge in candidates if bridge not in some]
-        without = saved(fewer) if fewer else 0
-        if fewer and without >= total:
-            candidates, total = fewer, without
-    return candidates, total
 
 
 def _merged(one: CutModel) -> CutModel:

@@ -13,6 +13,7 @@ import pytest
 import analyzer
 from analyzer.facts.choice import Choice
 from tests.models import Array, parse, run
+from tests.random_graphs.generator import make
 
 NARROW = Choice(residual="params")
 CHANNELS = 16
@@ -185,3 +186,19 @@ def test_a_reader_that_is_narrowed_reads_a_width_that_is_a_multiple(round_to: in
     shapes = dims(narrowed(model, Choice(residual="params", round_to=round_to)))
     assert shapes["w0"][0] == 16
     assert shapes["w1"][1] == (11 if round_to == 1 else 12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_a_branch_of_which_one_channel_is_left_is_narrowed_to_that_channel(value: float) -> None:
+    shapes = dims(narrowed(block(range(5, 12), range(1, 16), 0.0, value)))
+    assert shapes["w0"][0] == 9
+    assert shapes["w2"][0] == 1
+    assert shapes["w3"][1] == 9
+
+
+def test_bridges_are_searched_for_until_none_saves_anything() -> None:
+    """With the first in place, the second convolution is constant in a channel that was computed from the stem's."""
+    made = make(5075)
+    once = analyzer.prune(made.model, made.probe, choice=NARROW, latency=False)
+    again = analyzer.prune(onnx.ModelProto.FromString(once.data), made.probe, choice=NARROW, latency=False)
+    assert again.facts.after.parameters == once.facts.after.parameters
