@@ -67,7 +67,7 @@ def cut(
     found = [plain]
     if choice.residual != "off":
         bridged = _with_bridges(plain, shapes, layers, choice)
-        if bridged.bridges:
+        if bridged is not plain:
             found = [bridged] if choice.residual == "params" else [plain, bridged]
     found = [_finished(one, choice, measure) for one in found]
     if choice.merge_linear:
