@@ -29,7 +29,7 @@ from analyzer.rewrite.shrink import REWRITTEN, shrink
 
 MOST_REFUSALS = 50
 MOST_ROUNDS = 8  # cuts after the first; each takes something away
-MOST_SINGLE_TRIALS = 24  # bridges tried one by one; beyond, all are taken together
+MOST_SINGLE_TRIALS = 24  # bridges tried one by one; of more, several at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def cut(
     found = [plain]
     if choice.residual != "off":
         bridged = _with_bridges(plain, shapes, layers, choice)
-        if bridged is not None:
+        if bridged is not plain:
             found = [bridged] if choice.residual == "params" else [plain, bridged]
     found = [_finished(one, choice, measure) for one in found]
     if choice.merge_linear:
@@ -136,33 +136,52 @@ def _weight(model: LoadedModel) -> tuple[int, int]:
     return count_parameters(graph), len(graph.nodes)
 
 
-def _with_bridges(
-    plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
-) -> CutModel | None:
-    """The cut with the bridges that save parameters; None when none does."""
-    candidates = find_bridges(plain.walk)
-    if not candidates:
-        return None
+def _with_bridges(plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
+    """The cut with the bridges that save parameters.
 
-    def saved(bridges: Sequence[Bridge]) -> int:
-        model, table = insert_bridges(plain.base, shapes, bridges)
-        return walk(model.graph, table, layers, choice).removable.parameters - plain.walk.removable.parameters
+    With some in place more is constant, or one-sidedly so: others are looked for until none is found.
+    """
+    found, table = plain, shapes
+    for _ in range(MOST_ROUNDS):
+        bridges = _that_pay(found, table, layers, choice)
+        if not bridges:
+            break
+        model, table = insert_bridges(found.base, table, bridges)
+        more = _cut(model, table, layers, choice)
+        found = replace(more, bridges=(*found.bridges, *bridges), refused=(*found.refused, *more.refused))
+    built, saved = len(found.bridges), _left(plain.walk) - _left(found.walk)
+    many, they = ("1 gather was", "it saves") if built == 1 else (f"{built} gathers were", "they save")
+    note = f"{many} inserted at joins of unequally dead branches; {they} {saved} parameters."
+    return replace(found, notes=(note,)) if built else plain
 
-    total = saved(candidates)
-    if total <= 0:
-        return None
-    if len(candidates) <= MOST_SINGLE_TRIALS:
-        for bridge in list(candidates):
-            fewer = [b for b in candidates if b is not bridge]
-            if fewer and saved(fewer) >= total:
-                candidates = fewer
-    model, table = insert_bridges(plain.base, shapes, candidates)
-    bridged = _cut(model, table, layers, choice)
-    many, they = (
-        ("1 gather was", "it saves") if len(candidates) == 1 else (f"{len(candidates)} gathers were", "they save")
-    )
-    note = f"{many} inserted at joins of unequally dead branches; {they} {total} parameters."
-    return replace(bridged, notes=(note,), bridges=tuple(candidates), refused=(*plain.refused, *bridged.refused))
+
+def _that_pay(found: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> Sequence[Bridge]:
+    """The bridges that can be built, without those that save nothing, or less than they store."""
+    exact = found.walk
+    if choice.round_to > 1:
+        exact = walk(found.base.graph, shapes, layers, replace(choice, round_to=1))
+    bridges = find_bridges(exact, choice.round_to)
+
+    def saved(some: Sequence[Bridge]) -> int:
+        if not some:
+            return 0
+        model, table = insert_bridges(found.base, shapes, some)
+        return _left(found.walk) - _left(walk(model.graph, table, layers, choice))
+
+    total, step = saved(bridges), -(-len(bridges) // MOST_SINGLE_TRIALS)
+    if found.bridges and total <= 0:  # what was left out before does not pay one by one either
+        return ()
+    for some in [bridges[start : start + step] for start in range(0, len(bridges), max(step, 1))]:
+        fewer = [bridge for bridge in bridges if bridge not in some]
+        without = saved(fewer)
+        if without >= total:
+            bridges, total = fewer, without
+    return bridges
+
+
+def _left(found: Walk) -> int:
+    """Parameters that stay."""
+    return found.parameters - found.removable.parameters
 
 
 def _merged(one: CutModel, choice: Choice) -> CutModel:

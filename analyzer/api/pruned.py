@@ -106,9 +106,13 @@ class Pruned:
             raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
         return tuple(reversed(written))
 
+    @property
+    def _stored(self) -> set[str]:
+        return set(self._source.loaded.graph.initializer_names)
+
     def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per stored tensor the elements that stay, in the original's shape."""
-        return keep_masks(self.walk.context, self.walk.cut)
+        return keep_masks(self.walk.context, self.walk.cut, self._stored)
 
     def save_masks(self, path: str | Path) -> None:
         """Write `masks()` as .npz, and the plan beside it as `plan.json`.
@@ -119,7 +123,7 @@ class Pruned:
         target = check_output(path, self._source.inputs)
         beside = check_output(target.with_name("plan.json"), self._source.inputs)
         masks, document = plan_document(
-            self.walk.context, self.walk.cut, self.walk.layers, self.walk.removable, self.choice
+            self.walk.context, self.walk.cut, self.walk.layers, self.walk.removable, self.choice, self._stored
         )
         write_whole(target, masks)
         write_whole(beside, document)

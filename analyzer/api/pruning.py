@@ -303,7 +303,7 @@ def _record(
 
 def _size(loaded: LoadedModel, chosen: Walk, size: int) -> Size:
     peak = peak_activation(chosen.context, chosen.context.shapes.__getitem__)
-    return Size(chosen.parameters, chosen.multiply_adds, size, peak)
+    return Size(count_parameters(loaded.graph), chosen.multiply_adds, size, peak)  # bridges store numbers of their own
 
 
 def _after(source: Source, made: CutModel, smaller: LoadedModel, size: int) -> Size:

@@ -11,7 +11,8 @@ class Bridge:
     """One edge of the graph: input `position` of node `node` reads `value`.
 
     `narrow`: the reader takes `value` without the units `dead` (constants that it can do without). `widen`: `value`
-    loses the units `dead`, all of them zero, and is filled up with zeros before the reader.
+    loses the units `dead`, all of them constant, and is filled up before the reader with what they were (`fill`, of
+    element type `dtype`).
     """
 
     kind: Literal["narrow", "widen"]
@@ -20,3 +21,5 @@ class Bridge:
     dead: tuple[int, ...]
     node: int
     position: int
+    fill: tuple[float, ...] = ()
+    dtype: str = "float32"

@@ -163,7 +163,7 @@ class Context:
             out_samples=tuple(self.sample_axis(n) for n in node.outputs),
             sole_user=tuple(n in self.copies or self._sole_user(n) for n in reads),
             in_free=tuple(self.free_axes(n) for n in node.inputs),
-            y_dtype=self._dtype(node.outputs[0]),
+            y_dtype=self.dtype(node.outputs[0]),
             target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
             used_axes=self._used_axes(node) if node.op_type == "Shape" else None,
@@ -172,7 +172,8 @@ class Context:
         why = self._barrier(op, rule)
         return Call(op, rule if why is None else BARRIER, why)
 
-    def _dtype(self, name: str) -> str | None:
+    def dtype(self, name: str) -> str | None:
+        """NumPy name of a value's element type; None where neither the file nor the run tells."""
         declared = self.graph.types[name].dtype if name in self.graph.types else None
         return declared.name if declared is not None else self.table.dtypes.get(name)
 

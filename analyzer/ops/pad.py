@@ -61,7 +61,7 @@ class PadRule(MoveRule):
             assert isinstance(step, Take)
             outside = bool((step.indices < 0).any())
             whole = known.shape[step.axis] == 1 and value.shape[step.axis] == 1
-            if outside and whole and (held.any() or step.length == 1 or not _unit_like(node, step.axis)):
+            if outside and whole and (held.any() or not _unit_like(node, step.axis)):
                 known = known & (value == fill)
                 if step.axis != 1:  # inside a constant, outside the filling: with zeros, a multiple of one map
                     bordered = True
@@ -83,7 +83,7 @@ class PadRule(MoveRule):
 def _unit_like(node: OpNode, axis: int) -> bool:
     """Whether padding that axis adds units rather than a border: the channel axis, or the last of few."""
     rank = len(node.x_shape())
-    return (axis == 1 and rank > 2) or (axis == rank - 1 and rank <= 3)
+    return axis == 1 or (axis == rank - 1 and rank <= 3 and node.x_shape()[axis] > 1)
 
 
 register(PadRule(), "Pad")

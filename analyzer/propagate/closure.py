@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,21 +160,70 @@ def _carriers(
 
 
 def _round_up(context: Context, needs: Needs, keeps: Keeps, multiple: int) -> bool:
-    """Keep the first indices that could go until every layer's width is a multiple; whether anything was added."""
+    """Keep some of the indices that could go until every layer's width is a multiple; whether any was added.
+
+    Where some groups must keep equally many, each index that is added brings others: only one is added at a time.
+    """
+    counts = {call.rule.groups(call.op) for call in context.calls if isinstance(call.rule, ConvRule) and _shared(call)}
     added = False
     for call in context.calls:
-        weight = getattr(call.rule, "w", None) if isinstance(call.rule, ConvRule) else None
-        if not isinstance(call.rule, ConvRule | Contraction) or not _is_live(call, keeps, needs):
+        axis = _width(context, call) if _is_live(call, keeps, needs) else None
+        if axis is None:
             continue
-        if weight is None and call.op.static(0) is None and call.op.static(1) is None:
-            continue
-        axis = 1 if weight is not None else len(context.shapes[call.outputs[0]]) - 1
         vector = keeps.get((call.outputs[0], axis))
-        wanted = min(-(-int(vector.sum()) // multiple) * multiple, len(vector))
-        missing = wanted - int(vector.sum())
-        if missing > 0:
-            more = np.zeros_like(vector)
-            more[np.flatnonzero(~vector)[:missing]] = True
+        groups = call.rule.groups(call.op) if isinstance(call.rule, ConvRule) else 1
+        more = _filled(vector, multiple, groups)
+        if counts and groups == 1:
+            more = _first_beside_others(vector, more & ~vector, counts)
+        if (more & ~vector).any():
             keeps.grow((call.outputs[0], axis), more)
             added = True
     return added
+
+
+def _shared(call: Call) -> bool:
+    """Whether a convolution has groups of several channels."""
+    assert isinstance(call.rule, ConvRule)
+    groups = call.rule.groups(call.op)
+    return 1 < groups < max(call.op.x_shape(call.rule.x)[1], call.op.y_shape()[1])
+
+
+def _filled(vector: Mask, multiple: int, groups: int) -> Mask:
+    """The kept indices with the first free ones up to the next multiple, equally many in each group that stays."""
+    blocks = vector.reshape(groups, -1)
+    live, most = blocks.any(axis=1), int(blocks.sum(axis=1).max())
+    counts, sizes = range(max(int(live.sum()), 1), groups + 1), range(max(most, 1), blocks.shape[1] + 1)
+    fitting = [(count * size, size, count) for count in counts for size in sizes if count * size % multiple == 0]
+    if not fitting:
+        return np.ones_like(vector)
+    _, size, count = min(fitting)
+    live = live | (np.cumsum(~live) <= count - int(live.sum()))
+    missing = np.where(live, size - blocks.sum(axis=1), 0)
+    return (blocks | (np.cumsum(~blocks, axis=1) <= missing[:, None])).reshape(-1)
+
+
+def _first_beside_others(vector: Mask, free: Mask, counts: Collection[int]) -> Mask:
+    """The first free index, preferably one whose group, where these are the numbers of groups, stays anyway."""
+    beside = np.ones_like(vector)
+    for count in counts:
+        if len(vector) % count == 0:
+            beside = beside & np.repeat(vector.reshape(count, -1).any(axis=1), len(vector) // count)
+    places = np.flatnonzero(~vector & beside) if (~vector & beside).any() else np.flatnonzero(free)
+    first = np.zeros_like(vector)
+    first[places[:1]] = free.any()
+    return first
+
+
+def _width(context: Context, call: Call) -> int | None:
+    """The axis of the output that is the width of a layer; a gather of units gives its readers one of their own."""
+    if call.barrier is not None:
+        return None
+    if isinstance(call.rule, ConvRule):
+        return 1
+    last = len(context.shapes[call.outputs[0]]) - 1
+    if isinstance(call.rule, Contraction):
+        return None if call.op.static(0) is None and call.op.static(1) is None else last
+    if call.op.op_type == "Gather" and len(call.op.x_shape(1)) == 1:
+        axis = int(call.op.attr("axis", 0)) % (last + 1)
+        return axis if axis in (1, last) else None
+    return None

@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.graph import Editor, LoadedModel, serialize
+from analyzer.ops.binary import Aligned
 from analyzer.ops.clip import ClipRule
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
+from analyzer.ops.join import ConcatRule
+from analyzer.ops.layout import TransposeRule
 from analyzer.ops.norm import BatchNorm
 from analyzer.ops.pool import Spatial
 from analyzer.ops.products import Gemm
@@ -47,6 +50,10 @@ def _twins_of(context: Context, call: Call, found: Mapping[str, tuple[int, Label
         return 1, _conv_labels(op.static(1), op.static(2), before, rule.groups(op))
     if type(rule) in (Contraction, Gemm):
         return _dense_twins(call, before)
+    if isinstance(rule, Aligned):
+        return _elementwise(call, found)
+    if isinstance(rule, ConcatRule):
+        return _concatenated(rule, call, found)
     if before is None:
         return None
     axis, labels = before
@@ -55,8 +62,15 @@ def _twins_of(context: Context, call: Call, found: Mapping[str, tuple[int, Label
     if isinstance(rule, BatchNorm) and axis == 1:
         table = np.stack([np.ravel(np.asarray(op.static(p))) for p in (1, 2, 3, 4)], axis=1)
         return 1, _first([(int(i), table[c].tobytes()) for c, i in enumerate(labels)])
-    if op.op_type in ("Add", "Sub", "Mul", "Div", "PRelu") and len(call.inputs) == 2:
-        return _with_static(call, axis, labels)
+    return _moved(call, axis, labels)
+
+
+def _moved(call: Call, axis: int, labels: Labels) -> tuple[int, Labels] | None:
+    """Behind a Transpose the same units lie along another axis; a Flatten repeats each for all its positions."""
+    op = call.op
+    if isinstance(call.rule, TransposeRule):
+        order = op.attr("perm") or list(range(len(op.x_shape())))[::-1]
+        return list(order).index(axis), labels
     flat = op.op_type in ("Flatten", "Reshape") and len(op.y_shape()) == 2
     if flat and axis == 1 and op.y_shape()[0] == op.x_shape()[0]:
         inner = int(np.prod(op.x_shape()[2:]))
@@ -64,16 +78,37 @@ def _twins_of(context: Context, call: Call, found: Mapping[str, tuple[int, Label
     return None
 
 
-def _with_static(call: Call, axis: int, labels: Labels) -> tuple[int, Labels] | None:
-    """A stored operand: units stay twins where it holds the same for both."""
-    stored = call.op.static(1)
-    if stored is None or call.op.y_shape() != call.op.x_shape(0):
+def _elementwise(call: Call, found: Mapping[str, tuple[int, Labels]]) -> tuple[int, Labels] | None:
+    """Units stay twins where every operand holds the same for both: twins themselves, equal numbers, one for all."""
+    op, shape = call.op, call.op.y_shape()
+    whole = {p: found[n] for p, n in enumerate(call.inputs) if n in found and op.x_shape(p) == shape}
+    if not whole:
         return None
-    wide = np.asarray(stored).reshape((1,) * (len(call.op.y_shape()) - stored.ndim) + stored.shape)
-    if wide.shape[axis] == 1:
-        return axis, labels
-    rows = np.moveaxis(wide, axis, 0)
-    return axis, _first([(int(i), rows[c].tobytes()) for c, i in enumerate(labels)])
+    axis = next(iter(whole.values()))[0]
+    columns: list[Sequence[Hashable]] = []
+    for position in (p for p, name in enumerate(call.inputs) if name):
+        missing = len(shape) - len(op.x_shape(position))
+        stored = op.static(position)
+        if position in whole and whole[position][0] == axis:
+            columns.append(whole[position][1].tolist())
+        elif missing > axis or op.x_shape(position)[axis - missing] == 1:
+            continue
+        elif stored is not None:
+            columns.append([row.tobytes() for row in np.moveaxis(np.asarray(stored), axis - missing, 0)])
+        else:
+            return None
+    return axis, _first(list(zip(*columns, strict=True)))
+
+
+def _concatenated(rule: ConcatRule, call: Call, found: Mapping[str, tuple[int, Labels]]) -> tuple[int, Labels] | None:
+    """The twins of each part; a part without known ones has none."""
+    axis = rule.axis(call.op)
+    keys: list[Hashable] = []
+    for position, length in enumerate(rule.lengths(call.op)):
+        before = found.get(call.inputs[position])
+        labels = before[1] if before is not None and before[0] == axis else np.arange(length)
+        keys += [(position, int(label)) for label in labels]
+    return axis, _first(keys)
 
 
 def _conv_labels(kernel: Array | None, bias: Array | None, before: tuple[int, Labels] | None, groups: int) -> Labels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 from typing import Any
 
@@ -20,10 +20,13 @@ from analyzer.ops.conv import ConvRule
 Mask = npt.NDArray[np.bool_]
 
 
-def keep_masks(context: Context, plan: CutPlan) -> dict[str, Mask]:
-    """Per stored tensor of which something goes: True where an element stays, in the tensor's own shape."""
+def keep_masks(context: Context, plan: CutPlan, names: Collection[str]) -> dict[str, Mask]:
+    """Per stored tensor of which something goes: True where an element stays, in the tensor's own shape.
+
+    `names` are the original's tensors: what bridges store is not the user's to cut.
+    """
     masks: dict[str, Mask] = {}
-    for name in sorted(context.graph.initializer_names):
+    for name in sorted(context.graph.initializer_names & set(names)):
         shape = context.graph.initializer_shape(name)
         if not shape or not context.graph.consumers.get(name):
             continue
@@ -47,7 +50,12 @@ def _grouped(context: Context, plan: CutPlan, name: str) -> Mask | None:
 
 
 def plan_document(
-    context: Context, plan: CutPlan, layers: Sequence[LayerVerdicts], removable: Removable, choice: Choice
+    context: Context,
+    plan: CutPlan,
+    layers: Sequence[LayerVerdicts],
+    removable: Removable,
+    choice: Choice,
+    names: Collection[str],
 ) -> tuple[bytes, str]:
     """The masks as the bytes of an .npz file, and the plan as JSON text.
 
@@ -55,7 +63,7 @@ def plan_document(
     """
     stream = io.BytesIO()
     # savez wants keyword arguments; names of tensors are any text, so they go in as a mapping
-    np.savez_compressed(stream, **keep_masks(context, plan))  # type: ignore[arg-type]
+    np.savez_compressed(stream, **keep_masks(context, plan, names))  # type: ignore[arg-type]
 
     def evidence(layer: LayerVerdicts, unit: int) -> str:
         return "structural" if unit in layer.structural else "observed" if unit in layer.dead else "lossy"
@@ -79,6 +87,7 @@ def plan_document(
         "tensors": [
             {"name": t.name, "shape": list(t.shape), "kept": list(t.kept), "removed": [list(r) for r in t.removed]}
             for t in removable.tensors
+            if t.name in names
         ],
     }
     return stream.getvalue(), json.dumps(document, indent=1) + "\n"
