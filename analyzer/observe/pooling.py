@@ -22,19 +22,21 @@ _LENGTHS = {
 def pooled_maximum(graph: Graph, shapes: ShapeTable, audited: AuditedValue) -> str | None:
     """Name of the MaxPool output that has the same maximum per sample and channel; None where there is none.
 
-    Every position has to lie in some window; that is told from one run, so the inputs must not leave lengths free.
+    Every position has to lie in some window; that is told from one run, so it holds where `lengths_are_fixed`.
     Where the lower bound of the activation is known, a window is never without a finite value.
     """
     if audited.kind is not Kind.RECTIFIER or audited.low is None or audited.axis != 1:
-        return None
-    if free_axes(graph.inputs, shapes) or any(t.shape is None for t in graph.inputs.values()):
-        return None
-    if lengths_follow_values(graph):
         return None
     for node, _ in graph.consumers.get(audited.value, ()):
         if node.op_type == "MaxPool" and not node.domain and _covers(node, shapes, audited.value):
             return node.outputs[0]
     return None
+
+
+def lengths_are_fixed(graph: Graph, shapes: ShapeTable) -> bool:
+    """Whether every feed gives every value the same lengths, but for the number of samples."""
+    stated = all(declared.shape is not None for declared in graph.inputs.values())
+    return stated and not free_axes(graph.inputs, shapes) and not lengths_follow_values(graph)
 
 
 def lengths_follow_values(graph: Graph) -> bool:

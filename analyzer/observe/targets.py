@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
 from analyzer.graph import Graph
-from analyzer.observe.pooling import pooled_maximum
+from analyzer.observe.pooling import lengths_are_fixed, pooled_maximum
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -84,7 +84,7 @@ def targets_of(
     """Targets for the values that the run can show, in the order of the graph, and names of those it cannot."""
     targets: list[Target] = []
     unseen: list[str] = []
-    start = 0
+    start, fixed = 0, lengths_are_fixed(graph, shapes)
     for value in sorted(audited, key=lambda a: graph.producer[a.value].index if a.value in graph.producer else -1):
         sample = shapes.sample_axes.get(value.value, SampleAxis(None)) if batched else SampleAxis(None)
         shape = shapes.shapes.get(value.value)
@@ -97,6 +97,7 @@ def targets_of(
         dtype = shapes.dtypes.get(value.value, "float32")
         target = Target(value, sample, dtype, start, folded=sample.rows > 1 or free)
         places = prod((sample.rows, *(shape[a] for a in target.positions)))
-        targets.append(replace(target, places=places, behind=pooled_maximum(graph, shapes, value)))
+        behind = pooled_maximum(graph, shapes, value) if fixed else None
+        targets.append(replace(target, places=places, behind=behind))
         start = targets[-1].stop
     return targets, unseen
