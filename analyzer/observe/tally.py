@@ -19,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 ROUNDING = 1e-4
 # Up to this share of a value's units, picking them out is cheaper than reducing them all; units on the last axis are
 # picked element by element.
-FEW, FEW_APART = 0.25, 0.05
+FEW, FEW_APART = 0.25, 0.02
 # Counts of UnitStatistics that add up feed by feed.
 COUNTS = ("fired", "low_samples", "high_samples", "nonfinite", "positions", "zeros")
 # Statistics in which a NaN or an infinity of the value shows.
