@@ -24,7 +24,7 @@ from analyzer.runtime.session import CPU
 
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
-WORTH = 0.75  # a new session is opened when at most this share of the suspect units is left
+WORTH = 0.75  # a new session is opened when at most this share of what suspects make it read is left
 FIRST_LOOK = 1  # smallest feeds that are looked at dearly before the rest
 LOOKS = (2, 16)  # feeds after which the minimum is narrowed to the units that still need it
 
@@ -190,7 +190,7 @@ class _Looks:
         if self._samples is not None and self._samples - self._tally.samples <= FEW_FEEDS * batch:
             return
         suspects = self._tally.suspects()
-        if _units(suspects) < WORTH * _units(self._suspects):
+        if _read(suspects) < WORTH * _read(self._suspects):
             self._suspects = suspects
             self.close()
 
@@ -232,5 +232,6 @@ class _Looks:
         )
 
 
-def _units(targets: Sequence[Target]) -> int:
-    return sum(t.width for t in targets)
+def _read(targets: Sequence[Target]) -> int:
+    """Elements of a sample that are read: a value is read as a whole, however few of its units are wanted."""
+    return sum(t.audited.units * t.places for t in targets)
