@@ -103,11 +103,18 @@ def _choose(
     axis = _unit_axis(context, value, axes.get(value))
     if activation.kind is Kind.LINEAR and not axes.get(value):
         return
-    if axis in context.table.dynamic.get(value, ()):  # steps of a length that the inputs leave free
+    if _is_seen_to_change(context, value, axis):  # steps of a length that the inputs leave free
         return
     chosen[value] = AuditedValue(
         value, node.name, op, activation.kind, axis, shape[axis], len(shape), activation.low, activation.high, zero=zero
     )
+
+
+def _is_seen_to_change(context: Context, value: str, axis: int) -> bool:
+    """Whether another run showed another length; a length that is only doubted is taken as it is."""
+    rank = len(context.shapes[value])
+    others = [shapes[value] for shapes in context.table.resized if len(shapes.get(value, ())) == rank]
+    return any(other[axis] != context.shapes[value][axis] for other in others)
 
 
 def _unit_axis(context: Context, value: str, found: Axes) -> int:

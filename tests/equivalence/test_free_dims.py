@@ -168,3 +168,11 @@ def test_lengths_that_differ_between_samples_of_one_shape_are_found() -> None:
     feeds = [{"x": noise(1, 4, 8), "n": np.array([n])} for n in (3, 5)]
     table = measure_shapes(loaded, open_probe(feeds, loaded.graph.inputs))
     assert {n: set(axes) for n, axes in table.dynamic.items()} == {"s": {2}, "y": {2}}
+
+
+def test_a_single_unit_behind_strides_that_hide_the_length_is_audited() -> None:
+    stored = {"k": noise(4, 3, 1, 1), "l": noise(1, 4, 1, 1, seed=1)}
+    body = "c = Conv<strides = [64, 64]>(x, k) r = Relu(c) d = Conv(r, l) y = Sigmoid(d)"
+    model = parse(f"g (float[N, 3, H, W] x) => (float[A, B, C, D] y) {{ {body} }}", stored)
+    found = analyzer.audit(model, noise(60, 3, 2, 2))
+    assert [(layer.value, layer.units) for layer in found.layers] == [("r", 4), ("y", 1)]
