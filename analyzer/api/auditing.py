@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
 
@@ -38,9 +38,6 @@ from analyzer.observe.observation import Observation, observe
 from analyzer.observe.probe import ImageOptions, Probe, open_probe, random_probe
 from analyzer.observe.shapes import measure_shapes
 from analyzer.propagate import Walk, select_units, walk
-
-if TYPE_CHECKING:
-    pass
 
 Model = str | Path | bytes | onnx.ModelProto
 BATCH_SIZE = 8

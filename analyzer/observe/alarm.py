@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from analyzer.facts.units import Kind, Shape, ShapeTable
+from analyzer.facts.units import Kind, ShapeTable
 from analyzer.graph import Graph, Node
 from analyzer.observe.targets import Target
+from analyzer.observe.windows import sees_every_position
 
 # Operators whose output has a NaN where an input (all, or those listed below) has a NaN. Most are arithmetic; the
 # others were tried with onnxruntime's CPU kernels, fused behind a Conv too, and a test tries them again.
@@ -117,36 +116,7 @@ def carriers(node: Node, shapes: ShapeTable) -> tuple[str, ...]:
     """Inputs of the node whose every NaN shows in its first output."""
     kind = node.qualified_type
     if kind in WINDOWED:
-        return node.inputs[:1] if _covers(node, shapes) else ()
+        return node.inputs[:1] if sees_every_position(node, shapes) else ()
     if kind not in ARITHMETIC and kind not in BOUNDED:
         return ()
     return node.inputs[:1] if kind in FIRST_INPUT_ONLY else node.inputs
-
-
-def _covers(node: Node, shapes: ShapeTable) -> bool:
-    """Whether every position of the first input lies under some position of the window."""
-    data, result = shapes.shapes.get(node.inputs[0]), shapes.shapes.get(node.outputs[0])
-    if data is None or result is None or not shapes.batchable:
-        return False  # positions may differ from sample to sample
-    window = _window(node, shapes, len(data) - 2)
-    if window is None:
-        return False
-    strides = node.attr("strides") or [1] * len(window)
-    dilations = node.attr("dilations") or [1] * len(window)
-    pads = node.attr("pads") or [0] * 2 * len(window)
-    if str(node.attr("auto_pad") or "NOTSET") not in ("NOTSET", "VALID", "b'NOTSET'", "b'VALID'"):
-        return False
-    for axis, length in enumerate(data[2:]):
-        starts = np.arange(result[2 + axis]) * strides[axis] - pads[axis]
-        touched = starts[:, np.newaxis] + np.arange(window[axis]) * dilations[axis]
-        if not np.isin(np.arange(length), touched).all():
-            return False
-    return True
-
-
-def _window(node: Node, shapes: ShapeTable, rank: int) -> Shape | None:
-    if node.op_type == "Conv":
-        weight = shapes.shapes.get(node.inputs[1])
-        return None if weight is None else weight[2:]
-    window = tuple(node.attr("kernel_shape") or ())
-    return window if len(window) == rank else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
-from analyzer.graph import Graph, Node
+from analyzer.graph import Graph
 from analyzer.observe.free_dims import free_axes
+from analyzer.observe.windows import sees_every_position
 
 #: Operators that give as much as they find.
 _COUNTING = frozenset(
@@ -28,7 +29,8 @@ def pooled_maximum(graph: Graph, shapes: ShapeTable, audited: AuditedValue) -> s
     if audited.kind is not Kind.RECTIFIER or audited.low is None or audited.axis != 1:
         return None
     for node, _ in graph.consumers.get(audited.value, ()):
-        if node.op_type == "MaxPool" and not node.domain and _covers(node, shapes, audited.value):
+        alike = shapes.dtypes.get(audited.value) == shapes.dtypes.get(node.outputs[0])
+        if node.op_type == "MaxPool" and not node.domain and alike and sees_every_position(node, shapes):
             return node.outputs[0]
     return None
 
@@ -51,19 +53,3 @@ def lengths_follow_values(graph: Graph) -> bool:
         if given and node.op_type not in ("Shape", "Size"):
             computed.update(node.outputs)
     return False
-
-
-def _covers(node: Node, shapes: ShapeTable, value: str) -> bool:
-    before, after = shapes.shapes.get(value, ()), shapes.shapes.get(node.outputs[0], ())
-    space = len(before) - 2
-    same_type = shapes.dtypes.get(value) == shapes.dtypes.get(node.outputs[0])
-    plain = node.attr("auto_pad", "NOTSET") in ("NOTSET", "VALID", b"NOTSET", b"VALID")
-    if space < 1 or len(after) != len(before) or not (same_type and plain):
-        return False
-    kernel = node.attr("kernel_shape")
-    strides = node.attr("strides") or [1] * space
-    pads = node.attr("pads") or [0] * space
-    if any(d != 1 for d in node.attr("dilations") or ()):
-        return False
-    windows = zip(before[2:], after[2:], kernel, strides, pads[:space], strict=True)
-    return all(step <= size and (n - 1) * step - pad + size >= length for length, n, size, step, pad in windows)

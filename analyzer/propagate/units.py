@@ -75,9 +75,6 @@ def _activation(call: Call) -> Activation | None:
         if name == "Clip":
             low, high = (*(call.op.attr("activation_params") or []), None, None)[:2]
             return Activation(Kind.RECTIFIER, low, high)
-        if name == "ThresholdedRelu":
-            parameters = call.op.attr("activation_params") or [call.op.attr("activation_alpha", 1.0)]
-            return thresholded_relu(float(parameters[0]))
         return ACTIVATIONS[name][1] if name in ACTIVATIONS else None
     if call.op.op_type == "PRelu":
         return Activation(Kind.SMOOTH)

@@ -1,0 +1,41 @@
+"""Windows of convolutions and pools: which positions they see."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analyzer.facts.units import Shape, ShapeTable
+from analyzer.graph import Node
+
+
+def sees_every_position(node: Node, shapes: ShapeTable) -> bool:
+    """Whether every position of the first input of a convolution or pool lies under some position of the window.
+
+    Told from the lengths of one run, so never where they are free or samples were not seen to be alike.
+    """
+    data, result = shapes.shapes.get(node.inputs[0]), shapes.shapes.get(node.outputs[0])
+    free = any(axis >= 2 for axis in shapes.dynamic.get(node.inputs[0], ()))
+    if data is None or result is None or free or not shapes.batchable:
+        return False
+    window = _window(node, shapes, len(data) - 2)
+    if window is None:
+        return False
+    strides = node.attr("strides") or [1] * len(window)
+    dilations = node.attr("dilations") or [1] * len(window)
+    pads = node.attr("pads") or [0] * 2 * len(window)
+    if str(node.attr("auto_pad") or "NOTSET") not in ("NOTSET", "VALID", "b'NOTSET'", "b'VALID'"):
+        return False
+    for axis, length in enumerate(data[2:]):
+        starts = np.arange(result[2 + axis]) * strides[axis] - pads[axis]
+        touched = starts[:, np.newaxis] + np.arange(window[axis]) * dilations[axis]
+        if not np.isin(np.arange(length), touched).all():
+            return False
+    return True
+
+
+def _window(node: Node, shapes: ShapeTable, rank: int) -> Shape | None:
+    if node.op_type == "Conv":
+        weight = shapes.shapes.get(node.inputs[1])
+        return None if weight is None else weight[2:]
+    window = tuple(node.attr("kernel_shape") or ())
+    return window if len(window) == rank else None
