@@ -5,10 +5,11 @@
 
     python benchmarks/observe.py --interleave --threads 1    # on a machine that others use
 
-Time: the plain loop (all batches through an onnxruntime session of the untouched file) and the whole observation (all
-batches, reductions, counting, the fingerprint of the data, and the sessions it opens) alternate in one process, so that
-other load hits both; the ratio of each round is taken, then the median. `whole` has each side's sessions opened inside
-its time (and ours closed); `loop` leaves that out. With `--interleave` each batch is run plainly right after it was
+Time: a round is a process of its own, as an audit is, for where things happen to lie in memory makes a difference of a
+hundredth either way. In it, the plain loop (all batches through an onnxruntime session of the untouched file) and the
+whole observation (all batches, reductions, counting, the fingerprint of the data, and the sessions it opens) run one
+after the other; the ratio of each round is taken, then the median. `whole` has each side's sessions opened inside its
+time (and ours closed); `loop` leaves that out. With `--interleave` each batch is run plainly right after it was
 observed, so that both sides share whatever else the machine does (for one thread: idle pools of two sessions disturb
 each other). Memory: the peak of a process that loads and runs the model plainly,
 against one that loads, measures shapes, selects units and observes; `growth` is the same above what each process holds
@@ -25,7 +26,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ def main() -> None:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: robust on a busy machine")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/models"), help="where models are exported")
     parser.add_argument("--json", type=Path, help="write the numbers here")
-    parser.add_argument("--memory-of", choices=("plain", "observe"), help=argparse.SUPPRESS)
+    parser.add_argument("--inside", choices=("round", "plain", "observe"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.memory_of:
-        return _run_once(arguments)
+    if arguments.inside:
+        print(json.dumps(_round(arguments) if arguments.inside == "round" else _memory_of(arguments)))
+        return
     _print("model         values  units  plain s   loop  whole  (bar)   peak MB  memory (bar)  growth")
     results = []
     for name in arguments.models:
@@ -62,7 +64,6 @@ def main() -> None:
         _print(_row(results[-1]))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2))
-    return None
 
 
 def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -71,23 +72,22 @@ def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from analyzer.observe.shapes import measure_shapes
     from analyzer.propagate.units import select_units
 
-    path = export(name, arguments.folder)
-    data = samples(name, arguments.samples)
-    loaded = load_model(path)
-    probe = _probe(loaded, data)
-    shapes = measure_shapes(loaded, probe, threads=arguments.threads)
+    loaded = load_model(export(name, arguments.folder))
+    shapes = measure_shapes(loaded, _probe(loaded, samples(name, 2)), threads=arguments.threads)
     audited = select_units(loaded.graph, shapes)
-    clock = time.perf_counter if arguments.clock == "wall" else time.process_time
-    rounds = [_round(path, loaded, data, shapes, audited, arguments, clock) for _ in range(arguments.rounds + 1)][1:]
+    del loaded, shapes
+    rounds = [_in_a_process(name, "round", arguments.samples, arguments) for _ in range(arguments.rounds)]
     plain, cold_plain, loop, whole = zip(*rounds, strict=True)
-    peaks = {side: _peaks(name, side, arguments) for side in ("plain", "observe")}
+    peaks = {side: _in_a_process(name, side, 6 * arguments.batch, arguments) for side in ("plain", "observe")}
+    loops = [a / b for a, b in zip(loop, plain, strict=True)]
     return {
         "model": name,
         "values": len(audited),
         "units": sum(a.units for a in audited),
         "linear_units": sum(a.units for a in audited if a.kind is Kind.LINEAR),
         "plain_seconds": statistics.median(plain),
-        "loop_ratio": statistics.median(a / b for a, b in zip(loop, plain, strict=True)),
+        "loop_ratio": statistics.median(loops),
+        "loop_ratios": loops,
         "whole_ratio": statistics.median(a / b for a, b in zip(whole, cold_plain, strict=True)),
         "plain_peak_mb": peaks["plain"][0],
         "memory_ratio": peaks["observe"][0] / peaks["plain"][0],
@@ -96,23 +96,25 @@ def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _round(
-    path: Path,
-    loaded: Any,
-    data: Array,
-    shapes: Any,
-    audited: Sequence[Any],
-    arguments: argparse.Namespace,
-    clock: Callable[[], float],
-) -> tuple[float, float, float, float]:
+def _round(arguments: argparse.Namespace) -> tuple[float, float, float, float]:
     """Seconds: plain loop, plain with its session, observation without its sessions, whole observation."""
+    from analyzer.graph import load_model
     from analyzer.observe import observation
+    from analyzer.observe.shapes import measure_shapes
+    from analyzer.propagate.units import select_units
 
+    (name,) = arguments.models
+    clock = time.perf_counter if arguments.clock == "wall" else time.process_time
+    path, data = arguments.folder / f"{name}.onnx", samples(name, arguments.samples)
+    loaded = load_model(path)
+    probe = _probe(loaded, data)
+    shapes = measure_shapes(loaded, probe, threads=arguments.threads)
+    audited = select_units(loaded.graph, shapes)
     begin = clock()
     session = _plain_session(path, arguments.threads)
-    opened, plain, probe = clock() - begin, 0.0, _probe(loaded, data)
+    opened, plain = clock() - begin, 0.0
     if arguments.interleave:
-        probe = _Interleaved(probe, session, clock)
+        probe = _Interleaved(probe, session, data, clock)
     else:
         begin = clock()
         for start in range(0, len(data), arguments.batch):
@@ -120,14 +122,10 @@ def _round(
         plain = clock() - begin
         del session
     spent: list[float] = []
-    original = observation.Instrument
-    observation.Instrument = _timed(original, clock, spent)  # type: ignore[misc]
-    try:
-        begin = clock()
-        observation.observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
-        whole = clock() - begin
-    finally:
-        observation.Instrument = original  # type: ignore[misc]
+    observation.Instrument = _timed(observation.Instrument, clock, spent)  # type: ignore[misc]
+    begin = clock()
+    observation.observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
+    whole = clock() - begin
     if arguments.interleave:
         plain = probe.seconds
         whole -= plain
@@ -143,22 +141,26 @@ def _plain_session(path: Path, threads: int | None) -> Any:
 
 
 class _Interleaved:
-    """A probe that has each batch run by another session once the observation is done with it."""
+    """A probe that has each batch run by another session once the observation has seen all its samples."""
 
-    def __init__(self, probe: Any, session: Any, clock: Callable[[], float]) -> None:
-        self._probe, self._session, self._clock = probe, session, clock
+    def __init__(self, probe: Any, session: Any, data: Array, clock: Callable[[], float]) -> None:
+        self._probe, self._session, self._data, self._clock = probe, session, data, clock
         self.seconds = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._probe, name)
 
-    def batches(self, size: int) -> Any:
-        """The batches of the probe; `seconds` adds up what the plain runs take."""
-        for batch in self._probe.batches(size):
+    def batches(self, size: int, **options: Any) -> Any:
+        """The batches of the probe; `seconds` adds up what the plain runs take, which are always of whole batches."""
+        seen, done = 0, 0
+        for batch in self._probe.batches(size, **options):
             yield batch
-            begin = self._clock()
-            self._session.run(None, batch.feeds)
-            self.seconds += self._clock() - begin
+            seen += batch.samples
+            while seen - done >= size or done < seen == len(self._data):
+                begin = self._clock()
+                self._session.run(None, {"x": self._data[done : done + size]})
+                self.seconds += self._clock() - begin
+                done += size
 
 
 def _timed(kind: Any, clock: Callable[[], float], spent: list[float]) -> Any:
@@ -184,25 +186,23 @@ def _probe(loaded: Any, data: Array) -> Any:
     return open_probe({"x": data}, loaded.graph.inputs)
 
 
-def _peaks(name: str, side: str, arguments: argparse.Namespace) -> tuple[float, float]:
-    """MB at most in a process that runs one side, and how much of it came with opening the model."""
-    command = [sys.executable, __file__, "--memory-of", side, "--models", name]
-    command += ["--samples", str(6 * arguments.batch), "--batch", str(arguments.batch)]
-    command += ["--folder", str(arguments.folder)]
-    if arguments.threads:
-        command += ["--threads", str(arguments.threads)]
+def _in_a_process(name: str, what: str, count: int, arguments: argparse.Namespace) -> tuple[float, ...]:
+    """The numbers that this script prints when it does one thing in a process of its own."""
+    command = [sys.executable, __file__, "--inside", what, "--models", name, "--samples", str(count)]
+    command += ["--batch", str(arguments.batch), "--clock", arguments.clock, "--folder", str(arguments.folder)]
+    command += ["--interleave"] if arguments.interleave else []
+    command += ["--threads", str(arguments.threads)] if arguments.threads else []
     path = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
-    peak, before = map(float, done.stdout.split())
-    return peak, peak - before
+    return tuple(json.loads(done.stdout))
 
 
-def _run_once(arguments: argparse.Namespace) -> None:
-    """In a process of its own: run one side; print its peak memory and what it held before, in MB."""
+def _memory_of(arguments: argparse.Namespace) -> tuple[float, float]:
+    """Run one side; MB at most in this process, and how much of it came with opening the model."""
     (name,) = arguments.models
     path = arguments.folder / f"{name}.onnx"
     data = samples(name, arguments.samples)
-    if arguments.memory_of == "plain":
+    if arguments.inside == "plain":
         import onnxruntime  # noqa: F401
 
         before = _memory("VmRSS")
@@ -221,7 +221,8 @@ def _run_once(arguments: argparse.Namespace) -> None:
         shapes = measure_shapes(loaded, probe, threads=arguments.threads)
         audited = select_units(loaded.graph, shapes)
         observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
-    print(_memory("VmHWM"), before)
+    peak = _memory("VmHWM")
+    return peak, peak - before
 
 
 def _memory(which: str) -> float:

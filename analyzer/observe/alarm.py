@@ -8,10 +8,12 @@ a MaxPool, an ArgMax, an operator not listed here) and at the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from analyzer.facts.units import Kind, ShapeTable
 from analyzer.graph import Graph, Node
-from analyzer.observe.targets import Target
+from analyzer.observe.finite import magnitudes
+from analyzer.observe.targets import Target, elements
 from analyzer.observe.windows import sees_every_position
 
 # Operators whose output has a NaN where an input (all, or those listed below) has a NaN. Most are arithmetic; the
@@ -81,18 +83,32 @@ FIRST_INPUT_ONLY = frozenset(
 )
 
 
-def guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable) -> list[Target]:
+def guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable) -> tuple[list[Target], bool]:
     """The targets to check, so that a NaN in any target shows in one of them or in a flat target.
 
     Targets whose outputs have no bound below are also covered for minus infinity (a maximum shows plus infinity by
-    itself), except linear ones.
+    itself), except linear ones. The flag tells that this holds for feeds `within` bounds only: what cannot overflow
+    then is not checked, where that saves more than looking at each feed costs.
     """
+    every = _guards(graph, targets, shapes, set())
+    if not every:
+        return every, False
+    fewer = _guards(graph, targets, shapes, set(magnitudes(graph, [t.audited.value for t in every])))
+    fed = sum(prod(shapes.shapes.get(name, ())) for name in graph.inputs) / max(1, shapes.samples)
+    spares = elements(every) > elements(fewer) + fed
+    return (fewer, True) if spares else (every, False)
+
+
+def _guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable, finite: set[str]) -> list[Target]:
     by_name = {t.audited.value: t for t in targets}
-    nan = {t.audited.value for t in targets if t.flat}
+    nan = finite | {t.audited.value for t in targets if t.flat}
     infinity = set(nan)
     chosen: list[Target] = []
     for node in reversed(graph.nodes):
         for name in node.outputs:
+            for shown in (nan, infinity):
+                if name not in shown and _parts_show(name, graph, shapes, shown):
+                    shown.add(name)
             target = by_name.get(name)
             if target is None or name in (infinity if _unbounded(target) else nan):
                 continue
@@ -105,6 +121,22 @@ def guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable) -> list[
         if node.outputs and node.outputs[0] in infinity and node.qualified_type not in BOUNDED:
             infinity.update(inputs)
     return chosen
+
+
+def _parts_show(name: str, graph: Graph, shapes: ShapeTable, shown: set[str]) -> bool:
+    """Whether a value is cut into parts, all of which show what is in them: queries, keys and values of attention."""
+    picked: dict[int, set[int]] = {}
+    shape = shapes.shapes.get(name)
+    for node, position in graph.consumers.get(name, ()):
+        if node.domain or position or shape is None:
+            continue
+        if node.op_type == "Split" and shown.issuperset(node.outputs):
+            return True
+        if node.op_type == "Gather" and node.outputs[0] in shown and node.inputs[1] in graph.static_values:
+            axis, indices = int(node.attr("axis", 0)) % len(shape), graph.constant(node.inputs[1])
+            if axis not in shapes.dynamic.get(name, ()) and indices is not None:
+                picked.setdefault(axis, set()).update((indices.reshape(-1) % shape[axis]).tolist())
+    return shape is not None and any(len(indices) == shape[axis] for axis, indices in picked.items())
 
 
 def _unbounded(target: Target) -> bool:

@@ -151,13 +151,14 @@ class _Pick:
     """Where one statistic lies in a group's output, and the units that it belongs to."""
 
     statistic: Statistic
-    columns: slice | Ints
+    columns: tuple[slice, ...]
     units: Ints
     negated: bool
 
     def block(self, rows: Array) -> Block:
-        """The statistic in the group's output."""
-        shown = rows[:, self.columns]
+        """The statistic in the group's output, rows in a row: so reductions over samples are fast."""
+        parts = [rows[:, columns] for columns in self.columns]
+        shown = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return Block(self.statistic, self.units, -shown if self.negated else shown)
 
 
@@ -199,8 +200,8 @@ def _picks(pieces: Sequence[_Piece]) -> Iterator[_Pick]:
     units = np.concatenate([p.target.units for p in pieces])
     for kind, (statistic, negated) in enumerate(kinds):
         columns = np.flatnonzero(kind_of == kind)
-        whole = columns[-1] - columns[0] + 1 == len(columns)
-        shown = slice(int(columns[0]), int(columns[-1]) + 1) if whole else columns
+        runs = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+        shown = tuple(slice(int(run[0]), int(run[-1]) + 1) for run in runs)
         yield _Pick(statistic, shown, units[columns], negated)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -15,18 +14,19 @@ from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.observe.alarm import guards
+from analyzer.observe.finite import within
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.probe import Batch, Probe
 from analyzer.observe.shapes import BatchPlan, plan_batches
 from analyzer.observe.tally import Tally, alarmed
-from analyzer.observe.targets import Statistic, Target, targets_of
+from analyzer.observe.targets import Statistic, Target, elements, targets_of
 from analyzer.runtime.session import CPU
 
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of what suspects make it read is left
-FIRST_LOOK = 1  # smallest feeds that are looked at dearly before the rest
-LOOKS = (2, 16)  # feeds after which the minimum is narrowed to the units that still need it
+FIRST_LOOK = 1  # smallest feeds in the first one, which is looked at dearly: its extremes clear most units
+LOOKS = (3, 17)  # feeds after which the minimum is narrowed further to the units that still need it
 
 Progress = Callable[[int, int | None], None]
 
@@ -84,9 +84,7 @@ def observe(
     full = statistics == "full"
     looks = _Looks(loaded, tally, shapes, plan, full, probe.samples, threads, tuple(providers))
     try:
-        if plan.batchable:
-            looks.preview(probe)
-        for batch in probe.batches(plan.size):
+        for batch in probe.batches(plan.size, first=looks.first):
             looks.take(batch)
             if progress is not None:
                 progress(tally.samples, probe.samples)
@@ -140,40 +138,25 @@ class _Looks:
         self._layered = [t for t in tally.targets if not t.flat]
         self._suspects = self._layered
         known = set(providers) <= set(CPU)  # how NaN travels was tried with the CPU kernels only
-        self._guards = guards(loaded.graph, tally.targets, shapes) if known else self._layered
+        self._guards, self._bounded = guards(loaded.graph, tally.targets, shapes) if known else (self._layered, False)
         self._instrument: Instrument | None = None
         self._feeds = 0
-
-    def preview(self, probe: Probe) -> None:
-        """See the first samples dearly, without counting them: the extremes that they show clear most units.
-
-        They are fed one by one, since this takes more memory; and not at all where so little data follows that
-        opening a session takes longer than running the dear one to the end.
-        """
-        follows = self._samples is None or self._samples > (1 + FEW_FEEDS) * self._plan.size
-        if self._full or not follows or self._plan.size <= FIRST_LOOK * self._least:
-            return
-        with closing(self._open(wanted=self._wanted(), once=True)) as instrument:
-            for batch in probe.first(FIRST_LOOK):
-                reading = instrument.run(batch.feeds, batch.samples)
-                if alarmed(reading.blocks):
-                    self._exact = True
-                    return
-                self._tally.preview(reading)
-        self._suspects = self._tally.suspects()
+        self.first = self._first()
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
-        reading = self._run(batch)
-        if not self._exact and alarmed(reading.blocks):
+        last = self._narrows()
+        reading = self._run(batch, last)
+        if not self._exact and (alarmed(reading.blocks) or not self._tame(batch)):
             self.close()
-            self._exact = True
+            self._exact, last = True, False
             self._suspects = self._layered
-            reading = self._run(batch)
+            reading = self._run(batch, last)
         self._tally.add(reading)
         self._feeds += 1
-        if self._looks_closer(self._feeds):
-            self._narrow(batch.samples)
+        if last:
+            self.close()
+            self._suspects = self._tally.suspects()
 
     def close(self) -> None:
         """Free the session."""
@@ -181,31 +164,49 @@ class _Looks:
             self._instrument.close()
         self._instrument = None
 
-    def _looks_closer(self, feeds: int) -> bool:
-        """Whether another session may follow after so many feeds."""
-        return feeds in LOOKS and bool(self._suspects) and not self._full and not self._exact
+    def _tame(self, batch: Batch) -> bool:
+        """Whether what is not checked cannot overflow."""
+        return self._full or not self._bounded or within(batch.feeds)
 
-    def _narrow(self, batch: int) -> None:
-        """Open a cheaper session, unless the data is nearly at its end."""
-        if self._samples is not None and self._samples - self._tally.samples <= FEW_FEEDS * batch:
-            return
-        suspects = self._tally.suspects()
-        if _read(suspects) < WORTH * _read(self._suspects):
-            self._suspects = suspects
-            self.close()
+    def _first(self) -> int | None:
+        """Samples of a first feed by itself; None where the first is like the others.
 
-    def _run(self, batch: Batch) -> Reading:
+        It is small, since looking dearly takes more memory. Where so little data follows that opening a session takes
+        longer than running the dear one to the end, the dear one stays.
+        """
+        size, first = self._plan.size, FIRST_LOOK * self._least
+        follows = self._samples is None or self._samples > (1 + FEW_FEEDS) * size
+        return first if self._plan.batchable and follows and first < size and not self._full else None
+
+    def _narrows(self) -> bool:
+        """Whether the next feed is the session's last: fewer units need their minimum than it computes.
+
+        This is known before that feed, since memory that it gives back would cost the feed after it dearly.
+        """
+        if self._full or self._exact or not self._suspects:
+            return False
+        if not self._feeds:
+            return self.first is not None
+        if self._feeds + 1 not in LOOKS or self._nearly_done():
+            return False
+        return elements(self._tally.suspects()) < WORTH * elements(self._suspects)
+
+    def _nearly_done(self) -> bool:
+        return self._samples is not None and self._samples - self._tally.samples <= (1 + FEW_FEEDS) * self._plan.size
+
+    def _run(self, batch: Batch, last: bool) -> Reading:
         if self._instrument is None:
+            once = last and not self._feeds
             sizes = self._tally.targets if self._full else ()
-            self._instrument = self._open(wanted=self._wanted(), sizes=sizes, steps=self._steps)
+            self._instrument = self._open(wanted=self._wanted(), sizes=sizes, steps=self._steps, once=once)
         try:
-            return self._instrument.run(batch.feeds, batch.samples, last=self._looks_closer(self._feeds + 1))
+            return self._instrument.run(batch.feeds, batch.samples, last=last)
         except RunError:
             if not self._instrument.stepped:
                 raise
         self.close()
         self._steps = False
-        return self._run(batch)
+        return self._run(batch, last)
 
     def _wanted(self) -> dict[Statistic, Sequence[Target]]:
         """Flat targets need nothing but their maximum: it is the value itself."""
@@ -230,8 +231,3 @@ class _Looks:
             or target.audited.kind is not Kind.LINEAR
             or any(s.start == target.start for s in self._suspects)
         )
-
-
-def _read(targets: Sequence[Target]) -> int:
-    """Elements of a sample that are read: a value is read as a whole, however few of its units are wanted."""
-    return sum(t.audited.units * t.places for t in targets)

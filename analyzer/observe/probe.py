@@ -95,19 +95,19 @@ class Probe:
             parts = self._make()
         return list(itertools.islice(self._feeds(self._capped(parts), self.step), n))
 
-    def batches(self, size: int) -> Iterator[Batch]:
+    def batches(self, size: int, *, first: int | None = None) -> Iterator[Batch]:
         """All samples in order, at most `size` at a time (at least `step`; always 1 when not batchable).
 
-        Samples of differing shape never share a batch. A second call reads the data again; ProbeError when
-        it came from a generator, which can be read only once.
+        `first`: how many samples the first batch holds at most. Samples of differing shape never share a batch. A
+        second call reads the data again; ProbeError when it came from a generator, which can be read only once.
         """
         if size < 1:
             raise ProbeError(f"The batch size is {size}: it must be at least 1.")
-        return self._batches(self._parts(), size)
+        return self._batches(self._parts(), size, first)
 
-    def _batches(self, parts: Iterator[Part], size: int) -> Iterator[Batch]:
+    def _batches(self, parts: Iterator[Part], size: int, first: int | None = None) -> Iterator[Batch]:
         seen = 0
-        for batch, roles in self._shown(self._capped(parts), size):
+        for batch, roles in self._shown(self._capped(parts), size, first):
             if seen + batch.samples > self._digest.samples:
                 self._note(batch, roles, self._digest.samples - seen)
             seen += batch.samples
@@ -160,9 +160,16 @@ class Probe:
     def _feeds(self, parts: Iterator[Part], size: int) -> Iterator[Batch]:
         return (batch for batch, _ in self._shown(parts, size))
 
-    def _shown(self, parts: Iterator[Part], size: int) -> Iterator[tuple[Batch, dict[str, Role]]]:
-        """Batches with the roles of their arrays; pieces of neighbouring parts are joined while they fit."""
+    def _shown(
+        self, parts: Iterator[Part], size: int, first: int | None = None
+    ) -> Iterator[tuple[Batch, dict[str, Role]]]:
+        """Batches with the roles of their arrays; pieces of neighbouring parts are joined while they fit.
+
+        The part that a smaller first batch was cut from is not joined with the next one: were all batches shifted, each
+        would have to be put together from two parts.
+        """
         held: list[tuple[Part, int, int]] = []
+        wanted = size if first is None else min(first, size)
         for part in parts:
             if held and not held[-1][0].joins(part):
                 yield self._join(held)
@@ -171,14 +178,18 @@ class Probe:
                 for i in range(part.samples):
                     yield Batch(part.take(i, i + 1), 1), part.roles
                 continue
-            full, start = max(part.step, size - size % part.step), 0
+            start, cut = 0, False
             while start < part.samples:
+                full = max(part.step, wanted - wanted % part.step)
                 stop = min(part.samples, start + full - _length(held))
                 held.append((part, start, stop))
                 start = stop
                 if _length(held) == full:
                     yield self._join(held)
-                    held = []
+                    held, wanted, cut = [], size, cut or wanted < size
+            if cut and held:
+                yield self._join(held)
+                held = []
         if held:
             yield self._join(held)
 

@@ -63,29 +63,21 @@ class _Columns:
         self.at_low = np.zeros(len(self.curved), np.int64)
         self.at_high = np.zeros(len(self.curved), np.int64)
 
-    def raise_highest(self, array: Array, seen: Bools | None) -> None:
-        """Take the maxima [samples, columns] of a feed."""
+    def add_maximum(self, array: Array, seen: Bools | None) -> None:
+        """Count the maxima [samples, columns] of a feed; a flat unit's is its minimum too."""
         now = array.max(axis=0) if seen is None else array.max(axis=0, initial=-np.inf, where=seen)
         np.maximum(self.highest, now, out=self.highest)
-
-    def lower_lowest(self, array: Array, seen: Bools | None) -> None:
-        """Take the minima [samples, columns] of a feed."""
-        now = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
-        np.minimum(self.lowest, now, out=self.lowest)
-
-    def add_maximum(self, array: Array, seen: Bools | None) -> None:
-        """Count the maxima of a feed; a flat unit's is its minimum too."""
-        self.raise_highest(array, seen)
         self.fired += _count(array > self.low, seen)
         if self.curved.size:
-            curved, within = array[:, self.curved], None if seen is None else seen[:, self.curved]
+            curved, within = np.take(array, self.curved, axis=1), None if seen is None else seen[:, self.curved]
             self.at_low += _count(curved <= self.low_edge, within)
 
     def add_minimum(self, array: Array, seen: Bools | None) -> None:
-        """Count the minima of a feed."""
-        self.lower_lowest(array, seen)
+        """Count the minima [samples, columns] of a feed."""
+        now = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
+        np.minimum(self.lowest, now, out=self.lowest)
         if self.curved.size:
-            curved, within = array[:, self.curved], None if seen is None else seen[:, self.curved]
+            curved, within = np.take(array, self.curved, axis=1), None if seen is None else seen[:, self.curved]
             self.at_high += _count(curved >= self.high_edge, within)
 
 
@@ -134,14 +126,6 @@ class Tally:
             units = np.array([t.audited.units for t in self.targets])
             self._add_positions(blocks, samples, good, np.repeat(reading.sizes // (units * samples), units))
 
-    def preview(self, reading: Reading) -> None:
-        """Take the extremes of samples that are going to be counted later; none may be `alarmed`."""
-        for block in reading.blocks:
-            if block.statistic is Statistic.MAXIMUM:
-                self._columns_of(block).raise_highest(block.array, None)
-            elif block.statistic is Statistic.MINIMUM:
-                self._columns_of(block).lower_lowest(block.array, None)
-
     def _columns_of(self, block: Block) -> _Columns:
         """A session's readings share their arrays of units; another session's make new columns."""
         key = (block.statistic, id(block.units))
@@ -154,10 +138,11 @@ class Tally:
         flat = self._columns_of(block).flat
         if flat.size:
             within = None if seen is None else seen[:, flat]
+            array = np.take(block.array, flat, axis=1)  # samples first in memory, as indexing would not have it
             key = (Statistic.MINIMUM, id(flat))
             if key not in self._columns:
-                self._columns[key] = _Columns(Block(Statistic.MINIMUM, block.units[flat], block.array[:, flat]), self)
-            self._columns[key].add_minimum(block.array[:, flat], within)
+                self._columns[key] = _Columns(Block(Statistic.MINIMUM, block.units[flat], array), self)
+            self._columns[key].add_minimum(array, within)
 
     def _settle(self) -> None:
         """Bring what the columns gathered into the row of all units."""

@@ -101,3 +101,8 @@ def targets_of(
         targets.append(replace(target, places=places, behind=behind))
         start = targets[-1].stop
     return targets, unseen
+
+
+def elements(targets: Iterable[Target]) -> int:
+    """How much of a sample is read for them: a value is read as a whole, however few of its units are wanted."""
+    return sum(t.audited.units * t.places for t in targets)

@@ -90,22 +90,76 @@ NETWORK = """g (float[N, 3, 8, 8] x) => (float[N, 2] y) {
     a = GlobalAveragePool(t)  f = Flatten(a)  y = Gemm(f, U) }"""
 
 
-def network() -> tuple[LoadedModel, ShapeTable]:
+def network(scale: float = 1.0) -> tuple[LoadedModel, ShapeTable]:
     weights = {"W": (4, 3, 3, 3), "V": (4, 4, 3, 3), "U": (4, 2)}
-    loaded = load(NETWORK, **{n: RANDOM.standard_normal(s).astype(np.float32) for n, s in weights.items()})
+    loaded = load(NETWORK, **{n: scale * RANDOM.standard_normal(s).astype(np.float32) for n, s in weights.items()})
     probe = open_probe({"x": RANDOM.standard_normal((4, 3, 8, 8)).astype(np.float32)}, loaded.graph.inputs)
     return loaded, measure_shapes(loaded, probe)
 
 
-def test_only_values_whose_nan_would_get_lost_are_checked() -> None:
-    loaded, shapes = network()
-    audited = [rectified("r", 4, 4), rectified("s", 4, 4), rectified("t", 4, 4)]
+def checked(loaded: LoadedModel, shapes: ShapeTable, audited: list[AuditedValue]) -> tuple[list[str], bool]:
     targets, _ = targets_of(audited, loaded.graph, shapes, batched=True)
+    found, bounded = guards(loaded.graph, targets, shapes)
+    return [t.audited.value for t in found], bounded
+
+
+AUDITED = [rectified("r", 4, 4), rectified("s", 4, 4), rectified("t", 4, 4)]
+
+
+def test_only_values_whose_nan_would_get_lost_are_checked() -> None:
+    loaded, shapes = network(scale=1e13)  # two layers of which may overflow
     # r stands before a MaxPool; a NaN in s reaches t; t is the last one that is looked at.
-    assert [t.audited.value for t in guards(loaded.graph, targets, shapes)] == ["t", "r"]
+    assert checked(loaded, shapes, AUDITED[1:]) == (["t"], False)
+    loaded, shapes = network(scale=1e36)
+    assert checked(loaded, shapes, AUDITED) == (["t", "r"], False)
     last = AuditedValue("y", "", "Gemm", Kind.LINEAR, 1, 2, 2)
-    targets, _ = targets_of([*audited, last], loaded.graph, shapes, batched=True)
-    assert [t.audited.value for t in guards(loaded.graph, targets, shapes)] == ["r"]
+    assert checked(loaded, shapes, [*AUDITED, last]) == (["r"], False)
+
+
+def test_what_cannot_overflow_is_not_checked_but_each_feed_is() -> None:
+    loaded, shapes = network()
+    assert checked(loaded, shapes, AUDITED) == ([], True)
+    # t alone is read more quickly than the input
+    assert checked(loaded, shapes, AUDITED[2:]) == (["t"], False)
+
+
+@pytest.mark.parametrize("sample", [0, 3, 39])
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, 1e7])
+def test_a_feed_beyond_the_bounds_is_looked_at_exactly(bad: float, sample: int) -> None:
+    loaded, _ = network()
+    data = RANDOM.standard_normal((40, 3, 8, 8)).astype(np.float32)
+    data[sample, 1, 2, 3] = bad
+    found = look(loaded, AUDITED, data)["r"]
+    plain = look(loaded, AUDITED, data, statistics="full")["r"]
+    assert found.nonfinite.tolist() == plain.nonfinite.tolist()
+    assert found.nonfinite.any() != np.isfinite(bad)
+    assert found.fired.tolist() == plain.fired.tolist()
+    assert found.maximum.tolist() == plain.maximum.tolist()
+
+
+SQUARE = RANDOM.standard_normal((5, 5)).astype(np.float32)
+
+
+def gathered(indices: tuple[int, ...]) -> str:
+    picks = [f"i{j} = Constant<value_ints=[{i}]>()  p{j} = Gather<axis=1>(a, i{j})" for j, i in enumerate(indices)]
+    return f"{' '.join(picks)}  y = Sum({', '.join(f'p{j}' for j in range(len(indices)))})"
+
+
+@pytest.mark.parametrize(
+    ("parts", "seen"),
+    [
+        ("p, q = Split<axis=1>(a)  y = Add(p, q)", ["y"]),
+        ("p, q = Split<axis=1>(a)  y = Identity(q)", ["y", "a"]),
+        (gathered((0, 1, 2, -1)), ["y"]),
+        (gathered((0, 1, -4, 2)), ["y", "a"]),
+    ],
+)
+def test_parts_show_what_is_in_the_whole_when_none_is_missing(parts: str, seen: list[str]) -> None:
+    loaded = load(f"g (float[N, 4, 5] x) => (float y) {{ e = Exp(x)  a = MatMul(e, W)  {parts} }}", W=SQUARE)
+    probe = open_probe({"x": RANDOM.standard_normal((4, 4, 5)).astype(np.float32)}, loaded.graph.inputs)
+    shapes = measure_shapes(loaded, probe)
+    audited = [AuditedValue(v, "", "MatMul", Kind.LINEAR, 2, 5, 3) for v in ("a", "y")]
+    assert checked(loaded, shapes, audited) == (seen, False)
 
 
 def test_a_window_that_steps_over_positions_carries_nothing() -> None:

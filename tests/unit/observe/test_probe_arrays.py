@@ -59,6 +59,21 @@ def test_the_first_samples_come_one_by_one_and_are_not_consumed() -> None:
     assert len(probe.first(99)) == 10
 
 
+def test_a_small_first_batch_shifts_the_rest() -> None:
+    probe = open_probe({"x": ROWS}, X)
+    batches = list(probe.batches(4, first=1))
+    assert [b.samples for b in batches] == [1, 4, 4, 1]
+    assert np.array_equal(joined(batches), ROWS)
+    assert [b.samples for b in probe.batches(4, first=5)] == sizes(probe, 4)
+    assert probe.fingerprint == open_probe({"x": ROWS}, X).fingerprint
+
+
+def test_a_small_first_batch_holds_what_the_model_takes_at_once() -> None:
+    probe = open_probe({"x": ROWS}, {"x": declared("f4", 2, 3)})
+    assert [b.samples for b in probe.batches(4, first=2)] == [2, 4, 4]
+    assert [b.samples for b in probe.batches(4, first=1)] == [2, 4, 4]
+
+
 def test_one_array_serves_a_one_input_model() -> None:
     assert open_probe(ROWS, X).samples == 10
 

@@ -335,3 +335,19 @@ def test_what_a_python_file_prints_stays_out_of_standard_output(
     for _ in open_probe(python_file(tmp_path, text), X).batches(1):
         print("ours")  # noqa: T201 - only the guest's is moved
     assert capsys.readouterr() == ("ours\n", "loaded\nfed\ndone\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ([4, 4, 2], [1, 3, 4, 2]),  # as a data loader gives them: only the first is cut
+        ([1, 1, 4, 4], [1, 4, 4, 1]),  # single samples are joined as ever
+        ([9, 1], [1, 4, 4, 1]),
+    ],
+)
+def test_a_small_first_batch_leaves_later_parts_whole(given: list[int], shown: list[int]) -> None:
+    parts = np.split(ROWS, np.cumsum(given)[:-1])
+    probe = open_probe([{"x": part} for part in parts], X)
+    batches = list(probe.batches(4, first=1))
+    assert [b.samples for b in batches] == shown
+    assert np.array_equal(np.concatenate([b.feeds["x"] for b in batches]), ROWS)
