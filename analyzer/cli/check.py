@@ -129,7 +129,7 @@ class BudgetOptions:
         given["min_samples"] = self.min_samples
         given["expect_dead"] = self.expect_dead
         given["ignore"] = [code for entry in self.ignore or () for code in entry.split(",")]
-        given["severity"] = _pairs(self.severity or (), "--severity", "DU003=error")
+        given["severity"] = dict(_pairs(self.severity or (), "--severity", "DU003=error"))
         named = {f"--{name.replace('_', '-')}": value for name, value in given.items() if value}
         return budgets_of({flag.removeprefix("--"): value for flag, value in named.items()}, "command line")
 
@@ -157,7 +157,7 @@ class ReportOptions:
             InputError: there is no such format.
         """
         api.format_named(self.format)
-        wanted = [*_pairs(self.report or (), "--report", "junit=check.xml").items()]
+        wanted = _pairs(self.report or (), "--report", "junit=check.xml")
         files = [(api.format_named(name), path) for name, path in wanted]
         return files if self.output is None else [*files, (self.format, self.output)]
 
@@ -233,11 +233,11 @@ def _patterns(entries: list[str] | None) -> dict[str, str]:
     return {pattern or "*": limit for pattern, _, limit in (entry.rpartition("=") for entry in entries or ())}
 
 
-def _pairs(entries: list[str] | tuple[str, ...], flag: str, example: str) -> dict[str, str]:
-    pairs = {}
+def _pairs(entries: list[str] | tuple[str, ...], flag: str, example: str) -> list[tuple[str, str]]:
+    pairs = []
     for entry in entries:
         name, equals, value = entry.partition("=")
         if not (name and equals and value):
             raise InputError(f"{flag} {entry!r} makes no sense: write for example {example}.")
-        pairs[name] = value
+        pairs.append((name, value))
     return pairs

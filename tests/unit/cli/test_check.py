@@ -72,6 +72,13 @@ def test_several_reports_are_written_in_one_run(tmp_path: Path, capsys: pytest.C
     assert json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["schema"] == "deadunits.check/1"
 
 
+def test_a_format_may_be_written_to_several_files(tmp_path: Path) -> None:
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    assert run([*KILLED, *BUDGETS, "-q", *(f"--report=json={file}" for file in files)]) == 1
+    first, second = (file.read_text(encoding="utf-8") for file in files)
+    assert first == second
+
+
 def test_a_model_holds_its_own_baseline_and_another_does_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
