@@ -8,11 +8,13 @@ a MaxPool, an ArgMax, an operator not listed here) and at the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
-from analyzer.facts.units import Kind, ShapeTable
+from analyzer.facts.units import Kind, SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
 from analyzer.observe.finite import magnitudes
+from analyzer.observe.pooling import lengths_are_fixed
 from analyzer.observe.targets import Target, elements
 from analyzer.observe.windows import sees_every_position
 
@@ -83,31 +85,40 @@ FIRST_INPUT_ONLY = frozenset(
 )
 
 
-def guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable) -> tuple[list[Target], bool]:
+@dataclass(frozen=True, slots=True)
+class Guards:
     """The targets to check, so that a NaN in any target shows in one of them or in a flat target.
 
     Targets whose outputs have no bound below are also covered for minus infinity (a maximum shows plus infinity by
-    itself), except linear ones. The flag tells that this holds for feeds `within` bounds only: what cannot overflow
-    then is not checked, where that saves more than looking at each feed costs.
+    itself), except linear ones. `beyond` are those to check from a feed on that is not `within` bounds; None where
+    `targets` do for every feed.
     """
-    every = _guards(graph, targets, shapes, set())
+
+    targets: Sequence[Target]
+    beyond: Sequence[Target] | None = None
+
+
+def guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable) -> Guards:
+    """What to check; what cannot overflow is left out where that saves more than looking at each feed costs."""
+    fixed = lengths_are_fixed(graph, shapes)
+    every = _guards(graph, targets, shapes, fixed, set())
     if not every:
-        return every, False
-    fewer = _guards(graph, targets, shapes, set(magnitudes(graph, [t.audited.value for t in every])))
+        return Guards(every)
+    fewer = _guards(graph, targets, shapes, fixed, set(magnitudes(graph, [t.audited.value for t in every])))
     fed = sum(prod(shapes.shapes.get(name, ())) for name in graph.inputs) / max(1, shapes.samples)
     spares = elements(every) > elements(fewer) + fed
-    return (fewer, True) if spares else (every, False)
+    return Guards(fewer, every) if spares else Guards(every)
 
 
-def _guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable, finite: set[str]) -> list[Target]:
+def _guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable, fixed: bool, finite: set[str]) -> list[Target]:
     by_name = {t.audited.value: t for t in targets}
     nan = finite | {t.audited.value for t in targets if t.flat}
     infinity = set(nan)
     chosen: list[Target] = []
     for node in reversed(graph.nodes):
-        for name in node.outputs:
+        for name in filter(None, node.outputs):
             for shown in (nan, infinity):
-                if name not in shown and _parts_show(name, graph, shapes, shown):
+                if name not in shown and _parts_show(name, graph, shapes, fixed, shown):
                     shown.add(name)
             target = by_name.get(name)
             if target is None or name in (infinity if _unbounded(target) else nan):
@@ -115,18 +126,18 @@ def _guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable, finite:
             chosen.append(target)
             nan.add(name)
             infinity.add(name)
-        inputs = carriers(node, shapes)
+        inputs = carriers(node, shapes, fixed)
         if node.outputs and node.outputs[0] in nan:
-            nan.update(inputs)
+            nan.update(filter(None, inputs))
         if node.outputs and node.outputs[0] in infinity and node.qualified_type not in BOUNDED:
-            infinity.update(inputs)
+            infinity.update(filter(None, inputs))
     return chosen
 
 
-def _parts_show(name: str, graph: Graph, shapes: ShapeTable, shown: set[str]) -> bool:
+def _parts_show(name: str, graph: Graph, shapes: ShapeTable, fixed: bool, shown: set[str]) -> bool:
     """Whether a value is cut into parts, all of which show what is in them: queries, keys and values of attention."""
     picked: dict[int, set[int]] = {}
-    shape = shapes.shapes.get(name)
+    shape, samples = shapes.shapes.get(name), shapes.sample_axes.get(name, SampleAxis(None)).axis
     for node, position in graph.consumers.get(name, ()):
         if node.domain or position or shape is None:
             continue
@@ -134,7 +145,7 @@ def _parts_show(name: str, graph: Graph, shapes: ShapeTable, shown: set[str]) ->
             return True
         if node.op_type == "Gather" and node.outputs[0] in shown and node.inputs[1] in graph.static_values:
             axis, indices = int(node.attr("axis", 0)) % len(shape), graph.constant(node.inputs[1])
-            if axis not in shapes.dynamic.get(name, ()) and indices is not None:
+            if fixed and axis != samples and indices is not None:
                 picked.setdefault(axis, set()).update((indices.reshape(-1) % shape[axis]).tolist())
     return shape is not None and any(len(indices) == shape[axis] for axis, indices in picked.items())
 
@@ -144,11 +155,11 @@ def _unbounded(target: Target) -> bool:
     return kind is Kind.SMOOTH or (kind is Kind.RECTIFIER and target.audited.low is None)
 
 
-def carriers(node: Node, shapes: ShapeTable) -> tuple[str, ...]:
-    """Inputs of the node whose every NaN shows in its first output."""
+def carriers(node: Node, shapes: ShapeTable, fixed: bool) -> tuple[str, ...]:
+    """Inputs of the node whose every NaN shows in its first output; `fixed`: all feeds have the same lengths."""
     kind = node.qualified_type
     if kind in WINDOWED:
-        return node.inputs[:1] if sees_every_position(node, shapes) else ()
+        return node.inputs[:1] if fixed and sees_every_position(node, shapes) else ()
     if kind not in ARITHMETIC and kind not in BOUNDED:
         return ()
     return node.inputs[:1] if kind in FIRST_INPUT_ONLY else node.inputs

@@ -1,7 +1,9 @@
 """Values that are finite for every feed within bounds: what enters and the weights leave no room for an overflow.
 
 Only for these a NaN or an infinity need not be looked for in the run. From the inputs on, the largest magnitude that
-each value can have is carried through the graph; an operator that is not listed here ends the chain.
+each value can have is carried through the graph; an operator that is not listed here ends the chain. Everything that
+is multiplied counts as one at least: then the bound holds for what onnxruntime computes on the way, too, such as the
+product of two weights that it makes one of.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def magnitudes(graph: Graph, wanted: Iterable[str]) -> dict[str, float]:
             continue
         bound = _bound(graph, node, largest)
         if bound is not None and bound <= LARGEST_VALUE:  # never true of NaN
-            largest.update(dict.fromkeys(node.outputs if node.op_type == "Split" else node.outputs[:1], bound))
+            shown = node.outputs if node.op_type == "Split" else node.outputs[:1]
+            largest.update({name: bound for name in shown if name})
     return largest
 
 
@@ -76,15 +79,24 @@ def _magnitude(graph: Graph, name: str, largest: Mapping[str, float]) -> float |
 
 
 def _largest(constant: Array) -> float:
-    return max(float(constant.max()), -float(constant.min())) if constant.size else 0.0
+    return _most((float(constant.max()), -float(constant.min()))) if constant.size else 0.0
+
+
+def _most(numbers: Sequence[float] | Array) -> float:
+    """NaN if any is, unlike Python's `max`."""
+    return float(np.max(numbers))
+
+
+def _product(parts: Sequence[float]) -> float:
+    return math.prod(_most((1.0, part)) for part in parts)
 
 
 _JOINS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "Add": sum,
     "Sub": sum,
     "Sum": sum,
-    "Mul": math.prod,
-    "Concat": max,
+    "Mul": _product,
+    "Concat": _most,
 }
 
 
@@ -99,7 +111,7 @@ def _pooled(graph: Graph, node: Node, first: float) -> float | None:
 
 
 def _leaky(graph: Graph, node: Node, first: float) -> float | None:
-    return first * max(1.0, abs(float(node.attr("alpha", 0.01))))
+    return first * _most((1.0, abs(float(node.attr("alpha", 0.01)))))
 
 
 def _linear(graph: Graph, node: Node, first: float) -> float | None:
@@ -107,16 +119,17 @@ def _linear(graph: Graph, node: Node, first: float) -> float | None:
     weight = graph.constant(node.inputs[1])
     if weight is None or weight.dtype != np.float32 or weight.ndim < 2 or not weight.size:
         return None
-    rows = node.op_type == "Conv" or (node.op_type == "Gemm" and bool(node.attr("transB", 0)))
-    scale = abs(float(node.attr("alpha", 1.0))) if node.op_type == "Gemm" else 1.0
+    gemm = node.op_type == "Gemm"
+    rows = node.op_type == "Conv" or (gemm and bool(node.attr("transB", 0)))
+    alpha, beta = (_most((1.0, abs(float(node.attr(name, 1.0))))) if gemm else 1.0 for name in ("alpha", "beta"))
     shift = 0.0
     if len(node.inputs) > 2 and node.inputs[2]:
         offset = graph.constant(node.inputs[2])
         if offset is None:
             return None
-        shift = _largest(offset) * (abs(float(node.attr("beta", 1.0))) if node.op_type == "Gemm" else 1.0)
+        shift = _largest(offset)
     total = _absolute_sum(weight.reshape(len(weight), -1) if rows else weight, -1 if rows else -2)
-    return first * total * scale + shift
+    return max(1.0, first) * total * alpha + shift * beta
 
 
 def _absolute_sum(weight: Array, axis: int) -> float:
@@ -125,18 +138,20 @@ def _absolute_sum(weight: Array, axis: int) -> float:
     parts = [weight[i : i + length] for i in range(0, len(weight), length)]
     sums = [np.abs(part).sum(axis=axis, dtype=np.float64) for part in parts]
     across = weight.ndim + axis == 0  # chunks lie along the axis that is summed
-    return float(np.sum(sums, axis=0).max() if across else max(s.max() for s in sums))
+    return _most(np.sum(sums, axis=0)) if across else _most([_most(s) for s in sums])
 
 
 def _normalised(graph: Graph, node: Node, first: float) -> float | None:
     """BatchNormalization with stored statistics."""
     scale, offset, mean, variance = (graph.constant(n) for n in node.inputs[1:5])
-    if scale is None or offset is None or mean is None or variance is None or node.attr("training_mode", 0):
+    trains = node.attr("training_mode", 0) or len(node.outputs) > 1
+    if scale is None or offset is None or mean is None or variance is None or trains:
         return None
-    spread = variance.astype(np.float64) + float(node.attr("epsilon", 1e-5))
-    if not (spread > 0).all():
+    spread = variance.astype(np.float32) + np.float32(node.attr("epsilon", 1e-5))
+    if not spread.min(initial=1.0) > 0:  # in single precision, as it is computed
         return None
-    return float((np.abs(scale) / np.sqrt(spread) * (first + np.abs(mean)) + np.abs(offset)).max())
+    factor = np.abs(scale) / np.sqrt(spread.astype(np.float64))
+    return _most(factor * (max(1.0, first) + np.abs(mean)) + np.abs(offset)) if scale.size else 0.0
 
 
 _RULES: Mapping[str, Callable[[Graph, Node, float], float | None]] = {

@@ -13,7 +13,7 @@ from analyzer.errors import RunError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
-from analyzer.observe.alarm import guards
+from analyzer.observe.alarm import Guards, guards
 from analyzer.observe.finite import within
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.probe import Batch, Probe
@@ -138,16 +138,19 @@ class _Looks:
         self._layered = [t for t in tally.targets if not t.flat]
         self._suspects = self._layered
         known = set(providers) <= set(CPU)  # how NaN travels was tried with the CPU kernels only
-        self._guards, self._bounded = guards(loaded.graph, tally.targets, shapes) if known else (self._layered, False)
+        self._guards = guards(loaded.graph, tally.targets, shapes) if known else Guards(self._layered)
         self._instrument: Instrument | None = None
         self._feeds = 0
         self.first = self._first()
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
+        if self._guards.beyond is not None and not self._full and not self._exact and not within(batch.feeds):
+            self.close()
+            self._guards = Guards(self._guards.beyond)
         last = self._narrows()
         reading = self._run(batch, last)
-        if not self._exact and (alarmed(reading.blocks) or not self._tame(batch)):
+        if not self._exact and alarmed(reading.blocks):
             self.close()
             self._exact, last = True, False
             self._suspects = self._layered
@@ -163,10 +166,6 @@ class _Looks:
         if self._instrument is not None:
             self._instrument.close()
         self._instrument = None
-
-    def _tame(self, batch: Batch) -> bool:
-        """Whether what is not checked cannot overflow."""
-        return self._full or not self._bounded or within(batch.feeds)
 
     def _first(self) -> int | None:
         """Samples of a first feed by itself; None where the first is like the others.
@@ -220,7 +219,7 @@ class _Looks:
         if self._exact:
             wanted[Statistic.DEFECT] = self._layered
         elif not self._full:
-            wanted[Statistic.MEAN] = self._guards
+            wanted[Statistic.MEAN] = self._guards.targets
         return {statistic: targets for statistic, targets in wanted.items() if targets}
 
     def _needs_maximum(self, target: Target) -> bool:

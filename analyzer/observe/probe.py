@@ -187,7 +187,7 @@ class Probe:
                 if _length(held) == full:
                     yield self._join(held)
                     held, wanted, cut = [], size, cut or wanted < size
-            if cut and held:
+            if cut and held and not _length(held) % part.step:
                 yield self._join(held)
                 held = []
         if held:

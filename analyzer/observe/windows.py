@@ -25,12 +25,18 @@ def sees_every_position(node: Node, shapes: ShapeTable) -> bool:
     pads = node.attr("pads") or [0] * 2 * len(window)
     if str(node.attr("auto_pad") or "NOTSET") not in ("NOTSET", "VALID", "b'NOTSET'", "b'VALID'"):
         return False
-    for axis, length in enumerate(data[2:]):
-        starts = np.arange(result[2 + axis]) * strides[axis] - pads[axis]
-        touched = starts[:, np.newaxis] + np.arange(window[axis]) * dilations[axis]
-        if not set(range(length)) <= set(touched.ravel().tolist()):
-            return False
-    return True
+    axes = range(len(window))
+    return all(covered(data[2 + a], result[2 + a], window[a], strides[a], dilations[a], pads[a]) for a in axes)
+
+
+def covered(length: int, count: int, window: int, stride: int, dilation: int, pad: int) -> bool:
+    """Whether `count` windows touch each of so many positions."""
+    seen = np.zeros(length, np.bool_)
+    for tap in range(window):
+        start = tap * dilation - pad
+        stop = start + (count - 1) * stride + 1
+        seen[(start if start >= 0 else start % stride) : max(stop, 0) : stride] = True
+    return bool(seen.all())
 
 
 def _window(node: Node, shapes: ShapeTable, rank: int) -> Shape | None:

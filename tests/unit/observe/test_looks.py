@@ -11,11 +11,12 @@ from onnx import numpy_helper, parser
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import LoadedModel, load_model
 from analyzer.observe import observation
+from analyzer.observe.alarm import Guards
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.observation import observe
 from analyzer.observe.probe import open_probe
 from analyzer.observe.shapes import measure_shapes
-from analyzer.observe.targets import Statistic
+from analyzer.observe.targets import Statistic, targets_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TEXT = """g (float[N, 8, 6, 6] x) => (float[N, 8, 6, 6] y) {
@@ -105,6 +106,22 @@ def test_a_session_is_not_worth_opening_for_the_last_feeds(seen: Seen) -> None:
     data[0] = 1
     look(load(np.zeros(8)), data)
     assert seen.runs == [[(1, True)], [(4, False)] * 3 + [(1, False)]]
+
+
+def test_from_a_feed_beyond_the_bounds_on_what_may_overflow_is_checked(seen: Seen) -> None:
+    """Large inputs as such are no reason to compute everything exactly."""
+    loaded, data = load(np.zeros(8)), varied(50)
+    audited = [AuditedValue(v, "", "Relu", Kind.RECTIFIER, 1, 8, 4, low=0.0) for v in ("r", "s")]
+    probe = open_probe({"x": data}, loaded.graph.inputs)
+    shapes = measure_shapes(loaded, probe)
+    targets, _ = targets_of(audited, loaded.graph, shapes, batched=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(observation, "guards", lambda *_: Guards((), targets[1:]))
+        data[30] *= 1e7
+        found = observe(loaded, open_probe({"x": data}, loaded.graph.inputs), audited, shapes, batch_size=4).statistics
+    assert [sorted(o) for o in seen.opened] == [["MAXIMUM", "MINIMUM"], ["MAXIMUM"], ["MAXIMUM", "MEAN"]]
+    assert [len(runs) for runs in seen.runs] == [1, 7, 6]
+    assert all((s.fired == 50).all() for s in found.values())
 
 
 def test_units_lie_beside_each_other_in_what_is_counted(seen: Seen) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper, parser
 
@@ -99,8 +100,8 @@ def network(scale: float = 1.0) -> tuple[LoadedModel, ShapeTable]:
 
 def checked(loaded: LoadedModel, shapes: ShapeTable, audited: list[AuditedValue]) -> tuple[list[str], bool]:
     targets, _ = targets_of(audited, loaded.graph, shapes, batched=True)
-    found, bounded = guards(loaded.graph, targets, shapes)
-    return [t.audited.value for t in found], bounded
+    found = guards(loaded.graph, targets, shapes)
+    return [t.audited.value for t in found.targets], found.beyond is not None
 
 
 AUDITED = [rectified("r", 4, 4), rectified("s", 4, 4), rectified("t", 4, 4)]
@@ -125,7 +126,7 @@ def test_what_cannot_overflow_is_not_checked_but_each_feed_is() -> None:
 
 @pytest.mark.parametrize("sample", [0, 3, 39])
 @pytest.mark.parametrize("bad", [np.nan, -np.inf, 1e7])
-def test_a_feed_beyond_the_bounds_is_looked_at_exactly(bad: float, sample: int) -> None:
+def test_a_feed_beyond_the_bounds_is_checked_like_any_other(bad: float, sample: int) -> None:
     loaded, _ = network()
     data = RANDOM.standard_normal((40, 3, 8, 8)).astype(np.float32)
     data[sample, 1, 2, 3] = bad
@@ -168,7 +169,62 @@ def test_a_window_that_steps_over_positions_carries_nothing() -> None:
         W=np.ones((3, 3, 1, 1), np.float32),
     )
     probe = open_probe({"x": np.ones((3, 3, 8, 8), np.float32)}, loaded.graph.inputs)
-    assert carriers(loaded.graph.nodes[0], measure_shapes(loaded, probe)) == ()
+    assert carriers(loaded.graph.nodes[0], measure_shapes(loaded, probe), True) == ()
+
+
+PICKED = """e = Compress<axis=1>(x, k)  g = Exp(e)  c = MatMul(g, W)  a = Relu(c)
+            p0 = Gather<axis=1>(a, i0)  p1 = Gather<axis=1>(a, i1)  q = Add(p0, p1)  z = Relu(q)
+            y = ReduceMax<axes=[1], keepdims=0>(a)"""
+ENDS = {"i0": np.array(0), "i1": np.array(1), "W": -np.abs(SQUARE)}
+
+
+def test_parts_of_one_length_do_not_show_another() -> None:
+    """Two rows in the first samples, and three in the one whose third row has a NaN."""
+    loaded = load(f"g (float[1, 4, 5] x, bool[4] k) => (float y) {{ {PICKED} }}", **ENDS)
+    x, k = RANDOM.standard_normal((30, 1, 4, 5)).astype(np.float32), np.zeros((30, 4), np.bool_)
+    k[:, :2] = True
+    k[20, 2], x[20, 0, 2, 3] = True, np.nan
+    probe = open_probe({"x": x, "k": k}, loaded.graph.inputs)
+    audited = [
+        AuditedValue(v, "", "Relu", Kind.RECTIFIER, axis, 5, axis + 1, low=0.0) for v, axis in (("a", 2), ("z", 1))
+    ]
+    found = observe(loaded, probe, audited, measure_shapes(loaded, probe)).statistics["a"]
+    assert found.nonfinite.tolist() == [1] * 5
+
+
+def test_a_first_sample_does_not_show_the_others() -> None:
+    body = """c = Conv(x, W)  a = Relu(c)  g = Gather<axis=0>(a, i)  n = ReduceMean<axes=[2, 3], keepdims=0>(g)
+              z = Relu(n)  y = GlobalMaxPool(a)"""
+    weight = -np.abs(RANDOM.standard_normal((4, 3, 1, 1))).astype(np.float32)
+    loaded = load(f"g (float[N, 3, 8, 8] x) => (float y) {{ {body} }}", W=weight, i=np.array([0]))
+    data = RANDOM.standard_normal((40, 3, 8, 8)).astype(np.float32)
+    data[5, 1, 2, 3] = np.nan
+    audited = [rectified("a", 4, 4), AuditedValue("z", "", "Relu", Kind.RECTIFIER, 1, 4, 2, low=0.0)]
+    assert look(loaded, audited, data)["a"].nonfinite.tolist() == [1] * 4
+
+
+def test_windows_of_one_length_do_not_show_another() -> None:
+    body = "a = Relu(x)  c = Conv<strides=[2]>(a, W)  z = Relu(c)  y = GlobalMaxPool(z)"
+    weight = -np.abs(RANDOM.standard_normal((6, 3, 2))).astype(np.float32)
+    model = onnx.load_model_from_string(load(f"g (float[N, 3, L] x) => (float y) {{ {body} }}", W=weight).raw)
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    loaded = load_model(model)
+    feeds = [{"x": -np.ones((1, 3, 4 + (i == 20)), np.float32)} for i in range(30)]
+    feeds[20]["x"][0, 1, 4] = np.nan
+    probe = open_probe(feeds, loaded.graph.inputs)
+    audited = [rectified("a", 3, 3), rectified("z", 6, 3)]
+    found = observe(loaded, probe, audited, measure_shapes(loaded, probe)).statistics["a"]
+    assert found.nonfinite.tolist() == [0, 1, 0]
+
+
+def test_a_nan_in_a_large_weight_is_no_dead_unit() -> None:
+    weight = np.full((512, 256, 3, 3), -1, np.float32)
+    weight[500, 3, 2, 2] = np.nan
+    body = "c = Conv<pads=[1, 1, 1, 1]>(x, W)  a = Relu(c)  y = GlobalMaxPool(a)"
+    loaded = load(f"g (float[N, 256, 5, 5] x) => (float y) {{ {body} }}", W=weight)
+    found = look(loaded, [rectified("a", 512, 4)], np.ones((24, 256, 5, 5), np.float32))["a"]
+    assert found.nonfinite[500] == 24
+    assert found.nonfinite.sum() == 24
 
 
 ALONE = """

@@ -13,6 +13,7 @@ from analyzer.observe.observation import observe
 from analyzer.observe.pooling import lengths_are_fixed, lengths_follow_values, pooled_maximum
 from analyzer.observe.probe import open_probe
 from analyzer.observe.shapes import measure_shapes
+from analyzer.observe.windows import covered
 from tests.unit.observe.test_observation import by_hand, load, look, relu
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -54,6 +55,14 @@ def test_each_position_counts_whatever_the_windows(attributes: str, length: int)
     wanted = by_hand(loaded, relu("r", 1, 3, 4), {"x": data})
     assert np.array_equal(found.fired, wanted.fired)
     assert np.array_equal(found.maximum, wanted.maximum)
+
+
+@pytest.mark.parametrize("length", range(9))
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_windows_cover_what_they_touch(length: int, window: int) -> None:
+    for count, stride, dilation, pad in itertools.product((0, 1, 3, 5), (1, 2, 3), (1, 2, 3), (0, 1, 3, 7)):
+        touched = {i * stride + tap * dilation - pad for i in range(count) for tap in range(window)}
+        assert covered(length, count, window, stride, dilation, pad) == (set(range(length)) <= touched)
 
 
 def behind(text: str, audited: AuditedValue, data: Array) -> str | None:

@@ -351,3 +351,9 @@ def test_a_small_first_batch_leaves_later_parts_whole(given: list[int], shown: l
     batches = list(probe.batches(4, first=1))
     assert [b.samples for b in batches] == shown
     assert np.array_equal(np.concatenate([b.feeds["x"] for b in batches]), ROWS)
+
+
+def test_a_cut_part_is_joined_where_the_model_takes_several_at_a_time() -> None:
+    parts = [{"x": ROWS[i : i + 3]} for i in range(0, 9, 3)] + [{"x": ROWS[9:]}]
+    inputs = {"x": TensorType(FLOAT, (2, 3))}
+    assert [b.samples for b in open_probe(parts, inputs).batches(4, first=2)] == [2, 4, 4]
