@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.random_graphs.generator import make
-from tests.random_graphs.law import prune_obeys
+from tests.random_graphs.law import prune_obeys, trembles
 
 COUNTS = {"dev": 30, "ci": 200, "nightly": 2000}
 COUNT = COUNTS.get(os.environ.get("HYPOTHESIS_PROFILE", "dev"), 30)
@@ -48,6 +48,11 @@ def test_a_pruned_graph_agrees_never_grows_and_is_done(start: int) -> None:
 @pytest.mark.parametrize("seed", ONCE_FAILED)
 def test_graphs_that_failed_once_hold_now(seed: int) -> None:
     prune_obeys(make(seed))
+
+
+def test_rounding_is_an_excuse_only_where_it_is_the_graphs_own() -> None:
+    assert trembles(make(1795656998))
+    assert not any(trembles(make(seed)) for seed in range(5))
 
 
 def test_the_same_seed_makes_the_same_graph() -> None:
