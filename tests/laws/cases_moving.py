@@ -163,7 +163,9 @@ def pad(d: Draw, op: str) -> Case:
     shape = tuple(n + 1 for n in d.shape(1, 4, 3))
     mode = d.pick([None, "constant", "constant", "edge", "reflect"])
     axes = [a for a in range(len(shape)) if d.flag(0.7 if a > 1 else 0.3)]
-    amounts = {a: (d.whole(-1 if d.flag(0.1) else 0, 1), d.whole(0, 1)) for a in axes}
+    # onnxruntime reflects no axis that has a single entry left once another was taken away.
+    fewest = {a: -1 if d.flag(0.1) and (mode != "reflect" or shape[a] > 2) else 0 for a in axes}
+    amounts = {a: (d.whole(fewest[a], 1), d.whole(0, 1)) for a in axes}
     named = axes if axes and d.flag(0.3) else list(range(len(shape)))
     pads = [amounts.get(a, (0, 0))[0] for a in named] + [amounts.get(a, (0, 0))[1] for a in named]
     value = d.pick([None, 0.0, 1.5, 1.0])
