@@ -81,7 +81,7 @@ BOUNDED = frozenset(
 )
 WINDOWED = frozenset(["Conv", "AveragePool"])
 FIRST_INPUT_ONLY = frozenset(
-    ["Clip", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "Reshape", "Dropout", "Div"]
+    ["Clip", "PRelu", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "Reshape", "Dropout", "Div"]
 )
 
 
@@ -145,7 +145,8 @@ def _parts_show(name: str, graph: Graph, shapes: ShapeTable, fixed: bool, shown:
             return True
         if node.op_type == "Gather" and node.outputs[0] in shown and node.inputs[1] in graph.static_values:
             axis, indices = int(node.attr("axis", 0)) % len(shape), graph.constant(node.inputs[1])
-            if fixed and axis != samples and indices is not None:
+            one_sample = not shapes.batchable or samples not in (None, axis)  # what mixes samples has more in a feed
+            if fixed and one_sample and indices is not None:
                 picked.setdefault(axis, set()).update((indices.reshape(-1) % shape[axis]).tolist())
     return shape is not None and any(len(indices) == shape[axis] for axis, indices in picked.items())
 
@@ -162,4 +163,6 @@ def carriers(node: Node, shapes: ShapeTable, fixed: bool) -> tuple[str, ...]:
         return node.inputs[:1] if fixed and sees_every_position(node, shapes) else ()
     if kind not in ARITHMETIC and kind not in BOUNDED:
         return ()
+    if kind == "Gemm":
+        return node.inputs[:2]  # the third is not read where it counts for nothing
     return node.inputs[:1] if kind in FIRST_INPUT_ONLY else node.inputs

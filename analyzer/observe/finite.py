@@ -129,7 +129,7 @@ def _linear(graph: Graph, node: Node, first: float) -> float | None:
             return None
         shift = _largest(offset)
     total = _absolute_sum(weight.reshape(len(weight), -1) if rows else weight, -1 if rows else -2)
-    return max(1.0, first) * total * alpha + shift * beta
+    return max(1.0, first) * _most((1.0, total)) * alpha + shift * beta
 
 
 def _absolute_sum(weight: Array, axis: int) -> float:
@@ -150,7 +150,7 @@ def _normalised(graph: Graph, node: Node, first: float) -> float | None:
     spread = variance.astype(np.float32) + np.float32(node.attr("epsilon", 1e-5))
     if not spread.min(initial=1.0) > 0:  # in single precision, as it is computed
         return None
-    factor = np.abs(scale) / np.sqrt(spread.astype(np.float64))
+    factor = np.maximum(1.0, np.abs(scale) / np.sqrt(spread.astype(np.float64)))
     return _most(factor * (max(1.0, first) + np.abs(mean)) + np.abs(offset)) if scale.size else 0.0
 
 

@@ -186,8 +186,12 @@ class Tally:
             varies = self._maximum - self._minimum > ROUNDING * scale
         cleared = np.where(np.isfinite(self._floor), self._minimum <= self._floor, varies & ~self.saturating)
         left = [(t, np.flatnonzero(~cleared[t.start : t.stop])) for t in self.targets if not t.flat]
+        # Units are picked by products with zero: an infinity beside them, which nobody looks for in a linear value, is
+        # none of theirs.
         return [
-            t if len(units) > _few(t) * t.audited.units else replace(t, chosen=tuple(units.tolist()))
+            t
+            if len(units) > _few(t) * t.audited.units or t.audited.kind is Kind.LINEAR
+            else replace(t, chosen=tuple(units.tolist()))
             for t, units in left
             if len(units)
         ]

@@ -59,7 +59,7 @@ BODIES = [
 
 
 def graph_text(body: str) -> str:
-    width = 7 if "(x, N)" in body else 5
+    width = 7 if "(x, N)" in body or "(t, N)" in body else 5
     return f"g (float[N, 4, 6, {width}] x) => (float y) {{ {body} }}"
 
 
@@ -130,6 +130,11 @@ def full(name: str, number: float) -> Array:
             {"K": full("K", 1e-25), "E": full("E", 1e-20), "s": full("s", 1e30), "v": full("v", 1e-30)},
         ),
         ("y = BatchNormalization(x, s, b, m, v)", {"v": full("v", -1e-5)}),
+        # onnxruntime makes one factor of both scales around a MatMul
+        (
+            "t = Mul(x, K)  c = MatMul(t, N)  y = Mul(c, V)",
+            {"K": full("K", 1e15), "N": full("N", 1e-24), "V": full("K", 1e25)},
+        ),
         ("y = LeakyRelu<alpha=nan>(x)", {}),
     ],
 )

@@ -217,6 +217,52 @@ def test_windows_of_one_length_do_not_show_another() -> None:
     assert found.nonfinite.tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("body", "weights"),
+    [
+        # rows of all samples behind one another: 8 in a sample, more in a feed
+        ("v = Reshape(t, T)  g = Gather<axis=0>(v, i)  n = ReduceMean<axes=[1], keepdims=0>(g)  z = Mul(n, Z)",
+         {"T": np.array([-1, 16]), "i": np.arange(8), "Z": np.zeros(8, np.float32)}),
+        ("v = Reshape(t, T)  g = Conv<strides=[5, 1]>(v, V)  n = ReduceMean<axes=[2, 3], keepdims=0>(g)  z = Mul(n, Z)",
+         {"T": np.array([1, 8, -1, 4]), "V": np.ones((8, 8, 4, 4), np.float32), "Z": np.zeros(8, np.float32)}),
+    ],
+)  # fmt: skip
+def test_what_mixes_samples_does_not_show_them(body: str, weights: dict[str, Array]) -> None:
+    head = "e = Exp(x)  c = Conv<group=8>(e, W)  r = Relu(c)  t = Transpose<perm=[1, 0, 2, 3]>(r)  y = GlobalMaxPool(r)"
+    slopes = np.linspace(-1, 1, 8, dtype=np.float32).reshape(8, 1, 1, 1)
+    loaded = load(f"g (float[N, 8, 4, 4] x) => (float y) {{ {head}  {body} }}", W=slopes, **weights)
+    data = RANDOM.standard_normal((40, 8, 4, 4)).astype(np.float32)
+    data[18, 1, 0, 2] = np.nan
+    rank = 1 if "i" in weights else 2
+    side = AuditedValue("z", "", "Mul", Kind.LINEAR, rank - 1, 8, rank)
+    found = look(loaded, [rectified("r", 8, 4), side], data)["r"]
+    assert found.nonfinite.tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("last", ["z = PRelu(k, r)", "z = Gemm<beta=0.0>(k, V, r)"])
+def test_an_input_that_need_not_be_read_carries_nothing(last: str) -> None:
+    loaded = load(
+        f"g (float[N, 4] x, float[N, 4] k) => (float y) {{ r = Relu(x)  {last}  y = Identity(z) }}",
+        V=np.eye(4, dtype=np.float32),
+    )
+    data = {"x": RANDOM.standard_normal((8, 4)).astype(np.float32), "k": np.ones((8, 4), np.float32)}
+    node = next(n for n in loaded.graph.nodes if "z" in n.outputs)
+    probe = open_probe(data, loaded.graph.inputs)
+    assert "r" not in carriers(node, measure_shapes(loaded, probe), True)
+
+
+@pytest.mark.parametrize("beside", [-np.inf, -3e38])
+def test_an_infinity_beside_a_unit_hides_none_of_its_outputs(beside: float) -> None:
+    text = "g (float[N, 8, 8, 8] x) => (float y) { r = Mul(x, I)  p = Relu(r)  y = Neg(p) }"
+    loaded = load(text, I=np.ones((8, 1, 1), np.float32))
+    data = RANDOM.standard_normal((40, 8, 8, 8)).astype(np.float32)
+    data[:, 0] = 1
+    data[20, 0, 3, 3], data[20, 1, 3, 3] = -5, beside
+    audited = [AuditedValue("r", "", "Mul", Kind.LINEAR, 1, 8, 4), rectified("p", 8, 4)]
+    found = look(loaded, audited, data)["r"]
+    assert (found.minimum[0], found.maximum[0]) == (-5, 1)
+
+
 def test_a_nan_in_a_large_weight_is_no_dead_unit() -> None:
     weight = np.full((512, 256, 3, 3), -1, np.float32)
     weight[500, 3, 2, 2] = np.nan
