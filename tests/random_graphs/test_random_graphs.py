@@ -51,7 +51,7 @@ def test_graphs_that_failed_once_hold_now(seed: int) -> None:
 
 
 def test_rounding_is_an_excuse_only_where_it_is_the_graphs_own() -> None:
-    assert trembles(make(1795656998))
+    assert all(trembles(make(seed)) for seed in (1795656998, 1795661756))
     assert not any(trembles(make(seed)) for seed in range(5))
 
 
