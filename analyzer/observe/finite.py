@@ -150,7 +150,8 @@ def _normalised(graph: Graph, node: Node, first: float) -> float | None:
     spread = variance.astype(np.float32) + np.float32(node.attr("epsilon", 1e-5))
     if not spread.min(initial=1.0) > 0:  # in single precision, as it is computed
         return None
-    factor = np.maximum(1.0, np.abs(scale) / np.sqrt(spread.astype(np.float64)))
+    with np.errstate(invalid="ignore"):  # both may be infinite
+        factor = np.maximum(1.0, np.abs(scale) / np.sqrt(spread.astype(np.float64)))
     return _most(factor * (max(1.0, first) + np.abs(mean)) + np.abs(offset)) if scale.size else 0.0
 
 

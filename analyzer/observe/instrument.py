@@ -156,7 +156,7 @@ class _Pick:
     negated: bool
 
     def block(self, rows: Array) -> Block:
-        """The statistic in the group's output, rows in a row: so reductions over samples are fast."""
+        """The statistic in the group's output, row after row in memory: so reductions over samples are fast."""
         parts = [rows[:, columns] for columns in self.columns]
         shown = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return Block(self.statistic, self.units, -shown if self.negated else shown)

@@ -137,15 +137,18 @@ class _Looks:
         self._steps = True  # until a feed of another length does not fit them
         self._layered = [t for t in tally.targets if not t.flat]
         self._suspects = self._layered
-        known = set(providers) <= set(CPU)  # how NaN travels was tried with the CPU kernels only
-        self._guards = guards(loaded.graph, tally.targets, shapes) if known else Guards(self._layered)
+        self._guards = Guards(self._layered)
+        if full:  # what is computed anyway shows every NaN
+            self._guards = Guards(())
+        elif set(providers) <= set(CPU):  # how NaN travels was tried with the CPU kernels only
+            self._guards = guards(loaded.graph, tally.targets, shapes)
         self._instrument: Instrument | None = None
         self._feeds = 0
         self.first = self._first()
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
-        if self._guards.beyond is not None and not self._full and not self._exact and not within(batch.feeds):
+        if self._guards.beyond is not None and not within(batch.feeds):
             self.close()
             self._guards = Guards(self._guards.beyond)
         last = self._narrows()
@@ -153,7 +156,7 @@ class _Looks:
         if not self._exact and alarmed(reading.blocks):
             self.close()
             self._exact, last = True, False
-            self._suspects = self._layered
+            self._guards, self._suspects = Guards(()), self._layered
             reading = self._run(batch, last)
         self._tally.add(reading)
         self._feeds += 1
@@ -218,8 +221,7 @@ class _Looks:
             wanted |= {Statistic.NONZERO: every, Statistic.ABSOLUTE: every}
         if self._exact:
             wanted[Statistic.DEFECT] = self._layered
-        elif not self._full:
-            wanted[Statistic.MEAN] = self._guards.targets
+        wanted[Statistic.MEAN] = self._guards.targets
         return {statistic: targets for statistic, targets in wanted.items() if targets}
 
     def _needs_maximum(self, target: Target) -> bool:
