@@ -125,7 +125,7 @@ def test_from_a_feed_beyond_the_bounds_on_what_may_overflow_is_checked(seen: See
 
 
 def test_units_lie_beside_each_other_in_what_is_counted(seen: Seen) -> None:
-    """NumPy reduces over samples ten times as fast then."""
+    """NumPy reduces over samples many times as fast then."""
     look(load(np.where(np.arange(8) < 2, 5, 0)), varied(40))
     shown = [block for reading in seen.readings for block in reading.blocks]
     assert {b.statistic for b in shown} == {Statistic.MAXIMUM, Statistic.MINIMUM, Statistic.MEAN}
