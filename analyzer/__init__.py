@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analyzer.facts.causes import CauseCode
     from analyzer.facts.choice import Choice
     from analyzer.facts.verdicts import PRESETS
-    from analyzer.observe.probe import ImageOptions
+    from analyzer.probes.probe import ImageOptions
 
 _HOMES = {
     "Audit": "analyzer.api",
@@ -35,7 +35,7 @@ _HOMES = {
     "Pruned": "analyzer.api",
     "DeadunitsError": "analyzer.errors",
     "Evidence": "analyzer.facts.audit",
-    "ImageOptions": "analyzer.observe.probe",
+    "ImageOptions": "analyzer.probes.probe",
     "InputError": "analyzer.errors",
     "LayerVerdicts": "analyzer.facts.audit",
     "Locked": "analyzer.facts.audit",

@@ -69,8 +69,8 @@ def main() -> None:
 def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from analyzer.facts.units import Kind
     from analyzer.graph import load_model
-    from analyzer.observe.shapes import measure_shapes
-    from analyzer.propagate.units import select_units
+    from analyzer.shapes.shape_run import measure_shapes
+    from analyzer.units.select import select_units
 
     loaded = load_model(export(name, arguments.folder))
     shapes = measure_shapes(loaded, _probe(loaded, samples(name, 2)), threads=arguments.threads)
@@ -100,8 +100,8 @@ def _round(arguments: argparse.Namespace) -> tuple[float, float, float, float]:
     """Seconds: plain loop, plain with its session, observation without its sessions, whole observation."""
     from analyzer.graph import load_model
     from analyzer.observe import observation
-    from analyzer.observe.shapes import measure_shapes
-    from analyzer.propagate.units import select_units
+    from analyzer.shapes.shape_run import measure_shapes
+    from analyzer.units.select import select_units
 
     (name,) = arguments.models
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
@@ -181,7 +181,7 @@ def _timed(kind: Any, clock: Callable[[], float], spent: list[float]) -> Any:
 
 
 def _probe(loaded: Any, data: Array) -> Any:
-    from analyzer.observe.probe import open_probe
+    from analyzer.probes.probe import open_probe
 
     return open_probe({"x": data}, loaded.graph.inputs)
 
@@ -212,8 +212,8 @@ def _memory_of(arguments: argparse.Namespace) -> tuple[float, float]:
     else:
         from analyzer.graph import load_model
         from analyzer.observe.observation import observe
-        from analyzer.observe.shapes import measure_shapes
-        from analyzer.propagate.units import select_units
+        from analyzer.shapes.shape_run import measure_shapes
+        from analyzer.units.select import select_units
 
         before = _memory("VmRSS")
         loaded = load_model(path)

@@ -12,9 +12,10 @@ import onnx_ir as ir
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
 from analyzer.graph import load_model
-from analyzer.observe.shapes import grown_axis
-from analyzer.propagate import Walk, select_units, unobserved, walk
 from analyzer.rewrite.shrink import shrink
+from analyzer.shapes.shape_run import grown_axis
+from analyzer.units import select_units
+from analyzer.walk import Walk, unobserved, walk
 from tests.models import Array, all_values, run
 
 Feeds = Mapping[str, Array]

@@ -10,8 +10,8 @@ from analyzer.facts.audit import AuditFacts, ProbeSummary
 from analyzer.facts.baseline import Baseline, BaselineLayer
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.findings import CheckFacts
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.pairing import LayerKey
-from analyzer.facts.ports import ConstantOutput, UnusedInput
 from analyzer.gate import judge
 from tests.made import facts, first_dead, layer, relu, seen, tanh
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import onnx
 
-from analyzer.api.calls import check_call
+from analyzer.api.audit_result import Audit, Progress
+from analyzer.api.call_checks import check_call
 from analyzer.api.diagnosing import diagnose, with_distances
-from analyzer.api.pruned import Pruned, Source
-from analyzer.api.result import Audit, Progress
+from analyzer.api.pruned_model import Pruned, Source
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -33,11 +33,12 @@ from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
 from analyzer.facts.warnings import warnings_of
 from analyzer.graph import LoadedModel, load_model
 from analyzer.graph.load import external_files
-from analyzer.observe.images import listed_images
 from analyzer.observe.observation import Observation, observe
-from analyzer.observe.probe import ImageOptions, Probe, open_probe, random_probe
-from analyzer.observe.shapes import measure_shapes
-from analyzer.propagate import Walk, select_units, walk
+from analyzer.probes.images import listed_images
+from analyzer.probes.probe import ImageOptions, Probe, open_probe, random_probe
+from analyzer.shapes.shape_run import measure_shapes
+from analyzer.units import select_units
+from analyzer.walk import Walk, walk
 
 Model = str | Path | bytes | onnx.ModelProto
 BATCH_SIZE = 8

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analyzer.api.audit_result import Audit, Progress
 from analyzer.api.auditing import Model, audit
-from analyzer.api.guarded import guarded_files
-from analyzer.api.result import Audit, Progress
+from analyzer.api.guarded_files import guarded_files
 from analyzer.errors import InputError
 from analyzer.facts.baseline import Baseline, BaselineComparison, baseline_of
 from analyzer.facts.budgets import Budgets, budgets_of, suggestion
@@ -18,7 +18,7 @@ from analyzer.facts.findings import CheckFacts, Finding
 from analyzer.gate import judge, page, rule_named
 from analyzer.report.check import FORMATS
 from analyzer.report.check.json import to_dict
-from analyzer.report.output import check_output, write_whole
+from analyzer.report.output_files import check_output, write_whole
 
 LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hundred million
 

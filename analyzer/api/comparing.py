@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from analyzer.api.audit_result import Audit, Progress
 from analyzer.api.auditing import Model, audit
-from analyzer.api.guarded import guarded_files
-from analyzer.api.result import Audit, Progress
+from analyzer.api.guarded_files import guarded_files
 from analyzer.errors import InputError
-from analyzer.facts.course import Course, LayerCourse, Run, course_of
+from analyzer.facts.history import Course, LayerCourse, Run, course_of
 from analyzer.report.compare import to_dict, to_text
-from analyzer.report.output import check_output, write_whole
+from analyzer.report.output_files import check_output, write_whole
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,15 +17,15 @@ from analyzer.graph import LoadedModel, serialize
 from analyzer.graph.defaults import restore_defaults
 from analyzer.graph.load import LARGEST_PROTO
 from analyzer.graph.save import stored_bytes
-from analyzer.propagate import Walk, walk
-from analyzer.propagate.bridges import find_bridges
-from analyzer.propagate.compose import compose, left_of, stand_ins
-from analyzer.propagate.plan import count_parameters
-from analyzer.propagate.units import select_units
-from analyzer.rewrite.bridges import insert_bridges
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
+from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
 from analyzer.rewrite.shrink import REWRITTEN, shrink
+from analyzer.units.select import select_units
+from analyzer.walk import Walk, walk
+from analyzer.walk.bridge_search import find_bridges
+from analyzer.walk.compose import compose, left_of, stand_ins
+from analyzer.walk.plan import count_parameters
 
 MOST_REFUSALS = 50
 MOST_ROUNDS = 8  # cuts after the first; each takes something away

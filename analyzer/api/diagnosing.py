@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from analyzer.causes.diagnose import inquire
 from analyzer.errors import ProbeError, RunError
 from analyzer.facts.audit import AuditWarning, LayerVerdicts
 from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.spread import Spread
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
-from analyzer.observe.probe import Probe
 from analyzer.observe.suspects import measure_spread
-from analyzer.propagate import Walk
-from analyzer.propagate.diagnose import inquire
+from analyzer.probes.probe import Probe
+from analyzer.walk import Walk
 
 
 def diagnose(

@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzer.api.choosing import alive_units, check_choice, choice_notes
 from analyzer.api.cutting import CutModel, cut
-from analyzer.api.pruned import Pruned, Source
+from analyzer.api.pruned_model import Pruned, Source
 from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.choice import Choice
@@ -20,18 +20,18 @@ from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel, load_model, serialize
 from analyzer.graph.save import stored_bytes, weights_beside
-from analyzer.observe.feeds import drawn_feeds
-from analyzer.observe.probe import Probe
-from analyzer.observe.shapes import measure_shapes, plan_batches
-from analyzer.propagate import Walk, walk
-from analyzer.propagate.plan import count_parameters, peak_activation
+from analyzer.probes.probe import Probe
 from analyzer.rewrite.bisect import first_difference
-from analyzer.rewrite.compare import compare, perturbed
+from analyzer.rewrite.comparison import compare, perturbed
 from analyzer.rewrite.latency import measure_latency
-from analyzer.rewrite.means import unit_means
-from analyzer.rewrite.record import check, stamp
+from analyzer.rewrite.metadata import check, stamp
+from analyzer.rewrite.unit_means import unit_means
 from analyzer.runtime.session import Session
+from analyzer.shapes.shape_run import measure_shapes, plan_batches
+from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.version import __version__
+from analyzer.walk import Walk, walk
+from analyzer.walk.plan import count_parameters, peak_activation
 
 PERTURBED_SAMPLES = 16
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from analyzer.errors import OutputError
 from analyzer.graph import LoadedModel
 from analyzer.graph.load import external_files
-from analyzer.report.output import check_output, copy_whole
+from analyzer.report.output_files import check_output, copy_whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from analyzer.cli.outputs import STDOUT
 from analyzer.cli.progress import ProgressLine
 from analyzer.errors import InputError
 from analyzer.report.compare import render, to_text
-from analyzer.report.output import check_output
+from analyzer.report.output_files import check_output
 
 ModelsArgument = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help="The ONNX files, in the order of the course; or just one.")

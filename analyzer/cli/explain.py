@@ -14,7 +14,7 @@ from analyzer.cli.groups import with_groups
 from analyzer.cli.options import DataOptions, ImageFlags, JudgeOptions, ModelArgument, RunOptions, audit_of
 from analyzer.cli.values import unit_of
 from analyzer.errors import InputError
-from analyzer.report.words import printable
+from analyzer.report.phrases import printable
 
 UnitOption = Annotated[
     str | None,

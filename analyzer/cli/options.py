@@ -17,7 +17,7 @@ from analyzer.cli.values import dims_of, fraction_of, numbers_of, size_of
 from analyzer.errors import InputError
 from analyzer.facts.audit import Thresholds
 from analyzer.facts.verdicts import PRESETS
-from analyzer.observe.probe import ImageOptions
+from analyzer.probes.probe import ImageOptions
 
 
 def _option(*names: str, panel: str | None = None, **settings: Any) -> Any:

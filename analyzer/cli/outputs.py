@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from analyzer.errors import OutputError
-from analyzer.report.output import check_output
+from analyzer.report.output_files import check_output
 
 STDOUT = "-"
 

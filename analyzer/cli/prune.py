@@ -29,8 +29,8 @@ from analyzer.cli.values import fraction_of, units_of
 from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence
 from analyzer.facts.choice import Choice
-from analyzer.report.pruned import render
-from analyzer.report.pruned_json import to_text
+from analyzer.report.prune import render
+from analyzer.report.prune_json import to_text
 
 _CHOOSING, _WRITING = "Choosing", "Writing"
 

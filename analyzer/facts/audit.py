@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from analyzer.facts.causes import LayerDiagnosis
-from analyzer.facts.ports import ConstantOutput, UnusedInput
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Shape
 

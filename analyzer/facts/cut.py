@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from analyzer.facts.audit import AuditWarning, LayerVerdicts, ProbeSummary
 from analyzer.facts.bound import firing_bound_of, samples_for_bound
-from analyzer.facts.ports import ConstantOutput, UnusedInput
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
 
 LARGEST_USEFUL_BOUND = 0.05  # a probe that cannot bound the firing share by 5 % is called too small: 59 samples
 MOSTLY = 0.5  # share of dead units from which a layer counts as mostly dead (SageMaker's threshold_layer)

@@ -2,6 +2,6 @@
 
 from analyzer.gate.catalogue import rule_named
 from analyzer.gate.judge import judge
-from analyzer.gate.page import page
+from analyzer.gate.rule_page import page
 
 __all__ = ["judge", "page", "rule_named"]

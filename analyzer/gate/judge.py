@@ -8,10 +8,10 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import Budgets
 from analyzer.facts.findings import CheckFacts, Finding, RuleCard, Severity
-from analyzer.gate.baseline import compare_baseline
+from analyzer.gate.against_baseline import compare_baseline
 from analyzer.gate.catalogue import RULES, rule_named
-from analyzer.gate.page import page
 from analyzer.gate.rule import Rule
+from analyzer.gate.rule_page import page
 from analyzer.gate.situation import Situation
 
 _ORDER = list(Severity)

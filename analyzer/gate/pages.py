@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analyzer.gate.catalogue import RULES
-from analyzer.gate.page import page
 from analyzer.gate.rule import Rule
+from analyzer.gate.rule_page import page
 
 FOLDER = Path("docs/findings")
 INDEX = "README.md"

@@ -1,6 +1,6 @@
 """ONNX files in, a plain graph view out; the only package that touches ONNX files and protobuf."""
 
-import analyzer.graph.light  # noqa: F401  (before anything imports onnx-ir)
+import analyzer.graph.lazy_sympy  # noqa: F401  (before anything imports onnx-ir)
 from analyzer.graph.edit import Editor, serialize
 from analyzer.graph.extend import Extension
 from analyzer.graph.load import LoadedModel, load_model

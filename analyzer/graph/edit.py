@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.graph.load import LoadedModel
-from analyzer.graph.undescribed import UNDESCRIBED, put_back
+from analyzer.graph.map_outputs import UNDESCRIBED, put_back
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -12,8 +12,8 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper
 
+from analyzer.graph.external_files import gathered
 from analyzer.graph.load import LoadedModel, external_files
-from analyzer.graph.places import gathered
 from analyzer.graph.stored import StoredTensor
 from analyzer.graph.validate import all_tensors
 

@@ -16,10 +16,10 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
 from analyzer.errors import ModelError
-from analyzer.graph.places import place_data
+from analyzer.graph.external_files import place_data
+from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
-from analyzer.graph.undescribed import UNDESCRIBED, set_aside
 from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
 from analyzer.graph.view import LIFTED, Graph, view_of
 

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from analyzer.errors import ModelError
-from analyzer.graph.places import data_file, home_of, is_there
+from analyzer.graph.external_files import data_file, home_of, is_there
 
 DAMAGED = "the file is damaged, export the model again"
 

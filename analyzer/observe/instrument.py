@@ -16,9 +16,9 @@ import numpy as np
 from analyzer.errors import RunError
 from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.reducers import Reducers, pooled_rank
-from analyzer.observe.shapes import BatchPlan
 from analyzer.observe.targets import WIDE, Statistic, Target
 from analyzer.runtime.session import CPU, Session
+from analyzer.shapes.shape_run import BatchPlan
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]

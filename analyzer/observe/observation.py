@@ -13,14 +13,14 @@ from analyzer.errors import RunError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
-from analyzer.observe.alarm import Guards, guards
-from analyzer.observe.finite import within
 from analyzer.observe.instrument import Instrument, Reading
-from analyzer.observe.probe import Batch, Probe
-from analyzer.observe.shapes import BatchPlan, plan_batches
+from analyzer.observe.magnitudes import within
+from analyzer.observe.nan_guards import Guards, guards
 from analyzer.observe.tally import Tally, alarmed
 from analyzer.observe.targets import Statistic, Target, elements, targets_of
+from analyzer.probes.probe import Batch, Probe
 from analyzer.runtime.session import CPU
+from analyzer.shapes.shape_run import BatchPlan, plan_batches
 
 BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Graph
-from analyzer.observe.free_dims import free_axes
 from analyzer.observe.windows import sees_every_position
+from analyzer.shapes.free_dims import free_axes
 
 #: Operators that give as much as they find.
 _COUNTING = frozenset(

@@ -12,10 +12,10 @@ import onnx
 from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Extension, LoadedModel
-from analyzer.observe.probe import Probe
 from analyzer.observe.reducers import reduce_axes
-from analyzer.observe.shapes import plan_batches
+from analyzer.probes.probe import Probe
 from analyzer.runtime.session import CPU, Session
+from analyzer.shapes.shape_run import plan_batches
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants, Multiples
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Array, Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants, Multiples
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import CONTRIB, Axes, OpRule, align, register
+from analyzer.ops.operator import CONTRIB, Axes, Operator, align, register
 from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
@@ -55,7 +55,7 @@ def lift(x: Constants, rank: int) -> Constants:
     return Constants(x.known[missing], np.asarray(x.value)[missing], multiples)
 
 
-class Aligned(OpRule):
+class Aligned(Operator):
     """Known where every operand is known; a factor known to be zero makes a product zero."""
 
     aligned = True

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import Axes, OpRule, align, register
+from analyzer.ops.operator import Axes, Operator, align, register
 
 
-class ClipRule(OpRule):
+class ClipRule(Operator):
     """Same-unit, with stored scalar bounds."""
 
     def unsupported(self, node: OpNode) -> str | None:

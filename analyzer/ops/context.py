@@ -8,13 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.pattern import Shape
+from analyzer.algebra import pattern
+from analyzer.algebra.pattern import Shape
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
 from analyzer.graph.view import Dim
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import BARRIER, OpRule, rule_for
+from analyzer.ops.operator import BARRIER, Operator, rule_for
 
 _NOWHERE = SampleAxis(None)
 
@@ -34,7 +34,7 @@ class Call:
     """A node, the rule that speaks for it, and why it is a barrier when it is one."""
 
     op: OpNode
-    rule: OpRule
+    rule: Operator
     barrier: str | None
 
     @property
@@ -177,7 +177,7 @@ class Context:
         declared = self.graph.types[name].dtype if name in self.graph.types else None
         return declared.name if declared is not None else self.table.dtypes.get(name)
 
-    def _barrier(self, op: OpNode, rule: OpRule) -> str | None:
+    def _barrier(self, op: OpNode, rule: Operator) -> str | None:
         if op.node.has_subgraph:
             return "a subgraph, left alone"
         if rule is BARRIER:

@@ -12,13 +12,13 @@ from itertools import count
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Array, Mask
-from analyzer.ops.edit import Cut, Edit, cut_array, removed_constants
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.node import OpNode, keep_one
-from analyzer.ops.rule import Axes, OpRule, align, register
+from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
+from analyzer.ops.operator import Axes, Operator, align, register
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def project(
     return np.asarray(total.reshape(shape))
 
 
-class Contraction(OpRule):
+class Contraction(Operator):
     """Mixing: an output element is constant when every product in its sum is."""
 
     a, b = 0, 1

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Array, Mask
-from analyzer.ops.edit import Cut, Edit, cut_array, removed_constants
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.node import OpNode, keep_one
-from analyzer.ops.rule import Axes, OpRule, register
+from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
+from analyzer.ops.operator import Axes, Operator, register
 
 
-class ConvRule(OpRule):
+class ConvRule(Operator):
     """Channels are cut whole; kernel taps are summed over; zero padding spoils any constant but zero."""
 
     lock_reason = "group-balance"

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analyzer.facts.pattern import Array, Mask
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import register
+from analyzer.ops.operator import register
 
 
 class ConvTransposeRule(ConvRule):

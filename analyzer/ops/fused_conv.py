@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyzer.facts.pattern import Array
+from analyzer.algebra.pattern import Array
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import CONTRIB, register
+from analyzer.ops.operator import CONTRIB, register
 from analyzer.ops.unary import ACTIVATIONS
 
 #: Activations whose parameters `fused_activation` reads; others would be evaluated with defaults.

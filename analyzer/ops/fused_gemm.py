@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyzer.facts.constants import Constants
-from analyzer.facts.pattern import Mask
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Mask
 from analyzer.ops.fused_conv import FUSED, fused_activation
+from analyzer.ops.gemm import Gemm
 from analyzer.ops.node import OpNode
-from analyzer.ops.products import Gemm
-from analyzer.ops.rule import CONTRIB, register
+from analyzer.ops.operator import CONTRIB, register
 
 _PARAMETERS = ("activation_alpha", "activation_beta")
 

@@ -12,12 +12,12 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Array, Mask, Shape
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import Axes, OpRule
+from analyzer.ops.operator import Axes, Operator
 
 Vectors = list[Mask]
 
@@ -118,7 +118,7 @@ def _reshape_keeps(vectors: Vectors, source: Shape, target: Shape) -> Vectors:
     return result if alive else [np.zeros(d, np.bool_) for d in target]
 
 
-class MoveRule(OpRule):
+class MoveRule(Operator):
     """One input moved to one or several outputs; `chains` says how."""
 
     moved = 0

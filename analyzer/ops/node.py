@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.facts.keeps import Keeps, Ref
-from analyzer.facts.pattern import Array, Mask, Shape
+from analyzer.algebra.keeps import Keeps, Ref
+from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
 from analyzer.graph import Node
 

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import CONTRIB, Axes, OpRule, register
+from analyzer.ops.operator import CONTRIB, Axes, Operator, register
 
 
-class PerChannel(OpRule):
+class PerChannel(Operator):
     """Operators that treat every channel (axis 1) alone, with parameters [channels]."""
 
     def unsupported(self, node: OpNode) -> str | None:
@@ -86,7 +86,7 @@ class InstanceNorm(PerChannel):
         return [Constants(known, np.where(known, bias, 0.0))]
 
 
-class Normalised(OpRule):
+class Normalised(Operator):
     """Normalises over some axes, then scales by stored parameters: known where the scale is 0."""
 
     lock_reason = "normalisation-statistics"

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyzer.facts.constants import Constants, Multiples
-from analyzer.facts.keeps import Keeps
+from analyzer.algebra.constants import Constants, Multiples
+from analyzer.algebra.keeps import Keeps
 from analyzer.ops.move import Chain, MoveRule, Take
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import register
+from analyzer.ops.operator import register
 
 
 class PadRule(MoveRule):

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants, Multiples
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Mask
-from analyzer.ops.edit import Cut, Edit
-from analyzer.ops.layout import respell
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants, Multiples
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
+from analyzer.ops.movements import respell
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import Axes, OpRule, register
+from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.operator import Axes, Operator, register
 
 
-class Spatial(OpRule):
+class Spatial(Operator):
     """Channels keep their places; all positions are needed; a constant channel stays what it is."""
 
     def free_axes(self, node: OpNode) -> list[int]:

@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Array, Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.binary import Aligned, WhereRule
-from analyzer.ops.edit import Cut, Edit
-from analyzer.ops.join import ConcatRule
+from analyzer.ops.concat import ConcatRule
 from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.norm import Softmax
+from analyzer.ops.operator import CONTRIB, Axes, Operator, register
 from analyzer.ops.pool import AveragePool, GlobalPool, Spatial
-from analyzer.ops.rule import CONTRIB, Axes, OpRule, register
 from analyzer.ops.unary import ACTIVATIONS, Unary
 
 #: Kernels compute in float32 (about 2^-24 per step) or, on Arm, in fixed point with factors of 22 bits.
@@ -50,10 +50,10 @@ def settled(steps: Array, zero: int, limits: np.iinfo[Any], size: float) -> tupl
     return np.asarray((low == high) & (np.abs(steps) < _MOST)), np.asarray(low)
 
 
-class QLinear(OpRule):
+class QLinear(Operator):
     """The rule of the float operator `like`, asked about the numbers that the integers stand for."""
 
-    def __init__(self, rule: OpRule, like: str, values: tuple[int, ...] = (0,)) -> None:
+    def __init__(self, rule: Operator, like: str, values: tuple[int, ...] = (0,)) -> None:
         self.rule, self.like, self._values = rule, like, values
         self.aligned, self.lock_reason = rule.aligned, rule.lock_reason
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import Axes, OpRule, register
+from analyzer.ops.operator import Axes, Operator, register
 
 
-class Recurrent(OpRule):
+class Recurrent(Operator):
     """Everything is needed and stays: a hidden unit feeds itself."""
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:

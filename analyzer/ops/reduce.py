@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Array, Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import Axes, OpRule, register
+from analyzer.ops.operator import Axes, Operator, register
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -22,7 +22,7 @@ _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMa
 _ZERO = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd")
 
 
-class ReduceRule(OpRule):
+class ReduceRule(Operator):
     """The reduced axes stay whole: a mean counts its elements."""
 
     def unsupported(self, node: OpNode) -> str | None:

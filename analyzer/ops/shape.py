@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
 from analyzer.ops.node import OpNode, keep_one
-from analyzer.ops.rule import OpRule, register
+from analyzer.ops.operator import Operator, register
 
 
-class ShapeRule(OpRule):
+class ShapeRule(Operator):
     """Nothing of X is needed, but X must be there, and its looked-at axes must keep their lengths."""
 
     lock_reason = "shape-computed-at-runtime"

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Array, Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
 from analyzer.ops.node import OpNode
-from analyzer.ops.rule import CONTRIB, Activation, Axes, OpRule, align, register
+from analyzer.ops.operator import CONTRIB, Activation, Axes, Operator, align, register
 
 Function = Callable[[Array, OpNode], Array]
 
@@ -156,7 +156,7 @@ _DOMAIN_OF: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class Unary(OpRule):
+class Unary(Operator):
     """Same-unit: constants go through the function, needs and keeps pass straight."""
 
     def __init__(self, function: Function, activation: Activation | None = None) -> None:

@@ -12,9 +12,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.facts.course import Change, Course, LayerCourse, Run
+from analyzer.facts.history import Change, Course, LayerCourse, Run
 from analyzer.facts.units import unit_ranges
-from analyzer.report.words import counted, number, printable, share, shortened
+from analyzer.report.phrases import counted, number, printable, share, shortened
 from analyzer.version import __version__
 
 SCHEMA = "deadunits.compare/1"

@@ -10,7 +10,7 @@ from typing import Any
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary, TensorPlan
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.causes import LayerDiagnosis
-from analyzer.facts.ports import ConstantOutput, UnusedInput
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.version import __version__
 
 SCHEMA = "deadunits.audit/1"

@@ -15,8 +15,8 @@ from rich.text import Text
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary, Thresholds
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.units import unit_ranges
-from analyzer.report.why import why
-from analyzer.report.words import bar, counted, number, printable, share, shortened, size
+from analyzer.report.cause_phrases import why
+from analyzer.report.phrases import bar, counted, number, printable, share, shortened, size
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Mask
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
 from analyzer.facts.pruned import OutputDifference
 from analyzer.graph import Extension, LoadedModel
-from analyzer.ops.edit import cut_array
-from analyzer.rewrite.compare import Feeds, Tally
+from analyzer.ops.node_edit import cut_array
+from analyzer.rewrite.comparison import Feeds, Tally
 from analyzer.runtime.session import Session
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -16,14 +16,14 @@ import numpy.typing as npt
 from analyzer.graph import Editor, LoadedModel, serialize
 from analyzer.ops.binary import Aligned
 from analyzer.ops.clip import ClipRule
+from analyzer.ops.concat import ConcatRule
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
-from analyzer.ops.join import ConcatRule
-from analyzer.ops.layout import TransposeRule
+from analyzer.ops.gemm import Gemm
+from analyzer.ops.movements import TransposeRule
 from analyzer.ops.norm import BatchNorm
 from analyzer.ops.pool import Spatial
-from analyzer.ops.products import Gemm
 from analyzer.ops.unary import Unary
 
 Labels = npt.NDArray[np.int64]  # per index of the unit axis: the first index that computes the same

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.errors import Refusal
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
 from analyzer.facts.cut import CutPlan
-from analyzer.facts.pattern import Array, Shape
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context, Copy
-from analyzer.ops.edit import Cut, Edit, cut_array
+from analyzer.ops.node_edit import Cut, Edit, cut_array
 
 REWRITTEN = "/cut"  # ends the names of tensors that one of several readers gets for itself
 

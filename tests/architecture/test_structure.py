@@ -25,9 +25,9 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "jinja2": {"report"},
-    "pandas": {"observe", "report"},
-    "pyarrow": {"observe"},
-    "PIL": {"observe"},
+    "pandas": {"probes", "report"},
+    "pyarrow": {"probes"},
+    "PIL": {"probes"},
 }
 OPTIONAL = ["pandas", "pyarrow", "PIL", "torch", "tensorflow", "jax", "sklearn", "matplotlib"]
 

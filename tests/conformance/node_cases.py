@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from analyzer.graph.load import OLDEST_OPSET
-from analyzer.ops.rule import all_rules
+from analyzer.ops.operator import all_rules
 from tests.laws.benches import Case, positive
 from tests.models import Array
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from analyzer.ops.rule import all_rules
+from analyzer.ops.operator import all_rules
 from tests.conformance.node_cases import NEWEST_OPSET, arrays_of, as_case, node_cases, plain
 from tests.laws import laws, shrink_laws
 from tests.laws.benches import Bench

@@ -8,8 +8,8 @@ import pytest
 
 import analyzer
 from analyzer.graph import load_model
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
+from analyzer.probes.probe import open_probe
+from analyzer.shapes.shape_run import measure_shapes
 from tests.models import Array, parse, run
 
 TOLERANCE = 1e-5

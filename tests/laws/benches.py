@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants, Multiples
-from analyzer.facts.pattern import Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants, Multiples
+from analyzer.algebra.pattern import Mask
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import load_model
 from analyzer.ops.context import Call, Context

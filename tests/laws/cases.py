@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from analyzer.ops.rule import all_rules
+from analyzer.ops.operator import all_rules
 from tests.laws import cases_elementwise, cases_linear, cases_moving, cases_qlinear
 from tests.laws.benches import Case
 from tests.laws.draws import GENERATORS, Draw

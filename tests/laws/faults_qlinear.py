@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
 from analyzer.ops import qlinear
 from analyzer.ops.pool import AveragePool, Spatial
 from tests.laws import laws, shrink_laws

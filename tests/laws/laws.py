@@ -7,10 +7,10 @@ from random import Random
 
 import numpy as np
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Mask
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples

@@ -7,12 +7,12 @@ from random import Random
 
 import numpy as np
 
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
 from analyzer.errors import Refusal
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
 from analyzer.facts.cut import CutPlan
-from analyzer.facts.keeps import Keeps
-from analyzer.facts.pattern import Mask
 from analyzer.ops.conv import ConvRule
 from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples
 from tests.laws.laws import held_fixed, takes_multiples

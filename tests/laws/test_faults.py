@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.facts import pattern
-from analyzer.facts.constants import Constants
-from analyzer.ops import binary, contraction, conv, join, layout, norm, pool, products, unary
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.ops import binary, concat, contraction, conv, gemm, movements, norm, pool, unary
 from analyzer.ops.move import Reshape
 from tests.laws import laws, shrink_laws
 from tests.laws.cases import case_of
@@ -44,14 +44,14 @@ def _product_ignores_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _concat_off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = join.ConcatRule.constants
+    honest = concat.ConcatRule.constants
 
     def constants(self: Any, node: Any, xs: Any) -> Any:
         (found,) = honest(self, node, xs)
         axis = self.axis(node)
         return [Constants(np.roll(found.known, 1, axis), np.roll(found.value, 1, axis))]
 
-    monkeypatch.setattr(join.ConcatRule, "constants", constants)
+    monkeypatch.setattr(concat.ConcatRule, "constants", constants)
 
 
 def _concat_ties_off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def _concat_ties_off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
             keeps.pin(name)
         keeps.grow((node.inputs[0], self.axis(node)), np.arange(node.x_shape()[self.axis(node)]) > 0)
 
-    monkeypatch.setattr(join.ConcatRule, "ties", ties)
+    monkeypatch.setattr(concat.ConcatRule, "ties", ties)
 
 
 def _average_of_padding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,24 +117,24 @@ def _layer_norm_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _gemm_transposed_the_wrong_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = products.Gemm.letters
+    honest = gemm.Gemm.letters
 
     def letters(self: Any, node: Any) -> Any:
         found = honest(self, node)
         square = len(set(node.x_shape(1))) == 1
         return contraction.Letters(found.a, found.b[::-1] if square else found.b, found.y)
 
-    monkeypatch.setattr(products.Gemm, "letters", letters)
+    monkeypatch.setattr(gemm.Gemm, "letters", letters)
 
 
 def _slice_counts_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = layout.slice_indices
+    honest = movements.slice_indices
 
     def shifted(node: Any) -> Any:
         found = honest(node)
         return found and {a: (i + 1) % node.x_shape()[a] for a, i in found.items()}
 
-    monkeypatch.setattr(layout, "slice_indices", shifted)
+    monkeypatch.setattr(movements, "slice_indices", shifted)
 
 
 def _kernel_rows_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analyzer.ops.operator import all_rules
 from analyzer.ops.recurrent import Recurrent
-from analyzer.ops.rule import all_rules
 from tests.laws import laws, shrink_laws
 from tests.laws.benches import Bench
 from tests.laws.cases import NOT_RUNNABLE, RULES, case_of

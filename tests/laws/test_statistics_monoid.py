@@ -15,8 +15,8 @@ from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import load_model
 from analyzer.observe.observation import Observation, observe, observe_shards
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
+from analyzer.probes.probe import open_probe
+from analyzer.shapes.shape_run import measure_shapes
 
 UNITS = 3
 COUNTS = (

@@ -8,11 +8,11 @@ from random import Random
 import numpy as np
 import onnx
 
-from analyzer.facts.constants import Constants
+from analyzer.algebra.constants import Constants
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import load_model
 from analyzer.ops.context import Context
-from analyzer.propagate.flow import Seed, constants_forward, needs_backward
+from analyzer.walk.flow import Seed, constants_forward, needs_backward
 from tests.laws.benches import sampler_for
 from tests.models import Array, all_values
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.facts.constants import Constants
+from analyzer.algebra.constants import Constants
 from analyzer.graph import Editor
 from analyzer.ops import conv, norm
-from analyzer.ops.edit import cut_array
+from analyzer.ops.node_edit import cut_array
 from analyzer.rewrite import shrink
 from analyzer.rewrite.shrink import Shrinker
 from tests.random_graphs.generator import make

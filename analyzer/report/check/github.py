@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from analyzer.facts.findings import CheckFacts, Finding, Severity
 from analyzer.report.check.headline import sentence, totals, verdict
-from analyzer.report.words import printable
+from analyzer.report.phrases import printable
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.findings import CheckFacts, Finding, Severity
 from analyzer.facts.units import unit_ranges
-from analyzer.report.words import counted, number, printable, share
+from analyzer.report.phrases import counted, number, printable, share
 
 
 def verdict(facts: CheckFacts) -> str:

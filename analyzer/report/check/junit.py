@@ -9,7 +9,7 @@ from xml.etree import ElementTree as Xml
 
 from analyzer.facts.findings import CheckFacts, Finding, Severity
 from analyzer.report.check.headline import data, sentence, totals, verdict
-from analyzer.report.words import printable
+from analyzer.report.phrases import printable
 
 
 def to_text(facts: CheckFacts) -> str:

@@ -9,7 +9,7 @@ from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.findings import CheckFacts, Severity
 from analyzer.facts.units import unit_ranges
 from analyzer.report.check.headline import against, totals, units_of, verdict
-from analyzer.report.words import counted, printable
+from analyzer.report.phrases import counted, printable
 
 SHOWN = 100  # rows; a comment on GitHub holds 65,536 characters
 _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "💡"}

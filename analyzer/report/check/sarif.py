@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from analyzer.facts.findings import CheckFacts, Finding, RuleCard, Severity
 from analyzer.report.check.headline import sentence
-from analyzer.report.words import printable
+from analyzer.report.phrases import printable
 from analyzer.version import __version__
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -14,7 +14,7 @@ from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.findings import CheckFacts, Finding, Severity
 from analyzer.facts.units import unit_ranges
 from analyzer.report.check.headline import against, data, totals, units_of, verdict
-from analyzer.report.words import counted, printable, shortened
+from analyzer.report.phrases import counted, printable, shortened
 
 SHOWN = 6  # findings of one code
 WIDTH = 110

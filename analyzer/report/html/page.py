@@ -18,10 +18,10 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
+from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.html.reasons import reasons_of
-from analyzer.report.words import counted, number, printable, share, shortened, size
+from analyzer.report.phrases import counted, number, printable, share, shortened, size
 from analyzer.version import __version__
 
 if TYPE_CHECKING:

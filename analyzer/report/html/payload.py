@@ -12,7 +12,7 @@ from analyzer.facts.picture import GraphPicture, PictureNode
 from analyzer.facts.units import Kind, unit_ranges
 from analyzer.report.html.layout import place
 from analyzer.report.html.packed import BINS, Packed
-from analyzer.report.words import printable, share
+from analyzer.report.phrases import printable, share
 
 
 def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import analyzer
-from analyzer.api.pruned import Pruned
+from analyzer.api.pruned_model import Pruned
 from analyzer.graph import load_model
 
 RANDOM = np.random.default_rng(3)

@@ -93,7 +93,7 @@ def test_what_was_copied_goes_again_when_the_model_cannot_be_written(
     def full(*others: object) -> None:
         raise OutputError("no space left")
 
-    monkeypatch.setattr("analyzer.api.pruned.write_whole", full)
+    monkeypatch.setattr("analyzer.api.pruned_model.write_whole", full)
     with pytest.raises(OutputError, match="no space"):
         found.save(tmp_path / "out" / "copy.onnx")
     assert not list((tmp_path / "out").iterdir())

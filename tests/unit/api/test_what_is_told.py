@@ -11,7 +11,7 @@ import pytest
 import analyzer
 from analyzer import Choice, InputError
 from analyzer.api import choice_from_plan
-from analyzer.report.pruned import verdict
+from analyzer.report.prune import verdict
 from tests.equivalence.cases import killed, weights
 from tests.models import parse
 

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from analyzer.cli.main import run
-from analyzer.report.pruned_json import schema
+from analyzer.report.prune_json import schema
 from tests.equivalence.agree import run as outputs
 from tests.equivalence.agree import same
 

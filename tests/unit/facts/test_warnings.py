@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analyzer.facts.audit import LayerVerdicts, ProbeSummary
-from analyzer.facts.ports import ConstantOutput, UnusedInput
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.warnings import warnings_of
 from tests.made import first_dead, layer, relu, seen
 

@@ -13,7 +13,7 @@ from analyzer.api.checking import read_baseline
 from analyzer.errors import InputError
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.baseline import Baseline, baseline_of
-from analyzer.gate.baseline import compare_baseline
+from analyzer.gate.against_baseline import compare_baseline
 from analyzer.report.json import to_dict
 from tests.gated import healthy
 from tests.made import facts, first_dead, layer, relu, seen

@@ -15,7 +15,7 @@ from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.findings import CheckFacts, Severity
-from analyzer.facts.ports import ConstantOutput, UnusedInput
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.gate import judge, page, rule_named
 from analyzer.gate.catalogue import RULES
 from analyzer.gate.pages import stale

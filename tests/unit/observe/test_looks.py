@@ -11,12 +11,12 @@ from onnx import numpy_helper, parser
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import LoadedModel, load_model
 from analyzer.observe import observation
-from analyzer.observe.alarm import Guards
 from analyzer.observe.instrument import Instrument, Reading
+from analyzer.observe.nan_guards import Guards
 from analyzer.observe.observation import observe
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
 from analyzer.observe.targets import Statistic, targets_of
+from analyzer.probes.probe import open_probe
+from analyzer.shapes.shape_run import measure_shapes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TEXT = """g (float[N, 8, 6, 6] x) => (float[N, 8, 6, 6] y) {

@@ -13,9 +13,9 @@ from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import Extension, LoadedModel, load_model
 from analyzer.observe.observation import Observation, observe
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
+from analyzer.probes.probe import open_probe
 from analyzer.runtime.session import Session
+from analyzer.shapes.shape_run import measure_shapes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -12,9 +12,9 @@ from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import LoadedModel, load_model
 from analyzer.observe.observation import observe
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
 from analyzer.observe.tally import flat_edges
+from analyzer.probes.probe import open_probe
+from analyzer.shapes.shape_run import measure_shapes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 RANDOM = np.random.default_rng(7)

@@ -12,12 +12,12 @@ from onnx import helper, numpy_helper, parser
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel, load_model
-from analyzer.observe.alarm import ARITHMETIC, BOUNDED, carriers, guards
+from analyzer.observe.nan_guards import ARITHMETIC, BOUNDED, carriers, guards
 from analyzer.observe.observation import observe
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
 from analyzer.observe.targets import targets_of
+from analyzer.probes.probe import open_probe
 from analyzer.runtime.session import Session
+from analyzer.shapes.shape_run import measure_shapes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 RANDOM = np.random.default_rng(11)

@@ -11,9 +11,9 @@ import pytest
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.observe.observation import observe
 from analyzer.observe.pooling import lengths_are_fixed, lengths_follow_values, pooled_maximum
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
 from analyzer.observe.windows import covered
+from analyzer.probes.probe import open_probe
+from analyzer.shapes.shape_run import measure_shapes
 from tests.unit.observe.test_observation import by_hand, load, look, relu
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -9,9 +9,9 @@ import pytest
 
 from analyzer.facts.spread import Spread, Watched
 from analyzer.graph import load_model
-from analyzer.observe.probe import open_probe
-from analyzer.observe.shapes import measure_shapes
 from analyzer.observe.suspects import measure_spread
+from analyzer.probes.probe import open_probe
+from analyzer.shapes.shape_run import measure_shapes
 from tests.models import all_values, parse
 
 Array = np.ndarray[Any, np.dtype[Any]]

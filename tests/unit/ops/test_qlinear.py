@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.facts.constants import Constants
+from analyzer.algebra.constants import Constants
 from tests.laws.benches import Bench
 from tests.laws.draws import call
 from tests.models import Array

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.facts.constants import Constants
-from analyzer.facts.keeps import Keeps
-from analyzer.ops.rule import BARRIER, Barrier, register
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.ops.operator import BARRIER, Barrier, register
 from tests.laws.benches import Bench, positive
 from tests.laws.draws import call
 from tests.models import Array
@@ -120,7 +120,7 @@ def test_a_bias_computed_at_run_time_makes_a_convolution_a_barrier() -> None:
 
 
 def test_a_squeeze_that_names_no_axes_names_them_once_another_axis_shrinks_to_one() -> None:
-    from analyzer.ops.edit import Cut
+    from analyzer.ops.node_edit import Cut
 
     bench = Bench(call("Squeeze", ones(2, 3, 1), opset=13))
     keeps = Keeps(bench.context.shapes)

@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.graph import load_model
 from analyzer.ops.context import Context
-from analyzer.propagate.flow import constants_forward
+from analyzer.walk.flow import constants_forward
 from tests.audits import pruned, table_of
 from tests.models import Array, parse
 from tests.models import context as context_of

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from analyzer.facts.audit import AuditFacts
-from analyzer.facts.ports import ConstantOutput, UnusedInput
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.report.json import SCHEMA, schema, to_dict, to_text
 from tests.made import facts, first_dead, layer, relu, seen
 

@@ -1,0 +1,194 @@
+"""The result of an audit: everything it found, and what can be done with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyzer.api.network import picture_of
+from analyzer.api.pruned_model import Pruned, Source
+from analyzer.api.pruning import prune_walk
+from analyzer.errors import InputError
+from analyzer.facts.audit import (
+    AuditFacts,
+    AuditWarning,
+    LayerVerdicts,
+    Locked,
+    ModelSummary,
+    OperatorWithoutRule,
+    ProbeSummary,
+    Removable,
+)
+from analyzer.facts.choice import Choice
+from analyzer.facts.picture import GraphPicture
+from analyzer.report.frame import to_frame
+from analyzer.report.html import render_html
+from analyzer.report.json import to_dict, to_text
+from analyzer.report.notebook import render_snippet
+from analyzer.report.output_files import check_output, write_whole
+from analyzer.walk import Walk
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with the stage's name, samples done, and samples in all (None while unknown)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit:
+    """What an audit found. Everything is read-only; `layers[i].dead` are unit indices of one activation."""
+
+    facts: AuditFacts
+    _walk: Walk
+    _graph_values: Mapping[str, bool] = field(default_factory=dict)  # value name -> is it a stored tensor
+    _inputs: tuple[Path, ...] = ()  # files that must never be written over
+    _source: Source | None = None
+
+    @property
+    def model(self) -> ModelSummary:
+        """The audited file: where from, how large."""
+        return self.facts.model
+
+    @property
+    def probe(self) -> ProbeSummary | None:
+        """The data the model was run on; None when the weights alone were looked at."""
+        return self.facts.probe
+
+    @property
+    def layers(self) -> tuple[LayerVerdicts, ...]:
+        """Verdicts per audited activation, in the order of the graph."""
+        return self.facts.layers
+
+    @property
+    def removable(self) -> Removable:
+        """Parameters and multiply-adds that can go without changing any output on the probe."""
+        return self.facts.removable
+
+    @property
+    def locked(self) -> tuple[Locked, ...]:
+        """Dead units that stay, each with its reason."""
+        return self.facts.locked
+
+    @property
+    def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
+        """Operators the walk could not see through; they may cost savings, never correctness."""
+        return self.facts.operators_without_rule
+
+    @property
+    def warnings(self) -> tuple[AuditWarning, ...]:
+        """What to know before trusting the result."""
+        return self.facts.warnings
+
+    def explain_unit(self, value: str, index: int) -> list[str]:
+        """The chain, in sentences, from one unit to the parameters it frees or to the reason why it stays.
+
+        Raises:
+            InputError: the model has no such value, or the value no such unit.
+        """
+        _require_known(value, [name for name, stored in self._graph_values.items() if not stored], "value")
+        layer = next((layer for layer in self.layers if layer.value == value), None)
+        if layer is not None and not 0 <= index < layer.units:
+            raise InputError(f"{value} has units 0 to {layer.units - 1}, no unit {index}: choose one of them.")
+        if index < 0:
+            raise InputError(f"Unit {index} of {value} does not exist: units count from 0.")
+        diagnosis = next((found for found in self.facts.diagnoses if found.value == value), None)
+        state, *chain = self._walk.explain_unit(value, index)
+        return [state, *([] if diagnosis is None else diagnosis.sentences(index)), *chain]
+
+    def explain_parameter(self, name: str) -> list[str]:
+        """Why parts of a stored tensor can go, or why none can, in sentences.
+
+        Raises:
+            InputError: the model stores no tensor of that name.
+        """
+        _require_known(name, [name for name, stored in self._graph_values.items() if stored], "parameter")
+        return self._walk.explain_parameter(name)
+
+    def prune(
+        self,
+        *,
+        choice: Choice | None = None,
+        lossy: Mapping[str, Sequence[int]] | None = None,
+        latency: bool = True,
+        progress: Progress | None = None,
+    ) -> Pruned:
+        """Write the plan into a smaller model, run both on the probe and the holdout, and measure.
+
+        `choice` narrows what may go; `lossy` names units, by value, that go although they are not dead: their mean
+        takes their place, and the difference is reported instead of refused; `latency` times both models. The data
+        must be readable a second time.
+
+        Raises:
+            InputError: the choice names what the model does not have, or what is not dead.
+            ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
+            ProbeError: the probe is a generator that can be read only once.
+        """
+        if self._source is None:
+            raise InputError("This audit was made without its model: call analyzer.audit() and prune its result.")
+        return prune_walk(
+            self._source,
+            self._walk,
+            Choice() if choice is None else choice,
+            self.facts,
+            lossy=lossy,
+            latency=latency,
+            progress=progress,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dicts by the schema `deadunits.audit/1`."""
+        return to_dict(self.facts)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write `to_dict()` to a file, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the audit's own inputs.
+        """
+        target = check_output(path, self._inputs)
+        write_whole(target, to_text(self.facts))
+
+    def to_html(self, path: str | Path, pruned: Pruned | None = None) -> None:
+        """Write the report as one HTML page that works offline; `pruned` adds what a prune changed.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the audit's own inputs.
+        """
+        target = check_output(path, self._inputs)
+        write_whole(target, render_html(self.facts, self.picture(), None if pruned is None else pruned.facts))
+
+    def picture(self) -> GraphPicture:
+        """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""
+        return picture_of(self._walk.context.graph, [layer.value for layer in self.layers])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the totals and one line per layer."""
+        return render_snippet(self.facts)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per unit (needs pandas).
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return to_frame(self.facts)
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        seen = f"{facts.probe.samples} samples" if facts.probe else "no probe"
+        return (
+            f"<Audit of {facts.model.path}: {facts.dead} of {facts.units} units dead on {seen}, "
+            f"{facts.removable.parameters} of {facts.model.parameters} parameters removable>"
+        )
+
+
+def _require_known(name: str, known: Sequence[str], what: str) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`deadunits audit MODEL --all` shows names."
+    raise InputError(f"The model has no {what} named {name!r}: {hint}")

@@ -1,0 +1,150 @@
+"""The result of a prune: the smaller model, what was measured, and how both are written."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyzer.api.saving import taken_along, weights_files
+from analyzer.errors import InputError, OutputError
+from analyzer.facts.audit import AuditFacts
+from analyzer.facts.choice import Choice
+from analyzer.facts.pruned import Comparison, PrunedFacts
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import LoadedModel
+from analyzer.graph.save import save_beside
+from analyzer.probes.probe import Probe
+from analyzer.report.output_files import check_output, write_whole
+from analyzer.report.prune_json import to_dict, to_text
+from analyzer.rewrite.masks import keep_masks, plan_document
+from analyzer.rewrite.metadata import check_file
+from analyzer.walk import Walk
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What an audit was made from, kept for the prune that follows."""
+
+    loaded: LoadedModel
+    shapes: ShapeTable
+    probe: Probe | None
+    holdout: Probe | None
+    batch_size: int
+    threads: int | None
+    inputs: tuple[Path, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pruned:
+    """A smaller model that agreed with the original, and what was measured."""
+
+    facts: PrunedFacts
+    audit: AuditFacts
+    choice: Choice
+    walk: Walk
+    _source: Source
+    _smaller: LoadedModel
+    _bytes: bytes | None  # None: the weights go into a file of their own
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Both models on the probe, or on random data without one (None: they could not be run)."""
+        return self.facts.comparison
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was removed."""
+        return self.facts.changed
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the smaller model's file; the original's where nothing was removed.
+
+        Raises:
+            InputError: its weights lie in a file of their own.
+        """
+        if self._bytes is None:
+            raise InputError("This model keeps its weights beside its file: write both with save(path).")
+        return self._bytes
+
+    def save(self, path: str | Path) -> tuple[Path, ...]:
+        """Write the model, whole or not at all; a model of which nothing went is written byte for byte.
+
+        A model whose weights lie beside its file, or that is too large for one file, gets its weights in `path`.data;
+        an unchanged one finds them under their old name. Returns the model's files, its own first.
+
+        Raises:
+            OutputError: a file cannot be written, is one of the inputs, or would take the place of other weights.
+            ComparisonFailed: what was written is not valid; it is removed again.
+        """
+        target = check_output(path, self._source.inputs)
+        if self._bytes is None:
+            return self._save_beside(target)
+        files = [] if self.changed else weights_files(self._source.loaded, target, self._source.inputs)
+        with taken_along(files):
+            write_whole(target, self._bytes)
+        return target, *(file.target for file in files)
+
+    def _save_beside(self, target: Path) -> tuple[Path, ...]:
+        beside = check_output(target.with_name(f"{target.name}.data"), self._source.inputs)
+        folder = target.resolve().parent
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}.") as draft:
+                save_beside(self._smaller, Path(draft), target.name)
+                check_file(self._source.loaded, Path(draft) / target.name)
+                # no weight may be large enough to lie outside
+                written = [file for file in (beside, target) if (Path(draft) / file.name).exists()]
+                for file in written:
+                    (Path(draft) / file.name).replace(folder / file.name)
+        except OSError as error:
+            raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
+        return tuple(reversed(written))
+
+    @property
+    def _stored(self) -> set[str]:
+        return set(self._source.loaded.graph.initializer_names)
+
+    def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Per stored tensor the elements that stay, in the original's shape."""
+        return keep_masks(self.walk.context, self.walk.cut, self._stored)
+
+    def save_masks(self, path: str | Path) -> None:
+        """Write `masks()` as .npz, and the plan beside it as `plan.json`.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        target = check_output(path, self._source.inputs)
+        beside = check_output(target.with_name("plan.json"), self._source.inputs)
+        masks, document = plan_document(
+            self.walk.context, self.walk.cut, self.walk.layers, self.walk.removable, self.choice, self._stored
+        )
+        write_whole(target, masks)
+        write_whole(beside, document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dicts by the schema `deadunits.prune/1`: the audit's, and what the prune found."""
+        return to_dict(self.audit, self.facts)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write `to_dict()` to a file, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the inputs.
+        """
+        write_whole(check_output(path, self._source.inputs), to_text(self.audit, self.facts))
+
+    def __repr__(self) -> str:
+        before, after = self.facts.before, self.facts.after
+        return f"<Pruned: {before.parameters} -> {after.parameters} parameters, {self._difference()}>"
+
+    def _difference(self) -> str:
+        if self.comparison is None:
+            return "not compared on data"
+        return f"largest difference {self.comparison.max_abs_difference:.3g} on {self.comparison.samples} samples"

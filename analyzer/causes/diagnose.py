@@ -1,0 +1,139 @@
+"""Why units are dead: what to measure of the suspects, then a cause for each, roots of starved units, and remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.causes.channels import Channels, channels_of
+from analyzer.causes.origins import Term, trace
+from analyzer.causes.pre_activation import Entry, entry_of
+from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.causes import LayerDiagnosis, Root
+from analyzer.facts.remedies import remedies
+from analyzer.facts.spread import Spread, Watched
+from analyzer.facts.units import Kind
+from analyzer.units.decomposed import find_decomposed
+from analyzer.walk.settle import Walk
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True, eq=False)
+class Suspect:
+    """A layer with dead, near-dead or saturated units: what enters it, and what that is made of."""
+
+    layer: LayerVerdicts
+    entry: Entry
+    terms: tuple[Term, ...]
+
+    @property
+    def observed(self) -> set[int]:
+        """Dead units that the weights alone do not explain."""
+        return set(self.layer.dead) - set(self.layer.structural)
+
+    @property
+    def watched(self) -> Iterator[Watched]:
+        """The pre-activation of its suspects; that of a linear value is the value itself, which was seen already."""
+        audited = self.layer.audited
+        if self.entry.value is not None and audited.kind is not Kind.LINEAR:
+            units = sorted({*self.observed, *self.layer.near_dead, *self.layer.saturated})
+            yield Watched(self.entry.value, audited.axis, audited.units, audited.rank, tuple(units))
+
+
+@dataclass(frozen=True, eq=False)
+class Inquiry:
+    """The suspects of a walk. Measure `watched`, then ask for the `diagnoses`."""
+
+    walk: Walk
+    suspects: tuple[Suspect, ...]
+    inputs: Mapping[tuple[str, int], Channels]
+
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """What to measure: pre-activations, inputs that no audited unit makes, and values before quantisation."""
+        found = [w for suspect in self.suspects for w in suspect.watched if w.width]
+        if not found and not any(suspect.observed for suspect in self.suspects):
+            return ()
+        found += [one for channels in self.inputs.values() if (one := channels.watched) is not None]
+        terms = [t for suspect in self.suspects for t in suspect.terms]
+        terms += [t for channels in self.inputs.values() for t in channels.terms]
+        for name, axis, _ in (before for term in terms for before in term.quantised):
+            shape = self.walk.context.shapes[name]
+            found.append(Watched(name, axis, shape[axis], len(shape)))
+        wanted: dict[str, Watched] = {}
+        for one in found:
+            known = wanted.get(one.value)
+            if known is None or known.axis == one.axis:
+                wanted[one.value] = one if known is None else known.joined(one)
+        return tuple(wanted.values())
+
+    def diagnoses(self, spreads: Mapping[str, Spread]) -> tuple[LayerDiagnosis, ...]:
+        """One diagnosis per suspect layer, in the order of the graph; without measurements the weights must do."""
+        layers = {layer.value: layer for layer in self.walk.layers}
+        rulings: dict[str, dict[int, Ruling]] = {}
+        for suspect in self.suspects:
+            layer = suspect.layer
+            case = Case(self.walk.context, layer, suspect.entry, suspect.terms, self.inputs, layers, spreads)
+            own = {u: case.ruling(u, v) for u, v in zip(layer.dead, layer.values, strict=True)}
+            rulings[layer.value] = own | {u: case.saturation(u) for u in layer.saturated}
+        roots = _roots(rulings)
+        return tuple(_diagnosis(s, rulings[s.layer.value], roots, spreads) for s in self.suspects)
+
+
+def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
+    """Find the suspects of a walk and trace what they are made of."""
+    context = walk.context
+    layers = {layer.value: layer for layer in walk.layers}
+    decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
+    suspects, inputs = [], {}
+    for layer in walk.layers:
+        if not (layer.dead or layer.near_dead or layer.saturated):
+            continue
+        entry = entry_of(context, layer.audited, decomposed, flat_gradient)
+        ill = np.asarray(layer.dead, np.int64)
+        terms = tuple(t for t in trace(context, entry.start, layer.audited.axis, ill) if len(t.units))
+        suspects.append(Suspect(layer, entry, terms))
+        for term in terms:
+            where = (term.kernel.data, term.kernel.axis) if term.kernel is not None else (term.source, term.axis)
+            if not term.opaque and where not in inputs and context.shapes.get(where[0]):
+                inputs[where] = channels_of(context, walk.facts, layers, *where)
+    return Inquiry(walk, tuple(suspects), inputs)
+
+
+def _diagnosis(
+    suspect: Suspect, rulings: Mapping[int, Ruling], roots: Mapping[Root, Root], spreads: Mapping[str, Spread]
+) -> LayerDiagnosis:
+    layer, entry = suspect.layer, suspect.entry
+    distances = entry.distances(None if entry.value is None else spreads.get(entry.value), layer.units)
+    causes = tuple(
+        cause_of(unit, ruling, distances[unit], roots.get((layer.value, unit)))
+        for unit, ruling in sorted(rulings.items())
+    )
+    found = LayerDiagnosis(layer.value, causes, tuple(distances))
+    dead = [distances[unit] for unit in layer.dead]
+    return LayerDiagnosis(layer.value, causes, tuple(distances), remedies(found.counts(), dead, len(dead)))
+
+
+def _roots(rulings: Mapping[str, Mapping[int, Ruling]]) -> dict[Root, Root]:
+    """For each starved unit the nearest dead unit upstream that is not starved itself."""
+    import networkx as nx
+
+    reads: nx.DiGraph[Any] = nx.DiGraph()
+    for value, own in rulings.items():
+        for unit, sources in sources_of(own):
+            reads.add_node((value, unit), starved=True)
+            reads.add_edges_from(((value, unit), source) for source in sources)
+    starved = [node for node, is_starved in reads.nodes(data="starved") if is_starved]
+    roots: dict[Root, Root] = {}
+    for start in starved:
+        for _, unit in nx.bfs_edges(reads, start):
+            if not reads.nodes[unit].get("starved"):
+                roots[start] = unit
+                break
+    return roots

@@ -1,0 +1,340 @@
+"""The cause of one dead unit, from what it is made of and what was measured of its pre-activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analyzer.causes.channels import Channels
+from analyzer.causes.kernels import Kernel
+from analyzer.causes.origins import Term
+from analyzer.causes.pre_activation import Entry
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.causes import CauseCode, Root, UnitCause
+from analyzer.facts.spread import Spread
+from analyzer.facts.statistics import Bools, Floats, Ints
+from analyzer.facts.units import Kind
+from analyzer.ops.context import Context
+
+TINY_SCALE = 1e-6  # a normalisation scale that is zero for all purposes
+SMALL_SHARE = 1e-2  # or that is so small a share of the layer's usual scale
+MOST_SOURCES = 16  # dead units that a starved one is said to read, by weight
+_FLAT_SMOOTH = -3.0  # SiLU, GELU, Softplus and their like are nearly flat below
+
+# Among several silent summands, the one that says most about why.
+_ORDER = (
+    CauseCode.NORM_SCALE_ZERO,
+    CauseCode.ZERO_KERNEL,
+    CauseCode.QUANTISATION,
+    CauseCode.INPUT_CONSTANT,
+    CauseCode.STARVED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A cause before roots are known; `sources` are dead units that a starved one reads."""
+
+    code: CauseCode
+    detail: str
+    sources: tuple[Root, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One summand of one unit: a term and the unit's place in it."""
+
+    term: Term
+    place: int
+
+    @property
+    def index(self) -> int:
+        """The unit's index in the term's source."""
+        return int(self.term.index[self.place])
+
+    @property
+    def scale(self) -> float:
+        """Factor on the source."""
+        return float(self.term.scale[self.place])
+
+    @property
+    def shift(self) -> float:
+        """What is added, over all normalisations and biases on the way."""
+        return float(self.term.shift[self.place])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What one unit's weighted sum reads: input channels, which of them are constant, the weight each carries."""
+
+    channels: Channels
+    reads: Ints
+    constant: Bools
+    strength: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One layer with suspects: what enters it, what that is made of, and the measurements."""
+
+    context: Context
+    layer: LayerVerdicts
+    entry: Entry
+    terms: Sequence[Term]
+    inputs: Mapping[tuple[str, int], Channels]
+    layers: Mapping[str, LayerVerdicts]
+    spreads: Mapping[str, Spread]
+    _readings: dict[Part, Reading] = field(default_factory=dict)
+
+    def ruling(self, unit: int, value: float) -> Ruling:
+        """Why this dead unit is dead; `value` is its constant."""
+        parts = [Part(t, int(p[0])) for t in self.terms if len(p := np.flatnonzero(t.units == unit))]
+        silent = [self._silent(part) for part in parts]
+        found = [ruling for ruling in silent if ruling is not None]
+        if parts and len(found) == len(parts):
+            first = min(found, key=lambda ruling: _ORDER.index(ruling.code))
+            sources = tuple(dict.fromkeys(s for ruling in found for s in ruling.sources))
+            return Ruling(first.code, first.detail, sources if first.code is CauseCode.STARVED else ())
+        return self._held_down(unit, value, parts)
+
+    def saturation(self, unit: int) -> Ruling:
+        """What to say of a saturated unit that still moves."""
+        statistics = self.layer.statistics
+        if statistics is None or not statistics.samples:
+            return Ruling(CauseCode.SATURATED, "its input stays in a flat region of the activation")
+        low, high = int(statistics.low_samples[unit]), int(statistics.high_samples[unit])
+        return Ruling(
+            CauseCode.SATURATED,
+            f"flat at the lower end on {low} and at the upper end on {high} of {statistics.samples} samples",
+        )
+
+    # -- summands that cannot move -----------------------------------------------------------------------------
+
+    def _silent(self, part: Part) -> Ruling | None:
+        """Why a summand does not vary, where it does not."""
+        term = part.term
+        for norm in term.norms:
+            scale = float(norm.scale[part.place])
+            if abs(scale) <= max(TINY_SCALE, SMALL_SHARE * norm.usual):
+                return Ruling(CauseCode.NORM_SCALE_ZERO, f"its scale in {norm.node} is {scale + 0.0:.3g}")
+        if term.kernel is None:
+            return self._silent_source(part)
+        if term.kernel.vanishing[part.index]:
+            return self._zero_kernel(part)
+        return self._fed_by_constants(part)
+
+    def _zero_kernel(self, part: Part) -> Ruling:
+        kernel = part.term.kernel
+        assert kernel is not None  # the caller looked
+        step = _rounding_step(self.context, kernel)
+        if step is not None:
+            return Ruling(
+                CauseCode.QUANTISATION,
+                f"all its weights in {kernel.node} are rounded to the zero point, which takes all below "
+                f"{step / 2:.2g}; whether they were zero before, only the model before quantisation tells",
+            )
+        largest = kernel.sizes[part.index]
+        size = f"at most {largest:.3g} in size" if largest else "all zero"
+        return Ruling(CauseCode.ZERO_KERNEL, f"its weights in {kernel.node} are {size}")
+
+    def _silent_source(self, part: Part) -> Ruling | None:
+        term, channels = part.term, self.inputs.get((part.term.source, part.term.axis))
+        layer = self.layers.get(term.source)
+        if layer is not None and part.index in layer.dead:
+            owner = (term.source, part.index)
+            detail = f"it only passes on unit {part.index} of {term.source}, which is dead"
+            return Ruling(CauseCode.STARVED, detail, (owner,))
+        spread = self.spreads.get(term.source)
+        if channels is None or term.opaque or not channels.constant(spread)[part.index]:
+            return None
+        return Ruling(CauseCode.INPUT_CONSTANT, f"index {part.index} of {term.source}, which it reads, does not vary")
+
+    def _fed_by_constants(self, part: Part) -> Ruling | None:
+        """A weighted sum of which every input that carries weight is constant."""
+        found = self._reading(part)
+        channels, strength = found.channels, found.strength
+        weighty = strength > 1e-6 * strength.max(initial=0.0)
+        if not weighty.any() or not found.constant[weighty].all():
+            return None
+        order = np.argsort(-strength[weighty], kind="stable")
+        owners = [channels.owners[c] for c in found.reads[weighty][order]]
+        dead = [o for o in owners if o is not None and o[1] in self.layers[o[0]].dead]
+        number = int(weighty.sum())
+        if dead:
+            detail = f"all {number} inputs that it reads are constant, {len(dead)} of them dead units"
+            return Ruling(CauseCode.STARVED, detail, tuple(dead[:MOST_SOURCES]))
+        if self._flattened_by_rounding(channels):
+            detail = f"the {number} inputs that it reads vary before {channels.value} is quantised, and not after"
+            return Ruling(CauseCode.QUANTISATION, detail)
+        return Ruling(CauseCode.INPUT_CONSTANT, f"none of the {number} inputs that it reads varies in this data")
+
+    def _flattened_by_rounding(self, channels: Channels) -> bool:
+        raw = [self.spreads.get(name) for term in channels.terms for name, _, _ in term.quantised]
+        return any(spread is not None and spread.varies.any() for spread in raw)
+
+    def _reading(self, part: Part) -> Reading:
+        """What the part's weighted sum reads; looked up once for each part."""
+        kernel = part.term.kernel
+        assert kernel is not None  # the caller looked
+        if part not in self._readings:
+            channels = self.inputs[kernel.data, kernel.axis]
+            reads = kernel.reads(part.index)
+            constant = channels.constant(self.spreads.get(kernel.data))[reads]
+            strength = np.abs(kernel.row(part.index)).max(axis=1, initial=0.0)
+            self._readings[part] = Reading(channels, reads, constant, strength)
+        return self._readings[part]
+
+    # -- sums that move, but never far enough ------------------------------------------------------------------
+
+    def _held_down(self, unit: int, value: float, parts: Sequence[Part]) -> Ruling:
+        audited, low = self.layer.audited, self.entry.low
+        spread = None if self.entry.value is None else self.spreads.get(self.entry.value)
+        if audited.kind is Kind.LINEAR:
+            detail = f"it is {value:g} throughout, and nothing that was looked at says why"
+            return self._flattened_line(parts) or Ruling(CauseCode.UNKNOWN, detail)
+        rounded = self._flattened_entry(unit, parts, spread)
+        if rounded is not None:
+            return rounded
+        if audited.kind is Kind.SATURATING or (audited.high is not None and math.isclose(value, audited.high)):
+            detail = f"it stays at {value:g}, where {audited.op} is flat{_range(spread, unit)}"
+            return Ruling(CauseCode.SATURATED, detail)
+        if audited.kind is Kind.SMOOTH:
+            deep = spread is not None and spread.maximum[unit] < _FLAT_SMOOTH
+            code = CauseCode.SATURATED if deep else CauseCode.UNKNOWN
+            return Ruling(code, f"it stays at {value:g}{_range(spread, unit)}")
+        if self._cannot_rise(parts):
+            return Ruling(
+                CauseCode.NONPOSITIVE_WEIGHTS,
+                "no weight on a living input is positive, no such input is ever negative, and the bias "
+                f"({sum(p.shift for p in parts):.3g}) does not lift it",
+            )
+        if spread is None or not math.isfinite(low) or not np.isfinite(spread.maximum[unit]):
+            return Ruling(CauseCode.UNKNOWN, "its pre-activation was not measured")
+        return self._without(unit, parts, spread)
+
+    def _without(self, unit: int, parts: Sequence[Part], spread: Spread) -> Ruling:
+        """What would have let the unit fire, had it not been there: the shift, the bias, or neither."""
+        highest, low = float(spread.maximum[unit]), self.entry.low
+        reached = f"its pre-activation reaches {highest:.3g} at most"
+        for norm, place in ((n, p.place) for p in parts for n in p.term.norms):
+            added = float(norm.added[place])
+            if added < 0 and highest - added > low:
+                return Ruling(
+                    CauseCode.NORM_SHIFT_NEGATIVE,
+                    f"{reached}; without the {added:.3g} that {norm.node} adds it would reach {highest - added:.3g}",
+                )
+        shift = sum(p.shift for p in parts)
+        if shift < 0 and highest - shift > low:
+            return Ruling(
+                CauseCode.BIAS_DOMINATES,
+                f"{reached}; without the {shift:.3g} that is added to its weighted sum it would reach "
+                f"{highest - shift:.3g}{self._losses(parts)}",
+            )
+        unclear = [p.term.source for p in parts if not self._understood(p)]
+        if not parts or unclear or not math.isfinite(shift):
+            return Ruling(CauseCode.UNKNOWN, f"{reached}, and {_maker(self.context, unclear)} is not looked through")
+        held = f"{reached}; the {shift:.3g} that is added to its weighted sum is not what holds it"
+        return Ruling(CauseCode.WEIGHTS_DOMINATE, held + self._losses(parts))
+
+    def _understood(self, part: Part) -> bool:
+        term = part.term
+        if term.kernel is not None:
+            return True
+        return not term.opaque and (term.source in self.layers or term.source in self.context.graph.inputs)
+
+    def _losses(self, parts: Sequence[Part]) -> str:
+        """How many of the inputs are dead themselves."""
+        dead = total = 0
+        for part in parts:
+            if part.term.kernel is not None:
+                constant = self._reading(part).constant
+                dead, total = dead + int(constant.sum()), total + len(constant)
+        return f"; {dead} of its {total} inputs are constant" if dead else ""
+
+    def _cannot_rise(self, parts: Sequence[Part]) -> bool:
+        """Whether the weights alone keep the sum from firing, as long as inputs are not negative."""
+        raised = [self._only_lowers(part) for part in parts]
+        known = [much for much in raised if much is not None]
+        return bool(parts) and len(known) == len(parts) and sum(known) + sum(p.shift for p in parts) <= self.entry.low
+
+    def _only_lowers(self, part: Part) -> float | None:
+        """The most that constant inputs can add, where living inputs can only lower the sum; else None."""
+        kernel = part.term.kernel
+        if kernel is None:
+            return None
+        found = self._reading(part)
+        reads, channels, constant = found.reads, found.channels, found.constant
+        spread = self.spreads.get(kernel.data)
+        weights = part.scale * kernel.row(part.index)
+        never = channels.never_negative(spread)[reads]
+        if constant.all() or weights[~constant].max() > 0 or not never[~constant].all():
+            return None
+        # At a border that is padded with zeros any of a kernel's taps may be missing.
+        resting = weights[constant] * channels.resting(spread)[reads][constant, np.newaxis]
+        return float(np.maximum(resting, 0.0).sum())
+
+    def _flattened_line(self, parts: Sequence[Part]) -> Ruling | None:
+        """A linear value that varies before it is quantised, and not after."""
+        for name, index in _before_rounding(parts):
+            before = self.spreads.get(name)
+            if before is not None and before.varies[index]:
+                detail = f"{name} varies, and not what is left of it after rounding and clipping to integers"
+                return Ruling(CauseCode.QUANTISATION, detail)
+        return None
+
+    def _flattened_entry(self, unit: int, parts: Sequence[Part], spread: Spread | None) -> Ruling | None:
+        """A pre-activation that would fire, were it not rounded first."""
+        if spread is None or not math.isfinite(self.entry.low):
+            return None
+        for name, index in _before_rounding(parts):
+            before = self.spreads.get(name)
+            if before is not None and before.maximum[index] > self.entry.low >= spread.maximum[unit]:
+                detail = f"it would reach {before.maximum[index]:.3g}, which is rounded away after {name}"
+                return Ruling(CauseCode.QUANTISATION, detail)
+        return None
+
+
+def cause_of(unit: int, ruling: Ruling, distance: float | None, root: Root | None) -> UnitCause:
+    """The ruling as a fact."""
+    return UnitCause(unit, ruling.code, ruling.detail, distance, root)
+
+
+def _before_rounding(parts: Sequence[Part]) -> Iterator[tuple[str, int]]:
+    """The values of one unit that are quantised on the way, and its index in them."""
+    for part in parts:
+        yield from ((name, int(index[part.place])) for name, _, index in part.term.quantised)
+
+
+def _rounding_step(context: Context, kernel: Kernel) -> float | None:
+    """The step to which a whole weight tensor was rounded; None where it was not.
+
+    None as well where each output has a step of its own: fitted to its weights, that cannot round them all away.
+    """
+    graph = context.graph
+    producer = graph.producer.get(kernel.stored)
+    if producer is not None and producer.op_type == "DequantizeLinear":
+        scale = graph.constant(producer.inputs[1])
+    else:
+        readers = [node for node, _ in graph.consumers.get(kernel.stored, ()) if node.op_type == "QLinearConv"]
+        readers += [node for node, _ in graph.consumers.get(kernel.stored, ()) if node.op_type == "QLinearMatMul"]
+        scale = graph.constant(readers[0].inputs[4]) if readers else None
+    return float(np.ravel(scale)[0]) if scale is not None and scale.size == 1 else None
+
+
+def _range(spread: Spread | None, unit: int) -> str:
+    if spread is None or not np.isfinite(spread.maximum[unit]):
+        return ""
+    return f" (its input lies between {spread.minimum[unit]:.3g} and {spread.maximum[unit]:.3g})"
+
+
+def _maker(context: Context, sources: Sequence[str]) -> str:
+    producer = context.graph.producer.get(sources[0]) if sources else None
+    return "what enters it" if producer is None else f"{producer.op_type} ({producer.name})"
+
+
+def sources_of(rulings: Mapping[int, Ruling]) -> Iterator[tuple[int, tuple[Root, ...]]]:
+    """Starved units and what they read."""
+    yield from ((unit, ruling.sources) for unit, ruling in rulings.items() if ruling.code is CauseCode.STARVED)

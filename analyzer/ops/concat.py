@@ -1,0 +1,73 @@
+"""Concat: Y holds its inputs one after another along an axis; the other axes are shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
+from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.operator import Axes, Operator, register
+
+
+class ConcatRule(Operator):
+    """Joining: facts stand side by side; an index of Y is an index of exactly one input."""
+
+    def axis(self, node: OpNode) -> int:
+        """The joined axis."""
+        return int(node.attr("axis", 1)) % len(node.y_shape())
+
+    def lengths(self, node: OpNode) -> list[int]:
+        """Length of every input along the joined axis."""
+        return [node.x_shape(i)[self.axis(node)] for i in range(len(node.inputs))]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        axis, lengths = self.axis(node), self.lengths(node)
+        if not any(x.any for x in xs):
+            return [Constants.unknown(xs[0].rank)]
+        known = pattern.concatenate([x.known for x in xs], axis, lengths)
+        value = pattern.concatenate([x.number for x in xs], axis, lengths)
+        return [Constants(known, value)]
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        axis, lengths = self.axis(node), self.lengths(node)
+        if ys[0].shape[axis] == 1:
+            return [ys[0] for _ in xs]
+        return np.split(ys[0], np.cumsum(lengths)[:-1], axis)
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        joined, target, start = self.axis(node), node.outputs[0], 0
+        for _ in range(2):
+            for name in node.inputs:
+                for axis in range(len(node.y_shape())):
+                    if axis != joined and keeps.get((name, joined)).any():
+                        keeps.link((name, axis), (target, axis))
+        for name, length in zip(node.inputs, self.lengths(node), strict=True):
+            whole = keeps.get((target, joined))
+            keeps.grow((name, joined), whole[start : start + length])
+            own = np.zeros_like(whole)
+            own[start : start + length] = keeps.get((name, joined))
+            keeps.grow((target, joined), own)
+            if keeps.get((name, joined)).any():
+                for axis in range(len(node.y_shape())):
+                    if axis != joined:
+                        keeps.link((name, axis), (target, axis))
+            start += length
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Inputs of which nothing stays go."""
+        joined = self.axis(node)
+        lost = [not cut.keeps.get((name, joined)).any() for name in node.inputs]
+        return Edit(drop_inputs=tuple(p for p, gone in enumerate(lost) if gone and node.x_shape(p)[joined]))
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        axes = frozenset().union(*(x or frozenset() for x in xs))
+        return [axes or None]
+
+
+register(ConcatRule(), "Concat")

@@ -1,0 +1,368 @@
+"""The operators that move elements of one value: each is a chain of steps (see `move`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask, Shape
+from analyzer.errors import Refusal
+from analyzer.ops.move import Chain, MoveRule, Reshape, Take, Transpose
+from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.operator import Axes, register
+
+Indices = npt.NDArray[np.int64]
+
+
+class ReshapeRule(MoveRule):
+    """Reshape, Flatten, Squeeze, Unsqueeze: the shapes of the run say it all.
+
+    Output axes whose length is computed at run time stay whole; those that the file spells out can be respelled.
+    """
+
+    lock_reason = "shape-computed-at-runtime"
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        return [[Reshape(node.x_shape(), node.y_shape())]]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        if node.op_type == "Reshape":
+            target = node.target or (None,) * len(node.y_shape())
+            for axis, piece in enumerate(target):
+                if piece is None:
+                    keeps.pin_axis((node.outputs[0], axis))
+        if not node.y_shape():
+            keeps.pin(node.inputs[0])
+        super().ties(node, keeps)
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """A spelled-out target is spelled anew; 0 and -1 adapt by themselves."""
+        if node.op_type == "Squeeze":
+            return self._squeeze(node, cut)
+        if node.op_type == "Unsqueeze" or node.op_type == "Flatten":
+            return Edit()
+        return respell(node, cut, 1)
+
+    def _squeeze(self, node: OpNode, cut: Cut) -> Edit:
+        """Name the axes where the file does not and a cut axis now has length 1 as well."""
+        axes = [a for a, length in enumerate(node.x_shape()) if length == 1]
+        lengths = cut.keeps.shape(node.inputs[0])
+        if node.has(1) or node.attr("axes") or all(lengths[a] != 1 for a in range(len(lengths)) if a not in axes):
+            return Edit()
+        if node.version < 13:
+            return Edit(attributes={"axes": axes})
+        return Edit(inputs={1: np.asarray(axes, np.int64)})
+
+
+def respell(node: OpNode, cut: Cut, position: int) -> Edit:
+    """A shape operand with the lengths of the cut output, where the file spells them out."""
+    edit, new = Edit(), cut.keeps.shape(node.outputs[0])
+    if new == node.y_shape():
+        return edit
+    pieces = node.target
+    if pieces is None or len(pieces) != len(new):
+        raise Refusal(node.name, "shape-computed-at-runtime", "its target shape is computed")
+    changed = [a for a, piece in enumerate(pieces) if new[a] != node.y_shape()[a]]
+    if any(pieces[a] is None for a in changed):
+        raise Refusal(node.name, "shape-computed-at-runtime", "its target shape is computed")
+    respelled = {a: new[a] for a in changed if pieces[a] not in (0, -1) and pieces[a] != 1}
+    if node.op_type == "Reshape" and node.inputs[0] in cut.keeps:
+        came = cut.keeps.shape(node.inputs[0])
+        # 0 copies the length at the same place of the input, which may be cut otherwise.
+        respelled |= {a: new[a] for a, piece in enumerate(pieces) if piece == 0 and came[a] != new[a]}
+    if respelled:
+        edit.pieces[position] = respelled
+    return edit
+
+
+class TransposeRule(MoveRule):
+    """Transpose: axes in another order, by default reversed."""
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        perm = node.attr("perm") or list(range(len(node.x_shape())))[::-1]
+        return [[Transpose(tuple(perm))]]
+
+
+class SplitRule(MoveRule):
+    """Split: every output takes a run of indices."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return "sizes computed at run time" if node.has(1) and node.static(1) is None else None
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        axis = int(node.attr("axis", 0)) % len(node.x_shape())
+        length, start, chains = node.x_shape()[axis], 0, []
+        for position, name in enumerate(node.outputs):
+            size = node.y_shape(position)[axis] if name else 0
+            chains.append([Take(axis, np.arange(start, start + size), length)])
+            start += size
+        return chains  # type: ignore[return-value]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        super().ties(node, keeps)
+        if node.has(1):
+            keeps.pin(node.inputs[1])
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """New sizes; an output of which nothing stays goes."""
+        axis = int(node.attr("axis", 0)) % len(node.x_shape())
+        kept, start, sizes, dropped = cut.keeps.get((node.inputs[0], axis)), 0, [], []
+        for position, name in enumerate(node.outputs):
+            length = node.y_shape(position)[axis] if name else 0
+            size = int(kept[start : start + length].sum())
+            start += length
+            if size:
+                sizes.append(size)
+            else:
+                dropped.append(position)
+        before = [node.y_shape(p)[axis] for p, name in enumerate(node.outputs) if name]
+        if sizes == before:
+            return Edit()
+        if node.version < 13:
+            return Edit(attributes={"split": sizes}, drop_outputs=tuple(dropped))
+        stored = {1: np.asarray(sizes, np.int64)}
+        return Edit(inputs=stored, attributes={"num_outputs": None}, drop_outputs=tuple(dropped))
+
+
+def slice_indices(node: OpNode) -> dict[int, Indices] | None:
+    """Per sliced axis the indices that Slice takes; None when they are computed at run time."""
+    starts, ends = node.ints(1, "starts"), node.ints(2, "ends")
+    if starts is None or ends is None or (node.has(3) and node.static(3) is None):
+        return None
+    if node.has(4) and node.static(4) is None:
+        return None
+    rank = len(node.x_shape())
+    axes = node.ints(3, "axes") or list(range(len(starts)))
+    steps = node.ints(4, "steps") or [1] * len(starts)
+    taken = {}
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        length = node.x_shape()[axis % rank]
+        if step < 0:  # beyond the front, a backward slice starts at the first index and ends behind it
+            start, stop = max(start, -length), None if end < -length else end
+        else:
+            stop = end
+        taken[axis % rank] = np.arange(length)[slice(start, stop, step)]
+    return taken
+
+
+class SliceRule(MoveRule):
+    """Slice with stored bounds. An axis sliced in steps stays whole, since what is left need not be a slice."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return "bounds computed at run time" if slice_indices(node) is None else None
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        shape = node.x_shape()
+        return [[Take(a, i, shape[a]) for a, i in (slice_indices(node) or {}).items() if len(i) != shape[a] or
+                 (i[:1] != 0).any()]]  # fmt: skip
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
+        for place, step in enumerate(steps):
+            if step != 1:
+                keeps.pin_axis((node.inputs[0], axes[place] % rank if axes else place))
+        super().ties(node, keeps)
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """The same run of indices, counted among those that stay."""
+        taken, rank = slice_indices(node) or {}, len(node.x_shape())
+        axes = node.ints(3, "axes") or list(range(len(node.ints(1, "starts") or [])))
+        starts, ends = list(node.ints(1, "starts") or []), list(node.ints(2, "ends") or [])
+        changed = False
+        for place, axis in enumerate(axes):
+            kept = cut.keeps.get((node.inputs[0], axis % rank))
+            if not kept.all():
+                indices = taken[axis % rank]
+                inside = np.zeros_like(kept)
+                inside[indices] = True
+                first = int(kept[: indices[0]].sum())
+                starts[place], ends[place] = first, first + int((kept & inside).sum())
+                changed = True
+        if not changed:
+            return Edit()
+        if node.version < 10:
+            return Edit(attributes={"starts": starts, "ends": ends, "axes": axes})
+        stored = node.static(1)
+        dtype = np.int64 if stored is None else stored.dtype  # that of the axes and steps beside them
+        return Edit(inputs={1: np.asarray(starts, dtype), 2: np.asarray(ends, dtype)})
+
+
+class GatherRule(MoveRule):
+    """Gather: rows by stored indices are a movement; by computed ones a look-up (an embedding).
+
+    data [*before, rows, *after]  indices [*q]  Y [*before, *q, *after].
+    """
+
+    def axis(self, node: OpNode) -> int:
+        """The gathered axis."""
+        return int(node.attr("axis", 0)) % len(node.x_shape())
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        axis, shape, indices = self.axis(node), node.x_shape(), node.static(1)
+        if indices is None:
+            raise LookupError("indices computed at run time")
+        flat = np.asarray(indices, np.int64).reshape(-1) % max(shape[axis], 1)
+        middle = (*shape[:axis], len(flat), *shape[axis + 1 :])
+        return [[Take(axis, flat, shape[axis]), Reshape(middle, node.y_shape())]]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        if node.static(1) is not None:
+            return super().constants(node, xs)
+        axis, data = self.axis(node), xs[0]
+        number = data.number
+        low, high = number.min(axis=axis, keepdims=True), number.max(axis=axis, keepdims=True)
+        known = data.known.all(axis=axis, keepdims=True) & (low == high)
+        shape = (*known.shape[:axis], *(1,) * len(node.x_shape(1)), *known.shape[axis + 1 :])
+        return [Constants(known.reshape(shape), np.where(known, low, 0.0).reshape(shape))]
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        if node.static(1) is not None:
+            return super().needs(node, ys, xs, yc)
+        axis, width = self.axis(node), len(node.x_shape(1))
+        inner = tuple(range(axis, axis + width))
+        mask = (ys[0] & ~self.constants(node, xs)[0].known).any(axis=inner, keepdims=True)
+        shape = (*mask.shape[:axis], 1, *mask.shape[axis + width :])
+        return [mask.reshape(shape), np.ones((1,) * width, np.bool_)]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        indices = node.static(1)
+        if indices is not None and indices.ndim == 1:
+            self._tie_rows(node, keeps, np.asarray(indices, np.int64))
+            return
+        if indices is not None:
+            super().ties(node, keeps)
+            self._pin_scalar_rows(node, keeps)
+            return
+        axis, width = self.axis(node), len(node.x_shape(1))
+        keeps.pin(node.inputs[1])
+        for place in range(len(node.x_shape())):
+            if place == axis:
+                keeps.pin_axis((node.inputs[0], place))
+            else:
+                keeps.link((node.inputs[0], place), node.y(place + (width - 1 if place > axis else 0)))
+        for place in range(axis, axis + width):
+            keeps.pin_axis(node.y(place))
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Indices counted among the rows that stay; those that nothing needs go."""
+        indices = node.static(1)
+        if indices is None:
+            return Edit()
+        axis = self.axis(node)
+        rows = cut.keeps.get((node.inputs[0], axis))
+        if rows.all() and (indices.ndim != 1 or cut.keeps.get((node.outputs[0], axis)).all()):
+            return Edit()  # an index from the end stays one: the length may differ in the next run
+        position = np.cumsum(rows) - 1
+        new = position[np.asarray(indices, np.int64) % len(rows)]
+        if indices.ndim == 1:
+            new = new[cut.keeps.get((node.outputs[0], axis))]
+        elif not rows[np.asarray(indices, np.int64) % len(rows)].all():
+            raise Refusal(node.name, "unsupported-operator", "rows gathered in several axes")
+        same = new.shape == indices.shape and bool((new == indices).all())
+        return Edit() if same else Edit(inputs={1: new.astype(indices.dtype)})
+
+    def _tie_rows(self, node: OpNode, keeps: Keeps, indices: Indices) -> None:
+        """A row stays when a gathered copy of it stays; copies that nothing needs go, whatever else reads the row."""
+        axis, shape = self.axis(node), node.x_shape()
+        for place in range(len(shape)):
+            if place != axis:
+                keeps.link((node.inputs[0], place), (node.outputs[0], place))
+        rows = np.zeros(shape[axis], np.bool_)
+        rows[indices[keeps.get((node.outputs[0], axis))] % max(shape[axis], 1)] = True
+        keeps.grow((node.inputs[0], axis), rows)
+        keeps.pin(node.inputs[1])
+
+    def _pin_scalar_rows(self, node: OpNode, keeps: Keeps) -> None:
+        if not node.y_shape():
+            keeps.pin(node.outputs[0])
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        if node.static(1) is not None:
+            return super().unit_axes(node, xs)
+        return [frozenset({len(node.y_shape()) - 1}) if node.y_shape() else None]
+
+
+class ExpandRule(MoveRule):
+    """Expand: axes of length 1 are repeated, new axes come in front."""
+
+    lock_reason = "shape-computed-at-runtime"
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        source, target = node.x_shape(), node.y_shape()
+        wide = (*(1,) * (len(target) - len(source)), *source)
+        takes = [Take(a, np.zeros(t, np.int64), 1) for a, (s, t) in enumerate(zip(wide, target, strict=True)) if s != t]
+        return [[Reshape(source, wide), *takes]]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        target = node.target or (None,) * len(node.y_shape())
+        for axis in range(len(node.y_shape())):
+            piece = target[axis - len(node.y_shape()) + len(target)] if len(target) == len(node.y_shape()) else None
+            if piece is None or len(target) != len(node.y_shape()):
+                keeps.pin_axis((node.outputs[0], axis))
+        super().ties(node, keeps)
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """A spelled-out target is spelled anew; 1 keeps what comes in."""
+        return respell(node, cut, 1)
+
+
+class TileRule(MoveRule):
+    """Tile: whole copies one after another."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return None if node.static(1) is not None else "repeats computed at run time"
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        shape, repeats = node.x_shape(), node.static(1)
+        assert repeats is not None
+        return [[Take(a, np.tile(np.arange(shape[a]), int(r)), shape[a]) for a, r in enumerate(repeats) if r != 1]]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        repeats = node.static(1)
+        for axis, times in enumerate(repeats if repeats is not None else ()):
+            if times != 1:  # the copies stay alike
+                copies = keeps.get((node.outputs[0], axis)).reshape(int(times), -1).any(axis=0)
+                keeps.grow((node.outputs[0], axis), np.tile(copies, int(times)))
+        super().ties(node, keeps)
+
+
+def blocks(node: OpNode) -> tuple[Shape, tuple[int, ...]]:
+    """DepthToSpace and SpaceToDepth as reshape, transpose, reshape: the middle shape and the permutation."""
+    batch, channels, height, width = node.x_shape()
+    size = int(node.attr("blocksize"))
+    if node.op_type == "SpaceToDepth":
+        return (batch, channels, height // size, size, width // size, size), (0, 3, 5, 1, 2, 4)
+    mode = node.attr("mode", "DCR")
+    if str(mode).strip("b'") == "CRD":
+        return (batch, channels // size**2, size, size, height, width), (0, 1, 4, 2, 5, 3)
+    return (batch, size, size, channels // size**2, height, width), (0, 3, 4, 1, 5, 2)
+
+
+class BlockRule(MoveRule):
+    """DepthToSpace and SpaceToDepth."""
+
+    def chains(self, node: OpNode) -> list[Chain]:
+        middle, perm = blocks(node)
+        after = tuple(middle[a] for a in perm)
+        return [[Reshape(node.x_shape(), middle), Transpose(perm), Reshape(after, node.y_shape())]]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        for axis in (2, 3):
+            keeps.pin_axis((node.inputs[0], axis))
+            keeps.pin_axis((node.outputs[0], axis))
+        super().ties(node, keeps)
+
+
+register(ReshapeRule(), "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+register(TransposeRule(), "Transpose")
+register(SplitRule(), "Split")
+register(SliceRule(), "Slice")
+register(GatherRule(), "Gather")
+register(ExpandRule(), "Expand")
+register(TileRule(), "Tile")
+register(BlockRule(), "DepthToSpace", "SpaceToDepth")

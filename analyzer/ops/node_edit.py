@@ -1,0 +1,61 @@
+"""How a node changes when indices go: what a rule's `shrink` is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What stays of the node's values, and what is constant in them.
+
+    `xs` and `ys` are the constants of inputs and outputs (observed ones included); `derived` those of the outputs
+    that follow from the inputs alone: an output that is constant but not derived must be filled in.
+    """
+
+    keeps: Keeps
+    xs: Sequence[Constants]
+    ys: Sequence[Constants]
+    derived: Sequence[Constants]
+
+
+@dataclass(slots=True)
+class Edit:
+    """New stored inputs by position (already cut), new attributes (None: drop), a stored summand for output 0.
+
+    `pieces` gives, per input position that holds a shape, the new lengths by axis.
+    """
+
+    inputs: dict[int, Array] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    add: Array | None = None
+    pieces: dict[int, dict[int, int]] = field(default_factory=dict)
+    drop_outputs: tuple[int, ...] = ()
+    drop_inputs: tuple[int, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes beyond the cut of stored tensors."""
+        changes = (self.inputs, self.attributes, self.drop_outputs, self.drop_inputs, self.pieces)
+        return not any(changes) and self.add is None
+
+
+def cut_array(array: Array, vectors: Sequence[Mask]) -> Array:
+    """The array without the indices that go."""
+    for axis, vector in enumerate(vectors):
+        if array.ndim and not vector.all():
+            array = array.compress(vector, axis)
+    return np.asarray(array, order="C")  # a single number stays one
+
+
+def removed_constants(known: Mask, value: Array, kept: Mask) -> Array:
+    """Per index the constant that goes, 0 where nothing constant goes."""
+    return np.where(known & ~kept, value, 0.0)

@@ -1,0 +1,138 @@
+"""The contract of an operator's rules, its safe defaults, and the table of all rules.
+
+A rule that is not written gives the safe answer: nothing constant comes out, everything that goes in is needed,
+nothing is cut. An operator without an entry here gets `Barrier`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+
+import analyzer.ops
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Mask
+from analyzer.facts.units import Kind
+from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
+
+Axes = frozenset[int] | None
+CONTRIB = "com.microsoft"
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """How the output of an activation is audited; `low` and `high` as in `AuditedValue`."""
+
+    kind: Kind
+    low: float | None = None
+    high: float | None = None
+
+
+class Operator:
+    """What is known about one operator. Every method has a safe default."""
+
+    #: Reason code for dead units that this operator pins.
+    lock_reason = "unsupported-operator"
+    #: Whether units that stay because of this operator stay next to a live partner (Add of two branches).
+    aligned = False
+    #: How the output is audited when the operator is an activation.
+    activation: Activation | None = None
+
+    def unsupported(self, node: OpNode) -> str | None:
+        """Why this call is treated as a barrier, or None."""
+        return None
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        """Which output elements are constant, given the inputs' constants."""
+        return [Constants.unknown(len(s or ())) for s in node.out_shapes]
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        """Which input elements the needed output elements `ys` depend on.
+
+        An input element that is constant and that the shrunk node can do without is not needed.
+        """
+        return [pattern.uniform(len(s or ()), True) for s in node.in_shapes]
+
+    def ties(self, node: OpNode, keeps: Keeps) -> None:
+        """Grow the keep vectors of inputs and outputs until the shrunk node would be consistent."""
+        for name in (*node.inputs, *node.outputs):
+            if name in keeps:
+                keeps.pin(name)
+
+    def carry(
+        self, node: OpNode, keeps: Keeps, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+    ) -> list[tuple[str, int, int]]:
+        """Constant channels to keep as carriers: (value, axis, index); called when keep vectors agree."""
+        return []
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """What changes in the node when the indices outside `cut.keeps` go, beyond the cut of its stored inputs.
+
+        Raises:
+            Refusal: the node cannot be made consistent with the cut.
+        """
+        return Edit()
+
+    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
+        """The unit axes of each output, given those of the inputs; None where there are none."""
+        return [None for _ in node.outputs]
+
+    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
+        """Multiply-adds for the shapes that `shape` gives (one sample)."""
+        return 0
+
+
+class Barrier(Operator):
+    """An operator nobody wrote a rule for: nothing comes out known, everything stays."""
+
+
+BARRIER = Barrier()
+_TABLE: dict[tuple[str, str], Operator] = {}
+_R = TypeVar("_R", bound=Operator)
+
+
+def register(rule: _R, *op_types: str, domain: str = "") -> _R:
+    """Enter one rule for some operators; two rules for the same operator are a mistake."""
+    for op_type in op_types:
+        if (domain, op_type) in _TABLE:
+            raise ValueError(f"two rules for {domain}::{op_type}")
+        _TABLE[domain, op_type] = rule
+    return rule
+
+
+def rule_for(domain: str, op_type: str) -> Operator:
+    """The operator's rule, or the barrier."""
+    return all_rules().get((domain, op_type), BARRIER)
+
+
+@cache
+def all_rules() -> dict[tuple[str, str], Operator]:
+    """The table (domain, operator) -> rule; every module of this package is read once."""
+    for module in pkgutil.iter_modules(analyzer.ops.__path__):
+        importlib.import_module(f"analyzer.ops.{module.name}")
+    return _TABLE
+
+
+def align(keeps: Keeps, node: OpNode, positions: Sequence[int], output: int = 0) -> None:
+    """Broadcasting operands keep what the output keeps, axis by axis from the right."""
+    target, shape = node.outputs[output], node.y_shape(output)
+    for position in positions:
+        name, operand = node.inputs[position], node.x_shape(position)
+        if not operand:
+            keeps.pin(name)
+            continue
+        for axis, length in enumerate(operand):
+            opposite = axis + len(shape) - len(operand)
+            if length == shape[opposite]:
+                keeps.link((name, axis), (target, opposite))
+            else:
+                keeps.grow((name, axis), np.ones(length, np.bool_))

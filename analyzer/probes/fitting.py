@@ -1,0 +1,303 @@
+"""Raw arrays held against the model's inputs: what each of them is, and every mismatch by name.
+
+A *part* is what a source gives at once: all arrays of an `.npz`, one image, one feed of a generator. In a
+part an array is
+
+    SLICED    the input's rank: samples lie along axis 0, a feed of n samples is x[i:i+n]
+    STACKED   one axis more than the input: entry i is the whole input for sample i
+    FIXED     the same for every sample: rank 0, named as constant, or a vector input without a sample axis
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from analyzer.errors import ProbeError
+from analyzer.graph.view import TensorType
+from analyzer.probes.element_types import accepts, cast, dtype_name, readable
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Feeds = dict[str, Array]
+
+
+class Role(Enum):
+    """How an array of a part becomes a feed."""
+
+    SLICED = "sliced"
+    STACKED = "stacked"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Checked arrays and how to feed them.
+
+    `samples` is how many the part holds; `step` the fewest that one feed must hold (the fixed batch that the
+    model declares, else 1).
+    """
+
+    arrays: Feeds
+    roles: dict[str, Role]
+    types: Mapping[str, TensorType]
+    samples: int
+    step: int
+
+    @property
+    def batchable(self) -> bool:
+        """Whether several of its samples may be fed at once."""
+        roles = self.roles.values()
+        return Role.SLICED in roles and Role.STACKED not in roles
+
+    def take(self, start: int, stop: int) -> Feeds:
+        """The feeds of samples start to stop, in the model's element types (one sample, if not batchable)."""
+        feeds = {}
+        for name, array in self.arrays.items():
+            piece = array
+            if self.roles[name] is Role.SLICED:
+                piece = array[start:stop]
+            elif self.roles[name] is Role.STACKED:
+                piece = np.asarray(array[start])
+            feeds[name] = cast(piece, self.types[name].dtype, f"Input '{name}'")
+        return feeds
+
+    def capped(self, samples: int) -> Part:
+        """The same part with at most so many samples."""
+        return self if samples >= self.samples else replace(self, samples=samples)
+
+    def joins(self, other: Part) -> bool:
+        """Whether samples of both may lie in one feed: same shape per sample, same fixed arrays."""
+        return self is other or (
+            self.batchable
+            and other.batchable
+            and self.roles == other.roles
+            and all(self._same(other, name) for name in self.arrays)
+        )
+
+    def _same(self, other: Part, name: str) -> bool:
+        a, b = self.arrays[name], other.arrays[name]
+        if self.roles[name] is Role.SLICED:
+            return bool(a.shape[1:] == b.shape[1:])
+        return bool(a is b or (a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()))
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """Turns raw arrays by input name into parts of one model.
+
+    `constants` are input names that are fed unchanged; `single` allows an array with one axis less than the
+    input (one sample without its batch axis); `uneven` lets a part whose arrays disagree on their length be
+    one sample.
+    """
+
+    inputs: Mapping[str, TensorType]
+    constants: frozenset[str] = frozenset()
+    single: bool = False
+    uneven: bool = False
+
+    def part(self, raw: Mapping[str, Any], where: str) -> Part:
+        """Check and classify; `where` names the part in messages ("probe.npz", "Feed 3 of ...").
+
+        Raises:
+            ProbeError: missing or unknown inputs, wrong rank, dims or element type, or unequal numbers of
+            samples.
+        """
+        check_names(raw, self.inputs, where)
+        arrays, roles = {}, {}
+        for name, declared in self.inputs.items():
+            label = f"{where}: input '{name}'"
+            array = readable(as_array(raw[name], label), declared.dtype, label)
+            if not accepts(declared.dtype, array.dtype):
+                raise ProbeError(_dtype_sentence(label, declared, array))
+            if self.single and self._lacks_batch_axis(name, array):
+                array = array[np.newaxis]
+            roles[name] = self._role(name, array)
+            self._check_dims(label, name, array, roles[name])
+            arrays[name] = array
+        return self._counted(arrays, roles, where)
+
+    def _lacks_batch_axis(self, name: str, array: Array) -> bool:
+        shape = self.inputs[name].shape
+        return shape is not None and name not in self.constants and array.ndim == len(shape) - 1 >= 1
+
+    def _role(self, name: str, array: Array) -> Role:
+        shape = self.inputs[name].shape
+        if name in self.constants or array.ndim == 0:
+            return Role.FIXED
+        if shape is None:
+            return Role.SLICED
+        if array.ndim == len(shape) + 1:
+            return Role.STACKED
+        return Role.SLICED if has_sample_axis(name, self.inputs) else Role.FIXED
+
+    def _check_dims(self, label: str, name: str, array: Array, role: Role) -> None:
+        declared = self.inputs[name].shape
+        if declared is None:
+            return
+        came = array.shape[1:] if role is Role.STACKED else array.shape
+        if len(came) != len(declared):
+            raise ProbeError(f"{_shape_sentence(label, self.inputs[name], array)}: {_rank_advice(declared, array)}")
+        first = 1 if role is Role.SLICED else 0
+        for axis, (want, have) in enumerate(zip(declared, came, strict=True)):
+            if axis >= first and isinstance(want, int) and want != have:
+                shown = axis + (role is Role.STACKED)
+                raise ProbeError(
+                    f"{_shape_sentence(label, self.inputs[name], array)}: axis {shown} must be {want}, not "
+                    f"{have}{_layout_advice(declared, array.shape)}."
+                )
+
+    def _counted(self, arrays: Feeds, roles: dict[str, Role], where: str) -> Part:
+        counts = {n: len(a) for n, a in arrays.items() if roles[n] is not Role.FIXED}
+        differ = len(set(counts.values())) > 1
+        if differ and not (self.uneven and Role.STACKED not in roles.values()):
+            listed = ", ".join(f"'{n}' has {c}" for n, c in counts.items())
+            raise ProbeError(
+                f"{where}: the inputs disagree on the number of samples ({listed}): give each the same "
+                "number, or name those that are the same for every sample as constants (--constant NAME)."
+            )
+        if differ or not counts:
+            return self._whole(arrays)
+        step = _fixed_batch(self.inputs, roles, where)
+        return Part(arrays, roles, self.inputs, samples=next(iter(counts.values())), step=step)
+
+    def _whole(self, arrays: Feeds) -> Part:
+        """All arrays together are one sample: a stack of one."""
+        fixed = {n for n, a in arrays.items() if n in self.constants or a.ndim == 0}
+        stacks = {n: a if n in fixed else a[np.newaxis] for n, a in arrays.items()}
+        roles = {n: Role.FIXED if n in fixed else Role.STACKED for n in arrays}
+        return Part(stacks, roles, self.inputs, samples=1, step=1)
+
+
+def has_sample_axis(name: str, inputs: Mapping[str, TensorType]) -> bool:
+    """Whether axis 0 of this input counts samples.
+
+    Always from rank 2 on. A vector input has one when another input has the same first dim (lengths beside
+    sequences), or when the dim is named after the batch; else the vector is one sample as a whole.
+    """
+    shape = inputs[name].shape
+    if shape is None or len(shape) != 1:
+        return shape is None or len(shape) > 1
+    if isinstance(shape[0], str) and (shape[0].lower().startswith("batch") or shape[0] == "N"):
+        return True
+    return any(t.shape is not None and len(t.shape) > 1 and t.shape[0] == shape[0] for t in inputs.values())
+
+
+def as_array(value: Any, label: str) -> Array:
+    """A NumPy array from an array, a tensor of any framework (by its own methods), or a list."""
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        for method in ("detach", "cpu"):
+            if callable(getattr(value, method, None)):
+                value = getattr(value, method)()
+        if callable(getattr(value, "numpy", None)):
+            return np.asarray(_numpy_of(value))
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ProbeError(f"{label} cannot be read as one array: {first_line(error)}") from error
+
+
+def _numpy_of(value: Any) -> Any:
+    try:
+        return value.numpy()
+    except TypeError:
+        # PyTorch has no NumPy form of its bfloat16; float32 holds the same values.
+        return value.float().numpy()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text as the end of a sentence."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
+
+
+def check_names(came: Iterable[str], inputs: Mapping[str, TensorType], where: str) -> None:
+    """Raise ProbeError that lists the inputs that are missing and the names that the model does not have."""
+    names = list(came)
+    missing = [n for n in inputs if n not in names]
+    unknown = [n for n in names if n not in inputs]
+    if not missing and not unknown:
+        return
+    said = []
+    if missing:
+        said.append(f"has no data for {quoted(missing)}")
+    if unknown:
+        said.append(f"holds {', '.join(_with_guess(n, missing) for n in unknown)}, which the model does not have")
+    raise ProbeError(f"{where} {' and '.join(said)}: name the arrays after the model's inputs ({quoted(inputs)}).")
+
+
+def check_constants(constants: Sequence[str], inputs: Mapping[str, TensorType]) -> frozenset[str]:
+    """The names as a set; ProbeError when one is not an input."""
+    for name in constants:
+        if name not in inputs:
+            raise ProbeError(
+                f"{_with_guess(name, inputs)} is named as constant but is no input: the inputs are {quoted(inputs)}."
+            )
+    return frozenset(constants)
+
+
+def quoted(names: Iterable[str]) -> str:
+    """'a', 'b', 'c'."""
+    return ", ".join(f"'{n}'" for n in names)
+
+
+def _with_guess(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"'{name}' (did you mean '{near[0]}'?)" if near else f"'{name}'"
+
+
+def _fixed_batch(inputs: Mapping[str, TensorType], roles: Mapping[str, Role], where: str) -> int:
+    """The fixed number of samples that one feed must have, else 1."""
+    fixed: dict[str, int] = {}
+    for name, declared in inputs.items():
+        first = declared.shape[0] if declared.shape else None
+        if roles[name] is Role.SLICED and isinstance(first, int):
+            fixed[name] = first
+    if len(set(fixed.values())) > 1:
+        listed = ", ".join(f"'{n}' {d}" for n, d in fixed.items())
+        raise ProbeError(
+            f"{where}: the model fixes different first dims ({listed}), so they cannot all count samples: "
+            "name those that are the same for every sample as constants (--constant NAME), or give all with "
+            "one axis more, one entry per sample."
+        )
+    step = max(next(iter(fixed.values()), 1), 1)
+    if step > 1 and Role.STACKED in roles.values():
+        raise ProbeError(
+            f"{where}: {quoted(fixed)} takes exactly {step} samples at a time while another input is given "
+            "one entry per sample: give all inputs with one axis more, one entry per feed."
+        )
+    return step
+
+
+def _dtype_sentence(label: str, declared: TensorType, array: Array) -> str:
+    wanted = dtype_name(declared.dtype) if declared.dtype is not None else "unknown"
+    return (
+        f"{label} expects {wanted}, but the data is {dtype_name(array.dtype)}, which would lose or change "
+        f"values: convert it to {wanted} yourself if that is meant."
+    )
+
+
+def _shape_sentence(label: str, declared: TensorType, array: Array) -> str:
+    dims = "x".join("?" if d is None else str(d) for d in declared.shape or ()) or "a single number"
+    came = f"has shape {'x'.join(map(str, array.shape))}" if array.ndim else "is a single number"
+    return f"{label} expects {dims}, but the data {came}"
+
+
+def _rank_advice(declared: Sequence[Any], array: Array) -> str:
+    ranks = f"{len(declared)} axes" if declared else "no axis"
+    return f"give it {ranks}, or {len(declared) + 1} with one entry per sample (it has {array.ndim})."
+
+
+def _layout_advice(declared: Sequence[Any], came: Sequence[int]) -> str:
+    if len(declared) != 4 or len(came) != 4:
+        return ""
+    first, last = (came[0], came[3], came[1], came[2]), (came[0], came[2], came[3], came[1])
+    for moved, have, want in ((first, "NHWC", "NCHW"), (last, "NCHW", "NHWC")):
+        if all(not isinstance(d, int) or d == c for d, c in zip(declared[1:], moved[1:], strict=True)):
+            return f"; it looks like {have} data for an {want} model, so transpose it"
+    return ""

@@ -1,0 +1,261 @@
+"""Images as probe data: a folder or a list of files, brought into the form the model was trained on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyzer.errors import ProbeError
+from analyzer.graph.external_files import is_there
+from analyzer.graph.view import TensorType
+from analyzer.probes.element_types import family
+from analyzer.probes.fitting import first_line
+from analyzer.probes.memory import check_shape
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"])
+LIST_SUFFIXES = (".txt", ".lst")
+RESIZES = ("stretch", "crop", "pad")
+LAYOUTS = ("NCHW", "NHWC")
+CHANNELS = {"RGB": 3, "BGR": 3, "gray": 1}
+_EIGHT_BIT = frozenset(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "La", "RGBa"])
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """How an image becomes an input: resize, order channels, `(pixel * scale - mean) / std`, lay out.
+
+    Attributes:
+        size: height and width; None: as the model declares them.
+        resize: "stretch" to the size; "crop": fill the size and cut out the centre; "pad": fit inside,
+            fill with 0.
+        crop_share: for "crop", the share of the shorter side that is kept (224 of 256 is 0.875).
+        layout: "NCHW" or "NHWC"; None: as the model's dims say.
+        scale: factor on the pixel values 0 to 255; None: 1/255 for float inputs, 1 for integer ones.
+        mean, std: one number for all channels or one per channel, in the order in which they are fed.
+        channels: "RGB", "BGR" or "gray"; None: as many as the model declares (RGB where it does not).
+    """
+
+    size: tuple[int, int] | None = None
+    resize: str = "stretch"
+    crop_share: float = 1.0
+    layout: str | None = None
+    scale: float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    channels: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ProbeError for values that no image can be prepared with."""
+        for what, value, known in (
+            ("resize", self.resize, RESIZES),
+            ("layout", self.layout, (*LAYOUTS, None)),
+            ("channels", self.channels, (*CHANNELS, None)),
+        ):
+            if value not in known:
+                names = ", ".join(str(k) for k in known if k)
+                raise ProbeError(f"'{value}' is no {what} setting for images: choose one of {names}.")
+        if self.size is not None and min(self.size) < 1:
+            raise ProbeError(f"The image size is {self.size[0]}x{self.size[1]}: both must be at least 1.")
+        if not 0 < self.crop_share <= 1:
+            raise ProbeError(f"The images' crop share is {self.crop_share}: it must be above 0 and at most 1.")
+        if 0 in self.std:
+            raise ProbeError("The images' std holds a 0, by which nothing can be divided: give the training values.")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> ImageOptions:
+        """A known preprocessing, with changes; "imagenet": how torchvision's classifiers are evaluated."""
+        if name != "imagenet":
+            raise ProbeError(f"'{name}' is no image preset: the only one is imagenet.")
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        if changes.get("channels") == "BGR":
+            mean, std = mean[::-1], std[::-1]
+        usual = cls(resize="crop", crop_share=224 / 256, channels="RGB", scale=1 / 255, mean=mean, std=std)
+        return replace(usual, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReader:
+    """Options completed by what the model's input declares; `read` gives one image as one sample."""
+
+    options: ImageOptions
+    size: tuple[int, int]
+    layout: str
+    channels: str
+    dtype: np.dtype[Any]
+
+    def read(self, path: Path) -> Array:
+        """The image as `[1, C, H, W]` or `[1, H, W, C]`.
+
+        Raises:
+            ProbeError: Pillow is not installed, or the file is no readable 8-bit image.
+        """
+        pixels = self._pixels(path)
+        array = self._normalised(pixels) if family(self.dtype) == "float" else pixels.astype(self.dtype)
+
+        array = array.transpose(2, 0, 1) if self.layout == "NCHW" else array
+        return np.ascontiguousarray(array[np.newaxis])
+
+    def _normalised(self, pixels: Array) -> Array:
+        options = self.options
+        array: Array = pixels.astype(np.float32) * np.float32(1 / 255 if options.scale is None else options.scale)
+        if options.mean:
+            array = array - np.asarray(options.mean, np.float32)
+        if options.std:
+            array = array / np.asarray(options.std, np.float32)
+        return array
+
+    def _pixels(self, path: Path) -> Array:
+        """`[H, W, C]`, uint8, in the order in which the channels are fed."""
+        try:
+            from PIL import Image
+        except ImportError as error:
+            raise ProbeError("Reading images needs Pillow: pip install pillow.") from error
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about palettes and metadata, which change no pixel
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(path) as image:
+                    if image.mode not in _EIGHT_BIT:
+                        raise ProbeError(
+                            f"{path.name} has {image.mode} pixels, not 8 bits per channel: convert it, or "
+                            "give an .npz file."
+                        )
+                    resized = self._resized(image.convert("L" if self.channels == "gray" else "RGB"))
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise ProbeError(f"{path.name} is larger than any usual image: refused; scale it down.") from error
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ProbeError(f"{path.name} is not a readable image or is truncated: {first_line(error)}") from error
+        pixels = np.asarray(resized).reshape(*self.size, -1)
+        return pixels[..., ::-1] if self.channels == "BGR" else pixels
+
+    def _resized(self, image: Any) -> Any:
+        """Bilinear, with the rounding of torchvision's Resize and CenterCrop."""
+        height, width = self.size
+        bilinear = 2  # Image.Resampling.BILINEAR, without importing Pillow again
+        if self.options.resize == "stretch":
+            return image.resize((width, height), bilinear)
+        if self.options.resize == "crop":
+            return _cropped(image, height, width, self.options.crop_share, bilinear)
+        factor = min(width / image.width, height / image.height)
+        inner = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), bilinear)
+        left, top = (width - inner.width) // 2, (height - inner.height) // 2
+        return inner.crop((-left, -top, width - left, height - top))
+
+
+def _cropped(image: Any, height: int, width: int, share: float, method: int) -> Any:
+    tall, wide = round(height / share), round(width / share)
+    if wide * image.height >= tall * image.width:
+        target = (wide, max(height, int(wide * image.height / image.width)))
+    else:
+        target = (max(width, int(tall * image.width / image.height)), tall)
+    image = image.resize(target, method)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None) -> ImageReader:
+    """Complete the options from the model's one input.
+
+    Raises:
+        ProbeError: the model has several inputs or none that takes images, or a setting contradicts what it
+        declares.
+    """
+    if len(inputs) != 1:
+        raise ProbeError(f"Images fit a model with one input, this one has {len(inputs)}: give an .npz file.")
+    options = options or ImageOptions()
+    name, declared = next(iter(inputs.items()))
+    shape = declared.shape
+    if shape is not None and len(shape) not in (3, 4):
+        raise ProbeError(f"Input '{name}' expects {len(shape)} axes, so it takes no images: give an .npz file.")
+    dims = (None, None, None) if shape is None else shape[-3:]
+    layout = options.layout or _layout(dims, name)
+    depth, plane = (dims[0], dims[1:]) if layout == "NCHW" else (dims[2], dims[:2])
+    channels = options.channels or ("gray" if depth == 1 else "RGB")
+    if isinstance(depth, int) and depth != CHANNELS[channels]:
+        raise ProbeError(
+            f"Input '{name}' expects {depth} channels in layout {layout}, but {channels} images have "
+            f"{CHANNELS[channels]}: set the layout or the channels."
+        )
+    size = _size(plane, options, name)
+    dtype = declared.dtype or np.dtype(np.float32)
+    if family(dtype) not in ("float", "integer"):
+        raise ProbeError(f"Input '{name}' takes {dtype.name}, not the numbers of an image: give an .npz file.")
+    if family(dtype) == "integer" and (options.scale not in (None, 1) or options.mean or options.std):
+        raise ProbeError(f"Input '{name}' takes {dtype.name} pixels as they are: leave scale, mean and std out.")
+    for what, values in (("mean", options.mean), ("std", options.std)):
+        if len(values) not in (0, 1, CHANNELS[channels]):
+            raise ProbeError(f"The images' {what} has {len(values)} numbers for {CHANNELS[channels]} channels.")
+    # pixels as numbers, and a copy of them while they are scaled
+    needed = size[0] * size[1] * CHANNELS[channels] * 2 * max(dtype.itemsize, np.dtype(np.float32).itemsize)
+    check_shape(needed, f"An image of {size[0]}x{size[1]}", "give a smaller size")
+    return ImageReader(options, size, layout, channels, dtype)
+
+
+def _layout(dims: Sequence[Any], name: str) -> str:
+    first, last = dims[0] in (1, 3), dims[2] in (1, 3)
+    if first == last:
+        raise ProbeError(f"Whether input '{name}' takes NCHW or NHWC images cannot be told: set the layout.")
+    return "NHWC" if last else "NCHW"
+
+
+def _size(plane: Sequence[Any], options: ImageOptions, name: str) -> tuple[int, int]:
+    declared = [d if isinstance(d, int) else None for d in plane]
+    size = options.size or tuple(declared)
+    if None in size:
+        raise ProbeError(f"Input '{name}' leaves the image size free: set a size.")
+    height, width = size
+    for want, have in zip(declared, (height, width), strict=True):
+        if want not in (None, have):
+            raise ProbeError(
+                f"Input '{name}' expects images of {declared[0] or '?'}x{declared[1] or '?'}, not "
+                f"{height}x{width}: change the size."
+            )
+    return int(height or 0), int(width or 0)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All image files in a folder and its subfolders, in order of path."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def listed_files(path: Path) -> list[Path]:
+    """The files that a text list names, one per line, relative to the list; labels are left out.
+
+    Raises:
+        ProbeError: the list is unreadable, or names a file that is missing.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ProbeError(f"{path.name} is no text list of image files: write one path per line as UTF-8.") from error
+    files = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        named = [path.parent / text, path.parent / text.rsplit(maxsplit=1)[0]]
+        found = next((p for p in named if is_there(p)), None)
+        if found is None:
+            raise ProbeError(f"{path.name}, line {number}: no image file {text}; paths are relative to the list.")
+        files.append(found)
+    return files
+
+
+def listed_images(*sources: Any) -> tuple[Path, ...]:
+    """The images that text lists among the sources name; a folder guards its own."""
+    found: list[Path] = []
+    for source in sources:
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in LIST_SUFFIXES:
+            with suppress(ProbeError):
+                found += listed_files(Path(source))
+    return tuple(found)

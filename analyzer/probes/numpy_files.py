@@ -1,0 +1,149 @@
+"""NumPy's own files: `.npy` and `.npz`, headers first, large arrays mapped, never pickle."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from analyzer.errors import ProbeError
+from analyzer.probes.fitting import first_line
+from analyzer.probes.memory import check_size
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    length: int  # bytes before the data
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_npy(path: Path) -> Array:
+    """The array of a `.npy` file, mapped, not loaded.
+
+    Raises:
+        ProbeError: not such a file, truncated, or of Python objects.
+    """
+    try:
+        with path.open("rb") as stream:
+            header = _header_of(stream, path.name)
+        if path.stat().st_size < header.length + header.bytes:
+            raise ProbeError(f"{path.name} is truncated: it is shorter than its header says; write it again.")
+        return _mapped(path, header, header.length)
+    except OSError as error:
+        raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """All arrays of a `.npz` file by name; large uncompressed ones are mapped.
+
+    Raises:
+        ProbeError: not such a file, truncated, of Python objects, or larger than memory when unpacked.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            headers = {info.filename: _member_header(archive, info, path.name) for info in archive.infolist()}
+            if not headers:
+                raise ProbeError(f"{path.name} holds no arrays: save them with numpy.savez.")
+            mapped = {i.filename for i in archive.infolist() if _maps(i)}
+            check_size(sum(h.bytes for n, h in headers.items() if n not in mapped), path.name)
+            return {
+                info.filename.removesuffix(".npy"): _member(archive, info, headers[info.filename], path)
+                for info in archive.infolist()
+            }
+    except OSError as error:
+        raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        struct.error,
+    ) as error:
+        raise ProbeError(
+            f"{path.name} is not a readable .npz file or is truncated ({first_line(error)[:-1]}): write it again."
+        ) from error
+
+
+def mapping_of(arrays: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    """The arrays by input name; one array for a one-input model may have any name."""
+    if len(arrays) == 1 and len(names) == 1:
+        return {names[0]: next(iter(arrays.values()))}
+    return dict(arrays)
+
+
+def _maps(info: zipfile.ZipInfo) -> bool:
+    return info.compress_type == zipfile.ZIP_STORED and info.file_size >= MAP_FROM
+
+
+def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> _Header:
+    with archive.open(info) as stream:
+        header = _header_of(stream, f"{where}: '{info.filename}'")
+    if header.length + header.bytes > info.file_size:
+        raise ProbeError(f"{where}: '{info.filename}' is shorter than its header says: write the file again.")
+    return header
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, path: Path) -> Array:
+    if _maps(info):
+        with path.open("rb") as stream:
+            stream.seek(info.header_offset)
+            magic, name, extra = _LOCAL_HEADER.unpack(stream.read(_LOCAL_HEADER.size))
+        if magic != b"PK\x03\x04":
+            raise zipfile.BadZipFile("bad local header")
+        return _mapped(path, header, info.header_offset + _LOCAL_HEADER.size + name + extra + header.length)
+    with archive.open(info) as stream:
+        try:
+            return np.asarray(npy.read_array(stream, allow_pickle=False))
+        except ValueError as error:
+            raise ProbeError(f"{path.name}: '{info.filename}' cannot be read: {first_line(error)}") from error
+
+
+def _mapped(path: Path, header: _Header, offset: int) -> Array:
+    if not header.bytes:
+        return np.empty(header.shape, header.dtype)
+    try:
+        return np.memmap(path, header.dtype, "r", offset, header.shape, "F" if header.fortran else "C")
+    except ValueError as error:
+        raise ProbeError(f"{path.name} is truncated: it is shorter than it says; write it again.") from error
+
+
+def _header_of(stream: IO[bytes], where: str) -> _Header:
+    """Read a .npy header; leaves the stream at the data."""
+    try:
+        version = npy.read_magic(stream)
+        if version == (1, 0):
+            shape, fortran, dtype = npy.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, fortran, dtype = npy.read_array_header_2_0(stream)
+        else:
+            raise ProbeError(f"{where} has named fields: save one plain array per input.")
+    except ValueError as error:
+        raise ProbeError(f"{where} is not a NumPy array file or is truncated: write it with numpy.save.") from error
+    if dtype.hasobject:
+        raise ProbeError(
+            f"{where} holds Python objects, not numbers: save it as an array of one element type (object "
+            "arrays need pickle, which is refused)."
+        )
+    if dtype.names is not None:
+        raise ProbeError(f"{where} has named fields: save one plain array per input.")
+    return _Header(tuple(shape), bool(fortran), dtype, stream.tell())

@@ -1,0 +1,298 @@
+"""The data a model is run on: opened as people have it, checked, handed out in batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyzer.errors import ProbeError
+from analyzer.graph.view import TensorType
+from analyzer.probes.fingerprint import Digest
+from analyzer.probes.fitting import Feeds, Part, Role, check_constants
+from analyzer.probes.images import ImageOptions
+from analyzer.probes.random_data import random_source
+from analyzer.probes.recognise import source_of
+from analyzer.probes.source import Source
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+__all__ = ["Batch", "ImageOptions", "Probe", "open_probe", "random_probe"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One feed of the model: an array for every input, and how many samples it holds."""
+
+    feeds: dict[str, Array]
+    samples: int
+
+
+class Probe:
+    """Samples for one model, checked as they are read; made by `open_probe` or `random_probe`.
+
+    Attributes:
+        source: what the data is, in words: "probe.npz", "dict of arrays", "random normal (seed 0)".
+        random: whether it was drawn, not given.
+        batchable: whether several samples may be fed at once, as far as the data goes (every input is sliced
+            along axis 0, or fed unchanged).
+        step: the fewest samples that one feed holds: the fixed batch size that the model declares, else 1.
+            Every batch holds a multiple of it.
+        fixed: inputs that are fed unchanged with every sample.
+        samples: how many samples there are; None until known (after one whole pass over a generator).
+    """
+
+    def __init__(self, source: Source, limit: int | None = None) -> None:
+        self.source = source.name
+        self.random = source.random
+        self._one_shot = source.one_shot
+        self._make: Callable[[], Iterator[Part]] = source.parts
+        self._opened: Iterator[Part] | None = source.parts()
+        self._head: list[Part] = []
+        self._digest = Digest()
+        self._complete = False
+        first = self._pull()
+        if first is None:
+            raise ProbeError(f"{self.source} holds no samples: give the model at least one.")
+        self.batchable = first.batchable
+        self.step = first.step
+        self.fixed = frozenset(n for n, role in first.roles.items() if role is Role.FIXED)
+        self._limit = self._checked_limit(limit)
+        self.samples = source.samples if self._limit is None else _smaller(source.samples, self._limit)
+        if self.samples is not None and self.samples % self.step:
+            raise self._uneven(self.samples)
+
+    def __repr__(self) -> str:
+        samples = "samples not counted yet" if self.samples is None else f"{self.samples} samples"
+        return f"Probe({self.source!r}, {samples})"
+
+    @property
+    def fingerprint(self) -> str:
+        """`xxh3:...` over names, element types, shapes and bytes of all samples, whatever the batch size.
+
+        Built up while `batches` runs; what it has not yet seen is read now, except from a source that can be
+        read only once: there it covers the samples handed out so far.
+        """
+        if not self._complete and not self._one_shot:
+            for _ in self._batches(self._parts(), max(self.step, 64)):
+                pass
+        return self._digest.hexdigest()
+
+    def first(self, n: int) -> list[Batch]:
+        """The first (up to) n smallest feeds, one sample each (`step` samples), without consuming them."""
+        wanted = n * self.step
+        while self._opened is not None and sum(p.samples for p in self._head) < wanted:
+            if self._pull() is None:
+                break
+        held = sum(p.samples for p in self._head)
+        parts: Iterator[Part] = iter(self._head)
+        if self._opened is None and held < wanted and not self._complete_head(held):
+            if self._one_shot:
+                raise self._used_up()
+            parts = self._make()
+        return list(itertools.islice(self._feeds(self._capped(parts), self.step), n))
+
+    def batches(self, size: int, *, first: int | None = None) -> Iterator[Batch]:
+        """All samples in order, at most `size` at a time (at least `step`; always 1 when not batchable).
+
+        `first`: how many samples the first batch holds at most. Samples of differing shape never share a batch. A
+        second call reads the data again; ProbeError when it came from a generator, which can be read only once.
+        """
+        if size < 1:
+            raise ProbeError(f"The batch size is {size}: it must be at least 1.")
+        return self._batches(self._parts(), size, first)
+
+    def _batches(self, parts: Iterator[Part], size: int, first: int | None = None) -> Iterator[Batch]:
+        seen = 0
+        for batch, roles in self._shown(self._capped(parts), size, first):
+            if seen + batch.samples > self._digest.samples:
+                self._note(batch, roles, self._digest.samples - seen)
+            seen += batch.samples
+            yield batch
+        if not seen:
+            raise self._used_up()
+        self.samples = seen
+        self._complete = True
+
+    def _note(self, batch: Batch, roles: Mapping[str, Role], known: int) -> None:
+        """Hash the samples of this batch that no earlier pass has hashed."""
+        fixed = {n: a for n, a in batch.feeds.items() if roles[n] is Role.FIXED}
+        varying = {n: a for n, a in batch.feeds.items() if n not in fixed}
+        # A stacked input's feed is the sample itself; a new first axis makes it look like a slice of one.
+        rows = {n: a[np.newaxis] if roles[n] is Role.STACKED else a[known:] for n, a in varying.items()}
+        self._digest.update(rows, fixed, batch.samples - known)
+
+    def _parts(self) -> Iterator[Part]:
+        """All parts from the start; the first call goes on with the pass that `__init__` opened."""
+        if self._opened is None:
+            if self._one_shot:
+                raise self._used_up()
+            return self._make()
+        opened, self._opened = self._opened, None
+        return itertools.chain(list(self._head), opened)
+
+    def _pull(self) -> Part | None:
+        """Read one more part that is not empty into the head."""
+        if self._opened is None:
+            return None
+        try:
+            part = next((p for p in self._opened if p.samples), None)
+        except BaseException:
+            # A generator that has raised looks finished afterwards; it must not pass for the end of the data.
+            self._opened = None
+            raise
+        if part is not None:
+            self._head.append(part)
+        return part
+
+    def _capped(self, parts: Iterator[Part]) -> Iterator[Part]:
+        left = self._limit
+        for part in parts:
+            yield part if left is None else part.capped(left)
+            if left is not None:
+                left -= min(left, part.samples)
+                if not left:
+                    return
+
+    def _feeds(self, parts: Iterator[Part], size: int) -> Iterator[Batch]:
+        return (batch for batch, _ in self._shown(parts, size))
+
+    def _shown(
+        self, parts: Iterator[Part], size: int, first: int | None = None
+    ) -> Iterator[tuple[Batch, dict[str, Role]]]:
+        """Batches with the roles of their arrays; pieces of neighbouring parts are joined while they fit.
+
+        The part that a smaller first batch was cut from is not joined with the next one: were all batches shifted, each
+        would have to be put together from two parts.
+        """
+        held: list[tuple[Part, int, int]] = []
+        wanted = size if first is None else min(first, size)
+        for part in parts:
+            if held and not held[-1][0].joins(part):
+                yield self._join(held)
+                held = []
+            if not part.batchable:
+                for i in range(part.samples):
+                    yield Batch(part.take(i, i + 1), 1), part.roles
+                continue
+            start, cut = 0, False
+            while start < part.samples:
+                full = max(part.step, wanted - wanted % part.step)
+                stop = min(part.samples, start + full - _length(held))
+                held.append((part, start, stop))
+                start = stop
+                if _length(held) == full:
+                    yield self._join(held)
+                    held, wanted, cut = [], size, cut or wanted < size
+            if cut and held and not _length(held) % part.step:
+                yield self._join(held)
+                held = []
+        if held:
+            yield self._join(held)
+
+    def _join(self, held: Sequence[tuple[Part, int, int]]) -> tuple[Batch, dict[str, Role]]:
+        first, samples = held[0][0], _length(held)
+        if samples % first.step:
+            raise self._uneven(samples)
+        pieces: list[Feeds] = [part.take(start, stop) for part, start, stop in held]
+        if len(pieces) == 1:
+            return Batch(pieces[0], samples), first.roles
+        feeds = {
+            name: np.concatenate([p[name] for p in pieces]) if role is Role.SLICED else pieces[0][name]
+            for name, role in first.roles.items()
+        }
+        return Batch(feeds, samples), first.roles
+
+    def _complete_head(self, held: int) -> bool:
+        return self._complete and self.samples is not None and held >= self.samples
+
+    def _checked_limit(self, limit: int | None) -> int | None:
+        if limit is None:
+            return None
+        if limit < self.step:
+            least = f"the model takes {self.step} samples at a time" if self.step > 1 else "it must be at least 1"
+            raise ProbeError(f"The limit is {limit} samples: {least}.")
+        return limit - limit % self.step
+
+    def _uneven(self, samples: int) -> ProbeError:
+        return ProbeError(
+            f"{self.source}: the model takes exactly {self.step} samples at a time, and {samples} is not a "
+            f"multiple of {self.step}: give {samples - samples % self.step or self.step} samples, or export "
+            "the model with a free batch size."
+        )
+
+    def _used_up(self) -> ProbeError:
+        return ProbeError(
+            f"{self.source} can be read only once and has been: give a list, or a function that returns a "
+            "new generator at every call."
+        )
+
+
+def open_probe(
+    data: object,
+    inputs: Mapping[str, TensorType],
+    *,
+    limit: int | None = None,
+    constants: Sequence[str] = (),
+    images: ImageOptions | None = None,
+) -> Probe:
+    """Open probe data for a model and check its first part; the rest is checked as it is read.
+
+    `data` may be
+
+    - a path: `.npz`, `.npy`, `.csv`, `.tsv`, `.parquet`, a folder of images, a text list of image files, an
+      ONNX `test_data_set_*` folder or its parent, or `file.py:name` (a generator function or an iterable of
+      feeds; the file is executed);
+    - an array or tensor (one-input models), a mapping of input name to array, a data frame;
+    - an iterable of feeds: mappings, single tensors, or tuples whose first items are the inputs in order
+      (more items, such as labels, are left out); or a function that returns such an iterable.
+
+    An array of the input's rank is sliced along axis 0; one with one axis more holds one sample per entry; a
+    rank-0 array, or an input named in `constants`, is fed unchanged with every sample. `limit` caps the
+    number of samples. Pickled data is never read.
+
+    Raises:
+        ProbeError: the data cannot be read, is empty, or does not fit the model; the message says which
+            input, what was expected and what came.
+    """
+    if isinstance(data, Probe):
+        return data
+    if not inputs:
+        raise ProbeError("The model has no inputs, so it takes no probe data: leave the probe out.")
+    return Probe(source_of(data, inputs, check_constants(constants, inputs), images), limit)
+
+
+def random_probe(
+    inputs: Mapping[str, TensorType],
+    *,
+    samples: int,
+    seed: int = 0,
+    kind: str = "normal",
+    free_dims: Mapping[str, int] | None = None,
+    constants: Sequence[str] = (),
+) -> Probe:
+    """Drawn data, labelled as random: standard normal, or uniform over [0, 1), for float inputs.
+
+    Integer and boolean inputs are drawn from 0 and 1, which every vocabulary holds. `free_dims` gives a size
+    for each free dim other than the sample axis, by its name, or as "input:axis" where it has none; `constants`
+    are drawn once and fed unchanged. The same seed draws the same samples whatever their number and the batch size.
+
+    Raises:
+        ProbeError: a free dim without a size, an input that cannot be drawn, an unknown kind, or no samples.
+    """
+    if not inputs:
+        raise ProbeError("The model has no inputs, so it takes no probe data: leave the probe out.")
+    known = check_constants(constants, inputs)
+    sizes = free_dims or {}
+    return Probe(random_source(inputs, samples=samples, seed=seed, kind=kind, free_dims=sizes, constants=known))
+
+
+def _length(held: Sequence[tuple[Part, int, int]]) -> int:
+    return sum(stop - start for _, start, stop in held)
+
+
+def _smaller(samples: int | None, limit: int) -> int | None:
+    return None if samples is None else min(samples, limit)

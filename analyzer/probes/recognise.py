@@ -1,0 +1,224 @@
+"""Recognise what kind of probe data was given, and make a source of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analyzer.errors import ProbeError
+from analyzer.graph.view import TensorType
+from analyzer.probes.fitting import Fitter, Part, as_array, quoted
+from analyzer.probes.images import LIST_SUFFIXES, ImageOptions, image_files, image_reader, listed_files
+from analyzer.probes.numpy_files import mapping_of, read_npy, read_npz
+from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
+from analyzer.probes.source import Source
+from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
+from analyzer.probes.user_code import guest, guest_parts
+
+Inputs = Mapping[str, TensorType]
+
+_PYTHON = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?")
+_KNOWN = (
+    ".npz, .npy, .csv, .tsv, .parquet, a folder or text list (.txt) of images, a test_data_set_* folder, or "
+    "file.py:name"
+)
+
+
+@dataclass(frozen=True)
+class _Opener:
+    """What every kind of source needs to know about the model."""
+
+    inputs: Inputs
+    fitter: Fitter
+    images: ImageOptions | None
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.inputs)
+
+
+def source_of(data: object, inputs: Inputs, constants: frozenset[str], images: ImageOptions | None) -> Source:
+    """The source for any supported kind of data.
+
+    Raises:
+        ProbeError: the kind is not known, or the data cannot be read or does not fit.
+    """
+    opener = _Opener(inputs, Fitter(inputs, constants), images)
+    if isinstance(data, str | Path):
+        try:
+            return _from_path(str(data), opener)
+        except OSError as error:
+            raise ProbeError(f"{data} cannot be read: {error.strerror or error}.") from error
+    if images is not None:
+        raise ProbeError("Image options were given, but the probe is no folder or list of images: leave them out.")
+    return _from_object(data, opener, None)
+
+
+def _from_path(text: str, opener: _Opener) -> Source:
+    match, path = _PYTHON.fullmatch(text), Path(text)
+    name = path.name or text
+    if match is not None:
+        _no_image_options(opener, name)
+        return _from_python(Path(match["file"]), match["name"] or "feeds", opener)
+    if not path.exists():
+        raise ProbeError(f"No probe data at {path}: check the path.")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _from_folder(path, opener)
+    if suffix in LIST_SUFFIXES:
+        return _from_images(listed_files(path), name, opener)
+    _no_image_options(opener, name)
+    if suffix == ".npz":
+        return _from_arrays(mapping_of(read_npz(path), opener.names), name, opener)
+    if suffix == ".npy":
+        return _from_arrays(_one_input(read_npy(path), opener, name), name, opener)
+    if suffix in (".csv", ".tsv"):
+        return _from_table(read_csv(path), name, opener)
+    if suffix == ".parquet":
+        return _from_table(read_parquet(path), name, opener)
+    raise ProbeError(f"{path.name} is no known kind of probe data: give {_KNOWN}.")
+
+
+def _from_folder(path: Path, opener: _Opener) -> Source:
+    name = path.name or str(path)
+    if sets := data_set_folders(path):
+        _no_image_options(opener, name)
+        fitter = Fitter(opener.inputs, opener.fitter.constants, uneven=True)
+        return Source(name, lambda: (fitter.part(r, w) for w, r in read_data_sets(sets, opener.names)))
+    if files := image_files(path):
+        return _from_images(files, name, opener)
+    raise ProbeError(f"The folder {path} holds no images and no test_data_set_*: give {_KNOWN}.")
+
+
+def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
+    reader, (key,) = image_reader(opener.inputs, opener.images), opener.names
+    # An image is one entry, whatever number of samples the model fixes.
+    return Source(name, lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files), samples=len(files))
+
+
+def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener) -> Source:
+    part = opener.fitter.part(raw, name)
+    return Source(name, lambda: iter((part,)), samples=part.samples)
+
+
+def _from_table(columns: Columns, name: str, opener: _Opener) -> Source:
+    return _from_arrays(table_arrays(columns, opener.inputs, name), name, opener)
+
+
+def _from_object(data: object, opener: _Opener, name: str | None) -> Source:
+    """Anything but a path: arrays, a mapping, a data frame, an iterable, or a function of these."""
+    if isinstance(data, Mapping):
+        arrays = {str(k): as_array(v, f"'{k}'") for k, v in data.items()}
+        return _from_arrays(arrays, name or "dict of arrays", opener)
+    if hasattr(data, "columns") and hasattr(data, "__getitem__"):
+        return _from_table(frame_columns(data), name or "data frame", opener)
+    if _is_tensor(data):
+        label = name or "array"
+        return _from_arrays(_one_input(as_array(data, label), opener, label), label, opener)
+    if callable(data) and not isinstance(data, Iterable):
+        return _from_function(data, opener, name or f"function {getattr(data, '__name__', type(data).__name__)}")
+    if isinstance(data, Iterable) and not isinstance(data, bytes):
+        iterable, once = data, isinstance(data, Iterator)
+        return _from_feeds(lambda: iter(iterable), name or f"iterable ({type(data).__name__})", opener, once=once)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, bytes):
+        # A map-style dataset, as PyTorch has them.
+        items = data
+        label = name or f"dataset ({type(data).__name__})"
+        return _from_feeds(lambda: (items[i] for i in range(len(items))), label, opener, once=False)
+    raise ProbeError(
+        f"{name or 'The probe'} is of type {type(data).__name__}: give a path, arrays, or an iterable of feeds."
+    )
+
+
+def _from_function(function: Callable[[], Any], opener: _Opener, name: str) -> Source:
+    result = function()
+    if not isinstance(result, Iterator):
+        return _from_object(result, opener, name)
+    first: list[Iterator[Any]] = [result]
+    return _from_feeds(lambda: first.pop() if first else iter(function()), name, opener, once=False)
+
+
+def _from_feeds(open_feeds: Callable[[], Iterator[Any]], name: str, opener: _Opener, *, once: bool) -> Source:
+    fitter = Fitter(opener.inputs, opener.fitter.constants, single=True)
+
+    def parts() -> Iterator[Part]:
+        for number, item in enumerate(open_feeds(), start=1):
+            where = f"Feed {number} of {name}"
+            yield fitter.part(_feed(item, opener, where), where)
+
+    return Source(name, parts, one_shot=once)
+
+
+def _feed(item: object, opener: _Opener, where: str) -> Mapping[str, Any]:
+    """One item of an iterable as arrays by input name; what a tuple has beyond the inputs is left out."""
+    names = opener.names
+    if isinstance(item, Mapping):
+        return item
+    if isinstance(item, tuple | list):
+        if item and all(isinstance(i, int | float) for i in item):
+            raise ProbeError(f"{where} is a list of plain numbers: give NumPy arrays instead of nested lists.")
+        if item and isinstance(item[0], Mapping):
+            return _feed(item[0], opener, where)
+        if len(item) < len(names):
+            raise ProbeError(
+                f"{where} has {len(item)} items, but the model has {len(names)} inputs ({quoted(names)}): "
+                "give one per input, in this order, or a dict by name."
+            )
+        return dict(zip(names, item, strict=False))
+    if not _is_tensor(item):
+        raise ProbeError(
+            f"{where} is of type {type(item).__name__}: give arrays, tuples of arrays, or dicts by input name."
+        )
+    return _one_input(item, opener, where)
+
+
+def _is_tensor(data: object) -> bool:
+    return hasattr(data, "__array__") or hasattr(data, "detach") or hasattr(data, "__array_interface__")
+
+
+def _one_input(array: Any, opener: _Opener, where: str) -> dict[str, Any]:
+    if len(opener.names) != 1:
+        raise ProbeError(
+            f"{where} is a single array, but the model has {len(opener.names)} inputs "
+            f"({quoted(opener.names)}): give arrays by name (an .npz file or a dict)."
+        )
+    return {opener.names[0]: array}
+
+
+def _no_image_options(opener: _Opener, name: str) -> None:
+    if opener.images is not None:
+        raise ProbeError(f"Image options were given, but {name} is no folder or list of images: leave them out.")
+
+
+def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
+    """Execute the file that the user named and take what it calls `attribute`."""
+    if not path.is_file():
+        raise ProbeError(f"No Python file at {path}: check the path.")
+    name = f"{path.name}:{attribute}"
+    with guest(name):
+        module = _executed(path)
+    if not hasattr(module, attribute):
+        raise ProbeError(f"{path.name} defines no '{attribute}': name its generator function as {path.name}:NAME.")
+    with guest(name):
+        source = _from_object(getattr(module, attribute), opener, name)
+    made = source.parts
+    return Source(name, lambda: guest_parts(name, made()), samples=source.samples, one_shot=source.one_shot)
+
+
+def _executed(path: Path) -> object:
+    spec = importlib.util.spec_from_file_location(f"_probe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ProbeError(f"{path.name} cannot be loaded as Python: check the file.")
+    module = importlib.util.module_from_spec(spec)
+    # The file may import what lies beside it, as a script may.
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module

@@ -1,0 +1,23 @@
+"""What every kind of probe data comes down to: a name and a way to read its parts from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from analyzer.probes.fitting import Part
+
+
+@dataclass(frozen=True)
+class Source:
+    """Probe data that was recognised.
+
+    `parts` starts a pass over the checked parts; `one_shot` says that only one pass is possible; `samples`
+    is their number where it is known beforehand.
+    """
+
+    name: str
+    parts: Callable[[], Iterator[Part]]
+    samples: int | None = None
+    one_shot: bool = False
+    random: bool = False

@@ -1,0 +1,63 @@
+"""The reasons why a dead unit stays, in a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from analyzer.facts.audit import AuditFacts, Locked
+from analyzer.report.phrases import printable
+
+REASONS = MappingProxyType(
+    {
+        "graph-output": "The unit is part of an output of the model; removing it would change the output's shape.",
+        "residual-partner-alive": "A skip connection adds it to a unit that is alive, so the index is still needed.",
+        "kept-as-carrier": "One constant channel is kept to stand in for all constant channels, as zero padding "
+        "makes their effect different at the border.",
+        "group-balance": "A grouped convolution needs equally many channels in every group.",
+        "normalisation-statistics": "A normalisation takes its mean over this axis; without the unit it would change.",
+        "unsupported-operator": "An operator that is not known reads it, so nothing is assumed about what it needs.",
+        "shared-parameter": "Its weight is used in several places, and not all of them can do without.",
+        "subgraph-capture": "A subgraph (a loop or a branch) reads it.",
+        "shape-computed-at-runtime": "Shapes that are computed while the model runs depend on this axis.",
+        "tied-to-kept-index": "It is cut together with another index that stays.",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonGroup:
+    """All dead units that stay for one reason; `layers` are positions and names, the layer with most units first."""
+
+    code: str
+    meaning: str
+    units: int
+    layers: tuple[tuple[int, str, int], ...]
+    example: str
+
+
+def reasons_of(facts: AuditFacts) -> list[ReasonGroup]:
+    """The reasons, the one that locks most units first; units that two values show are counted once."""
+    position = {layer.value: index for index, layer in enumerate(facts.layers) if layer.covered_by is None}
+    found: dict[str, list[Locked]] = {}
+    for entry in facts.locked:
+        if entry.value in position:
+            found.setdefault(entry.reason, []).append(entry)
+    groups = [_group(code, entries, position) for code, entries in found.items()]
+    return sorted(groups, key=lambda group: (-group.units, group.code))
+
+
+def _group(code: str, entries: Sequence[Locked], position: dict[str, int]) -> ReasonGroup:
+    per_layer: dict[str, int] = {}
+    for entry in entries:
+        per_layer[entry.value] = per_layer.get(entry.value, 0) + len(entry.units)
+    layers = sorted(per_layer.items(), key=lambda item: (-item[1], position[item[0]]))
+    largest = max(entries, key=lambda entry: len(entry.units))
+    return ReasonGroup(
+        code,
+        REASONS.get(code, ""),
+        sum(per_layer.values()),
+        tuple((position[value], printable(value), units) for value, units in layers),
+        printable(largest.detail),
+    )

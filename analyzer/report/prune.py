@@ -1,0 +1,266 @@
+"""A prune for a person at a terminal: what was saved and what it is worth, then whether both models agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.pruned import Comparison, PrunedFacts
+from analyzer.facts.units import unit_ranges
+from analyzer.report.phrases import counted, number, printable, share, shortened, size
+
+LAYERS_SHOWN = 12
+LOCKED_SHOWN = 5
+ALIGNMENTS = (16, 8)  # widths that kernels like
+_HEAD, _QUIET = "bold", "dim"
+
+
+def render(audit: AuditFacts, pruned: PrunedFacts, console: Console, *, written: str, show_all: bool = False) -> None:
+    """Print the report; `written` says what became of the model, `show_all` lists every layer."""
+    view = _View(audit, pruned, console.width, show_all)
+    for section in view.sections():
+        console.print(section, highlight=False, markup=False, emoji=False)
+    console.print(Text.assemble(("\nWritten  ", _HEAD), printable(written)), soft_wrap=True)
+
+
+def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
+    """What the cut is worth, in one sentence."""
+    if not pruned.changed:
+        if not audit.dead:
+            return "Nothing to remove: no unit is dead."
+        told = pruned.notes or pruned.refused or _staying(audit, pruned)
+        return f"Nothing to remove: the dead units stay{', see below' if told else ''}."
+    saved = pruned.before.parameters - pruned.after.parameters
+    much = f"Saves {share(saved, pruned.before.parameters)} of the parameters"
+    latency = pruned.latency
+    if latency is None:
+        return f"{much}; the speed was not measured."
+    if latency.verdict == "faster":
+        return f"{much}; runs {1 / latency.ratio:.2f} times as fast."
+    return f"{much}; {'it is slower' if latency.verdict == 'slower' else latency.verdict}."
+
+
+def unaligned(audit: AuditFacts, pruned: PrunedFacts) -> tuple[int, int] | None:
+    """How many layers had a width that is a multiple of 16 (or 8) and lost it, and which multiple; None: none."""
+    widths = [
+        (layer.units, layer.units - len(pruned.removed_units[layer.value]))
+        for layer in audit.counted_layers
+        if layer.value in pruned.removed_units
+    ]
+    for multiple in ALIGNMENTS:
+        if lost := sum(before % multiple == 0 and after % multiple > 0 for before, after in widths):
+            return lost, multiple
+    return None
+
+
+@dataclass(frozen=True)
+class _View:
+    """One report being laid out, `width` in columns."""
+
+    audit: AuditFacts
+    pruned: PrunedFacts
+    width: int
+    show_all: bool
+
+    def sections(self) -> Iterator[RenderableType]:
+        """The parts of the report that have something to say, in order."""
+        if self.pruned.lossy:
+            yield self._loss()
+        yield self._answer()
+        yield from self._sizes()
+        yield from self._compared()
+        yield from self._removed()
+        yield from self._refused()
+        yield from self._locked()
+        yield from self._notes()
+
+    def _loss(self) -> RenderableType:
+        found, units = self.pruned.comparison, sum(len(u) for u in self.pruned.lossy_units.values())
+        went = f"{counted(units, 'unit')} went that {'is' if units == 1 else 'are'} not dead"
+        head = Text(f"Not exact: {went}", "bold red")
+        if found is not None:
+            head.append(f"; the outputs change by up to {_relative(found)} of their scale on the probe")
+            top1 = _top1(found)
+            head.append(f", {top1}" if top1 else "")
+        return head
+
+    def _answer(self) -> RenderableType:
+        pruned, probe = self.pruned, self.audit.probe
+        lines = [Text(verdict(self.audit, pruned), "bold green" if pruned.changed else "bold")]
+        on = "" if probe is None else f" on {counted(probe.samples, 'sample')} of {printable(probe.source)}"
+        if probe is not None and probe.random:
+            lines.append(Text(f"RANDOM DATA{on}: real data may need what was removed", "bold yellow"))
+        elif pruned.changed and not pruned.lossy:
+            lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", _QUIET))
+        lost = unaligned(self.audit, pruned)
+        if lost is not None and pruned.latency is not None and pruned.latency.verdict != "faster":
+            layers, multiple = lost
+            lines.append(Text(
+                f"{counted(layers, 'layer')} lost a width that is a multiple of {multiple}, which may be why: "
+                f"try --round-to {multiple}", "yellow",
+            ))  # fmt: skip
+        return Group(*lines)
+
+    def _basis(self, on: str) -> str:
+        """The inputs for which the outputs are the same."""
+        if not self.pruned.observed:
+            return "for every input"
+        if not self.pruned.removed_relus:
+            stays = "units stay dead"
+        elif not self.pruned.removed_units:
+            stays = "ReLUs stay on"
+        else:
+            stays = "units stay dead and the removed ReLUs on"
+        return f"for inputs on which the removed {stays}, as{on}"
+
+    def _sizes(self) -> Iterator[RenderableType]:
+        before, after, latency = self.pruned.before, self.pruned.after, self.pruned.latency
+        if not self.pruned.changed:
+            return
+        table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)
+        for heading in ("", "before", "after", ""):
+            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        for what, shown, a, b in (
+            ("parameters", number, before.parameters, after.parameters),
+            ("multiply-adds", number, before.multiply_adds, after.multiply_adds),
+            ("file", size, before.bytes, after.bytes),
+            ("peak activation", size, before.peak_activation, after.peak_activation),
+        ):
+            table.add_row(what, shown(a), shown(b), Text(_change(a, b), _QUIET))
+        if latency is not None:
+            quartiles = f"{latency.ratio_low:.2f}-{latency.ratio_high:.2f}"
+            spread = Text(f"{latency.ratio:.2f} of it, half of {latency.runs} runs in {quartiles}", _QUIET)
+            name = f"latency, batch {latency.batch}"
+            table.add_row(name, _seconds(latency.before), _seconds(latency.after), spread)
+        yield Text()
+        yield table
+
+    def _compared(self) -> Iterator[RenderableType]:
+        pruned = self.pruned
+        if pruned.comparison is None:
+            if pruned.changed:
+                yield Text("Not compared: without data the model's inputs could not be drawn", "yellow")
+            return
+        yield _heading("Outputs of both models")
+        noisy = ("probe + noise", pruned.perturbed)
+        for name, found in (("probe", pruned.comparison), ("holdout", pruned.holdout), noisy):
+            if found is not None:
+                label = "random data" if name == "probe" and self.audit.probe is None else name
+                yield self._difference(label, found, judged=name != "probe + noise" and not pruned.lossy)
+        yield from self._revived()
+
+    def _difference(self, name: str, found: Comparison, *, judged: bool) -> RenderableType:
+        line = Text(f"  {name:<14}", _QUIET)
+        line.append(f"{counted(found.samples, 'sample')}: differ by at most {_relative(found)} of their scale")
+        line.append(f" ({found.max_abs_difference:.2g})", _QUIET)
+        top1 = _top1(found)
+        line.append(f", {top1}" if top1 else "")
+        if not judged:
+            line.append("; for information", _QUIET)
+        elif found.within:
+            line.append(f"; within {found.tolerance:.0e}", "green")
+        else:
+            line.append(f"; more than the {found.tolerance:.0e} of rounding", "bold yellow")
+        return line
+
+    def _revived(self) -> Iterator[RenderableType]:
+        removed = self.pruned.removed_units
+        alive = [
+            (layer.value, tuple(u for u in layer.revived or () if u in removed.get(layer.value, ())))
+            for layer in self.audit.counted_layers
+        ]
+        alive = [(value, units) for value, units in alive if units]
+        if not alive:
+            return
+        many = sum(len(units) for _, units in alive)
+        yield Text(f"  The holdout revives {counted(many, 'removed unit')}:", "bold yellow")
+        for value, units in alive if self.show_all else alive[:LOCKED_SHOWN]:
+            yield _indented(f"{value}: {unit_ranges(units)}", 4)
+
+    def _removed(self) -> Iterator[RenderableType]:
+        layers = [layer for layer in self.audit.counted_layers if layer.value in self.pruned.removed_units]
+        if not layers:
+            return
+        most = sorted(layers, key=lambda layer: -len(self.pruned.removed_units[layer.value]))[:LAYERS_SHOWN]
+        shown = layers if self.show_all else [layer for layer in layers if any(layer is one for one in most)]
+        table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)
+        table.add_column("layer", no_wrap=True)
+        for heading in ("units", "removed", "left"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for layer in shown:
+            table.add_row(*self._layer_row(layer))
+        yield _heading("Removed units")
+        yield table
+        if len(shown) < len(layers):
+            yield Text(f"  {counted(len(layers) - len(shown), 'more layer')} (--all)", _QUIET)
+
+    def _layer_row(self, layer: LayerVerdicts) -> list[RenderableType]:
+        gone = len(self.pruned.removed_units[layer.value])
+        name = Text(shortened(layer.value, max(self.width - 34, 16)))
+        return [name, Text(number(layer.units)), Text(number(gone)), Text(number(layer.units - gone))]
+
+    def _refused(self) -> Iterator[RenderableType]:
+        if self.pruned.refused:
+            yield _heading("Left whole")
+            for refused in self.pruned.refused:
+                detail = f" ({refused.detail})" if refused.detail else ""
+                yield _indented(f"{refused.node}: {refused.reason}{detail}", 2)
+
+    def _locked(self) -> Iterator[RenderableType]:
+        reasons = _staying(self.audit, self.pruned)
+        if reasons:
+            yield _heading("Dead, but stays")
+            for reason, units in sorted(reasons.items(), key=lambda item: -sum(item[1])):
+                yield _indented(f"{counted(sum(units), 'unit')}  {reason}  in {counted(len(units), 'layer')}", 2)
+
+    def _notes(self) -> Iterator[RenderableType]:
+        if self.pruned.notes:
+            yield Text()
+            for note in self.pruned.notes:
+                yield Text(printable(note), "yellow")
+
+
+def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:
+    """Dead units that stay, by reason, as counts per layer: those of the audit that were not removed after all."""
+    reasons: dict[str, list[int]] = {}
+    counted_values = {layer.value for layer in audit.counted_layers}
+    for locked in audit.locked:
+        stay = set(locked.units) - set(pruned.removed_units.get(locked.value, ()))
+        if stay and locked.value in counted_values:
+            reasons.setdefault(locked.reason, []).append(len(stay))
+    return reasons
+
+
+def _relative(found: Comparison) -> str:
+    worst = found.max_relative_difference
+    return f"{worst:.2g}" if math.isfinite(worst) else "more than can be told (not finite, or another shape)"
+
+
+def _top1(found: Comparison) -> str:
+    agree = [output.top1 for output in found.outputs if output.top1 is not None]
+    return f"the same top answer on {share(min(agree))} of samples" if agree else ""
+
+
+def _change(before: int, after: int) -> str:
+    if not before or before == after:
+        return "unchanged"
+    return f"{'-' if after < before else '+'}{share(abs(before - after), before)}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", _HEAD)
+
+
+def _indented(text: str, by: int) -> RenderableType:
+    return Padding(Text(printable(text)), (0, 0, 0, by))

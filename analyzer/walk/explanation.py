@@ -1,0 +1,134 @@
+"""Answers to "why is this unit removable, or not" and "why does this parameter go", as chains of sentences."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analyzer.algebra.constants import Constants
+from analyzer.errors import InputError
+from analyzer.facts.audit import LayerVerdicts, Removable
+from analyzer.facts.units import unit_ranges
+from analyzer.ops.context import Context
+from analyzer.walk.closure import Closure
+from analyzer.walk.reasons import Slot, tied_slots, why_kept
+
+LISTED = 32  # runs of indices that one line names
+
+
+def unit(
+    context: Context,
+    facts: Mapping[str, Constants],
+    closure: Closure,
+    layers: Sequence[LayerVerdicts],
+    value: str,
+    index: int,
+) -> list[str]:
+    """The chain from one unit to what it frees, or to the reason why it stays.
+
+    Raises:
+        InputError: the value is not audited, or has no such unit.
+    """
+    layer = next((la for la in layers if la.value == value), None)
+    if layer is None:
+        near = ", ".join(la.value for la in layers[:5])
+        raise InputError(f"{value} is not an audited value: choose one of {near}, … (see `deadunits audit`).")
+    if not 0 <= index < layer.units:
+        raise InputError(f"{value} has units 0 to {layer.units - 1}, not {index}.")
+    slot = Slot(value, layer.audited.axis, index)
+    if index not in layer.dead:
+        return [f"Unit {index} of {value} is not dead: {_state(layer, index)}."]
+    constant = layer.values[layer.dead.index(index)]
+    evidence = "whatever the input (structural)" if index in layer.structural else f"on all {layer.samples} samples"
+    lines = [f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node}) is {constant:g} {evidence}."]
+    if closure.keeps.get((value, layer.audited.axis))[index]:
+        reason = why_kept(context, facts, closure, slot)
+        lines += [f"It is tied to {after}." for after in reason.path[1:]]
+        return [*lines, f"It stays: {reason.code} ({reason.detail})."]
+    lines.append("It can go.")
+    return lines + _freed(context, closure, slot)
+
+
+def _state(layer: LayerVerdicts, index: int) -> str:
+    for name in ("near_dead", "saturated", "always_on", "nonfinite"):
+        if index in getattr(layer, name):
+            return name.replace("_", "-")
+    return "alive" if layer.samples else "no probe was run and the weights alone do not decide it"
+
+
+def _freed(context: Context, closure: Closure, slot: Slot) -> list[str]:
+    import networkx as nx
+
+    ties = tied_slots(context, slot)
+    lines = []
+    for end in ties:
+        if context.stored(end.value) is None or closure.keeps.get((end.value, end.axis))[end.index]:
+            continue
+        path = nx.shortest_path(ties, slot, end)
+        over = [str(ties.edges[a, b]["node"]) for a, b in itertools.pairwise(path)]
+        lines.append(f"→ {' → '.join(over)} frees index {end.index} on axis {end.axis} of {end.value}.")
+    return lines or ["It frees nothing that is stored: what it was computed from is still needed elsewhere."]
+
+
+def parameter(
+    context: Context,
+    facts: Mapping[str, Constants],
+    closure: Closure,
+    layers: Sequence[LayerVerdicts],
+    removable: Removable,
+    name: str,
+) -> list[str]:
+    """Which dead or unneeded units free the indices of one stored tensor.
+
+    Raises:
+        InputError: the model stores no tensor of this name.
+    """
+    if name not in context.graph.initializer_names:
+        raise InputError(f"The model stores no tensor {name}: see the names under `tensors` in the JSON report.")
+    found = next((t for t in removable.tensors if t.name == name), None)
+    if found is None:
+        return [f"Nothing of {name} {list(context.graph.initializer_shape(name))} can go."]
+    lines = [f"{name} {list(found.shape)} shrinks to {list(found.kept)}: {found.removable} entries go."]
+    if 0 in found.kept:
+        return [*lines, "Nothing that stays reads it any more."]
+    audited = {layer.value: layer for layer in layers}
+    for axis, indices in enumerate(found.removed):
+        causes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for index in indices:
+            cause = _cause(context, facts, audited, Slot(name, axis, index))
+            causes.setdefault((cause.value, cause.why), []).append((index, cause.index))
+        for (value, why), pairs in causes.items():
+            mine, theirs = (unit_ranges(tuple(sorted(set(side))), LISTED) for side in zip(*pairs, strict=True))
+            which = "the same index" if mine == theirs else f"index {theirs}"
+            lines.append(f"Axis {axis}, index {mine}: belongs to {which} of {value}, {why}.")
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """What index of what value frees an index of a tensor, and why."""
+
+    value: str
+    index: int
+    why: str
+
+
+def _cause(
+    context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot
+) -> _Cause:
+    start = next((Slot(c.name, slot.axis, slot.index) for c in context.copies.values() if c.source == slot.value), slot)
+    ties = tied_slots(context, start)
+    for end in ties:
+        layer = audited.get(end.value)
+        if layer is not None and end.axis == layer.audited.axis and end.index in layer.dead:
+            constant = layer.values[layer.dead.index(end.index)]
+            return _Cause(end.value, end.index, f"a dead unit ({constant:g})")
+    for end in ties:
+        found = facts.get(end.value)
+        if found is not None and context.stored(end.value) is None and found.any:
+            known, value = found.per_index(end.axis, context.shapes[end.value][end.axis])
+            if known[end.index]:
+                return _Cause(end.value, end.index, f"which is constant ({value[end.index]:g})")
+    where = next((e for e in ties if context.stored(e.value) is None), slot)
+    return _Cause(where.value, where.index, "which nothing that stays needs any more")

@@ -1,0 +1,176 @@
+"""The two directions of the walk: constants forward, needs backward, each node once, in topological order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.context import Call, Context
+from analyzer.walk.rounding import Rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Units of a value that were seen to be constant: indices along an axis, and their values."""
+
+    axis: int
+    units: Array
+    values: Array
+
+
+def constants_forward(
+    context: Context, seeds: Mapping[str, Seed], doubted: Mapping[str, Mask] | None = None
+) -> dict[str, Constants]:
+    """Which elements of every value are constant: decided by the weights, or following from the seeds.
+
+    `doubted` are elements about which nothing is claimed, nor about what would follow from them.
+    """
+    graph = context.graph
+    facts: dict[str, Constants] = {}
+    for name in (*graph.initializer_names, *graph.static_values):
+        array = graph.constant(name)
+        if array is not None and array.dtype.kind not in "SUO":
+            facts[name] = Constants.exactly(array)
+    for copy in context.copies.values():
+        facts[copy.name] = facts[copy.source]
+    for name in graph.inputs:
+        facts[name] = _seeded(context, name, Constants.unknown(len(context.shapes.get(name, ()))), seeds)
+    rounding = Rounding(context, facts)
+    for call in context.calls:
+        if all(o in facts or not o for o in call.outputs):
+            continue
+        for name, found in zip(call.outputs, _apply(context, call, facts), strict=True):
+            if name:
+                if doubted and name in doubted:
+                    found = Constants(found.known & ~doubted[name], found.value)
+                facts[name] = _seeded(context, name, rounding.held(call, name, found), seeds)
+    return facts
+
+
+def _apply(context: Context, call: Call, facts: Mapping[str, Constants]) -> list[Constants]:
+    if call.barrier is not None:
+        return [Constants.unknown(len(context.shapes.get(o, ()))) for o in call.outputs]
+    xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
+    found = call.rule.constants(call.op, xs)
+    return found + [Constants.unknown(len(context.shapes.get(o, ()))) for o in call.outputs[len(found) :]]
+
+
+def _seeded(context: Context, name: str, found: Constants, seeds: Mapping[str, Seed]) -> Constants:
+    for folded in context.folded_axes(name):
+        if max(found.known.shape[folded], np.shape(found.number)[folded]) > 1:
+            found = Constants(found.known.all(axis=folded, keepdims=True) & _even(found, folded), _first(found, folded))
+    seed = seeds.get(name)
+    if seed is not None and len(seed.units):
+        length = context.shapes[name][seed.axis] if context.shapes[name] else 1
+        found = found.with_seed(seed.axis, seed.units, seed.values, length)
+    return found
+
+
+def _even(found: Constants, axis: int) -> Mask:
+    number = found.number
+    return np.asarray(number.min(axis=axis, keepdims=True) == number.max(axis=axis, keepdims=True))
+
+
+def _first(found: Constants, axis: int) -> Array:
+    return np.asarray(found.number.take([0], axis))
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What some output still depends on: per value a pattern, and the values that a stored constant replaces."""
+
+    masks: dict[str, Mask]
+    materialized: frozenset[str]
+
+    def of(self, name: str, rank: int) -> Mask:
+        """The mask of a value; nothing is needed of a value nobody asked for."""
+        found = self.masks.get(name)
+        return pattern.uniform(rank, False) if found is None else found
+
+
+def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mapping[str, Mask] | None = None) -> Needs:
+    """Which elements of every value some graph output depends on, or that `more` asks for."""
+    masks: dict[str, Mask] = {}
+    materialized: set[str] = set()
+
+    def ask(name: str, mask: Mask) -> None:
+        for folded in context.folded_axes(name):
+            if mask.ndim and mask.shape[folded] > 1:
+                mask = pattern.some(mask, folded, keepdims=True)
+        known = masks.get(name)
+        masks[name] = mask if known is None else known | mask
+
+    for name in context.graph.outputs:
+        ask(name, pattern.uniform(len(context.shapes.get(name, ())), True))
+    for name, mask in (more or {}).items():
+        ask(name, mask)
+    for call in reversed(context.calls):
+        for name in call.outputs:
+            if name and replaceable(context, name, facts, masks.get(name), materialized):
+                materialized.add(name)
+        ys = [
+            pattern.uniform(len(context.shapes.get(o, ())), False)
+            if not o or o in materialized
+            else masks.get(o, pattern.uniform(len(context.shapes.get(o, ())), False))
+            for o in call.outputs
+        ]
+        if not any(y.any() for y in ys):
+            continue
+        for name in call.op.node.captured:
+            ask(name, pattern.uniform(len(context.shapes.get(name, ())), True))
+        if call.barrier is not None:
+            asked = [pattern.uniform(len(context.shapes.get(n, ())), True) for n in call.inputs]
+        else:
+            xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
+            asked = call.rule.needs(call.op, ys, xs, [facts.get(o) or Constants.unknown(0) for o in call.outputs])
+        for name, mask in zip(call.inputs, asked, strict=True):
+            if name:
+                ask(name, mask)
+    return Needs(masks, frozenset(materialized))
+
+
+def replaceable(
+    context: Context, name: str, facts: Mapping[str, Constants], asked: Mask | None, materialized: Collection[str]
+) -> bool:
+    """Whether all that is asked of a value is constant and every reader can take a small stored constant instead.
+
+    That is so for elementwise readers whose other operand brings the full shape. An output of the graph can be
+    replaced when its shape is known: its constant is then written out to that shape.
+    """
+    graph = context.graph
+    if name in graph.static_values or name not in context.shapes:
+        return False
+    found = facts.get(name)
+    if found is None or not found.any or context.shapes[name] == ():
+        return False
+    if not found.all and (asked is None or (asked & ~found.known).any()):
+        return False
+    if name in context.outputs:
+        producer = graph.producer.get(name)
+        if producer is not None and producer.op_type == "Expand" and graph.constant(producer.inputs[0]) is not None:
+            return False  # that is how it would be written
+        expands = graph.opsets.get("", 1) >= 8
+        return expands and context.lengths(name) is not None and graph.types[name].dtype is not None
+    readers = graph.consumers.get(name, ())
+    return bool(readers) and all(
+        position >= 0 and _takes_constant(context, context.by_node[node.index], position, materialized)
+        for node, position in readers
+    )
+
+
+def _takes_constant(context: Context, call: Call, position: int, materialized: Collection[str]) -> bool:
+    """Whether another operand has the output's shape, for any number of samples and any lengths."""
+    if call.barrier is not None or not call.rule.aligned or not call.op.out_shapes[0]:
+        return False
+    shape, free = call.op.y_shape(), context.free_axes(call.outputs[0])
+    for other, name in enumerate(call.inputs):
+        computed = other != position and name and call.op.static(other) is None and name != call.inputs[position]
+        whole = computed and call.op.x_shape(other) == shape and context.free_axes(name) >= free
+        if whole and name not in materialized:
+            return True
+    return False

@@ -1,0 +1,121 @@
+"""What the walk says about the model's own inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+
+import numpy as np
+
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Mask
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
+from analyzer.facts.units import Shape
+from analyzer.ops.context import Context
+from analyzer.walk.flow import Needs, constants_forward, needs_backward
+
+_SHAPES = ("Shape", "Size")
+_DRAWN = ("Random", "Bernoulli", "Multinomial")  # never the same twice, whatever they read
+
+
+def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
+    """Input features that no output needs."""
+    found = []
+    structural: Needs | None = None
+    for name in context.graph.inputs:
+        shape = _one_sample(context, name)
+        if shape is None or context.graph.constant(name) is not None:
+            continue
+        idle = ~needs.of(name, len(shape))
+        if not idle.any() or not prod(shape):
+            continue
+        axis, indices = _where(idle, shape)
+        unused = int(np.broadcast_to(idle, shape).sum())
+        if structural is None:  # what is needed when nothing was observed
+            structural = needs_backward(context, constants_forward(context, {}))
+        by_weights = bool((idle <= ~structural.of(name, len(shape))).all())
+        found.append(UnusedInput(name, shape, prod(shape), unused, axis, indices, by_weights))
+    return tuple(found)
+
+
+def constant_outputs(
+    context: Context, facts: Mapping[str, Constants], layers: Sequence[LayerVerdicts]
+) -> tuple[ConstantOutput, ...]:
+    """Outputs that are constant as a whole or in some units; those that no input reaches are not told."""
+    audited = {layer.value: layer for layer in layers}
+    return tuple(_constant_outputs(context, facts, audited, _reached(context, {}), _reached(context, facts)))
+
+
+def _constant_outputs(
+    context: Context,
+    facts: Mapping[str, Constants],
+    audited: Mapping[str, LayerVerdicts],
+    reached: set[str],
+    moving: set[str],
+) -> Iterator[ConstantOutput]:
+    for name in context.graph.outputs:
+        shape, known = context.shapes.get(name), facts.get(name)
+        if shape is None or name not in reached:
+            continue
+        layer = audited.get(_last_audited(context, name, audited))
+        if layer is not None and layer.dead and layer.audited.rank == len(shape):
+            whole = len(layer.dead) == layer.units
+            structural = set(layer.dead) <= set(layer.structural)
+            axis = None if whole else layer.audited.axis
+            yield ConstantOutput(name, shape, axis, layer.dead, layer.units, structural)
+        elif name not in moving:  # everything that it is computed from is constant
+            yield ConstantOutput(name, shape, None, (0,), 1, structural=False)
+        elif known is not None and known.any:
+            axis, indices = _where(np.asarray(known.known), _pattern_shape(context, name, shape))
+            units = shape[axis] if axis is not None else max(len(indices), 1)
+            yield ConstantOutput(name, shape, None if known.all else axis, indices, units, structural=False)
+
+
+def _reached(context: Context, facts: Mapping[str, Constants]) -> set[str]:
+    """Values that depend on what stands in an input (not on its shape alone), constants taken for cut off."""
+    reached = set(context.graph.inputs)
+    for call in context.calls:
+        read = any(name in reached for name in (*call.inputs, *call.op.node.captured))
+        if call.op.op_type.startswith(_DRAWN) or (read and call.op.op_type not in _SHAPES):
+            reached.update(name for name in call.outputs if name and not _settled(context, facts, name))
+    return reached
+
+
+def _settled(context: Context, facts: Mapping[str, Constants], name: str) -> bool:
+    found = facts.get(name)
+    return name in context.graph.static_values or (found is not None and found.all)
+
+
+def _last_audited(context: Context, name: str, audited: Mapping[str, LayerVerdicts]) -> str:
+    """The audited value whose units are the output's units: back over nodes with one moving input of one shape."""
+    shape = context.shapes.get(name)
+    while name not in audited:
+        producer = context.graph.producer.get(name)
+        sources = [] if producer is None else [n for n in producer.inputs if n and context.graph.constant(n) is None]
+        if len(sources) != 1 or context.shapes.get(sources[0]) != shape:
+            break
+        name = sources[0]
+    return name
+
+
+def _one_sample(context: Context, name: str) -> Shape | None:
+    """The shape of an input with one sample in it; None where the run did not show it."""
+    shape = context.shapes.get(name)
+    return None if shape is None else _pattern_shape(context, name, shape)
+
+
+def _pattern_shape(context: Context, name: str, shape: Shape) -> Shape:
+    sample = context.sample_axis(name).axis
+    return tuple(1 if axis == sample else length for axis, length in enumerate(shape))
+
+
+def _where(mask: Mask, shape: Shape) -> tuple[int | None, tuple[int, ...]]:
+    """The axis along which the mask varies, and its indices there; else all positions, row-major."""
+    varying = [axis for axis, length in enumerate(mask.shape) if length > 1]
+    if len(varying) == 1:
+        axis = varying[0]
+        hit = pattern.per_index(mask, axis, shape[axis], every=True)
+        return axis, tuple(np.flatnonzero(hit).tolist())
+    return None, tuple(np.flatnonzero(np.broadcast_to(mask, shape)).tolist())

@@ -1,0 +1,106 @@
+"""What can go: per stored tensor the indices that no longer stay, and the multiply-adds that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from analyzer.facts.audit import Removable, TensorPlan
+from analyzer.graph import Graph
+from analyzer.ops.context import Context
+from analyzer.ops.node_edit import cut_array
+from analyzer.walk.closure import Closure
+
+_QUANTISED = ("DequantizeLinear", "ConvInteger", "MatMulInteger", "QGemm")  # and all that begin with QLinear
+
+
+def parameter_names(graph: Graph) -> list[str]:
+    """Stored tensors that count as parameters: floating point, or integers of quantised operators; not shapes."""
+    names = []
+    for name in sorted(graph.initializer_names):
+        kind = graph.initializer_dtype(name).kind
+        readers = graph.consumers.get(name, ())
+        if not readers or not graph.initializer_shape(name):
+            continue
+        quantised = kind in "iu" and any(n.op_type in _QUANTISED or n.op_type.startswith("QLinear") for n, _ in readers)
+        if kind in "fV" or quantised:
+            names.append(name)
+    return names
+
+
+def count_parameters(graph: Graph) -> int:
+    """Elements of all parameters."""
+    return sum(prod(graph.initializer_shape(n)) for n in parameter_names(graph))
+
+
+def count_macs(context: Context, shape: Callable[[str], tuple[int, ...]], closure: Closure | None = None) -> int:
+    """Multiply-adds of one sample for these shapes, over the nodes that stay."""
+    total = 0
+    for call in context.calls:
+        if call.barrier is None and (closure is None or closure.live(call)):
+            total += call.rule.macs(call.op, shape)
+    return total // max(context.table.samples, 1)
+
+
+def kept_apart(context: Context, closure: Closure) -> dict[str, int]:
+    """Per tensor that several nodes read: elements of the different tensors that its readers are left with."""
+    contents: dict[str, dict[bytes, int]] = {}
+    for copy in context.copies.values():
+        found = contents.setdefault(copy.source, {})
+        array = context.graph.constant(copy.source)
+        if array is not None and closure.keeps.alive(copy.name):
+            cut = cut_array(array, closure.keeps.vectors(copy.name))
+            found[str(cut.shape).encode() + cut.tobytes()] = cut.size
+    return {name: sum(found.values()) for name, found in contents.items()}
+
+
+def dearer_apart(context: Context, closure: Closure) -> frozenset[str]:
+    """Tensors that would grow if every reader got a copy cut for itself."""
+    apart = kept_apart(context, closure)
+    return frozenset(n for n, size in apart.items() if size > prod(context.graph.initializer_shape(n)))
+
+
+def removable(context: Context, closure: Closure) -> Removable:
+    """The plan in numbers."""
+    keeps, tensors, apart = closure.keeps, [], kept_apart(context, closure)
+    parameters, before = 0, count_parameters(context.graph)
+    for name in parameter_names(context.graph):
+        shape = context.graph.initializer_shape(name)
+        vectors = keeps.vectors(name)
+        kept = keeps.shape(name) if keeps.alive(name) else (0,) * len(shape)
+        stay = apart.get(name)
+        gone = prod(shape) - (prod(kept) if stay is None else stay)
+        parameters += gone
+        if gone > 0:
+            removed = tuple(tuple(int(i) for i in np.flatnonzero(~v)) for v in vectors)
+            tensors.append(TensorPlan(name, shape, kept, gone, removed))
+    macs = count_macs(context, context.shapes.__getitem__)
+    macs_gone = macs - count_macs(context, keeps.shape, closure)
+    return Removable(
+        parameters=parameters,
+        parameters_share=parameters / before if before else 0.0,
+        multiply_adds=macs_gone,
+        multiply_adds_share=macs_gone / macs if macs else 0.0,
+        tensors=tuple(tensors),
+    )
+
+
+def peak_activation(context: Context, shape: Callable[[str], tuple[int, ...]], closure: Closure | None = None) -> int:
+    """Most bytes of computed values that are alive at once when nodes run in order, for one sample."""
+    calls = [c for c in context.calls if closure is None or closure.live(c)]
+    last: dict[str, int] = {}
+    for place, call in enumerate(calls):
+        last.update(dict.fromkeys((*call.inputs, *call.op.node.captured), place))
+    alive: dict[str, int] = {}
+    peak = 0
+    for place, call in enumerate(calls):
+        for name in call.outputs:
+            if name and name in context.shapes and name not in context.graph.static_values:
+                dtype = context.graph.types[name].dtype
+                alive[name] = prod(shape(name)) * (dtype.itemsize if dtype is not None else 4)
+        peak = max(peak, sum(alive.values()))
+        for name in [n for n in alive if last.get(n, -1) <= place and n not in context.outputs]:
+            del alive[name]
+    return peak // max(context.table.samples, 1)

@@ -1,0 +1,140 @@
+"""What a value's element type makes of a derived constant, and which results hang on the last digits of an operand.
+
+Rules calculate in double precision; the run rounds every value to its type. After a sum that the run may add up in
+another order, the last digits are not known: an operator that jumps (Ceil, Equal, …) is not derived close to a jump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.context import Call, Context
+
+LARGEST_EXACT = 2**53 - 1  # every whole number up to here is told from its neighbours
+#: How many units in the last place an operand may be off, through another order of summation.
+DOUBTFUL_ULPS = 32
+
+JUMPING = frozenset(
+    ("Ceil", "Floor", "Round", "Sign", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Mod", "Cast",
+     "ThresholdedRelu", "Shrink", "QuantizeLinear")
+)  # fmt: skip
+#: Pick, move or replace elements: what goes in exactly comes out exactly.
+_PICKING = frozenset(
+    ("Identity", "Dropout", "Neg", "Abs", "Relu", "Max", "Min", "Clip", "Where", "Not", "And", "Or", "Xor", "Reshape",
+     "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Concat", "Gather", "Expand", "Tile", "Pad",
+     "MaxPool", "GlobalMaxPool", "DepthToSpace", "SpaceToDepth", *JUMPING)
+)  # fmt: skip
+#: Round once, the same way everywhere; half precision may be calculated in single precision and rounded later.
+_ROUNDING_ONCE = frozenset(("Add", "Sub", "Mul", "Div", "Sqrt", "LeakyRelu", "PRelu"))
+_SINGLE_OR_DOUBLE = ("float32", "float64")
+
+
+class Rounding:
+    """Rounds what one pass of the constants derives; values must come in topological order."""
+
+    def __init__(self, context: Context, facts: Mapping[str, Constants]) -> None:
+        """`facts` is what the pass has found so far; stored tensors come first and are exact."""
+        self.context = context
+        self.facts = facts
+        self._jumps = any(call.op.op_type in JUMPING for call in context.calls)
+        self._exact = {*facts, *context.graph.inputs} if self._jumps else set()
+        self._zeros: dict[str, Mask] = {}  # of values that are not exact: which zeros are no cancellation
+
+    def held(self, call: Call, name: str, found: Constants) -> Constants:
+        """What the value's element type holds, without results that hang on the last digits of an operand."""
+        if self._jumps and self._exactly_calculated(call, name, found):
+            self._exact.add(name)
+        elif self._jumps and found.zero.any():
+            self._zeros[name] = self._surely_zero(call, found)
+        if not found.any:
+            return found
+        if call.op.op_type in JUMPING:
+            found = self._away_from_jumps(call, name, found)
+        dtype = self._dtype(name)
+        if "int" in dtype:
+            limits = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]  # knows the 4-bit types too
+            low, high = max(limits.min, -LARGEST_EXACT), min(limits.max, LARGEST_EXACT)
+            return Constants(found.known & (found.number >= low) & (found.number <= high), found.value)
+        if "float" not in dtype:
+            return found
+        number = rounded(found.number, dtype)
+        return Constants(found.known & np.isfinite(number), number, found.multiples)
+
+    def _dtype(self, name: str) -> str:
+        types = self.context.graph.types
+        declared = types[name].dtype if name in types else None
+        return declared.name if declared is not None else self.context.table.dtypes.get(name, "float32")
+
+    def _exactly_calculated(self, call: Call, name: str, found: Constants) -> bool:
+        """Whether the run must have the very same numbers: zeros, stored ones, and what follows without a sum."""
+        kind = call.op.op_type
+        once = kind in _ROUNDING_ONCE and len(call.inputs) <= 2 and self._dtype(name) in _SINGLE_OR_DOUBLE
+        if kind in _PICKING or once:
+            return all(n in self._exact for n in call.inputs if n)
+        stored = [a for a in call.op.statics if a is not None and a.ndim < 2 and a.dtype.kind not in "SUO"]
+        numbers = np.concatenate([np.zeros(1), *(a.astype(np.float64).reshape(-1) for a in stored)])
+        if not np.isin(found.number, numbers).all():
+            return False
+        zero = found.known & (found.number == 0)
+        return not zero.any() or bool((self._surely_zero(call, found) | ~zero).all())
+
+    def _surely_zero(self, call: Call, found: Constants) -> Mask:
+        """Zeros that no other order of summation changes: every term is zero, or the operands lie off the jump."""
+        operands = [self.facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+        place = next((i for i, c in enumerate(call.rule.constants(call.op, operands)) if c.rank == found.rank), 0)
+        terms = call.rule.constants(call.op, [Constants(x.known & (x.number == 0), x.value) for x in operands])[place]
+        sure: Mask = terms.known & (terms.number == 0)
+        if call.op.op_type in _PICKING or call.op.op_type in _ROUNDING_ONCE:
+            moved = [call.rule.constants(call.op, xs)[place] for xs in self._pushed(call, operands)]
+            sure = sure | np.logical_and.reduce(np.broadcast_arrays(*(m.known & (m.number == 0) for m in moved)))
+        return sure
+
+    def _away_from_jumps(self, call: Call, name: str, found: Constants) -> Constants:
+        """Without the elements that come out otherwise when the operands are a few units in the last place off."""
+        if call.op.op_type == "Cast" and "float" in self._dtype(name):
+            return found
+        known: Mask = found.known
+        operands = [self.facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+        doubtful = [bool(n) and n not in self._exact and "float" in self._dtype(n) for n in call.inputs]
+        if not any(doubtful):
+            return found
+        for moved in self._pushed(call, operands):
+            other = call.rule.constants(call.op, moved)[0]
+            known = known & other.known & (other.number == found.number)
+        return Constants(known, found.value, found.multiples)
+
+    def _pushed(self, call: Call, operands: list[Constants]) -> list[list[Constants]]:
+        """The operands a few units in the last place off, the first one way and the others the other way."""
+        off = [bool(n) and n not in self._exact and "float" in self._dtype(n) for n in call.inputs]
+        return [
+            [
+                _moved(x, sign if p == 0 else -sign, self._dtype(n), self._zeros.get(n)) if off[p] else x
+                for p, (x, n) in enumerate(zip(operands, call.inputs, strict=True))
+            ]
+            for sign in (1, -1)
+        ]
+
+
+def rounded(number: Array, dtype: str) -> Array:
+    """Numbers as the type holds them, in double precision; infinite where they are too large for it."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.asarray(number.astype(_numpy(dtype)), np.float64)
+
+
+def _moved(x: Constants, sign: int, dtype: str, zeros: Mask | None) -> Constants:
+    """Operands a little off, but for zeros of which every term is zero."""
+    number = x.number
+    limits = ml_dtypes.finfo(_numpy(dtype))  # type: ignore[no-untyped-call]  # knows bfloat16 too
+    step = DOUBTFUL_ULPS * float(limits.eps) * np.maximum(np.abs(number), 1.0)
+    still = np.zeros_like(x.known) if zeros is None else zeros & (number == 0)
+    return Constants(x.known, number + sign * np.where(still, 0.0, step))
+
+
+def _numpy(dtype: str) -> np.dtype[Any]:
+    return np.dtype(getattr(ml_dtypes, dtype, dtype))

@@ -1,0 +1,263 @@
+"""The walk as a whole: verdicts in; evidence, plan, reasons and explanations out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.keeps import Ref
+from analyzer.algebra.pattern import Mask
+from analyzer.errors import Contradiction
+from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable
+from analyzer.facts.choice import Choice
+from analyzer.facts.cut import CutPlan
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
+from analyzer.facts.units import AuditedValue, ShapeTable
+from analyzer.graph import Graph
+from analyzer.ops.context import Context
+from analyzer.walk import explanation, plan
+from analyzer.walk.closure import Closure, close
+from analyzer.walk.flow import Needs, Seed, constants_forward, needs_backward
+from analyzer.walk.interface import constant_outputs, unused_inputs
+from analyzer.walk.reasons import locked_units
+
+#: Spread allowed between a derived constant and the run: sums are rounded differently there.
+_TOLERANCE = {2: 2e-2, 4: 1e-3, 8: 1e-6}
+
+
+@dataclass(eq=False)
+class Walk:
+    """Everything the walk derived; the plan's promises hold for every input on which the dead units stay dead."""
+
+    context: Context
+    layers: tuple[LayerVerdicts, ...]
+    facts: dict[str, Constants]
+    needs: Needs
+    closure: Closure
+
+    @property
+    def cut(self) -> CutPlan:
+        """The plan as a rewrite takes it."""
+        return CutPlan(
+            self.closure.keeps, self.facts, self.closure.nodes, self.needs.materialized, self.closure.carriers
+        )
+
+    @cached_property
+    def removable(self) -> Removable:
+        """What can go."""
+        return plan.removable(self.context, self.closure)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Parameters of the whole model."""
+        return plan.count_parameters(self.context.graph)
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the whole model for one sample."""
+        return plan.count_macs(self.context, self.context.shapes.__getitem__)
+
+    @cached_property
+    def locked(self) -> tuple[Locked, ...]:
+        """Dead units that stay, with their reasons."""
+        return locked_units(self.context, self.facts, self.closure, self.layers)
+
+    @cached_property
+    def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
+        """Operators treated as barriers."""
+        found = Counter(
+            (call.op.node.qualified_type, call.barrier) for call in self.context.calls if call.barrier is not None
+        )
+        return tuple(OperatorWithoutRule(op, n, str(why)) for (op, why), n in sorted(found.items()))
+
+    @cached_property
+    def unused_inputs(self) -> tuple[UnusedInput, ...]:
+        """Parts of the model's inputs that no output depends on."""
+        return unused_inputs(self.context, self.needs)
+
+    @cached_property
+    def constant_outputs(self) -> tuple[ConstantOutput, ...]:
+        """Outputs of the model that do not change."""
+        return constant_outputs(self.context, self.facts, self.layers)
+
+    def explain_unit(self, value: str, index: int) -> list[str]:
+        """From the unit to the parameters it frees, or to the reason why it stays."""
+        return explanation.unit(self.context, self.facts, self.closure, self.layers, value, index)
+
+    def explain_parameter(self, name: str) -> list[str]:
+        """Which units free which indices of a stored tensor."""
+        return explanation.parameter(self.context, self.facts, self.closure, self.layers, self.removable, name)
+
+
+def walk(
+    graph: Graph,
+    shapes: ShapeTable,
+    layers: Sequence[LayerVerdicts],
+    choice: Choice | None = None,
+    pinned: Collection[str] = (),
+) -> Walk:
+    """Walk the graph from the observed dead units (and from what the weights alone decide).
+
+    `choice` narrows which dead units may be taken for constants and which layers may lose units; `pinned` values
+    stay whole.
+
+    Raises:
+        Contradiction: a derived constant is not what the run showed.
+    """
+    context = Context(graph, shapes)
+    doubted = _nonfinite(context, layers)
+    structural = constants_forward(context, {}, doubted)
+    judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
+    chosen = Choice() if choice is None else choice
+    facts = _facts(context, judged, chosen.exact, structural, doubted)
+    for layer in judged:
+        _check(context, layer, facts.get(layer.value))
+    if chosen.lossy:  # what follows from units that are not dead is not what the run showed
+        facts = _facts(context, judged, chosen, structural, doubted)
+    kept = _whole(context, judged, chosen, pinned)
+    round_to = chosen.round_to
+    found = Walk(context, judged, facts, *settle(context, facts, kept, round_to))
+    dearer = plan.dearer_apart(context, found.closure)
+    if not dearer:
+        return found
+    context = Context(graph, shapes, dearer)
+    together = Walk(context, judged, facts, *settle(context, facts, kept, round_to))
+    return max(found, together, key=lambda option: option.removable.parameters)
+
+
+def _nonfinite(context: Context, layers: Sequence[LayerVerdicts]) -> dict[str, Mask]:
+    """Units that were NaN or infinite in the run: the weights may say what they like, a zero times that is NaN."""
+    found = {}
+    for layer in layers:
+        rank = len(context.shapes.get(layer.value, ()))
+        if layer.nonfinite and rank:
+            units = np.isin(np.arange(layer.units), layer.nonfinite)
+            found[layer.value] = pattern.on_axis(units, layer.audited.axis, rank)
+    return found
+
+
+def _facts(
+    context: Context,
+    layers: Sequence[LayerVerdicts],
+    choice: Choice,
+    structural: dict[str, Constants],
+    doubted: Mapping[str, Mask],
+) -> dict[str, Constants]:
+    """Constants that follow from the weights and from the units that the choice takes for constants."""
+    seeds = {}
+    for layer in layers:
+        if constants := choice.constants(layer):
+            units, values = np.asarray([*constants], np.int64), np.asarray([*constants.values()], np.float64)
+            seeds[layer.value] = Seed(layer.audited.axis, units, values)
+    return constants_forward(context, seeds, doubted) if seeds else structural
+
+
+def _whole(
+    context: Context, layers: Sequence[LayerVerdicts], choice: Choice, pinned: Collection[str]
+) -> dict[str, list[Mask]]:
+    """What stays in any case: layers that the choice leaves out, what is pinned, and what an edited plan keeps."""
+    names = {layer.value for layer in layers if not choice.covers(layer)} | set(pinned)
+    whole = {n: [np.ones(d, np.bool_) for d in context.shapes[n]] for n in sorted(names) if context.shapes.get(n)}
+    for layer in layers:
+        unwanted = set(layer.structural) - set((choice.units or {}).get(layer.value, ()))
+        if choice.units is not None and unwanted and context.shapes.get(layer.value) and layer.value not in whole:
+            vectors = [np.ones(d, np.bool_) for d in context.shapes[layer.value]]
+            vectors[layer.audited.axis] = np.isin(np.arange(layer.units), [*unwanted])
+            whole[layer.value] = vectors
+    return whole
+
+
+def settle(
+    context: Context, facts: dict[str, Constants], kept: Mapping[str, list[Mask]], round_to: int = 1
+) -> tuple[Needs, Closure]:
+    """Needs and keeps that agree: a constant whose index stays must really come out as that constant.
+
+    Indices that stay for their neighbours' sake alone and are not constant may hold anything finite: nothing reads
+    them with a weight other than zero.
+    """
+    more: dict[str, Mask] = {}
+    dropped: set[str] = set()  # asked for once and then no longer; asked for again, they stay
+    picks: dict[Ref, int] = {}  # one round's free choices are the next round's, or they would add up
+    carriers: frozenset[tuple[str, int, int]] = frozenset()
+    while True:
+        needs = needs_backward(context, facts, more)
+        closure = close(context, facts, needs, kept, round_to, picks)
+        carriers |= closure.carriers  # in the next round they are needed, not chosen
+        fresh = False
+        for name, found in facts.items():
+            static = name in context.copies or name in context.graph.static_values
+            if not found.any or static or not closure.keeps.alive(name):
+                continue
+            mask = found.known
+            for axis, vector in enumerate(closure.keeps.vectors(name) if found.rank else ()):
+                if not vector.all():
+                    mask = mask & pattern.on_axis(vector, axis, found.rank)
+            if (mask & ~needs.of(name, found.rank)).any():
+                more[name], fresh = mask | more.get(name, mask), True
+        unread = {n for n in more.keys() - dropped if not _read(context, closure, n)}  # a constant took its place since
+        if not fresh and not unread:
+            return needs, replace(closure, carriers=carriers)
+        if not fresh:
+            dropped |= unread
+            more = {name: mask for name, mask in more.items() if name not in unread}
+
+
+def _read(context: Context, closure: Closure, name: str) -> bool:
+    """Whether a node that stays reads the value, or the graph gives it out."""
+    return name in context.outputs or any(node.index in closure.nodes for node, _ in context.readers(name))
+
+
+def unobserved(audited: AuditedValue) -> LayerVerdicts:
+    """The verdicts of a value that was not run: nothing is known yet."""
+    return LayerVerdicts(audited, (), (), (), (), (), (), (), 0, None)
+
+
+def _with_structure(layer: LayerVerdicts, found: Constants | None) -> LayerVerdicts:
+    """Add the units that the weights alone decide."""
+    if found is None or not found.any:
+        return layer
+    known, value = found.per_index(layer.audited.axis, layer.units)
+    structural = tuple(int(i) for i in np.flatnonzero(known))
+    values = dict(zip(layer.dead, layer.values, strict=True))
+    values.update({i: float(value[i]) for i in structural if i not in values})
+    dead = tuple(sorted(values))
+    constant = tuple(i for i in dead if values[i] != layer.audited.zero)
+
+    def others(units: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(i for i in units if i not in values)
+
+    return replace(
+        layer,
+        dead=dead,
+        constant=constant,
+        values=tuple(values[i] for i in dead),
+        structural=structural,
+        near_dead=others(layer.near_dead),
+        saturated=others(layer.saturated),
+        always_on=others(layer.always_on),
+    )
+
+
+def _check(context: Context, layer: LayerVerdicts, found: Constants | None) -> None:
+    """A constant that follows from others must be what the run showed."""
+    statistics = layer.statistics
+    if statistics is None or not statistics.samples or found is None:
+        return
+    known, value = found.per_index(layer.audited.axis, layer.units)
+    known = known & (statistics.nonfinite == 0)
+    dtype = context.graph.types[layer.value].dtype
+    allowed = _TOLERANCE.get(dtype.itemsize if dtype is not None else 4, 2e-2) * (1 + np.abs(value))
+    low = np.where(statistics.minimum_exact, statistics.minimum, value)
+    wrong = known & ((np.abs(statistics.maximum - value) > allowed) | (np.abs(low - value) > allowed))
+    if wrong.any():
+        unit = int(np.argmax(wrong))
+        raise Contradiction(
+            f"Unit {unit} of {layer.value} should be {value[unit]:g} by derivation, but the run showed "
+            f"{statistics.minimum[unit]:g} to {statistics.maximum[unit]:g}: please report this model as a bug."
+        )

@@ -1,0 +1,115 @@
+"""Two models on the same data: how far apart, and where they part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.facts.pruned import Comparison
+from analyzer.graph import load_model
+from analyzer.rewrite.comparison import TOLERANCE, compare, perturbed
+from analyzer.rewrite.latency import LEAST_RUNS, measure_latency
+from analyzer.rewrite.unit_means import unit_means
+from tests.models import parse
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Fixed:
+    """Stands in for a session: answers with what it was given, whatever the feed."""
+
+    def __init__(self, **answers: Array) -> None:
+        self.answers = answers
+        self.output_names = tuple(answers)
+        self.runs = 0
+
+    def run(self, feeds: Any) -> dict[str, Array]:
+        self.runs += 1
+        return self.answers
+
+
+def compared(a: Array, b: Array, quantised: bool = False) -> Comparison:
+    return compare(Fixed(y=a), Fixed(y=b), [({}, len(a))], source="here", quantised=quantised)  # type: ignore[arg-type]
+
+
+ONES = np.ones((4, 3), np.float32)
+
+
+def test_the_difference_is_told_in_itself_and_of_the_scale() -> None:
+    found = compared(10 * ONES, 10 * ONES + np.float32(1e-3))
+    assert found.max_abs_difference == pytest.approx(1e-3, rel=1e-2)
+    assert found.max_relative_difference == pytest.approx(1e-4, rel=1e-2)
+    assert (found.samples, found.source, found.within) == (4, "here", False)
+
+
+def test_doubles_that_a_float32_calculation_gave_are_held_to_its_tolerance() -> None:
+    a, b = (np.full((4, 3), number, np.float32).astype(np.float64) for number in (1.0, 1.0 + 1e-6))
+    assert compared(a, b).within
+    assert not compared(a, b * (1 + 1e-7)).within  # these digits float32 does not have
+    assert not compared(a, a + 2**-8).within
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_each_element_type_has_its_tolerance(dtype: str) -> None:
+    a = np.ones((4, 3), dtype)
+    assert compared(a, (a * (1 + TOLERANCE[dtype] / 2)).astype(dtype)).within
+    assert not compared(a, (a * (1 + TOLERANCE[dtype] * 3)).astype(dtype)).within
+
+
+def test_quantised_models_may_differ_by_a_step() -> None:
+    assert compared(ONES, ONES * np.float32(1.01), quantised=True).within
+
+
+@pytest.mark.parametrize(
+    "other", [np.full((4, 3), np.nan, np.float32), np.full((4, 3), np.inf, np.float32), np.ones((4, 2), np.float32)]
+)
+def test_what_is_not_finite_or_of_another_shape_never_agrees(other: Array) -> None:
+    assert not compared(ONES, other).within
+    assert compared(ONES, other).max_abs_difference == np.inf
+
+
+def test_the_same_nans_and_infinities_agree() -> None:
+    strange = np.array([[np.nan, np.inf, 1.0]], np.float32)
+    assert compared(strange, strange.copy()).within
+
+
+def test_whole_numbers_agree_exactly_or_not_at_all() -> None:
+    assert compared(np.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3)).within
+    assert not compared(np.arange(6).reshape(2, 3), np.arange(1, 7).reshape(2, 3)).within
+
+
+def test_the_top_answer_is_counted_for_what_looks_like_a_classifier() -> None:
+    a = np.array([[1, 2, 3], [3, 2, 1]], np.float32)
+    b = np.array([[1, 2, 3], [1, 2, 3]], np.float32)
+    assert compared(a, b).outputs[0].top1 == 0.5
+    assert compared(a[:, :, None], b[:, :, None]).outputs[0].top1 is None
+
+
+def test_noise_is_the_same_every_time_and_spares_whole_numbers() -> None:
+    feeds: dict[str, Array] = {
+        "x": np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32),
+        "i": np.arange(5),
+    }
+    (one, n), (two, _) = (next(iter(perturbed([(feeds, 5)]))) for _ in range(2))
+    assert n == 5
+    assert np.array_equal(one["x"], two["x"])
+    assert 0 < np.abs(one["x"] - feeds["x"]).max() < 0.5
+    assert one["i"] is feeds["i"]
+
+
+def test_runs_alternate_until_the_spread_is_known() -> None:
+    before, after = Fixed(y=ONES), Fixed(y=ONES)
+    found = measure_latency(before, after, {}, batch=4, seconds=0.0)  # type: ignore[arg-type]
+    assert before.runs == after.runs == LEAST_RUNS + 1
+    assert found.ratio_low <= found.ratio <= found.ratio_high
+    assert (found.runs, found.batch) == (LEAST_RUNS, 4)
+
+
+def test_means_are_over_all_samples_and_positions() -> None:
+    model = parse("g (float[N,2,3] x) => (float[N,2,3] y) {\na = Relu(x)\ny = Neg(a)\n}")
+    x = np.random.default_rng(0).standard_normal((6, 2, 3)).astype(np.float32)
+    means = unit_means(load_model(model), {"a": 1, "y": 2}, [{"x": x[:2]}, {"x": x[2:]}])
+    np.testing.assert_allclose(means["a"], np.maximum(x, 0).mean(axis=(0, 2)), rtol=1e-6)
+    np.testing.assert_allclose(means["y"], -np.maximum(x, 0).mean(axis=(0, 1)), rtol=1e-6)
