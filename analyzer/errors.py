@@ -15,6 +15,8 @@ A message says what is wrong and what to do about it, in one or two sentences.
 
 from __future__ import annotations
 
+from enum import Enum
+
 
 class DeadunitsError(Exception):
     """Base of all deliberate errors."""
@@ -32,8 +34,23 @@ class ProbeError(InputError):
     """The probe data cannot be read or does not fit the model's inputs."""
 
 
+class RunFailure(Enum):
+    """What kind of refusal a `RunError` is."""
+
+    REFUSED = "refused"  # the model, a node or a feed
+    MEMORY = "memory"  # it ran out
+
+
 class RunError(InputError):
-    """onnxruntime refused to load or to run the model; carries its reason in one sentence."""
+    """onnxruntime refused to load or to run the model; carries its reason in one sentence.
+
+    `node` is the name of the node that onnxruntime names, where it names one.
+    """
+
+    def __init__(self, message: str, kind: RunFailure = RunFailure.REFUSED, node: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.node = node
 
 
 class OutputError(InputError):

@@ -74,7 +74,7 @@ def pruned_unseen(model: onnx.ModelProto, feeds: Feeds, fresh: Feeds) -> Pruned:
 
 
 def _compared(model: onnx.ModelProto, found: Walk, feeds: Feeds) -> Pruned:
-    small = ir.to_proto(shrink(load_model(model), found.context, found.cut).model)
+    small = ir.to_proto(shrink(load_model(model), found.context, found.cut)[0].model)
     before, after = run(model, feeds), run(small, feeds)
     difference = max(float(np.abs(before[n].astype(np.float64) - after[n]).max()) for n in before)
     return Pruned(found, small, difference)

@@ -20,7 +20,7 @@ from analyzer.graph.save import stored_bytes
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
-from analyzer.rewrite.shrink import REWRITTEN, shrink
+from analyzer.rewrite.shrink import shrink
 from analyzer.units.select import select_units
 from analyzer.walk import Walk, walk
 from analyzer.walk.bridge_search import find_bridges
@@ -39,6 +39,7 @@ class CutModel:
     walk: Walk
     base: LoadedModel
     smaller: LoadedModel
+    written_anew: bool  # tensors were, for single readers that may now be cut further
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
     bridges: tuple[Bridge, ...] = ()
@@ -93,7 +94,8 @@ def _cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts
     for _ in range(MOST_REFUSALS):
         chosen = walk(loaded.graph, shapes, layers, choice, pinned)
         try:
-            return CutModel(chosen, loaded, shrink(loaded, chosen.context, chosen.cut), tuple(refused))
+            smaller, written_anew = shrink(loaded, chosen.context, chosen.cut)
+            return CutModel(chosen, loaded, smaller, written_anew, tuple(refused))
         except Refusal as refusal:
             refused.append(Refused(refusal.node, refusal.reason, refusal.detail))
             node = next(n for n in loaded.graph.nodes if n.name == refusal.node)
@@ -112,8 +114,7 @@ def _finished(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], Sh
     if stored_bytes(one.smaller) > LARGEST_PROTO:
         return one
     for _ in range(MOST_ROUNDS):
-        anew = _initializers(one.smaller) - _initializers(one.base)
-        if not stand_ins(one.walk) and not any(name.endswith(REWRITTEN) for name in anew):
+        if not (stand_ins(one.walk) or one.written_anew):
             return one
         smaller = one.smaller.edited(serialize(one.smaller))
         shapes = measure(smaller)
@@ -122,12 +123,9 @@ def _finished(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], Sh
         whole = compose(one.walk, more.walk)
         if whole is None or _weight(more.smaller) >= _weight(smaller):
             return one
-        one = replace(one, walk=whole, smaller=more.smaller, refused=(*one.refused, *more.refused))
+        anew, refused = one.written_anew or more.written_anew, (*one.refused, *more.refused)
+        one = replace(one, walk=whole, smaller=more.smaller, written_anew=anew, refused=refused)
     return one
-
-
-def _initializers(model: LoadedModel) -> set[str]:
-    return set(model.refreshed().graph.initializer_names)
 
 
 def _weight(model: LoadedModel) -> tuple[int, int]:

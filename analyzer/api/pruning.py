@@ -13,7 +13,7 @@ import numpy as np
 from analyzer.api.choosing import alive_units, check_choice, choice_notes
 from analyzer.api.cutting import CutModel, cut
 from analyzer.api.pruned_model import Pruned, Source
-from analyzer.errors import ComparisonFailed, InputError, RunError
+from analyzer.errors import ComparisonFailed, InputError, RunError, RunFailure
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
@@ -103,7 +103,7 @@ def _ours() -> Iterator[None]:
     try:
         yield
     except RunError as error:
-        if "ran out of memory" in str(error):
+        if error.kind is RunFailure.MEMORY:
             raise
         reason = str(error).rstrip(".")
         raise ComparisonFailed(

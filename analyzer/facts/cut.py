@@ -17,4 +17,3 @@ class CutPlan:
     facts: Mapping[str, Constants]
     live: frozenset[int]
     materialized: frozenset[str]
-    carriers: frozenset[tuple[str, int, int]]

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from analyzer.graph.fold import fold_node
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Dim = int | str | None
@@ -105,10 +102,6 @@ class Graph:
         """Element type of a stored tensor, without reading it."""
         return np.dtype(self._tensors[name].dtype.numpy())
 
-    def initializer_bytes(self, name: str) -> int:
-        """Size of a stored tensor."""
-        return int(self._tensors[name].nbytes)
-
     def constant(self, name: str) -> Array | None:
         """The value's array when the file alone decides it (stored, or computed from stored ones), else None."""
         if name not in self._folded:
@@ -154,17 +147,6 @@ class Graph:
                 wanted[node.index] = node
                 stack.extend(i for i in node.inputs if i)
         return iter([wanted[i] for i in sorted(wanted)])
-
-    def network(self) -> nx.DiGraph[Any]:
-        """Values and nodes as one bipartite networkx graph: ("value", name) and ("node", index)."""
-        import networkx as nx
-
-        network: nx.DiGraph[Any] = nx.DiGraph()
-        for node in self.nodes:
-            here = ("node", node.index)
-            network.add_edges_from((("value", i), here) for i in (*node.inputs, *node.captured) if i)
-            network.add_edges_from((here, ("value", o)) for o in node.outputs if o)
-        return network
 
 
 def _overridable(model: ir.Model, stored: Mapping[str, ir.TensorProtocol]) -> set[str]:

@@ -17,7 +17,7 @@ from analyzer.errors import RunError
 from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.reducers import Reducers, pooled_rank
 from analyzer.observe.targets import WIDE, Statistic, Target
-from analyzer.runtime.session import CPU, Session
+from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import BatchPlan
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -53,7 +53,6 @@ class Instrument:
         *,
         sizes: Sequence[Target] = (),
         threads: int | None = None,
-        providers: Sequence[str] = CPU,
         once: bool = False,
         steps: bool = True,
     ) -> None:
@@ -73,9 +72,7 @@ class Instrument:
         for name in (*self._outputs, *filter(None, [self._sizes])):
             extension.output(name)
         self._session = (
-            Session(extension, threads=threads, providers=providers, few_runs=once, eager=not self._pools)
-            if self._outputs
-            else None
+            Session(extension, threads=threads, few_runs=once, eager=not self._pools) if self._outputs else None
         )
 
     def run(self, feeds: Mapping[str, Array], samples: int, *, last: bool = False) -> Reading:

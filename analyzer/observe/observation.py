@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
-from typing import Any
+from functools import partial
 
-from analyzer.engines.local import Engine, LocalEngine
 from analyzer.errors import RunError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
@@ -19,7 +17,6 @@ from analyzer.observe.nan_guards import Guards, guards
 from analyzer.observe.tally import Tally, alarmed
 from analyzer.observe.targets import Statistic, Target, elements, targets_of
 from analyzer.probes.probe import Batch, Probe
-from analyzer.runtime.session import CPU
 from analyzer.shapes.shape_run import BatchPlan, plan_batches
 
 BATCH_SIZE = 8
@@ -64,7 +61,6 @@ def observe(
     batch_size: int = BATCH_SIZE,
     statistics: str = "firing",
     threads: int | None = None,
-    providers: Sequence[str] = CPU,
     progress: Progress | None = None,
     flat_gradient: float = 1e-3,
 ) -> Observation:
@@ -82,7 +78,7 @@ def observe(
     targets, unseen = targets_of(audited, loaded.graph, shapes, plan.batchable)
     tally = Tally(targets, flat_gradient)
     full = statistics == "full"
-    looks = _Looks(loaded, tally, shapes, plan, full, probe.samples, threads, tuple(providers))
+    looks = _Looks(loaded, tally, shapes, plan, full, probe.samples, threads)
     try:
         for batch in probe.batches(plan.size, first=looks.first):
             looks.take(batch)
@@ -92,25 +88,6 @@ def observe(
         looks.close()
     seconds = time.perf_counter() - begin
     return Observation(tally.statistics(), tally.samples, plan.batchable, seconds, tuple(unseen))
-
-
-def observe_shards(
-    loaded: LoadedModel,
-    shards: Iterable[Probe],
-    audited: Sequence[AuditedValue],
-    shapes: ShapeTable,
-    *,
-    engine: Engine | None = None,
-    **options: Any,
-) -> Observation:
-    """Observe several probes on an engine and merge what they showed; `options` are those of `observe`.
-
-    Raises:
-        RunError, ProbeError: as `observe`.
-        ValueError: there are no shards.
-    """
-    results = (engine or LocalEngine()).map(lambda shard: observe(loaded, shard, audited, shapes, **options), shards)
-    return reduce(Observation.merge, results)
 
 
 class _Looks:
@@ -125,9 +102,8 @@ class _Looks:
         full: bool,
         samples: int | None,
         threads: int | None,
-        providers: tuple[str, ...],
     ) -> None:
-        self._open = partial(Instrument, loaded, plan=plan, threads=threads, providers=providers)
+        self._open = partial(Instrument, loaded, plan=plan, threads=threads)
         self._tally = tally
         self._plan = plan
         self._full = full
@@ -137,11 +113,8 @@ class _Looks:
         self._steps = True  # until a feed of another length does not fit them
         self._layered = [t for t in tally.targets if not t.flat]
         self._suspects = self._layered
-        self._guards = Guards(self._layered)
-        if full:  # what is computed anyway shows every NaN
-            self._guards = Guards(())
-        elif set(providers) <= set(CPU):  # how NaN travels was tried with the CPU kernels only
-            self._guards = guards(loaded.graph, tally.targets, shapes)
+        # Full statistics show every NaN anyway.
+        self._guards = Guards(()) if full else guards(loaded.graph, tally.targets, shapes)
         self._instrument: Instrument | None = None
         self._feeds = 0
         self.first = self._first()

@@ -14,7 +14,7 @@ from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.reducers import reduce_axes
 from analyzer.probes.probe import Probe
-from analyzer.runtime.session import CPU, Session
+from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import plan_batches
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -32,7 +32,6 @@ def measure_spread(
     *,
     batch_size: int = BATCH_SIZE,
     threads: int | None = None,
-    providers: Sequence[str] = CPU,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict[str, Spread]:
     """Run the probe again and measure the watched values; a value that the run cannot show is left out.
@@ -55,7 +54,7 @@ def measure_spread(
     for name in names:
         extension.output(name)
     tally, done = _Tally(shown), 0
-    with Session(extension, threads=threads, providers=providers) as session:
+    with Session(extension, threads=threads) as session:
         for batch in probe.batches(plan.size):
             results = session.run(batch.feeds)
             tally.add([results[name] for name in names])

@@ -81,7 +81,12 @@ class Shrinker:
             self._set_tensor(name, array)
             return
         stem = name or f"{call.op.name}/{'bias' if array.ndim == 1 else 'input'}"
-        self.editor.set_input(call.op.node.index, position, self.editor.add_tensor(stem, array, REWRITTEN))
+        self.editor.set_input(call.op.node.index, position, self._own_tensor(stem, array))
+
+    def _own_tensor(self, stem: str, array: Array) -> str:
+        """Store an array for some readers alone; returns its name."""
+        self.written_anew = True
+        return self.editor.add_tensor(stem, array, REWRITTEN)
 
     def _set_tensor(self, name: str, array: Array) -> None:
         if name in self.context.copies:
@@ -130,7 +135,7 @@ class Shrinker:
                 new = np.array(stored)
                 for axis, length in inside.items():
                     new[axis] = length
-                tensor = self.editor.add_tensor(part, new, REWRITTEN)
+                tensor = self._own_tensor(part, new)
                 self.editor.set_input(producer.index, place, tensor)
             start += size
 
@@ -165,6 +170,7 @@ class Shrinker:
     def __post_init__(self) -> None:
         self._stored_anew: set[str] = set()
         self._copies: dict[str, Array] = {}
+        self.written_anew = False
 
     def _store_constants(self) -> None:
         """Values that are constant as a whole are stored, one element per index that varies."""
@@ -214,7 +220,7 @@ class Shrinker:
             groups = sorted(contents.values(), key=len, reverse=True)  # most readers keep the name
             self.editor.set_tensor(source, self._copies[groups[0][0].name])
             for group in groups[1:]:
-                tensor = self.editor.add_tensor(source, self._copies[group[0].name], REWRITTEN)
+                tensor = self._own_tensor(source, self._copies[group[0].name])
                 for copy in group:
                     self.editor.set_input(copy.node.index, copy.position, tensor)
 
@@ -227,12 +233,13 @@ class Shrinker:
                     self.editor.set_shape(name, changed)
 
 
-def shrink(loaded: LoadedModel, context: Context, plan: CutPlan) -> LoadedModel:
-    """A smaller copy of the model.
+def shrink(loaded: LoadedModel, context: Context, plan: CutPlan) -> tuple[LoadedModel, bool]:
+    """A smaller copy of the model, and whether tensors were written anew for single readers.
 
     Raises:
         Refusal: a node cannot be made consistent with the cut.
     """
     copy = loaded.reload()
-    Shrinker(context, plan, Editor(copy)).run()
-    return copy
+    shrinker = Shrinker(context, plan, Editor(copy))
+    shrinker.run()
+    return copy, shrinker.written_anew

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from analyzer.errors import RunError
+from analyzer.errors import RunError, RunFailure
 from analyzer.graph import Extension, LoadedModel
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -274,10 +274,18 @@ def _unwrap(value: Any) -> Array:
 def _run_error(error: Exception, verb: str) -> RunError:
     text = str(error)
     if isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate memory" in text:
-        return RunError(
+        sentence = (
             f"onnxruntime ran out of memory when it tried to {verb} the model: lower the batch size (--batch-size)."
         )
-    return RunError(f"onnxruntime cannot {verb} the model: {_reason(text) or type(error).__name__}.")
+        return RunError(sentence, RunFailure.MEMORY)
+    named = _NODE.search(text)
+    sentence = f"onnxruntime cannot {verb} the model: {_reason(text) or type(error).__name__}."
+    return RunError(sentence, node=named[1] if named else "")
+
+
+_NODE = re.compile(
+    r"""(?:\bName:'|node with name '|in node \(|In Node, \(")([^'")]+)"""
+)  # how onnxruntime names a node
 
 
 # What onnxruntime wraps around its reasons, in the order in which it is taken off.

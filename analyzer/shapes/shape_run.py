@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import Extension, Graph, LoadedModel, Node
 from analyzer.probes.probe import Probe
-from analyzer.runtime.session import CPU, Optimization, Session
+from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
 from analyzer.shapes.trial_feeds import Array, Feeds, first_samples, guessed_samples, join
 
@@ -49,9 +48,7 @@ def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequ
     return BatchPlan(batch_size, shapes.free_inputs)
 
 
-def measure_shapes(
-    loaded: LoadedModel, probe: Probe | None, *, threads: int | None = None, providers: Sequence[str] = CPU
-) -> ShapeTable:
+def measure_shapes(loaded: LoadedModel, probe: Probe | None, *, threads: int | None = None) -> ShapeTable:
     """Shape of every value for one sample, and how each grows with a second one.
 
     Without a probe the inputs are guessed (free dims small); when no guess runs, shapes come from ONNX shape
@@ -60,7 +57,7 @@ def measure_shapes(
     Raises:
         RunError: the model does not run on the probe's first sample.
     """
-    runner = _Runner(loaded, threads, tuple(providers))
+    runner = _Runner(loaded, threads)
     if probe is not None:
         samples = first_samples(probe)
         return _with_free_dims(runner, runner.table(samples, probe.batchable, probe.step, probe.fixed), samples[0])
@@ -84,7 +81,6 @@ class _Runner:
 
     loaded: LoadedModel
     threads: int | None
-    providers: tuple[str, ...]
 
     def table(self, samples: Sequence[Feeds], batchable: bool, step: int, fixed: Collection[str] = ()) -> ShapeTable:
         """`samples` are the feeds of one or two samples of the same shapes; `fixed` inputs belong to both."""
@@ -143,7 +139,7 @@ class _Runner:
                 means[name] = _row_means(extension, name, len(alone.shapes[name]), axis, magnitude=True), axis
                 extension.output(means[name][0])
         try:
-            with Session(extension, threads=self.threads, providers=self.providers, few_runs=True) as session:
+            with Session(extension, threads=self.threads, few_runs=True) as session:
                 together, (first, second, again) = session.run(pair), [session.run(f) for f in (*samples, samples[0])]
         except RunError:
             return frozenset()
@@ -207,7 +203,7 @@ class _Runner:
             extension.output(means[name])
         suspects = set(folded) - set(means) - set(pair)
         try:
-            with Session(extension, threads=self.threads, providers=self.providers, few_runs=True) as session:
+            with Session(extension, threads=self.threads, few_runs=True) as session:
                 together = session.run(pair)
                 apart = [session.run(f) for f in samples]
         except RunError:
@@ -254,22 +250,16 @@ class _ShapeRun:
                 return Session(
                     extension,
                     threads=self._runner.threads,
-                    providers=self._runner.providers,
                     optimization=Optimization.NONE,
                     few_runs=True,
                     eager=True,
                 )
             except RunError as error:
-                offender = self._offender(str(error))
+                offender = next((v for v, s in self._shapes.items() if s == error.node), None)
                 if offender is None:
                     raise
                 values.remove(offender)
         raise RunError("onnxruntime cannot show the shapes of this model's values.")
-
-    def _offender(self, message: str) -> str | None:
-        """The value whose Shape node the message names."""
-        named = re.findall(r"deadunits/Shape/\d+", message)
-        return next((v for v, s in self._shapes.items() if s in named), None)
 
 
 def grown_axis(one: Shape, two: Shape) -> SampleAxis | None:
@@ -327,7 +317,6 @@ def _element_types(runner: _Runner, free: Sequence[str]) -> dict[str, str]:
     with Session(
         extension,
         threads=runner.threads,
-        providers=runner.providers,
         optimization=Optimization.NONE,
         few_runs=True,
     ) as session:

@@ -110,14 +110,3 @@ def _absorbs(found: Walk, node: int, position: int, slot: Slot) -> bool:
         return single and bool(known[slot.index]) and (call.rule.flat_border(call.op) or value[slot.index] == 0)
     weight = call.op.static(1 - position) if position in (0, 1) else None
     return weight is not None and slot.axis == len(found.context.shapes[slot.value]) - 1 and position == 0
-
-
-def saving(bridge: Bridge, found: Walk) -> int:
-    """Entries of the reader's weight that a narrow bridge frees at once; for a wide one unknown (0)."""
-    if bridge.kind == "widen":
-        return 0
-    call = found.context.by_node[bridge.node]
-    name = call.inputs[1]
-    shape = found.closure.keeps.shape(name) if name in found.closure.keeps else ()
-    width = int(np.prod(shape)) // max(int(found.closure.keeps.get((bridge.value, bridge.axis)).sum()), 1)
-    return width * len(bridge.dead)

@@ -44,9 +44,7 @@ class Walk:
     @property
     def cut(self) -> CutPlan:
         """The plan as a rewrite takes it."""
-        return CutPlan(
-            self.closure.keeps, self.facts, self.closure.nodes, self.needs.materialized, self.closure.carriers
-        )
+        return CutPlan(self.closure.keeps, self.facts, self.closure.nodes, self.needs.materialized)
 
     @cached_property
     def removable(self) -> Removable:

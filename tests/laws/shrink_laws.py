@@ -51,7 +51,7 @@ def shrunk_nodes_agree(case: Case, random: Random) -> None:
         n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), *zip(bench.op.outputs, claims, strict=True)] if n
     }
     try:
-        model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset(), frozenset()))
+        model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset()))
     except Refusal:
         return
     inputs = {i.name for i in model.graph.input}
@@ -99,7 +99,7 @@ def observed_constants_are_filled_in(case: Case, random: Random) -> None:
     feed = bench.draw(generator, known)
     small = {n: cut(a, keeps.vectors(n)) for n, a in feed.items()}
     named = {n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), ("y0", claims[0])] if n}
-    model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset(), frozenset()))
+    model = shrunk_model(bench, CutPlan(keeps, named, frozenset({0}), frozenset()))
     seen = run_cut(model, small, case)["y0"].astype(np.float64)
     expected = np.moveaxis(bench.run(feed)["y0"].astype(np.float64), axis, 0)
     expected[units] = seen_values.reshape(-1, *(1,) * (len(shape) - 1))

@@ -224,7 +224,7 @@ def shrunk_model(bench: Bench, plan: CutPlan) -> onnx.ModelProto:
         proto.graph.output.remove(output)
     loaded = load_model(proto)
     context = Context(loaded.graph, bench.context.table)
-    return onnx.ModelProto.FromString(ir.to_proto(shrink(loaded, context, plan).model).SerializeToString())
+    return onnx.ModelProto.FromString(ir.to_proto(shrink(loaded, context, plan)[0].model).SerializeToString())
 
 
 def resting(bench: Bench, name: str) -> float:

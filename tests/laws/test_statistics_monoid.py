@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from onnx import numpy_helper, parser
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import load_model
-from analyzer.observe.observation import Observation, observe, observe_shards
+from analyzer.observe.observation import Observation, observe
 from analyzer.probes.probe import open_probe
 from analyzer.shapes.shape_run import measure_shapes
 
@@ -144,7 +145,7 @@ def test_shards_merge_to_the_whole(case: tuple[bytes, np.ndarray]) -> None:
     loaded = load_model(case[0])
     probes = [open_probe({"x": part}, loaded.graph.inputs) for part in np.split(case[1], [4, 8])]
     shapes = measure_shapes(loaded, probes[0])
-    sharded = observe_shards(loaded, probes, AUDITED, shapes, batch_size=2)
+    sharded = reduce(Observation.merge, (observe(loaded, p, AUDITED, shapes, batch_size=2) for p in probes))
     whole_run = look(case, case[1])
     for audited in AUDITED:
         value = audited.value

@@ -15,7 +15,7 @@ import pytest
 import analyzer
 from analyzer import Choice, ComparisonFailed, Evidence, InputError
 from analyzer.api import choice_from_plan, cutting, pruning
-from analyzer.errors import OutputError, Refusal, RunError
+from analyzer.errors import OutputError, Refusal, RunError, RunFailure
 from analyzer.rewrite.shrink import Shrinker, shrink
 from tests.equivalence.agree import run, same
 from tests.equivalence.cases import killed, weights, zeroed
@@ -172,12 +172,12 @@ def test_a_pruned_model_that_does_not_run_is_no_fault_of_the_user(
     audit: analyzer.Audit, monkeypatch: pytest.MonkeyPatch, op_type: str, reason: str, residual: Any
 ) -> None:
     def broken(loaded: Any, *others: Any) -> Any:
-        smaller = shrink(loaded, *others)
+        smaller, anew = shrink(loaded, *others)
         last = list(smaller.model.graph)[-1]
         last.op_type = op_type
         if op_type == "Gemm":  # a product of lengths that do not fit
             last.attributes.add(ir.AttrInt64("transA", 1))
-        return smaller
+        return smaller, anew
 
     monkeypatch.setattr(cutting, "shrink", broken)
     monkeypatch.setattr(cutting, "_with_bridges", lambda plain, *others: replace(plain))
@@ -190,7 +190,7 @@ def test_memory_that_runs_out_is_no_bug_of_the_pruned_model(
     audit: analyzer.Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*others: Any, **more: Any) -> None:
-        raise RunError("onnxruntime ran out of memory when it tried to run the model: lower the batch size.")
+        raise RunError("onnxruntime ran out of memory: lower the batch size.", RunFailure.MEMORY)
 
     monkeypatch.setattr(pruning, "measure_latency", full)
     monkeypatch.setattr(cutting, "_with_bridges", lambda plain, *others: replace(plain))
