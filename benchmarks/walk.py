@@ -94,7 +94,7 @@ def _made_up(audited: Any) -> Any:
     """Verdicts from statistics in which every fourth unit of a rectifier never left its lower bound."""
     from analyzer.facts.statistics import UnitStatistics
     from analyzer.facts.units import Kind
-    from analyzer.facts.verdicts import PRESETS, judge
+    from analyzer.facts.verdicts import PRESETS, verdicts_of
 
     floor = audited.low if audited.low is not None else 0.0
     maximum = np.full(audited.units, floor + 1.0)
@@ -107,7 +107,7 @@ def _made_up(audited: Any) -> Any:
     seen = dataclasses.replace(
         empty, samples=SAMPLES, minimum=minimum, maximum=maximum, fired=fired, minimum_exact=exact
     )
-    return judge(audited, seen, PRESETS["default"])
+    return verdicts_of(audited, seen, PRESETS["default"])
 
 
 def _resnet(path: Path) -> Path:

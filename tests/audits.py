@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.audit import Evidence, LayerVerdicts
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
 from analyzer.graph import load_model
 from analyzer.rewrite.shrink import shrink
 from analyzer.shapes.shape_run import grown_axis
 from analyzer.units import select_units
-from analyzer.walk import Walk, unobserved, walk
+from analyzer.walk import Walk, walk
 from tests.models import Array, all_values, run
 
 Feeds = Mapping[str, Array]
@@ -32,10 +32,8 @@ def table_of(model: onnx.ModelProto, feeds: Feeds) -> ShapeTable:
 def judged(audited: AuditedValue, seen: Array) -> LayerVerdicts:
     """The units that are one constant in everything that was seen."""
     rows = np.moveaxis(seen, audited.axis, 0).reshape(audited.units, -1)
-    dead = np.flatnonzero(rows.min(axis=1) == rows.max(axis=1))
-    values = tuple(float(rows[u, 0]) for u in dead)
-    constant = tuple(int(u) for u, v in zip(dead, values, strict=True) if v != 0)
-    return replace(unobserved(audited), dead=tuple(int(u) for u in dead), constant=constant, values=values)
+    still = rows.min(axis=1) == rows.max(axis=1)
+    return LayerVerdicts(audited, still * np.uint8(Evidence.OBSERVED.code), np.where(still, rows[:, 0], np.nan))
 
 
 def audited(model: onnx.ModelProto, feeds: Feeds) -> Walk:
@@ -70,7 +68,7 @@ def pruned(model: onnx.ModelProto, feeds: Feeds) -> Pruned:
 def pruned_unseen(model: onnx.ModelProto, feeds: Feeds, fresh: Feeds) -> Pruned:
     """Cut what the weights alone decide, and hold the smaller model against the original on other data."""
     graph, table = load_model(model).graph, table_of(model, feeds)
-    return _compared(model, walk(graph, table, [unobserved(a) for a in select_units(graph, table)]), fresh)
+    return _compared(model, walk(graph, table, [LayerVerdicts.unseen(a) for a in select_units(graph, table)]), fresh)
 
 
 def _compared(model: onnx.ModelProto, found: Walk, feeds: Feeds) -> Pruned:

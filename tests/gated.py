@@ -78,4 +78,4 @@ def with_baseline() -> CheckFacts:
 
 def was(value: str, units: int, dead: set[int], kind: str = "rectifier") -> BaselineLayer:
     """A layer of a baseline."""
-    return BaselineLayer(LayerKey(value, kind, units), frozenset(dead), frozenset(), 500, counted=True)
+    return BaselineLayer(LayerKey(value, kind, units), frozenset(dead), frozenset(), 500)

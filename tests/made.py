@@ -20,7 +20,7 @@ from analyzer.facts.audit import (
 )
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.facts.verdicts import judge
+from analyzer.facts.verdicts import verdicts_of
 from analyzer.facts.warnings import warnings_of
 
 
@@ -55,7 +55,13 @@ def seen(minimum: Sequence[float], maximum: Sequence[float], samples: int = 100,
 
 def layer(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds | None = None) -> LayerVerdicts:
     """Verdicts by the default thresholds."""
-    return judge(audited, statistics, thresholds or Thresholds())
+    return verdicts_of(audited, statistics, thresholds or Thresholds())
+
+
+def by_weights(layer: LayerVerdicts, *units: int) -> LayerVerdicts:
+    """The layer, were these units decided by the weights alone (at what they stay at, or 0)."""
+    known = np.isin(np.arange(layer.units), units)
+    return layer.decided(known, np.zeros(layer.units))
 
 
 def first_dead(units: int, dead: int, value: str, samples: int = 360) -> LayerVerdicts:

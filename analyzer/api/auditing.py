@@ -29,7 +29,7 @@ from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.choice import Choice
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
-from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
+from analyzer.facts.verdicts import PRESETS, compare_holdout, verdicts_of
 from analyzer.facts.warnings import warnings_of
 from analyzer.graph import LoadedModel, load_model
 from analyzer.graph.load import external_files
@@ -262,7 +262,7 @@ class _Clock:
 
 def _verdicts(audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds) -> list[LayerVerdicts]:
     statistics = {} if seen is None else seen.statistics
-    return [judge(a, statistics.get(a.value, UnitStatistics.empty(a.units)), thresholds) for a in audited]
+    return [verdicts_of(a, statistics.get(a.value, UnitStatistics.empty(a.units)), thresholds) for a in audited]
 
 
 def _hold_against(

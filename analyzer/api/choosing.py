@@ -61,7 +61,7 @@ def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping
         if not any(fnmatchcase(name, pattern) for name in names):
             near = _near(pattern, names)
             raise InputError(f"No layer matches {pattern!r}{near}: name a value, a node or an operator.")
-    for value, units in ((choice.units or {}) | dict(lossy)).items():
+    for value, units in {**(choice.units or {}), **lossy}.items():
         if value not in by_name:
             near = _near(value, by_name)
             raise InputError(f"The model has no layer {value!r}{near}: `deadunits audit --all` lists them.")
@@ -87,8 +87,8 @@ def alive_units(layers: Sequence[LayerVerdicts], lossy: Mapping[str, Sequence[in
 def choice_notes(layers: Sequence[LayerVerdicts], choice: Choice) -> list[str]:
     """What the choice holds back, in sentences."""
     notes: list[str] = []
-    held = [layer for layer in layers if choice.covers(layer) and set(layer.dead) - set(layer.structural)]
-    units = sum(len(set(layer.dead) - set(layer.structural)) for layer in held)
+    held = [layer for layer in layers if choice.covers(layer) and layer.dead_by(Evidence.OBSERVED)]
+    units = sum(len(layer.dead_by(Evidence.OBSERVED)) for layer in held)
     if not held:
         return notes
     many = f"{units} unit{'s' if units > 1 else ''} that only the probe shows to be dead"

@@ -275,7 +275,7 @@ def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[
     return [
         layer
         for layer in chosen.layers
-        if layer.value in merged_relus or set(choice.allowed(layer)) - set(layer.structural)
+        if layer.value in merged_relus or not {*choice.allowed(layer)} <= {*layer.structural}
     ]
 
 

@@ -12,7 +12,7 @@ from analyzer.causes.channels import Channels, channels_of
 from analyzer.causes.origins import Term, trace
 from analyzer.causes.pre_activation import Entry, entry_of
 from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of
-from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.audit import Evidence, LayerVerdicts
 from analyzer.facts.causes import LayerDiagnosis, Root
 from analyzer.facts.remedies import remedies
 from analyzer.facts.spread import Spread, Watched
@@ -33,9 +33,9 @@ class Suspect:
     terms: tuple[Term, ...]
 
     @property
-    def observed(self) -> set[int]:
+    def observed(self) -> tuple[int, ...]:
         """Dead units that the weights alone do not explain."""
-        return set(self.layer.dead) - set(self.layer.structural)
+        return self.layer.dead_by(*set(Evidence) - {Evidence.STRUCTURAL})
 
     @property
     def watched(self) -> Iterator[Watched]:
@@ -80,7 +80,7 @@ class Inquiry:
         for suspect in self.suspects:
             layer = suspect.layer
             case = Case(self.walk.context, layer, suspect.entry, suspect.terms, self.inputs, layers, spreads)
-            own = {u: case.ruling(u, v) for u, v in zip(layer.dead, layer.values, strict=True)}
+            own = {unit: case.ruling(unit, float(layer.stays_at[unit])) for unit in layer.dead}
             rulings[layer.value] = own | {u: case.saturation(u) for u in layer.saturated}
         roots = _roots(rulings)
         return tuple(_diagnosis(s, rulings[s.layer.value], roots, spreads) for s in self.suspects)

@@ -143,7 +143,7 @@ class Case:
     def _silent_source(self, part: Part) -> Ruling | None:
         term, channels = part.term, self.inputs.get((part.term.source, part.term.axis))
         layer = self.layers.get(term.source)
-        if layer is not None and part.index in layer.dead:
+        if layer is not None and layer.is_dead[part.index]:
             owner = (term.source, part.index)
             detail = f"it only passes on unit {part.index} of {term.source}, which is dead"
             return Ruling(CauseCode.STARVED, detail, (owner,))
@@ -161,7 +161,7 @@ class Case:
             return None
         order = np.argsort(-strength[weighty], kind="stable")
         owners = [channels.owners[c] for c in found.reads[weighty][order]]
-        dead = [o for o in owners if o is not None and o[1] in self.layers[o[0]].dead]
+        dead = [o for o in owners if o is not None and self.layers[o[0]].is_dead[o[1]]]
         number = int(weighty.sum())
         if dead:
             detail = f"all {number} inputs that it reads are constant, {len(dead)} of them dead units"

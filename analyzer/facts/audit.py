@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
 
 from analyzer.facts.causes import LayerDiagnosis
+from analyzer.facts.frozen import FrozenDict, read_only
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
-from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.statistics import Bools, Floats, UnitStatistics
 from analyzer.facts.units import AuditedValue, Shape
+
+Codes = npt.NDArray[np.uint8]
 
 
 class Evidence(StrEnum):
-    """How sure a verdict is: decided by the weights, seen on samples, or shown by bounds."""
+    """What shows that a unit is dead."""
 
-    STRUCTURAL = "structural"
-    OBSERVED = "observed"
-    PROVEN = "proven"
+    STRUCTURAL = "structural"  # the weights alone, for every input that stays finite on the way
+    PROVEN = "proven"  # bounds, for every input of a stated domain
+    OBSERVED = "observed"  # no sample of the probe moved it
+    REFUTED = "refuted"  # the same, but an input of the domain is known that moves it
+
+    @property
+    def code(self) -> int:
+        """What stands for it in an array of evidence, where 0 stands for a unit that is not dead."""
+        return 1 + _EVIDENCE.index(self)
+
+
+_EVIDENCE = tuple(Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +60,41 @@ class ProbeSummary:
     random: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class LayerVerdicts:
-    """Verdicts of one audited value; every list holds unit indices in order.
+    """Verdicts of one audited value's units; every list holds unit indices in order.
 
-    `dead` are all units that are constant, `constant` those of them whose value is not zero, `structural` those
-    whose constancy the weights alone decide. `near_dead`, `saturated` and `always_on` never overlap `dead`.
-    `firing_bound` is the one-sided 95 % Clopper-Pearson bound on the share of samples on which an observed dead
-    unit may fire. `revived` are units dead on the probe and alive on the holdout (None without one).
-    `nonfinite` are units that showed a NaN or an infinity.
+    `evidence` has an entry per unit: what shows that it is dead (`Evidence.code`), 0 where it is not. `stays_at` is the
+    constant that each dead unit stays at (NaN for the others). `near_dead`, `saturated` and `always_on` never overlap
+    `dead`. `nonfinite` are units that showed a NaN or an infinity. `firing_bound` is the one-sided 95 % Clopper-Pearson
+    bound on the share of samples on which an observed dead unit may fire (None: no samples). `revived` are units dead
+    on the probe and alive on the holdout (None without one). `distances`, per unit, tell how far its largest
+    pre-activation lies below firing, in standard deviations of the pre-activation (negative: above; None, or no entry
+    at all: not measured).
     """
 
     audited: AuditedValue
-    dead: tuple[int, ...]
-    constant: tuple[int, ...]
-    near_dead: tuple[int, ...]
-    saturated: tuple[int, ...]
-    always_on: tuple[int, ...]
-    structural: tuple[int, ...]
-    nonfinite: tuple[int, ...]
-    samples: int
-    firing_bound: float | None
+    evidence: Codes
+    stays_at: Floats
+    near_dead: tuple[int, ...] = ()
+    saturated: tuple[int, ...] = ()
+    always_on: tuple[int, ...] = ()
+    nonfinite: tuple[int, ...] = ()
+    samples: int = 0
+    firing_bound: float | None = None
     statistics: UnitStatistics | None = None
-    values: tuple[float, ...] = ()  # the constant of each unit in `dead`, in the same order
     revived: tuple[int, ...] | None = None
-    covered_by: str | None = None  # a later value that shows the same units (not counted twice)
-    distances: tuple[float | None, ...] = ()  # per unit, as in LayerDiagnosis; empty where not measured
+    distances: tuple[float | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Arrays are read-only from here on."""
+        object.__setattr__(self, "evidence", read_only(np.asarray(self.evidence, np.uint8)))
+        object.__setattr__(self, "stays_at", read_only(np.asarray(self.stays_at, np.float64)))
+
+    @classmethod
+    def unseen(cls, audited: AuditedValue) -> LayerVerdicts:
+        """The verdicts of a value that was not run: nothing is known yet."""
+        return cls(audited, np.zeros(audited.units, np.uint8), np.full(audited.units, np.nan))
 
     @property
     def value(self) -> str:
@@ -81,10 +106,62 @@ class LayerVerdicts:
         """Number of units."""
         return self.audited.units
 
+    @cached_property
+    def is_dead(self) -> Bools:
+        """Per unit whether it is dead, by whatever evidence."""
+        return read_only(self.evidence != 0)
+
+    @cached_property
+    def dead(self) -> tuple[int, ...]:
+        """All units that are one and the same constant."""
+        return _indices(self.is_dead)
+
+    @cached_property
+    def constant(self) -> tuple[int, ...]:
+        """The dead units whose constant is not zero."""
+        return _indices(self.is_dead & (self.stays_at != self.audited.zero))
+
+    @cached_property
+    def structural(self) -> tuple[int, ...]:
+        """The dead units that the weights alone decide."""
+        return self.dead_by(Evidence.STRUCTURAL)
+
+    def dead_by(self, *evidence: Evidence) -> tuple[int, ...]:
+        """The dead units that one of these shows to be dead."""
+        return _indices(np.isin(self.evidence, [kind.code for kind in evidence]))
+
+    def evidence_of(self, unit: int) -> Evidence | None:
+        """What shows that the unit is dead; None for a unit that is not."""
+        code = int(self.evidence[unit])
+        return _EVIDENCE[code - 1] if code else None
+
     @property
     def dead_share(self) -> float:
         """Dead units as a share of all."""
         return len(self.dead) / self.units if self.units else 0.0
+
+    def decided(self, known: Bools, value: Floats) -> LayerVerdicts:
+        """The same verdicts once the weights alone decide the `known` units (and no others).
+
+        Such a unit is dead and stays at its `value`, unless the run showed what it stays at.
+        """
+        dead = self.is_dead | known
+
+        def alive(units: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(unit for unit in units if not dead[unit])
+
+        return replace(
+            self,
+            evidence=np.where(known, Evidence.STRUCTURAL.code, self.evidence),
+            stays_at=np.where(known & ~self.is_dead, value, self.stays_at),
+            near_dead=alive(self.near_dead),
+            saturated=alive(self.saturated),
+            always_on=alive(self.always_on),
+        )
+
+
+def _indices(mask: Bools) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(mask).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,22 +254,25 @@ class AuditFacts:
     locked: tuple[Locked, ...]
     operators_without_rule: tuple[OperatorWithoutRule, ...]
     warnings: tuple[AuditWarning, ...]
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     unused_inputs: tuple[UnusedInput, ...] = ()
     constant_outputs: tuple[ConstantOutput, ...] = ()
     diagnoses: tuple[LayerDiagnosis, ...] = ()  # layers with dead or saturated units, where causes were asked for
 
+    def __post_init__(self) -> None:
+        """The mapping is read-only from here on."""
+        object.__setattr__(self, "seconds", FrozenDict(self.seconds))
+
     @property
     def units(self) -> int:
-        """Units of all layers, values that show the same units counted once."""
-        return sum(layer.units for layer in self.counted_layers)
+        """Units of all layers."""
+        return sum(layer.units for layer in self.layers)
 
     @property
     def dead(self) -> int:
-        """Dead units of all layers, counted once."""
-        return sum(len(layer.dead) for layer in self.counted_layers)
+        """Dead units of all layers."""
+        return sum(len(layer.dead) for layer in self.layers)
 
-    @property
-    def counted_layers(self) -> Sequence[LayerVerdicts]:
-        """Layers whose units no later audited value shows again."""
-        return [layer for layer in self.layers if layer.covered_by is None]
+    def dead_by(self, *evidence: Evidence) -> int:
+        """How many units of all layers one of these shows to be dead."""
+        return sum(len(layer.dead_by(*evidence)) for layer in self.layers)

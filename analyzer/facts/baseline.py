@@ -20,7 +20,6 @@ class BaselineLayer:
     dead: frozenset[int]
     unknown: frozenset[int]
     samples: int
-    counted: bool
 
     def alive(self, unit: int) -> bool:
         """Whether the unit was seen to be alive."""
@@ -38,13 +37,13 @@ class Baseline:
 
     @property
     def units(self) -> int:
-        """Units, values that show the same units counted once."""
-        return sum(layer.key.units for layer in self.layers if layer.counted)
+        """Units of all layers."""
+        return sum(layer.key.units for layer in self.layers)
 
     @property
     def dead(self) -> int:
-        """Dead units, counted once."""
-        return sum(len(layer.dead) for layer in self.layers if layer.counted)
+        """Dead units of all layers."""
+        return sum(len(layer.dead) for layer in self.layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +102,4 @@ def _layer(entry: Mapping[str, Any]) -> BaselineLayer:
         dead=frozenset(int(unit) for unit in entry["dead"]),
         unknown=frozenset(int(unit) for unit in entry.get("nonfinite", ())),
         samples=int(entry["evidence"]["samples"]),
-        counted=entry.get("covered_by") is None,
     )

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from analyzer.errors import InputError
+from analyzer.facts.frozen import FrozenDict
 
 CODE = re.compile(r"DU\d{3}")
 SEVERITIES = ("error", "warning", "note", "off")
@@ -84,6 +85,10 @@ class Budgets:
     expect_dead: tuple[ExpectedDead, ...] = ()
     ignore: tuple[str, ...] = ()
     severity: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The mapping is read-only from here on."""
+        object.__setattr__(self, "severity", FrozenDict(self.severity))
 
     @property
     def any_limit(self) -> bool:

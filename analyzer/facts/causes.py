@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from analyzer.facts.frozen import FrozenDict
 
 Root = tuple[str, int]
 """One unit: the tensor name of its activation, and its index."""
@@ -26,19 +28,21 @@ class CauseCode(StrEnum):
     UNKNOWN = "unknown"
 
 
-SUMMARIES: dict[CauseCode, str] = {
-    CauseCode.BIAS_DOMINATES: "the bias holds the sum below firing; without it the unit would fire",
-    CauseCode.WEIGHTS_DOMINATE: "the weighted sum stays below firing on this data, even without the bias",
-    CauseCode.NONPOSITIVE_WEIGHTS: "no weight is positive and no input is negative, so the sum cannot rise",
-    CauseCode.ZERO_KERNEL: "all its weights are zero, or too small to matter",
-    CauseCode.NORM_SCALE_ZERO: "the scale of its normalisation is about zero",
-    CauseCode.NORM_SHIFT_NEGATIVE: "the shift of its normalisation is too negative for its scale",
-    CauseCode.STARVED: "everything it reads is dead",
-    CauseCode.QUANTISATION: "rounding or clipping to integers flattens it",
-    CauseCode.INPUT_CONSTANT: "the input features it reads do not vary in this data",
-    CauseCode.SATURATED: "its input stays in a flat region of the activation",
-    CauseCode.UNKNOWN: "neither weights nor statistics tell",
-}
+SUMMARIES: Mapping[CauseCode, str] = FrozenDict(
+    {
+        CauseCode.BIAS_DOMINATES: "the bias holds the sum below firing; without it the unit would fire",
+        CauseCode.WEIGHTS_DOMINATE: "the weighted sum stays below firing on this data, even without the bias",
+        CauseCode.NONPOSITIVE_WEIGHTS: "no weight is positive and no input is negative, so the sum cannot rise",
+        CauseCode.ZERO_KERNEL: "all its weights are zero, or too small to matter",
+        CauseCode.NORM_SCALE_ZERO: "the scale of its normalisation is about zero",
+        CauseCode.NORM_SHIFT_NEGATIVE: "the shift of its normalisation is too negative for its scale",
+        CauseCode.STARVED: "everything it reads is dead",
+        CauseCode.QUANTISATION: "rounding or clipping to integers flattens it",
+        CauseCode.INPUT_CONSTANT: "the input features it reads do not vary in this data",
+        CauseCode.SATURATED: "its input stays in a flat region of the activation",
+        CauseCode.UNKNOWN: "neither weights nor statistics tell",
+    }
+)
 """One clause per cause, for reports."""
 
 

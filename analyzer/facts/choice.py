@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import inf
@@ -11,6 +11,7 @@ from typing import Literal
 
 from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence, LayerVerdicts
+from analyzer.facts.frozen import FrozenDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class Choice:
     min_samples: int = 0
     max_firing_bound: float = 1.0
     round_to: int = 1
-    units: dict[str, tuple[int, ...]] | None = None
+    units: Mapping[str, tuple[int, ...]] | None = None
     min_distance: float = 0.0
-    lossy: dict[str, dict[int, float]] | None = None
+    lossy: Mapping[str, Mapping[int, float]] | None = None
     residual: Literal["off", "params", "latency"] = "off"
     merge_duplicates: bool = False
     merge_linear: bool = False
@@ -62,8 +63,14 @@ class Choice:
         for name in ("only", "skip"):
             if not _are_patterns(getattr(self, name)):
                 raise _refused(name, getattr(self, name), "give a list of patterns")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not isinstance(self.units, dict | None):
             raise _refused("units", self.units, "give the units of each value as a dict")
+        if self.units is not None:
+            object.__setattr__(self, "units", FrozenDict({value: tuple(units) for value, units in self.units.items()}))
+        if self.lossy is not None:
+            lossy = FrozenDict({value: FrozenDict(constants) for value, constants in self.lossy.items()})
+            object.__setattr__(self, "lossy", lossy)
 
     def covers(self, layer: LayerVerdicts) -> bool:
         """Whether the layer may lose units at all."""
@@ -79,20 +86,17 @@ class Choice:
 
     def constants(self, layer: LayerVerdicts) -> dict[int, float]:
         """The units that are taken for constants, and what they are taken for."""
-        values = dict(zip(layer.dead, layer.values, strict=True))
-        return {unit: values[unit] for unit in self.allowed(layer)} | (self.lossy or {}).get(layer.value, {})
+        dead = {unit: float(layer.stays_at[unit]) for unit in self.allowed(layer)}
+        return dead | dict((self.lossy or {}).get(layer.value, {}))
 
     def allowed(self, layer: LayerVerdicts) -> list[int]:
         """The dead units that may be taken for constants."""
         if not self.covers(layer):
             return []
-        structural, trusted = set(layer.structural), self.trusts(layer)
+        observed = layer.dead_by(Evidence.OBSERVED) if self.trusts(layer) else ()
         wanted = None if self.units is None else set(self.units.get(layer.value, ()))
-        return [
-            unit
-            for unit in layer.dead
-            if unit in structural or (trusted and (wanted is None or unit in wanted) and self._far(layer, unit))
-        ]
+        trusted = (unit for unit in observed if (wanted is None or unit in wanted) and self._far(layer, unit))
+        return sorted((*layer.dead_by(Evidence.STRUCTURAL), *trusted))
 
     def trusts(self, layer: LayerVerdicts) -> bool:
         """Whether what only the probe shows of the layer may be relied on."""

@@ -13,7 +13,7 @@ Units = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers, once."""
+    """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers."""
 
     label: str
     model: ModelSummary
@@ -106,7 +106,7 @@ def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
     """
     links: list[_Link] = []
     for position, facts in enumerate(audits):
-        here = [_Link(_key(layer), layer.audited.op, ((position, layer),)) for layer in facts.counted_layers]
+        here = [_Link(_key(layer), layer.audited.op, ((position, layer),)) for layer in facts.layers]
         links = _joined(links, here)
     runs = [
         Run(label, facts.model, facts.probe, facts.units, facts.dead)

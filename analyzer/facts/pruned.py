@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from analyzer.facts.frozen import FrozenDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,16 @@ class PrunedFacts:
     perturbed: Comparison | None = None
     latency: Latency | None = None
     refused: tuple[Refused, ...] = ()
-    removed_units: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    removed_units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    lossy_units: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    lossy_units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     removed_relus: tuple[str, ...] = ()
     observed: bool = False
+
+    def __post_init__(self) -> None:
+        """Mappings are read-only from here on."""
+        object.__setattr__(self, "removed_units", FrozenDict(self.removed_units))
+        object.__setattr__(self, "lossy_units", FrozenDict(self.lossy_units))
 
     @property
     def lossy(self) -> bool:

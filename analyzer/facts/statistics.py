@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.facts.frozen import read_only
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -43,6 +45,12 @@ class UnitStatistics:
     positions: Ints
     zeros: Ints
     absolute_sum: Floats
+
+    def __post_init__(self) -> None:
+        """Arrays are read-only from here on."""
+        for field in fields(self):
+            if field.name != "samples":
+                object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
 
     @classmethod
     def empty(cls, units: int) -> UnitStatistics:

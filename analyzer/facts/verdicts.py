@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analyzer.facts.audit import LayerVerdicts, Thresholds
+from analyzer.facts.audit import Evidence, LayerVerdicts, Thresholds
 from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
@@ -44,7 +44,7 @@ _PRECISION = {"float16": _SINGLE, "bfloat16": _SINGLE, "float32": _SINGLE, "floa
 _DORMANT_EPSILON = 1e-9  # as in dopamine's estimate_neuron_score: a layer of zeros has score 0, not NaN
 
 
-def judge(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds) -> LayerVerdicts:
+def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds) -> LayerVerdicts:
     """Verdicts of one value's units from what was seen; with no samples nothing is said.
 
     A unit that showed a NaN or an infinity is listed as such and gets no other verdict.
@@ -52,20 +52,19 @@ def judge(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresho
     seen = statistics.samples > 0
     sound = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0) & seen
     dead = sound & statistics.minimum_exact & _constant(audited, statistics, sound, thresholds)
-    values = statistics.minimum[dead] + (statistics.maximum[dead] - statistics.minimum[dead]) / 2
+    stays_at = np.full(statistics.units, np.nan)
+    stays_at[dead] = statistics.minimum[dead] + (statistics.maximum[dead] - statistics.minimum[dead]) / 2
     return LayerVerdicts(
         audited=audited,
-        dead=_indices(dead),
-        constant=tuple(np.flatnonzero(dead)[values != audited.zero].tolist()),
+        evidence=dead * np.uint8(Evidence.OBSERVED.code),
+        stays_at=stays_at,
         near_dead=_indices(_near_dead(audited, statistics, thresholds, sound) & ~dead),
         saturated=_indices(_saturated(audited, statistics, thresholds) & sound & ~dead),
         always_on=_indices(_always_on(audited, statistics) & sound & ~dead),
-        structural=(),
         nonfinite=_indices(statistics.nonfinite > 0),
         samples=statistics.samples,
         firing_bound=firing_bound_of(0, statistics.samples) if seen else None,
         statistics=statistics,
-        values=tuple(values.tolist()),
     )
 
 
@@ -76,9 +75,9 @@ def compare_holdout(layer: LayerVerdicts, holdout: UnitStatistics, thresholds: T
     decide cannot be.
     """
     together = holdout if layer.statistics is None else layer.statistics.merge(holdout)
-    still = set(judge(layer.audited, together, thresholds).dead) | set(layer.structural)
-    revived = () if holdout.samples == 0 else tuple(unit for unit in layer.dead if unit not in still)
-    return replace(layer, revived=revived)
+    still = set(verdicts_of(layer.audited, together, thresholds).dead)
+    doubtful = layer.dead_by(Evidence.OBSERVED, Evidence.REFUTED) if holdout.samples else ()
+    return replace(layer, revived=tuple(unit for unit in doubtful if unit not in still))
 
 
 def _indices(mask: Bools) -> tuple[int, ...]:

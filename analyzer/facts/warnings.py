@@ -39,7 +39,7 @@ def warnings_of(
         *_about_the_ports(
             unused_inputs, [o for o in constant_outputs if o.structural or probe is None or probe.samples > 1]
         ),
-        *(warning for layer in layers if layer.covered_by is None for warning in _about_a_layer(layer)),
+        *(warning for layer in layers for warning in _about_a_layer(layer)),
     )
 
 
@@ -86,7 +86,7 @@ def _about_the_data(probe: ProbeSummary | None, *, batched: bool, mixed: Sequenc
 def _about_the_holdout(layers: Sequence[LayerVerdicts], holdout: ProbeSummary | None) -> Iterator[AuditWarning]:
     if holdout is None:
         return
-    revived = sum(len(layer.revived or ()) for layer in layers if layer.covered_by is None)
+    revived = sum(len(layer.revived or ()) for layer in layers)
     if revived:
         verb = "is" if revived == 1 else "are"
         yield AuditWarning(

@@ -8,9 +8,8 @@ from analyzer.facts.pairing import LayerKey, match_layers
 
 
 def compare_baseline(audit: AuditFacts, baseline: Baseline) -> BaselineComparison:
-    """What became of the baseline's units; layers whose units a later value shows again are left out on both sides."""
-    then = [layer for layer in baseline.layers if layer.counted]
-    now = audit.counted_layers
+    """What became of the baseline's units."""
+    then, now = baseline.layers, audit.layers
     matches = match_layers([layer.key for layer in then], [_key(layer) for layer in now])
     died, revived, renamed, resized = [], [], [], []
     for match in matches:

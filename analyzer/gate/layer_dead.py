@@ -48,7 +48,7 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
 
 
 def _reason(layer: LayerVerdicts) -> str:
-    if set(layer.dead) <= set(layer.structural):
+    if layer.dead == layer.structural:
         return "by the weights alone, whatever the data"
     return "check the probe's preprocessing first"
 

@@ -24,8 +24,8 @@ class Situation:
 
     @property
     def layers(self) -> Sequence[LayerVerdicts]:
-        """Layers whose units are counted (no later value shows them again)."""
-        return self.audit.counted_layers
+        """The audited layers, in the order of the graph."""
+        return self.audit.layers
 
     @property
     def samples(self) -> int:
@@ -54,7 +54,7 @@ class Situation:
 
     @cached_property
     def dead(self) -> dict[str, tuple[int, ...]]:
-        """Per counted layer the dead units that nobody expects."""
+        """Per layer the dead units that nobody expects."""
         return {layer.value: self.unexpected(layer, layer.dead) for layer in self.layers}
 
     def judged(self) -> Iterator[LayerVerdicts]:

@@ -55,8 +55,7 @@ def _stuck(layer: LayerVerdicts) -> list[int]:
     if kind is Kind.RECTIFIER:
         bounds = [bound for bound in bounds if bound != 0]  # a dead ReLU is no news of this kind
     slack = _NEAR if kind is Kind.SATURATING else 0.0
-    values = zip(layer.dead, layer.values, strict=False)
-    return [unit for unit, value in values if any(abs(value - bound) <= slack for bound in bounds)]
+    return [unit for unit in layer.dead if any(abs(layer.stays_at[unit] - bound) <= slack for bound in bounds)]
 
 
 RULE = Rule("DU006", "stuck-at-bound", Severity.WARNING, find, __name__)

@@ -32,7 +32,7 @@ class _Group:
 
 def why(facts: AuditFacts, *, show_all: bool = False) -> Iterator[RenderableType]:
     """The lines of the section; nothing where no cause is known. `show_all` adds a histogram for each layer."""
-    counted_values = {layer.value for layer in facts.counted_layers}
+    counted_values = {layer.value for layer in facts.layers}
     told = [diagnosis for diagnosis in facts.diagnoses if diagnosis.value in counted_values and diagnosis.causes]
     groups = _groups(told)
     if not groups:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "value", "node", "op", "unit", "verdict", "evidence", "constant", "samples", "fired",
-    "minimum", "maximum", "minimum_exact", "counted",
+    "minimum", "maximum", "minimum_exact",
 )  # fmt: skip
 
 
@@ -22,8 +22,7 @@ def to_frame(facts: AuditFacts) -> pd.DataFrame:
     """One row per unit of every audited value.
 
     `verdict` is the first that holds of dead, nonfinite, near_dead, saturated, always_on, alive, or `unseen`
-    without data; `constant` the value of a dead unit, else NaN; `counted` is false where a later value shows
-    the same unit.
+    without data; `constant` what a dead unit stays at, else NaN.
 
     Raises:
         InputError: pandas is not installed.
@@ -42,10 +41,8 @@ def _columns(layer: LayerVerdicts) -> dict[str, np.ndarray[Any, Any]]:
     for name in ("always_on", "saturated", "near_dead", "nonfinite", "dead"):
         verdict[list(getattr(layer, name))] = name
     evidence = np.full(units, str(Evidence.OBSERVED) if layer.samples else "", dtype=object)
-    evidence[list(layer.structural)] = str(Evidence.STRUCTURAL)
-    constant = np.full(units, np.nan)
-    if len(layer.values) == len(layer.dead):
-        constant[list(layer.dead)] = layer.values
+    for kind in Evidence:
+        evidence[list(layer.dead_by(kind))] = str(kind)
     columns: dict[str, np.ndarray[Any, Any]] = {
         "value": np.full(units, layer.value, dtype=object),
         "node": np.full(units, layer.audited.node, dtype=object),
@@ -53,9 +50,8 @@ def _columns(layer: LayerVerdicts) -> dict[str, np.ndarray[Any, Any]]:
         "unit": np.arange(units),
         "verdict": verdict,
         "evidence": evidence,
-        "constant": constant,
+        "constant": layer.stays_at,
         "samples": np.full(units, layer.samples),
-        "counted": np.full(units, layer.covered_by is None),
     }
     return columns | _seen(layer)
 

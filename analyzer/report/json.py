@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary, TensorPlan
+from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, ProbeSummary, TensorPlan
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
@@ -83,16 +83,16 @@ def _layer(layer: LayerVerdicts) -> dict[str, Any]:
         "units": audited.units,
         "dead": list(layer.dead),
         "constant": list(layer.constant),
-        "values": list(layer.values),
+        "values": layer.stays_at[list(layer.dead)].tolist(),
         "near_dead": list(layer.near_dead),
         "saturated": list(layer.saturated),
         "always_on": list(layer.always_on),
         "nonfinite": list(layer.nonfinite),
         "revived": None if layer.revived is None else list(layer.revived),
-        "covered_by": layer.covered_by,
+        "covered_by": None,  # nothing is; the schema has always required it
         "evidence": {
             "structural": list(layer.structural),
-            "observed": sorted(set(layer.dead) - set(layer.structural)),
+            "observed": list(layer.dead_by(Evidence.OBSERVED)),
             "samples": layer.samples,
             "firing_bound": layer.firing_bound,
             "confidence": CONFIDENCE,

@@ -31,7 +31,7 @@ class _Row:
 
 def render_snippet(facts: AuditFacts) -> str:
     """An HTML fragment: the totals, and a line for each of the layers that tell most."""
-    layers = sorted(facts.layers, key=lambda layer: (layer.covered_by is not None, -layer.dead_share))[:LAYERS_SHOWN]
+    layers = sorted(facts.layers, key=lambda layer: -layer.dead_share)[:LAYERS_SHOWN]
     shown = [layer for layer in facts.layers if any(layer is one for one in layers)]
     return (
         environment()

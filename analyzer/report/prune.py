@@ -51,7 +51,7 @@ def unaligned(audit: AuditFacts, pruned: PrunedFacts) -> tuple[int, int] | None:
     """How many layers had a width that is a multiple of 16 (or 8) and lost it, and which multiple; None: none."""
     widths = [
         (layer.units, layer.units - len(pruned.removed_units[layer.value]))
-        for layer in audit.counted_layers
+        for layer in audit.layers
         if layer.value in pruned.removed_units
     ]
     for multiple in ALIGNMENTS:
@@ -174,7 +174,7 @@ class _View:
         removed = self.pruned.removed_units
         alive = [
             (layer.value, tuple(u for u in layer.revived or () if u in removed.get(layer.value, ())))
-            for layer in self.audit.counted_layers
+            for layer in self.audit.layers
         ]
         alive = [(value, units) for value, units in alive if units]
         if not alive:
@@ -185,7 +185,7 @@ class _View:
             yield _indented(f"{value}: {unit_ranges(units)}", 4)
 
     def _removed(self) -> Iterator[RenderableType]:
-        layers = [layer for layer in self.audit.counted_layers if layer.value in self.pruned.removed_units]
+        layers = [layer for layer in self.audit.layers if layer.value in self.pruned.removed_units]
         if not layers:
             return
         most = sorted(layers, key=lambda layer: -len(self.pruned.removed_units[layer.value]))[:LAYERS_SHOWN]
@@ -230,7 +230,7 @@ class _View:
 def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:
     """Dead units that stay, by reason, as counts per layer: those of the audit that were not removed after all."""
     reasons: dict[str, list[int]] = {}
-    counted_values = {layer.value for layer in audit.counted_layers}
+    counted_values = {layer.value for layer in audit.layers}
     for locked in audit.locked:
         stay = set(locked.units) - set(pruned.removed_units.get(locked.value, ()))
         if stay and locked.value in counted_values:

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary, Thresholds
+from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, Locked, ProbeSummary, Thresholds
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.units import unit_ranges
 from analyzer.report.cause_phrases import why
@@ -90,8 +90,7 @@ class _View:
 
     def _answer(self) -> RenderableType:
         facts, removable = self.facts, self.facts.removable
-        layers = facts.counted_layers
-        constant = sum(len(layer.constant) for layer in layers)
+        constant = sum(len(layer.constant) for layer in facts.layers)
         lines = [Text()]
         headline = Text()
         style = "bold red" if facts.dead else "bold green"
@@ -107,7 +106,7 @@ class _View:
                 f"{counted(removable.parameters, 'parameter')} can go ({share(removable.parameters_share)})",
                 "bold",
             )
-            where = "on the probe" if _observed(facts) else "for any input"
+            where = "on the probe" if facts.dead_by(Evidence.OBSERVED) else "for any input"
             can_go.append(
                 f", with {counted(removable.multiply_adds, 'multiply-add')} "
                 f"({share(removable.multiply_adds_share)}) and no change {where} beyond rounding"
@@ -144,9 +143,8 @@ class _View:
     def _layer_row(
         self, layer: LayerVerdicts, columns: Sequence[tuple[str, str, str]], name_width: int
     ) -> list[RenderableType]:
-        covered = layer.covered_by is not None
         row: list[RenderableType] = [
-            Text(shortened(layer.value, name_width), _QUIET if covered else ""),
+            Text(shortened(layer.value, name_width)),
             Text(printable(layer.audited.op), _QUIET),
             Text(number(layer.units)),
             Text(number(len(layer.dead)) if layer.dead else "·", "red" if layer.dead else _QUIET),
@@ -154,11 +152,8 @@ class _View:
         for verdict, _, style in columns:
             units = getattr(layer, verdict) or ()
             row.append(Text(number(len(units)) if units else "·", style if units else _QUIET))
-        if covered:
-            row.append(Text("counted below", _QUIET))
-        else:
-            drawn = bar(layer.dead_share, BAR, blocks=self.blocks)
-            row.append(Text(f"{drawn} {share(layer.dead_share):>7}", "red" if layer.dead else _QUIET))
+        drawn = bar(layer.dead_share, BAR, blocks=self.blocks)
+        row.append(Text(f"{drawn} {share(layer.dead_share):>7}", "red" if layer.dead else _QUIET))
         return row
 
     def _tensors(self) -> Iterator[RenderableType]:
@@ -185,8 +180,7 @@ class _View:
             yield Text(f"  {counted(len(tensors) - len(shown), 'more tensor')} (--all)", _QUIET)
 
     def _locked(self) -> Iterator[RenderableType]:
-        covered = {layer.value for layer in self.facts.layers if layer.covered_by is not None}
-        reasons = _by_reason([locked for locked in self.facts.locked if locked.value not in covered])
+        reasons = _by_reason(self.facts.locked)
         if not reasons:
             return
         yield _heading("Dead, but stays")
@@ -254,16 +248,14 @@ def _next_step(facts: AuditFacts, arguments: str) -> tuple[str, str]:
 
 
 def _explain(facts: AuditFacts, arguments: str) -> str:
-    layer = max(facts.counted_layers, key=lambda layer: len(layer.dead))
+    layer = max(facts.layers, key=lambda layer: len(layer.dead))
     return f"deadunits explain {arguments} --unit {shlex.quote(f'{layer.value}:{layer.dead[0]}')}"
 
 
 def _evidence(facts: AuditFacts) -> Iterator[str]:
     """How sure the dead units are, in one line per kind of evidence."""
-    layers = facts.counted_layers
-    observed = _observed(facts)
-    structural = facts.dead - observed
-    bound = max((layer.firing_bound or 0.0 for layer in layers), default=0.0)
+    structural, observed = facts.dead_by(Evidence.STRUCTURAL), facts.dead_by(Evidence.OBSERVED)
+    bound = max((layer.firing_bound or 0.0 for layer in facts.layers), default=0.0)
     if structural:
         yield f"{counted(structural, 'unit')} dead by the weights alone, for every input"
     if observed and facts.probe is not None:
@@ -273,20 +265,14 @@ def _evidence(facts: AuditFacts) -> Iterator[str]:
         )
 
 
-def _observed(facts: AuditFacts) -> int:
-    """Dead units that the weights alone do not explain."""
-    return sum(len(set(layer.dead) - set(layer.structural)) for layer in facts.counted_layers)
-
-
 def _has_news(layer: LayerVerdicts) -> bool:
     return bool(layer.dead or layer.near_dead or layer.saturated or layer.revived or layer.nonfinite)
 
 
 def _most_telling(layers: Sequence[LayerVerdicts]) -> list[LayerVerdicts]:
-    """The layers with most dead units, in the order of the graph; covered ones only repeat others."""
-    own = [layer for layer in layers if layer.covered_by is None]
-    chosen = sorted(own, key=lambda layer: (-len(layer.dead), -len(layer.near_dead)))[:LAYERS_SHOWN]
-    return [layer for layer in own if any(layer is one for one in chosen)]
+    """The layers with most dead units, in the order of the graph."""
+    chosen = sorted(layers, key=lambda layer: (-len(layer.dead), -len(layer.near_dead)))[:LAYERS_SHOWN]
+    return [layer for layer in layers if any(layer is one for one in chosen)]
 
 
 def _by_reason(locked: Sequence[Locked]) -> list[tuple[str, list[Locked]]]:

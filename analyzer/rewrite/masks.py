@@ -65,9 +65,6 @@ def plan_document(
     # savez wants keyword arguments; names of tensors are any text, so they go in as a mapping
     np.savez_compressed(stream, **keep_masks(context, plan, names))  # type: ignore[arg-type]
 
-    def evidence(layer: LayerVerdicts, unit: int) -> str:
-        return "structural" if unit in layer.structural else "observed" if unit in layer.dead else "lossy"
-
     document: dict[str, Any] = {
         "schema": "deadunits.plan/1",
         "units": {
@@ -75,11 +72,13 @@ def plan_document(
                 {
                     "unit": unit,
                     "value": value,
-                    "evidence": evidence(layer, unit),
+                    "evidence": str(layer.evidence_of(unit) or "lossy"),
                     "remove": unit in constants,
                     "removed": not bool(plan.keeps.get((layer.value, layer.audited.axis))[unit]),
                 }
-                for unit, value in sorted((dict(zip(layer.dead, layer.values, strict=True)) | constants).items())
+                for unit, value in sorted(
+                    ({unit: float(layer.stays_at[unit]) for unit in layer.dead} | constants).items()
+                )
             ]
             for layer, constants in ((layer, choice.constants(layer)) for layer in layers)
             if (layer.dead or constants) and layer.value in plan.keeps

@@ -1,5 +1,5 @@
 """Walk the graph with the rules: constants forward, needs backward, the plan, the reasons."""
 
-from analyzer.walk.settle import Walk, unobserved, walk
+from analyzer.walk.settle import Walk, walk
 
-__all__ = ["Walk", "unobserved", "walk"]
+__all__ = ["Walk", "walk"]

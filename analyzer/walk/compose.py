@@ -11,7 +11,7 @@ from analyzer.algebra.pattern import Mask
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.units import AuditedValue
 from analyzer.walk.flow import needs_backward
-from analyzer.walk.settle import Walk, unobserved
+from analyzer.walk.settle import Walk
 
 
 def stand_ins(found: Walk) -> tuple[str, ...]:
@@ -35,26 +35,19 @@ def left_of(found: Walk, audited: AuditedValue) -> LayerVerdicts:
     """The verdicts of the same value in the model that the walk's cut left, as far as they decide what goes."""
     layer = next((one for one in found.layers if one.value == audited.value), None)
     if layer is None or audited.value not in found.closure.keeps or layer.audited.axis != audited.axis:
-        return unobserved(audited)
+        return LayerVerdicts.unseen(audited)
     kept = found.closure.keeps.get((audited.value, audited.axis))
-    place = {int(unit): new for new, unit in enumerate(np.flatnonzero(kept))}
-    if len(place) != audited.units:
-        return unobserved(audited)
-    dead = [(place[unit], value) for unit, value in zip(layer.dead, layer.values, strict=True) if unit in place]
-
-    def among(units: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(place[unit] for unit in units if unit in place)
-
-    return replace(
-        unobserved(audited),
-        dead=tuple(unit for unit, _ in dead),
-        values=tuple(value for _, value in dead),
-        constant=among(layer.constant),
-        structural=among(layer.structural),
-        nonfinite=among(layer.nonfinite),
+    stayed = np.flatnonzero(kept)
+    if len(stayed) != audited.units:
+        return LayerVerdicts.unseen(audited)
+    return LayerVerdicts(
+        audited,
+        layer.evidence[stayed],
+        layer.stays_at[stayed],
+        nonfinite=tuple(np.flatnonzero(np.isin(stayed, layer.nonfinite)).tolist()),
         samples=layer.samples,
         firing_bound=layer.firing_bound,
-        distances=tuple(layer.distances[unit] for unit in place) if layer.distances else (),
+        distances=tuple(layer.distances[unit] for unit in stayed) if layer.distances else (),
     )
 
 

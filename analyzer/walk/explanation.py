@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analyzer.algebra.constants import Constants
 from analyzer.errors import InputError
-from analyzer.facts.audit import LayerVerdicts, Removable
+from analyzer.facts.audit import Evidence, LayerVerdicts, Removable
 from analyzer.facts.units import unit_ranges
 from analyzer.ops.context import Context
 from analyzer.walk.closure import Closure
@@ -37,11 +37,12 @@ def unit(
     if not 0 <= index < layer.units:
         raise InputError(f"{value} has units 0 to {layer.units - 1}, not {index}.")
     slot = Slot(value, layer.audited.axis, index)
-    if index not in layer.dead:
+    evidence = layer.evidence_of(index)
+    if evidence is None:
         return [f"Unit {index} of {value} is not dead: {_state(layer, index)}."]
-    constant = layer.values[layer.dead.index(index)]
-    evidence = "whatever the input (structural)" if index in layer.structural else f"on all {layer.samples} samples"
-    lines = [f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node}) is {constant:g} {evidence}."]
+    when = f"on all {layer.samples} samples" if evidence is Evidence.OBSERVED else f"whatever the input ({evidence})"
+    unit_text = f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node})"
+    lines = [f"{unit_text} is {layer.stays_at[index]:g} {when}."]
     if closure.keeps.get((value, layer.audited.axis))[index]:
         reason = why_kept(context, facts, closure, slot)
         lines += [f"It is tied to {after}." for after in reason.path[1:]]
@@ -121,9 +122,8 @@ def _cause(
     ties = tied_slots(context, start)
     for end in ties:
         layer = audited.get(end.value)
-        if layer is not None and end.axis == layer.audited.axis and end.index in layer.dead:
-            constant = layer.values[layer.dead.index(end.index)]
-            return _Cause(end.value, end.index, f"a dead unit ({constant:g})")
+        if layer is not None and end.axis == layer.audited.axis and layer.is_dead[end.index]:
+            return _Cause(end.value, end.index, f"a dead unit ({layer.stays_at[end.index]:g})")
     for end in ties:
         found = facts.get(end.value)
         if found is not None and context.stored(end.value) is None and found.any:

@@ -62,7 +62,7 @@ def _constant_outputs(
         layer = audited.get(_last_audited(context, name, audited))
         if layer is not None and layer.dead and layer.audited.rank == len(shape):
             whole = len(layer.dead) == layer.units
-            structural = set(layer.dead) <= set(layer.structural)
+            structural = layer.dead == layer.structural
             axis = None if whole else layer.audited.axis
             yield ConstantOutput(name, shape, axis, layer.dead, layer.units, structural)
         elif name not in moving:  # everything that it is computed from is constant

@@ -18,7 +18,7 @@ from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Rem
 from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
-from analyzer.facts.units import AuditedValue, ShapeTable
+from analyzer.facts.units import ShapeTable
 from analyzer.graph import Graph
 from analyzer.ops.context import Context
 from analyzer.walk import explanation, plan
@@ -211,35 +211,11 @@ def _read(context: Context, closure: Closure, name: str) -> bool:
     return name in context.outputs or any(node.index in closure.nodes for node, _ in context.readers(name))
 
 
-def unobserved(audited: AuditedValue) -> LayerVerdicts:
-    """The verdicts of a value that was not run: nothing is known yet."""
-    return LayerVerdicts(audited, (), (), (), (), (), (), (), 0, None)
-
-
 def _with_structure(layer: LayerVerdicts, found: Constants | None) -> LayerVerdicts:
     """Add the units that the weights alone decide."""
     if found is None or not found.any:
         return layer
-    known, value = found.per_index(layer.audited.axis, layer.units)
-    structural = tuple(int(i) for i in np.flatnonzero(known))
-    values = dict(zip(layer.dead, layer.values, strict=True))
-    values.update({i: float(value[i]) for i in structural if i not in values})
-    dead = tuple(sorted(values))
-    constant = tuple(i for i in dead if values[i] != layer.audited.zero)
-
-    def others(units: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(i for i in units if i not in values)
-
-    return replace(
-        layer,
-        dead=dead,
-        constant=constant,
-        values=tuple(values[i] for i in dead),
-        structural=structural,
-        near_dead=others(layer.near_dead),
-        saturated=others(layer.saturated),
-        always_on=others(layer.always_on),
-    )
+    return layer.decided(*found.per_index(layer.audited.axis, layer.units))
 
 
 def _check(context: Context, layer: LayerVerdicts, found: Constants | None) -> None:

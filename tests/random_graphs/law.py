@@ -131,7 +131,7 @@ def newly_dead(audit: Audit, pruned: Pruned, again: Audit) -> bool:
             continue
         gone = set(pruned.facts.removed_units.get(layer.value, ()))
         left = [unit for unit in range(before[layer.value].units) if unit not in gone]
-        observed = set(layer.dead) - set(layer.structural)
+        observed = set(layer.dead_by(analyzer.Evidence.OBSERVED))
         if len(left) != layer.units or not {left[unit] for unit in observed} <= set(before[layer.value].dead):
             return True
     return False

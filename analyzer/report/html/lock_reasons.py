@@ -38,12 +38,11 @@ class ReasonGroup:
 
 
 def reasons_of(facts: AuditFacts) -> list[ReasonGroup]:
-    """The reasons, the one that locks most units first; units that two values show are counted once."""
-    position = {layer.value: index for index, layer in enumerate(facts.layers) if layer.covered_by is None}
+    """The reasons, the one that locks most units first."""
+    position = {layer.value: index for index, layer in enumerate(facts.layers)}
     found: dict[str, list[Locked]] = {}
     for entry in facts.locked:
-        if entry.value in position:
-            found.setdefault(entry.reason, []).append(entry)
+        found.setdefault(entry.reason, []).append(entry)
     groups = [_group(code, entries, position) for code, entries in found.items()]
     return sorted(groups, key=lambda group: (-group.units, group.code))
 

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from analyzer.facts.audit import AuditFacts
+from analyzer.facts.audit import AuditFacts, Evidence
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
@@ -110,8 +110,8 @@ def _milliseconds(seconds: float) -> str:
 
 def _derived(facts: AuditFacts) -> dict[str, Any]:
     """Sums and choices that the templates should not have to make."""
-    layers = facts.counted_layers
-    structural = sum(len(layer.structural) for layer in layers)
+    layers = facts.layers
+    structural = facts.dead_by(Evidence.STRUCTURAL)
     tensors = sorted((t for t in facts.removable.tensors if t.removable), key=lambda t: -t.removable)
     columns = [name for name in _COLUMNS if any(getattr(layer, name) for layer in facts.layers)]
     active = {layer.audited.kind for layer in facts.layers if activity(layer) is not None}
@@ -123,7 +123,7 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "nonfinite": sum(len(layer.nonfinite) for layer in layers),
         "revived": sum(len(layer.revived or ()) for layer in layers),
         "structural": structural,
-        "observed": facts.dead - structural,
+        "observed": facts.dead_by(Evidence.OBSERVED),
         "with_dead": sum(bool(layer.dead) for layer in layers),
         "whole_dead": sum(bool(layer.units) and len(layer.dead) == layer.units for layer in layers),
         "bound": max((layer.firing_bound or 0.0 for layer in layers), default=0.0),

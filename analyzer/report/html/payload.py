@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked
+from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, Locked
 from analyzer.facts.causes import SUMMARIES, LayerDiagnosis
 from analyzer.facts.picture import GraphPicture, PictureNode
 from analyzer.facts.units import Kind, unit_ranges
@@ -29,7 +29,7 @@ def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[st
         "samples": 0 if facts.probe is None else facts.probe.samples,
         "worst": -1 if worst is None else position[worst.value],
         "layers": [
-            _layer(layer, offset, locked.get(layer.value, []), diagnoses.get(layer.value), position)
+            _layer(layer, offset, locked.get(layer.value, []), diagnoses.get(layer.value))
             for layer, offset in zip(facts.layers, packed.offsets, strict=True)
         ],
         "causes": {str(code): text for code, text in SUMMARIES.items()},
@@ -39,7 +39,7 @@ def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[st
 
 def most_affected(facts: AuditFacts) -> LayerVerdicts | None:
     """The layer with the largest share of dead units; None where no unit is dead."""
-    layers = [layer for layer in facts.counted_layers if layer.dead]
+    layers = [layer for layer in facts.layers if layer.dead]
     return max(layers, key=lambda layer: (layer.dead_share, layer.units), default=None)
 
 
@@ -60,7 +60,6 @@ def _layer(
     offset: int,
     locked: Sequence[Locked],
     diagnosis: LayerDiagnosis | None,
-    position: Mapping[str, int],
 ) -> dict[str, Any]:
     audited = layer.audited
     found: dict[str, Any] = {
@@ -82,12 +81,8 @@ def _layer(
         "structural": len(layer.structural),
         "revived": None if layer.revived is None else len(layer.revived),
     }
-    if layer.covered_by is not None:
-        found["covered"] = position.get(layer.covered_by, -1)
     if layer.constant:
-        held = set(layer.constant)
-        pairs = zip(layer.dead, layer.values, strict=False)
-        found["values"] = {unit: _finite(value) for unit, value in pairs if unit in held}
+        found["values"] = {unit: _finite(layer.stays_at[unit]) for unit in layer.constant}
     if locked:
         found["locked"] = [
             {"units": list(e.units), "range": unit_ranges(e.units), "reason": e.reason, "detail": printable(e.detail)}
@@ -99,8 +94,7 @@ def _layer(
 
 
 def _bound(layer: LayerVerdicts) -> str | None:
-    observed = set(layer.dead) - set(layer.structural)
-    return share(layer.firing_bound) if observed and layer.firing_bound is not None else None
+    return share(layer.firing_bound) if layer.dead_by(Evidence.OBSERVED) and layer.firing_bound is not None else None
 
 
 def _diagnosis(diagnosis: LayerDiagnosis) -> dict[str, Any]:

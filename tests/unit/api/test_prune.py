@@ -40,7 +40,7 @@ def audit(model: onnx.ModelProto) -> analyzer.Audit:
 
 
 def removed(found: analyzer.Pruned) -> dict[str, tuple[int, ...]]:
-    return found.facts.removed_units
+    return dict(found.facts.removed_units)
 
 
 @pytest.mark.parametrize(

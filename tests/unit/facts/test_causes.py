@@ -8,7 +8,7 @@ from pathlib import Path
 from analyzer.facts.causes import SUMMARIES, CauseCode, LayerDiagnosis, UnitCause
 from analyzer.facts.choice import Choice
 from analyzer.facts.remedies import ADVICE, remedies
-from tests.made import first_dead
+from tests.made import by_weights, first_dead
 
 BIAS, STARVED = CauseCode.BIAS_DOMINATES, CauseCode.STARVED
 
@@ -59,7 +59,7 @@ def test_a_prune_takes_only_units_far_from_waking() -> None:
     layer = replace(first_dead(5, 3, "Y"), distances=(3.0, 0.2, None, -1.0, None))
     assert Choice().allowed(layer) == [0, 1, 2]
     assert Choice(min_distance=2.0).allowed(layer) == [0]
-    assert Choice(min_distance=2.0).allowed(replace(layer, structural=(1,))) == [0, 1]
+    assert Choice(min_distance=2.0).allowed(by_weights(layer, 1)) == [0, 1]
 
 
 def test_without_measurements_a_distance_takes_nothing_observed() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.history import course_of
 from tests.made import facts, layer, relu, seen
@@ -60,8 +58,3 @@ def test_a_course_over_many_runs_is_told_step_by_step() -> None:
     assert course.layers[0].names == ("r0", "r1", "r2", "r3")
     assert [course.total(i, i + 1) for i in range(3)] == [(1, 0, 0), (1, 0, 1), (1, 0, 2)]
     assert course.layers[0].shares() == (0.0, 1 / 6, 2 / 6, 3 / 6)
-
-
-def test_units_that_a_later_value_shows_again_count_once() -> None:
-    twice = (replace(relu_layer("a", (0,)), covered_by="b"), relu_layer("b", (0,)))
-    assert [found.value for found in course_of([audit(*twice)] * 2, ["x", "y"]).layers] == ["b"]

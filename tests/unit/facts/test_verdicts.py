@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from analyzer.facts.audit import Thresholds
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.facts.verdicts import PRESETS, compare_holdout, judge
-from tests.made import layer, linear, relu, seen, tanh
+from analyzer.facts.verdicts import PRESETS, compare_holdout, verdicts_of
+from tests.made import by_weights, layer, linear, relu, seen, tanh
 
 
 def test_a_unit_that_is_zero_everywhere_is_dead_and_not_constant() -> None:
     verdicts = layer(relu(3), seen([0, 0, 0], [0, 2, 0]))
     assert verdicts.dead == (0, 2)
     assert verdicts.constant == ()
-    assert verdicts.values == (0.0, 0.0)
+    assert verdicts.stays_at[[0, 2]].tolist() == [0.0, 0.0]
 
 
 def test_a_unit_stuck_at_another_value_is_dead_and_constant() -> None:
     verdicts = layer(relu(3), seen([0, 6, 0], [0, 6, 1]))
     assert verdicts.dead == (0, 1)
     assert verdicts.constant == (1,)
-    assert verdicts.values == (0.0, 6.0)
+    assert verdicts.stays_at[[0, 1]].tolist() == [0.0, 6.0]
 
 
 def test_negative_zero_is_zero() -> None:
@@ -50,7 +50,7 @@ def test_a_smooth_value_may_differ_by_a_few_units_in_the_last_place(audited: Aud
     ulp = float(np.spacing(np.float32(0.7)))
     verdicts = layer(audited, seen([0.7, 0.7], [0.7 + 4 * ulp, 0.7 + 5 * ulp]))
     assert verdicts.dead == (0,)
-    assert verdicts.values[0] == pytest.approx(0.7 + 2 * ulp, rel=1e-12)
+    assert verdicts.stays_at[0] == pytest.approx(0.7 + 2 * ulp, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -144,21 +144,21 @@ def test_the_firing_bound_is_that_of_none_in_all_samples() -> None:
 
 def test_strict_allows_no_tolerance() -> None:
     ulp = float(np.spacing(np.float32(0.7)))
-    assert judge(tanh(1), seen([0.7], [0.7 + ulp]), PRESETS["strict"]).dead == ()
-    assert judge(relu(1), seen([0.0], [1.0], fired=[1]), PRESETS["strict"]).near_dead == ()
+    assert verdicts_of(tanh(1), seen([0.7], [0.7 + ulp]), PRESETS["strict"]).dead == ()
+    assert verdicts_of(relu(1), seen([0.0], [1.0], fired=[1]), PRESETS["strict"]).near_dead == ()
 
 
 def test_apoz_is_relative_to_its_layer() -> None:
     zeros = np.array([10, 10, 10, 90, 100])
     statistics = seen([0] * 5, [1, 1, 1, 1, 0], positions=[100] * 5, zeros=zeros)
-    assert judge(relu(5), statistics, PRESETS["apoz"]).near_dead == (3,)  # mean 44, sd 42.2: above 86.2
+    assert verdicts_of(relu(5), statistics, PRESETS["apoz"]).near_dead == (3,)  # mean 44, sd 42.2: above 86.2
     absolute = Thresholds(apoz=0.5)
-    assert judge(relu(5), statistics, absolute).near_dead == (3,)
+    assert verdicts_of(relu(5), statistics, absolute).near_dead == (3,)
 
 
 def test_dormant_is_small_beside_its_layer() -> None:
     statistics = seen([0] * 4, [1, 1, 1, 0], positions=[10] * 4, absolute_sum=np.array([10.0, 10.0, 0.1, 0.0]))
-    verdicts = judge(relu(4), statistics, PRESETS["dormant"])
+    verdicts = verdicts_of(relu(4), statistics, PRESETS["dormant"])
     assert verdicts.near_dead == (2,)
     assert verdicts.dead == (3,)
 
@@ -166,8 +166,8 @@ def test_dormant_is_small_beside_its_layer() -> None:
 @pytest.mark.parametrize("preset", ["apoz", "dormant"])
 def test_scores_of_positions_say_nothing_where_none_were_counted(preset: str) -> None:
     assert PRESETS[preset].needs_positions
-    assert judge(relu(2), seen([0, 0], [1, 1], fired=[0, 0]), PRESETS[preset]).near_dead == ()
-    assert judge(linear(2), seen([0, 0], [1, 1], positions=[9, 9]), PRESETS[preset]).near_dead == ()
+    assert verdicts_of(relu(2), seen([0, 0], [1, 1], fired=[0, 0]), PRESETS[preset]).near_dead == ()
+    assert verdicts_of(linear(2), seen([0, 0], [1, 1], positions=[9, 9]), PRESETS[preset]).near_dead == ()
 
 
 def test_every_preset_is_named_after_itself() -> None:
@@ -185,7 +185,7 @@ def test_constant_at_two_values_is_revived() -> None:
 
 
 def test_structural_units_are_never_revived() -> None:
-    probe = replace(layer(relu(2), seen([0, 0], [0, 0])), structural=(0,))
+    probe = by_weights(layer(relu(2), seen([0, 0], [0, 0])), 0)
     assert compare_holdout(probe, seen([0, 0], [1, 1]), Thresholds()).revived == (1,)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from analyzer.facts.audit import LayerVerdicts, ProbeSummary
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.warnings import warnings_of
-from tests.made import first_dead, layer, relu, seen
+from tests.made import by_weights, first_dead, layer, relu, seen
 
 PROBE = ProbeSummary("probe.npz", 360, "xxh3:0")
 ALIVE = first_dead(8, 0, "alive")
@@ -58,7 +58,7 @@ def test_a_dead_layer_hints_at_preprocessing() -> None:
 
 
 def test_a_layer_that_the_weights_kill_does_not_blame_the_probe() -> None:
-    dead = replace(first_dead(4, 4, "whole"), structural=(0, 1, 2, 3))
+    dead = by_weights(first_dead(4, 4, "whole"), 0, 1, 2, 3)
     (warning,) = warnings_of([dead], PROBE)
     assert warning.code == "layer-dead-by-weights"
     assert "preprocessing" not in warning.message
@@ -68,10 +68,6 @@ def test_half_a_layer_counts_from_four_units_on() -> None:
     assert codes([first_dead(4, 2, "half")]) == ["layer-mostly-dead"]
     assert codes([first_dead(4, 1, "quarter")]) == []
     assert codes([first_dead(2, 1, "tiny")]) == []
-
-
-def test_a_value_that_only_repeats_another_does_not_warn_again() -> None:
-    assert codes([replace(first_dead(8, 8, "conv"), covered_by="relu"), ALIVE]) == []
 
 
 def test_nonfinite_values_are_said() -> None:

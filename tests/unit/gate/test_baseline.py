@@ -61,13 +61,6 @@ def test_a_layer_of_another_width_is_not_compared_unit_by_unit() -> None:
     assert found.resized == ("a",) and found.newly_dead == () and found.matched == 0
 
 
-def test_layers_that_only_repeat_others_are_left_out() -> None:
-    repeated = (replace(first_dead(8, 2, "conv"), covered_by="relu"), first_dead(8, 2, "relu"))
-    found = compare_baseline(facts(repeated), stored(facts((first_dead(8, 0, "conv"), first_dead(8, 0, "relu")))))
-    assert [change.value for change in found.newly_dead] == ["relu"]
-    assert found.only_then == ("conv",)
-
-
 @pytest.mark.parametrize(
     "content",
     ["", "[", "[]", "{}", '{"schema": "deadunits.audit/2"}', "null", "[" * 100_000],

@@ -20,7 +20,7 @@ from analyzer.gate import judge, page, rule_named
 from analyzer.gate.catalogue import RULES
 from analyzer.gate.pages import stale
 from tests.gated import failing, healthy, was, with_baseline
-from tests.made import facts, first_dead, layer, relu, seen, tanh
+from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
 
 DOCS = Path(__file__).parents[3] / "docs" / "findings"
 
@@ -57,8 +57,8 @@ def test_a_layer_that_is_wholly_dead_is_an_error() -> None:
 
 def test_a_single_sample_makes_no_layer_dead() -> None:
     assert "DU001" not in found(one(first_dead(8, 8, "a", samples=1), probe=ProbeSummary("p", 1, "")))
-    by_weights = replace(first_dead(8, 8, "a", samples=1), structural=tuple(range(8)))
-    assert "DU001" in found(one(by_weights, probe=ProbeSummary("p", 1, "")))
+    decided = by_weights(first_dead(8, 8, "a", samples=1), *range(8))
+    assert "DU001" in found(one(decided, probe=ProbeSummary("p", 1, "")))
 
 
 def test_a_layer_that_may_be_dead_is_no_finding() -> None:
@@ -218,11 +218,6 @@ def test_a_code_that_does_not_exist_is_refused() -> None:
     for settings in ({"ignore": ["DU999"]}, {"severity": {"DU999": "off"}}):
         with pytest.raises(InputError, match="There is no finding DU999"):
             judge(healthy(), budgets_of(settings))
-
-
-def test_units_that_a_later_value_shows_again_are_judged_once() -> None:
-    repeated = facts((replace(first_dead(8, 8, "conv"), covered_by="relu"), first_dead(8, 8, "relu")))
-    assert len(units(judge(repeated), "DU001")) == 1
 
 
 def test_messages_are_sentences_without_names_from_files() -> None:

@@ -12,7 +12,7 @@ import pytest
 from analyzer.errors import InputError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.report.frame import COLUMNS, to_frame
-from tests.made import facts, first_dead, layer, relu, seen
+from tests.made import by_weights, facts, layer, relu, seen
 
 
 def test_there_is_one_row_per_unit() -> None:
@@ -23,7 +23,7 @@ def test_there_is_one_row_per_unit() -> None:
 
 
 def test_a_dead_unit_shows_its_constant_and_its_evidence() -> None:
-    made = replace(layer(relu(3), seen([0, 6, 0], [0, 6, 5])), structural=(1,))
+    made = by_weights(layer(relu(3), seen([0, 6, 0], [0, 6, 5])), 1)
     frame = to_frame(facts([made]))
     assert frame["constant"].tolist()[:2] == [0.0, 6.0]
     assert frame["evidence"].tolist() == ["observed", "structural", "observed"]
@@ -34,11 +34,6 @@ def test_units_that_were_not_run_are_unseen() -> None:
     frame = to_frame(facts([layer(relu(2), UnitStatistics.empty(2))]))
     assert frame["verdict"].tolist() == ["unseen", "unseen"]
     assert frame["maximum"].isna().all()
-
-
-def test_repeated_units_can_be_left_out() -> None:
-    frame = to_frame(facts([replace(first_dead(4, 1, "a"), covered_by="b"), first_dead(4, 1, "b")]))
-    assert frame[frame["counted"]]["value"].unique().tolist() == ["b"]
 
 
 def test_no_layers_give_an_empty_table_with_all_columns() -> None:

@@ -12,7 +12,7 @@ import pytest
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.report.json import SCHEMA, schema, to_dict, to_text
-from tests.made import facts, first_dead, layer, relu, seen
+from tests.made import by_weights, facts, first_dead, layer, relu, seen
 
 
 def with_everything() -> AuditFacts:
@@ -69,7 +69,7 @@ def test_the_names_that_others_rely_on_are_there() -> None:
 
 
 def test_structural_and_observed_units_are_told_apart() -> None:
-    made = replace(first_dead(8, 3, "relu"), structural=(1,))
+    made = by_weights(first_dead(8, 3, "relu"), 1)
     evidence = to_dict(facts([made]))["layers"][0]["evidence"]
     assert (evidence["structural"], evidence["observed"]) == ([1], [0, 2])
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, Removable, TensorPlan
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Removable, TensorPlan
 from analyzer.facts.verdicts import PRESETS
 from analyzer.facts.warnings import warnings_of
 from analyzer.report.terminal import LAYERS_SHOWN, render
-from tests.made import facts, first_dead, layer, relu, seen, tanh
+from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
 
 
 def shown(made: AuditFacts, width: int = 100, *, show_all: bool = False, encoding: str = "utf-8") -> str:
@@ -51,12 +51,6 @@ def test_reasons_are_added_up_and_the_largest_comes_first() -> None:
     assert "4 units residual-partner-alive in 1 layer" in text
     assert "would unlock most" in text
     assert text.index("residual-partner-alive") < text.index("graph-output")
-
-
-def test_reasons_of_repeated_values_are_not_counted_twice() -> None:
-    layers = (replace(first_dead(8, 2, "conv"), covered_by="relu"), first_dead(8, 2, "relu"))
-    locked = tuple(Locked(one.value, (0, 1), "graph-output", "") for one in layers)
-    assert "2 units  graph-output  in 1 layer" in shown(facts(layers, locked=locked))
 
 
 def test_columns_without_an_entry_are_left_out() -> None:
@@ -100,7 +94,7 @@ def test_without_a_probe_the_next_step_is_to_give_one() -> None:
 
 
 def test_what_the_weights_decide_holds_for_any_input() -> None:
-    dead = replace(first_dead(8, 2, "relu"), structural=(0, 1))
+    dead = by_weights(first_dead(8, 2, "relu"), 0, 1)
     text = squeezed(shown(facts([dead])))
     assert "2 units dead by the weights alone, for every input" in text
     assert "no change for any input beyond rounding" in text

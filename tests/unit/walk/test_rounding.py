@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from analyzer.algebra.constants import Constants
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.graph import load_model
 from analyzer.units import select_units
-from analyzer.walk import unobserved, walk
+from analyzer.walk import walk
 from analyzer.walk.flow import constants_forward
 from analyzer.walk.rounding import rounded
 from tests.audits import table_of
@@ -89,7 +90,7 @@ def test_units_that_were_not_finite_are_constant_neither_in_the_verdicts_nor_in_
     stored = {"w": np.zeros((2, 3), np.float32), "b": np.ones(3, np.float32), "v": np.ones((3, 2), np.float32)}
     model = parse("g (float[n, 2] x) => (float[n, 2] y) { p = Gemm(x, w, b) h = Relu(p) y = MatMul(h, v) }", stored)
     graph, table = load_model(model).graph, table_of(model, FEEDS)
-    layers = [unobserved(audited) for audited in select_units(graph, table)]
+    layers = [LayerVerdicts.unseen(audited) for audited in select_units(graph, table)]
     judged = [replace(layer, nonfinite=(1,)) if layer.value == "h" else layer for layer in layers]
     found = walk(graph, table, judged)
     verdicts = next(layer for layer in found.layers if layer.value == "h")

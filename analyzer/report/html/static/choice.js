@@ -21,7 +21,7 @@ function fromLink() {
 // The layer that tells most: the largest share of dead units, then of near-dead or saturated ones.
 function mostTelling() {
   if (report.worst >= 0) return report.worst;
-  const score = (layer) => (layer.dead + 0.01 * (layer.near + layer.saturated)) / Math.max(layer.units, 1) - (layer.covered === undefined ? 0 : 1);
+  const score = (layer) => (layer.dead + 0.01 * (layer.near + layer.saturated)) / Math.max(layer.units, 1);
   return layers.reduce((best, layer, index) => (score(layer) > score(layers[best]) + 1e-9 ? index : best), 0);
 }
 

@@ -5,7 +5,6 @@ const KINDS = {rectifier: 'ReLU-like', saturating: 'saturating', smooth: 'smooth
 
 function story(layer) {
   const parts = [];
-  if (layer.covered !== undefined && layer.covered >= 0) parts.push(`The units are shown again by ${layers[layer.covered].value}, where they are counted.`);
   if (!layer.samples && !layer.dead) return 'Without data only the weights were looked at, and they decide no unit of this layer.';
   if (layer.dead) {
     const whole = layer.dead === layer.units;
