@@ -34,6 +34,11 @@ def tanh(units: int, value: str = "tanh") -> AuditedValue:
     return AuditedValue(value, "tanh_node", "Tanh", Kind.SATURATING, 1, units, 2, low=-1.0, high=1.0)
 
 
+def gelu(units: int, value: str = "gelu") -> AuditedValue:
+    """A Gelu's output."""
+    return AuditedValue(value, "gelu_node", "Gelu", Kind.SMOOTH, 1, units, 2)
+
+
 def linear(units: int, value: str = "gemm") -> AuditedValue:
     """The output of a Gemm that feeds no activation."""
     return AuditedValue(value, "gemm_node", "Gemm", Kind.LINEAR, 1, units, 2)

@@ -114,7 +114,7 @@ def audit(
     with clock.stage("shapes"):
         shapes = measure_shapes(loaded, opened)
         selected = select_units(loaded.graph, shapes)
-        audited = [replace(a, dtype=shapes.dtypes.get(a.value, a.dtype)) for a in selected]
+        audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
         believed = [a for a in audited if a.value not in shapes.mixed]
     with clock.stage("probe"):
         seen = run.observe("probe", opened, believed, shapes)
@@ -262,7 +262,8 @@ class _Clock:
 
 def _verdicts(audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds) -> list[LayerVerdicts]:
     statistics = {} if seen is None else seen.statistics
-    return [verdicts_of(a, statistics.get(a.value, UnitStatistics.empty(a.units)), thresholds) for a in audited]
+    empty = UnitStatistics.empty
+    return [verdicts_of(a, statistics.get(a.value, empty(a.units, a.dtype)), thresholds) for a in audited]
 
 
 def _hold_against(

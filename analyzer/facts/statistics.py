@@ -12,7 +12,23 @@ from analyzer.facts.frozen import read_only
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Extremes = npt.NDArray[Any]  # of int64 for values of this type, which doubles do not tell apart; else of doubles
 Bools = npt.NDArray[np.bool_]
+
+
+def extreme_type(dtype: str) -> np.dtype[Any]:
+    """In which type the extremes of a value of this element type are kept."""
+    return np.dtype(np.int64 if dtype == "int64" else np.float64)
+
+
+def smallest(dtype: str) -> float:
+    """Below every value of this element type, or the least of them: the maximum of nothing."""
+    return int(np.iinfo(np.int64).min) if dtype == "int64" else -np.inf
+
+
+def largest(dtype: str) -> float:
+    """Above every value of this element type, or the greatest of them: the minimum of nothing."""
+    return int(np.iinfo(np.int64).max) if dtype == "int64" else np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +51,8 @@ class UnitStatistics:
 
     samples: int
     fired: Ints
-    minimum: Floats
-    maximum: Floats
+    minimum: Extremes
+    maximum: Extremes
     minimum_exact: Bools
     low_samples: Ints
     high_samples: Ints
@@ -53,14 +69,14 @@ class UnitStatistics:
                 object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
 
     @classmethod
-    def empty(cls, units: int) -> UnitStatistics:
-        """The neutral element."""
+    def empty(cls, units: int, dtype: str = "float32") -> UnitStatistics:
+        """The neutral element, for values of this element type."""
         zeros = np.zeros(units, np.int64)
         return cls(
             samples=0,
             fired=zeros,
-            minimum=np.full(units, np.inf),
-            maximum=np.full(units, -np.inf),
+            minimum=np.full(units, largest(dtype), extreme_type(dtype)),
+            maximum=np.full(units, smallest(dtype), extreme_type(dtype)),
             minimum_exact=np.ones(units, np.bool_),
             low_samples=zeros,
             high_samples=zeros,

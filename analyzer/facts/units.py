@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 Shape = tuple[int, ...]
+LARGEST_EXACT = 2**53 - 1  # every whole number up to here is told from its neighbours in double precision
 
 
 class Kind(StrEnum):
@@ -37,6 +38,14 @@ class AuditedValue:
     high: float | None = None
     dtype: str = "float32"
     zero: float = 0.0
+
+    def of_type(self, dtype: str) -> AuditedValue:
+        """The same value in its element type; bounds of integers that doubles do not tell apart are forgotten."""
+        low, high = (
+            None if bound is not None and dtype == "int64" and abs(bound) > LARGEST_EXACT else bound
+            for bound in (self.low, self.high)
+        )
+        return replace(self, dtype=dtype, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)

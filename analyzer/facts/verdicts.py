@@ -24,7 +24,7 @@ import numpy as np
 
 from analyzer.facts.audit import Evidence, LayerVerdicts, Thresholds
 from analyzer.facts.bound import firing_bound_of
-from analyzer.facts.statistics import Bools, Floats, UnitStatistics
+from analyzer.facts.statistics import Bools, Extremes, Floats, UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 
 PRESETS = MappingProxyType(
@@ -53,7 +53,7 @@ def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: T
     sound = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0) & seen
     dead = sound & statistics.minimum_exact & _constant(audited, statistics, sound, thresholds)
     stays_at = np.full(statistics.units, np.nan)
-    stays_at[dead] = statistics.minimum[dead] + (statistics.maximum[dead] - statistics.minimum[dead]) / 2
+    stays_at[dead] = _middle(statistics.minimum[dead], statistics.maximum[dead])
     return LayerVerdicts(
         audited=audited,
         evidence=dead * np.uint8(Evidence.OBSERVED.code),
@@ -80,15 +80,23 @@ def compare_holdout(layer: LayerVerdicts, holdout: UnitStatistics, thresholds: T
     return replace(layer, revived=tuple(unit for unit in doubtful if unit not in still))
 
 
+def _middle(lowest: Extremes, highest: Extremes) -> Extremes:
+    """Of units that are constant; integers are constant exactly."""
+    return lowest if lowest.dtype.kind == "i" else lowest + (highest - lowest) / 2
+
+
 def _indices(mask: Bools) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask).tolist())
 
 
 def _constant(audited: AuditedValue, statistics: UnitStatistics, sound: Bools, thresholds: Thresholds) -> Bools:
-    """Exactly constant; smooth kinds within a few units in the last place, as kernels round unevenly."""
-    lowest = np.where(sound, statistics.minimum, 0.0)
-    highest = np.where(sound, statistics.maximum, 0.0)
-    if audited.kind is Kind.RECTIFIER or audited.dtype not in _PRECISION:
+    """Exactly constant; smooth activations within a few units in the last place, as kernels round unevenly.
+
+    Linear outputs may be weighed by anything: one unit in the last place, times a large weight, is no rounding.
+    """
+    lowest = np.where(sound, statistics.minimum, 0)
+    highest = np.where(sound, statistics.maximum, 0)
+    if audited.kind not in (Kind.SMOOTH, Kind.SATURATING) or audited.dtype not in _PRECISION:
         return np.asarray(lowest == highest)
     ulp = _spacing(np.maximum(np.abs(lowest), np.abs(highest)), audited.dtype)
     return np.asarray(highest - lowest <= thresholds.ulps * ulp)

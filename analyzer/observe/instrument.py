@@ -16,7 +16,7 @@ import numpy as np
 from analyzer.errors import RunError
 from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.reducers import Reducers, pooled_rank
-from analyzer.observe.targets import WIDE, Statistic, Target
+from analyzer.observe.targets import Statistic, Target
 from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import BatchPlan
 
@@ -178,10 +178,10 @@ class _Group:
 
 
 def _groups(wanted: Mapping[Statistic, Sequence[Target]]) -> list[_Group]:
-    found: dict[tuple[bool, bool], list[_Piece]] = {}
+    found: dict[tuple[str, bool], list[_Piece]] = {}
     for statistic, targets in wanted.items():
         for target in targets:
-            key = (target.dtype in WIDE, target.sample.axis is not None)
+            key = (target.element_type(statistic), target.sample.axis is not None)
             found.setdefault(key, []).append(_Piece(statistic, target, pooled_rank(target, statistic)))
     groups = []
     for (_, sampled), pieces in found.items():

@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 
 from analyzer.graph import Extension
-from analyzer.observe.targets import WIDE, Statistic, Target
+from analyzer.observe.targets import EXTREMES, WIDE, Statistic, Target
 
+TYPES = {"float32": int(onnx.TensorProto.FLOAT), "float64": int(onnx.TensorProto.DOUBLE)}
 # Opset from which a reduction takes its axes as an input.
 AXES_AS_INPUT = {"ReduceMax": 18, "ReduceMin": 18, "ReduceMean": 18, "ReduceSum": 13}
 POOLS = {Statistic.MAXIMUM: "GlobalMaxPool", Statistic.MEAN: "GlobalAveragePool"}
-EXTREMES = frozenset((Statistic.MAXIMUM, Statistic.MINIMUM))
 # onnxruntime takes extremes along a middle axis column by column; over few rows at a time that is 2 to 4 times as fast.
 STEPS = range(7, 33)
 BEST_STEP = 16
@@ -30,14 +30,14 @@ class Reducers:
     def __init__(self, extension: Extension, *, steps: bool) -> None:
         self._extension = extension
         self._steps = steps
-        self._casts: dict[str, str] = {}
+        self._casts: dict[tuple[str, str], str] = {}
         self.samples: str | None = None
         self.stepped = False
 
     def pooled(self, target: Target, statistic: Statistic) -> str:
         """[rows, units, 1, …] by a global pooling operator, for a target that has a `pooled_rank`."""
         through = statistic is Statistic.MAXIMUM and target.behind is not None and target.dtype == "float32"
-        name = str(target.behind) if through else self._as_float(target)
+        name = str(target.behind) if through else self._widened(target, statistic)
         if statistic is Statistic.MINIMUM:
             name, statistic = self._picked_negated(target, name), Statistic.MAXIMUM
         name = self._extension.add(POOLS[statistic], [name])
@@ -48,7 +48,7 @@ class Reducers:
 
     def reduced(self, target: Target, statistic: Statistic) -> str:
         """[rows, units] for any layout: positions away, samples in front, rows of one sample joined."""
-        name = self._prepared(statistic, target, self._as_float(target))
+        name = self._prepared(statistic, target, self._widened(target, statistic))
         if target.chosen is not None:
             picks = self._constant(np.array(target.chosen, np.int64))
             name = self._extension.add("Gather", [name, picks], axis=target.audited.axis)
@@ -80,7 +80,9 @@ class Reducers:
         names = []
         for target in targets:
             self._casts.clear()  # a cast that is used again here would have to be kept until the end
-            size = self._extension.add("Size", [self._as_float(target)])  # has kernels for fewer types than Cast
+            size = self._extension.add(
+                "Size", [self._widened(target, Statistic.ABSOLUTE)]
+            )  # has kernels for fewer types than Cast
             names.append(self._extension.add("Reshape", [size, one]))
         return self._extension.add("Concat", names, axis=0)
 
@@ -130,17 +132,17 @@ class Reducers:
             case Statistic.NONZERO:
                 # A cast to bool tests against zero in every opset and type; Equal does not take floats before 11.
                 marked = self._extension.add("Cast", [name], to=int(onnx.TensorProto.BOOL))
-                return self._extension.add("Cast", [marked], to=_float_type(target))
+                return self._extension.add("Cast", [marked], to=TYPES[target.element_type(statistic)])
         return name
 
-    def _as_float(self, target: Target) -> str:
-        """The value as float32, or float64 where float32 would lose digits; one cast for all statistics."""
-        name = target.audited.value
-        if target.dtype in ("float32", "float64"):
+    def _widened(self, target: Target, statistic: Statistic) -> str:
+        """The value in the type that the statistic is computed in; one cast for all statistics of a type."""
+        name, wanted = target.audited.value, target.element_type(statistic)
+        if target.dtype == wanted:
             return name
-        if name not in self._casts:
-            self._casts[name] = self._extension.add("Cast", [name], to=_float_type(target))
-        return self._casts[name]
+        if (name, wanted) not in self._casts:
+            self._casts[name, wanted] = self._extension.add("Cast", [name], to=TYPES[wanted])
+        return self._casts[name, wanted]
 
 
 def pooled_rank(target: Target, statistic: Statistic) -> int | None:
@@ -156,7 +158,3 @@ def reduce_axes(extension: Extension, op_type: str, name: str, axes: Sequence[in
     if extension.opset >= AXES_AS_INPUT[op_type]:
         return extension.add(op_type, [name, extension.constant(np.array(axes, np.int64))], keepdims=int(keep))
     return extension.add(op_type, [name], axes=list(axes), keepdims=int(keep))
-
-
-def _float_type(target: Target) -> int:
-    return int(onnx.TensorProto.DOUBLE if target.dtype in WIDE else onnx.TensorProto.FLOAT)

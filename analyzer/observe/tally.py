@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from analyzer.facts.statistics import Bools, Floats, Ints, UnitStatistics
+from analyzer.facts.statistics import Bools, Floats, Ints, UnitStatistics, extreme_type, largest, smallest
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.observe.instrument import Block, Reading
 from analyzer.observe.targets import Statistic, Target
@@ -24,6 +24,9 @@ FEW, FEW_APART = 0.25, 0.02
 COUNTS = ("fired", "low_samples", "high_samples", "nonfinite", "positions", "zeros")
 # Statistics in which a NaN or an infinity of the value shows.
 ALARMS = frozenset((Statistic.MAXIMUM, Statistic.MINIMUM, Statistic.MEAN, Statistic.ABSOLUTE))
+
+
+_EXTREME_TYPES = ("float64", "int64")
 
 
 class _Edge:
@@ -57,15 +60,16 @@ class _Columns:
         self.low = tally.low.for_units(self.units, dtype)
         self.low_edge = tally.low_edge.for_units(self.units[self.curved], dtype)
         self.high_edge = tally.high_edge.for_units(self.units[self.curved], dtype)
-        self.highest = np.full(len(self.units), -np.inf, dtype)
-        self.lowest = np.full(len(self.units), np.inf, dtype)
+        self.least, self.most = smallest(dtype.name), largest(dtype.name)
+        self.highest = np.full(len(self.units), self.least, dtype)
+        self.lowest = np.full(len(self.units), self.most, dtype)
         self.fired = np.zeros(len(self.units), np.int64)
         self.at_low = np.zeros(len(self.curved), np.int64)
         self.at_high = np.zeros(len(self.curved), np.int64)
 
     def add_maximum(self, array: Array, seen: Bools | None) -> None:
         """Count the maxima [samples, columns] of a feed; a flat unit's is its minimum too."""
-        now = array.max(axis=0) if seen is None else array.max(axis=0, initial=-np.inf, where=seen)
+        now = array.max(axis=0) if seen is None else array.max(axis=0, initial=self.least, where=seen)
         np.maximum(self.highest, now, out=self.highest)
         self.fired += _count(array > self.low, seen)
         if self.curved.size:
@@ -74,7 +78,7 @@ class _Columns:
 
     def add_minimum(self, array: Array, seen: Bools | None) -> None:
         """Count the minima [samples, columns] of a feed."""
-        now = array.min(axis=0) if seen is None else array.min(axis=0, initial=np.inf, where=seen)
+        now = array.min(axis=0) if seen is None else array.min(axis=0, initial=self.most, where=seen)
         np.minimum(self.lowest, now, out=self.lowest)
         if self.curved.size:
             curved, within = np.take(array, self.curved, axis=1), None if seen is None else seen[:, self.curved]
@@ -97,8 +101,10 @@ class Tally:
         self._floor = self._each(lambda t: _floor(t.audited))
         self._sums = {name: np.zeros(units, np.int64) for name in COUNTS}
         self._absolute_sum = np.zeros(units)
-        self._minimum = np.full(units, np.inf)
-        self._maximum = np.full(units, -np.inf)
+        # Extremes by the type they are kept in; a unit's stand in the row of its own.
+        self._minimum = {t: np.full(units, largest(t), t) for t in _EXTREME_TYPES}
+        self._maximum = {t: np.full(units, smallest(t), t) for t in _EXTREME_TYPES}
+        self._integer = self._each(lambda t: extreme_type(t.dtype) == np.int64).astype(np.bool_)
         self._missed = np.zeros(units, np.bool_)  # some feed did not show their minimum
         self._columns: dict[tuple[Statistic, int], _Columns] = {}
 
@@ -148,8 +154,10 @@ class Tally:
         """Bring what the columns gathered into the row of all units."""
         for columns in self._columns.values():
             units = columns.units
-            self._maximum[units] = np.maximum(self._maximum[units], columns.highest)
-            self._minimum[units] = np.minimum(self._minimum[units], columns.lowest)
+            kept = extreme_type(columns.highest.dtype.name).name
+            maximum, minimum = self._maximum[kept], self._minimum[kept]
+            maximum[units] = np.maximum(maximum[units], columns.highest)
+            minimum[units] = np.minimum(minimum[units], columns.lowest)
             self._sums["fired"][units] += columns.fired
             self._sums["low_samples"][units[columns.curved]] += columns.at_low
             self._sums["high_samples"][units[columns.curved]] += columns.at_high
@@ -181,10 +189,10 @@ class Tally:
         These are the units that may yet be constant or always on, and all saturating ones.
         """
         self._settle()
-        scale = np.maximum(np.abs(self._maximum), np.abs(self._minimum))
+        minimum, maximum = self._doubles(self._minimum), self._doubles(self._maximum)
         with np.errstate(invalid="ignore"):
-            varies = self._maximum - self._minimum > ROUNDING * scale
-        cleared = np.where(np.isfinite(self._floor), self._minimum <= self._floor, varies & ~self.saturating)
+            varies = maximum - minimum > ROUNDING * np.maximum(np.abs(maximum), np.abs(minimum))
+        cleared = np.where(np.isfinite(self._floor), minimum <= self._floor, varies & ~self.saturating)
         left = [(t, np.flatnonzero(~cleared[t.start : t.stop])) for t in self.targets if not t.flat]
         # Units are picked by products with zero: an infinity beside them, which nobody looks for in a linear value, is
         # none of theirs.
@@ -205,19 +213,23 @@ class Tally:
             "flat_samples": np.where(self.saturating, finite, 0),
         }
         # A rectifier that was seen at its lower bound cannot go below it: its minimum is known for good.
-        exact = ~self._missed | (self._minimum == self._floor)
+        exact = ~self._missed | (self._doubles(self._minimum) == self._floor)
         result = {}
         for target in self.targets:
-            part = slice(target.start, target.stop)
+            part, kept = slice(target.start, target.stop), extreme_type(target.dtype).name
             result[target.audited.value] = UnitStatistics(
                 samples=self.samples,
-                minimum=self._minimum[part].copy(),
-                maximum=self._maximum[part].copy(),
+                minimum=self._minimum[kept][part].copy(),
+                maximum=self._maximum[kept][part].copy(),
                 minimum_exact=exact[part].copy(),
                 absolute_sum=self._absolute_sum[part].copy(),
                 **{name: total[part].copy() for name, total in sums.items()},
             )
         return result
+
+    def _doubles(self, extremes: Mapping[str, Array]) -> Floats:
+        """Extremes of all units, rounded where they are large integers."""
+        return np.where(self._integer, extremes["int64"], extremes["float64"])
 
     def _rows(self, blocks: Sequence[Block], statistic: Statistic, samples: int) -> Array:
         """One statistic [samples, units] put together for all units; zeros where it was not computed."""

@@ -16,7 +16,8 @@ from analyzer.observe.pooling import lengths_are_fixed, pooled_maximum
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-WIDE = frozenset(("float64", "int32", "int64", "uint32", "uint64"))  # float32 does not hold all their values
+WIDE = frozenset(("float64", "int32", "int64", "uint32"))  # float32 does not hold all their values
+UNREDUCED = "uint64"  # onnxruntime reduces none of its own type, and doubles do not tell its values apart
 
 
 class Statistic(Enum):
@@ -37,6 +38,9 @@ class Statistic(Enum):
     def reduction(self) -> str:
         """The operator that joins positions."""
         return self.value.split(" ", 1)[0]
+
+
+EXTREMES = frozenset((Statistic.MAXIMUM, Statistic.MINIMUM))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,12 @@ class Target:
         """Axes that hold positions: neither samples nor units."""
         return tuple(a for a in range(self.audited.rank) if a not in (self.sample.axis, self.audited.axis))
 
+    def element_type(self, statistic: Statistic) -> str:
+        """In which type the statistic is computed: float32, or a wider one where that would lose digits."""
+        if self.dtype == "int64" and statistic in EXTREMES:
+            return "int64"
+        return "float64" if self.dtype in WIDE else "float32"
+
     @property
     def flat(self) -> bool:
         """Whether each unit has a single position per sample, so that every extreme is the value itself."""
@@ -90,12 +100,12 @@ def targets_of(
         shape = shapes.shapes.get(value.value)
         fits = shape is not None and value.axis < len(shape) and shape[value.axis] == value.units
         single = value.rank == 1 and sample == SampleAxis(0)  # one number for each sample: a single unit
-        if shape is None or not fits or (sample.axis == value.axis and not single):
+        dtype = shapes.dtypes.get(value.value, "float32")
+        if shape is None or not fits or (sample.axis == value.axis and not single) or dtype == UNREDUCED:
             unseen.append(value.value)
             continue
         free = sample.axis in shapes.dynamic.get(value.value, ())  # samples times a length that inputs leave free
-        dtype = shapes.dtypes.get(value.value, "float32")
-        target = Target(value, sample, dtype, start, folded=sample.rows > 1 or free)
+        target = Target(value.of_type(dtype), sample, dtype, start, folded=sample.rows > 1 or free)
         places = prod((sample.rows, *(shape[a] for a in target.positions)))
         behind = pooled_maximum(graph, shapes, value) if fixed else None
         targets.append(replace(target, places=places, behind=behind))

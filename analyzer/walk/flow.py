@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.units import LARGEST_EXACT
 from analyzer.ops.context import Call, Context
-from analyzer.walk.rounding import Rounding
+from analyzer.walk.rounding import DOUBTFUL_ULPS, Rounding, epsilon
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """Units of a value that were seen to be constant: indices along an axis, and their values."""
+    """Units of a value that were seen to be constant: indices along an axis, and their values.
+
+    `lowest` and `highest` are what was seen of them, where that is not one value: they are constant up to rounding.
+    """
 
     axis: int
     units: Array
     values: Array
+    lowest: Array
+    highest: Array
+
+    @classmethod
+    def of(cls, layer: LayerVerdicts, constants: Mapping[int, float]) -> Seed:
+        """The units of a layer that are taken for these constants; integers that doubles do not hold are left out."""
+        integer = layer.audited.dtype == "int64"
+        held = {u: v for u, v in constants.items() if not integer or abs(v) <= LARGEST_EXACT}
+        units, values = np.asarray([*held], np.int64), np.asarray([*held.values()], np.float64)
+        seen = layer.statistics
+        if seen is None or not seen.samples:
+            return cls(layer.audited.axis, units, values, values, values)
+        lowest, highest = np.asarray(seen.minimum[units]), np.asarray(seen.maximum[units])
+        # what the weights decide may be a rounding away from what was seen; lossy units vary
+        between = (lowest <= values) & (values <= highest) & np.isin(units, layer.dead)
+        return cls(
+            layer.audited.axis, units, values, np.where(between, lowest, values), np.where(between, highest, values)
+        )
+
+    @property
+    def exact(self) -> bool:
+        """Whether each of them was seen to be one and the same value."""
+        return bool(np.array_equal(self.lowest, self.highest))
 
 
 def constants_forward(
@@ -35,7 +63,7 @@ def constants_forward(
     for name in (*graph.initializer_names, *graph.static_values):
         array = graph.constant(name)
         if array is not None and array.dtype.kind not in "SUO":
-            facts[name] = Constants.exactly(array)
+            facts[name] = _stored(array)
     for copy in context.copies.values():
         facts[copy.name] = facts[copy.source]
     for name in graph.inputs:
@@ -49,7 +77,42 @@ def constants_forward(
                 if doubted and name in doubted:
                     found = Constants(found.known & ~doubted[name], found.value)
                 facts[name] = _seeded(context, name, rounding.held(call, name, found), seeds)
+                if name in seeds and not seeds[name].exact:
+                    rounding.doubt(name)
     return facts
+
+
+def constants_within_rounding(
+    context: Context, seeds: Mapping[str, Seed], doubted: Mapping[str, Mask]
+) -> dict[str, Constants]:
+    """`constants_forward`, without what comes out differently at the two ends of seeds that are not exact.
+
+    A difference of units that are about equal, or a large weight, makes much of their last digits.
+    """
+    facts = constants_forward(context, seeds, doubted)
+    if all(seed.exact for seed in seeds.values()):
+        return facts
+    low, high = (
+        constants_forward(context, {n: replace(s, values=getattr(s, end)) for n, s in seeds.items()}, doubted)
+        for end in ("lowest", "highest")
+    )
+    apart = {n: mask for n in facts if (mask := _apart(low[n], high[n], context.dtype(n) or "float32")).any()}
+    return constants_forward(context, seeds, {**doubted, **{n: m | doubted.get(n, False) for n, m in apart.items()}})
+
+
+def _apart(low: Constants, high: Constants, dtype: str) -> Mask:
+    """Elements that differ by more than rounding."""
+    allowed = DOUBTFUL_ULPS * epsilon(dtype) * np.maximum(np.abs(low.number), np.abs(high.number))
+    same = low.known & high.known & (np.abs(low.number - high.number) <= allowed)
+    return np.asarray((low.known | high.known) & ~same)
+
+
+def _stored(array: Array) -> Constants:
+    """A stored tensor; of integers that doubles do not tell apart nothing is derived."""
+    if array.dtype not in (np.int64, np.uint64):
+        return Constants.exactly(array)
+    told_apart = (array <= LARGEST_EXACT) & (array >= -LARGEST_EXACT if array.dtype == np.int64 else True)
+    return Constants.exactly(array) if told_apart.all() else Constants(np.asarray(told_apart), array)
 
 
 def _apply(context: Context, call: Call, facts: Mapping[str, Constants]) -> list[Constants]:

@@ -14,9 +14,9 @@ import numpy as np
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.facts.units import LARGEST_EXACT
 from analyzer.ops.context import Call, Context
 
-LARGEST_EXACT = 2**53 - 1  # every whole number up to here is told from its neighbours
 #: How many units in the last place an operand may be off, through another order of summation.
 DOUBTFUL_ULPS = 32
 
@@ -65,6 +65,10 @@ class Rounding:
             return found
         number = rounded(found.number, dtype)
         return Constants(found.known & np.isfinite(number), number, found.multiples)
+
+    def doubt(self, name: str) -> None:
+        """Its elements may be a few units in the last place off."""
+        self._exact.discard(name)
 
     def _dtype(self, name: str) -> str:
         types = self.context.graph.types
@@ -127,11 +131,17 @@ def rounded(number: Array, dtype: str) -> Array:
         return np.asarray(number.astype(_numpy(dtype)), np.float64)
 
 
+def epsilon(dtype: str) -> float:
+    """Distance from 1 to the next number of a floating type; 0 for others."""
+    if "float" not in dtype:
+        return 0.0
+    return float(ml_dtypes.finfo(_numpy(dtype)).eps)  # type: ignore[no-untyped-call]  # knows bfloat16 too
+
+
 def _moved(x: Constants, sign: int, dtype: str, zeros: Mask | None) -> Constants:
     """Operands a little off, but for zeros of which every term is zero."""
     number = x.number
-    limits = ml_dtypes.finfo(_numpy(dtype))  # type: ignore[no-untyped-call]  # knows bfloat16 too
-    step = DOUBTFUL_ULPS * float(limits.eps) * np.maximum(np.abs(number), 1.0)
+    step = DOUBTFUL_ULPS * epsilon(dtype) * np.maximum(np.abs(number), 1.0)
     still = np.zeros_like(x.known) if zeros is None else zeros & (number == 0)
     return Constants(x.known, number + sign * np.where(still, 0.0, step))
 

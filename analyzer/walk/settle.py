@@ -23,7 +23,7 @@ from analyzer.graph import Graph
 from analyzer.ops.context import Context
 from analyzer.walk import explanation, plan
 from analyzer.walk.closure import Closure, close
-from analyzer.walk.flow import Needs, Seed, constants_forward, needs_backward
+from analyzer.walk.flow import Needs, Seed, constants_forward, constants_within_rounding, needs_backward
 from analyzer.walk.interface import constant_outputs, unused_inputs
 from analyzer.walk.reasons import locked_units
 
@@ -151,9 +151,8 @@ def _facts(
     seeds = {}
     for layer in layers:
         if constants := choice.constants(layer):
-            units, values = np.asarray([*constants], np.int64), np.asarray([*constants.values()], np.float64)
-            seeds[layer.value] = Seed(layer.audited.axis, units, values)
-    return constants_forward(context, seeds, doubted) if seeds else structural
+            seeds[layer.value] = Seed.of(layer, constants)
+    return constants_within_rounding(context, seeds, doubted) if seeds else structural
 
 
 def _whole(

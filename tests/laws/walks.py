@@ -27,7 +27,8 @@ def random_seeds(random: Random, feeds: Mapping[str, Array]) -> Seeds:
             generator = np.random.default_rng(random.getrandbits(32))
             axis = 1 if array.ndim > 1 else 0
             units = np.flatnonzero(generator.random(array.shape[axis]) < random.choice([0.3, 0.7]))
-            seeds[name] = Seed(axis, units, generator.choice([0.0, 1.0, -0.5], len(units)))
+            values = generator.choice([0.0, 1.0, -0.5], len(units))
+            seeds[name] = Seed(axis, units, values, values, values)
     return seeds
 
 

@@ -13,7 +13,7 @@ from analyzer.facts.audit import Thresholds
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.facts.verdicts import PRESETS, compare_holdout, verdicts_of
-from tests.made import by_weights, layer, linear, relu, seen, tanh
+from tests.made import by_weights, gelu, layer, linear, relu, seen, tanh
 
 
 def test_a_unit_that_is_zero_everywhere_is_dead_and_not_constant() -> None:
@@ -40,12 +40,22 @@ def test_no_samples_say_nothing() -> None:
     assert verdicts.firing_bound is None
 
 
-def test_a_rectifier_is_constant_only_exactly() -> None:
+@pytest.mark.parametrize("audited", [relu(1), linear(1)], ids=["relu", "linear"])
+def test_a_rectifier_and_a_linear_output_are_constant_only_exactly(audited: AuditedValue) -> None:
     next_float = float(np.nextafter(np.float32(6), np.float32(7)))
-    assert layer(relu(1), seen([6.0], [next_float])).dead == ()
+    assert layer(audited, seen([6.0], [next_float])).dead == ()
 
 
-@pytest.mark.parametrize("audited", [tanh(2), linear(2)], ids=["tanh", "linear"])
+def test_integers_that_doubles_do_not_tell_apart_are_told_apart() -> None:
+    large = 2**60
+    integers = UnitStatistics.empty(2, "int64")
+    shown = replace(integers, samples=3, minimum=np.array([large, large]), maximum=np.array([large, large + 1]))
+    verdicts = layer(replace(relu(2), dtype="int64"), shown)
+    assert verdicts.dead == (0,)
+    assert verdicts.stays_at[0] == large
+
+
+@pytest.mark.parametrize("audited", [tanh(2), gelu(2)], ids=["tanh", "gelu"])
 def test_a_smooth_value_may_differ_by_a_few_units_in_the_last_place(audited: AuditedValue) -> None:
     ulp = float(np.spacing(np.float32(0.7)))
     verdicts = layer(audited, seen([0.7, 0.7], [0.7 + 4 * ulp, 0.7 + 5 * ulp]))
@@ -59,21 +69,21 @@ def test_the_tolerance_follows_the_element_type(dtype: str, magnitude: float) ->
     top = np.dtype(dtype).type(magnitude)
     below = top - 4 * np.spacing(top / 4)  # at most 4 units in the last place of `top`
     far = top - 6 * np.spacing(top)
-    verdicts = layer(replace(linear(2), dtype=dtype), seen([float(below), float(far)], [float(top)] * 2))
+    verdicts = layer(replace(gelu(2), dtype=dtype), seen([float(below), float(far)], [float(top)] * 2))
     assert verdicts.dead == (0,)
 
 
 @pytest.mark.parametrize(("dtype", "step"), [("float16", 1 / 1024), ("bfloat16", 1 / 128)])
 def test_a_step_of_half_precision_is_no_rounding(dtype: str, step: float) -> None:
-    assert layer(replace(linear(2), dtype=dtype), seen([1.0, 1.0], [1.0, 1 + step])).dead == (0,)
+    assert layer(replace(gelu(2), dtype=dtype), seen([1.0, 1.0], [1.0, 1 + step])).dead == (0,)
 
 
 def test_an_element_type_without_a_known_precision_is_compared_exactly() -> None:
-    assert layer(replace(linear(2), dtype="int8"), seen([3, 3], [3, 4])).dead == (0,)
+    assert layer(replace(gelu(2), dtype="int8"), seen([3, 3], [3, 4])).dead == (0,)
 
 
 def test_around_zero_the_tolerance_vanishes() -> None:
-    assert layer(linear(1), seen([-1e-30], [1e-30])).dead == ()
+    assert layer(gelu(1), seen([-1e-30], [1e-30])).dead == ()
 
 
 def test_a_unit_whose_minimum_is_not_known_is_not_dead() -> None:
