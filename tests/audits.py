@@ -13,7 +13,7 @@ from analyzer.facts.audit import Evidence, LayerVerdicts
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
 from analyzer.graph import load_model
 from analyzer.rewrite.shrink import shrink
-from analyzer.shapes.shape_run import grown_axis
+from analyzer.shapes.sample_rows import grown_axis
 from analyzer.units import select_units
 from analyzer.walk import Walk, walk
 from tests.models import Array, all_values, run

@@ -36,12 +36,12 @@ from analyzer.graph.load import external_files
 from analyzer.observe.observation import Observation, observe
 from analyzer.probes.images import listed_images
 from analyzer.probes.probe import ImageOptions, Probe, open_probe, random_probe
+from analyzer.shapes.batching import BATCH_SIZE
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units
 from analyzer.walk import Walk, walk
 
 Model = str | Path | bytes | onnx.ModelProto
-BATCH_SIZE = 8
 
 
 def audit(

@@ -27,7 +27,8 @@ from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import check, stamp
 from analyzer.rewrite.unit_means import unit_means
 from analyzer.runtime.session import Session
-from analyzer.shapes.shape_run import measure_shapes, plan_batches
+from analyzer.shapes.batching import plan_batches
+from analyzer.shapes.shape_run import measure_shapes
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.version import __version__
 from analyzer.walk import Walk, walk

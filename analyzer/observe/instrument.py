@@ -18,7 +18,7 @@ from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.reducers import Reducers, pooled_rank
 from analyzer.observe.targets import Statistic, Target
 from analyzer.runtime.session import Session
-from analyzer.shapes.shape_run import BatchPlan
+from analyzer.shapes.batching import BatchPlan
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]

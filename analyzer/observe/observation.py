@@ -17,9 +17,8 @@ from analyzer.observe.nan_guards import Guards, guards
 from analyzer.observe.tally import Tally, alarmed
 from analyzer.observe.targets import Statistic, Target, elements, targets_of
 from analyzer.probes.probe import Batch, Probe
-from analyzer.shapes.shape_run import BatchPlan, plan_batches
+from analyzer.shapes.batching import BATCH_SIZE, BatchPlan, plan_batches
 
-BATCH_SIZE = 8
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of what suspects make it read is left
 FIRST_LOOK = 1  # smallest feeds in the first one, which is looked at dearly: its extremes clear most units

@@ -15,11 +15,10 @@ from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.reducers import reduce_axes
 from analyzer.probes.probe import Probe
 from analyzer.runtime.session import Session
-from analyzer.shapes.shape_run import plan_batches
+from analyzer.shapes.batching import BATCH_SIZE, plan_batches
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-BATCH_SIZE = 8
 FEW = 0.5  # up to this share of a value's indices, picking them out is cheaper than reducing them all
 _REDUCTIONS = ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceSum")  # of x, x, x and x squared
 

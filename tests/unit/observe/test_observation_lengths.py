@@ -16,7 +16,8 @@ from analyzer.observe.instrument import Instrument
 from analyzer.observe.observation import observe
 from analyzer.observe.targets import Statistic, Target, targets_of
 from analyzer.probes.probe import open_probe
-from analyzer.shapes.shape_run import BatchPlan, measure_shapes
+from analyzer.shapes.batching import BatchPlan
+from analyzer.shapes.shape_run import measure_shapes
 from tests.unit.observe.test_observation import by_hand, load, look, relu
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -12,7 +12,8 @@ from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import LoadedModel, load_model
 from analyzer.probes.probe import Probe, open_probe
-from analyzer.shapes.shape_run import BatchPlan, measure_shapes, plan_batches
+from analyzer.shapes.batching import BatchPlan, plan_batches
+from analyzer.shapes.shape_run import measure_shapes
 
 RANDOM = np.random.default_rng(5)
 

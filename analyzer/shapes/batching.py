@@ -1,0 +1,167 @@
+"""Whether several samples may share a feed: what is proven, and what a feed of two shows beside feeds of one each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from analyzer.errors import RunError
+from analyzer.facts.tolerances import REBATCHED, REBATCHED_QUANTISED
+from analyzer.facts.units import SampleAxis, Shape, ShapeTable
+from analyzer.graph import Graph, LoadedModel, Node
+from analyzer.probes.probe import Probe
+from analyzer.runtime.session import Session
+from analyzer.shapes.sample_rows import close, grown_axis, row_means, same_samples, show_both
+from analyzer.shapes.shape_session import ShapeRun, Shown, extended
+from analyzer.shapes.trial_feeds import Feeds
+
+BATCH_SIZE = 8  # samples per feed, unless the caller says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """How a probe is fed: `size` samples at a time, with the first dim of `free_inputs` made free if need be."""
+
+    size: int
+    free_inputs: tuple[str, ...] = ()
+
+    @property
+    def batchable(self) -> bool:
+        """Whether several samples share a feed."""
+        return self.size > 1
+
+
+def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequence[str] = ()) -> BatchPlan:
+    """Feed up to `batch_size` samples at once where the model and the data were seen to allow it.
+
+    `values` are the values whose samples must be told apart.
+    """
+    mixed = any(v in shapes.scrambled for v in values)
+    if not (shapes.batchable and probe.batchable) or mixed or batch_size <= shapes.samples:
+        return BatchPlan(shapes.samples)
+    return BatchPlan(batch_size, shapes.free_inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSamples:
+    """A look at two samples in one feed; it can only say no, as a third one may change everything.
+
+    `alone` is the table of one sample; `samples` are the two feeds and `outputs` what they gave, `pair` is both in one.
+    """
+
+    loaded: LoadedModel
+    threads: int | None
+    alone: ShapeTable
+    samples: Sequence[Feeds]
+    pair: Feeds
+    outputs: Sequence[Feeds]
+
+    def table(self, together: Shown | None) -> ShapeTable:
+        """The table with sample axes, where the pair gives what both give; `together` is what the pair gave."""
+        if together is not None and self._agree(together):
+            return self._batched(together, ())
+        alone = self.alone if together is None else replace(self.alone, mixed=self._mixed(together[0]))
+        free = self._fixed_inputs()
+        with suppress(RunError):
+            if free:
+                with ShapeRun(self.loaded, self.threads, free) as run:
+                    together = run(self.pair)
+                if self._agree(together):
+                    return self._batched(together, free)
+        return alone
+
+    def _agree(self, together: Shown) -> bool:
+        return show_both(together[1], *self.outputs)
+
+    def _batched(self, together: Shown, free: tuple[str, ...]) -> ShapeTable:
+        grown = together[0] | {n: a.shape for n, a in self.pair.items()}
+        axes = {n: grown_axis(s, grown.get(n, s)) for n, s in self.alone.shapes.items()}
+        folded = {n: a for n, a in axes.items() if a is not None and a.rows > 1}
+        scrambled = {n for n, a in axes.items() if a is None} | self._not_sample_major(folded, free)
+        known = {n: SampleAxis(None) if a is None or n in scrambled else a for n, a in axes.items()}
+        return replace(self.alone, sample_axes=known, batchable=True, free_inputs=free, scrambled=frozenset(scrambled))
+
+    def _mixed(self, grown: Mapping[str, Shape]) -> frozenset[str]:
+        """Values that differ when two samples share a feed, by more than rounding and chance, and what follows them.
+
+        Judged by the mean magnitude of each row; values that grow in some other way than sample by sample are left out.
+        """
+        graph, extension = self.loaded.graph, extended(self.loaded, ())
+        extension.drop_outputs()
+        coarse = REBATCHED_QUANTISED if any(_quantises(node) for node in graph.nodes) else 0.0
+        means: dict[str, tuple[str, SampleAxis]] = {}
+        for name in sorted(set(graph.producer) & set(grown) - _lengths(graph)):
+            axis = grown_axis(self.alone.shapes[name], grown[name])
+            scale = coarse > 0 and axis is not None and axis.axis is None
+            if axis is not None and not scale and self.alone.dtypes.get(name) in REBATCHED:
+                means[name] = row_means(extension, name, len(self.alone.shapes[name]), axis, magnitude=True), axis
+                extension.output(means[name][0])
+        try:
+            with Session(extension, threads=self.threads, few_runs=True) as session:
+                together, (first, second, again) = (
+                    session.run(self.pair),
+                    [session.run(f) for f in (*self.samples, self.samples[0])],
+                )
+        except RunError:
+            return frozenset()
+        mixed: set[str] = set()
+        for node in graph.nodes:
+            names = [o for o in node.outputs if o]
+            if node.op_type not in ("Shape", "Size") and mixed.intersection((*node.inputs, *node.captured)):
+                mixed.update(names)
+            for name in set(names) & set(means):
+                mean, axis = means[name]
+                tolerance = max(coarse, REBATCHED[self.alone.dtypes[name]])
+                rows = SampleAxis(None if axis.axis is None else 0, axis.rows)
+                same = same_samples(together[mean], first[mean], second[mean], rows, tolerance)
+                if not same and close(again[mean], first[mean], tolerance):
+                    mixed.add(name)
+        return frozenset(mixed)
+
+    def _fixed_inputs(self) -> tuple[str, ...]:
+        """Inputs that grow with the samples although the model declares their first dim as a number.
+
+        None where others are declared free: whoever runs the model may give it more of those alone.
+        """
+        declared = self.loaded.graph.inputs
+        grown = [n for n, a in self.pair.items() if a.shape != self.samples[0][n].shape]
+        numbered = tuple(n for n in grown if isinstance((declared[n].shape or (None,))[0], int))
+        return numbered if len(numbered) == len(grown) else ()
+
+    def _not_sample_major(self, folded: Mapping[str, SampleAxis], free: tuple[str, ...]) -> set[str]:
+        """Values whose rows do not come first sample first, by the mean of each row."""
+        computed = {n: axis for n, axis in folded.items() if n not in self.pair}
+        if not computed:
+            return set()
+        extension = extended(self.loaded, free)
+        extension.drop_outputs()
+        means: dict[str, str] = {}
+        for name, axis in computed.items():
+            if self.alone.dtypes.get(name) not in (None, "object"):
+                means[name] = row_means(extension, name, len(self.alone.shapes[name]), axis)
+                extension.output(means[name])
+        try:
+            with Session(extension, threads=self.threads, few_runs=True) as session:
+                together, first, second = (session.run(f) for f in (self.pair, *self.samples))
+        except RunError:
+            return set(computed)
+        major = {
+            name
+            for name, mean in means.items()
+            if same_samples(together[mean], first[mean], second[mean], SampleAxis(0, folded[name].rows))
+        }
+        return set(computed) - major
+
+
+def _quantises(node: Node) -> bool:
+    return "Quantize" in node.op_type or "Integer" in node.op_type or node.op_type.startswith(("QLinear", "QGemm"))
+
+
+def _lengths(graph: Graph) -> set[str]:
+    """Values computed from stored tensors and lengths alone: they tell how many samples there are."""
+    found: set[str] = set(graph.initializer_names)
+    for node in graph.nodes:
+        if node.op_type in ("Shape", "Size") or (node.inputs and found.issuperset(i for i in node.inputs if i)):
+            found.update(node.outputs)
+    return found
