@@ -101,7 +101,7 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
         suspects.append(Suspect(layer, entry, terms))
         for term in terms:
             where = (term.kernel.data, term.kernel.axis) if term.kernel is not None else (term.source, term.axis)
-            if not term.opaque and where not in inputs and context.shapes.get(where[0]):
+            if not term.ends and where not in inputs and context.shapes.get(where[0]):
                 inputs[where] = channels_of(context, walk.facts, layers, *where)
     return Inquiry(walk, tuple(suspects), inputs)
 

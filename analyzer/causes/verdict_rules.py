@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.causes.channels import Channels
-from analyzer.causes.kernels import Kernel
 from analyzer.causes.origins import Term
 from analyzer.causes.pre_activation import Entry
 from analyzer.facts.audit import LayerVerdicts
@@ -129,7 +128,7 @@ class Case:
     def _zero_kernel(self, part: Part) -> Ruling:
         kernel = part.term.kernel
         assert kernel is not None  # the caller looked
-        step = _rounding_step(self.context, kernel)
+        step = kernel.step if kernel.step is not None else self._rounding_step(kernel.stored)
         if step is not None:
             return Ruling(
                 CauseCode.QUANTISATION,
@@ -140,6 +139,18 @@ class Case:
         size = f"at most {largest:.3g} in size" if largest else "all zero"
         return Ruling(CauseCode.ZERO_KERNEL, f"its weights in {kernel.node} are {size}")
 
+    def _rounding_step(self, stored: str) -> float | None:
+        """The step to which a whole weight tensor was rounded before it is read as numbers; None where it was not.
+
+        None as well where each output has a step of its own: fitted to its weights, that cannot round them all away.
+        """
+        producer = self.context.graph.producer.get(stored)
+        call = None if producer is None else self.context.by_node[producer.index]
+        scaled = None if call is None else call.rule.affine(call.op)
+        if scaled is None or not scaled.integers or scaled.factors[0].size != 1:
+            return None
+        return float(scaled.factors[0].reshape(-1)[0])
+
     def _silent_source(self, part: Part) -> Ruling | None:
         term, channels = part.term, self.inputs.get((part.term.source, part.term.axis))
         layer = self.layers.get(term.source)
@@ -147,6 +158,8 @@ class Case:
             owner = (term.source, part.index)
             detail = f"it only passes on unit {part.index} of {term.source}, which is dead"
             return Ruling(CauseCode.STARVED, detail, (owner,))
+        if term.filled_by:
+            return Ruling(CauseCode.INPUT_CONSTANT, f"it reads nothing: {term.filled_by} puts a stored number there")
         spread = self.spreads.get(term.source)
         if channels is None or term.opaque or not channels.constant(spread)[part.index]:
             return None
@@ -306,22 +319,6 @@ def _before_rounding(parts: Sequence[Part]) -> Iterator[tuple[str, int]]:
     """The values of one unit that are quantised on the way, and its index in them."""
     for part in parts:
         yield from ((name, int(index[part.place])) for name, _, index in part.term.quantised)
-
-
-def _rounding_step(context: Context, kernel: Kernel) -> float | None:
-    """The step to which a whole weight tensor was rounded; None where it was not.
-
-    None as well where each output has a step of its own: fitted to its weights, that cannot round them all away.
-    """
-    graph = context.graph
-    producer = graph.producer.get(kernel.stored)
-    if producer is not None and producer.op_type == "DequantizeLinear":
-        scale = graph.constant(producer.inputs[1])
-    else:
-        readers = [node for node, _ in graph.consumers.get(kernel.stored, ()) if node.op_type == "QLinearConv"]
-        readers += [node for node, _ in graph.consumers.get(kernel.stored, ()) if node.op_type == "QLinearMatMul"]
-        scale = graph.constant(readers[0].inputs[4]) if readers else None
-    return float(np.ravel(scale)[0]) if scale is not None and scale.size == 1 else None
 
 
 def _range(spread: Spread | None, unit: int) -> str:

@@ -15,6 +15,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.affine import Affine
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Axes, Operator, align, register
 from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
@@ -99,6 +100,26 @@ class Aligned(Operator):
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         align(keeps, node, range(len(node.inputs)))
+
+    def affine(self, node: OpNode) -> Affine | None:
+        computed = [p for p, array in enumerate(node.statics) if array is None]
+        if not computed:
+            return None
+        rank = len(node.y_shape())
+        stored = {
+            p: np.asarray(array, np.float64)[(None,) * (rank - np.ndim(array))]
+            for p, array in enumerate(node.statics)
+            if array is not None
+        }
+        one, none = np.ones((1,) * rank), np.zeros((1,) * rank)
+        if node.op_type in ("Add", "Sub", "Sum"):
+            signs = {p: -one if p and node.op_type == "Sub" else one for p in range(len(node.inputs))}
+            return Affine({p: signs[p] for p in computed}, sum((signs[p] * a for p, a in stored.items()), none))
+        if node.op_type == "Mul" and len(computed) == 1:
+            return Affine({computed[0]: reduce(np.multiply, stored.values(), one)}, none)
+        if node.op_type == "Div" and computed == [0]:
+            return Affine({0: 1 / np.where(stored[1] == 0, 1.0, stored[1])}, none)
+        return None
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         rank = len(node.y_shape())

@@ -9,7 +9,7 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
-from analyzer.algebra.pattern import Mask
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Axes, Operator, register
@@ -17,6 +17,8 @@ from analyzer.ops.operator import Axes, Operator, register
 
 class ConcatRule(Operator):
     """Joining: facts stand side by side; an index of Y is an index of exactly one input."""
+
+    moves = True
 
     def axis(self, node: OpNode) -> int:
         """The joined axis."""
@@ -33,6 +35,13 @@ class ConcatRule(Operator):
         known = pattern.concatenate([x.known for x in xs], axis, lengths)
         value = pattern.concatenate([x.number for x in xs], axis, lengths)
         return [Constants(known, value)]
+
+    def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
+        if axis != self.axis(node):
+            return None
+        parts = [np.full(length, -1) for length in self.lengths(node)]
+        parts[position] = np.arange(len(parts[position]))
+        return pattern.on_axis(np.concatenate(parts), axis, len(node.y_shape()))
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         axis, lengths = self.axis(node), self.lengths(node)

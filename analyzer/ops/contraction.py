@@ -19,6 +19,7 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.node import OpNode, keep_one
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Axes, Operator, align, register
+from analyzer.ops.weighted_sum import WeightedSum
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,49 @@ class Contraction(Operator):
         weight = letters.b if stored[1] else letters.a
         others = tuple(axis for axis, i in enumerate(letters.y) if i not in weight)
         return pattern.every(known, others, keepdims=True)
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        stored = [p for p in (self.a, self.b) if node.static(p) is not None]
+        if len(stored) != 1:
+            return None
+        weight, letters = stored[0], self.letters(node)
+        data, own, read = (self.b, letters.a, letters.b) if weight == self.a else (self.a, letters.b, letters.a)
+        summed = letters.contracted
+        units = [axis for axis, letter in enumerate(letters.y) if letter in own and letter not in read]
+        matrix = len(summed) == len(units) == 1 and len(own) == 2
+        return WeightedSum(
+            data=data,
+            weight=weight,
+            bias=self.bias,
+            axis=read.index(summed[0]) if len(summed) == 1 else None,
+            unit_axis=units[0] if len(units) == 1 else None,
+            dequantised=(lambda: self._rows(node, weight, own.index(summed[0]))) if matrix else None,
+            added=lambda length: self.added(node, length),
+            stored_axis=own.index(summed[0]) if len(summed) == 1 else None,
+            plain=np.asarray(node.static(weight)).dtype.kind not in "iub",
+            absorbs=self.can_add_bias(node),
+        )
+
+    def summed_axis(self, node: OpNode, position: int) -> int | None:
+        letters = self.letters(node)
+        own = letters.a if position == self.a else letters.b if position == self.b else ()
+        return next((axis for axis, letter in enumerate(own) if letter in letters.contracted), None)
+
+    def _rows(self, node: OpNode, position: int, axis: int) -> Array:
+        matrix = self.numbers(node, position) if axis == 1 else self.numbers(node, position).T
+        factor = self.scale(node)
+        return (matrix if factor == 1 else matrix * factor)[:, :, np.newaxis]
+
+    def numbers(self, node: OpNode, position: int) -> Array:
+        """The numbers that a stored operand stands for."""
+        return np.asarray(node.static(position))
+
+    def added(self, node: OpNode, length: int) -> Array | None:
+        """The bias as it is added, per unit or for all; None where it is computed, or counted in other units."""
+        if self.bias is None or not node.has(self.bias):
+            return np.zeros(length)
+        array = node.static(self.bias)
+        return None if array is None else array * self.bias_scale(node)
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         letters = self.letters(node)

@@ -17,6 +17,7 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.node import OpNode, keep_one
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Axes, Operator, register
+from analyzer.ops.weighted_sum import WeightedSum
 
 
 class ConvRule(Operator):
@@ -65,6 +66,35 @@ class ConvRule(Operator):
         auto = node.attr("auto_pad", "NOTSET")
         same = str(auto).startswith(("SAME", "b'SAME")) and max(self.kernel(node).shape[2:], default=1) > 1
         return not any(pads) and not same
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        stored = node.static(self.w)
+        assert stored is not None  # `unsupported` has said so otherwise
+        return WeightedSum(
+            data=self.x,
+            weight=self.w,
+            bias=self.bias,
+            axis=1,
+            unit_axis=1,
+            dequantised=lambda: self.rows(node),
+            added=lambda length: self.added(node, length),
+            groups=self.groups(node),
+            stored_axis=1 - self.out_axis() if self.groups(node) == 1 else None,
+            plain=stored.dtype.kind not in "iu",
+            absorbs=self.flat_border(node),
+        )
+
+    def summed_axis(self, node: OpNode, position: int) -> int | None:
+        return 1 if position == self.x else None
+
+    def rows(self, node: OpNode) -> Array:
+        """The kernel as `WeightedSum.rows`."""
+        kernel = self.kernel(node)
+        return kernel.reshape(*kernel.shape[:2], -1)
+
+    def added(self, node: OpNode, length: int) -> Array | None:
+        """The bias per channel; None where it is counted in other units."""
+        return node.static(self.bias) if node.has(self.bias) else np.zeros(length)
 
     # -- rules ----------------------------------------------------------------------------------------------------
 

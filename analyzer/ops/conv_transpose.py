@@ -23,6 +23,10 @@ class ConvTransposeRule(ConvRule):
         flat = np.asarray(kernel).reshape(groups, kernel.shape[0] // groups, kernel.shape[1], -1)
         return (flat != 0).any(axis=3).swapaxes(1, 2), flat.sum(axis=3, dtype=np.float64).swapaxes(1, 2)
 
+    def rows(self, node: OpNode) -> Array:
+        parts = np.split(super().rows(node), self.groups(node))
+        return np.concatenate([part.swapaxes(0, 1) for part in parts])
+
     def flat_border(self, node: OpNode) -> bool:
         single = all(k == 1 for k in self.kernel(node).shape[2:])
         plain = all(s == 1 for s in node.attr("strides") or [])

@@ -6,6 +6,7 @@ X, W, B, Y as in Conv; Z, a summand before the activation, makes it a barrier.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from analyzer.ops.conv import ConvRule
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, register
 from analyzer.ops.unary import ACTIVATIONS
+from analyzer.ops.weighted_sum import WeightedSum
 
 #: Activations whose parameters `fused_activation` reads; others would be evaluated with defaults.
 FUSED = frozenset(("", "Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "LeakyRelu", "HardSigmoid", "Clip"))
@@ -28,6 +30,10 @@ class FusedConvRule(ConvRule):
         if self._activation(node) not in FUSED:
             return f"FusedConv with activation {self._activation(node)}"
         return super().unsupported(node)
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        found = super().weighted_sum(node)
+        return found and replace(found, activated=bool(self._activation(node)))
 
     def finish(self, node: OpNode, total: Array) -> Array:
         return fused_activation(self._activation(node), node.attr("activation_params") or [], total, node)

@@ -6,14 +6,17 @@ Gemm: A [m, k]  B [k, n]  C broadcast to [m, n]  Y [m, n], A and B transposed as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array
 from analyzer.ops.contraction import Contraction, Letters, matmul_letters
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, register
-from analyzer.ops.quantize_linear import off_zero, requantised
+from analyzer.ops.quantize_linear import off_zero, one_step, requantised, stands_for
+from analyzer.ops.weighted_sum import WeightedSum
 
 
 class Gemm(Contraction):
@@ -97,6 +100,20 @@ class QGemm(Gemm):
     def operand(self, node: OpNode, xs: Sequence[Constants], position: int) -> Constants:
         """Differences from the zero point."""
         return off_zero(xs[position], node.static(position + 2))
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        """Weights rounded to one step."""
+        found = super().weighted_sum(node)
+        return found and replace(found, step=one_step(node.static(found.weight + 1)))
+
+    def numbers(self, node: OpNode, position: int) -> Array:
+        """Differences from the zero point, times the scale."""
+        scale, zero = node.static(position + 1), node.static(position + 2)
+        return stands_for(np.asarray(node.static(position)), scale, zero, 0)
+
+    def added(self, node: OpNode, length: int) -> Array | None:
+        """Counted in steps of the product."""
+        return None
 
     def can_add_bias(self, node: OpNode) -> bool:
         """Only inputs at their zero point go."""

@@ -122,6 +122,7 @@ class MoveRule(Operator):
     """One input moved to one or several outputs; `chains` says how."""
 
     moved = 0
+    moves = True
 
     def chains(self, node: OpNode) -> list[Chain]:
         """One chain per output."""
@@ -142,6 +143,15 @@ class MoveRule(Operator):
                 known, value = step.forward(known, True), step.forward(value, self.fill(node))
             results.append(Constants(known, value))
         return results
+
+    def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
+        if position != self.moved:
+            return None
+        shape = node.x_shape(position)
+        result: Array = pattern.on_axis(np.arange(shape[axis]), axis, len(shape))
+        for step in self.chains(node)[output]:
+            result = step.forward(result, -1)
+        return pattern.compress(result)
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         total = pattern.uniform(len(node.x_shape(self.moved)), False)

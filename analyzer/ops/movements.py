@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
-from analyzer.algebra.pattern import Mask, Shape
+from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.errors import Refusal
 from analyzer.ops.move import Chain, MoveRule, Reshape, Take, Transpose
 from analyzer.ops.node import OpNode
@@ -219,6 +220,14 @@ class GatherRule(MoveRule):
         known = data.known.all(axis=axis, keepdims=True) & (low == high)
         shape = (*known.shape[:axis], *(1,) * len(node.x_shape(1)), *known.shape[axis + 1 :])
         return [Constants(known.reshape(shape), np.where(known, low, 0.0).reshape(shape))]
+
+    def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
+        if node.static(1) is not None:
+            return super().places(node, position, axis)
+        if position or axis == self.axis(node):
+            return None
+        behind = len(node.x_shape(1)) - 1 if axis > self.axis(node) else 0
+        return pattern.on_axis(np.arange(node.x_shape()[axis]), axis + behind, len(node.y_shape()))
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         if node.static(1) is not None:

@@ -15,6 +15,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
+from analyzer.ops.affine import Affine, Normalisation
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Axes, Operator, register
 
@@ -40,6 +41,9 @@ class PerChannel(Operator):
         for name in node.inputs[1:]:
             keeps.link((name, 0), (node.outputs[0], 1))
 
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return Normalisation(1, 2, alone=True)
+
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [frozenset({1}), *(None for _ in node.outputs[1:])]
 
@@ -61,6 +65,12 @@ class BatchNorm(PerChannel):
         known = xs[0].known | (slope == 0)
         value = np.where(xs[0].known, slope * (xs[0].number - mean) + bias, bias)
         return [Constants(known, np.where(known, value, 0.0))]
+
+    def affine(self, node: OpNode) -> Affine | None:
+        stored = [np.ravel(np.asarray(node.static(p), np.float64)) for p in (1, 2, 3, 4)]
+        scale, bias, mean, var = (pattern.on_axis(array, 1, len(node.y_shape())) for array in stored)
+        slope = scale / np.sqrt(var + float(node.attr("epsilon", 1e-5)))
+        return Affine({0: slope}, bias - slope * mean)
 
 
 class InstanceNorm(PerChannel):
@@ -137,6 +147,9 @@ class Normalised(Operator):
                 else:
                     keeps.link((node.inputs[0], axis), (name, axis))
 
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return Normalisation(1, 2)
+
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [frozenset(self.axes(node)[-1:]), *(None for _ in node.outputs[1:])]
 
@@ -174,6 +187,9 @@ class Softmax(Normalised):
     The first two are known where all entries along the axis are, and each feed has as many of them.
     """
 
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return None
+
     def axes(self, node: OpNode) -> list[int]:
         rank = len(node.x_shape())
         if node.version < 13:
@@ -200,6 +216,9 @@ class Softmax(Normalised):
 class LocalResponse(Normalised):
     """LRN: neighbours in the channel axis."""
 
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return None
+
     def axes(self, node: OpNode) -> list[int]:
         return [1]
 
@@ -215,6 +234,9 @@ class LocalResponse(Normalised):
 class LpNorm(Normalised):
     """LpNormalization along one axis."""
 
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return None
+
     def axes(self, node: OpNode) -> list[int]:
         return [int(node.attr("axis", -1)) % len(node.x_shape())]
 
@@ -224,6 +246,9 @@ class LpNorm(Normalised):
 
 class SkipNorm(Normalised):
     """com.microsoft SkipLayerNormalization and SkipSimplifiedLayerNormalization: LayerNorm(X + skip + bias)."""
+
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return Normalisation(2, 3 if node.op_type == "SkipLayerNormalization" else None)
 
     def axes(self, node: OpNode) -> list[int]:
         return [len(node.x_shape()) - 1]

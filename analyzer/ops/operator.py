@@ -19,10 +19,12 @@ import analyzer.ops
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
-from analyzer.algebra.pattern import Mask
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
+from analyzer.ops.affine import Affine, Normalisation
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.weighted_sum import WeightedSum
 
 Axes = frozenset[int] | None
 CONTRIB = "com.microsoft"
@@ -46,6 +48,10 @@ class Operator:
     aligned = False
     #: How the output is audited when the operator is an activation.
     activation: Activation | None = None
+    #: Whether elements are only moved or joined, and fillings put between them.
+    moves = False
+    #: Whether each unit comes out as averages or choices of its own positions.
+    pools = False
 
     def unsupported(self, node: OpNode) -> str | None:
         """Why this call is treated as a barrier, or None."""
@@ -81,6 +87,29 @@ class Operator:
             Refusal: the node cannot be made consistent with the cut.
         """
         return Edit()
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        """Where each unit is a sum of input units, weighted by stored numbers: what it is made of."""
+        return None
+
+    def summed_axis(self, node: OpNode, position: int) -> int | None:
+        """The axis of an input over which products are summed."""
+        return None
+
+    def affine(self, node: OpNode) -> Affine | None:
+        """Where the output is a sum of scaled inputs and stored numbers, place by place: the factors."""
+        return None
+
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        """Where values are normalised, then scaled and shifted by learned numbers: where those stand."""
+        return None
+
+    def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
+        """Where elements are only moved: which index on an input's axis each element of an output comes from.
+
+        A pattern of the output; -1 where an element comes from another input, or is a filling.
+        """
+        return None
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         """The unit axes of each output, given those of the inputs; None where there are none."""
@@ -120,6 +149,13 @@ def all_rules() -> dict[tuple[str, str], Operator]:
     for module in pkgutil.iter_modules(analyzer.ops.__path__):
         importlib.import_module(f"analyzer.ops.{module.name}")
     return _TABLE
+
+
+def index_map(places: Array | None, axis: int) -> Array | None:
+    """Per index on one axis of the output where it comes from; None where that depends on other axes as well."""
+    if places is None or any(length > 1 for a, length in enumerate(places.shape) if a != axis):
+        return None
+    return places.reshape(-1)
 
 
 def align(keeps: Keeps, node: OpNode, positions: Sequence[int], output: int = 0) -> None:

@@ -22,6 +22,8 @@ from analyzer.ops.operator import Axes, Operator, register
 class Spatial(Operator):
     """Channels keep their places; all positions are needed; a constant channel stays what it is."""
 
+    pools = True
+
     def free_axes(self, node: OpNode) -> list[int]:
         """The axes whose indices keep their places."""
         return [0, 1]

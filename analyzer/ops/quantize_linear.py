@@ -7,6 +7,7 @@ QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger: products of differences 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.affine import Affine
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut
 from analyzer.ops.operator import CONTRIB, Axes, Operator, align, register
+from analyzer.ops.weighted_sum import WeightedSum
 
 
 class Linear(Operator):
@@ -82,6 +85,12 @@ class Linear(Operator):
             elif node.has(position):
                 keeps.pin(node.inputs[position])
 
+    def affine(self, node: OpNode) -> Affine | None:
+        scale, zero = self.parameter(node, 1, 1.0), self.parameter(node, 2, 0.0)
+        if node.op_type == "DequantizeLinear":
+            return Affine({0: scale}, -scale * zero, integers=True)
+        return Affine({0: 1 / scale}, zero, integers=True, rounds=True)
+
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [xs[0]]
 
@@ -94,6 +103,21 @@ def off_zero(x: Constants, zero: Array | None, axis: int | None = None) -> Const
     offset = flat if flat.size == 1 or axis is None else pattern.on_axis(flat, axis, x.rank)
     known = np.broadcast_to(x.known, np.broadcast_shapes(x.known.shape, np.shape(x.number - offset)))
     return Constants(known, np.where(known, x.number - offset, 0.0))
+
+
+def stands_for(q: Array, scale: Array | None, zero: Array | None, axis: int) -> Array:
+    """The numbers that stored integers stand for: one scale and zero point for all, or per index of the axis."""
+
+    def parameter(array: Array | None, default: float) -> Array:
+        flat = np.full(1, default) if array is None else np.asarray(array, np.float64).reshape(-1)
+        return flat if flat.size == 1 else pattern.on_axis(flat, axis, q.ndim)
+
+    return np.asarray((q.astype(np.float64) - parameter(zero, 0.0)) * parameter(scale, 1.0))
+
+
+def one_step(scale: Array | None) -> float | None:
+    """The step to which a whole tensor was rounded; None where each unit has one of its own, fitted to it."""
+    return None if scale is None or scale.size != 1 else float(np.ravel(scale)[0])
 
 
 class IntegerConv(ConvRule):
@@ -114,6 +138,10 @@ class IntegerConv(ConvRule):
         flat = np.asarray(zero, np.float64).reshape(-1)
         return weight - (flat if flat.size == 1 else pattern.on_axis(flat, 0, weight.ndim))
 
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        found = super().weighted_sum(node)
+        return found and replace(found, absorbs=False)
+
     def channels(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         zero = node.static(self.x_zero) if node.has(self.x_zero) else None
         known, value = off_zero(xs[self.x], zero).per_index(1, node.x_shape(self.x)[1])
@@ -133,6 +161,16 @@ class QLinearConv(IntegerConv):
 
     x, w, bias = 0, 3, 8
     x_zero, w_zero = 2, 5
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        found = super().weighted_sum(node)
+        return found and replace(found, step=one_step(node.static(4)))
+
+    def rows(self, node: OpNode) -> Array:
+        return stands_for(super().rows(node), node.static(4), None, 0)
+
+    def added(self, node: OpNode, length: int) -> Array | None:
+        return None
 
     def finish(self, node: OpNode, total: Array) -> Array:
         return requantised(node, total, (1, 4, 6, 7))
@@ -172,6 +210,10 @@ class IntegerMatMul(Contraction):
         place = self.a_zero if position == self.a else self.b_zero
         return off_zero(xs[position], node.static(place) if node.has(place) else None)
 
+    def numbers(self, node: OpNode, position: int) -> Array:
+        zero = self.a_zero if position == self.a else self.b_zero
+        return stands_for(np.asarray(node.static(position)), None, node.static(zero), 0)
+
     def can_add_bias(self, node: OpNode) -> bool:
         return False
 
@@ -181,6 +223,16 @@ class QLinearMatMul(IntegerMatMul):
 
     a, b = 0, 3
     a_zero, b_zero = 2, 5
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        found = super().weighted_sum(node)
+        return found and replace(found, step=one_step(node.static(found.weight + 1)))
+
+    def numbers(self, node: OpNode, position: int) -> Array:
+        return np.asarray(super().numbers(node, position) * np.ravel(np.asarray(node.static(position + 1))))
+
+    def added(self, node: OpNode, length: int) -> Array | None:
+        return None
 
     def unsupported(self, node: OpNode) -> str | None:
         single = all((s := node.static(i)) is not None and s.size == 1 for i in (1, 4, 6, 7))

@@ -16,6 +16,7 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
+from analyzer.ops.affine import Affine
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Axes, Operator, align, register
 
@@ -88,7 +89,7 @@ def _plain(function: Callable[[Array], Array]) -> Function:
     return lambda x, _: function(x)
 
 
-def _cast(x: Array, n: OpNode) -> Array:
+def _same(x: Array, n: OpNode) -> Array:
     return x
 
 
@@ -122,9 +123,9 @@ ACTIVATIONS: dict[str, tuple[Function, Activation]] = {
 }
 #: Defined and finite for every finite input, so an unneeded element cannot poison a needed one.
 TOTAL: dict[str, Function] = {
-    "Identity": _cast,
-    "Dropout": _cast,
-    "Cast": _cast,
+    "Identity": _same,
+    "Dropout": _same,
+    "Cast": _same,
     "Neg": _plain(np.negative),
     "Abs": _plain(np.abs),
     "Floor": _plain(np.floor),
@@ -190,6 +191,12 @@ class Unary(Operator):
         for name in node.inputs[1:]:
             if name in keeps:
                 keeps.pin(name)
+
+    def affine(self, node: OpNode) -> Affine | None:
+        if self.function is not _same:
+            return None
+        rank = len(node.y_shape())
+        return Affine({0: np.ones((1,) * rank)}, np.zeros((1,) * rank))
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [xs[0], *(None for _ in node.outputs[1:])]

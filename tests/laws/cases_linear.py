@@ -241,9 +241,10 @@ def matmul_integer(d: Draw, op: str) -> Case:
     b = (4, d.whole(1, 4))
     a = (*((2,) if d.flag(0.3) else ()), d.whole(1, 3), 4)
     zero = _zero(d, np.uint8) if d.flag(0.8) else None
-    w = np.clip(d.weight(*b) * 4, -100, 100).astype(np.int8)
+    rest = np.array(d.pick((0, 3, -7)), np.int8)
+    w = np.clip(d.weight(*b) * 4 + rest, -100, 100).astype(np.int8)
     samplers = {0: _around(0 if zero is None else int(zero))}
-    return call(op, d.ints(110, 140, *a, dtype=np.uint8), w, zero, opset=10, samplers=samplers)
+    return call(op, d.ints(110, 140, *a, dtype=np.uint8), w, zero, rest, opset=10, samplers=samplers)
 
 
 @cases_for("QLinearMatMul")

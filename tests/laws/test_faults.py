@@ -15,6 +15,7 @@ from analyzer.ops.move import Reshape
 from tests.laws import laws, shrink_laws
 from tests.laws.cases import case_of
 from tests.laws.draws import GENERATORS
+from tests.laws.faults_descriptions import DESCRIPTION_FAULTS
 from tests.laws.faults_qlinear import QLINEAR_FAULTS, Patch
 
 TRIES = 400
@@ -174,7 +175,7 @@ FAULTS: list[tuple[Patch, str, laws.Law]] = [
 
 @pytest.mark.parametrize(
     ("patch", "op_type", "law"),
-    [*FAULTS, *QLINEAR_FAULTS],
+    [*FAULTS, *QLINEAR_FAULTS, *DESCRIPTION_FAULTS],
     ids=lambda v: v if isinstance(v, str) else v.__name__.strip("_"),
 )
 def test_a_wrong_rule_breaks_a_law(patch: Patch, op_type: str, law: laws.Law, monkeypatch: pytest.MonkeyPatch) -> None:

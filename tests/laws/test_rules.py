@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from analyzer.ops.operator import all_rules
 from analyzer.ops.recurrent import Recurrent
-from tests.laws import laws, shrink_laws
+from tests.laws import description_laws, laws, shrink_laws
 from tests.laws.benches import Bench
 from tests.laws.cases import NOT_RUNNABLE, RULES, case_of
 from tests.laws.draws import GENERATORS
@@ -24,6 +24,9 @@ LAWS: tuple[Law, ...] = (
     laws.cut_nodes_agree,
     laws.unit_axes_are_axes,
     laws.products_are_counted,
+    description_laws.weighted_sums_are_their_rows,
+    description_laws.affine_maps_are_their_factors,
+    description_laws.elements_come_from_their_places,
     shrink_laws.shrunk_nodes_agree,
     shrink_laws.observed_constants_are_filled_in,
     shrink_laws.carriers_are_enough,

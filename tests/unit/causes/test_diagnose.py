@@ -264,6 +264,24 @@ def test_a_linear_value_that_is_clipped_to_integers() -> None:
     assert cause(text, positive(4), **stored).code is CauseCode.QUANTISATION
 
 
+PADDED = "m (float[N,4] X) => (float[N,3] Z) {H = Gemm(X, W) P = Pad(H, pads, fill) Y = Relu(P) Z = MatMul(Y, V)}"
+
+
+@pytest.mark.parametrize("fill", [2.0, 0.0, -3.0])
+def test_a_filling_is_not_taken_for_the_unit_of_that_number(fill: float) -> None:
+    """Unit 1 has no weights, and units 4 and 5 have nothing to do with it, whatever number they hold."""
+    weights = np.full((4, 4), 0.5, np.float32)
+    weights[:, 1] = 0
+    stored = {"W": weights, "pads": np.array([0, 0, 0, 2]), "fill": f32(fill), "V": np.ones((6, 3), np.float32)}
+    found = diagnoses(PADDED, positive(4), **stored)["Y"]
+    assert {cause.unit: cause.code for cause in found.causes} == {
+        1: CauseCode.ZERO_KERNEL,
+        4: CauseCode.INPUT_CONSTANT,
+        5: CauseCode.INPUT_CONSTANT,
+    }
+    assert all("Pad" in cause.detail for cause in found.causes[1:])
+
+
 def test_what_is_not_understood_is_said_to_be_unknown() -> None:
     text = "m (float[N,4] X) => (float[N,4] Y) {A = Neg(X) E = Exp(A) H = Mul(E, A) Y = Relu(H)}"
     assert cause(text, positive(4)).code is CauseCode.UNKNOWN

@@ -1,0 +1,36 @@
+"""What an operator says of itself where it scales and shifts place by place, or normalises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from analyzer.algebra.pattern import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """Y is the sum of the computed inputs, each times a stored factor, plus a stored shift: place by place.
+
+    `factors` by input position, and `shift`, are patterns of Y. `integers`: one side counts in steps of a scale;
+    `rounds`: it is the output.
+    """
+
+    factors: Mapping[int, Array]
+    shift: Array
+    integers: bool = False
+    rounds: bool = False
+
+    @property
+    def passes(self) -> bool:
+        """Whether one input comes out as it is."""
+        return len(self.factors) == 1 and all((f == 1).all() for f in self.factors.values()) and not self.shift.any()
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """The input positions of the learned scale and shift; `alone`: each unit is normalised by itself."""
+
+    scale: int
+    shift: int | None
+    alone: bool = False

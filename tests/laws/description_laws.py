@@ -1,0 +1,93 @@
+"""What operators say of what they compute, held against onnxruntime: sums, factors, and where elements come from."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+
+from tests.laws.benches import Bench, Case
+from tests.models import Array
+
+
+def weighted_sums_are_their_rows(case: Case, random: Random) -> None:
+    """A unit hears of the inputs that its row weighs, and of no other; a constant input adds its weights."""
+    bench = Bench(case)
+    total = bench.call.rule.weighted_sum(bench.op)
+    if total is None or total.rows is None or total.axis is None or total.unit_axis is None:
+        return
+    feed, name = bench.case.feeds, bench.op.inputs[total.data]
+    x = feed[name]
+    channel = random.randrange(x.shape[total.axis])
+    here = (slice(None),) * total.axis + (channel,)
+    other = x.copy()
+    other[here] = case.sampler(name)(np.random.default_rng(random.getrandbits(32)), x[here].shape)
+    weights = _weights_on(total.rows, channel, total.groups)
+    moved = _per_unit(bench, {**feed, name: other}, total.unit_axis) != _per_unit(bench, feed, total.unit_axis)
+    deaf = ~(weights != 0).any(axis=1)
+    assert not moved[deaf].any(), f"units {np.flatnonzero(deaf)} weigh input {channel} with 0 and hear of it: {case}"
+    if not total.plain or total.activated:
+        return
+    shifted = x.copy()
+    shifted[here] += 1
+    if total.absorbs:
+        change = _per_unit(bench, {**feed, name: shifted}, total.unit_axis) - _per_unit(bench, feed, total.unit_axis)
+        _close(change, weights.sum(axis=1, dtype=np.float64)[:, np.newaxis], case)
+    resting = _per_unit(bench, {**feed, name: np.zeros_like(x)}, total.unit_axis)
+    known = ~np.isnan(total.offsets)
+    _close(resting[known], total.offsets[known, np.newaxis], case)
+
+
+def affine_maps_are_their_factors(case: Case, random: Random) -> None:
+    """The output is the sum of inputs times their factors, plus the shift; rounded, where it says so."""
+    bench = Bench(case)
+    affine = bench.call.rule.affine(bench.op)
+    if affine is None or affine.rounds or bench.op.y_dtype not in ("float32", "float64"):
+        return
+    expected = np.asarray(affine.shift)
+    for position, factor in affine.factors.items():
+        expected = expected + factor * case.arrays[bench.op.inputs[position]].astype(np.float64)
+    actual = bench.first[bench.op.outputs[0]]
+    with np.errstate(invalid="ignore"):
+        _close(actual[np.isfinite(actual)], np.broadcast_to(expected, actual.shape)[np.isfinite(actual)], case)
+
+
+def elements_come_from_their_places(case: Case, random: Random) -> None:
+    """An element that is said to come from an index of an input is one that stands there."""
+    bench = Bench(case)
+    if bench.call.barrier is not None or not bench.call.rule.moves:
+        return
+    for output, name in enumerate(bench.op.outputs):
+        for position, source in enumerate(bench.op.inputs):
+            if name and source:
+                _check_places(bench, case.arrays[source], position, bench.first[name], output)
+
+
+def _check_places(bench: Bench, x: Array, position: int, y: Array, output: int) -> None:
+    for axis in range(x.ndim):
+        places = bench.call.rule.places(bench.op, position, axis, output)
+        if places is None:
+            continue
+        wide = np.broadcast_to(places, y.shape)
+        for index in np.unique(wide[wide >= 0]):
+            known = set(x.take(index, axis).reshape(-1).tolist())
+            assert set(y[wide == index].tolist()) <= known, f"not from index {index} on axis {axis}: {bench.case}"
+
+
+def _weights_on(rows: Array, channel: int, groups: int) -> Array:
+    """What each unit weighs one input with, [units, taps]."""
+    group, place = divmod(channel, rows.shape[1])
+    own = np.arange(len(rows)) // (len(rows) // groups) == group
+    return np.where(own[:, np.newaxis], rows[:, place], 0)
+
+
+def _per_unit(bench: Bench, feed: dict[str, Array], axis: int) -> Array:
+    """The first output, [units, everything else]."""
+    (y, *_) = bench.run(feed).values()
+    moved = np.moveaxis(y, axis, 0)
+    return moved.reshape(len(moved), -1).astype(np.float64)
+
+
+def _close(actual: Array, expected: Array, case: Case) -> None:
+    allowed = 50 * case.tolerance * (1 + np.abs(expected))
+    assert (np.abs(actual - expected) <= allowed).all(), f"{actual} is not {expected}: {case}"

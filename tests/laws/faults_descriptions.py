@@ -1,0 +1,76 @@
+"""Wrong descriptions of sums, factors and movements: each breaks a law."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.ops import concat, conv, conv_transpose, gemm, move, quantize_linear
+from tests.laws import description_laws, laws
+from tests.laws.faults_qlinear import Patch
+
+
+def _rows_of_a_transposed_kernel_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv_transpose.ConvTransposeRule, "rows", conv.ConvRule.rows)
+
+
+def _gemm_forgets_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemm.Gemm, "scale", lambda self, node: 1.0)
+
+
+def _bias_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemm.Gemm, "added", lambda self, node, length: np.zeros(length))
+
+
+def _zero_points_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize_linear, "stands_for", lambda q, scale, zero, axis: q)
+
+
+def _padding_absorbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = conv.ConvRule.weighted_sum
+    monkeypatch.setattr(conv.ConvRule, "weighted_sum", lambda self, node: replace(honest(self, node), absorbs=True))
+
+
+def _zero_point_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = quantize_linear.Linear.affine
+
+    def wrong(self: Any, node: Any) -> Any:
+        found = honest(self, node)
+        return replace(found, shift=-found.shift)
+
+    monkeypatch.setattr(quantize_linear.Linear, "affine", wrong)
+
+
+def _fillings_come_from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = move.MoveRule.places
+
+    def places(self: Any, node: Any, position: int, axis: int, output: int = 0) -> Any:
+        found = honest(self, node, position, axis, output)
+        return None if found is None else np.maximum(found, 0)
+
+    monkeypatch.setattr(move.MoveRule, "places", places)
+
+
+def _parts_out_of_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = concat.ConcatRule.places
+
+    def places(self: Any, node: Any, position: int, axis: int, output: int = 0) -> Any:
+        found = honest(self, node, position, axis, output)
+        return None if found is None else np.roll(found, 1, axis)
+
+    monkeypatch.setattr(concat.ConcatRule, "places", places)
+
+
+DESCRIPTION_FAULTS: list[tuple[Patch, str, laws.Law]] = [
+    (_rows_of_a_transposed_kernel_as_stored, "ConvTranspose", description_laws.weighted_sums_are_their_rows),
+    (_gemm_forgets_alpha, "Gemm", description_laws.weighted_sums_are_their_rows),
+    (_bias_is_forgotten, "Gemm", description_laws.weighted_sums_are_their_rows),
+    (_zero_points_are_forgotten, "MatMulInteger", description_laws.weighted_sums_are_their_rows),
+    (_padding_absorbs, "Conv", description_laws.weighted_sums_are_their_rows),
+    (_zero_point_added, "DequantizeLinear", description_laws.affine_maps_are_their_factors),
+    (_fillings_come_from_the_first, "Pad", description_laws.elements_come_from_their_places),
+    (_parts_out_of_step, "Concat", description_laws.elements_come_from_their_places),
+]
