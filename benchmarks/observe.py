@@ -68,7 +68,7 @@ def main() -> None:
 
 def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from analyzer.facts.units import Kind
-    from analyzer.graph import load_model
+    from analyzer.runtime.loading import load_model
     from analyzer.shapes.shape_run import measure_shapes
     from analyzer.units.select import select_units
 
@@ -98,8 +98,8 @@ def _measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _round(arguments: argparse.Namespace) -> tuple[float, float, float, float]:
     """Seconds: plain loop, plain with its session, observation without its sessions, whole observation."""
-    from analyzer.graph import load_model
     from analyzer.observe import observation
+    from analyzer.runtime.loading import load_model
     from analyzer.shapes.shape_run import measure_shapes
     from analyzer.units.select import select_units
 
@@ -210,8 +210,8 @@ def _memory_of(arguments: argparse.Namespace) -> tuple[float, float]:
         for start in range(0, len(data), arguments.batch):
             session.run(None, {"x": data[start : start + arguments.batch]})
     else:
-        from analyzer.graph import load_model
         from analyzer.observe.observation import observe
+        from analyzer.runtime.loading import load_model
         from analyzer.shapes.shape_run import measure_shapes
         from analyzer.units.select import select_units
 

@@ -68,7 +68,7 @@ def synthetic(layers: int, units: int) -> onnx.ModelProto:
 
 def _measure(model: Any, name: str, clock: Any) -> tuple[float, float, float, int, int, int]:
     """Seconds of the view, the walk and the plan; then layers, units and units made dead."""
-    from analyzer.graph import load_model
+    from analyzer.runtime.loading import load_model
     from analyzer.shapes.shape_run import measure_shapes
     from analyzer.units import select_units
     from analyzer.walk import walk

@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from analyzer.facts.audit import Evidence, LayerVerdicts
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
-from analyzer.graph import load_model
 from analyzer.rewrite.shrink import shrink
+from analyzer.runtime.loading import load_model
 from analyzer.shapes.sample_rows import grown_axis
 from analyzer.units import select_units
 from analyzer.walk import Walk, walk

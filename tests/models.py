@@ -12,8 +12,8 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from analyzer.facts.units import SampleAxis, ShapeTable
-from analyzer.graph import load_model
 from analyzer.ops.context import Context
+from analyzer.runtime.loading import load_model
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = Mapping[str, Array]

@@ -31,11 +31,12 @@ from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import PRESETS, compare_holdout, verdicts_of
 from analyzer.facts.warnings import warnings_of
-from analyzer.graph import LoadedModel, load_model
+from analyzer.graph import LoadedModel
 from analyzer.graph.load import external_files
 from analyzer.observe.observation import Observation, observe
 from analyzer.probes.images import listed_images
 from analyzer.probes.probe import ImageOptions, Probe, open_probe, random_probe
+from analyzer.runtime.loading import load_model
 from analyzer.shapes.batching import BATCH_SIZE
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units

@@ -18,7 +18,7 @@ from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
-from analyzer.graph import LoadedModel, load_model, serialize
+from analyzer.graph import LoadedModel, serialize
 from analyzer.graph.save import stored_bytes, weights_beside
 from analyzer.probes.probe import Probe
 from analyzer.rewrite.bisect import first_difference
@@ -26,6 +26,7 @@ from analyzer.rewrite.comparison import compare, perturbed
 from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import check, stamp
 from analyzer.rewrite.unit_means import unit_means
+from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 from analyzer.shapes.batching import plan_batches
 from analyzer.shapes.shape_run import measure_shapes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
-from analyzer.graph.view import LIFTED, Graph, view_of
+from analyzer.graph.view import LIFTED, Fold, Graph, view_of
 
 # What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
@@ -42,6 +42,7 @@ class LoadedModel:
     model: ir.Model
     path: Path | None
     folder: Path | None
+    _fold: Fold
     _digest: str  # sha256 of the file's bytes
     _length: int
     _bytes: bytes | None = None  # None: to be read from `path`
@@ -64,7 +65,7 @@ class LoadedModel:
     @cached_property
     def graph(self) -> Graph:
         """The read-only view that analysis works on."""
-        return view_of(self.model)
+        return view_of(self.model, self._fold)
 
     @cached_property
     def sha256(self) -> str:
@@ -96,17 +97,17 @@ class LoadedModel:
 
     def refreshed(self) -> LoadedModel:
         """The same model with a view of its present state (after edits)."""
-        return LoadedModel(self.model, self.path, self.folder, self._digest, self._length, self._bytes, self._file)
+        return replace(self)
 
     def edited(self, raw: bytes) -> LoadedModel:
         """The model that these bytes hold, with external data in the same folder."""
-        return _from_bytes(raw, self.path)
+        return _from_bytes(raw, self.path, self._fold)
 
     def reload(self) -> LoadedModel:
         """A second, independent copy to edit."""
         if self._bytes is not None or self.path is None:
-            return _from_bytes(self.raw, self.path)
-        fresh = load_model(self.path)
+            return _from_bytes(self.raw, self.path, self._fold)
+        fresh = read_model(self.path, self._fold)
         if fresh._digest != self._digest:
             raise self._changed()
         return fresh
@@ -126,24 +127,24 @@ class LoadedModel:
         return ModelError(f"{self.path} has changed since it was loaded: start again.")
 
 
-def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
-    """Load a path, the bytes of a file, or a ModelProto.
+def read_model(source: str | Path | bytes | onnx.ModelProto, fold: Fold) -> LoadedModel:
+    """Load a path, the bytes of a file, or a ModelProto; `fold` computes what its stored tensors alone decide.
 
     Raises:
         ModelError: the file is missing, is not ONNX, is truncated, is too old, or its external data is unusable.
     """
     if isinstance(source, onnx.ModelProto):
-        return _from_bytes(source.SerializeToString(deterministic=True), None)
+        return _from_bytes(source.SerializeToString(deterministic=True), None, fold)
     if isinstance(source, bytes):
-        return _from_bytes(source, None)
+        return _from_bytes(source, None, fold)
     path = Path(source)
     try:
-        return _from_path(path)
+        return _from_path(path, fold)
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
-def _from_path(path: Path) -> LoadedModel:
+def _from_path(path: Path, fold: Fold) -> LoadedModel:
     if not path.exists():
         raise ModelError(f"No model file at {path}: check the path.")
     if path.is_dir():
@@ -156,9 +157,9 @@ def _from_path(path: Path) -> LoadedModel:
             f"{path} has {size} bytes, more than an ONNX file can hold (2 GiB): save it with external data."
         )
     try:
-        return _from_file(ModelFile(path), path)
+        return _from_file(ModelFile(path), path, fold)
     except UnusualFile:
-        return _from_bytes(_read(path), path, keep=False)
+        return _from_bytes(_read(path), path, fold, keep=False)
 
 
 def _read(path: Path) -> bytes:
@@ -172,7 +173,7 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
     return ModelError(f"{path} cannot be read: {error.strerror or error}.")
 
 
-def _from_file(file: ModelFile, path: Path) -> LoadedModel:
+def _from_file(file: ModelFile, path: Path, fold: Fold) -> LoadedModel:
     """The model of a file whose large tensors stay there."""
     content, places = skeleton(file)
     model, folder = _model_of(content, path, places.keys())
@@ -182,12 +183,12 @@ def _from_file(file: ModelFile, path: Path) -> LoadedModel:
             raise UnusualFile
         value.const_value = StoredTensor(file, place, value.const_value)
     file.release()
-    return LoadedModel(model, path, folder, file.sha256, len(file.mapping), None, file)
+    return LoadedModel(model, path, folder, fold, file.sha256, len(file.mapping), None, file)
 
 
-def _from_bytes(raw: bytes, path: Path | None, *, keep: bool = True) -> LoadedModel:
+def _from_bytes(raw: bytes, path: Path | None, fold: Fold, *, keep: bool = True) -> LoadedModel:
     model, folder = _model_of(raw, path)
-    return LoadedModel(model, path, folder, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
+    return LoadedModel(model, path, folder, fold, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
 
 
 def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozenset()) -> tuple[ir.Model, Path | None]:

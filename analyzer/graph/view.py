@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from analyzer.graph.fold import fold_node
+from analyzer.graph.static import StaticPart, part_of, static_nodes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Dim = int | str | None
+Fold = Callable[[StaticPart], Mapping[str, Array]]
 LIFTED = "deadunits.lifted"  # key of the names of tensors that were Constant nodes in the file
 DEFAULTS_SINCE = 4  # the IR version from which an input with a stored tensor is a default; before, all are listed
 
@@ -68,9 +69,10 @@ class Graph:
     outputs: tuple[str, ...]
     types: dict[str, TensorType]
     opsets: dict[str, int]
-    _tensors: dict[str, ir.TensorProtocol]
+    _static: StaticPart = field(repr=False)
+    _fold: Fold = field(repr=False)
     defaults: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    _folded: dict[str, Array | None] = field(default_factory=dict, repr=False)
+    _read: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @cached_property
     def producer(self) -> dict[str, Node]:
@@ -92,61 +94,33 @@ class Graph:
     @cached_property
     def initializer_names(self) -> frozenset[str]:
         """Names of all weights and constants stored in the file."""
-        return frozenset(self._tensors)
+        return frozenset(self._static.tensors)
 
     def initializer_shape(self, name: str) -> tuple[int, ...]:
         """Shape of a stored tensor, without reading it."""
-        return tuple(int(d) for d in self._tensors[name].shape.numpy())
+        return tuple(int(d) for d in self._static.tensors[name].shape.numpy())
 
     def initializer_dtype(self, name: str) -> np.dtype[Any]:
         """Element type of a stored tensor, without reading it."""
-        return np.dtype(self._tensors[name].dtype.numpy())
+        return np.dtype(self._static.tensors[name].dtype.numpy())
 
     def constant(self, name: str) -> Array | None:
         """The value's array when the file alone decides it (stored, or computed from stored ones), else None."""
-        if name not in self._folded:
-            self._folded[name] = self._evaluate(name)
-        return self._folded[name]
+        if name not in self._static.tensors:
+            return self._computed.get(name)
+        if name not in self._read:
+            self._read[name] = np.asarray(self._static.tensors[name].numpy())
+        return self._read[name]
 
-    def _evaluate(self, name: str) -> Array | None:
-        if name in self._tensors:
-            return np.asarray(self._tensors[name].numpy())
-        for node in self._folding_order(name):
-            if node.outputs[0] in self._folded:
-                continue
-            arrays = [self._lookup(i) for i in node.inputs]
-            missing = any(a is None and i for a, i in zip(arrays, node.inputs, strict=True))
-            results = None if missing else fold_node(node, arrays, self.opsets)
-            for position, output in enumerate(node.outputs):
-                self._folded[output] = None if results is None else results[position]
-        return self._folded.get(name)
-
-    def _lookup(self, name: str) -> Array | None:
-        if not name:
-            return None
-        if name in self._tensors:
-            return self.constant(name)
-        return self._folded.get(name)
+    @cached_property
+    def _computed(self) -> Mapping[str, Array]:
+        return self._fold(self._static) if self._static.nodes else {}
 
     @cached_property
     def static_values(self) -> frozenset[str]:
-        """Names of values that depend on stored tensors alone (candidates for folding)."""
-        static = set(self._tensors)
-        for node in self.nodes:
-            if not node.has_subgraph and node.inputs and all(i in static or not i for i in node.inputs):
-                static.update(o for o in node.outputs if o)
-        return frozenset(static)
-
-    def _folding_order(self, name: str) -> Iterator[Node]:
-        if name not in self.static_values or name not in self.producer:
-            return iter(())
-        wanted, stack = {}, [name]
-        while stack:
-            node = self.producer.get(stack.pop())
-            if node is not None and node.index not in wanted:
-                wanted[node.index] = node
-                stack.extend(i for i in node.inputs if i)
-        return iter([wanted[i] for i in sorted(wanted)])
+        """Names of values that depend on stored tensors alone; `constant` may not know all of them."""
+        computed = (name for node in self._static.nodes for name in node.output if name)
+        return frozenset((*self._static.tensors, *computed))
 
 
 def _overridable(model: ir.Model, stored: Mapping[str, ir.TensorProtocol]) -> set[str]:
@@ -161,8 +135,11 @@ def _overridable(model: ir.Model, stored: Mapping[str, ir.TensorProtocol]) -> se
     return set() if model.ir_version < DEFAULTS_SINCE or habit else listed
 
 
-def view_of(model: ir.Model) -> Graph:
-    """The view of a normalised onnx-ir model (functions inlined, constants lifted, nodes sorted)."""
+def view_of(model: ir.Model, fold: Fold) -> Graph:
+    """The view of a normalised onnx-ir model (functions inlined, constants lifted, nodes sorted).
+
+    `fold` computes values that stored tensors alone decide, when one of them is first asked for.
+    """
     graph = model.graph
     opsets = {("" if d == "ai.onnx" else d): v for d, v in model.opset_imports.items()}
     types: dict[str, TensorType] = {}
@@ -181,7 +158,8 @@ def view_of(model: ir.Model) -> Graph:
         outputs=tuple(str(v.name) for v in graph.outputs),
         types=types,
         opsets=opsets,
-        _tensors=tensors,
+        _static=part_of(model, static_nodes(nodes, tensors), tensors),
+        _fold=fold,
         defaults={n: tuple(int(d) for d in stored[n].shape.numpy()) for n in stored if n in listed},
     )
 

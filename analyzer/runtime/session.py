@@ -18,6 +18,7 @@ import onnxruntime as ort
 
 from analyzer.errors import RunError, RunFailure
 from analyzer.graph import Extension, LoadedModel
+from analyzer.graph.lend import Runnable
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -57,7 +58,7 @@ class Session:
 
     def __init__(
         self,
-        source: bytes | LoadedModel | Extension,
+        source: bytes | LoadedModel | Extension | Runnable,
         *,
         folder: Path | None = None,
         threads: int | None = None,
@@ -101,6 +102,7 @@ class Session:
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
         self._input_names = tuple(str(i.name) for i in self._session.get_inputs())
         self._output_types = {o.name: str(o.type) for o in self._session.get_outputs()}
+        self._output_shapes = {o.name: tuple(o.shape) for o in self._session.get_outputs()}
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +132,11 @@ class Session:
     def output_types(self) -> dict[str, str | None]:
         """NumPy name of each output's element type (`bfloat16` too); None for sequences, maps, optionals."""
         return {name: _element_type(kind) for name, kind in self._output_types.items()}
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Each output's shape, as far as it is known before a run; () too where not even the number of axes is."""
+        return {n: tuple(d if isinstance(d, int) else None for d in s) for n, s in self._output_shapes.items()}
 
     def run(
         self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None, *, last: bool = False
@@ -229,10 +236,12 @@ def available_providers() -> tuple[str, ...]:
     return tuple(ort.get_available_providers())
 
 
-def _content(source: bytes | LoadedModel | Extension) -> tuple[bytes, Path | None, dict[str, Array]]:
+def _content(source: bytes | LoadedModel | Extension | Runnable) -> tuple[bytes, Path | None, dict[str, Array]]:
     """The model's bytes, the folder of its external data, and weights that are lent, not in the bytes."""
     if isinstance(source, bytes):
         return source, None, {}
+    if isinstance(source, Runnable):
+        return source.content, source.folder, source.lent
     extension = source if isinstance(source, Extension) else Extension(source, share=True)
     return extension.serialize(), extension.folder, extension.lent
 

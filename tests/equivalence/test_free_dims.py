@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 import analyzer
-from analyzer.graph import load_model
 from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
 from tests.models import Array, parse, run
 

@@ -15,8 +15,8 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.units import ShapeTable
-from analyzer.graph import load_model
 from analyzer.ops.context import Call, Context
+from analyzer.runtime.loading import load_model
 from tests.models import Array, build, session
 
 Sampler = Callable[[np.random.Generator, tuple[int, ...]], Array]

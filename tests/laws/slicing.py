@@ -14,12 +14,12 @@ from onnx import NodeProto, helper
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.cut import CutPlan
-from analyzer.graph import load_model
 from analyzer.ops.context import Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.operator import BARRIER
 from analyzer.rewrite.shrink import shrink
+from analyzer.runtime.loading import load_model
 from tests.laws.benches import Bench, Case
 from tests.models import Array, run
 

@@ -10,8 +10,8 @@ import onnx
 
 from analyzer.algebra.constants import Constants
 from analyzer.facts.units import ShapeTable
-from analyzer.graph import load_model
 from analyzer.ops.context import Context
+from analyzer.runtime.loading import load_model
 from analyzer.walk.flow import Seed, constants_forward, needs_backward
 from tests.laws.benches import sampler_for
 from tests.models import Array, all_values

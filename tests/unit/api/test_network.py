@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from analyzer.api.network import MOST_OPERATORS, picture_of
 from analyzer.facts.picture import GraphPicture, Role
-from analyzer.graph import load_model
+from analyzer.runtime.loading import load_model
 from tests.models import parse
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import analyzer
 from analyzer.api.pruned_model import Pruned
-from analyzer.graph import load_model
+from analyzer.runtime.loading import load_model
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.standard_normal((80, 4)).astype(np.float32)

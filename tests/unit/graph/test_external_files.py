@@ -10,7 +10,7 @@ import pytest
 
 import analyzer
 from analyzer.errors import ModelError
-from analyzer.graph import load_model
+from analyzer.runtime.loading import load_model
 
 MLP = Path("sample_models/digits_mlp_killed")
 PROBE = MLP / "probe.npz"

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import analyzer
 from analyzer.errors import ModelError
-from analyzer.graph import load_model, serialize
+from analyzer.graph import serialize
+from analyzer.runtime.loading import load_model
 from tests.models import parse, run
 
 RANDOM = np.random.default_rng(0)

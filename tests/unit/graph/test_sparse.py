@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 
 import analyzer
 from analyzer.errors import ModelError
-from analyzer.graph import load_model, sparse
+from analyzer.graph import sparse
+from analyzer.runtime.loading import load_model
 from tests.models import parse, run
 
 V = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)

@@ -11,8 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from analyzer.errors import ModelError
-from analyzer.graph import Extension, load_model, serialize
+from analyzer.graph import Extension, serialize
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
+from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 
 RANDOM = np.random.default_rng(0)

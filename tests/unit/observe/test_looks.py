@@ -9,13 +9,14 @@ import pytest
 from onnx import numpy_helper, parser
 
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.graph import LoadedModel, load_model
+from analyzer.graph import LoadedModel
 from analyzer.observe import observation
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.nan_guards import Guards
 from analyzer.observe.observation import observe
 from analyzer.observe.targets import Statistic, targets_of
 from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
 
 Array = np.ndarray[Any, np.dtype[Any]]

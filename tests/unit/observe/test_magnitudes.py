@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from analyzer.graph import load_model
 from analyzer.observe.magnitudes import LARGEST_INPUT, magnitudes, within
+from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 
 Array = np.ndarray[Any, np.dtype[Any]]

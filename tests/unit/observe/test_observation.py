@@ -11,9 +11,10 @@ from onnx import numpy_helper, parser
 
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.graph import Extension, LoadedModel, load_model
+from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.observation import Observation, observe
 from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import measure_shapes
 

@@ -10,9 +10,9 @@ from onnx import parser
 
 import analyzer
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.graph import load_model
 from analyzer.observe.observation import observe
 from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -11,11 +11,12 @@ from onnx import helper, numpy_helper, parser
 
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
-from analyzer.graph import LoadedModel, load_model
+from analyzer.graph import LoadedModel
 from analyzer.observe.nan_guards import ARITHMETIC, BOUNDED, carriers, guards
 from analyzer.observe.observation import observe
 from analyzer.observe.targets import targets_of
 from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import measure_shapes
 

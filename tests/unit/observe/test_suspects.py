@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from analyzer.facts.spread import Spread, Watched
-from analyzer.graph import load_model
 from analyzer.observe.suspects import measure_spread
 from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
 from tests.models import all_values, parse
 

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from analyzer.graph import load_model
 from analyzer.ops.context import Context
+from analyzer.runtime.loading import load_model
 from analyzer.walk.flow import constants_forward
 from tests.audits import pruned, table_of
 from tests.models import Array, parse

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from analyzer.facts.pruned import Comparison
-from analyzer.graph import load_model
 from analyzer.rewrite.comparison import TOLERANCE, compare, perturbed
 from analyzer.rewrite.latency import LEAST_RUNS, measure_latency
 from analyzer.rewrite.unit_means import unit_means
+from analyzer.runtime.loading import load_model
 from tests.models import parse
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -12,8 +12,9 @@ from onnx import helper
 
 import analyzer
 from analyzer.facts.choice import Choice
-from analyzer.graph import Editor, load_model
+from analyzer.graph import Editor
 from analyzer.rewrite.shrink import REWRITTEN
+from analyzer.runtime.loading import load_model
 from tests.models import Array, build, parse, run
 
 #: Unit 1 of the hidden layer is dead by its weights alone, unit 3 is the constant 2, which goes into a new bias.

@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 from analyzer.errors import RunError
-from analyzer.graph import Extension, load_model
+from analyzer.graph import Extension
+from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session, available_providers
 
 

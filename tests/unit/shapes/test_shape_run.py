@@ -10,8 +10,9 @@ from onnx import numpy_helper, parser
 
 from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, ShapeTable
-from analyzer.graph import LoadedModel, load_model
+from analyzer.graph import LoadedModel
 from analyzer.probes.probe import Probe, open_probe
+from analyzer.runtime.loading import load_model
 from analyzer.shapes.batching import BatchPlan, plan_batches
 from analyzer.shapes.shape_run import measure_shapes
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.graph import load_model
+from analyzer.runtime.loading import load_model
 from analyzer.units import select_units
 from tests.audits import table_of
 from tests.models import Array, parse

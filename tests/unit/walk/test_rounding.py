@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.algebra.constants import Constants
 from analyzer.facts.audit import LayerVerdicts
-from analyzer.graph import load_model
+from analyzer.runtime.loading import load_model
 from analyzer.units import select_units
 from analyzer.walk import walk
 from analyzer.walk.flow import constants_forward
