@@ -86,6 +86,7 @@ class Inquiry:
         return tuple(_diagnosis(s, rulings[s.layer.value], roots, spreads) for s in self.suspects)
 
 
+@np.errstate(all="ignore")  # as in the walk
 def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
     """Find the suspects of a walk and trace what they are made of."""
     context = walk.context

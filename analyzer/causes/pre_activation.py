@@ -79,7 +79,10 @@ def _bounds(context: Context, audited: AuditedValue, node: Node, gradient: float
         return _NEVER
     if op == "HardSigmoid":
         alpha, beta = float(node.attr("alpha", 0.2)), float(node.attr("beta", 0.5))
-        return -beta / alpha, (1 - beta) / alpha
+        if not alpha:
+            return _NEVER
+        low, high = sorted((-beta / alpha, (1 - beta) / alpha))
+        return low, high
     if op == "ThresholdedRelu":
         return float(node.attr("alpha", 1.0)), math.inf
     low, high = audited.low, audited.high

@@ -163,7 +163,7 @@ class Context:
             out_samples=tuple(self.sample_axis(n) for n in node.outputs),
             sole_user=tuple(n in self.copies or self._sole_user(n) for n in reads),
             in_free=tuple(self.free_axes(n) for n in node.inputs),
-            y_dtype=self.dtype(node.outputs[0]),
+            y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,
             target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
             used_axes=self._used_axes(node) if node.op_type == "Shape" else None,
@@ -180,6 +180,8 @@ class Context:
     def _barrier(self, op: OpNode, rule: Operator) -> str | None:
         if op.node.has_subgraph:
             return "a subgraph, left alone"
+        if not any(op.outputs):
+            return "no outputs"
         if rule is BARRIER:
             return "no rule" if not op.node.domain else f"an operator of domain {op.node.domain}"
         named = [*zip(op.inputs, op.in_shapes, strict=True)]

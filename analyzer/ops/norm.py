@@ -52,7 +52,9 @@ class BatchNorm(PerChannel):
     """Y = scale * (X - mean) / sqrt(var + epsilon) + B; constant where X is, or where scale is 0."""
 
     def unsupported(self, node: OpNode) -> str | None:
-        if node.attr("training_mode", 0) or not node.only_first_output:
+        # Before opset 14 it is the further outputs, used or not, that ask for statistics of the batch.
+        trains = any(node.outputs[1:]) if node.version < 14 else node.attr("training_mode", 0)
+        if trains or not node.only_first_output:
             return "BatchNormalization in training mode"
         if len(node.x_shape()) < 2:
             return "BatchNormalization without a channel axis"

@@ -233,6 +233,7 @@ class Shrinker:
                     self.editor.set_shape(name, changed)
 
 
+@np.errstate(all="ignore")  # as in the flow of constants
 def shrink(loaded: LoadedModel, context: Context, plan: CutPlan) -> tuple[LoadedModel, bool]:
     """A smaller copy of the model, and whether tensors were written anew for single readers.
 

@@ -156,6 +156,7 @@ class Needs:
         return pattern.uniform(rank, False) if found is None else found
 
 
+@np.errstate(all="ignore")  # what comes out infinite or NaN is not known, whatever made it so
 def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mapping[str, Mask] | None = None) -> Needs:
     """Which elements of every value some graph output depends on, or that `more` asks for."""
     masks: dict[str, Mask] = {}

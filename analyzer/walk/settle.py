@@ -93,6 +93,7 @@ class Walk:
         return explanation.parameter(self.context, self.facts, self.closure, self.layers, self.removable, name)
 
 
+@np.errstate(all="ignore")  # as in the flow
 def walk(
     graph: Graph,
     shapes: ShapeTable,
