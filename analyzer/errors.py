@@ -7,8 +7,7 @@
     │   ├── RunError          onnxruntime cannot load or run the model
     │   └── OutputError       an output file cannot be written
     ├── Refusal               a rewrite that does not happen, with its reason
-    ├── ComparisonFailed      the rewritten model differs from the original (exit code 3)
-    └── Contradiction         a derived fact disagrees with the run: a bug of ours (exit code 3)
+    └── ComparisonFailed      the rewritten model differs from the original (exit code 3)
 
 A message says what is wrong and what to do about it, in one or two sentences.
 """
@@ -69,7 +68,3 @@ class Refusal(DeadunitsError):
 
 class ComparisonFailed(DeadunitsError):
     """The rewritten model does not agree with the original; nothing was written."""
-
-
-class Contradiction(DeadunitsError):
-    """A derived fact disagrees with what the run showed; please report it as a bug."""

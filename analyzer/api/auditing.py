@@ -147,6 +147,7 @@ def audit(
             overridable=tuple(loaded.graph.defaults),
             unused_inputs=found.unused_inputs,
             constant_outputs=found.constant_outputs,
+            withdrawn=found.withdrawn,
         )
         + notes,
         seconds=clock.seconds,

@@ -117,7 +117,7 @@ def _finished(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], Sh
         if not (stand_ins(one.walk) or one.written_anew):
             return one
         smaller = one.smaller.edited(serialize(one.smaller))
-        shapes = measure(smaller)
+        shapes = replace(measure(smaller), contradicted=one.walk.contradicted)
         layers = [left_of(one.walk, audited) for audited in select_units(smaller.graph, shapes)]
         more = _cut(smaller, shapes, layers, choice)
         whole = compose(one.walk, more.walk)

@@ -81,8 +81,8 @@ def _bounds(context: Context, audited: AuditedValue, node: Node, gradient: float
         alpha, beta = float(node.attr("alpha", 0.2)), float(node.attr("beta", 0.5))
         if not alpha:
             return _NEVER
-        low, high = sorted((-beta / alpha, (1 - beta) / alpha))
-        return low, high
+        edges = -beta / alpha, (1 - beta) / alpha
+        return min(edges), max(edges)
     if op == "ThresholdedRelu":
         return float(node.attr("alpha", 1.0)), math.inf
     low, high = audited.low, audited.high

@@ -197,6 +197,24 @@ class Locked:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Units of one value that should be constant by derivation, and that the run showed otherwise.
+
+    `derived`, `low` and `high` are of the first of them: the constant, and what was seen. `sources` are the values
+    that it followed from and that nothing is derived for any more.
+    """
+
+    value: str
+    node: str
+    op: str
+    units: tuple[int, ...]
+    derived: float
+    low: float
+    high: float
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorWithoutRule:
     """An operator treated as a barrier: its type, how many nodes, and why (no rule, subgraph, custom domain)."""
 

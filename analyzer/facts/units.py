@@ -66,6 +66,7 @@ class ShapeTable:
     samples was seen to give what two feeds of one give; `free_inputs` are the inputs whose declared first dim had to
     be made free for that. `scrambled` are values that grow with the samples, but not sample by sample. `dynamic` are
     axes whose length depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes.
+    `contradicted` are values that were seen to differ from what was derived for them.
     """
 
     shapes: dict[str, Shape]
@@ -78,6 +79,7 @@ class ShapeTable:
     mixed: frozenset[str] = frozenset()
     dynamic: dict[str, frozenset[int]] = field(default_factory=dict)
     resized: tuple[dict[str, Shape], ...] = ()
+    contradicted: frozenset[str] = frozenset()
 
 
 def unit_ranges(units: tuple[int, ...], most: int = 8) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analyzer.facts.audit import AuditWarning, LayerVerdicts, ProbeSummary
+from analyzer.facts.audit import AuditWarning, LayerVerdicts, ProbeSummary, Withdrawn
 from analyzer.facts.bound import firing_bound_of, samples_for_bound
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 
@@ -26,16 +26,18 @@ def warnings_of(
     overridable: Sequence[str] = (),
     unused_inputs: Sequence[UnusedInput] = (),
     constant_outputs: Sequence[ConstantOutput] = (),
+    withdrawn: Sequence[Withdrawn] = (),
 ) -> tuple[AuditWarning, ...]:
     """All warnings of one audit, those about the whole audit first.
 
     `mixed` are audited values through which samples influence each other, `unseen` those that the run could not show;
-    `overridable` are stored tensors that are inputs as well.
+    `overridable` are stored tensors that are inputs as well; `withdrawn` is what the run contradicted.
     """
     return (
         *_about_the_data(probe, batched=batched, mixed=mixed),
         *_about_the_holdout(layers, holdout),
         *_about_the_model(layers, unseen, overridable),
+        *(_about_a_withdrawal(one) for one in withdrawn),
         *_about_the_ports(
             unused_inputs, [o for o in constant_outputs if o.structural or probe is None or probe.samples > 1]
         ),
@@ -120,6 +122,16 @@ def _about_the_model(
             "Only what the weights alone decide is listed for it.",
             value,
         )
+
+
+def _about_a_withdrawal(withdrawn: Withdrawn) -> AuditWarning:
+    return AuditWarning(
+        "derivation-withdrawn",
+        f"{_count(len(withdrawn.units), 'unit')} of {withdrawn.value} (by {withdrawn.op} {withdrawn.node}) should be "
+        f"constant by derivation (the first {withdrawn.derived:g}), but the run showed otherwise ({withdrawn.low:g} to "
+        f"{withdrawn.high:g}): that is not believed, nor anything that follows from it.",
+        withdrawn.value,
+    )
 
 
 def _about_the_ports(inputs: Sequence[UnusedInput], outputs: Sequence[ConstantOutput]) -> Iterator[AuditWarning]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -41,11 +41,19 @@ def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
 
 
 def constant_outputs(
-    context: Context, facts: Mapping[str, Constants], layers: Sequence[LayerVerdicts]
+    context: Context,
+    facts: Mapping[str, Constants],
+    layers: Sequence[LayerVerdicts],
+    contradicted: Collection[str] = (),
 ) -> tuple[ConstantOutput, ...]:
-    """Outputs that are constant as a whole or in some units; those that no input reaches are not told."""
+    """Outputs that are constant as a whole or in some units; those that no input reaches are not reported.
+
+    `contradicted` values were seen to move, whatever they are computed from.
+    """
     audited = {layer.value: layer for layer in layers}
-    return tuple(_constant_outputs(context, facts, audited, _reached(context, {}), _reached(context, facts)))
+    return tuple(
+        _constant_outputs(context, facts, audited, _reached(context, {}), _reached(context, facts, contradicted))
+    )
 
 
 def _constant_outputs(
@@ -73,9 +81,9 @@ def _constant_outputs(
             yield ConstantOutput(name, shape, None if known.all else axis, indices, units, structural=False)
 
 
-def _reached(context: Context, facts: Mapping[str, Constants]) -> set[str]:
+def _reached(context: Context, facts: Mapping[str, Constants], moving: Collection[str] = ()) -> set[str]:
     """Values that depend on what stands in an input (not on its shape alone), constants taken for cut off."""
-    reached = set(context.graph.inputs)
+    reached = {*context.graph.inputs, *moving}
     for call in context.calls:
         read = any(name in reached for name in (*call.inputs, *call.op.node.captured))
         if call.op.op_type.startswith(_DRAWN) or (read and call.op.op_type not in _SHAPES):

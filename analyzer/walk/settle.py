@@ -13,8 +13,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Mask
-from analyzer.errors import Contradiction
-from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable
+from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable, Withdrawn
 from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
@@ -23,12 +22,10 @@ from analyzer.graph import Graph
 from analyzer.ops.context import Context
 from analyzer.walk import explanation, plan
 from analyzer.walk.closure import Closure, close
+from analyzer.walk.contradictions import doubts_before, first_contradiction
 from analyzer.walk.flow import Needs, Seed, constants_forward, constants_within_rounding, needs_backward
 from analyzer.walk.interface import constant_outputs, unused_inputs
 from analyzer.walk.reasons import locked_units
-
-#: Spread allowed between a derived constant and the run: sums are rounded differently there.
-_TOLERANCE = {2: 2e-2, 4: 1e-3, 8: 1e-6}
 
 
 @dataclass(eq=False)
@@ -40,11 +37,17 @@ class Walk:
     facts: dict[str, Constants]
     needs: Needs
     closure: Closure
+    withdrawn: tuple[Withdrawn, ...] = ()
 
     @property
     def cut(self) -> CutPlan:
         """The plan as a rewrite takes it."""
         return CutPlan(self.closure.keeps, self.facts, self.closure.nodes, self.needs.materialized)
+
+    @property
+    def contradicted(self) -> frozenset[str]:
+        """Values about which nothing is derived, because a run showed otherwise."""
+        return self.context.table.contradicted.union(*((w.value, *w.sources) for w in self.withdrawn))
 
     @cached_property
     def removable(self) -> Removable:
@@ -82,7 +85,7 @@ class Walk:
     @cached_property
     def constant_outputs(self) -> tuple[ConstantOutput, ...]:
         """Outputs of the model that do not change."""
-        return constant_outputs(self.context, self.facts, self.layers)
+        return constant_outputs(self.context, self.facts, self.layers, self.contradicted)
 
     def explain_unit(self, value: str, index: int) -> list[str]:
         """From the unit to the parameters it frees, or to the reason why it stays."""
@@ -104,41 +107,32 @@ def walk(
     """Walk the graph from the observed dead units (and from what the weights alone decide).
 
     `choice` narrows which dead units may be taken for constants and which layers may lose units; `pinned` values
-    stay whole.
-
-    Raises:
-        Contradiction: a derived constant is not what the run showed.
+    stay whole. A derived constant that is not what the run showed is withdrawn, and what follows from it.
     """
     context = Context(graph, shapes)
-    doubted = _nonfinite(context, layers)
-    structural = constants_forward(context, {}, doubted)
-    judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
+    doubted = doubts_before(context, layers, shapes.contradicted)
     chosen = Choice() if choice is None else choice
-    facts = _facts(context, judged, chosen.exact, structural, doubted)
-    for layer in judged:
-        _check(context, layer, facts.get(layer.value))
+    withdrawn: list[Withdrawn] = []
+    while True:
+        structural = constants_forward(context, {}, doubted)
+        judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
+        facts = _facts(context, judged, chosen.exact, structural, doubted)
+        contradiction = first_contradiction(context, judged, facts)
+        if contradiction is None:
+            break
+        withdrawn.append(contradiction[0])
+        doubted |= {n: mask | doubted.get(n, np.False_) for n, mask in contradiction[1].items()}
     if chosen.lossy:  # what follows from units that are not dead is not what the run showed
         facts = _facts(context, judged, chosen, structural, doubted)
     kept = _whole(context, judged, chosen, pinned)
     round_to = chosen.round_to
-    found = Walk(context, judged, facts, *settle(context, facts, kept, round_to))
+    found = Walk(context, judged, facts, *settle(context, facts, kept, round_to), tuple(withdrawn))
     dearer = plan.dearer_apart(context, found.closure)
     if not dearer:
         return found
     context = Context(graph, shapes, dearer)
-    together = Walk(context, judged, facts, *settle(context, facts, kept, round_to))
+    together = Walk(context, judged, facts, *settle(context, facts, kept, round_to), tuple(withdrawn))
     return max(found, together, key=lambda option: option.removable.parameters)
-
-
-def _nonfinite(context: Context, layers: Sequence[LayerVerdicts]) -> dict[str, Mask]:
-    """Units that were NaN or infinite in the run: the weights may say what they like, a zero times that is NaN."""
-    found = {}
-    for layer in layers:
-        rank = len(context.shapes.get(layer.value, ()))
-        if layer.nonfinite and rank:
-            units = np.isin(np.arange(layer.units), layer.nonfinite)
-            found[layer.value] = pattern.on_axis(units, layer.audited.axis, rank)
-    return found
 
 
 def _facts(
@@ -216,22 +210,3 @@ def _with_structure(layer: LayerVerdicts, found: Constants | None) -> LayerVerdi
     if found is None or not found.any:
         return layer
     return layer.decided(*found.per_index(layer.audited.axis, layer.units))
-
-
-def _check(context: Context, layer: LayerVerdicts, found: Constants | None) -> None:
-    """A constant that follows from others must be what the run showed."""
-    statistics = layer.statistics
-    if statistics is None or not statistics.samples or found is None:
-        return
-    known, value = found.per_index(layer.audited.axis, layer.units)
-    known = known & (statistics.nonfinite == 0)
-    dtype = context.graph.types[layer.value].dtype
-    allowed = _TOLERANCE.get(dtype.itemsize if dtype is not None else 4, 2e-2) * (1 + np.abs(value))
-    low = np.where(statistics.minimum_exact, statistics.minimum, value)
-    wrong = known & ((np.abs(statistics.maximum - value) > allowed) | (np.abs(low - value) > allowed))
-    if wrong.any():
-        unit = int(np.argmax(wrong))
-        raise Contradiction(
-            f"Unit {unit} of {layer.value} should be {value[unit]:g} by derivation, but the run showed "
-            f"{statistics.minimum[unit]:g} to {statistics.maximum[unit]:g}: please report this model as a bug."
-        )

@@ -19,7 +19,7 @@ from rich.console import Console
 import analyzer.api
 from analyzer.cli.main import run
 from analyzer.cli.progress import ProgressLine
-from analyzer.errors import Contradiction
+from analyzer.errors import ComparisonFailed
 
 FOLDER = Path("sample_models/digits_mlp_killed")
 MODEL, PROBE = str(FOLDER / "model.onnx"), str(FOLDER / "probe.npz")
@@ -127,7 +127,7 @@ def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "code", "message"),
     [
         (ValueError("odd\nthing"), 3, "internal error, ValueError: odd. Run again with --debug"),
-        (Contradiction("a derived fact is wrong"), 3, "a derived fact is wrong"),
+        (ComparisonFailed("the models differ"), 3, "the models differ"),
         (MemoryError(), 2, "lower --batch-size (now 8)"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
