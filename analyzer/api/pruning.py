@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from analyzer.api.agreement import (
+    Progress,
+    WrittenSession,
+    agree,
+    compare_models,
+    contradicted,
+    disagreement,
+    our_model,
+    usual_batches,
+)
 from analyzer.api.choosing import alive_units, check_choice, choice_notes
 from analyzer.api.cutting import CutModel, cut
 from analyzer.api.pruned_model import Pruned, Source
-from analyzer.errors import ComparisonFailed, InputError, RunError, RunFailure
+from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel, serialize
 from analyzer.graph.save import stored_bytes, weights_beside
-from analyzer.probes.probe import Probe
-from analyzer.rewrite.bisect import first_difference
-from analyzer.rewrite.comparison import compare, perturbed
 from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import check, stamp
 from analyzer.rewrite.unit_means import unit_means
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
-from analyzer.shapes.batching import plan_batches
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.version import __version__
 from analyzer.walk import Walk, walk
 from analyzer.walk.plan import count_parameters, peak_activation
 
-PERTURBED_SAMPLES = 16
+MOST_WITHDRAWALS = 20  # rounds of derived constants that the comparison contradicts
 
 
 def prune_walk(
@@ -46,23 +51,45 @@ def prune_walk(
     *,
     lossy: Mapping[str, Sequence[int]] | None = None,
     latency: bool = True,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pruned:
     """Cut to the choice, compare on probe and holdout, measure.
 
     Without a probe both models are run on random data: what the weights decide holds for every input.
 
+    A derived constant that the comparison contradicts is withdrawn, and the model cut again without it.
+
     Raises:
-        InputError: the choice asks for what the model does not have, or for what cannot go.
+        InputError: the choice asks for what the model does not have, or for what cannot go; or there is nothing to
+            compare both models on.
         ComparisonFailed: the smaller model differs from the original on the probe.
     """
     named = lossy or {}
     check_choice(found.layers, choice, named)
+    for _ in range(MOST_WITHDRAWALS):
+        result = _cut_and_compared(source, found, choice, audit, named, latency, progress)
+        if isinstance(result, Pruned):
+            return result
+        source = replace(source, shapes=replace(source.shapes, contradicted=source.shapes.contradicted | result))
+        found = walk(source.loaded.graph, source.shapes, [layer.undecided() for layer in found.layers])
+    raise ComparisonFailed("Too many derived constants are not what the run shows: nothing was written.")
+
+
+def _cut_and_compared(
+    source: Source,
+    found: Walk,
+    choice: Choice,
+    audit: AuditFacts,
+    named: Mapping[str, Sequence[int]],
+    latency: bool,
+    progress: Progress | None,
+) -> Pruned | frozenset[str]:
+    """The smaller model; or the values whose derived constants made it differ from the original."""
     if alive := alive_units(found.layers, named):
         choice = replace(choice, lossy=_constants_for(source, found, alive))
     made = _better(source, cut(source.loaded, source.shapes, found.layers, choice, partial(_shapes_of, source)))
     chosen, smaller, refused = made.walk, made.smaller, made.refused
-    notes = (*choice_notes(found.layers, choice), *made.notes)
+    notes = (*choice_notes(found.layers, choice), *_withdrawal_notes(source), *made.notes)
     grown = count_parameters(smaller.graph) - count_parameters(source.loaded.graph)
     if grown > 0:  # a small saving can cost more than it saves: a new bias, a second copy of a shared tensor
         notes = (*notes, f"The cut would need {grown} more parameters than it saves, so the model stays as it is.")
@@ -73,9 +100,13 @@ def prune_walk(
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
-    with Session(source.loaded, threads=source.threads) as before, _Written(smaller, threads=source.threads) as after:
-        results = _compared(source, before, after, progress)
-        _gate(source, chosen, smaller, results["probe"], lossy=bool(choice.lossy))
+    threads = source.threads
+    with Session(source.loaded, threads=threads) as before, WrittenSession(smaller, threads=threads) as after:
+        results = compare_models(source, before, after, progress)
+        if not agree(results["probe"], lossy=bool(choice.lossy)):
+            if moving := contradicted(source, found):
+                return moving
+            raise disagreement(source, chosen, smaller, results["probe"])
         measured = _timed(source, before, after) if latency else None
     basis = _basis(chosen, choice, made.merged_relus)
     stamp(smaller, _record(basis, choice, audit, results["probe"]))
@@ -99,36 +130,18 @@ def prune_walk(
     return Pruned(facts, audit, choice, chosen, source, smaller, data)
 
 
-@contextmanager
-def _ours() -> Iterator[None]:
-    """What onnxruntime refuses in here is a model that we wrote from one that ran: no fault of the user."""
-    try:
-        yield
-    except RunError as error:
-        if error.kind is RunFailure.MEMORY:
-            raise
-        reason = str(error).rstrip(".")
-        raise ComparisonFailed(
-            f"The pruned model does not run, which is a bug of deadunits: nothing was written ({reason})."
-        ) from error
-
-
-class _Written(Session):
-    """A session of a model that we wrote; runs only what the original has run."""
-
-    def __init__(self, model: LoadedModel, *, threads: int | None) -> None:
-        with _ours():
-            super().__init__(model, threads=threads)
-
-    def run(
-        self, feeds: Mapping[str, Any], outputs: Sequence[str] | None = None, *, last: bool = False
-    ) -> dict[str, Any]:
-        with _ours():
-            return super().run(feeds, outputs, last=last)
+def _withdrawal_notes(source: Source) -> list[str]:
+    """What the comparison contradicted, with the operators that were believed."""
+    nodes = [node for node in source.loaded.graph.nodes if source.shapes.contradicted.intersection(node.outputs)]
+    if not nodes:
+        return []
+    first = f"{nodes[0].op_type} {nodes[0].name}"
+    others = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    return [f"The run contradicts the constant that was derived for {first}{others}: what follows from it stays."]
 
 
 def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
-    with _ours():
+    with our_model():
         return measure_shapes(model, source.probe, threads=source.threads)
 
 
@@ -137,45 +150,9 @@ def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int
     if source.probe is None:
         raise InputError("--lossy puts the mean of a unit in its place: give a probe to take it from.")
     axes = {layer.value: layer.audited.axis for layer in found.layers if layer.value in units}
-    feeds = (feeds for feeds, _ in _batches(source, source.probe, "means", None))
+    feeds = (feeds for feeds, _ in usual_batches(source, "means"))
     means = unit_means(source.loaded, axes, feeds, source.threads)
     return {value: {unit: float(means[value][unit]) for unit in chosen} for value, chosen in units.items()}
-
-
-def _compared(
-    source: Source, before: Session, after: Session, progress: Callable[[str, int, int | None], None] | None
-) -> dict[str, Comparison | None]:
-    quantised = _quantised(source)
-    results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
-    for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
-        if probe is not None:
-            batches = _batches(source, probe, name, progress)
-            results[name] = compare(before, after, batches, source=probe.source, quantised=quantised)
-    if source.probe is not None:
-        few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
-        results["perturbed"] = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised)
-    else:
-        with suppress(RunError):  # shapes that were only inferred may not run
-            results["probe"] = compare(before, after, _drawn(source), source="random data", quantised=quantised)
-    return results
-
-
-def _quantised(source: Source) -> bool:
-    types = [node.op_type for node in source.loaded.graph.nodes]
-    return any(t == "QuantizeLinear" or t.startswith("QLinear") for t in types)
-
-
-def _drawn(source: Source) -> Iterator[tuple[Mapping[str, Any], int]]:
-    return drawn_feeds(source.loaded.graph.inputs, source.shapes)
-
-
-def _gate(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None, *, lossy: bool) -> None:
-    """Stop what differs; a lossy cut differs, but never by its shapes or by what is not finite."""
-    if found is None and source.probe is None:
-        return
-    bound = found is not None and (found.within or (lossy and np.isfinite(found.max_abs_difference)))
-    if not bound:
-        _fail(source, chosen, smaller, found)
 
 
 def _timed(source: Source, before: Session, after: Session) -> Latency | None:
@@ -204,7 +181,7 @@ def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
         return made[0]
     plain, bridged = made
     with (
-        _ours(),
+        our_model(),
         Session(plain.smaller, threads=source.threads) as one,
         Session(bridged.smaller, threads=source.threads) as two,
     ):
@@ -236,40 +213,6 @@ def _changed(chosen: Walk) -> bool:
         if graph.consumers.get(name) and name in keeps and not all(v.all() for v in keeps.vectors(name)):
             return True
     return len(chosen.closure.nodes) < len(chosen.context.calls)
-
-
-def _batches(
-    source: Source, probe: Probe, name: str, progress: Callable[[str, int, int | None], None] | None
-) -> Iterator[tuple[Mapping[str, Any], int]]:
-    # The models are compared as they are, so only a batch dimension that is free in the file takes several samples.
-    plan = plan_batches(source.shapes, probe, source.batch_size)
-    size = plan.size if not plan.free_inputs else source.shapes.samples
-    if source.shapes.mixed and source.shapes.samples == 1:
-        size = source.batch_size  # it does take several, and gives something else for them
-    done = 0
-    for batch in probe.batches(size):
-        yield batch.feeds, batch.samples
-        done += batch.samples
-        if progress is not None:
-            progress(f"compare ({name})", done, probe.samples)
-
-
-def _fail(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None) -> None:
-    worst = max(found.outputs, key=lambda o: o.relative) if found is not None else None
-    where = None
-    with suppress(RunError):  # all values at once may not fit into memory
-        where = first_difference(
-            source.loaded,
-            smaller.refreshed(),
-            chosen.closure.keeps,
-            chosen.needs.masks,
-            _drawn(source) if source.probe is None else _batches(source, source.probe, "search", None),
-            worst.name if worst is not None else source.loaded.graph.outputs[0],
-            quantised=_quantised(source),
-        )
-    place = f"; the first value that differs is {where}" if where else ""
-    much = f"{worst.name} by {worst.relative:.2g} of its scale (allowed {worst.tolerance:.2g})" if worst else "?"
-    raise ComparisonFailed(f"The pruned model differs from the original in {much}{place}: nothing was written.")
 
 
 def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[LayerVerdicts]:

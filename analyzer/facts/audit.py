@@ -140,6 +140,11 @@ class LayerVerdicts:
         """Dead units as a share of all."""
         return len(self.dead) / self.units if self.units else 0.0
 
+    def undecided(self) -> LayerVerdicts:
+        """The same verdicts without what the weights were said to decide."""
+        seen = self.evidence != Evidence.STRUCTURAL.code
+        return replace(self, evidence=self.evidence * seen, stays_at=np.where(seen, self.stays_at, np.nan))
+
     def decided(self, known: Bools, value: Floats) -> LayerVerdicts:
         """The same verdicts once the weights alone decide the `known` units (and no others).
 

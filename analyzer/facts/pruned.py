@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analyzer.facts.frozen import FrozenDict
 
@@ -65,6 +65,11 @@ class Comparison:
     def within(self) -> bool:
         """Whether every output is within its tolerance."""
         return all(o.within for o in self.outputs)
+
+    def joined(self, other: Comparison) -> Comparison:
+        """This one, with the larger differences that another run of the same data showed."""
+        pairs = zip(self.outputs, other.outputs, strict=True)
+        return replace(self, outputs=tuple(b if b.relative > a.relative else a for a, b in pairs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.pruned import OutputDifference
 from analyzer.graph import Extension, LoadedModel
 from analyzer.ops.node_edit import cut_array
-from analyzer.rewrite.comparison import Feeds, Tally
+from analyzer.rewrite.comparison import TOLERANCE, Feeds, Tally
 from analyzer.runtime.session import Session
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -53,6 +54,32 @@ def first_difference(
                 differ = (name for name, a, b in pairs if not _difference(name, a, b, samples, quantised).within)
                 most, found = much, next(differ, None)
     return found
+
+
+def moving_values(
+    original: LoadedModel, derived: Mapping[str, Constants], batches: Iterable[tuple[Feeds, int]]
+) -> frozenset[str]:
+    """Of the values with derived constants those that are something else on a batch, by more than rounding.
+
+    Raises:
+        RunError: the model does not run on any batch, or not with all these values shown.
+    """
+    moving: set[str] = set()
+    with _session(original, [*derived]) as session:
+        for feeds, _ in batches:
+            values = session.run(dict(feeds), [name for name in derived if name not in moving])
+            moving.update(
+                n for n, value in values.items() if isinstance(value, np.ndarray) and _moves(value, derived[n])
+            )
+    return frozenset(moving)
+
+
+def _moves(value: Array, derived: Constants) -> bool:
+    if not (_fits(derived.known, value) and _fits(derived.number, value)) or value.dtype.kind in "SUO":
+        return False
+    seen, known = value.astype(np.float64), np.broadcast_to(derived.known, value.shape)
+    scale = float(np.abs(seen).max(initial=0.0, where=np.isfinite(seen)))
+    return bool((known & ~(np.abs(seen - derived.number) <= TOLERANCE.get(value.dtype.name, 0.0) * scale)).any())
 
 
 def _difference(name: str, one: Array, two: Array, samples: int, quantised: bool = False) -> OutputDifference:

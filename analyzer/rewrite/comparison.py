@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from analyzer.errors import RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.runtime.session import Session
 
@@ -73,18 +74,48 @@ def _is_single(numbers: Array) -> bool:
 
 
 def compare(
-    original: Session, rewritten: Session, batches: Iterable[tuple[Feeds, int]], *, source: str, quantised: bool = False
+    original: Session,
+    rewritten: Session,
+    batches: Iterable[tuple[Feeds, int]],
+    *,
+    source: str,
+    quantised: bool = False,
+    made_up: bool = False,
 ) -> Comparison:
-    """Both models on the same batches (feeds and their number of samples)."""
+    """Both models on the same batches (feeds and their number of samples).
+
+    Feeds that are `made_up` and that the original does not take are left out.
+    """
     tallies = {name: Tally(name) for name in original.output_names}
     total = 0
     for feeds, samples in batches:
-        one, two = original.run(dict(feeds)), rewritten.run(dict(feeds))
+        try:
+            one = original.run(dict(feeds))
+        except RunError as error:
+            if made_up and error.kind is not RunFailure.MEMORY:
+                continue
+            raise
+        two = rewritten.run(dict(feeds))
         for name, tally in tallies.items():
             if isinstance(one[name], np.ndarray):
                 tally.add(one[name], two[name], samples)
         total += samples
     return Comparison(source, total, tuple(t.result(quantised) for t in tallies.values()))
+
+
+def rows_depend_on_others(
+    session: Session, together: Feeds, singles: Sequence[Feeds], *, quantised: bool = False
+) -> bool:
+    """Whether some output of samples that share a feed is not what they give one at a time."""
+    both, alone = session.run(dict(together)), [session.run(dict(feeds)) for feeds in singles]
+    for name in session.output_names:
+        rows = [single[name] for single in alone]
+        if isinstance(both[name], np.ndarray) and all(isinstance(row, np.ndarray) and row.ndim for row in rows):
+            tally = Tally(name)
+            tally.add(both[name], np.concatenate(rows), len(singles))
+            if not tally.result(quantised).within:
+                return True
+    return False
 
 
 def perturbed(batches: Iterable[tuple[Feeds, int]], share: float = 0.05) -> Iterable[tuple[Feeds, int]]:

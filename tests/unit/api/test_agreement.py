@@ -1,0 +1,154 @@
+"""No model is written that was not compared, at the sizes that it is run with; what cannot be compared is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer import Choice
+from analyzer.api import agreement
+from analyzer.api.cutting import cut
+from analyzer.errors import ComparisonFailed, InputError
+from analyzer.graph import Editor
+from analyzer.rewrite.comparison import compare
+from tests.models import Array, parse, run
+
+RNG = np.random.default_rng(11)
+
+
+def weights(*shape: int, dead: int = 0) -> Array:
+    array = RNG.normal(size=shape).astype(np.float32)
+    array[..., :dead] = 0
+    return array
+
+
+def dense(tail: str, inputs: str = "float[n, 6] x", stored: dict[str, Array] | None = None) -> onnx.ModelProto:
+    """Two dense layers with two dead units between them, and what follows `h`."""
+    return parse(
+        f"g ({inputs}) => (float[] y) {{ a = MatMul(x, w) r = Relu(a) h = MatMul(r, v) {tail} }}",
+        {"w": weights(6, 8, dead=2), "v": weights(8, 4), **(stored or {})},
+    )
+
+
+NEEDS_DATA = {
+    "a shape that is an input": ("y = Reshape<allowzero = 1>(h, k)", "float[n, 6] x, int64[2] k"),
+    "inputs that must fit together": ("y = MatMul(h, b)", "float[n, 6] x, float[m, l] b"),
+}
+
+
+@pytest.mark.parametrize("kind", NEEDS_DATA)
+@pytest.mark.parametrize("choice", [Choice(), Choice(residual="params"), Choice(merge_duplicates=True)])
+def test_without_a_feed_that_runs_nothing_is_written(kind: str, choice: Choice) -> None:
+    model = dense(*NEEDS_DATA[kind])
+    with pytest.raises(InputError, match=r"does not run on inputs made up.*--probe"):
+        analyzer.audit(model).prune(choice=choice, latency=False)
+
+
+def test_where_nothing_goes_nothing_needs_to_be_compared() -> None:
+    model = parse("g (float[n, 6] x, int64[2] k) => (float[] y) { y = Reshape(x, k) }")
+    pruned = analyzer.prune(model, latency=False)
+    assert not pruned.changed
+    assert pruned.data == model.SerializeToString()
+
+
+def test_made_up_feeds_that_do_not_run_are_left_out_and_others_count() -> None:
+    stored = {"s": np.array([1, 4], np.int64)}  # runs on one sample alone
+    pruned = analyzer.prune(dense("y = Reshape(h, s)", stored=stored), latency=False)
+    assert pruned.comparison is not None
+    assert pruned.comparison.samples > 0
+
+
+def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_asked_for() -> None:
+    """From the third sample of a run on the units fire: single samples, and two, show them dead."""
+    model = parse(
+        """g (float[n, 6] x) => (float[n, 4] y) {
+            one = Mul(x, zero)
+            ones = Add(one, c)
+            t = CumSum(ones, axis)
+            late = Sub(t, three)
+            a = MatMul(x, w)
+            far = MatMul(late, u)
+            s = Add(a, far)
+            r = Relu(s)
+            y = MatMul(r, v)
+        }""",
+        {
+            "zero": np.array(0, np.float32),
+            "c": np.array(1, np.float32),
+            "axis": np.array(0, np.int64),
+            "three": np.array(2.5, np.float32),
+            "w": weights(6, 8, dead=3),
+            "u": np.concatenate([np.ones((6, 3)), np.zeros((6, 5))], axis=1).astype(np.float32),
+            "v": weights(8, 4),
+        },
+    )
+    probe = weights(40, 6)
+    alone = analyzer.prune(model, {"x": probe}, batch_size=1, latency=False)
+    small = onnx.ModelProto.FromString(alone.data)
+    for sample in probe[:5]:
+        one, two = (run(m, {"x": sample[None]})["y"] for m in (model, small))
+        np.testing.assert_allclose(one, two, atol=1e-4)
+    try:
+        together = onnx.ModelProto.FromString(analyzer.prune(model, {"x": probe}, latency=False).data)
+    except InputError as error:
+        assert "--batch-size 1" in str(error)
+    else:
+        one, two = (run(m, {"x": probe[:8]})["y"] for m in (model, together))
+        np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_both_sizes_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def spy(original: Any, rewritten: Any, batches: Any, **options: Any) -> Any:
+        def counted() -> Any:
+            for feeds, samples in batches:
+                seen.append(len(feeds["x"]))
+                yield feeds, samples
+
+        return compare(original, rewritten, counted(), **options)
+
+    monkeypatch.setattr(agreement, "compare", spy)
+    pruned = analyzer.prune(dense("y = Relu(h)"), {"x": weights(30, 6)}, latency=False)
+    assert pruned.comparison is not None
+    assert pruned.comparison.samples == 30
+    assert {1, 8} <= set(seen)
+
+
+def test_a_model_that_makes_much_of_rounding_is_no_bug() -> None:
+    """A step in the middle of what rounding leaves of a difference."""
+    model = dense(
+        """k = MatMul(x, w2) l = Relu(k) m = MatMul(l, v2) d = Sub(h, m) e = Mul(d, big) y = Sin(e)""",
+        stored={"big": np.array(1e9, np.float32), "w2": weights(6, 8), "v2": weights(8, 4)},
+    )
+    stored = {t.name: t for t in model.graph.initializer}
+    for name in "wv":
+        stored[f"{name}2"].raw_data = stored[name].raw_data
+    probe = weights(30, 6)
+    try:
+        pruned = analyzer.prune(model, {"x": probe}, latency=False)
+    except InputError as error:
+        assert "makes much of rounding" in str(error)
+    else:
+        one, two = (run(m, {"x": probe})["y"] for m in (model, onnx.ModelProto.FromString(pruned.data)))
+        np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_a_bug_of_ours_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "contradicted", lambda *_: frozenset())
+
+    def wrong(*arguments: Any) -> Any:
+        made = cut(*arguments)
+        for one in made:
+            stored = one.smaller.refreshed().graph.constant("v")
+            assert stored is not None
+            Editor(one.smaller).set_tensor("v", 2 * stored)
+        return made
+
+    monkeypatch.setattr("analyzer.api.pruning.cut", wrong)
+    with pytest.raises(ComparisonFailed, match="differs from the original"):
+        analyzer.prune(dense("y = Relu(h)"), {"x": weights(30, 6)}, latency=False)
