@@ -14,6 +14,7 @@ import onnx
 
 from analyzer.api.audit_result import Audit, Progress
 from analyzer.api.call_checks import check_call
+from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.errors import InputError
@@ -123,6 +124,7 @@ def audit(
         seen_on_holdout = run.observe("holdout", held, believed, shapes)
     with clock.stage("walk"):
         found = walk(loaded.graph, shapes, _verdicts(audited, seen, chosen))
+        found = planned(loaded, shapes, found, partial(measure_shapes, probe=opened, threads=threads))
     with clock.stage("causes"):
         diagnoses, notes = run.diagnose(opened, found, shapes) if causes else ((), ())
         found.layers = with_distances(found.layers, diagnoses)

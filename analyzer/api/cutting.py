@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyzer.errors import ComparisonFailed, Refusal
+from analyzer.errors import ComparisonFailed, InputError, Refusal
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.bridge import Bridge
 from analyzer.facts.choice import Choice
@@ -61,6 +61,7 @@ def cut(
         ComparisonFailed: no consistent cut was found: a bug of ours.
     """
     twins: Twins = {}
+    original = loaded
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
     plain = _cut(loaded, shapes, layers, choice)
@@ -74,7 +75,37 @@ def cut(
         found = [_merged(one, choice) for one in found]
     for one in found:
         restore_defaults(loaded, one.smaller)
+    found = [_no_larger(one, original, shapes, layers, choice) for one in found]
     return [replace(one, notes=(*_merged_twins(one, twins), *one.notes)) for one in found]
+
+
+def planned(loaded: LoadedModel, shapes: ShapeTable, found: Walk, measure: Callable[[LoadedModel], ShapeTable]) -> Walk:
+    """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
+    if not takes_something(found):
+        return found
+    (default,) = cut(loaded, shapes, found.layers, Choice(), measure)
+    return replace(default.walk, left=count_parameters(default.smaller.refreshed().graph))
+
+
+def takes_something(chosen: Walk) -> bool:
+    """Whether the cut takes anything of what is stored, or any node that computes."""
+    keeps, graph = chosen.closure.keeps, chosen.context.graph
+    for name in graph.initializer_names:
+        if graph.consumers.get(name) and name in keeps and not all(v.all() for v in keeps.vectors(name)):
+            return True
+    return len(chosen.closure.nodes) < len(chosen.context.calls)
+
+
+def _no_larger(
+    one: CutModel, loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
+) -> CutModel:
+    """The cut, or none: a small saving can cost more than it saves, in a new bias or a second copy of a tensor."""
+    grown = count_parameters(one.smaller.refreshed().graph) - count_parameters(loaded.graph)
+    if grown <= 0:
+        return one
+    whole = walk(loaded.graph, shapes, layers, choice, shapes.shapes)  # masks and plan say so too
+    note = f"The cut would need {grown} more parameters than it saves, so the model stays as it is."
+    return CutModel(whole, loaded, loaded, written_anew=False, refused=one.refused, notes=(*one.notes, note))
 
 
 def _merged_twins(one: CutModel, twins: Twins) -> list[str]:
@@ -117,7 +148,10 @@ def _finished(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], Sh
         if not (stand_ins(one.walk) or one.written_anew):
             return one
         smaller = one.smaller.edited(serialize(one.smaller))
-        shapes = replace(measure(smaller), contradicted=one.walk.contradicted)
+        try:
+            shapes = replace(measure(smaller), contradicted=one.walk.contradicted)
+        except InputError:  # data that can be read only once; or it does not run, as the comparison will say
+            return one
         layers = [left_of(one.walk, audited) for audited in select_units(smaller.graph, shapes)]
         more = _cut(smaller, shapes, layers, choice)
         whole = compose(one.walk, more.walk)

@@ -20,7 +20,7 @@ from analyzer.api.agreement import (
     usual_batches,
 )
 from analyzer.api.choosing import alive_units, check_choice, choice_notes
-from analyzer.api.cutting import CutModel, cut
+from analyzer.api.cutting import CutModel, cut, takes_something
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
@@ -90,12 +90,7 @@ def _cut_and_compared(
     made = _better(source, cut(source.loaded, source.shapes, found.layers, choice, partial(_shapes_of, source)))
     chosen, smaller, refused = made.walk, made.smaller, made.refused
     notes = (*choice_notes(found.layers, choice), *_withdrawal_notes(source), *made.notes)
-    grown = count_parameters(smaller.graph) - count_parameters(source.loaded.graph)
-    if grown > 0:  # a small saving can cost more than it saves: a new bias, a second copy of a shared tensor
-        notes = (*notes, f"The cut would need {grown} more parameters than it saves, so the model stays as it is.")
-        whole = source.shapes.shapes
-        chosen = walk(source.loaded.graph, source.shapes, found.layers, choice, whole)  # masks and plan say so too
-    if grown > 0 or not (_changed(chosen) or made.merged_relus):
+    if not (takes_something(chosen) or made.merged_relus):
         notes = notes or _left_by_choice(source, found, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
@@ -141,8 +136,7 @@ def _withdrawal_notes(source: Source) -> list[str]:
 
 
 def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
-    with our_model():
-        return measure_shapes(model, source.probe, threads=source.threads)
+    return measure_shapes(model, source.probe, threads=source.threads)
 
 
 def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
@@ -197,22 +191,13 @@ def _left_by_choice(source: Source, found: Walk, choice: Choice) -> tuple[str, .
     """What is said where nothing goes only because the choice leaves it."""
 
     def would_change(wider: Choice) -> bool:
-        return _changed(walk(source.loaded.graph, source.shapes, found.layers, wider))
+        return takes_something(walk(source.loaded.graph, source.shapes, found.layers, wider))
 
     if choice == Choice() or not would_change(Choice()):
         return ()
     if choice.round_to > 1 and would_change(replace(choice, round_to=1)):
         return (f"Dead units could go, but widths were to stay multiples of {choice.round_to}.",)
     return ("Dead units could go, but the choice leaves them where they are.",)
-
-
-def _changed(chosen: Walk) -> bool:
-    """Whether the cut takes anything of what is stored, or any node that computes."""
-    keeps, graph = chosen.closure.keeps, chosen.context.graph
-    for name in graph.initializer_names:
-        if graph.consumers.get(name) and name in keeps and not all(v.all() for v in keeps.vectors(name)):
-            return True
-    return len(chosen.closure.nodes) < len(chosen.context.calls)
 
 
 def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[LayerVerdicts]:
@@ -253,7 +238,8 @@ def _size(loaded: LoadedModel, chosen: Walk, size: int) -> Size:
 
 def _after(source: Source, made: CutModel, smaller: LoadedModel, size: int) -> Size:
     if made.merged_relus:  # the walk that cut the model knows nothing of the merge, so the result is counted anew
-        return _size(smaller, walk(smaller.graph, _shapes_of(source, smaller), ()), size)
+        with our_model():
+            return _size(smaller, walk(smaller.graph, _shapes_of(source, smaller), ()), size)
     chosen = made.walk
     keeps = chosen.closure.keeps
     return Size(

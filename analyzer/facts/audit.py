@@ -182,7 +182,11 @@ class TensorPlan:
 
 @dataclass(frozen=True, slots=True)
 class Removable:
-    """What can be removed exactly: totals, shares of the whole model, and per tensor."""
+    """What can be removed exactly: totals, shares of the whole model, and per tensor.
+
+    The total is net of what the cut adds (biases that absorb constants, separate copies of shared tensors); the list of
+    tensors is not.
+    """
 
     parameters: int
     parameters_share: float

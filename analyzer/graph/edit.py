@@ -117,6 +117,24 @@ class Editor:
         node.replace_input_with(position, new.outputs[0])
         return name
 
+    def copy_producer(self, index: int, position: int) -> int:
+        """Feed a node from a copy of the node that computes its input, for itself alone; returns the copy's index."""
+        node = self._node(index)
+        source = node.inputs[position]
+        made = None if source is None else source.producer()
+        assert source is not None
+        assert made is not None
+        copy = ir.Node(
+            made.domain, made.op_type, list(made.inputs), list(made.attributes.values()),
+            num_outputs=len(made.outputs), name=self._fresh(str(made.name or made.op_type)),
+        )  # fmt: skip
+        self._graph.insert_before(node, copy)
+        for old, new in zip(made.outputs, copy.outputs, strict=True):
+            new.name, new.shape, new.type = self._fresh(str(old.name)), old.shape, old.type
+        node.replace_input_with(position, copy.outputs[made.outputs.index(source)])
+        self._nodes.append(copy)
+        return len(self._nodes) - 1
+
     def replace_value(self, name: str, tensor: str) -> None:
         """Let every reader of a value read a stored tensor instead."""
         value, stored = self._values[name], self._values[tensor]

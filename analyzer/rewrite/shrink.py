@@ -10,7 +10,6 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Shape
-from analyzer.errors import Refusal
 from analyzer.facts.cut import CutPlan
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context, Copy
@@ -111,7 +110,7 @@ class Shrinker:
         return True
 
     def _respell(self, call: Call, position: int, lengths: dict[int, int]) -> None:
-        """New numbers in a shape operand: stored as a whole, or as pieces of a Concat."""
+        """New numbers in a shape operand: stored as a whole, or as pieces of a Concat that others may read too."""
         graph, name = self.context.graph, call.inputs[position]
         array = graph.constant(name)
         if array is not None:
@@ -120,12 +119,14 @@ class Shrinker:
                 new[axis] = length
             self._set_input(call, position, new)
             return
-        producer, passed = graph.producer[name], [name]
-        while producer.op_type in ("Cast", "Identity"):
-            passed.append(producer.inputs[0])
-            producer = graph.producer[producer.inputs[0]]
-        if any(len({n.index for n, _ in graph.consumers[p]}) != 1 or p in graph.outputs for p in passed):
-            raise Refusal(call.op.name, "shape-computed-at-runtime", "its target shape is used elsewhere too")
+        reader, place, shared = call.op.node.index, position, False
+        while True:
+            producer = graph.producer[name]
+            shared = shared or name in graph.outputs or len({n.index for n, _ in graph.consumers[name]}) > 1
+            speller = self.editor.copy_producer(reader, place) if shared else producer.index
+            if producer.op_type not in ("Cast", "Identity"):
+                break
+            name, reader, place = producer.inputs[0], speller, 0
         start = 0
         for place, part in enumerate(producer.inputs):
             stored = graph.constant(part)
@@ -136,7 +137,7 @@ class Shrinker:
                 for axis, length in inside.items():
                     new[axis] = length
                 tensor = self._own_tensor(part, new)
-                self.editor.set_input(producer.index, place, tensor)
+                self.editor.set_input(speller, place, tensor)
             start += size
 
     def _add(self, call: Call, summand: Array) -> None:

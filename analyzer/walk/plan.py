@@ -56,14 +56,14 @@ def kept_apart(context: Context, closure: Closure) -> dict[str, int]:
     return {name: sum(found.values()) for name, found in contents.items()}
 
 
-def dearer_apart(context: Context, closure: Closure) -> frozenset[str]:
+def grown_by_copies(context: Context, closure: Closure) -> frozenset[str]:
     """Tensors that would grow if every reader got a copy cut for itself."""
     apart = kept_apart(context, closure)
     return frozenset(n for n, size in apart.items() if size > prod(context.graph.initializer_shape(n)))
 
 
-def removable(context: Context, closure: Closure) -> Removable:
-    """The plan in numbers."""
+def removable(context: Context, closure: Closure, left: int | None = None) -> Removable:
+    """The plan in numbers; `left` parameters were counted in the model that it was carried out on."""
     keeps, tensors, apart = closure.keeps, [], kept_apart(context, closure)
     parameters, before = 0, count_parameters(context.graph)
     for name in parameter_names(context.graph):
@@ -76,6 +76,7 @@ def removable(context: Context, closure: Closure) -> Removable:
         if gone > 0:
             removed = tuple(tuple(int(i) for i in np.flatnonzero(~v)) for v in vectors)
             tensors.append(TensorPlan(name, shape, kept, gone, removed))
+    parameters = parameters if left is None else before - left
     macs = count_macs(context, context.shapes.__getitem__)
     macs_gone = macs - count_macs(context, keeps.shape, closure)
     return Removable(

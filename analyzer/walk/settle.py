@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,6 +27,8 @@ from analyzer.walk.flow import Needs, Seed, constants_forward, constants_within_
 from analyzer.walk.interface import constant_outputs, unused_inputs
 from analyzer.walk.reasons import locked_units
 
+MOST_SINGLE_COPIES = 24  # shared tensors for which it is tried one by one whether copies pay
+
 
 @dataclass(eq=False)
 class Walk:
@@ -38,6 +40,7 @@ class Walk:
     needs: Needs
     closure: Closure
     withdrawn: tuple[Withdrawn, ...] = ()
+    left: int | None = None  # parameters of the model once it is cut, where that was tried
 
     @property
     def cut(self) -> CutPlan:
@@ -52,7 +55,7 @@ class Walk:
     @cached_property
     def removable(self) -> Removable:
         """What can go."""
-        return plan.removable(self.context, self.closure)
+        return plan.removable(self.context, self.closure, self.left)
 
     @cached_property
     def parameters(self) -> int:
@@ -126,13 +129,29 @@ def walk(
         facts = _facts(context, judged, chosen, structural, doubted)
     kept = _whole(context, judged, chosen, pinned)
     round_to = chosen.round_to
-    found = Walk(context, judged, facts, *settle(context, facts, kept, round_to), tuple(withdrawn))
-    dearer = plan.dearer_apart(context, found.closure)
-    if not dearer:
-        return found
-    context = Context(graph, shapes, dearer)
-    together = Walk(context, judged, facts, *settle(context, facts, kept, round_to), tuple(withdrawn))
-    return max(found, together, key=lambda option: option.removable.parameters)
+
+    def shared(tensors: Collection[str]) -> Walk:
+        whole = Context(graph, shapes, tensors)
+        return Walk(whole, judged, facts, *settle(whole, facts, kept, round_to), tuple(withdrawn))
+
+    return _copied_where_it_pays(shared)
+
+
+def _copied_where_it_pays(shared: Callable[[Collection[str]], Walk]) -> Walk:
+    """Tensors that several nodes read are cut for each reader alone, but not where the copies cost more than they free.
+
+    `shared` walks with some tensors in one piece.
+    """
+    best = shared(())
+    grown = plan.grown_by_copies(best.context, best.closure)
+    if not grown:
+        return best
+    tied: set[str] = set()
+    for change in [grown, *([{name} for name in sorted(grown)] if 1 < len(grown) <= MOST_SINGLE_COPIES else [])]:
+        option = shared(tied ^ change)
+        if option.removable.parameters >= best.removable.parameters:
+            best, tied = option, tied ^ change
+    return best
 
 
 def _facts(
