@@ -174,7 +174,7 @@ def prune(
 ) -> Pruned:
     """Audit a model and cut it: `audit(model, probe, **options).prune(...)`.
 
-    Without a probe only what the weights alone decide goes, for every input.
+    Without a probe only what the weights alone decide goes, for every input that stays finite on the way.
 
     Raises:
         InputError: the model, the data or the call cannot be used.

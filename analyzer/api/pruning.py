@@ -55,7 +55,8 @@ def prune_walk(
 ) -> Pruned:
     """Cut to the choice, compare on probe and holdout, measure.
 
-    Without a probe both models are run on random data: what the weights decide holds for every input.
+    Without a probe both models are run on random data: what the weights decide holds for every input that
+    stays finite on the way.
 
     A derived constant that the comparison contradicts is withdrawn, and the model cut again without it.
 

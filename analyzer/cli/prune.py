@@ -69,7 +69,7 @@ class ChoiceOptions:
         _option(
             "--evidence",
             metavar="structural|observed",
-            help="structural: only what the weights decide, for every input.",
+            help="structural: only what the weights decide, for every input that stays finite on the way.",
             panel=_CHOOSING,
             show_default=True,
         ),

@@ -68,8 +68,11 @@ class Comparison:
 
     def joined(self, other: Comparison) -> Comparison:
         """This one, with the larger differences that another run of the same data showed."""
-        pairs = zip(self.outputs, other.outputs, strict=True)
-        return replace(self, outputs=tuple(b if b.relative > a.relative else a for a, b in pairs))
+        outputs = []
+        for one, two in zip(self.outputs, other.outputs, strict=True):
+            absolute, scale = max(one.absolute, two.absolute), max(one.scale, two.scale)
+            outputs.append(replace(one, absolute=absolute, scale=scale, relative=absolute / (scale or 1.0)))
+        return replace(self, outputs=tuple(outputs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class _View:
     def _basis(self, on: str) -> str:
         """The inputs for which the outputs are the same."""
         if not self.pruned.observed:
-            return "for every input"
+            return "for every input that stays finite on the way"
         if not self.pruned.removed_relus:
             stays = "units stay dead"
         elif not self.pruned.removed_units:

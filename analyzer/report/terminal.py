@@ -106,7 +106,7 @@ class _View:
                 f"{counted(removable.parameters, 'parameter')} can go ({share(removable.parameters_share)})",
                 "bold",
             )
-            where = "on the probe" if facts.dead_by(Evidence.OBSERVED) else "for any input"
+            where = "on the probe" if facts.dead_by(Evidence.OBSERVED) else "for any input that stays finite on the way"
             can_go.append(
                 f", with {counted(removable.multiply_adds, 'multiply-add')} "
                 f"({share(removable.multiply_adds_share)}) and no change {where} beyond rounding"
@@ -244,6 +244,8 @@ def _next_step(facts: AuditFacts, arguments: str) -> tuple[str, str]:
         return "find what makes NaN or infinity: units that showed one have no verdict", ""
     if not facts.units:
         return "nothing was audited: the model has no activation or layer that is known", ""
+    if facts.removable.parameters or facts.removable.multiply_adds:
+        return "take out what nothing reads", f"deadunits prune {arguments} -o SMALLER.onnx"
     return "nothing to remove: every audited unit is in use on this probe", ""
 
 
@@ -257,7 +259,7 @@ def _evidence(facts: AuditFacts) -> Iterator[str]:
     structural, observed = facts.dead_by(Evidence.STRUCTURAL), facts.dead_by(Evidence.OBSERVED)
     bound = max((layer.firing_bound or 0.0 for layer in facts.layers), default=0.0)
     if structural:
-        yield f"{counted(structural, 'unit')} dead by the weights alone, for every input"
+        yield f"{counted(structural, 'unit')} dead by the weights alone, for every input that stays finite on the way"
     if observed and facts.probe is not None:
         yield (
             f"{counted(observed, 'unit')} dead on all {counted(facts.probe.samples, 'sample')}: with "

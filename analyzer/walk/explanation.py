@@ -40,7 +40,11 @@ def unit(
     evidence = layer.evidence_of(index)
     if evidence is None:
         return [f"Unit {index} of {value} is not dead: {_state(layer, index)}."]
-    when = f"on all {layer.samples} samples" if evidence is Evidence.OBSERVED else f"whatever the input ({evidence})"
+    when = (
+        f"on all {layer.samples} samples"
+        if evidence is Evidence.OBSERVED
+        else f"whatever the input, if it stays finite on the way ({evidence})"
+    )
     unit_text = f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node})"
     lines = [f"{unit_text} is {layer.stays_at[index]:g} {when}."]
     if closure.keeps.get((value, layer.audited.axis))[index]:

@@ -91,6 +91,12 @@ def _reached(context: Context, facts: Mapping[str, Constants], moving: Collectio
     return reached
 
 
+def _moves_a_little(layer: LayerVerdicts) -> bool:
+    """Whether units that count as constant vary in their last digits, which what follows may make much of."""
+    seen = layer.statistics
+    return seen is not None and bool((layer.is_dead & (seen.minimum != seen.maximum)).any())
+
+
 def _settled(context: Context, facts: Mapping[str, Constants], name: str) -> bool:
     found = facts.get(name)
     return name in context.graph.static_values or (found is not None and found.all)

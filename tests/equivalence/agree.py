@@ -76,6 +76,7 @@ def pruned_and_checked(
     repeated = analyzer.prune(model, None if structural else dict(probe), latency=False)
     assert model.SerializeToString(deterministic=True) == before, "the input was changed"
     assert repeated.data == result.data, "not deterministic"
+    promise_is_kept(result)
     target = folder / "small.onnx"
     result.save(target)
     written = onnx.load(str(target))
@@ -102,6 +103,13 @@ def pruned_and_checked(
     assert not twice.changed, "a second prune removes more"
     assert twice.data == result.data
     return result
+
+
+def promise_is_kept(pruned: Pruned) -> None:
+    """What the audit says can go is what the cut took, net of what it added."""
+    before, after = pruned.facts.before, pruned.facts.after
+    assert pruned.audit.removable.parameters == before.parameters - after.parameters
+    assert pruned.audit.removable.multiply_adds == before.multiply_adds - after.multiply_adds
 
 
 def untouched(model: onnx.ModelProto, written: onnx.ModelProto) -> None:

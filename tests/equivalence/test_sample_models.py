@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import analyzer
-from tests.equivalence.agree import LEVELS, run, same
+from tests.equivalence.agree import LEVELS, promise_is_kept, run, same
 
 MODELS = sorted(path.parent for path in Path("sample_models").glob("*/model.onnx"))
 #: Parameters that stay at most, where something goes on the probe.
@@ -24,6 +24,7 @@ def test_a_sample_model_is_the_same_on_its_probe(folder: Path, tmp_path: Path) -
     target = tmp_path / "small.onnx"
     found.save(target)
     assert model.read_bytes() == before
+    promise_is_kept(found)
     if not found.changed:
         assert target.read_bytes() == before
         return

@@ -12,6 +12,7 @@ import onnx
 import analyzer
 from analyzer import Audit, Pruned
 from analyzer.errors import ComparisonFailed
+from tests.equivalence.agree import promise_is_kept
 from tests.models import session
 from tests.random_graphs.generator import Made
 
@@ -97,7 +98,7 @@ def _prune_obeys(made: Made, *, fresh: bool) -> Pruned | None:
     assert pruned.facts.after.parameters <= pruned.facts.before.parameters
     assert pruned.facts.after.multiply_adds <= pruned.facts.before.multiply_adds
     assert pruned.changed or pruned.data == before
-    promise_is_kept(audit, pruned)
+    promise_is_kept(pruned)
     masks_describe(pruned, made.model, small)
     again = analyzer.audit(pruned.data, made.probe)
     if not newly_dead(audit, pruned, again):
@@ -107,13 +108,6 @@ def _prune_obeys(made: Made, *, fresh: bool) -> Pruned | None:
         structural = analyzer.prune(made.model, latency=False)
         agree(outputs(made.model, made.fresh), outputs(onnx.ModelProto.FromString(structural.data), made.fresh))
     return pruned
-
-
-def promise_is_kept(audit: Audit, pruned: Pruned) -> None:
-    """What the audit says can go is what the cut took, net of what it added."""
-    before, after = pruned.facts.before, pruned.facts.after
-    assert audit.removable.parameters == before.parameters - after.parameters
-    assert audit.removable.multiply_adds == before.multiply_adds - after.multiply_adds
 
 
 def masks_describe(pruned: Pruned, before: onnx.ModelProto, after: onnx.ModelProto) -> None:

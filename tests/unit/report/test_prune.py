@@ -112,7 +112,7 @@ def test_random_data_is_called_random() -> None:
     ("made", "basis"),
     [
         (pruned(), "for inputs on which the removed units stay dead, as on 360 samples of probe.npz"),
-        (pruned(observed=False), "for every input"),
+        (pruned(observed=False), "for every input that stays finite on the way"),
         (
             pruned(removed_relus=("a",)),
             "for inputs on which the removed units stay dead and the removed ReLUs on, as on 360 samples of probe.npz",

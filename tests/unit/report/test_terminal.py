@@ -96,8 +96,8 @@ def test_without_a_probe_the_next_step_is_to_give_one() -> None:
 def test_what_the_weights_decide_holds_for_any_input() -> None:
     dead = by_weights(first_dead(8, 2, "relu"), 0, 1)
     text = squeezed(shown(facts([dead])))
-    assert "2 units dead by the weights alone, for every input" in text
-    assert "no change for any input beyond rounding" in text
+    assert "2 units dead by the weights alone, for every input that stays finite on the way" in text
+    assert "no change for any input that stays finite on the way beyond rounding" in text
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,16 @@ def test_the_next_step_fits_what_was_found(layers: list[LayerVerdicts], advice: 
     probe = facts().probe
     assert probe is not None
     probe = replace(probe, samples=layers[0].samples)
-    made = facts(layers, probe=probe, warnings=warnings_of(layers, probe, probe))
+    removable = Removable(0, 0.0, 0, 0.0, ())
+    made = facts(layers, probe=probe, warnings=warnings_of(layers, probe, probe), removable=removable)
     assert advice in squeezed(shown(made))
+
+
+def test_what_nothing_reads_can_go_although_no_unit_is_dead() -> None:
+    text = squeezed(shown(facts([first_dead(8, 0, "relu")], warnings=())))
+    assert "5,874 parameters can go" in text
+    assert "nothing to remove" not in text
+    assert "deadunits prune" in text
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

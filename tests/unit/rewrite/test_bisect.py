@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import analyzer
-from analyzer.errors import ComparisonFailed, RunError
+from analyzer.errors import ComparisonFailed, InputError, RunError
 from tests.models import parse
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -34,6 +34,17 @@ def rounding(gate: str) -> onnx.ModelProto:
     )
 
 
+@pytest.fixture
+def all_differences_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.api.agreement._rounding_shows", lambda source: 0.0)
+
+
+def test_a_difference_that_rounding_explains_is_no_bug() -> None:
+    with pytest.raises(InputError, match="makes much of rounding"):
+        analyzer.prune(rounding("g"), {"x": drawn(60, 4), "g": np.ones((60, 1), np.float32)}, latency=False)
+
+
+@pytest.mark.usefixtures("all_differences_are_ours")
 @pytest.mark.parametrize("silent", [0, 8, 40])
 def test_the_first_value_that_differs_is_named_on_whichever_sample_it_shows(silent: int) -> None:
     x, g = drawn(60, 4), np.ones((60, 1), np.float32)
@@ -55,10 +66,11 @@ def test_without_a_probe_the_value_is_found_on_random_data(monkeypatch: pytest.M
         analyzer.prune(parse(text, stored), latency=False)
 
 
+@pytest.mark.usefixtures("all_differences_are_ours")
 def test_a_search_that_cannot_run_does_not_hide_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*others: object, **more: object) -> None:
         raise RunError("out of memory")
 
-    monkeypatch.setattr("analyzer.api.pruning.first_difference", full)
+    monkeypatch.setattr("analyzer.api.agreement.first_difference", full)
     with pytest.raises(ComparisonFailed, match=r"differs from the original in y by [^;]*: nothing was written"):
         analyzer.prune(rounding("g"), {"x": drawn(60, 4), "g": np.ones((60, 1), np.float32)}, latency=False)

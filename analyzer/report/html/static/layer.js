@@ -9,7 +9,7 @@ function story(layer) {
   if (layer.dead) {
     const whole = layer.dead === layer.units;
     parts.push(`${whole ? `All ${count(layer.units, 'unit')}` : `${layer.dead.toLocaleString('en')} of ${count(layer.units, 'unit')}`} ${layer.dead === 1 && !whole ? 'is' : 'are'} dead${layer.constant ? `, ${layer.constant === layer.dead ? 'all' : `${layer.constant.toLocaleString('en')} of them`} stuck at a value that is not zero` : ''}.`);
-    if (layer.structural) parts.push(layer.structural === layer.dead ? 'The weights alone decide it, for every input.' : `For ${layer.structural} of them the weights alone decide it.`);
+    if (layer.structural) parts.push(layer.structural === layer.dead ? 'The weights alone decide it, for every input that stays finite on the way.' : `For ${layer.structural} of them the weights alone decide it.`);
     if (layer.bound) parts.push(`The others were never seen to move on ${count(layer.samples, 'sample')}: with 95 % confidence each is alive on less than ${layer.bound} of inputs like these.`.replace('The others', layer.structural ? 'The others' : 'They'));
   } else parts.push('No unit is dead.');
   if (layer.near) parts.push(`${count(layer.near, 'unit')} hardly ever active.`);
