@@ -51,9 +51,8 @@ def constant_outputs(
     `contradicted` values were seen to move, whatever they are computed from.
     """
     audited = {layer.value: layer for layer in layers}
-    return tuple(
-        _constant_outputs(context, facts, audited, _reached(context, {}), _reached(context, facts, contradicted))
-    )
+    moving = _reached(context, facts, {*contradicted, *(layer.value for layer in layers if _moves_a_little(layer))})
+    return tuple(_constant_outputs(context, facts, audited, _reached(context, {}), moving))
 
 
 def _constant_outputs(
