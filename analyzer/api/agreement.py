@@ -23,6 +23,7 @@ from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.walk import Walk
 
 PERTURBED_SAMPLES = 16
+NUDGES = 4  # how often the last digits of the weights are changed, at random, to see what rounding does
 SINGLE_SAMPLES = 64  # how many are compared one at a time as well, where several share a run
 
 Progress = Callable[[str, int, int | None], None]
@@ -177,11 +178,12 @@ def disagreement(source: Source, chosen: Walk, smaller: LoadedModel, found: Comp
 
 def _rounding_shows(source: Source) -> float:
     """How far the original's outputs move, relative to their scale, when its weights' last digits do."""
-    loaded, threads = source.loaded, source.threads
-    with suppress(RunError), Session(loaded, threads=threads) as before, nudged(loaded, threads) as after:
-        few = islice(usual_batches(source, "rounding"), PERTURBED_SAMPLES)
-        return compare(before, after, few, source="", made_up=True).max_relative_difference
-    return 0.0
+    loaded, threads, moved = source.loaded, source.threads, 0.0
+    for seed in range(NUDGES):
+        with suppress(RunError), Session(loaded, threads=threads) as before, nudged(loaded, threads, seed) as after:
+            few = islice(usual_batches(source, "rounding"), PERTURBED_SAMPLES)
+            moved = max(moved, compare(before, after, few, source="", made_up=True).max_relative_difference)
+    return moved
 
 
 def _difference(source: Source, chosen: Walk, smaller: LoadedModel, worst: OutputDifference | None) -> str:

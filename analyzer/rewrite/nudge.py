@@ -8,13 +8,13 @@ from analyzer.graph import Editor, LoadedModel
 from analyzer.runtime.session import Session
 
 
-def nudged(loaded: LoadedModel, threads: int | None) -> Session:
+def nudged(loaded: LoadedModel, threads: int | None, seed: int) -> Session:
     """A session of the model in which every weight but 0 is the next number up or down, at random.
 
     Raises:
         RunError: onnxruntime refuses it.
     """
-    copy, random = loaded.reload(), np.random.default_rng(0)
+    copy, random = loaded.reload(), np.random.default_rng(seed)
     editor = Editor(copy)
     for name in sorted(loaded.graph.initializer_names):
         array = loaded.graph.constant(name)

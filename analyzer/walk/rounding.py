@@ -83,32 +83,53 @@ class Rounding:
             return all(n in self._exact for n in call.inputs if n)
         stored = [a for a in call.op.statics if a is not None and a.ndim < 2 and a.dtype.kind not in "SUO"]
         numbers = np.concatenate([np.zeros(1), *(a.astype(np.float64).reshape(-1) for a in stored)])
-        if not np.isin(found.number, numbers).all():
+        if not np.isin(found.number, numbers).all() or not self._without_terms(call, name, found):
             return False
         zero = found.known & (found.number == 0)
         return not zero.any() or bool((self._surely_zero(call, found) | ~zero).all())
 
+    def _without_terms(self, call: Call, name: str, found: Constants) -> bool:
+        """Whether a stored number comes out because nothing is added to it, not because a sum happens to hit it."""
+        operands = self._operands(call)
+        place = call.outputs.index(name)
+        for sign in (1, -1):
+            moved = [
+                x if op is not None or not n else _moved(x, sign, self._dtype(n), x.zero)
+                for x, n, op in zip(operands, call.inputs, call.op.statics, strict=True)
+            ]
+            if not np.array_equal(call.rule.constants(call.op, moved)[place].number, found.number):
+                return False
+        return True
+
+    def _operands(self, call: Call) -> list[Constants]:
+        return [self.facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+
     def _surely_zero(self, call: Call, found: Constants) -> Mask:
         """Zeros that no other order of summation changes: every term is zero, or the operands lie off the jump."""
-        operands = [self.facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+        operands = self._operands(call)
         place = next((i for i, c in enumerate(call.rule.constants(call.op, operands)) if c.rank == found.rank), 0)
-        terms = call.rule.constants(call.op, [Constants(x.known & (x.number == 0), x.value) for x in operands])[place]
+        zeros = [self._zero_terms(n, x) for n, x in zip(call.inputs, operands, strict=True)]
+        terms = call.rule.constants(call.op, zeros)[place]
         sure: Mask = terms.known & (terms.number == 0)
         if call.op.op_type in _PICKING or call.op.op_type in _ROUNDING_ONCE:
             moved = [call.rule.constants(call.op, xs)[place] for xs in self._pushed(call, operands)]
             sure = sure | np.logical_and.reduce(np.broadcast_arrays(*(m.known & (m.number == 0) for m in moved)))
         return sure
 
+    def _zero_terms(self, name: str, x: Constants) -> Constants:
+        sure = x.zero if name in self._exact else self._zeros.get(name, np.zeros_like(x.known))
+        return Constants(x.known & (x.number == 0) & sure, x.value)
+
     def _away_from_jumps(self, call: Call, name: str, found: Constants) -> Constants:
         """Without the elements that come out otherwise when the operands are a few units in the last place off."""
         if call.op.op_type == "Cast" and "float" in self._dtype(name):
             return found
         known: Mask = found.known
-        operands = [self.facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+        operands = self._operands(call)
         doubtful = [bool(n) and n not in self._exact and "float" in self._dtype(n) for n in call.inputs]
         if not any(doubtful):
             return found
-        for moved in self._pushed(call, operands):
+        for moved in (*self._pushed(call, operands), self._met(call, operands, doubtful)):
             other = call.rule.constants(call.op, moved)[0]
             known = known & other.known & (other.number == found.number)
         return Constants(known, found.value, found.multiples)
@@ -123,6 +144,20 @@ class Rounding:
             ]
             for sign in (1, -1)
         ]
+
+    def _met(self, call: Call, operands: list[Constants], doubtful: list[bool]) -> list[Constants]:
+        """Operands on the jump itself where rounding may put them: on 0, or on one another."""
+        met = list(operands)
+        for place, name in enumerate(call.inputs):
+            if doubtful[place]:
+                number, step = operands[place].number, 2 * DOUBTFUL_ULPS * epsilon(self._dtype(name))
+                others: list[Array] = (
+                    [x.number for p, x in enumerate(operands) if p != place] if call.rule.aligned else []
+                )
+                for other in (np.zeros(()), *others):
+                    number = np.where(np.abs(number - other) <= step * np.maximum(np.abs(number), 1.0), other, number)
+                met[place] = Constants(operands[place].known, number)
+        return met
 
 
 def rounded(number: Array, dtype: str) -> Array:
