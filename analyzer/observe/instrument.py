@@ -16,21 +16,14 @@ import numpy as np
 from analyzer.errors import RunError
 from analyzer.graph import Extension, LoadedModel
 from analyzer.observe.reducers import Reducers, pooled_rank
-from analyzer.observe.targets import Statistic, Target
+from analyzer.observe.statistics.minimum import Minimum
+from analyzer.observe.statistics.statistic import Block, Statistic
+from analyzer.observe.targets import Target
 from analyzer.runtime.session import Session
 from analyzer.shapes.batching import BatchPlan
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Results of one statistic: column j of `array` [samples, columns] belongs to unit `units[j]` of all units."""
-
-    statistic: Statistic
-    units: Ints
-    array: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +34,19 @@ class Reading:
     samples: int
     sizes: Array | None = None
 
+    @property
+    def alarmed(self) -> bool:
+        """Whether some value may hold a NaN or an infinity."""
+        return any(not np.isfinite(b.array).all() for b in self.blocks if b.statistic.alarms)
+
+    def positions(self, targets: Sequence[Target]) -> Ints | None:
+        """How many positions one sample has for each unit of these targets, whose sizes were asked for."""
+        if self.sizes is None:
+            return None
+        units = np.array([t.audited.units for t in targets])
+        each = [self.samples if t.sample.axis is not None else 1 for t in targets]
+        return np.repeat(self.sizes // (units * each), units)
+
 
 class Instrument:
     """A session that computes the wanted statistics of each target."""
@@ -48,7 +54,7 @@ class Instrument:
     def __init__(
         self,
         loaded: LoadedModel,
-        wanted: Mapping[Statistic, Sequence[Target]],
+        wanted: Mapping[type[Statistic], Sequence[Target]],
         plan: BatchPlan,
         *,
         sizes: Sequence[Target] = (),
@@ -133,21 +139,21 @@ class Instrument:
 class _Piece:
     """One statistic of one target."""
 
-    statistic: Statistic
+    statistic: type[Statistic]
     target: Target
     pooled: int | None  # rank, when GlobalMaxPool and its like apply
 
     @property
     def negated(self) -> bool:
         """Whether it comes out with the wrong sign."""
-        return self.pooled is not None and self.statistic is Statistic.MINIMUM
+        return self.pooled is not None and self.statistic is Minimum
 
 
 @dataclass(frozen=True, slots=True)
 class _Pick:
     """Where one statistic lies in a group's output, and the units that it belongs to."""
 
-    statistic: Statistic
+    statistic: type[Statistic]
     columns: tuple[slice, ...]
     units: Ints
     negated: bool
@@ -177,11 +183,11 @@ class _Group:
         return sum(p.target.width for p in self.pieces)
 
 
-def _groups(wanted: Mapping[Statistic, Sequence[Target]]) -> list[_Group]:
+def _groups(wanted: Mapping[type[Statistic], Sequence[Target]]) -> list[_Group]:
     found: dict[tuple[str, bool], list[_Piece]] = {}
     for statistic, targets in wanted.items():
         for target in targets:
-            key = (target.element_type(statistic), target.sample.axis is not None)
+            key = (statistic.element_type(target.dtype), target.sample.axis is not None)
             found.setdefault(key, []).append(_Piece(statistic, target, pooled_rank(target, statistic)))
     groups = []
     for (_, sampled), pieces in found.items():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import onnx
 
 from analyzer.graph import Extension
-from analyzer.observe.targets import EXTREMES, WIDE, Statistic, Target
+from analyzer.observe.statistics.maximum import Maximum
+from analyzer.observe.statistics.minimum import Minimum
+from analyzer.observe.statistics.positions import Magnitude
+from analyzer.observe.statistics.statistic import ONNX_TYPES, Statistic
+from analyzer.observe.targets import Target
 
-TYPES = {"float32": int(onnx.TensorProto.FLOAT), "float64": int(onnx.TensorProto.DOUBLE)}
 # Opset from which a reduction takes its axes as an input.
 AXES_AS_INPUT = {"ReduceMax": 18, "ReduceMin": 18, "ReduceMean": 18, "ReduceSum": 13}
-POOLS = {Statistic.MAXIMUM: "GlobalMaxPool", Statistic.MEAN: "GlobalAveragePool"}
 # onnxruntime takes extremes along a middle axis column by column; over few rows at a time that is 2 to 4 times as fast.
 STEPS = range(7, 33)
 BEST_STEP = 16
@@ -30,28 +32,27 @@ class Reducers:
     def __init__(self, extension: Extension, *, steps: bool) -> None:
         self._extension = extension
         self._steps = steps
-        self._casts: dict[tuple[str, str], str] = {}
+        self._made: dict[tuple[str, Hashable], str] = {}
         self.samples: str | None = None
         self.stepped = False
 
-    def pooled(self, target: Target, statistic: Statistic) -> str:
+    def pooled(self, target: Target, statistic: type[Statistic]) -> str:
         """[rows, units, 1, …] by a global pooling operator, for a target that has a `pooled_rank`."""
-        through = statistic is Statistic.MAXIMUM and target.behind is not None and target.dtype == "float32"
-        name = str(target.behind) if through else self._widened(target, statistic)
-        if statistic is Statistic.MINIMUM:
-            name, statistic = self._picked_negated(target, name), Statistic.MAXIMUM
-        name = self._extension.add(POOLS[statistic], [name])
+        assert statistic.pool is not None
+        name, reduction = self._widened(target, statistic), statistic.reduction
+        if statistic is Maximum and target.behind is not None and target.dtype == "float32":
+            name = target.behind
+        if statistic is Minimum:
+            name, reduction = self._picked_negated(target, name), Maximum.reduction
+        name = self._extension.add(statistic.pool, [name])
         if target.sample.axis is None:
             # One sample may have any number of rows here, and another number in the next feed.
-            return reduce_axes(self._extension, statistic.reduction, name, [0], keep=True)
+            return reduce_axes(self._extension, reduction, name, [0], keep=True)
         return name
 
-    def reduced(self, target: Target, statistic: Statistic) -> str:
+    def reduced(self, target: Target, statistic: type[Statistic]) -> str:
         """[rows, units] for any layout: positions away, samples in front, rows of one sample joined."""
-        name = self._prepared(statistic, target, self._widened(target, statistic))
-        if target.chosen is not None:
-            picks = self._constant(np.array(target.chosen, np.int64))
-            name = self._extension.add("Gather", [name, picks], axis=target.audited.axis)
+        name = statistic.elements(self._extension, self._widened(target, statistic, picked=True), target.dtype)
         audited, sample = target.audited, target.sample
         step = self._step(target, statistic)
         if step and not target.folded:
@@ -79,22 +80,21 @@ class Reducers:
         one = self._constant(np.array([1]))
         names = []
         for target in targets:
-            self._casts.clear()  # a cast that is used again here would have to be kept until the end
-            size = self._extension.add(
-                "Size", [self._widened(target, Statistic.ABSOLUTE)]
-            )  # has kernels for fewer types than Cast
+            self._made.clear()  # a cast that is used again here would have to be kept until the end
+            # Size has kernels for fewer types than Cast
+            size = self._extension.add("Size", [self._widened(target, Magnitude)])
             names.append(self._extension.add("Reshape", [size, one]))
         return self._extension.add("Concat", names, axis=0)
 
-    def _down(self, statistic: Statistic, name: str, axes: Sequence[int]) -> str:
+    def _down(self, statistic: type[Statistic], name: str, axes: Sequence[int]) -> str:
         for axis in axes:
             name = reduce_axes(self._extension, statistic.reduction, name, [axis])
         return name
 
-    def _step(self, target: Target, statistic: Statistic) -> int | None:
+    def _step(self, target: Target, statistic: type[Statistic]) -> int | None:
         """How many rows of positions the first of two steps joins; None where one step does."""
         audited, sample = target.audited, target.sample
-        fits = statistic in EXTREMES and audited.axis == audited.rank - 1 and sample.axis == 0
+        fits = statistic.in_steps and audited.axis == audited.rank - 1 and sample.axis == 0
         if target.folded:
             fits = fits and not target.positions
         if not (self._steps and fits) or target.places * target.width < LONG:
@@ -122,35 +122,30 @@ class Reducers:
         kernel[np.arange(target.width), target.chosen] = -1
         return self._extension.add("Conv", [name, self._extension.constant(kernel)])
 
-    def _prepared(self, statistic: Statistic, target: Target, name: str) -> str:
-        """The elements that the statistic joins."""
-        match statistic:
-            case Statistic.DEFECT:
-                return self._extension.add("Sub", [name, name])
-            case Statistic.ABSOLUTE:
-                return self._extension.add("Abs", [name])
-            case Statistic.NONZERO:
-                # A cast to bool tests against zero in every opset and type; Equal does not take floats before 11.
-                marked = self._extension.add("Cast", [name], to=int(onnx.TensorProto.BOOL))
-                return self._extension.add("Cast", [marked], to=TYPES[target.element_type(statistic)])
-        return name
-
-    def _widened(self, target: Target, statistic: Statistic) -> str:
-        """The value in the type that the statistic is computed in; one cast for all statistics of a type."""
-        name, wanted = target.audited.value, target.element_type(statistic)
+    def _widened(self, target: Target, statistic: type[Statistic], *, picked: bool = False) -> str:
+        """The value, or the `picked` part of it, in the type that the statistic is computed in; made once for all."""
+        name, wanted = target.audited.value, statistic.element_type(target.dtype)
+        chosen = target.chosen if picked else None
+        if chosen is not None:
+            picks = self._constant(np.array(chosen, np.int64))
+            key = (name, chosen)
+            if key not in self._made:
+                self._made[key] = self._extension.add("Gather", [name, picks], axis=target.audited.axis)
+            name = self._made[key]
         if target.dtype == wanted:
             return name
-        if (name, wanted) not in self._casts:
-            self._casts[name, wanted] = self._extension.add("Cast", [name], to=TYPES[wanted])
-        return self._casts[name, wanted]
+        if (name, wanted) not in self._made:
+            self._made[name, wanted] = self._extension.add("Cast", [name], to=ONNX_TYPES[wanted])
+        return self._made[name, wanted]
 
 
-def pooled_rank(target: Target, statistic: Statistic) -> int | None:
+def pooled_rank(target: Target, statistic: type[Statistic]) -> int | None:
     """Rank of the value when a global pooling operator reduces it: [N, C, positions...], one row per sample."""
     audited, sample = target.audited, target.sample
     fits = sample.axis in (0, None) and not target.folded and audited.axis == 1 and audited.rank in (3, 4, 5)
-    poolable = statistic in POOLS or statistic is Statistic.MINIMUM
-    return audited.rank if fits and poolable and target.dtype not in WIDE else None
+    whole = target.chosen is None or statistic is Minimum
+    poolable = statistic.pool is not None and statistic.element_type(target.dtype) == "float32"
+    return audited.rank if fits and whole and poolable else None
 
 
 def reduce_axes(extension: Extension, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False) -> str:

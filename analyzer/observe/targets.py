@@ -1,10 +1,9 @@
-"""What is reduced: audited values with the place of their units among all units, and the statistics of each."""
+"""What is reduced: audited values with the place of their units among all units."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import Enum
 from math import prod
 from typing import Any
 
@@ -16,31 +15,7 @@ from analyzer.observe.pooling import lengths_are_fixed, pooled_maximum
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-WIDE = frozenset(("float64", "int32", "int64", "uint32"))  # float32 does not hold all their values
 UNREDUCED = "uint64"  # onnxruntime reduces none of its own type, and doubles do not tell its values apart
-
-
-class Statistic(Enum):
-    """What is computed per sample and unit over all positions.
-
-    MEAN is there because it turns any NaN or infinity into one, which onnxruntime's maxima and minima do not.
-    DEFECT is the exact form of that: zero, or NaN when some position is not finite.
-    """
-
-    MAXIMUM = "ReduceMax"
-    MINIMUM = "ReduceMin"
-    MEAN = "ReduceMean"
-    DEFECT = "ReduceSum of x - x"
-    NONZERO = "ReduceSum of x != 0"
-    ABSOLUTE = "ReduceSum of |x|"
-
-    @property
-    def reduction(self) -> str:
-        """The operator that joins positions."""
-        return self.value.split(" ", 1)[0]
-
-
-EXTREMES = frozenset((Statistic.MAXIMUM, Statistic.MINIMUM))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +51,10 @@ class Target:
         """Axes that hold positions: neither samples nor units."""
         return tuple(a for a in range(self.audited.rank) if a not in (self.sample.axis, self.audited.axis))
 
-    def element_type(self, statistic: Statistic) -> str:
-        """In which type the statistic is computed: float32, or a wider one where that would lose digits."""
-        if self.dtype == "int64" and statistic in EXTREMES:
-            return "int64"
-        return "float64" if self.dtype in WIDE else "float32"
+    @property
+    def part(self) -> slice:
+        """Where its units lie among all units."""
+        return slice(self.start, self.stop)
 
     @property
     def flat(self) -> bool:

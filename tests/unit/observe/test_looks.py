@@ -10,11 +10,14 @@ from onnx import numpy_helper, parser
 
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import LoadedModel
-from analyzer.observe import observation
+from analyzer.observe import looks, observation
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.nan_guards import Guards
 from analyzer.observe.observation import observe
-from analyzer.observe.targets import Statistic, targets_of
+from analyzer.observe.statistics.finiteness import Mean
+from analyzer.observe.statistics.maximum import Maximum
+from analyzer.observe.statistics.minimum import Minimum
+from analyzer.observe.targets import targets_of
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
@@ -46,7 +49,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     class Spy(Instrument):
         def __init__(self, loaded: LoadedModel, wanted: Any, *args: Any, **options: Any) -> None:
-            kept.opened.append({s.name: sum(t.width for t in targets) for s, targets in wanted.items()})
+            widths = {s.__name__.upper(): sum(t.width for t in targets) for s, targets in wanted.items() if targets}
+            kept.opened.append(widths)
             kept.runs.append([])
             super().__init__(loaded, wanted, *args, **options)
 
@@ -117,7 +121,7 @@ def test_from_a_feed_beyond_the_bounds_on_what_may_overflow_is_checked(seen: See
     shapes = measure_shapes(loaded, probe)
     targets, _ = targets_of(audited, loaded.graph, shapes, batched=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(observation, "guards", lambda *_: Guards((), targets[1:]))
+        patch.setattr(looks, "guards", lambda *_: Guards((), targets[1:]))
         data[30] *= 1e7
         found = observe(loaded, open_probe({"x": data}, loaded.graph.inputs), audited, shapes, batch_size=4).statistics
     assert [sorted(o) for o in seen.opened] == [["MAXIMUM", "MINIMUM"], ["MAXIMUM"], ["MAXIMUM", "MEAN"]]
@@ -129,5 +133,5 @@ def test_units_lie_beside_each_other_in_what_is_counted(seen: Seen) -> None:
     """NumPy reduces over samples many times as fast then."""
     look(load(np.where(np.arange(8) < 2, 5, 0)), varied(40))
     shown = [block for reading in seen.readings for block in reading.blocks]
-    assert {b.statistic for b in shown} == {Statistic.MAXIMUM, Statistic.MINIMUM, Statistic.MEAN}
+    assert {b.statistic for b in shown} == {Maximum, Minimum, Mean}
     assert all(b.array.strides[1] == b.array.itemsize for b in shown)

@@ -12,7 +12,7 @@ from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.graph import LoadedModel
 from analyzer.observe.observation import observe
-from analyzer.observe.tally import flat_edges
+from analyzer.observe.unit_row import flat_edges
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes

@@ -14,7 +14,8 @@ from analyzer.facts.units import AuditedValue, Kind, SampleAxis
 from analyzer.observe import reducers
 from analyzer.observe.instrument import Instrument
 from analyzer.observe.observation import observe
-from analyzer.observe.targets import Statistic, Target, targets_of
+from analyzer.observe.statistics.maximum import Maximum
+from analyzer.observe.targets import Target, targets_of
 from analyzer.probes.probe import open_probe
 from analyzer.shapes.batching import BatchPlan
 from analyzer.shapes.shape_run import measure_shapes
@@ -90,7 +91,7 @@ def test_steps_are_taken_where_they_divide_many_positions(shape: tuple[int, int]
     loaded = load(f"g (float[N, {shape[0]}, {shape[1]}] x) => (float[N, A, B] y) {{ r = Relu(x)  y = Neg(r) }}")
     probe = open_probe(np.ones((4, *shape), np.float32), loaded.graph.inputs)
     targets, _ = targets_of([relu("r", 2, shape[1], 3)], loaded.graph, measure_shapes(loaded, probe), batched=True)
-    instrument = Instrument(loaded, {Statistic.MAXIMUM: targets}, BatchPlan(4))
+    instrument = Instrument(loaded, {Maximum: targets}, BatchPlan(4))
     assert instrument.stepped == stepped
     instrument.close()
 
@@ -98,7 +99,7 @@ def test_steps_are_taken_where_they_divide_many_positions(shape: tuple[int, int]
 def test_rows_that_belong_to_no_sample_are_refused() -> None:
     loaded = load("g (float[N, 4] x) => (float[M, 4] y) { f = Concat<axis=0>(x, x)  r = Relu(f)  y = Neg(r) }")
     targets = [Target(relu("r", 1, 4, 2), SampleAxis(0), "float32", 0)]
-    instrument = Instrument(loaded, {Statistic.MAXIMUM: targets}, BatchPlan(4))
+    instrument = Instrument(loaded, {Maximum: targets}, BatchPlan(4))
     with pytest.raises(RunError, match="A feed of 4 samples shows 8 rows"):
         instrument.run({"x": np.ones((4, 4), np.float32)}, 4)
     instrument.close()
@@ -107,7 +108,7 @@ def test_rows_that_belong_to_no_sample_are_refused() -> None:
 def test_units_that_another_length_brings_are_refused() -> None:
     loaded = load("g (float[N, T] x) => (float[N, T] y) { r = Relu(x)  y = Neg(r) }")
     targets = [Target(relu("r", 1, 4, 2), SampleAxis(0), "float32", 0)]
-    instrument = Instrument(loaded, {Statistic.MAXIMUM: targets}, BatchPlan(4))
+    instrument = Instrument(loaded, {Maximum: targets}, BatchPlan(4))
     with pytest.raises(RunError, match="shows 6 units where the first samples showed 4"):
         instrument.run({"x": np.ones((4, 6), np.float32)}, 4)
     instrument.close()

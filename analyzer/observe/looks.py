@@ -1,0 +1,156 @@
+"""What one session after the other looks at: much at first, then ever less; everything where something is not finite.
+
+Most units are cleared of every suspicion by their extremes on the first sample. A look says what it wants computed,
+when the next one pays, and which that is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analyzer.facts.units import Kind, ShapeTable
+from analyzer.graph import Graph
+from analyzer.observe.magnitudes import within
+from analyzer.observe.nan_guards import Guards, guards
+from analyzer.observe.statistics.finiteness import Defect, Mean
+from analyzer.observe.statistics.maximum import Maximum
+from analyzer.observe.statistics.minimum import Minimum
+from analyzer.observe.statistics.positions import Magnitude, Nonzero
+from analyzer.observe.statistics.statistic import Statistic
+from analyzer.observe.tally import Tally
+from analyzer.observe.targets import Target, elements
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Wanted = dict[type[Statistic], Sequence[Target]]
+
+FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
+WORTH = 0.75  # a new session is opened when at most this share of what suspects make it read is left
+NARROWING = (3, 17)  # feeds after which the minimum is narrowed further to the units that still need it
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How far an observation is: feeds that were run, and samples that are left (None: not known)."""
+
+    feeds: int
+    left: int | None
+    size: int  # samples of a feed
+
+    @property
+    def nearly_done(self) -> bool:
+        """Whether so little is left that no further session pays."""
+        return self.left is not None and self.left <= (1 + FEW_FEEDS) * self.size
+
+
+@dataclass(frozen=True)
+class Look(ABC):
+    """What a session computes, for all targets of the observation."""
+
+    targets: Sequence[Target]
+
+    @abstractmethod
+    def wanted(self) -> Wanted:
+        """The statistics, and the targets of each. Of flat targets the maximum is the value itself."""
+
+    def sized(self) -> Sequence[Target]:
+        """Targets of which the number of elements is wanted too."""
+        return ()
+
+    def ends(self, course: Course, tally: Tally) -> bool:
+        """Whether the next feed is the last one that is looked at so.
+
+        This is known before that feed, since memory that it gives back would cost the feed after it much time.
+        """
+        return False
+
+    def after(self, tally: Tally) -> Look:
+        """What comes next, once it has ended."""
+        return self
+
+    def suited_to(self, feeds: Mapping[str, Array]) -> Look:
+        """The look that shows everything that this feed may bring."""
+        return self
+
+    def alarmed(self) -> Look:
+        """What comes next, once something is not finite: the feed that showed it is run again."""
+        return self
+
+
+@dataclass(frozen=True)
+class Firing(Look):
+    """Maxima, minima of the units that are still suspects, and what shows that something is not finite."""
+
+    suspects: Sequence[Target]
+    guards: Guards
+
+    def wanted(self) -> Wanted:
+        """A linear value is done with once all its units were seen to vary: there is no firing to count."""
+        suspected = {s.start for s in self.suspects}
+        maxima = [t for t in self.targets if t.flat or t.audited.kind is not Kind.LINEAR or t.start in suspected]
+        return {Maximum: maxima, Minimum: self.suspects, Mean: self.guards.targets}
+
+    def ends(self, course: Course, tally: Tally) -> bool:
+        """When much fewer units need their minimum than are looked at."""
+        if not self.suspects or course.feeds + 1 not in NARROWING or course.nearly_done:
+            return False
+        return elements(tally.suspects()) < WORTH * elements(self.suspects)
+
+    def after(self, tally: Tally) -> Look:
+        return Firing(self.targets, tally.suspects(), self.guards)
+
+    def suited_to(self, feeds: Mapping[str, Array]) -> Look:
+        """With more guards from a feed on that is so large that values may overflow that otherwise cannot."""
+        if self.guards.beyond is None or within(feeds):
+            return self
+        return replace(self, guards=Guards(self.guards.beyond))
+
+    def alarmed(self) -> Look:
+        return Exact(self.targets)
+
+
+@dataclass(frozen=True)
+class First(Firing):
+    """One small feed by itself, all minima included: its extremes clear most units."""
+
+    def ends(self, course: Course, tally: Tally) -> bool:
+        return bool(self.suspects)
+
+
+@dataclass(frozen=True)
+class Exact(Look):
+    """All extremes, and which samples are finite."""
+
+    def wanted(self) -> Wanted:
+        return {Maximum: self.targets, Minimum: _layered(self.targets), Defect: _layered(self.targets)}
+
+
+@dataclass(frozen=True)
+class Full(Look):
+    """All extremes, and positions counted and added up, which shows whatever is not finite; `exact`: where that is."""
+
+    exact: bool = False
+
+    def wanted(self) -> Wanted:
+        every = {Maximum: self.targets, Minimum: _layered(self.targets), Nonzero: self.targets, Magnitude: self.targets}
+        return every | ({Defect: _layered(self.targets)} if self.exact else {})
+
+    def sized(self) -> Sequence[Target]:
+        return self.targets
+
+    def alarmed(self) -> Look:
+        return self if self.exact else Full(self.targets, exact=True)
+
+
+def first_look(graph: Graph, shapes: ShapeTable, targets: Sequence[Target], *, small: bool) -> Firing:
+    """The look that an observation begins with; `small`: its first feed is, so that it pays to look at much there."""
+    return (First if small else Firing)(targets, _layered(targets), guards(graph, targets, shapes))
+
+
+def _layered(targets: Sequence[Target]) -> list[Target]:
+    """Those with several positions per sample."""
+    return [t for t in targets if not t.flat]

@@ -1,0 +1,47 @@
+"""Mean and mean square over all positions, in double precision: a deviation is what is left of large numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.graph import Extension
+from analyzer.observe.statistics.statistic import Array, Block, Feed, Statistic
+from analyzer.observe.targets import Target
+from analyzer.observe.unit_row import UnitRow
+
+
+class Sum(Statistic):
+    """The sum of x, for the mean over the positions."""
+
+    reduction = "ReduceSum"
+    name = "mean"
+
+    def __init__(self, row: UnitRow) -> None:
+        super().__init__(row)
+        self._sum, self._positions = np.zeros(row.units), np.zeros(row.units)
+
+    @classmethod
+    def element_type(cls, dtype: str) -> str:
+        return "float64"
+
+    def add(self, blocks: Sequence[Block], feed: Feed) -> None:
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._sum += self.counted(blocks, feed).sum(axis=0)
+        self._positions += 0 if feed.positions is None else feed.positions * feed.samples
+
+    def fields(self, target: Target) -> dict[str, Array]:
+        """The mean over all positions; no field of `UnitStatistics`."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return {self.name: self._sum[target.part] / self._positions[target.part]}
+
+
+class Squares(Sum):
+    """The sum of x squared."""
+
+    name = "mean square"
+
+    @classmethod
+    def elements(cls, extension: Extension, name: str, dtype: str) -> str:
+        return extension.add("Mul", [name, name])

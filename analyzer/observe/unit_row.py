@@ -1,0 +1,110 @@
+"""All units of all targets in one row: what they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from analyzer.facts.statistics import Bools, Floats, Ints, extreme_type
+from analyzer.facts.units import AuditedValue, Kind
+from analyzer.observe.targets import Target
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Edge:
+    """One threshold per unit, against which outputs are held in their own precision.
+
+    Rounded to float32 toward the side that is not counted, it decides for every float32 as the exact one does.
+    """
+
+    def __init__(self, exact: Floats, *, upward: bool) -> None:
+        rounded = exact.astype(np.float32)
+        away = rounded < exact if upward else rounded > exact
+        further = np.nextafter(rounded, np.float32(np.inf if upward else -np.inf))
+        self._exact, self._rounded = exact, np.where(away, further, rounded)
+
+    def for_units(self, units: Ints, dtype: np.dtype[Any]) -> Array:
+        """The thresholds of these units, for outputs of this type."""
+        return (self._rounded if dtype == np.float32 else self._exact)[units]
+
+
+class UnitRow:
+    """The units of all targets side by side; every array has an entry per unit."""
+
+    def __init__(self, targets: Sequence[Target], flat_gradient: float = 0.0) -> None:
+        self.targets = targets
+        self.units = targets[-1].stop if targets else 0
+        edges = [flat_edges(t.audited, flat_gradient) for t in targets]
+        #: Outputs above it count as firing.
+        self.low = Edge(self._each(lambda t: _firing_level(t.audited)), upward=False)
+        #: Outputs at or below the first, or at or above the second, are flat.
+        self.low_edge = Edge(self._spread([low for low, _ in edges]), upward=False)
+        self.high_edge = Edge(self._spread([high for _, high in edges]), upward=True)
+
+    @cached_property
+    def flat(self) -> Bools:
+        """Units with a single position per sample."""
+        return self._each(lambda t: t.flat).astype(np.bool_)
+
+    @cached_property
+    def saturating(self) -> Bools:
+        """Units that approach asymptotes."""
+        return self._each(lambda t: t.audited.kind is Kind.SATURATING).astype(np.bool_)
+
+    @cached_property
+    def linear(self) -> Bools:
+        """Units that feed no activation."""
+        return self._each(lambda t: t.audited.kind is Kind.LINEAR).astype(np.bool_)
+
+    @cached_property
+    def integer(self) -> Bools:
+        """Units whose extremes are kept as integers."""
+        return self._each(lambda t: extreme_type(t.dtype) == np.int64).astype(np.bool_)
+
+    @cached_property
+    def floor(self) -> Floats:
+        """What a rectifier cannot go below; minus infinity for others."""
+        return self._each(lambda t: _floor(t.audited))
+
+    def _each(self, number: Callable[[Target], float]) -> Floats:
+        return self._spread([number(t) for t in self.targets])
+
+    def _spread(self, numbers: Sequence[float]) -> Floats:
+        """One number per target, repeated for its units."""
+        return np.repeat(np.array(numbers, np.float64), [t.audited.units for t in self.targets])
+
+
+def flat_edges(audited: AuditedValue, gradient: float) -> tuple[float, float]:
+    """Outputs at or below the first, or at or above the second, lie where the activation's gradient is below.
+
+    Sigmoid, Tanh and Softsign have their own formula, scaled to [low, high]; other saturating kinds take Tanh's.
+    Kinds that do not saturate have no such outputs.
+    """
+    if audited.kind is not Kind.SATURATING:
+        return -np.inf, np.inf
+    low = -1.0 if audited.low is None else audited.low
+    high = 1.0 if audited.high is None else audited.high
+    curve = audited.op.rpartition("+")[2].removeprefix("QLinear")  # of `FusedConv+Sigmoid`, too
+    # How far, as a share of the range, an output is from its asymptote when the gradient equals `gradient`.
+    if curve == "Sigmoid":
+        share = (1 - np.sqrt(max(0.0, 1 - 4 * gradient))) / 2  # y (1 - y) = g
+    elif curve == "Softsign":
+        share = np.sqrt(gradient) / 2  # (1 - |y|)^2 = g on [-1, 1]
+    else:
+        share = (1 - np.sqrt(max(0.0, 1 - gradient))) / 2  # 1 - y^2 = g on [-1, 1]
+    return low + share * (high - low), high - share * (high - low)
+
+
+def _firing_level(audited: AuditedValue) -> float:
+    """Outputs above it count as firing; a linear value has no flat region, so it always does."""
+    if audited.kind is Kind.LINEAR:
+        return -np.inf
+    return 0.0 if audited.low is None else audited.low
+
+
+def _floor(audited: AuditedValue) -> float:
+    return audited.low if audited.kind is Kind.RECTIFIER and audited.low is not None else -np.inf
