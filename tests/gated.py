@@ -9,7 +9,7 @@ import numpy as np
 from analyzer.facts.audit import AuditFacts, ProbeSummary
 from analyzer.facts.baseline import Baseline, BaselineLayer
 from analyzer.facts.budgets import budgets_of
-from analyzer.facts.findings import CheckFacts
+from analyzer.facts.checked import CheckFacts
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.pairing import LayerKey
 from analyzer.gate import judge

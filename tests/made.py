@@ -21,7 +21,7 @@ from analyzer.facts.audit import (
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.facts.verdicts import verdicts_of
-from analyzer.facts.warnings import warnings_of
+from analyzer.gate import audit_findings
 
 
 def relu(units: int, value: str = "/net/relu/Relu_output_0") -> AuditedValue:
@@ -100,6 +100,6 @@ def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> Au
             Locked("/net/0/Relu_output_0", (1, 2, 3, 9), "residual-partner-alive", "Add_7 also reads /stem/Relu"),
         ),
         operators_without_rule=(OperatorWithoutRule("com.example::Odd", 2, "custom domain"),),
-        warnings=warnings_of(chosen, probe),
     )
-    return replace(made, **others)  # type: ignore[arg-type]
+    made = replace(made, **others)  # type: ignore[arg-type]
+    return made if "warnings" in others else replace(made, warnings=audit_findings(made))

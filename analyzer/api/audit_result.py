@@ -14,7 +14,6 @@ from analyzer.api.pruning import prune_walk
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
-    AuditWarning,
     LayerVerdicts,
     Locked,
     ModelSummary,
@@ -23,6 +22,7 @@ from analyzer.facts.audit import (
     Removable,
 )
 from analyzer.facts.choice import Choice
+from analyzer.facts.findings import Finding
 from analyzer.facts.picture import GraphPicture
 from analyzer.report.frame import to_frame
 from analyzer.report.html import render_html
@@ -79,8 +79,8 @@ class Audit:
         return self.facts.operators_without_rule
 
     @property
-    def warnings(self) -> tuple[AuditWarning, ...]:
-        """What to know before trusting the result."""
+    def warnings(self) -> tuple[Finding, ...]:
+        """What to know before trusting the result: the findings of `check` that need no budgets."""
         return self.facts.warnings
 
     def explain_unit(self, value: str, index: int) -> list[str]:

@@ -20,7 +20,7 @@ from analyzer.api.pruned_model import Pruned, Source
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
-    AuditWarning,
+    Conditions,
     LayerVerdicts,
     ModelSummary,
     ProbeSummary,
@@ -31,7 +31,7 @@ from analyzer.facts.choice import Choice
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import PRESETS, compare_holdout, verdicts_of
-from analyzer.facts.warnings import warnings_of
+from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
 from analyzer.graph.load import external_files
 from analyzer.observe.observation import Observation, observe
@@ -126,37 +126,32 @@ def audit(
         found = walk(loaded.graph, shapes, _verdicts(audited, seen, chosen))
         found = planned(loaded, shapes, found, partial(measure_shapes, probe=opened, threads=threads))
     with clock.stage("causes"):
-        diagnoses, notes = run.diagnose(opened, found, shapes) if causes else ((), ())
+        diagnoses, causes_failed = run.diagnose(opened, found, shapes) if causes else ((), "")
         found.layers = with_distances(found.layers, diagnoses)
         layers = _hold_against(found.layers, seen_on_holdout, chosen)
-    probe_summary, holdout_summary = _summary(opened, seen), _summary(held, seen_on_holdout)
     facts = AuditFacts(
         model=_model_summary(loaded, model, found),
-        probe=probe_summary,
-        holdout=holdout_summary,
+        probe=_summary(opened, seen),
+        holdout=_summary(held, seen_on_holdout),
         thresholds=chosen,
         layers=layers,
         removable=found.removable,
         locked=tuple(found.locked),
         operators_without_rule=tuple(found.operators_without_rule),
-        warnings=warnings_of(
-            layers,
-            probe_summary,
-            holdout_summary,
-            batched=seen is None or seen.batched or batch_size == 1,
-            mixed=[a.value for a in audited if a.value in shapes.mixed],
-            unseen=() if seen is None else seen.unseen,
+        conditions=Conditions(
+            one_by_one=not (seen is None or seen.batched or batch_size == 1),
+            mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
+            unseen=() if seen is None else tuple(seen.unseen),
             overridable=tuple(loaded.graph.defaults),
-            unused_inputs=found.unused_inputs,
-            constant_outputs=found.constant_outputs,
             withdrawn=found.withdrawn,
-        )
-        + notes,
+            causes_failed=causes_failed,
+        ),
         seconds=clock.seconds,
         unused_inputs=found.unused_inputs,
         constant_outputs=found.constant_outputs,
         diagnoses=diagnoses,
     )
+    facts = replace(facts, warnings=audit_findings(facts))
     files = (*input_files(model, probe, holdout), *listed_images(probe, holdout), *_external_files(loaded))
     source = Source(loaded, shapes, opened, held, batch_size, threads, files)
     return Audit(facts, found, _value_names(loaded), files, source)
@@ -234,10 +229,8 @@ class _Run:
             flat_gradient=self.thresholds.flat_gradient,
         )
 
-    def diagnose(
-        self, probe: Probe | None, found: Walk, shapes: ShapeTable
-    ) -> tuple[tuple[LayerDiagnosis, ...], tuple[AuditWarning, ...]]:
-        """Why units are dead; the data is read a second time where there are suspects."""
+    def diagnose(self, probe: Probe | None, found: Walk, shapes: ShapeTable) -> tuple[tuple[LayerDiagnosis, ...], str]:
+        """Why units are dead, the data read a second time where there are suspects; and why that failed, or nothing."""
         return diagnose(
             self.loaded,
             probe,

@@ -14,8 +14,9 @@ from analyzer.api.guarded_files import guarded_files
 from analyzer.errors import InputError
 from analyzer.facts.baseline import Baseline, BaselineComparison, baseline_of
 from analyzer.facts.budgets import Budgets, budgets_of, suggestion
-from analyzer.facts.findings import CheckFacts, Finding
-from analyzer.gate import judge, page, rule_named
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Finding
+from analyzer.gate import judge, kind_named, page
 from analyzer.report.check import FORMATS
 from analyzer.report.check.json import to_dict
 from analyzer.report.output_files import check_output, write_whole
@@ -98,7 +99,7 @@ def check(
     """
     allowed = budgets if isinstance(budgets, Budgets) else budgets_of(budgets or {})
     for code in (*allowed.ignore, *allowed.severity):
-        rule_named(code)  # before the long work
+        kind_named(code)  # before the long work
     before = read_baseline(baseline)
     found = audit(model, probe, progress=progress, **{"causes": False, **options})
     inputs = (*found._inputs, *guarded_files(probe, options.get("holdout"), baseline))
@@ -146,4 +147,4 @@ def explain_finding(code: str) -> str:
     Raises:
         InputError: there is no finding of this code.
     """
-    return page(rule_named(code))
+    return page(kind_named(code))

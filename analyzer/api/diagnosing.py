@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from analyzer.causes.diagnose import inquire
 from analyzer.errors import ProbeError, RunError
-from analyzer.facts.audit import AuditWarning, LayerVerdicts
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.spread import Spread
 from analyzer.facts.units import ShapeTable
@@ -27,14 +27,14 @@ def diagnose(
     batch_size: int,
     threads: int | None,
     progress: Callable[[str, int, int | None], None] | None,
-) -> tuple[tuple[LayerDiagnosis, ...], tuple[AuditWarning, ...]]:
-    """Why units are dead, per layer with suspects, and a warning where their pre-activations could not be measured.
+) -> tuple[tuple[LayerDiagnosis, ...], str]:
+    """Why units are dead, per layer with suspects, and why their pre-activations could not be measured (or nothing).
 
     Without measurements the weights alone must tell, and distances stay unknown.
     """
     inquiry = inquire(found, flat_gradient)
     spreads: dict[str, Spread] = {}
-    warnings: tuple[AuditWarning, ...] = ()
+    failure = ""
     if probe is not None and inquiry.watched:
         try:
             spreads = measure_spread(
@@ -47,8 +47,8 @@ def diagnose(
                 progress=None if progress is None else lambda done, total: progress("causes", done, total),
             )
         except (ProbeError, RunError) as error:
-            warnings = (_not_measured(error),)
-    return inquiry.diagnoses(spreads), warnings
+            failure = str(error)
+    return inquiry.diagnoses(spreads), failure
 
 
 def with_distances(
@@ -57,11 +57,3 @@ def with_distances(
     """The layers with the measured distances, by which a prune may choose."""
     distances = {found.value: found.distances for found in diagnoses}
     return tuple(replace(layer, distances=distances.get(layer.value, layer.distances)) for layer in layers)
-
-
-def _not_measured(error: Exception) -> AuditWarning:
-    return AuditWarning(
-        "causes-not-measured",
-        "Causes come from the weights alone, and how far units are from firing is not known, because the data could "
-        f"not be run a second time: {error}",
-    )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.facts.causes import LayerDiagnosis
+from analyzer.facts.findings import Finding
 from analyzer.facts.frozen import FrozenDict, read_only
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
@@ -233,12 +234,21 @@ class OperatorWithoutRule:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditWarning:
-    """One warning: a stable code, the sentence, and the value it is about (empty: the whole model)."""
+class Conditions:
+    """How the model was run, as far as it limits what could be seen.
 
-    code: str
-    message: str
-    value: str = ""
+    `one_by_one`: samples were run one by one. `mixed` are audited values through which samples of one batch influence
+    each other, `unseen` those whose units the run could not show. `overridable` are stored tensors that are inputs as
+    well, taken for no constants. `withdrawn` is what the run contradicted. `causes_failed` says why pre-activations could not be measured (empty: they were, or
+    nobody asked).
+    """
+
+    one_by_one: bool = False
+    mixed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    overridable: tuple[str, ...] = ()
+    withdrawn: tuple[Withdrawn, ...] = ()
+    causes_failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +280,11 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class AuditFacts:
-    """Everything an audit found; reports read this and nothing else."""
+    """Everything an audit found; reports read this and nothing else.
+
+    `warnings` are what to know before trusting it: the findings that need no budgets. `diagnoses` are those of layers
+    with dead or saturated units, where causes were asked for.
+    """
 
     model: ModelSummary
     probe: ProbeSummary | None
@@ -280,11 +294,12 @@ class AuditFacts:
     removable: Removable
     locked: tuple[Locked, ...]
     operators_without_rule: tuple[OperatorWithoutRule, ...]
-    warnings: tuple[AuditWarning, ...]
+    warnings: tuple[Finding, ...] = ()
+    conditions: Conditions = Conditions()
     seconds: Mapping[str, float] = field(default_factory=dict)
     unused_inputs: tuple[UnusedInput, ...] = ()
     constant_outputs: tuple[ConstantOutput, ...] = ()
-    diagnoses: tuple[LayerDiagnosis, ...] = ()  # layers with dead or saturated units, where causes were asked for
+    diagnoses: tuple[LayerDiagnosis, ...] = ()
 
     def __post_init__(self) -> None:
         """The mapping is read-only from here on."""

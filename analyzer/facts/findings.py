@@ -1,17 +1,13 @@
-"""What the gate says about an audit: findings, the rules they come from, and the whole result of a check."""
+"""One thing that is found out about a model or an audit of it: what every reader must know of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analyzer.facts.audit import AuditFacts
-from analyzer.facts.baseline import BaselineComparison
-from analyzer.facts.budgets import Budgets
-
 
 class Severity(StrEnum):
-    """What a finding does: an error fails the check, a warning is shown, a note is only told, off is not looked for."""
+    """What a finding does: an error fails the check, a warning is shown, a note only informs, off is not looked for."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -33,11 +29,11 @@ class About(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found.
+    """One thing found: `code` (such as DU001) and `name` (such as layer-dead) are stable, and mean the same.
 
-    `message` is in our own words and numbers only: names from files stand in `value` and `node`, so that every
-    format can escape them in its own way. `measured` and `allowed` are comparable numbers where there is a budget
-    (a share if `allowed` was given as one). `units` are indices: of units, or of features of an input or output.
+    `message` is in our own words and numbers: names from files stand in `value` and `node`, so that every format can
+    escape them in its own way. `measured` and `allowed` are comparable numbers where there is a budget (a share if
+    `allowed` was given as one). `units` are indices: of units, or of features of an input or output.
     """
 
     code: str
@@ -50,34 +46,3 @@ class Finding:
     units: tuple[int, ...] = ()
     measured: float | None = None
     allowed: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RuleCard:
-    """A rule as reports show it: code, slug, one-line title, severity in this check, and its page in Markdown."""
-
-    code: str
-    name: str
-    title: str
-    severity: Severity
-    page: str
-
-
-@dataclass(frozen=True, slots=True)
-class CheckFacts:
-    """Everything a check found; reports read this and nothing else."""
-
-    audit: AuditFacts
-    budgets: Budgets
-    findings: tuple[Finding, ...]  # most severe first
-    rules: tuple[RuleCard, ...]  # every rule, also those turned off
-    comparison: BaselineComparison | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing was found that fails the check."""
-        return not any(finding.severity is Severity.ERROR for finding in self.findings)
-
-    def count(self, severity: Severity) -> int:
-        """Findings of one severity."""
-        return sum(finding.severity is severity for finding in self.findings)

@@ -1,7 +1,7 @@
 """Is a model fit to be deployed? Findings judged from an audit's facts alone; one finding per file."""
 
-from analyzer.gate.catalogue import rule_named
-from analyzer.gate.judge import judge
-from analyzer.gate.rule_page import page
+from analyzer.gate.catalogue import kind_named
+from analyzer.gate.finding_page import page
+from analyzer.gate.judge import audit_findings, judge
 
-__all__ = ["judge", "page", "rule_named"]
+__all__ = ["audit_findings", "judge", "kind_named", "page"]

@@ -19,18 +19,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding, and only with a baseline."""
     before = situation.comparison
     if before is None or not situation.layers:
         return
     lost = len(before.only_now) + len(before.resized)
     if not before.matched:
-        yield rule.finding("No layer of the model is in the baseline.", About.BASELINE, severity=Severity.ERROR)
+        yield kind.finding("No layer of the model is in the baseline.", About.BASELINE, severity=Severity.ERROR)
     elif lost or before.only_then:
         parts = [
             f"{counted(len(names), 'layer')} {what}"
@@ -41,7 +41,7 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
             )
             if names
         ]
-        yield rule.finding(f"{', '.join(parts)}: their units were not compared.", About.BASELINE)
+        yield kind.finding(f"{', '.join(parts)}: their units were not compared.", About.BASELINE)
 
 
-RULE = Rule("DU022", "baseline-incomparable", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU022", "baseline-incomparable", Severity.WARNING, find, __name__)

@@ -6,59 +6,63 @@ from analyzer.errors import InputError
 from analyzer.facts.budgets import suggestion
 from analyzer.gate import (
     baseline_incomparable,
-    constant_over_budget,
+    causes_not_measured,
     dead_above_baseline,
-    dead_over_budget,
     expected_dead_alive,
     holdout_revives,
     input_features_dead,
     input_ignored,
     layer_dead,
+    layer_dead_by_weights,
     layer_mostly_dead,
-    layer_over_budget,
-    near_dead_over_budget,
     newly_dead,
     no_probe,
     nonfinite,
+    not_seen,
     nothing_audited,
+    one_by_one,
     output_constant,
+    over_budget,
+    overridable,
     probe_too_small,
     prunable_over_budget,
     random_probe,
-    saturated_over_budget,
+    samples_mix,
     stuck_at_bound,
 )
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 
-RULES: tuple[Rule, ...] = (
-    layer_dead.RULE,
-    nonfinite.RULE,
-    input_features_dead.RULE,
-    input_ignored.RULE,
-    output_constant.RULE,
-    stuck_at_bound.RULE,
-    probe_too_small.RULE,
-    holdout_revives.RULE,
-    dead_above_baseline.RULE,
-    newly_dead.RULE,
-    nothing_audited.RULE,
-    random_probe.RULE,
-    no_probe.RULE,
-    layer_mostly_dead.RULE,
-    dead_over_budget.RULE,
-    layer_over_budget.RULE,
-    constant_over_budget.RULE,
-    near_dead_over_budget.RULE,
-    saturated_over_budget.RULE,
-    prunable_over_budget.RULE,
-    expected_dead_alive.RULE,
-    baseline_incomparable.RULE,
+KINDS: tuple[FindingKind, ...] = (
+    layer_dead.KIND,
+    nonfinite.KIND,
+    input_features_dead.KIND,
+    input_ignored.KIND,
+    output_constant.KIND,
+    stuck_at_bound.KIND,
+    probe_too_small.KIND,
+    holdout_revives.KIND,
+    dead_above_baseline.KIND,
+    newly_dead.KIND,
+    nothing_audited.KIND,
+    random_probe.KIND,
+    no_probe.KIND,
+    layer_mostly_dead.KIND,
+    *over_budget.KINDS,
+    prunable_over_budget.KIND,
+    expected_dead_alive.KIND,
+    baseline_incomparable.KIND,
+    samples_mix.KIND,
+    one_by_one.KIND,
+    overridable.KIND,
+    not_seen.KIND,
+    layer_dead_by_weights.KIND,
+    causes_not_measured.KIND,
 )
-_BY_CODE = {rule.code: rule for rule in RULES}
+_BY_CODE = {kind.code: kind for kind in KINDS}
 
 
-def rule_named(code: str) -> Rule:
-    """The rule of a code.
+def kind_named(code: str) -> FindingKind:
+    """The kind of a code.
 
     Raises:
         InputError: there is none.

@@ -23,14 +23,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, percent
 
 POINTS = 0.05
 FACTOR = 1.5
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding, and only with a baseline."""
     before, audit = situation.comparison, situation.audit
     if before is None or not before.units_then or not audit.units:
@@ -38,7 +38,7 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
     then, now = before.dead_then / before.units_then, audit.dead / audit.units
     limit = max(then + POINTS, FACTOR * then)
     if now >= limit * (1 - 1e-12):
-        yield rule.finding(
+        yield kind.finding(
             f"{percent(now)} of all units are dead, {percent(then)} were in the baseline.",
             About.BASELINE,
             measured=now,
@@ -46,4 +46,4 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
         )
 
 
-RULE = Rule("DU009", "dead-above-baseline", Severity.ERROR, find, __name__)
+KIND = FindingKind("DU009", "dead-above-baseline", Severity.ERROR, find, __name__)

@@ -18,21 +18,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per entry and layer."""
     for entry in situation.budgets.expect_dead:
         layers = [layer for layer in situation.audit.layers if entry.covers(layer.value)]
         if not layers:
-            yield rule.finding("No audited layer has this name.", About.LAYER, value=entry.pattern)
+            yield kind.finding("No audited layer has this name.", About.LAYER, value=entry.pattern)
         for layer in layers if entry.units is not None else ():
             alive = tuple(sorted((entry.units or frozenset()) - set(layer.dead) - set(layer.nonfinite)))
             if alive and layer.samples > 0:
                 verb = "is" if len(alive) == 1 else "are"
-                yield rule.finding(
+                yield kind.finding(
                     f"{counted(len(alive), 'unit')} expected to be dead {verb} alive or not there.",
                     About.LAYER,
                     value=layer.value,
@@ -41,4 +41,4 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
                 )
 
 
-RULE = Rule("DU021", "expected-dead-alive", Severity.NOTE, find, __name__)
+KIND = FindingKind("DU021", "expected-dead-alive", Severity.NOTE, find, __name__)

@@ -20,16 +20,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per layer."""
     for layer in situation.layers:
         if layer.revived:
             verb = "is" if len(layer.revived) == 1 else "are"
-            yield rule.finding(
+            yield kind.finding(
                 f"{len(layer.revived):,} of {counted(len(layer.dead), 'dead unit')} {verb} alive on the holdout.",
                 About.LAYER,
                 value=layer.value,
@@ -39,4 +39,4 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
             )
 
 
-RULE = Rule("DU008", "holdout-revives", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU008", "holdout-revives", Severity.WARNING, find, __name__, in_audit=True)

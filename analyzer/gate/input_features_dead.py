@@ -23,11 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per input of which a part is unused."""
     for port in situation.audit.unused_inputs:
         if port.whole:
@@ -37,7 +37,7 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
         where = "" if port.axis is None else f" along axis {port.axis}"
         why = "by the weights alone" if port.structural else "while the units dead on the probe stay dead"
         verb = "reaches" if number == 1 else "reach"
-        yield rule.finding(
+        yield kind.finding(
             f"{number:,} of {counted(whole, 'feature')}{where} {verb} no output, {why}.",
             About.INPUT,
             value=port.name,
@@ -46,4 +46,4 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
         )
 
 
-RULE = Rule("DU003", "input-features-dead", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU003", "input-features-dead", Severity.WARNING, find, __name__)

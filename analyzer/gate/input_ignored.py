@@ -21,16 +21,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per input that nothing depends on."""
     for port in situation.audit.unused_inputs:
         if port.whole:
             why = "by the weights alone, whatever the data" if port.structural else "as long as dead units stay dead"
-            yield rule.finding(f"No output depends on this input, {why}.", About.INPUT, value=port.name, measured=1.0)
+            yield kind.finding(f"No output depends on this input, {why}.", About.INPUT, value=port.name, measured=1.0)
 
 
-RULE = Rule("DU004", "input-ignored", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU004", "input-ignored", Severity.WARNING, find, __name__, in_audit=True)

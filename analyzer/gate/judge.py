@@ -1,17 +1,19 @@
-"""All rules on one audit: findings in order of severity, those that were turned off left out."""
+"""All kinds of findings on one audit, in order of severity."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import Budgets
-from analyzer.facts.findings import CheckFacts, Finding, RuleCard, Severity
+from analyzer.facts.checked import CheckFacts, FindingCard
+from analyzer.facts.findings import Finding, Severity
 from analyzer.gate.against_baseline import compare_baseline
-from analyzer.gate.catalogue import RULES, rule_named
-from analyzer.gate.rule import Rule
-from analyzer.gate.rule_page import page
+from analyzer.gate.catalogue import KINDS, kind_named
+from analyzer.gate.finding_kind import FindingKind
+from analyzer.gate.finding_page import page
 from analyzer.gate.situation import Situation
 
 _ORDER = list(Severity)
@@ -28,26 +30,36 @@ def judge(audit: AuditFacts, budgets: Budgets | None = None, baseline: Baseline 
     comparison = None if baseline is None else compare_baseline(audit, baseline)
     situation = Situation(audit, allowed, comparison)
     cards, findings = [], list[Finding]()
-    for rule in RULES:
-        severity = _severity(rule, allowed)
-        cards.append(RuleCard(rule.code, rule.name, rule.title, severity, page(rule)))
+    for kind in KINDS:
+        severity = _severity(kind, allowed)
+        cards.append(FindingCard(kind.code, kind.name, kind.title, severity, page(kind)))
         if severity is not Severity.OFF:
-            findings += (_leveled(found, rule, severity, allowed) for found in rule.find(situation, rule))
-    findings.sort(key=lambda finding: (_ORDER.index(finding.severity), finding.code))  # stable: layers stay in order
-    return CheckFacts(audit, allowed, tuple(findings), tuple(cards), comparison)
+            findings += (_leveled(found, kind, severity, allowed) for found in kind.find(situation, kind))
+    return CheckFacts(audit, allowed, _sorted(findings), tuple(cards), comparison)
 
 
-def _severity(rule: Rule, budgets: Budgets) -> Severity:
-    if rule.code in budgets.ignore:
+def audit_findings(audit: AuditFacts) -> tuple[Finding, ...]:
+    """What to know before trusting an audit: the findings that belong to it, judged without budgets."""
+    situation = Situation(audit, Budgets())
+    return _sorted(finding for kind in KINDS if kind.in_audit for finding in kind.find(situation, kind))
+
+
+def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The most severe first, those of one code together and in the order of the graph."""
+    return tuple(sorted(findings, key=lambda finding: (_ORDER.index(finding.severity), finding.code)))
+
+
+def _severity(kind: FindingKind, budgets: Budgets) -> Severity:
+    if kind.code in budgets.ignore:
         return Severity.OFF
-    return Severity(budgets.severity.get(rule.code, rule.severity))
+    return Severity(budgets.severity.get(kind.code, kind.severity))
 
 
-def _leveled(found: Finding, rule: Rule, severity: Severity, budgets: Budgets) -> Finding:
+def _leveled(found: Finding, kind: FindingKind, severity: Severity, budgets: Budgets) -> Finding:
     """With the severity that the budgets ask for; a finding that raised its own keeps that unless they do."""
-    return replace(found, severity=severity) if rule.code in budgets.severity else found
+    return replace(found, severity=severity) if kind.code in budgets.severity else found
 
 
 def _check_codes(budgets: Budgets) -> None:
     for code in (*budgets.ignore, *budgets.severity):
-        rule_named(code)
+        kind_named(code)

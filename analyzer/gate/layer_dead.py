@@ -15,42 +15,34 @@ What to do
     --probe DATA --unit LAYER:0` shows one unit's case. A layer that is meant to be silent goes into `expect-dead`.
 
 Evidence
-    Every unit of the layer was one and the same constant on all samples (at least two), or the weights alone decide
-    it; the message says which.
+    Every unit of the layer was one and the same constant on all samples (at least two). Where the weights alone decide
+    most of it, that is DU027.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.dead_layers import dead_layers
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted, first_of
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per layer in which nothing moves."""
-    still = [layer for layer in situation.judged() if layer.units and len(layer.dead) == layer.units]
-    for layer in still:
-        dead = situation.dead[layer.value]
-        if not dead:
-            continue
+    still = [dead for dead in dead_layers(situation) if dead.whole and not dead.by_weights]
+    for dead in still:
+        layer = dead.layer
         who = f"All {counted(layer.units, 'unit')} of the layer are" if layer.units > 1 else "The layer's only unit is"
-        yield rule.finding(
-            f"{who} dead: {_reason(layer)}{first_of(still, layer)}.",
+        yield kind.finding(
+            f"{who} dead: check the probe's preprocessing first{first_of(still, dead)}.",
             About.LAYER,
             value=layer.value,
             node=layer.audited.node,
-            units=dead,
+            units=dead.units,
             measured=1.0,
         )
 
 
-def _reason(layer: LayerVerdicts) -> str:
-    if layer.dead == layer.structural:
-        return "by the weights alone, whatever the data"
-    return "check the probe's preprocessing first"
-
-
-RULE = Rule("DU001", "layer-dead", Severity.ERROR, find, __name__)
+KIND = FindingKind("DU001", "layer-dead", Severity.ERROR, find, __name__, in_audit=True)

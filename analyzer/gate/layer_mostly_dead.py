@@ -12,7 +12,8 @@ What to do
     takes them away and the finding with them. To fail on it, set `--max-dead-layer`.
 
 Evidence
-    Counted on all samples of the probe, units in `expect-dead` left out.
+    Counted on all samples of the probe (at least two), units in `expect-dead` left out. Where the weights alone decide
+    most of it, that is DU027.
 """
 
 from __future__ import annotations
@@ -20,27 +21,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.dead_layers import dead_layers
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted, percent
 
-MOSTLY = 0.5
-FEWEST_UNITS = 4
 
-
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per layer."""
-    for layer in situation.judged():
-        dead = situation.dead[layer.value]
-        if layer.units < FEWEST_UNITS or len(layer.dead) == layer.units or len(dead) < MOSTLY * layer.units:
-            continue
-        yield rule.finding(
-            f"{len(dead):,} of {counted(layer.units, 'unit')} are dead ({percent(len(dead), layer.units)}).",
-            About.LAYER,
-            value=layer.value,
-            node=layer.audited.node,
-            units=dead,
-            measured=len(dead) / layer.units,
-        )
+    for dead in dead_layers(situation):
+        if not (dead.whole or dead.by_weights):
+            number, layer = len(dead.units), dead.layer
+            yield kind.finding(
+                f"{number:,} of {counted(layer.units, 'unit')} are dead ({percent(number, layer.units)}): check the "
+                "probe's preprocessing first.",
+                About.LAYER,
+                value=layer.value,
+                node=layer.audited.node,
+                units=dead.units,
+                measured=number / layer.units,
+            )
 
 
-RULE = Rule("DU014", "layer-mostly-dead", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU014", "layer-mostly-dead", Severity.WARNING, find, __name__, in_audit=True)

@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per layer, and only with a baseline."""
     before = situation.comparison
     layers = {layer.value: layer for layer in situation.layers}
@@ -36,7 +36,7 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
         if units:
             verb = "was" if len(units) == 1 else "were"
             data = "" if before is not None and before.same_probe else " (on other data)"
-            yield rule.finding(
+            yield kind.finding(
                 f"{len(units):,} of {counted(layer.units, 'unit')} {verb} alive in the baseline{data} and "
                 f"{'is' if len(units) == 1 else 'are'} dead now.",
                 About.LAYER,
@@ -48,4 +48,4 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
             )
 
 
-RULE = Rule("DU010", "newly-dead", Severity.ERROR, find, __name__)
+KIND = FindingKind("DU010", "newly-dead", Severity.ERROR, find, __name__)

@@ -19,20 +19,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding."""
     if situation.audit.probe is None:
         asked = situation.budgets.any_limit or situation.budgets.min_samples is not None
-        yield rule.finding(
+        yield kind.finding(
             "Without a probe only units that the weights alone decide are seen"
             + (", so the budgets could not be checked." if asked else "."),
             About.PROBE,
-            severity=Severity.ERROR if asked else rule.severity,
+            severity=Severity.ERROR if asked else kind.severity,
         )
 
 
-RULE = Rule("DU013", "no-probe", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU013", "no-probe", Severity.WARNING, find, __name__, in_audit=True)

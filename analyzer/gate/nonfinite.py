@@ -21,18 +21,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted, first_of
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per layer that showed such values."""
     broken = [layer for layer in situation.layers if layer.nonfinite]
     for layer in broken:
         seen = layer.statistics
         samples = "" if seen is None else f" on up to {counted(int(seen.nonfinite.max(initial=0)), 'sample')}"
         showed = f"{len(layer.nonfinite):,} of {counted(layer.units, 'unit')} showed NaN or infinity{samples}"
-        yield rule.finding(
+        yield kind.finding(
             f"{showed}{first_of(broken, layer)}.",
             About.LAYER,
             value=layer.value,
@@ -41,4 +41,4 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
         )
 
 
-RULE = Rule("DU002", "nonfinite", Severity.ERROR, find, __name__)
+KIND = FindingKind("DU002", "nonfinite", Severity.ERROR, find, __name__, in_audit=True)

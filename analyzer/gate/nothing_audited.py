@@ -20,19 +20,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding."""
     if not situation.layers:
         asked = situation.budgets.any_limit
-        yield rule.finding(
+        yield kind.finding(
             "The model has no units to audit"
             + (", so no budget could be checked." if asked else ": nothing was checked."),
-            severity=Severity.ERROR if asked else rule.severity,
+            severity=Severity.ERROR if asked else kind.severity,
         )
 
 
-RULE = Rule("DU011", "nothing-audited", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU011", "nothing-audited", Severity.WARNING, find, __name__, in_audit=True)

@@ -23,11 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per output of which something is constant."""
     for port in situation.audit.constant_outputs:
         if situation.samples < 2 and not port.structural:
@@ -42,9 +42,9 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
             if port.axis is None and len(units) >= port.units
             else f"{len(units):,} of {counted(port.units, 'output unit')} never change{'s' if len(units) == 1 else ''}"
         )
-        yield rule.finding(
+        yield kind.finding(
             f"{what} {when}.", About.OUTPUT, value=port.name, units=units, measured=len(units) / max(port.units, 1)
         )
 
 
-RULE = Rule("DU005", "output-constant", Severity.ERROR, find, __name__)
+KIND = FindingKind("DU005", "output-constant", Severity.ERROR, find, __name__, in_audit=True)

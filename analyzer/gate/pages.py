@@ -6,19 +6,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyzer.gate.catalogue import RULES
-from analyzer.gate.rule import Rule
-from analyzer.gate.rule_page import page
+from analyzer.gate.catalogue import KINDS
+from analyzer.gate.finding_kind import FindingKind
+from analyzer.gate.finding_page import page
 
 FOLDER = Path("docs/findings")
 INDEX = "README.md"
 _MADE = "<!-- Made from the docstring in {module} by `python -m analyzer.gate.pages write`; do not edit here. -->"
 
 
-def pages(rules: Sequence[Rule]) -> dict[str, str]:
+def pages(kinds: Sequence[FindingKind]) -> dict[str, str]:
     """File name to text: one page per finding, and the index."""
-    made = {f"{rule.code}.md": f"{page(rule)}\n{_MADE.format(module=rule.module)}\n" for rule in rules}
-    rows = [f"| [{rule.code}]({rule.code}.md) | `{rule.name}` | {rule.severity} | {rule.title} |" for rule in rules]
+    made = {f"{kind.code}.md": f"{page(kind)}\n{_MADE.format(module=kind.module)}\n" for kind in kinds}
+    rows = [f"| [{kind.code}]({kind.code}.md) | `{kind.name}` | {kind.severity} | {kind.title} |" for kind in kinds]
     made[INDEX] = "\n".join(
         [
             "# Findings",
@@ -37,9 +37,9 @@ def pages(rules: Sequence[Rule]) -> dict[str, str]:
     return made
 
 
-def stale(rules: Sequence[Rule], folder: Path = FOLDER) -> list[str]:
+def stale(kinds: Sequence[FindingKind], folder: Path = FOLDER) -> list[str]:
     """Names of pages that are missing, differ from the docstrings, or have no finding any more."""
-    wanted = pages(rules)
+    wanted = pages(kinds)
     there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")} if folder.is_dir() else {}
     return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
 
@@ -48,11 +48,11 @@ def _main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[1]) if len(arguments) > 1 else FOLDER
     if list(arguments[:1]) == ["write"]:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in pages(RULES).items():
+        for name, text in pages(KINDS).items():
             (folder / name).write_text(text, encoding="utf-8")
         return 0
     if list(arguments[:1]) == ["check"]:
-        old = stale(RULES, folder)
+        old = stale(KINDS, folder)
         advice = "run `python -m analyzer.gate.pages write`"
         sys.stderr.writelines(f"{folder / name} is out of date: {advice}.\n" for name in old)
         return 1 if old else 0

@@ -22,11 +22,11 @@ from collections.abc import Iterator
 
 from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding."""
     samples, enough = situation.samples, situation.enough_samples
     if situation.audit.probe is None or samples >= enough:
@@ -34,14 +34,14 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
     asked = situation.budgets.min_samples is not None
     bound = 100 * firing_bound_of(0, samples) if samples else 100.0
     wanted = "the budget asks for" if asked else "give at least"
-    yield rule.finding(
+    yield kind.finding(
         f"The probe has {counted(samples, 'sample')}, {wanted} {enough:,}: "
         f"a unit that was silent on it may still fire on up to {bound:.0f} % of inputs.",
         About.PROBE,
-        severity=Severity.ERROR if asked else rule.severity,
+        severity=Severity.ERROR if asked else kind.severity,
         measured=samples,
         allowed=enough,
     )
 
 
-RULE = Rule("DU007", "probe-too-small", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU007", "probe-too-small", Severity.WARNING, find, __name__, in_audit=True)

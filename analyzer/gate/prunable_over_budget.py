@@ -23,24 +23,24 @@ from math import prod
 
 from analyzer.facts.budgets import Limit
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted, percent
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding about the model, and one per stored tensor."""
     audit, limit = situation.audit, situation.budgets.max_prunable
     parameters = audit.model.parameters
     if limit is not None and limit.exceeded(audit.removable.parameters, parameters):
-        yield _finding(rule, audit.removable.parameters, parameters, limit, About.MODEL, "")
+        yield _finding(kind, audit.removable.parameters, parameters, limit, About.MODEL, "")
     for tensor in audit.removable.tensors:
         own = situation.budgets.max_prunable_layer.for_any([tensor.name])
         if own is not None and own.exceeded(tensor.removable, prod(tensor.shape)):
-            yield _finding(rule, tensor.removable, prod(tensor.shape), own, About.TENSOR, tensor.name)
+            yield _finding(kind, tensor.removable, prod(tensor.shape), own, About.TENSOR, tensor.name)
 
 
-def _finding(rule: Rule, found: int, whole: int, limit: Limit, about: About, value: str) -> Finding:
-    return rule.finding(
+def _finding(kind: FindingKind, found: int, whole: int, limit: Limit, about: About, value: str) -> Finding:
+    return kind.finding(
         f"{found:,} of {counted(whole, 'parameter')} can go ({percent(found, whole)}); the budget allows {limit}.",
         about,
         value=value,
@@ -49,4 +49,4 @@ def _finding(rule: Rule, found: int, whole: int, limit: Limit, about: About, val
     )
 
 
-RULE = Rule("DU020", "prunable-over-budget", Severity.ERROR, find, __name__)
+KIND = FindingKind("DU020", "prunable-over-budget", Severity.ERROR, find, __name__)

@@ -19,15 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding."""
     probe = situation.audit.probe
     if probe is not None and probe.random:
-        yield rule.finding("The model was run on random data: units may well be alive on real inputs.", About.PROBE)
+        yield kind.finding("The model was run on random data: units may well be alive on real inputs.", About.PROBE)
 
 
-RULE = Rule("DU012", "random-probe", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU012", "random-probe", Severity.WARNING, find, __name__, in_audit=True)

@@ -1,10 +1,9 @@
-"""What the rules look at: an audit, the budgets, the baseline's comparison, and the words for numbers."""
+"""What findings are looked for in: an audit, the budgets, the baseline's comparison, and the words for numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.baseline import BaselineComparison
@@ -52,14 +51,10 @@ class Situation:
         expected = self.expected(layer.value)
         return () if expected is None else tuple(unit for unit in units if unit not in expected)
 
-    @cached_property
-    def dead(self) -> dict[str, tuple[int, ...]]:
-        """Per layer the dead units that nobody expects."""
-        return {layer.value: self.unexpected(layer, layer.dead) for layer in self.layers}
-
-    def judged(self) -> Iterator[LayerVerdicts]:
-        """Layers of which one can tell whether they change: a single sample makes every constant."""
-        yield from (layer for layer in self.layers if layer.samples > 1 or layer.structural)
+    @staticmethod
+    def still(layer: LayerVerdicts) -> tuple[int, ...]:
+        """The dead units of which one can tell that they do not change: a single sample makes every constant."""
+        return layer.dead if layer.samples > 1 else layer.structural
 
 
 def counted(count: int, noun: str) -> str:
@@ -77,6 +72,11 @@ def percent(part: float, whole: float = 1) -> str:
     return f"{share:.3g} %"
 
 
-def first_of(layers: Sequence[LayerVerdicts], layer: LayerVerdicts) -> str:
+def and_others(names: Sequence[str], noun: str) -> str:
+    """What follows the first of several names: ` and in 3 other values`, or nothing."""
+    return f" and {counted(len(names) - 1, f'other {noun}')}" if len(names) > 1 else ""
+
+
+def first_of(layers: Sequence[object], layer: object) -> str:
     """Where to look: later layers mostly inherit what the first one has."""
     return "; the first such layer of the model" if len(layers) > 1 and layer is layers[0] else ""

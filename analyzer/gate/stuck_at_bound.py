@@ -20,24 +20,24 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.facts.units import Kind
-from analyzer.gate.rule import Rule
+from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, counted
 
 _NEAR = 1e-5  # Tanh and Sigmoid reach their asymptotes only up to rounding
 
 
-def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
+def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per layer with such units."""
-    for layer in situation.judged():
-        stuck = situation.unexpected(layer, _stuck(layer))
+    for layer in situation.layers:
+        stuck = situation.unexpected(layer, _stuck(layer, situation.still(layer)))
         if stuck:
             verb = "stays" if len(stuck) == 1 else "stay"
-            yield rule.finding(
+            yield kind.finding(
                 f"{len(stuck):,} of {counted(layer.units, 'unit')} {verb} at a bound of the activation.",
                 About.LAYER,
                 value=layer.value,
@@ -47,7 +47,7 @@ def find(situation: Situation, rule: Rule) -> Iterator[Finding]:
             )
 
 
-def _stuck(layer: LayerVerdicts) -> list[int]:
+def _stuck(layer: LayerVerdicts, still: Sequence[int]) -> list[int]:
     kind = layer.audited.kind
     if kind not in (Kind.RECTIFIER, Kind.SATURATING):
         return []
@@ -55,7 +55,7 @@ def _stuck(layer: LayerVerdicts) -> list[int]:
     if kind is Kind.RECTIFIER:
         bounds = [bound for bound in bounds if bound != 0]  # a dead ReLU is no news of this kind
     slack = _NEAR if kind is Kind.SATURATING else 0.0
-    return [unit for unit in layer.dead if any(abs(layer.stays_at[unit] - bound) <= slack for bound in bounds)]
+    return [unit for unit in still if any(abs(layer.stays_at[unit] - bound) <= slack for bound in bounds)]
 
 
-RULE = Rule("DU006", "stuck-at-bound", Severity.WARNING, find, __name__)
+KIND = FindingKind("DU006", "stuck-at-bound", Severity.WARNING, find, __name__)

@@ -10,6 +10,7 @@ from typing import Any
 from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, ProbeSummary, TensorPlan
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.causes import LayerDiagnosis
+from analyzer.facts.findings import Finding
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.version import __version__
 
@@ -60,7 +61,19 @@ def to_dict(facts: AuditFacts) -> dict[str, Any]:
         "unused_inputs": [_port(port) for port in facts.unused_inputs],
         "constant_outputs": [_port(port) for port in facts.constant_outputs],
         "operators_without_rule": [asdict(operator) for operator in facts.operators_without_rule],
-        "warnings": [asdict(warning) for warning in facts.warnings],
+        "warnings": [_warning(finding) for finding in facts.warnings],
+    }
+
+
+def _warning(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.name,
+        "message": finding.message,
+        "value": finding.value,
+        "finding": finding.code,
+        "severity": str(finding.severity),
+        "about": str(finding.about),
+        "units": list(finding.units),
     }
 
 

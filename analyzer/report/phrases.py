@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from analyzer.facts.findings import About, Finding
+from analyzer.facts.units import unit_ranges
+
 _STEPS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 
 
@@ -58,3 +61,21 @@ def bar(ratio: float, width: int, *, blocks: bool = True) -> str:
     filled = min(max(round(ratio * width), 1 if ratio > 0 else 0), width if ratio >= 1 else width - 1)
     full, empty = ("█", "░") if blocks else ("#", ".")
     return full * filled + empty * (width - filled)
+
+
+def units_of(finding: Finding) -> str:
+    """`units 0-3, 7`, or nothing."""
+    if not finding.units:
+        return ""
+    noun = "feature" if finding.about is About.INPUT else "unit"
+    return f"{noun}{'s' if len(finding.units) > 1 else ''} {unit_ranges(finding.units)}"
+
+
+def named(finding: Finding) -> str:
+    """The finding in plain text, printable, with the name that it is about."""
+    return printable(f"{finding.value}: {finding.message}" if finding.value else finding.message)
+
+
+def sentence(finding: Finding) -> str:
+    """The same with its units."""
+    return f"{named(finding).removesuffix('.')} ({units_of(finding)})." if finding.units else named(finding)

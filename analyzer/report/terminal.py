@@ -16,7 +16,7 @@ from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, Locked, Pr
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.units import unit_ranges
 from analyzer.report.cause_phrases import why
-from analyzer.report.phrases import bar, counted, number, printable, share, shortened, size
+from analyzer.report.phrases import bar, counted, named, number, printable, share, shortened, size
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
@@ -220,7 +220,7 @@ class _View:
         for warning in warnings:
             shown[warning.code] += 1
             if self.show_all or shown[warning.code] <= WARNINGS_SHOWN:
-                grid.add_row(Text("  !", "bold yellow"), Text(printable(warning.message)))
+                grid.add_row(Text(f"  {warning.code}", "bold yellow"), Text(named(warning)))
         for code, times in shown.items():
             if not self.show_all and times > WARNINGS_SHOWN:
                 grid.add_row("", Text(f"and {times - WARNINGS_SHOWN} more of {code} (--all)", _QUIET))
@@ -229,14 +229,14 @@ class _View:
 
 def _next_step(facts: AuditFacts, arguments: str) -> tuple[str, str]:
     """The one thing to do now, and the command for it (or none)."""
-    codes = {warning.code for warning in facts.warnings}
+    names = {warning.name for warning in facts.warnings}
     if facts.probe is None or facts.probe.random:
         return "run it on data like what the model will see", f"deadunits audit {arguments} --probe DATA"
-    if "holdout-revives" in codes:
+    if "holdout-revives" in names:
         return "put probe and holdout into one data set and audit again", ""
-    if codes & {"layer-dead", "layer-mostly-dead"}:
+    if names & {"layer-dead", "layer-mostly-dead"}:
         return "check the probe's preprocessing, then ask why", _explain(facts, arguments)
-    if "probe-too-small" in codes:
+    if "probe-too-small" in names:
         return "give more samples", ""
     if facts.dead:
         return "see why a unit is dead and what it frees", _explain(facts, arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from analyzer.facts.findings import CheckFacts
+from analyzer.facts.checked import CheckFacts
 from analyzer.report.check import github, json, junit, markdown, sarif, terminal
 
 FORMATS: MappingProxyType[str, Callable[[CheckFacts], str]] = MappingProxyType(

@@ -5,9 +5,10 @@ GitHub shows ten annotations of a kind per step; the most severe come first.
 
 from __future__ import annotations
 
-from analyzer.facts.findings import CheckFacts, Finding, Severity
-from analyzer.report.check.headline import sentence, totals, verdict
-from analyzer.report.phrases import printable
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Finding, Severity
+from analyzer.report.check.headline import totals, verdict
+from analyzer.report.phrases import printable, sentence
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 

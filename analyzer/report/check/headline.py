@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from analyzer.facts.baseline import BaselineComparison, LayerChange
-from analyzer.facts.findings import CheckFacts, Finding, Severity
-from analyzer.facts.units import unit_ranges
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Severity
 from analyzer.report.phrases import counted, number, printable, share
 
 
@@ -29,22 +29,6 @@ def data(facts: CheckFacts) -> str:
     if probe is None:
         return "no probe: only the weights were looked at"
     return f"{printable(probe.source)}, {counted(probe.samples, 'sample')}{' of RANDOM DATA' if probe.random else ''}"
-
-
-def units_of(finding: Finding) -> str:
-    """`units 0-3, 7`, or nothing."""
-    if not finding.units:
-        return ""
-    noun = "feature" if finding.about == "input" else "unit"
-    return f"{noun}{'s' if len(finding.units) > 1 else ''} {unit_ranges(finding.units)}"
-
-
-def sentence(finding: Finding) -> str:
-    """The finding in plain text, printable, names and all."""
-    where = f"{printable(finding.value)}: " if finding.value else ""
-    if not finding.units:
-        return where + finding.message
-    return f"{where}{finding.message.removesuffix('.')} ({units_of(finding)})."
 
 
 def against(comparison: BaselineComparison) -> list[str]:

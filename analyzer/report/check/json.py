@@ -11,7 +11,8 @@ from typing import Any
 
 from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.budgets import Budgets, LayerLimits, Limit
-from analyzer.facts.findings import CheckFacts, Finding, Severity
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Finding, Severity
 from analyzer.version import __version__
 
 SCHEMA = "deadunits.check/1"
@@ -51,7 +52,7 @@ def to_dict(facts: CheckFacts) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in facts.findings],
         "rules": [
             {"code": card.code, "name": card.name, "title": card.title, "severity": str(card.severity)}
-            for card in facts.rules
+            for card in facts.kinds
         ],
         "baseline": None if facts.comparison is None else _comparison(facts.comparison),
     }

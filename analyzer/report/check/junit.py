@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as Xml
 
-from analyzer.facts.findings import CheckFacts, Finding, Severity
-from analyzer.report.check.headline import data, sentence, totals, verdict
-from analyzer.report.phrases import printable
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Finding, Severity
+from analyzer.report.check.headline import data, totals, verdict
+from analyzer.report.phrases import printable, sentence
 
 
 def to_text(facts: CheckFacts) -> str:
     """The report as an XML document that ends in a newline."""
     errors = {finding.code for finding in facts.findings if finding.severity is Severity.ERROR}
-    off = [card for card in facts.rules if card.severity is Severity.OFF]
-    counts = {"tests": str(len(facts.rules)), "failures": str(len(errors)), "errors": "0"}
+    off = [card for card in facts.kinds if card.severity is Severity.OFF]
+    counts = {"tests": str(len(facts.kinds)), "failures": str(len(errors)), "errors": "0"}
     root = Xml.Element("testsuites", {"name": "deadunits check", **counts})
     suite = Xml.SubElement(
         root, "testsuite", {"name": _legal(facts.audit.model.path), **counts, "skipped": str(len(off))}
     )
     _properties(suite, facts)
-    for card in facts.rules:
+    for card in facts.kinds:
         case = Xml.SubElement(
             suite, "testcase", {"name": f"{card.code} {card.name}: {card.title}", "classname": "deadunits.check"}
         )

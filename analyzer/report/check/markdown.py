@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from analyzer.facts.baseline import BaselineComparison
-from analyzer.facts.findings import CheckFacts, Severity
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Severity
 from analyzer.facts.units import unit_ranges
-from analyzer.report.check.headline import against, totals, units_of, verdict
-from analyzer.report.phrases import counted, printable
+from analyzer.report.check.headline import against, totals, verdict
+from analyzer.report.phrases import counted, printable, units_of
 
 SHOWN = 100  # rows; a comment on GitHub holds 65,536 characters
 _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "💡"}

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from analyzer.facts.findings import CheckFacts, Finding, RuleCard, Severity
-from analyzer.report.check.headline import sentence
-from analyzer.report.phrases import printable
+from analyzer.facts.checked import CheckFacts, FindingCard
+from analyzer.facts.findings import Finding, Severity
+from analyzer.report.phrases import printable, sentence
 from analyzer.version import __version__
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -25,7 +25,7 @@ def to_text(facts: CheckFacts) -> str:
 
 def to_dict(facts: CheckFacts) -> dict[str, Any]:
     """The report as plain dicts and lists."""
-    places = {card.code: index for index, card in enumerate(facts.rules)}
+    places = {card.code: index for index, card in enumerate(facts.kinds)}
     uri = _uri(facts.audit.model.path)
     run = {
         "tool": {
@@ -33,7 +33,7 @@ def to_dict(facts: CheckFacts) -> dict[str, Any]:
                 "name": "deadunits",
                 "version": __version__,
                 "semanticVersion": __version__,
-                "rules": [_rule(card) for card in facts.rules],
+                "rules": [_rule(card) for card in facts.kinds],
             }
         },
         "invocations": [{"executionSuccessful": True, "exitCode": 0 if facts.passed else 1}],
@@ -51,7 +51,7 @@ def to_dict(facts: CheckFacts) -> dict[str, Any]:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(card: RuleCard) -> dict[str, Any]:
+def _rule(card: FindingCard) -> dict[str, Any]:
     on = card.severity is not Severity.OFF
     return {
         "id": card.code,

@@ -11,10 +11,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from analyzer.facts.baseline import BaselineComparison
-from analyzer.facts.findings import CheckFacts, Finding, Severity
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.units import unit_ranges
-from analyzer.report.check.headline import against, data, totals, units_of, verdict
-from analyzer.report.phrases import counted, printable, shortened
+from analyzer.report.check.headline import against, data, totals, verdict
+from analyzer.report.phrases import counted, printable, shortened, units_of
 
 SHOWN = 6  # findings of one code
 WIDTH = 110
@@ -47,7 +48,7 @@ def _parts(facts: CheckFacts, width: int, *, show_all: bool) -> Iterator[Rendera
     yield Text(f"model: {name(shortened(facts.audit.model.path, max(width - 7, 24)))}", _QUIET)
     yield Text(f"probe: {name(data(facts))}", _QUIET)
     yield Text(totals(facts), _QUIET)
-    cards = {card.code: card for card in facts.rules}
+    cards = {card.code: card for card in facts.kinds}
     for code in dict.fromkeys(finding.code for finding in facts.findings):  # most severe first
         card = cards[code]
         findings = [finding for finding in facts.findings if finding.code == code]
@@ -62,7 +63,7 @@ def _parts(facts: CheckFacts, width: int, *, show_all: bool) -> Iterator[Rendera
             yield Padding(Text(f"and {len(findings) - len(shown)} more (--all)", _QUIET), (0, 0, 0, 2))
     if facts.comparison is not None:
         yield from _baseline(facts.comparison)
-    off = [card.code for card in facts.rules if card.severity is Severity.OFF]
+    off = [card.code for card in facts.kinds if card.severity is Severity.OFF]
     if off:
         yield Text(f"\nturned off: {', '.join(off)}", _QUIET)
     if facts.findings:
@@ -75,7 +76,7 @@ def _entry(finding: Finding) -> RenderableType:
     text = Text("- ")
     if finding.value:
         text.append(f"{name(finding.value)}  ", "bold")
-    text.append(finding.message)
+    text.append(name(finding.message))
     if finding.units:
         text.append(f"  {units_of(finding)}", _QUIET)
     return Padding(text, (0, 0, 0, 2))

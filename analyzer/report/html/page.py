@@ -21,7 +21,7 @@ from analyzer.facts.pruned import PrunedFacts
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import counted, number, printable, share, shortened, size
+from analyzer.report.phrases import counted, named, number, printable, share, shortened, size
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def environment() -> jinja2.Environment:
         "size": size,
         "counted": counted,
         "printable": printable,
+        "named": named,
         "milliseconds": _milliseconds,
         "short": lambda value: f"{value:.3g}" if math.isfinite(value) else "not finite",
         "shortened": shortened,

@@ -60,7 +60,7 @@ def test_the_holdout_says_which_of_them_come_alive(killed: analyzer.Audit) -> No
         alive = np.flatnonzero(plain_run(value, samples).max(axis=0) > 0)
         layer = by_value(killed)[value]
         assert layer.revived == tuple(sorted(set(layer.dead) & set(alive.tolist())))
-    assert "holdout-revives" in [warning.code for warning in killed.warnings]
+    assert "holdout-revives" in [warning.name for warning in killed.warnings]
 
 
 def test_the_plan_counts_what_dead_units_free(killed: analyzer.Audit) -> None:
@@ -160,21 +160,21 @@ def test_the_batch_size_changes_nothing(killed: analyzer.Audit) -> None:
     for batch_size in (1, 7, 300):
         found = analyzer.audit(MODEL, PROBE, batch_size=batch_size)
         assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]
-        assert "one-by-one" not in [warning.code for warning in found.warnings]
+        assert "one-by-one" not in [warning.name for warning in found.warnings]
 
 
 def test_limit_takes_the_first_samples() -> None:
     found = analyzer.audit(MODEL, PROBE, limit=10)
     assert found.probe is not None
     assert found.probe.samples == 10
-    assert "probe-too-small" in [warning.code for warning in found.warnings]
+    assert "probe-too-small" in [warning.name for warning in found.warnings]
 
 
 def test_without_a_probe_only_the_weights_speak() -> None:
     found = analyzer.audit(MODEL)
     assert found.probe is None
     assert all(set(layer.dead) == set(layer.structural) for layer in found.layers)
-    assert [warning.code for warning in found.warnings] == ["no-probe"]
+    assert [warning.name for warning in found.warnings] == ["no-probe"]
     jsonschema.validate(found.to_dict(), schema())
 
 
@@ -182,7 +182,7 @@ def test_random_data_is_labelled() -> None:
     found = analyzer.audit(MODEL, random=64)
     assert found.probe is not None
     assert found.probe.random
-    assert "random-probe" in [warning.code for warning in found.warnings]
+    assert "random-probe" in [warning.name for warning in found.warnings]
 
 
 @pytest.mark.parametrize("preset", list(analyzer.PRESETS))
@@ -257,10 +257,10 @@ def test_nothing_seen_one_by_one_counts_where_samples_influence_each_other() -> 
     x[:, 3] = -1
     found = analyzer.audit(model, {"x": x})
     assert {layer.value: layer.dead for layer in found.layers} == {"before": (3,), "r": (1,), "y": ()}
-    codes = {warning.code: warning for warning in found.warnings}
-    assert "r" in codes["samples-mix"].message
-    assert "before" not in codes["samples-mix"].message
-    assert not {"layer-dead", "output-constant"} & set(codes)
+    named = {warning.name: warning for warning in found.warnings}
+    assert named["samples-mix"].value == "r"
+    assert "before" not in named["samples-mix"].message
+    assert not {"layer-dead", "output-constant"} & set(named)
     pruned = found.prune(latency=False)
     assert pruned.facts.comparison is not None
     assert pruned.facts.comparison.within

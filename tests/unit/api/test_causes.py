@@ -90,7 +90,7 @@ def test_data_that_can_be_read_once_gives_causes_without_distances() -> None:
             yield {name: array[i : i + 1] for name, array in samples.items()}
 
     found = analyzer.audit(SAMPLES / "digits_mlp_killed" / "model.onnx", once())
-    assert "causes-not-measured" in {warning.code for warning in found.warnings}
+    assert "causes-not-measured" in {warning.name for warning in found.warnings}
     assert all(distance is None for d in found.facts.diagnoses for distance in d.distances)
 
 

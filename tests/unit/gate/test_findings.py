@@ -14,10 +14,11 @@ from analyzer.errors import InputError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import budgets_of
-from analyzer.facts.findings import CheckFacts, Severity
+from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import Severity
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
-from analyzer.gate import judge, page, rule_named
-from analyzer.gate.catalogue import RULES
+from analyzer.gate import judge, kind_named, page
+from analyzer.gate.catalogue import KINDS
 from analyzer.gate.pages import stale
 from tests.gated import failing, healthy, was, with_baseline
 from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
@@ -47,7 +48,8 @@ def test_a_healthy_model_has_no_findings() -> None:
 def test_every_finding_but_those_of_a_baseline_can_be_provoked() -> None:
     seen_here = {finding.code for result in (failing(), with_baseline()) for finding in result.findings}
     provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018"}
-    assert seen_here | provoked_below == {rule.code for rule in RULES}
+    provoked_in_audits = {"DU023", "DU024", "DU025", "DU026", "DU027", "DU028"}
+    assert seen_here | provoked_below | provoked_in_audits == {kind.code for kind in KINDS}
 
 
 def test_a_layer_that_is_wholly_dead_is_an_error() -> None:
@@ -58,7 +60,7 @@ def test_a_layer_that_is_wholly_dead_is_an_error() -> None:
 def test_a_single_sample_makes_no_layer_dead() -> None:
     assert "DU001" not in found(one(first_dead(8, 8, "a", samples=1), probe=ProbeSummary("p", 1, "")))
     decided = by_weights(first_dead(8, 8, "a", samples=1), *range(8))
-    assert "DU001" in found(one(decided, probe=ProbeSummary("p", 1, "")))
+    assert "DU027" in found(one(decided, probe=ProbeSummary("p", 1, "")))
 
 
 def test_a_layer_that_may_be_dead_is_no_finding() -> None:
@@ -227,25 +229,25 @@ def test_messages_are_sentences_without_names_from_files() -> None:
             assert not finding.value or finding.value not in finding.message
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.code))
-def test_every_finding_has_a_page(rule: Any) -> None:
-    text = page(rule)
-    assert text.startswith(f"# {rule.code} {rule.name}: ")
-    assert f"--ignore {rule.code}" in text
-    assert rule_named(rule.code.lower()) is rule
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.code))
+def test_every_finding_has_a_page(kind: Any) -> None:
+    text = page(kind)
+    assert text.startswith(f"# {kind.code} {kind.name}: ")
+    assert f"--ignore {kind.code}" in text
+    assert kind_named(kind.code.lower()) is kind
 
 
 def test_codes_and_names_are_unique_and_in_order() -> None:
-    codes = [rule.code for rule in RULES]
-    assert codes == [f"DU{number:03}" for number in range(1, len(RULES) + 1)]
-    assert len({rule.name for rule in RULES}) == len(RULES)
+    codes = [kind.code for kind in KINDS]
+    assert codes == [f"DU{number:03}" for number in range(1, len(KINDS) + 1)]
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
 def test_the_pages_in_the_documentation_are_those_of_the_docstrings() -> None:
-    assert stale(RULES, DOCS) == [], "run `python -m analyzer.gate.pages write`"
+    assert stale(KINDS, DOCS) == [], "run `python -m analyzer.gate.pages write`"
 
 
 def test_a_stale_page_is_named(tmp_path: Path) -> None:
     (tmp_path / "DU998.md").write_text("old", encoding="utf-8")
-    assert "DU998.md" in stale(RULES, tmp_path)
-    assert "DU001.md" in stale(RULES, tmp_path)
+    assert "DU998.md" in stale(KINDS, tmp_path)
+    assert "DU001.md" in stale(KINDS, tmp_path)

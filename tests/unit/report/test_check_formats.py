@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import xmlschema
 
-from analyzer.facts.findings import CheckFacts
+from analyzer.facts.checked import CheckFacts
 from analyzer.report.check import FORMATS
 from analyzer.report.check.json import schema
 from analyzer.report.check.markdown import code

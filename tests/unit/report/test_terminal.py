@@ -10,7 +10,6 @@ from rich.console import Console
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Removable, TensorPlan
 from analyzer.facts.verdicts import PRESETS
-from analyzer.facts.warnings import warnings_of
 from analyzer.report.terminal import LAYERS_SHOWN, render
 from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
 
@@ -74,9 +73,9 @@ def test_many_layers_are_cut_and_all_shows_them() -> None:
 
 def test_warnings_of_one_kind_are_cut_and_all_shows_them() -> None:
     layers = [first_dead(8, 8, f"layer{i}") for i in range(9)]
-    made = facts(layers, warnings=warnings_of(layers, facts().probe))
-    assert "and 6 more of layer-dead (--all)" in shown(made)
-    assert "layer8 is dead" in squeezed(shown(made, show_all=True))
+    made = facts(layers)
+    assert "and 6 more of DU001 (--all)" in shown(made)
+    assert "layer8: All 8 units of the layer are dead" in squeezed(shown(made, show_all=True))
 
 
 def test_random_data_is_said_where_the_probe_is_named() -> None:
@@ -115,8 +114,7 @@ def test_the_next_step_fits_what_was_found(layers: list[LayerVerdicts], advice: 
     probe = facts().probe
     assert probe is not None
     probe = replace(probe, samples=layers[0].samples)
-    removable = Removable(0, 0.0, 0, 0.0, ())
-    made = facts(layers, probe=probe, warnings=warnings_of(layers, probe, probe), removable=removable)
+    made = facts(layers, probe=probe, holdout=probe, removable=Removable(0, 0.0, 0, 0.0, ()))
     assert advice in squeezed(shown(made))
 
 

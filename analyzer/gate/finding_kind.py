@@ -1,4 +1,4 @@
-"""What a finding's file holds: a docstring that is its page, and one `Rule`."""
+"""What a finding's file holds: a docstring that is its page, and one `FindingKind`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ HEADINGS = ("What it means", "Why it matters", "What to do", "Evidence")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FindingKind:
     """One finding: stable code (never reused), slug, default severity, and what looks for it.
 
     `find` yields nothing where all is well. `module` is the file's `__name__`; its docstring is the page, under the
-    fixed headings.
+    fixed headings, unless `text` is. `in_audit`: an audit shows it as well, judged without budgets.
     """
 
     code: str
     name: str
     severity: Severity
-    find: Callable[[Situation, Rule], Iterable[Finding]]
+    find: Callable[[Situation, FindingKind], Iterable[Finding]]
     module: str
+    in_audit: bool = False
+    text: str = ""
 
     def finding(self, message: str, about: About = About.MODEL, **details: Any) -> Finding:
-        """A finding of this rule, of its default severity unless told."""
+        """A finding of this kind, of its default severity unless another is given."""
         severity = details.pop("severity", self.severity)
         return Finding(self.code, self.name, severity, message, about, **details)
 
     @property
     def docstring(self) -> str:
         """The text of the page as it stands in the file."""
-        return inspect.cleandoc(sys.modules[self.module].__doc__ or "")
+        return inspect.cleandoc(self.text or sys.modules[self.module].__doc__ or "")
 
     @property
     def title(self) -> str:
