@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from analyzer.facts.audit import (
 from analyzer.facts.choice import Choice
 from analyzer.facts.findings import Finding
 from analyzer.facts.picture import GraphPicture
+from analyzer.facts.wording import did_you_mean
 from analyzer.report.frame import to_frame
 from analyzer.report.html import render_html
 from analyzer.report.json import to_dict, to_text
@@ -187,8 +187,6 @@ class Audit:
 
 
 def _require_known(name: str, known: Sequence[str], what: str) -> None:
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`deadunits audit MODEL --all` shows names."
-    raise InputError(f"The model has no {what} named {name!r}: {hint}")
+    if name not in known:
+        hint = did_you_mean(name, known, 3) or "`deadunits audit MODEL --all` shows names."
+        raise InputError(f"The model has no {what} named {name!r}: {hint}")

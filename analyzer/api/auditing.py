@@ -127,7 +127,7 @@ def audit(
         found = planned(loaded, shapes, found, partial(measure_shapes, probe=opened, threads=threads))
     with clock.stage("causes"):
         diagnoses, causes_failed = run.diagnose(opened, found, shapes) if causes else ((), "")
-        found.layers = with_distances(found.layers, diagnoses)
+        found = replace(found, layers=with_distances(found.layers, diagnoses))
         layers = _hold_against(found.layers, seen_on_holdout, chosen)
     facts = AuditFacts(
         model=_model_summary(loaded, model, found),

@@ -13,10 +13,11 @@ from analyzer.api.auditing import Model, audit
 from analyzer.api.guarded_files import guarded_files
 from analyzer.errors import InputError
 from analyzer.facts.baseline import Baseline, BaselineComparison, baseline_of
-from analyzer.facts.budgets import Budgets, budgets_of, suggestion
+from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding
-from analyzer.gate import judge, kind_named, page
+from analyzer.facts.wording import suggestion
+from analyzer.gate import check_codes, judge, kind_named, page
 from analyzer.report.check import FORMATS
 from analyzer.report.check.json import to_dict
 from analyzer.report.output_files import check_output, write_whole
@@ -98,8 +99,7 @@ def check(
         InputError: the model, the data, the budgets or the baseline cannot be used; the message says what to change.
     """
     allowed = budgets if isinstance(budgets, Budgets) else budgets_of(budgets or {})
-    for code in (*allowed.ignore, *allowed.severity):
-        kind_named(code)  # before the long work
+    check_codes(allowed)  # before the long work
     before = read_baseline(baseline)
     found = audit(model, probe, progress=progress, **{"causes": False, **options})
     inputs = (*found._inputs, *guarded_files(probe, options.get("holdout"), baseline))

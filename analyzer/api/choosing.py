@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence, LayerVerdicts
 from analyzer.facts.choice import Choice
+from analyzer.facts.wording import did_you_mean
 
 PLAN = "deadunits.plan/1"
 
@@ -113,6 +113,6 @@ def _seen(layer: LayerVerdicts, unit: int) -> str:
     return f"is not dead: it fires on {int(seen.fired[unit])} of {seen.samples} samples"
 
 
-def _near(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _near(name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known, 1)
+    return f" ({hint})" if hint else ""

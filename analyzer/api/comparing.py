@@ -11,7 +11,7 @@ from analyzer.api.audit_result import Audit, Progress
 from analyzer.api.auditing import Model, audit
 from analyzer.api.guarded_files import guarded_files
 from analyzer.errors import InputError
-from analyzer.facts.history import Course, LayerCourse, Run, course_of
+from analyzer.facts.history import Course, LayerCourse, RunSummary, course_of
 from analyzer.report.compare import to_dict, to_text
 from analyzer.report.output_files import check_output, write_whole
 
@@ -25,7 +25,7 @@ class Compared:
     _inputs: tuple[Path, ...] = ()  # files that must never be written over
 
     @property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[RunSummary, ...]:
         """The audits in order, in short."""
         return self.facts.runs
 

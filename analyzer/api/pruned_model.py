@@ -47,7 +47,7 @@ class Pruned:
     facts: PrunedFacts
     audit: AuditFacts
     choice: Choice
-    walk: Walk
+    _walk: Walk
     _source: Source
     _smaller: LoadedModel
     _bytes: bytes | None  # None: the weights go into a file of their own
@@ -112,7 +112,7 @@ class Pruned:
 
     def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per stored tensor the elements that stay, in the original's shape."""
-        return keep_masks(self.walk.context, self.walk.cut, self._stored)
+        return keep_masks(self._walk.context, self._walk.cut, self._stored)
 
     def save_masks(self, path: str | Path) -> None:
         """Write `masks()` as .npz, and the plan beside it as `plan.json`.
@@ -123,7 +123,7 @@ class Pruned:
         target = check_output(path, self._source.inputs)
         beside = check_output(target.with_name("plan.json"), self._source.inputs)
         masks, document = plan_document(
-            self.walk.context, self.walk.cut, self.walk.layers, self.walk.removable, self.choice, self._stored
+            self._walk.context, self._walk.cut, self._walk.layers, self._walk.removable, self.choice, self._stored
         )
         write_whole(target, masks)
         write_whole(beside, document)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import InputError
-from analyzer.facts.budgets import SETTINGS, Budgets, budgets_of, suggestion
+from analyzer.facts.budgets import Budgets, budgets_of
 
 OWN_FILE, SHARED_FILE, TABLE = "deadunits.toml", "pyproject.toml", "deadunits"
 SOURCES = ("probe", "holdout", "baseline")  # paths, relative to the file's folder
@@ -63,12 +63,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
 
 def _settings(table: Mapping[str, Any], path: Path) -> Settings:
     sources = {key: _source(key, value, path) for key, value in table.items() if key in SOURCES}
-    known = (*SETTINGS, *SOURCES)
-    for key in table:
-        if key.replace("_", "-") not in known:
-            raise InputError(f"{path}: there is no setting {key!r}{suggestion(key, known)}")
-    budgets = {key: value for key, value in table.items() if key not in SOURCES}
-    return Settings(budgets_of(budgets, str(path)), sources)
+    return Settings(budgets_of(table, str(path), SOURCES), sources)
 
 
 def _source(key: str, value: Any, path: Path) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from analyzer.errors import InputError
+from analyzer.facts.findings import Severity
 from analyzer.facts.frozen import FrozenDict
+from analyzer.facts.wording import suggestion
 
 CODE = re.compile(r"DU\d{3}")
-SEVERITIES = ("error", "warning", "note", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Budgets:
     min_samples: int | None = None
     expect_dead: tuple[ExpectedDead, ...] = ()
     ignore: tuple[str, ...] = ()
-    severity: Mapping[str, str] = field(default_factory=dict)
+    severity: Mapping[str, Severity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """The mapping is read-only from here on."""
@@ -93,61 +93,43 @@ class Budgets:
     @property
     def any_limit(self) -> bool:
         """Whether anything is limited, so that a check that looks at nothing has not done its work."""
-        return any(
-            value is not None and value != LayerLimits()
-            for name in _names()
-            if name.startswith("max_") and (value := getattr(self, name)) is not None
-        )
+        limits = (getattr(self, name) for name in _READERS if name.startswith("max_"))
+        return any(limit is not None and limit != LayerLimits() for limit in limits)
 
     def overridden_by(self, others: Budgets) -> Budgets:
         """These budgets with everything that `others` says put in its place (lists are joined)."""
-        merged: dict[str, Any] = {}
-        for name in _names():
-            mine, theirs = getattr(self, name), getattr(others, name)
-            if isinstance(mine, LayerLimits):
-                merged[name] = mine.followed_by(theirs)
-            elif isinstance(mine, tuple):
-                merged[name] = (*mine, *(entry for entry in theirs if entry not in mine))
-            elif isinstance(mine, Mapping):
-                merged[name] = {**mine, **theirs}
-            else:
-                merged[name] = mine if theirs is None else theirs
-        return Budgets(**merged)
+        return Budgets(**{name: _joined(getattr(self, name), getattr(others, name)) for name in _READERS})
 
 
-def _names() -> tuple[str, ...]:
-    return tuple(entry.name for entry in fields(Budgets))
+def _joined(mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, LayerLimits):
+        return mine.followed_by(theirs)
+    if isinstance(mine, tuple):
+        return (*mine, *(entry for entry in theirs if entry not in mine))
+    if isinstance(mine, Mapping):
+        return {**mine, **theirs}
+    return mine if theirs is None else theirs
 
 
-SETTINGS = tuple(name.replace("_", "-") for name in _names())
-
-
-def budgets_of(settings: Mapping[str, Any], source: str = "budgets") -> Budgets:
+def budgets_of(settings: Mapping[str, Any], source: str = "budgets", others: Iterable[str] = ()) -> Budgets:
     """Budgets from plain values, as they stand in a TOML table or in keyword form (`max_dead` or `max-dead`).
 
     A limit is a count (`5`), or a share (`"5%"`, `0.05`). `max-…-layer` is one limit, or a table of limits by shell
-    pattern. `expect-dead` lists `VALUE:0-3,7` (or `VALUE:*`), `ignore` codes, `severity` maps codes to levels.
+    pattern. `expect-dead` lists `VALUE:0-3,7` (or `VALUE:*`), `ignore` codes, `severity` maps codes to levels. `others`
+    are settings that stand beside them and are not about budgets.
 
     Raises:
         InputError: a key or a value makes no sense; `source` is named in the message.
     """
-    made: dict[str, Any] = {}
+    known = [name.replace("_", "-") for name in _READERS] + list(others)
+    budgets: dict[str, Any] = {}
     for key, value in settings.items():
         name = key.replace("-", "_")
-        if name.replace("_", "-") not in SETTINGS:
-            raise InputError(f"{source}: there is no setting {key!r}{suggestion(key, SETTINGS)}")
-        where = f"{source}: {key}"
-        if name.startswith("max_"):
-            made[name] = _layer_limits(value, where) if name.endswith("_layer") else limit_of(value, where)
-        elif name == "min_samples":
-            made[name] = _count(value, where)
-        elif name == "expect_dead":
-            made[name] = tuple(expected_of(text, where) for text in _texts(value, where))
-        elif name == "ignore":
-            made[name] = tuple(code_of(text, where) for text in _texts(value, where))
-        else:
-            made[name] = _severities(value, where)
-    return Budgets(**made)
+        if name in _READERS:
+            budgets[name] = _READERS[name](value, f"{source}: {key}")
+        elif key not in known:
+            raise InputError(f"{source}: there is no setting {key!r}{suggestion(key, known)}")
+    return Budgets(**budgets)
 
 
 def limit_of(value: Any, where: str) -> Limit:
@@ -205,13 +187,6 @@ def code_of(text: str, where: str) -> str:
     return code
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence: `: did you mean …?`, or the list of what there is."""
-    choices = list(known)
-    near = difflib.get_close_matches(word.replace("_", "-"), choices, n=2, cutoff=0.6)
-    return f": did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(choices)}."
-
-
 def _layer_limits(value: Any, where: str) -> LayerLimits:
     if not isinstance(value, Mapping):
         return LayerLimits((("*", limit_of(value, where)),))
@@ -225,19 +200,35 @@ def _count(value: Any, where: str) -> int:
     return value
 
 
-def _texts(value: Any, where: str) -> list[str]:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{where} = {value!r} is not a list of texts.")
-    return list(texts)
+def _each(read: Callable[[str, str], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
+    """Reads a text, or several, each in the same way."""
+
+    def read_all(value: Any, where: str) -> tuple[Any, ...]:
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"{where} = {value!r} is not a list of texts.")
+        return tuple(read(text, where) for text in texts)
+
+    return read_all
 
 
-def _severities(value: Any, where: str) -> dict[str, str]:
+def _severities(value: Any, where: str) -> dict[str, Severity]:
     if not isinstance(value, Mapping):
         raise InputError(f'{where} = {value!r} is not a table: write DU003 = "error" in it.')
-    made = {}
     for key, level in value.items():
-        if level not in SEVERITIES:
-            raise InputError(f"{where}: {key} = {level!r} is not a severity: choose one of {', '.join(SEVERITIES)}.")
-        made[code_of(key, where)] = str(level)
-    return made
+        if level not in [*Severity]:
+            raise InputError(f"{where}: {key} = {level!r} is not a severity: choose one of {', '.join(Severity)}.")
+    return {code_of(key, where): Severity(level) for key, level in value.items()}
+
+
+#: How each setting is read: the only place that says what may stand in it.
+_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    name: reader
+    for what in ("dead", "constant", "near_dead", "saturated", "prunable")
+    for name, reader in ((f"max_{what}", limit_of), (f"max_{what}_layer", _layer_limits))
+} | {
+    "min_samples": _count,
+    "expect_dead": _each(expected_of),
+    "ignore": _each(code_of),
+    "severity": _severities,
+}

@@ -12,7 +12,7 @@ Units = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunSummary:
     """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers."""
 
     label: str
@@ -71,7 +71,7 @@ class LayerCourse:
 class Course:
     """All runs, and every layer that any of them has, in the order of the last."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunSummary, ...]
     layers: tuple[LayerCourse, ...]
 
     def total(self, before: int = 0, after: int = -1) -> tuple[int, int, int]:
@@ -109,7 +109,7 @@ def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
         here = [_Link(_key(layer), layer.audited.op, ((position, layer),)) for layer in facts.layers]
         links = _joined(links, here)
     runs = [
-        Run(label, facts.model, facts.probe, facts.units, facts.dead)
+        RunSummary(label, facts.model, facts.probe, facts.units, facts.dead)
         for facts, label in zip(audits, labels, strict=True)
     ]
     return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links))

@@ -35,18 +35,21 @@ def largest(dtype: str) -> float:
 class UnitStatistics:
     """What was seen of each unit; every array has shape [units].
 
-    samples: samples seen (a number). fired: samples on which some position left the low flat region (output above
-    `low`; above 0 where the kind has none); a linear value has no flat region and fires on every sample.
-    maximum: largest output over all samples and positions. minimum: the smallest output *looked at*;
-    `minimum_exact` says for which units every sample was looked at: for the others `minimum` is an upper bound of
-    the true minimum that already shows the unit is neither constant nor always on (and for linear values, which are
-    looked at only until all their units were seen to vary, `maximum` is a lower bound in the same way).
-    low_samples / high_samples: of the `flat_samples` samples looked at for it, those on which *all* positions lie
-    in the low / high flat region (saturating kinds only). nonfinite: samples with a NaN or an infinity at some
-    position; such samples count in `samples`, never as fired, and their finite extremes are not used (an infinity
-    in a linear value is counted only while the value is looked at). zeros: positions that are exactly zero;
-    positions: positions counted for it (both 0 unless asked for). absolute_sum: sum of |output| over the counted
-    positions (0 unless asked for).
+    | array | holds | for |
+    |---|---|---|
+    | fired | samples on which some position lay above the low flat region, or 0 | all but linear: there every sample |
+    | minimum, maximum | extremes over all samples and positions that were *looked at* | all |
+    | minimum_exact | whether every sample was looked at; see below | all |
+    | low_samples, high_samples | samples on which *all* positions lie in the low, high flat region | saturating |
+    | flat_samples | samples looked at for these two | saturating |
+    | nonfinite | samples with a NaN or an infinity at some position | all |
+    | positions, zeros, absolute_sum | positions counted, exact zeros, sum of magnitudes | all where asked for, else 0 |
+
+    `samples` is the number of samples seen. Where `minimum_exact` is false, `minimum` is an upper bound of the true
+    minimum that already shows the unit is neither constant nor always on (and for linear values, which are looked at
+    only until all their units were seen to vary, `maximum` is a lower bound in the same way). Samples with a NaN or an
+    infinity count in `samples`, never as fired, and their finite extremes are not used (an infinity in a linear value
+    is counted only while the value is looked at).
     """
 
     samples: int

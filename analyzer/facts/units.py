@@ -80,15 +80,3 @@ class ShapeTable:
     dynamic: dict[str, frozenset[int]] = field(default_factory=dict)
     resized: tuple[dict[str, Shape], ...] = ()
     contradicted: frozenset[str] = frozenset()
-
-
-def unit_ranges(units: tuple[int, ...], most: int = 8) -> str:
-    """`0-3, 7, 12`, cut after `most` pieces."""
-    pieces: list[list[int]] = []
-    for unit in units:
-        if pieces and unit == pieces[-1][1] + 1:
-            pieces[-1][1] = unit
-        else:
-            pieces.append([unit, unit])
-    texts = [f"{low}" if low == high else f"{low}-{high}" for low, high in pieces[:most]]
-    return ", ".join(texts) + (", …" if len(pieces) > most else "")

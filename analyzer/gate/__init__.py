@@ -2,6 +2,6 @@
 
 from analyzer.gate.catalogue import kind_named
 from analyzer.gate.finding_page import page
-from analyzer.gate.judge import audit_findings, judge
+from analyzer.gate.judge import audit_findings, check_codes, judge
 
-__all__ = ["audit_findings", "judge", "kind_named", "page"]
+__all__ = ["audit_findings", "check_codes", "judge", "kind_named", "page"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.errors import InputError
-from analyzer.facts.budgets import suggestion
+from analyzer.facts.wording import suggestion
 from analyzer.gate import (
     baseline_incomparable,
     causes_not_measured,

@@ -23,8 +23,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.wording import share
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.situation import Situation, percent
+from analyzer.gate.situation import Situation
 
 POINTS = 0.05
 FACTOR = 1.5
@@ -39,7 +40,7 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     limit = max(then + POINTS, FACTOR * then)
     if now >= limit * (1 - 1e-12):
         yield kind.finding(
-            f"{percent(now)} of all units are dead, {percent(then)} were in the baseline.",
+            f"{share(now)} of all units are dead, {share(then)} were in the baseline.",
             About.BASELINE,
             measured=now,
             allowed=limit,

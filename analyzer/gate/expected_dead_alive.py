@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.situation import Situation, counted
+from analyzer.gate.situation import Situation
 
 
 def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:

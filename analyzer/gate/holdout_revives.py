@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.situation import Situation, counted
+from analyzer.gate.situation import Situation
 
 
 def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
@@ -29,8 +30,9 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     for layer in situation.layers:
         if layer.revived:
             verb = "is" if len(layer.revived) == 1 else "are"
+            who = f"{len(layer.revived):,} of {counted(len(layer.dead), 'dead unit')} {verb} alive on the holdout"
             yield kind.finding(
-                f"{len(layer.revived):,} of {counted(len(layer.dead), 'dead unit')} {verb} alive on the holdout.",
+                f"{who}: the probe does not cover what the model will see.",
                 About.LAYER,
                 value=layer.value,
                 node=layer.audited.node,

@@ -26,7 +26,7 @@ def judge(audit: AuditFacts, budgets: Budgets | None = None, baseline: Baseline 
         InputError: `ignore` or `severity` names a code that does not exist.
     """
     allowed = budgets or Budgets()
-    _check_codes(allowed)
+    check_codes(allowed)
     comparison = None if baseline is None else compare_baseline(audit, baseline)
     situation = Situation(audit, allowed, comparison)
     cards, findings = [], list[Finding]()
@@ -36,6 +36,16 @@ def judge(audit: AuditFacts, budgets: Budgets | None = None, baseline: Baseline 
         if severity is not Severity.OFF:
             findings += (_leveled(found, kind, severity, allowed) for found in kind.find(situation, kind))
     return CheckFacts(audit, allowed, _sorted(findings), tuple(cards), comparison)
+
+
+def check_codes(budgets: Budgets) -> None:
+    """Refuse budgets about findings that there are not.
+
+    Raises:
+        InputError: `ignore` or `severity` names a code that does not exist.
+    """
+    for code in (*budgets.ignore, *budgets.severity):
+        kind_named(code)
 
 
 def audit_findings(audit: AuditFacts) -> tuple[Finding, ...]:
@@ -58,8 +68,3 @@ def _severity(kind: FindingKind, budgets: Budgets) -> Severity:
 def _leveled(found: Finding, kind: FindingKind, severity: Severity, budgets: Budgets) -> Finding:
     """With the severity that the budgets ask for; a finding that raised its own keeps that unless they do."""
     return replace(found, severity=severity) if kind.code in budgets.severity else found
-
-
-def _check_codes(budgets: Budgets) -> None:
-    for code in (*budgets.ignore, *budgets.severity):
-        kind_named(code)

@@ -21,9 +21,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.wording import counted, share
 from analyzer.gate.dead_layers import dead_layers
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.situation import Situation, counted, percent
+from analyzer.gate.situation import Situation
 
 
 def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
@@ -32,7 +33,7 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
         if not (dead.whole or dead.by_weights):
             number, layer = len(dead.units), dead.layer
             yield kind.finding(
-                f"{number:,} of {counted(layer.units, 'unit')} are dead ({percent(number, layer.units)}): check the "
+                f"{number:,} of {counted(layer.units, 'unit')} are dead ({share(number, layer.units)}): check the "
                 "probe's preprocessing first.",
                 About.LAYER,
                 value=layer.value,

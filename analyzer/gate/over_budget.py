@@ -8,8 +8,9 @@ from functools import partial
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.budgets import LayerLimits, Limit
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.wording import counted, share
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.situation import Situation, counted, percent
+from analyzer.gate.situation import Situation
 
 _LOOK = """
     Look at the layers with most of them first. If the model is right as it is, raise the budget, or name the units
@@ -62,7 +63,7 @@ def _finding(
 ) -> Finding:
     return kind.finding(
         f"{number:,} of {counted(whole, 'unit')} {'is' if number == 1 else 'are'} {verdict.replace('_', '-')} "
-        f"({percent(number, whole)}); the budget allows {limit}.",
+        f"({share(number, whole)}); the budget allows {limit}.",
         About.MODEL if layer is None else About.LAYER,
         value="" if layer is None else layer.value,
         node="" if layer is None else layer.audited.node,

@@ -23,8 +23,9 @@ from math import prod
 
 from analyzer.facts.budgets import Limit
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.wording import counted, number, share
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.situation import Situation, counted, percent
+from analyzer.gate.situation import Situation
 
 
 def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
@@ -41,7 +42,7 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
 
 def _finding(kind: FindingKind, found: int, whole: int, limit: Limit, about: About, value: str) -> Finding:
     return kind.finding(
-        f"{found:,} of {counted(whole, 'parameter')} can go ({percent(found, whole)}); the budget allows {limit}.",
+        f"{number(found)} of {counted(whole, 'parameter')} can go ({share(found, whole)}); the budget allows {limit}.",
         about,
         value=value,
         measured=found if limit.count is not None else found / max(whole, 1),

@@ -1,4 +1,4 @@
-"""What findings are looked for in: an audit, the budgets, the baseline's comparison, and the words for numbers."""
+"""What findings are looked for in: an audit, the budgets, the baseline's comparison."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.bound import samples_for_bound
 from analyzer.facts.budgets import Budgets
+from analyzer.facts.wording import counted
 
 USEFUL_BOUND = 0.05  # 59 samples: fewer cannot even say that a unit fires on less than 5 % of inputs
 
@@ -55,21 +56,6 @@ class Situation:
     def still(layer: LayerVerdicts) -> tuple[int, ...]:
         """The dead units of which one can tell that they do not change: a single sample makes every constant."""
         return layer.dead if layer.samples > 1 else layer.structural
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 unit`, `1,200 units`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def percent(part: float, whole: float = 1) -> str:
-    """A share with as many digits as it takes not to say 0 or 100 when it is neither."""
-    if not whole or not part:
-        return "0 %"
-    share = 100 * part / whole
-    if share < 0.1 or 99.9 < share < 100:
-        return "< 0.1 %" if share < 1 else "> 99.9 %"
-    return f"{share:.3g} %"
 
 
 def and_others(names: Sequence[str], noun: str) -> str:

@@ -25,8 +25,9 @@ from collections.abc import Iterator, Sequence
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.facts.units import Kind
+from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.situation import Situation, counted
+from analyzer.gate.situation import Situation
 
 _NEAR = 1e-5  # Tanh and Sigmoid reach their asymptotes only up to rounding
 

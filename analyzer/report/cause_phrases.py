@@ -13,7 +13,8 @@ from rich.text import Text
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.causes import SUMMARIES, CauseCode, LayerDiagnosis, UnitCause
 from analyzer.facts.remedies import ADVICE, FAR
-from analyzer.report.phrases import counted, number, printable, shortened
+from analyzer.facts.wording import counted, number
+from analyzer.report.phrases import printable, shortened
 
 CAUSES_SHOWN = 4
 NEAREST_SHOWN = 3

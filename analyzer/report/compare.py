@@ -12,9 +12,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.facts.history import Change, Course, LayerCourse, Run
-from analyzer.facts.units import unit_ranges
-from analyzer.report.phrases import counted, number, printable, share, shortened
+from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
+from analyzer.facts.wording import counted, number, share, unit_ranges
+from analyzer.report.phrases import printable, shortened
 from analyzer.version import __version__
 
 SCHEMA = "deadunits.compare/1"
@@ -52,7 +52,7 @@ def to_dict(course: Course) -> dict[str, Any]:
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(run: RunSummary) -> dict[str, Any]:
     return {
         "label": run.label,
         "model": asdict(run.model),

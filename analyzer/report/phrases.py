@@ -1,44 +1,9 @@
-"""Numbers and names as a person reads them, in a terminal of any width."""
+"""Names and findings as a person reads them, in a terminal of any width."""
 
 from __future__ import annotations
 
 from analyzer.facts.findings import About, Finding
-from analyzer.facts.units import unit_ranges
-
-_STEPS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
-
-
-def number(count: int) -> str:
-    """`52,650`, and from a million on `25.6 M`."""
-    for unit, size in _STEPS:
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:,}"
-
-
-def size(count: int) -> str:
-    """Bytes: `412 B`, `52.7 kB`, `97.8 MB`."""
-    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= step:
-            return f"{count / step:.3g} {unit}"
-    return f"{count} B"
-
-
-def share(part: float, whole: float = 1.0) -> str:
-    """A percentage that is `0 %` only when nothing is there, and `100 %` only when everything is."""
-    if not whole or not part:
-        return "0 %"
-    ratio = part / whole
-    if ratio < 0.001:
-        return "< 0.1 %"
-    if 0.999 < ratio < 1:
-        return "> 99.9 %"
-    return f"{ratio * 100:.3g} %" if ratio < 0.1 else f"{ratio * 100:.1f} %".replace(".0 %", " %")
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 unit`, `12 units`."""
-    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
+from analyzer.facts.wording import unit_ranges
 
 
 def shortened(name: str, width: int) -> str:

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.pruned import Comparison, PrunedFacts
-from analyzer.facts.units import unit_ranges
-from analyzer.report.phrases import counted, number, printable, share, shortened, size
+from analyzer.facts.wording import counted, number, share, size, unit_ranges
+from analyzer.report.phrases import printable, shortened
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5

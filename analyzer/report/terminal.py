@@ -14,9 +14,9 @@ from rich.text import Text
 
 from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, Locked, ProbeSummary, Thresholds
 from analyzer.facts.bound import CONFIDENCE
-from analyzer.facts.units import unit_ranges
+from analyzer.facts.wording import counted, number, share, size, unit_ranges
 from analyzer.report.cause_phrases import why
-from analyzer.report.phrases import bar, counted, named, number, printable, share, shortened, size
+from analyzer.report.phrases import bar, named, printable, shortened
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5

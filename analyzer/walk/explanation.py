@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from analyzer.algebra.constants import Constants
 from analyzer.errors import InputError
 from analyzer.facts.audit import Evidence, LayerVerdicts, Removable
-from analyzer.facts.units import unit_ranges
+from analyzer.facts.wording import unit_ranges
 from analyzer.ops.context import Context
 from analyzer.walk.closure import Closure
 from analyzer.walk.reasons import Slot, tied_slots, why_kept

@@ -30,7 +30,7 @@ from analyzer.walk.reasons import locked_units
 MOST_SINGLE_COPIES = 24  # shared tensors for which it is tried one by one whether copies pay
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Walk:
     """Everything the walk derived; the plan's promises hold for every input on which the dead units stay dead."""
 

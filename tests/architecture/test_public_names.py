@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import analyzer
@@ -13,7 +17,8 @@ README = Path(__file__).parents[2] / "README.md"
 
 def documented() -> set[str]:
     section = README.read_text(encoding="utf-8").split("## From Python")[1].split("\n## ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    return set(re.findall(r"\w+", " ".join(cells)))
 
 
 def test_the_readme_lists_every_public_name() -> None:
@@ -39,3 +44,36 @@ def test_dir_lists_the_public_names() -> None:
 
 def test_other_names_are_refused() -> None:
     assert not hasattr(analyzer, "no_such_name")
+
+
+def classes_in(hint: object) -> Iterator[type]:
+    """The classes of ours that a type names, also inside `tuple[…]`, `… | None` and the like."""
+    if isinstance(hint, type) and hint.__module__.startswith("analyzer"):
+        yield hint
+    for argument in typing.get_args(hint):
+        yield from classes_in(argument)
+
+
+def attribute_types(public: type) -> Iterator[tuple[str, object]]:
+    """Fields, properties and results of methods that a user can reach, with their types."""
+    home = vars(sys.modules[public.__module__]) | {"pd": types.SimpleNamespace(DataFrame=object)}
+    for name, hint in typing.get_type_hints(public, home).items():
+        yield name, hint
+    for name, member in inspect.getmembers_static(public):
+        function = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
+        if inspect.isfunction(function):
+            yield name, typing.get_type_hints(function, home).get("return")
+
+
+def test_what_public_attributes_hold_is_public_as_well() -> None:
+    """Whoever writes down the type of `audit.facts` or of a finding needs its name."""
+    public = [item for name in analyzer.__all__ if inspect.isclass(item := getattr(analyzer, name))]
+    private = {
+        f"{owner.__name__}.{name}: {hidden.__name__}"
+        for owner in public
+        for name, hint in attribute_types(owner)
+        if not name.startswith("_")
+        for hidden in classes_in(hint)
+        if hidden not in public
+    }
+    assert private == set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
-from analyzer.report.phrases import counted, number, printable, share
+from analyzer.facts.wording import counted, number, share
+from analyzer.report.phrases import printable
 
 
 def verdict(facts: CheckFacts) -> str:

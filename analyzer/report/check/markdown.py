@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
-from analyzer.facts.units import unit_ranges
+from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, totals, verdict
-from analyzer.report.phrases import counted, printable, units_of
+from analyzer.report.phrases import printable, units_of
 
 SHOWN = 100  # rows; a comment on GitHub holds 65,536 characters
 _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "💡"}

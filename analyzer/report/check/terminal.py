@@ -13,9 +13,9 @@ from rich.text import Text
 from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding, Severity
-from analyzer.facts.units import unit_ranges
+from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, data, totals, verdict
-from analyzer.report.phrases import counted, printable, shortened, units_of
+from analyzer.report.phrases import printable, shortened, units_of
 
 SHOWN = 6  # findings of one code
 WIDTH = 110

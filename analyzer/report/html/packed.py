@@ -91,7 +91,7 @@ def histogram(shares: np.ndarray[Any, np.dtype[np.float64]]) -> list[int]:
     return np.bincount(places, minlength=len(BINS)).tolist()  # type: ignore[no-any-return]
 
 
-def verdicts_of(layer: LayerVerdicts) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def verdict_codes(layer: LayerVerdicts) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """One `Verdict` per unit."""
     found = np.zeros(layer.units, np.uint8)
     for units, verdict in (
@@ -116,7 +116,7 @@ def _carried(layers: Sequence[LayerVerdicts]) -> list[bool]:
 
 
 def _units(layer: LayerVerdicts, locked: set[int], diagnosis: LayerDiagnosis | None) -> dict[str, np.ndarray[Any, Any]]:
-    flags = verdicts_of(layer)
+    flags = verdict_codes(layer)
     for units, flag in ((layer.structural, STRUCTURAL), (layer.revived or (), REVIVED), (sorted(locked), LOCKED)):
         flags[list(units)] |= flag
     seen, nothing = layer.statistics, np.full(layer.units, np.nan)

@@ -18,10 +18,11 @@ from analyzer.facts.audit import AuditFacts, Evidence
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
+from analyzer.facts.wording import counted, number, share, size
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import counted, named, number, printable, share, shortened, size
+from analyzer.report.phrases import named, printable, shortened
 from analyzer.version import __version__
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import Any
 from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, Locked
 from analyzer.facts.causes import SUMMARIES, LayerDiagnosis
 from analyzer.facts.picture import GraphPicture, PictureNode
-from analyzer.facts.units import Kind, unit_ranges
+from analyzer.facts.units import Kind
+from analyzer.facts.wording import share, unit_ranges
 from analyzer.report.html.layout import place
 from analyzer.report.html.packed import BINS, Packed
-from analyzer.report.phrases import printable, share
+from analyzer.report.phrases import printable
 
 
 def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[str, Any]:

@@ -311,7 +311,7 @@ def test_a_cut_that_would_grow_the_model_is_not_made_and_no_mask_speaks_of_it(
     assert not pruned.changed
     assert "would need 1 more" in " ".join(pruned.facts.notes)
     assert pruned.masks() == {}
-    assert pruned.walk.removable.parameters == 0
+    assert pruned._walk.removable.parameters == 0
 
 
 def test_a_dead_unit_with_one_number_per_sample_goes_and_says_how_far_it_is() -> None:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.gated import failing
 from tests.made import by_weights, facts, first_dead
 from tests.made_pruned import with_everything
 
+SAMPLES = Path(__file__).parents[3] / "sample_models"
 CHOICE = analyzer.Choice(only=("Conv*",), units={"a": (1, 2)}, lossy={"a": {3: 0.5}})
 
 
@@ -54,6 +56,14 @@ def test_nothing_in_a_result_can_be_changed(result: object) -> None:
         elif is_dataclass(part):
             with pytest.raises((FrozenInstanceError, AttributeError, TypeError)):
                 setattr(part, fields(part)[0].name, None)
+
+
+def test_nothing_in_a_real_result_can_be_changed() -> None:
+    folder = SAMPLES / "digits_mlp_killed"
+    audit = analyzer.audit(folder / "model.onnx", folder / "probe.npz")
+    check = analyzer.check(folder / "model.onnx", folder / "probe.npz", budgets={"severity": {"DU014": "note"}})
+    for result in (audit.facts, audit.picture(), audit.prune(latency=False).facts, check.facts):
+        test_nothing_in_a_result_can_be_changed(result)
 
 
 _CHANGES: tuple[Callable[[dict[Any, Any]], Any], ...] = (

@@ -95,7 +95,7 @@ def test_nonfinite_values_are_said() -> None:
 def test_units_that_the_holdout_revives_are_counted() -> None:
     (finding,) = findings(replace(first_dead(8, 2, "layer"), revived=(1,)), holdout=PROBE)
     assert finding.name == "holdout-revives"
-    assert finding.message == "1 of 2 dead units is alive on the holdout."
+    assert finding.message.startswith("1 of 2 dead units is alive on the holdout: ")
 
 
 def test_a_model_without_anything_to_audit_is_said() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.facts.units import unit_ranges
-from analyzer.report.phrases import bar, counted, number, printable, share, shortened, size
+from analyzer.facts.wording import counted, number, share, size, unit_ranges
+from analyzer.report.phrases import bar, printable, shortened
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Numbers, shares and lists of indices in words, the same in every message and every report."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_STEPS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
+
+
+def number(count: int) -> str:
+    """`52,650`, and from a million on `25.6 M`."""
+    for unit, size in _STEPS:
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:,}"
+
+
+def size(count: int) -> str:
+    """Bytes: `412 B`, `52.7 kB`, `97.8 MB`."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step:
+            return f"{count / step:.3g} {unit}"
+    return f"{count} B"
+
+
+def share(part: float, whole: float = 1.0) -> str:
+    """A percentage that is `0 %` only when nothing is there, and `100 %` only when everything is."""
+    if not whole or not part:
+        return "0 %"
+    ratio = part / whole
+    if ratio < 0.001:
+        return "< 0.1 %"
+    if 0.999 < ratio < 1:
+        return "> 99.9 %"
+    return f"{ratio * 100:.3g} %" if ratio < 0.1 else f"{ratio * 100:.1f} %".replace(".0 %", " %")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 unit`, `12 units`."""
+    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
+
+
+def unit_ranges(units: tuple[int, ...], most: int = 8) -> str:
+    """`0-3, 7, 12`, cut after `most` pieces."""
+    pieces: list[list[int]] = []
+    for unit in units:
+        if pieces and unit == pieces[-1][1] + 1:
+            pieces[-1][1] = unit
+        else:
+            pieces.append([unit, unit])
+    texts = [f"{low}" if low == high else f"{low}-{high}" for low, high in pieces[:most]]
+    return ", ".join(texts) + (", …" if len(pieces) > most else "")
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 2) -> str:
+    """`did you mean …?` with the nearest of what there is; empty where nothing is near."""
+    near = difflib.get_close_matches(word.replace("_", "-"), names := list(known), n=most, cutoff=0.5)
+    near = near or difflib.get_close_matches(word, names, n=most, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence: `: did you mean …?`, or the list of what there is."""
+    hint = did_you_mean(word, names := list(known))
+    return f": {hint}" if hint else f"; there are {', '.join(names)}."
