@@ -33,12 +33,10 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
             alive = tuple(sorted((entry.units or frozenset()) - set(layer.dead) - set(layer.nonfinite)))
             if alive and layer.samples > 0:
                 verb = "is" if len(alive) == 1 else "are"
-                yield kind.finding(
+                yield kind.of_layer(
+                    layer,
                     f"{counted(len(alive), 'unit')} expected to be dead {verb} alive or not there.",
-                    About.LAYER,
-                    value=layer.value,
-                    node=layer.audited.node,
-                    units=alive,
+                    alive,
                 )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.gate.situation import Situation
 
@@ -34,6 +35,11 @@ class FindingKind:
         """A finding of this kind, of its default severity unless another is given."""
         severity = details.pop("severity", self.severity)
         return Finding(self.code, self.name, severity, message, about, **details)
+
+    def of_layer(self, layer: LayerVerdicts, message: str, units: Sequence[int], **details: Any) -> Finding:
+        """A finding of this kind about units of a layer."""
+        names = {"value": layer.value, "node": layer.audited.node}
+        return self.finding(message, About.LAYER, units=tuple(units), **names, **details)
 
     @property
     def docstring(self) -> str:

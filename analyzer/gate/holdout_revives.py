@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation
@@ -31,12 +31,10 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
         if layer.revived:
             verb = "is" if len(layer.revived) == 1 else "are"
             who = f"{len(layer.revived):,} of {counted(len(layer.dead), 'dead unit')} {verb} alive on the holdout"
-            yield kind.finding(
+            yield kind.of_layer(
+                layer,
                 f"{who}: the probe does not cover what the model will see.",
-                About.LAYER,
-                value=layer.value,
-                node=layer.audited.node,
-                units=layer.revived,
+                layer.revived,
                 measured=len(layer.revived) / max(len(layer.dead), 1),
             )
 

@@ -11,7 +11,7 @@ from analyzer.facts.budgets import Budgets
 from analyzer.facts.checked import CheckFacts, FindingCard
 from analyzer.facts.findings import Finding, Severity
 from analyzer.gate.against_baseline import compare_baseline
-from analyzer.gate.catalogue import KINDS, kind_named
+from analyzer.gate.catalogue import all_kinds, kind_named
 from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.finding_page import page
 from analyzer.gate.situation import Situation
@@ -30,7 +30,7 @@ def judge(audit: AuditFacts, budgets: Budgets | None = None, baseline: Baseline 
     comparison = None if baseline is None else compare_baseline(audit, baseline)
     situation = Situation(audit, allowed, comparison)
     cards, findings = [], list[Finding]()
-    for kind in KINDS:
+    for kind in all_kinds():
         severity = _severity(kind, allowed)
         cards.append(FindingCard(kind.code, kind.name, kind.title, severity, page(kind)))
         if severity is not Severity.OFF:
@@ -51,7 +51,7 @@ def check_codes(budgets: Budgets) -> None:
 def audit_findings(audit: AuditFacts) -> tuple[Finding, ...]:
     """What to know before trusting an audit: the findings that belong to it, judged without budgets."""
     situation = Situation(audit, Budgets())
-    return _sorted(finding for kind in KINDS if kind.in_audit for finding in kind.find(situation, kind))
+    return _sorted(finding for kind in all_kinds() if kind.in_audit for finding in kind.find(situation, kind))
 
 
 def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:

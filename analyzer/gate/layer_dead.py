@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted
 from analyzer.gate.dead_layers import dead_layers
 from analyzer.gate.finding_kind import FindingKind
@@ -36,12 +36,10 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     for dead in still:
         layer = dead.layer
         who = f"All {counted(layer.units, 'unit')} of the layer are" if layer.units > 1 else "The layer's only unit is"
-        yield kind.finding(
+        yield kind.of_layer(
+            layer,
             f"{who} dead: check the probe's preprocessing first{first_of(still, dead)}.",
-            About.LAYER,
-            value=layer.value,
-            node=layer.audited.node,
-            units=dead.units,
+            dead.units,
             measured=1.0,
         )
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted
 from analyzer.gate.dead_layers import dead_layers
 from analyzer.gate.finding_kind import FindingKind
@@ -36,13 +36,11 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
             number, layer = len(dead.units), dead.layer
             most = "" if set(dead.units) <= set(layer.structural) else "most of them "
             who = f"{number:,} of {counted(layer.units, 'unit')} {'is' if number == 1 else 'are'}"
-            yield kind.finding(
+            yield kind.of_layer(
+                layer,
                 f"{who} dead, {most}by the weights alone, whatever the data.",
-                About.LAYER,
+                dead.units,
                 severity=Severity.ERROR if dead.whole else kind.severity,
-                value=layer.value,
-                node=layer.audited.node,
-                units=dead.units,
                 measured=number / layer.units,
             )
 

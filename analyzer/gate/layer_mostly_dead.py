@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted, share
 from analyzer.gate.dead_layers import dead_layers
 from analyzer.gate.finding_kind import FindingKind
@@ -32,13 +32,11 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     for dead in dead_layers(situation):
         if not (dead.whole or dead.by_weights):
             number, layer = len(dead.units), dead.layer
-            yield kind.finding(
+            yield kind.of_layer(
+                layer,
                 f"{number:,} of {counted(layer.units, 'unit')} are dead ({share(number, layer.units)}): check the "
                 "probe's preprocessing first.",
-                About.LAYER,
-                value=layer.value,
-                node=layer.audited.node,
-                units=dead.units,
+                dead.units,
                 measured=number / layer.units,
             )
 

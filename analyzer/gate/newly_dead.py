@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation
@@ -37,13 +37,11 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
         if units:
             verb = "was" if len(units) == 1 else "were"
             data = "" if before is not None and before.same_probe else " (on other data)"
-            yield kind.finding(
+            yield kind.of_layer(
+                layer,
                 f"{len(units):,} of {counted(layer.units, 'unit')} {verb} alive in the baseline{data} and "
                 f"{'is' if len(units) == 1 else 'are'} dead now.",
-                About.LAYER,
-                value=layer.value,
-                node=layer.audited.node,
-                units=units,
+                units,
                 measured=len(units),
                 allowed=0,
             )

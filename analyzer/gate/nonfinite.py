@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation, first_of
@@ -33,12 +33,10 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
         seen = layer.statistics
         samples = "" if seen is None else f" on up to {counted(int(seen.nonfinite.max(initial=0)), 'sample')}"
         showed = f"{len(layer.nonfinite):,} of {counted(layer.units, 'unit')} showed NaN or infinity{samples}"
-        yield kind.finding(
+        yield kind.of_layer(
+            layer,
             f"{showed}{first_of(broken, layer)}.",
-            About.LAYER,
-            value=layer.value,
-            node=layer.audited.node,
-            units=layer.nonfinite,
+            layer.nonfinite,
         )
 
 

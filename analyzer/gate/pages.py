@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyzer.gate.catalogue import KINDS
+from analyzer.gate.catalogue import all_kinds
 from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.finding_page import page
 
@@ -48,11 +48,11 @@ def _main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[1]) if len(arguments) > 1 else FOLDER
     if list(arguments[:1]) == ["write"]:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in pages(KINDS).items():
+        for name, text in pages(all_kinds()).items():
             (folder / name).write_text(text, encoding="utf-8")
         return 0
     if list(arguments[:1]) == ["check"]:
-        old = stale(KINDS, folder)
+        old = stale(all_kinds(), folder)
         advice = "run `python -m analyzer.gate.pages write`"
         sys.stderr.writelines(f"{folder / name} is out of date: {advice}.\n" for name in old)
         return 1 if old else 0

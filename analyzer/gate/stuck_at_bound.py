@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analyzer.facts.audit import LayerVerdicts
-from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.units import Kind
 from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind
@@ -38,12 +38,10 @@ def find(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
         stuck = situation.unexpected(layer, _stuck(layer, situation.still(layer)))
         if stuck:
             verb = "stays" if len(stuck) == 1 else "stay"
-            yield kind.finding(
+            yield kind.of_layer(
+                layer,
                 f"{len(stuck):,} of {counted(layer.units, 'unit')} {verb} at a bound of the activation.",
-                About.LAYER,
-                value=layer.value,
-                node=layer.audited.node,
-                units=stuck,
+                stuck,
                 measured=len(stuck) / layer.units,
             )
 

@@ -42,7 +42,8 @@ def reasons_of(facts: AuditFacts) -> list[ReasonGroup]:
     position = {layer.value: index for index, layer in enumerate(facts.layers)}
     found: dict[str, list[Locked]] = {}
     for entry in facts.locked:
-        found.setdefault(entry.reason, []).append(entry)
+        if entry.value in position:
+            found.setdefault(entry.reason, []).append(entry)
     groups = [_group(code, entries, position) for code, entries in found.items()]
     return sorted(groups, key=lambda group: (-group.units, group.code))
 

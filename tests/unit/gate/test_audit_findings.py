@@ -9,7 +9,7 @@ from analyzer.facts.audit import Conditions, LayerVerdicts, ProbeSummary
 from analyzer.facts.findings import Finding
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.gate import audit_findings, judge
-from analyzer.gate.catalogue import KINDS
+from analyzer.gate.catalogue import all_kinds
 from tests.gated import failing
 from tests.made import by_weights, facts, first_dead, layer, relu, seen
 
@@ -133,5 +133,5 @@ def test_an_output_that_never_changes_is_named_unless_there_was_but_one_sample()
 
 def test_a_check_without_budgets_finds_what_the_audit_finds() -> None:
     audit = failing().audit
-    shown = {kind.code for kind in KINDS if kind.in_audit}
+    shown = {kind.code for kind in all_kinds() if kind.in_audit}
     assert audit_findings(audit) == tuple(finding for finding in judge(audit).findings if finding.code in shown)
