@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
-    from analyzer.api import Audit, CheckResult, Compared, Pruned, audit, check, compare, prune
+    from analyzer.api.audit_result import Audit
+    from analyzer.api.auditing import audit, prune
+    from analyzer.api.checking import CheckResult, check
+    from analyzer.api.comparing import Compared, compare
+    from analyzer.api.options import Data, Run
+    from analyzer.api.pruned_model import Pruned
     from analyzer.errors import ComparisonFailed, DeadunitsError, InputError
     from analyzer.facts.audit import (
         AuditFacts,
         Conditions,
-        Evidence,
         LayerVerdicts,
         Locked,
         ModelSummary,
@@ -28,81 +32,85 @@ if TYPE_CHECKING:
         ProbeSummary,
         Removable,
         TensorPlan,
-        Thresholds,
+        Withdrawn,
     )
     from analyzer.facts.baseline import BaselineComparison, LayerChange
     from analyzer.facts.budgets import Budgets, ExpectedDead, LayerLimits, Limit
     from analyzer.facts.causes import CauseCode, LayerDiagnosis, UnitCause
     from analyzer.facts.checked import CheckFacts, FindingCard
     from analyzer.facts.choice import Choice
+    from analyzer.facts.evidence import Evidence
     from analyzer.facts.findings import About, Finding, Severity
     from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
+    from analyzer.facts.image_options import ImageOptions
     from analyzer.facts.model_io import ConstantOutput, UnusedInput
     from analyzer.facts.picture import GraphPicture, PictureNode, Role
     from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
     from analyzer.facts.statistics import UnitStatistics
+    from analyzer.facts.thresholds import PRESETS, Thresholds
     from analyzer.facts.units import AuditedValue, Kind
-    from analyzer.facts.verdicts import PRESETS
-    from analyzer.probes.probe import ImageOptions
 
 _HOMES = {
-    "PRESETS": "analyzer.facts.verdicts",
-    "About": "analyzer.facts.findings",
-    "Audit": "analyzer.api",
-    "AuditFacts": "analyzer.facts.audit",
-    "AuditedValue": "analyzer.facts.units",
-    "BaselineComparison": "analyzer.facts.baseline",
-    "Budgets": "analyzer.facts.budgets",
-    "CauseCode": "analyzer.facts.causes",
-    "Change": "analyzer.facts.history",
-    "CheckFacts": "analyzer.facts.checked",
-    "CheckResult": "analyzer.api",
-    "Choice": "analyzer.facts.choice",
-    "Compared": "analyzer.api",
-    "Comparison": "analyzer.facts.pruned",
-    "ComparisonFailed": "analyzer.errors",
-    "Conditions": "analyzer.facts.audit",
-    "ConstantOutput": "analyzer.facts.model_io",
-    "Course": "analyzer.facts.history",
-    "DeadunitsError": "analyzer.errors",
-    "Evidence": "analyzer.facts.audit",
-    "ExpectedDead": "analyzer.facts.budgets",
-    "Finding": "analyzer.facts.findings",
-    "FindingCard": "analyzer.facts.checked",
-    "GraphPicture": "analyzer.facts.picture",
-    "ImageOptions": "analyzer.probes.probe",
-    "InputError": "analyzer.errors",
-    "Kind": "analyzer.facts.units",
-    "Latency": "analyzer.facts.pruned",
-    "LayerChange": "analyzer.facts.baseline",
-    "LayerCourse": "analyzer.facts.history",
-    "LayerDiagnosis": "analyzer.facts.causes",
-    "LayerLimits": "analyzer.facts.budgets",
-    "LayerVerdicts": "analyzer.facts.audit",
-    "Limit": "analyzer.facts.budgets",
-    "Locked": "analyzer.facts.audit",
-    "ModelSummary": "analyzer.facts.audit",
-    "OperatorWithoutRule": "analyzer.facts.audit",
-    "OutputDifference": "analyzer.facts.pruned",
-    "PictureNode": "analyzer.facts.picture",
-    "ProbeSummary": "analyzer.facts.audit",
-    "Pruned": "analyzer.api",
-    "PrunedFacts": "analyzer.facts.pruned",
-    "Refused": "analyzer.facts.pruned",
-    "Removable": "analyzer.facts.audit",
-    "Role": "analyzer.facts.picture",
-    "RunSummary": "analyzer.facts.history",
-    "Severity": "analyzer.facts.findings",
-    "Size": "analyzer.facts.pruned",
-    "TensorPlan": "analyzer.facts.audit",
-    "Thresholds": "analyzer.facts.audit",
-    "UnitCause": "analyzer.facts.causes",
-    "UnitStatistics": "analyzer.facts.statistics",
-    "UnusedInput": "analyzer.facts.model_io",
-    "audit": "analyzer.api",
-    "check": "analyzer.api",
-    "compare": "analyzer.api",
-    "prune": "analyzer.api",
+    "About": "facts.findings",
+    "Audit": "api.audit_result",
+    "AuditFacts": "facts.audit",
+    "AuditedValue": "facts.units",
+    "BaselineComparison": "facts.baseline",
+    "Budgets": "facts.budgets",
+    "CauseCode": "facts.causes",
+    "Change": "facts.history",
+    "CheckFacts": "facts.checked",
+    "CheckResult": "api.checking",
+    "Choice": "facts.choice",
+    "Compared": "api.comparing",
+    "Comparison": "facts.pruned",
+    "ComparisonFailed": "errors",
+    "Conditions": "facts.audit",
+    "ConstantOutput": "facts.model_io",
+    "Course": "facts.history",
+    "Data": "api.options",
+    "DeadunitsError": "errors",
+    "Evidence": "facts.evidence",
+    "ExpectedDead": "facts.budgets",
+    "Finding": "facts.findings",
+    "FindingCard": "facts.checked",
+    "GraphPicture": "facts.picture",
+    "ImageOptions": "facts.image_options",
+    "InputError": "errors",
+    "Kind": "facts.units",
+    "Latency": "facts.pruned",
+    "LayerChange": "facts.baseline",
+    "LayerCourse": "facts.history",
+    "LayerDiagnosis": "facts.causes",
+    "LayerLimits": "facts.budgets",
+    "LayerVerdicts": "facts.audit",
+    "Limit": "facts.budgets",
+    "Locked": "facts.audit",
+    "ModelSummary": "facts.audit",
+    "OperatorWithoutRule": "facts.audit",
+    "OutputDifference": "facts.pruned",
+    "PRESETS": "facts.thresholds",
+    "PictureNode": "facts.picture",
+    "ProbeSummary": "facts.audit",
+    "Pruned": "api.pruned_model",
+    "PrunedFacts": "facts.pruned",
+    "Refused": "facts.pruned",
+    "Removable": "facts.audit",
+    "Role": "facts.picture",
+    "Run": "api.options",
+    "RunSummary": "facts.history",
+    "Severity": "facts.findings",
+    "Size": "facts.pruned",
+    "TensorPlan": "facts.audit",
+    "Thresholds": "facts.thresholds",
+    "UnitCause": "facts.causes",
+    "UnitStatistics": "facts.statistics",
+    "UnusedInput": "facts.model_io",
+    "Withdrawn": "facts.audit",
+    "audit": "api.auditing",
+    "check": "api.checking",
+    "compare": "api.comparing",
+    "prune": "api.auditing",
 }
 
 __all__ = [
@@ -124,6 +132,7 @@ __all__ = [
     "Conditions",
     "ConstantOutput",
     "Course",
+    "Data",
     "DeadunitsError",
     "Evidence",
     "ExpectedDead",
@@ -151,6 +160,7 @@ __all__ = [
     "Refused",
     "Removable",
     "Role",
+    "Run",
     "RunSummary",
     "Severity",
     "Size",
@@ -159,6 +169,7 @@ __all__ = [
     "UnitCause",
     "UnitStatistics",
     "UnusedInput",
+    "Withdrawn",
     "__version__",
     "audit",
     "check",
@@ -171,7 +182,7 @@ def __getattr__(name: str) -> Any:
     # Loaded on first use: onnxruntime takes a second to import, which `--help` and Ctrl-C need not wait for.
     if name not in _HOMES:
         raise AttributeError(f"module 'analyzer' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"analyzer.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

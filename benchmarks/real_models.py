@@ -37,9 +37,7 @@ def row(case: Path, *, latency: bool) -> str:
     holdout = case / "holdout.npz"
     audit = analyzer.audit(
         case / "model.onnx",
-        case / "probe.npz",
-        holdout=holdout if holdout.exists() else None,
-        constants=constants_of(case),
+        analyzer.Data(case / "probe.npz", holdout if holdout.exists() else None, constants=constants_of(case)),
     )
     pruned = audit.prune(latency=latency)
     facts = pruned.facts

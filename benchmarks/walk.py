@@ -93,8 +93,9 @@ def _measure(model: Any, name: str, clock: Any) -> tuple[float, float, float, in
 def _made_up(audited: Any) -> Any:
     """Verdicts from statistics in which every fourth unit of a rectifier never left its lower bound."""
     from analyzer.facts.statistics import UnitStatistics
+    from analyzer.facts.thresholds import PRESETS
     from analyzer.facts.units import Kind
-    from analyzer.facts.verdicts import PRESETS, verdicts_of
+    from analyzer.facts.verdicts import verdicts_of
 
     floor = audited.low if audited.low is not None else 0.0
     maximum = np.full(audited.units, floor + 1.0)

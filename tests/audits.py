@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from analyzer.facts.audit import Evidence, LayerVerdicts
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
 from analyzer.rewrite.shrink import shrink
 from analyzer.runtime.loading import load_model

@@ -16,9 +16,12 @@ from analyzer.facts.audit import (
     ProbeSummary,
     Removable,
     TensorPlan,
-    Thresholds,
 )
+from analyzer.facts.model_report import AuditReport, PruneReport
+from analyzer.facts.picture import GraphPicture
+from analyzer.facts.pruned import PrunedFacts
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.facts.verdicts import verdicts_of
 from analyzer.gate import audit_findings
@@ -103,3 +106,13 @@ def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> Au
     )
     made = replace(made, **others)  # type: ignore[arg-type]
     return made if "warnings" in others else replace(made, warnings=audit_findings(made))
+
+
+def reported(audit: AuditFacts) -> AuditReport:
+    """What the renderers of an audit take; the network is an empty picture."""
+    return AuditReport(audit, lambda: GraphPicture((), ()))
+
+
+def reported_prune(audit: AuditFacts, pruned: PrunedFacts) -> PruneReport:
+    """What the renderers of a prune take; the network is an empty picture."""
+    return PruneReport(audit, lambda: GraphPicture((), ()), pruned)

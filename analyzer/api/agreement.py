@@ -112,7 +112,7 @@ def _on_data(
 
 def _several(source: Source, probe: Probe) -> int:
     """How many samples share a run when the model is used as it was audited; 0: the file takes one at a time."""
-    size, alone = source.batch_size, source.shapes.samples
+    size, alone = source.run.batch_size, source.shapes.samples
     return 0 if source.shapes.free_inputs or not probe.batchable or size <= alone else size
 
 
@@ -146,7 +146,7 @@ def usual_batches(source: Source, name: str, progress: Progress | None = None) -
     """The feeds that the models are run on: the probe's as it was audited, else random ones."""
     if source.probe is None:
         return drawn_feeds(source.loaded.graph.inputs, source.shapes)
-    plan = plan_batches(source.shapes, source.probe, source.batch_size)
+    plan = plan_batches(source.shapes, source.probe, source.run.batch_size)
     return _batches(source.probe, source.shapes.samples if plan.free_inputs else plan.size, name, progress)
 
 
@@ -178,7 +178,7 @@ def disagreement(source: Source, chosen: Walk, smaller: LoadedModel, found: Comp
 
 def _rounding_shows(source: Source) -> float:
     """How far the original's outputs move, relative to their scale, when its weights' last digits do."""
-    loaded, threads, moved = source.loaded, source.threads, 0.0
+    loaded, threads, moved = source.loaded, source.run.threads, 0.0
     for seed in range(NUDGES):
         with suppress(RunError), Session(loaded, threads=threads) as before, nudged(loaded, threads, seed) as after:
             few = islice(usual_batches(source, "rounding"), PERTURBED_SAMPLES)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from analyzer.api.network import picture_of
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.api.pruning import prune_walk
+from analyzer.api.reporting import Reporting
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -22,13 +23,11 @@ from analyzer.facts.audit import (
 )
 from analyzer.facts.choice import Choice
 from analyzer.facts.findings import Finding
+from analyzer.facts.model_report import AuditReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.wording import did_you_mean
+from analyzer.report.console import ReportConsole
 from analyzer.report.frame import to_frame
-from analyzer.report.html import render_html
-from analyzer.report.json import to_dict, to_text
-from analyzer.report.notebook import render_snippet
-from analyzer.report.output_files import check_output, write_whole
 from analyzer.walk import Walk
 
 if TYPE_CHECKING:
@@ -39,9 +38,10 @@ Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Audit:
+class Audit(Reporting):
     """What an audit found. Everything is read-only; `layers[i].dead` are unit indices of one activation."""
 
+    _command: ClassVar[str] = "audit"
     facts: AuditFacts
     _walk: Walk
     _graph_values: Mapping[str, bool] = field(default_factory=dict)  # value name -> is it a stored tensor
@@ -133,33 +133,33 @@ class Audit:
             self._source,
             self._walk,
             Choice() if choice is None else choice,
-            self.facts,
+            self,
             lossy=lossy,
             latency=latency,
             progress=progress,
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists and dicts by the schema `deadunits.audit/1`."""
-        return to_dict(self.facts)
-
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict()` to a file, whole or not at all.
+    def to_html(self, path: str | Path) -> None:
+        """Write the report as one HTML page that works offline.
 
         Raises:
             OutputError: the file cannot be written, or is one of the audit's own inputs.
         """
-        target = check_output(path, self._inputs)
-        write_whole(target, to_text(self.facts))
+        self.save_report(path, "html")
 
-    def to_html(self, path: str | Path, pruned: Pruned | None = None) -> None:
-        """Write the report as one HTML page that works offline; `pruned` adds what a prune changed.
+    def show(self, *, show_all: bool = False, arguments: str = "MODEL --probe DATA") -> None:
+        """Print the report for a person; `show_all` shows everything, `arguments` go into the next command."""
+        from analyzer.report.audit.terminal import render
 
-        Raises:
-            OutputError: the file cannot be written, or is one of the audit's own inputs.
-        """
-        target = check_output(path, self._inputs)
-        write_whole(target, render_html(self.facts, self.picture(), None if pruned is None else pruned.facts))
+        render(self.facts, ReportConsole(), show_all=show_all, arguments=arguments)
+
+    @property
+    def _reported(self) -> AuditReport:
+        return AuditReport(self.facts, self.picture)
+
+    @property
+    def _guarded(self) -> tuple[Path, ...]:
+        return self._inputs
 
     def picture(self) -> GraphPicture:
         """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""
@@ -167,6 +167,8 @@ class Audit:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the totals and one line per layer."""
+        from analyzer.report.notebook import render_snippet
+
         return render_snippet(self.facts)
 
     def to_frame(self) -> pd.DataFrame:

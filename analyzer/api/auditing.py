@@ -8,58 +8,49 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import onnx
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analyzer.api.audit_result import Audit, Progress
-from analyzer.api.call_checks import check_call
 from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
+from analyzer.api.options import Data, Run
+from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned, Source
-from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
     Conditions,
     LayerVerdicts,
     ModelSummary,
     ProbeSummary,
-    Thresholds,
 )
 from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.choice import Choice
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, ShapeTable
-from analyzer.facts.verdicts import PRESETS, compare_holdout, verdicts_of
+from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
 from analyzer.graph.load import external_files
 from analyzer.observe.observation import Observation, observe
-from analyzer.probes.images import listed_images
-from analyzer.probes.probe import ImageOptions, Probe, open_probe, random_probe
+from analyzer.probes.probe import Probe, open_probe, random_probe
 from analyzer.runtime.loading import load_model
-from analyzer.shapes.batching import BATCH_SIZE
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units
 from analyzer.walk import Walk, walk
 
-Model = str | Path | bytes | onnx.ModelProto
+if TYPE_CHECKING:
+    import onnx
+
+Model: TypeAlias = "str | Path | bytes | onnx.ModelProto"
 
 
 def audit(
     model: Model,
-    probe: Any = None,
+    data: Data | Any = None,
     *,
-    holdout: Any = None,
-    limit: int | None = None,
-    batch_size: int = BATCH_SIZE,
-    constants: Sequence[str] = (),
-    images: ImageOptions | None = None,
-    preset: str = "default",
-    thresholds: Thresholds | None = None,
-    random: int | None = None,
-    dims: Mapping[str, int] | None = None,
-    threads: int | None = None,
+    run: Run | None = None,
+    thresholds: Thresholds | str = "default",
     causes: bool = True,
     progress: Progress | None = None,
 ) -> Audit:
@@ -67,19 +58,10 @@ def audit(
 
     Args:
         model: path of an ONNX file, its bytes, or a ModelProto.
-        probe: data like what the model will see: a path (.npz, .npy, .csv, .parquet, a folder of images or
-            of tensors, `file.py:generator`), arrays by input name, or any iterable of feeds. None: the
-            weights only.
-        holdout: a second data set, held against the first: units dead on the probe, alive there are listed.
-        limit: use at most so many samples of each data set.
-        batch_size: samples per run where the model takes batches.
-        constants: inputs that are fed unchanged with every sample.
-        images: how image files become arrays.
-        preset: whose definition of near-dead and saturated to use, one of `PRESETS`.
-        thresholds: own thresholds instead of a preset.
-        random: draw so many random samples instead of a probe; labelled as random everywhere.
-        dims: sizes of free dimensions for `random`, by name.
-        threads: threads of onnxruntime; None: its own choice.
+        data: what the model is run on: a probe alone (a path, arrays by input name, an iterable of feeds, …), or `Data`
+            with a probe, a holdout and how they are read. None: the weights only.
+        run: how the model is run; None: as `Run()` says.
+        thresholds: when a unit is near-dead or saturated: the name of one of `PRESETS`, or own thresholds.
         causes: ask why units are dead and how far they are from firing, in a second pass over the probe for
             layers with suspects.
         progress: called as samples are run.
@@ -87,59 +69,40 @@ def audit(
     Raises:
         InputError: the model, the data or the call cannot be used; the message says what to change.
     """
-    chosen = preset_named(preset) if thresholds is None else thresholds
-    check_call(
-        probe,
-        holdout,
-        random=random,
-        constants=constants,
-        dims=dims,
-        images=images,
-        limit=limit,
-        batch_size=batch_size,
-        threads=threads,
-    )
+    data, run, thresholds = Data.of(data), run or Run(), Thresholds.of(thresholds)
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
-    run = _Run(loaded, chosen, batch_size, threads, progress)
+    runner = _Runner(loaded, thresholds, run, progress)
     with clock.stage("open"):
-        inputs = loaded.graph.inputs
-        reader = partial(open_probe, inputs=inputs, limit=limit, constants=tuple(constants), images=images)
-        if random is not None:
-            opened: Probe | None = random_probe(
-                inputs, samples=random, free_dims=dims or {}, constants=tuple(constants)
-            )
-        else:
-            opened = None if probe is None else reader(probe)
-        held = None if holdout is None else reader(holdout)
+        opened, held = _opened(data, loaded)
     with clock.stage("shapes"):
         shapes = measure_shapes(loaded, opened)
         selected = select_units(loaded.graph, shapes)
         audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
         believed = [a for a in audited if a.value not in shapes.mixed]
     with clock.stage("probe"):
-        seen = run.observe("probe", opened, believed, shapes)
+        seen = runner.observe("probe", opened, believed, shapes)
     with clock.stage("holdout"):
-        seen_on_holdout = run.observe("holdout", held, believed, shapes)
+        seen_on_holdout = runner.observe("holdout", held, believed, shapes)
     with clock.stage("walk"):
-        found = walk(loaded.graph, shapes, _verdicts(audited, seen, chosen))
-        found = planned(loaded, shapes, found, partial(measure_shapes, probe=opened, threads=threads))
+        found = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
+        found = planned(loaded, shapes, found, partial(measure_shapes, probe=opened, threads=run.threads))
     with clock.stage("causes"):
-        diagnoses, causes_failed = run.diagnose(opened, found, shapes) if causes else ((), "")
+        diagnoses, causes_failed = runner.diagnose(opened, found, shapes) if causes else ((), "")
         found = replace(found, layers=with_distances(found.layers, diagnoses))
-        layers = _hold_against(found.layers, seen_on_holdout, chosen)
+        layers = _hold_against(found.layers, seen_on_holdout, thresholds)
     facts = AuditFacts(
         model=_model_summary(loaded, model, found),
         probe=_summary(opened, seen),
         holdout=_summary(held, seen_on_holdout),
-        thresholds=chosen,
+        thresholds=thresholds,
         layers=layers,
         removable=found.removable,
         locked=tuple(found.locked),
         operators_without_rule=tuple(found.operators_without_rule),
         conditions=Conditions(
-            one_by_one=not (seen is None or seen.batched or batch_size == 1),
+            one_by_one=not (seen is None or seen.batched or run.batch_size == 1),
             mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
             unseen=() if seen is None else tuple(seen.unseen),
             overridable=tuple(loaded.graph.defaults),
@@ -152,22 +115,23 @@ def audit(
         diagnoses=diagnoses,
     )
     facts = replace(facts, warnings=audit_findings(facts))
-    files = (*input_files(model, probe, holdout), *listed_images(probe, holdout), *_external_files(loaded))
-    source = Source(loaded, shapes, opened, held, batch_size, threads, files)
-    return Audit(facts, found, _value_names(loaded), files, source)
+    files = (*guarded_files(model, data.probe, data.holdout), *_external_files(loaded))
+    return Audit(facts, found, _value_names(loaded), files, Source(loaded, shapes, opened, held, run, files))
 
 
 def prune(
     model: Model,
-    probe: Any = None,
+    data: Data | Any = None,
     *,
     choice: Choice | None = None,
     lossy: Mapping[str, Sequence[int]] | None = None,
     latency: bool = True,
+    run: Run | None = None,
+    thresholds: Thresholds | str = "default",
+    causes: bool = True,
     progress: Progress | None = None,
-    **options: Any,
 ) -> Pruned:
-    """Audit a model and cut it: `audit(model, probe, **options).prune(...)`.
+    """Audit a model and cut it: `audit(model, data, …).prune(choice=…, lossy=…, latency=…)`.
 
     Without a probe only what the weights alone decide goes, for every input that stays finite on the way.
 
@@ -175,39 +139,17 @@ def prune(
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
     """
-    found = audit(model, probe, progress=progress, **options)
+    found = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress)
     return found.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 
-def preset_named(name: str) -> Thresholds:
-    """The thresholds of a preset.
-
-    Raises:
-        InputError: there is no such preset.
-    """
-    if name not in PRESETS:
-        raise InputError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
-
-
-def input_files(*sources: Any) -> tuple[Path, ...]:
-    """The files and folders among the sources of an audit: an output must not replace any of them.
-
-    Those that are missing are left out: whoever reads them says so.
-    """
-    named = (str(source) for source in sources if isinstance(source, str | Path))
-    files = (text if Path(text).exists() else text.rpartition(":")[0] for text in named)  # `file.py:generator`
-    return tuple(Path(text) for text in files if text and Path(text).exists())
-
-
 @dataclass(frozen=True)
-class _Run:
+class _Runner:
     """What stays the same while probe and holdout are observed."""
 
     loaded: LoadedModel
     thresholds: Thresholds
-    batch_size: int
-    threads: int | None
+    run: Run
     progress: Progress | None
 
     def observe(
@@ -222,9 +164,9 @@ class _Run:
             probe,
             audited,
             shapes,
-            batch_size=self.batch_size,
+            batch_size=self.run.batch_size,
             statistics="full" if self.thresholds.needs_positions else "firing",
-            threads=self.threads,
+            threads=self.run.threads,
             progress=None if report is None else lambda done, total: report(stage, done, total),
             flat_gradient=self.thresholds.flat_gradient,
         )
@@ -237,10 +179,21 @@ class _Run:
             found,
             shapes,
             flat_gradient=self.thresholds.flat_gradient,
-            batch_size=self.batch_size,
-            threads=self.threads,
+            batch_size=self.run.batch_size,
+            threads=self.run.threads,
             progress=self.progress,
         )
+
+
+def _opened(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | None]:
+    """The probe and the holdout, checked against the model's inputs."""
+    inputs, constants = loaded.graph.inputs, tuple(data.constants)
+    if data.random is not None:
+        drawn = random_probe(inputs, samples=data.random, seed=data.seed, free_dims=data.dims, constants=constants)
+        return drawn, None
+    reader = partial(open_probe, inputs=inputs, limit=data.limit, constants=constants, images=data.images)
+    probe = None if data.probe is None else reader(data.probe)
+    return probe, None if data.holdout is None else reader(data.holdout)
 
 
 class _Clock:

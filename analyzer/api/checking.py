@@ -6,29 +6,30 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from analyzer.api.audit_result import Audit, Progress
 from analyzer.api.auditing import Model, audit
-from analyzer.api.guarded_files import guarded_files
+from analyzer.api.options import Data, Run
+from analyzer.api.outputs import guarded_files
+from analyzer.api.reporting import Reporting
 from analyzer.errors import InputError
 from analyzer.facts.baseline import Baseline, BaselineComparison, baseline_of
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding
-from analyzer.facts.wording import suggestion
+from analyzer.facts.thresholds import Thresholds
 from analyzer.gate import check_codes, judge, kind_named, page
-from analyzer.report.check import FORMATS
-from analyzer.report.check.json import to_dict
-from analyzer.report.output_files import check_output, write_whole
+from analyzer.report.console import ReportConsole
 
 LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hundred million
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CheckResult:
+class CheckResult(Reporting):
     """What a check found; `passed` is whether the model may go on."""
 
+    _command: ClassVar[str] = "check"
     audit: Audit
     facts: CheckFacts
     _inputs: tuple[Path, ...] = field(default=())
@@ -48,27 +49,19 @@ class CheckResult:
         """What became of the baseline's units; None without one."""
         return self.facts.comparison
 
-    def report(self, format: str = "terminal") -> str:
-        """The result as text: `terminal`, `json`, `markdown`, `junit`, `sarif` or `github`.
+    def show(self, *, show_all: bool = False) -> None:
+        """Print the report for a person; `show_all` shows every finding of a code."""
+        from analyzer.report.check.terminal import render
 
-        Raises:
-            InputError: there is no such format.
-        """
-        return FORMATS[format_named(format)](self.facts)
+        render(self.facts, ReportConsole(), show_all=show_all)
 
-    def save(self, path: str | Path, format: str) -> None:
-        """Write `report(format)` to a file, whole or not at all.
+    @property
+    def _reported(self) -> CheckFacts:
+        return self.facts
 
-        Raises:
-            InputError: there is no such format.
-            OutputError: the file cannot be written, or is one of the check's own inputs.
-        """
-        text = self.report(format)
-        write_whole(check_output(path, self._inputs), text)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists and dicts by the schema `deadunits.check/1`."""
-        return to_dict(self.facts)
+    @property
+    def _guarded(self) -> tuple[Path, ...]:
+        return self._inputs
 
     def __repr__(self) -> str:
         word = "passed" if self.passed else "failed"
@@ -77,33 +70,38 @@ class CheckResult:
 
 def check(
     model: Model,
-    probe: Any = None,
+    data: Data | Any = None,
     *,
     budgets: Budgets | Mapping[str, Any] | None = None,
     baseline: str | Path | Mapping[str, Any] | Audit | None = None,
+    run: Run | None = None,
+    thresholds: Thresholds | str = "default",
+    causes: bool = False,
     progress: Progress | None = None,
-    **options: Any,
 ) -> CheckResult:
     """Audit a model and say whether it is fit to be deployed.
 
     Args:
         model: as for `audit()`.
-        probe: as for `audit()`.
+        data: as for `audit()`.
         budgets: what is allowed, as in a configuration file: `{"max-dead": "5%", "max-dead-layer": {"*": "50%",
             "/head/*": 3}, "min-samples": 300, "expect-dead": ["/relu:0-3"], "ignore": ["DU003"]}`.
         baseline: an earlier audit: a file that `audit --json` wrote, what it holds, or an `Audit`.
+        run: as for `audit()`.
+        thresholds: as for `audit()`.
+        causes: as for `audit()`; no finding needs them.
         progress: called as samples are run.
-        options: everything else that `audit()` takes; causes are left out unless asked for.
 
     Raises:
         InputError: the model, the data, the budgets or the baseline cannot be used; the message says what to change.
     """
+    data = Data.of(data)
     allowed = budgets if isinstance(budgets, Budgets) else budgets_of(budgets or {})
     check_codes(allowed)  # before the long work
     before = read_baseline(baseline)
-    found = audit(model, probe, progress=progress, **{"causes": False, **options})
-    inputs = (*found._inputs, *guarded_files(probe, options.get("holdout"), baseline))
-    return CheckResult(found, judge(found.facts, allowed, before), inputs)
+    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress)
+    inputs = (*audited._inputs, *guarded_files(baseline))
+    return CheckResult(audited, judge(audited.facts, allowed, before), inputs)
 
 
 def read_baseline(source: str | Path | Mapping[str, Any] | Audit | None) -> Baseline | None:
@@ -128,17 +126,6 @@ def read_baseline(source: str | Path | Mapping[str, Any] | Audit | None) -> Base
     except (ValueError, RecursionError) as error:
         raise InputError(f"The baseline {path} is no JSON file: give the file that `audit --json` wrote.") from error
     return baseline_of(report, str(path))
-
-
-def format_named(name: str) -> str:
-    """The name of a format, once it is sure that there is one.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in FORMATS:
-        raise InputError(f"There is no format {name!r}{suggestion(name, FORMATS)}")
-    return name
 
 
 def explain_finding(code: str) -> str:

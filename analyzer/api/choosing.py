@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from analyzer.errors import InputError
-from analyzer.facts.audit import Evidence, LayerVerdicts
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.choice import Choice
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.wording import did_you_mean
 
 PLAN = "deadunits.plan/1"
 
 
-def choice_from_plan(document: Any, base: Choice) -> Choice:
-    """The choice that an edited plan states: its units marked `remove`, and no other dead unit.
+def choice_from_plan(plan: str | Path | Mapping[str, Any], base: Choice) -> Choice:
+    """The choice that an edited plan (a file, or what it holds) states: its units marked `remove`, and no other.
 
     Raises:
-        InputError: the document is not a plan.
+        InputError: the file cannot be read, or is not a plan.
     """
+    document = _json(Path(plan)) if isinstance(plan, str | Path) else plan
     units = document.get("units") if isinstance(document, dict) and document.get("schema") == PLAN else None
     if not isinstance(units, dict):
         raise InputError(f"The plan is not a deadunits plan (schema {PLAN}): write one with --masks.")
@@ -34,6 +38,15 @@ def choice_from_plan(document: Any, base: Choice) -> Choice:
                 "with true or false."
             ) from error
     return replace(base, units=wanted)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: write a plan with --masks and edit that.") from error
 
 
 def _unit(entry: Mapping[str, Any]) -> int:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, ClassVar
 
 from analyzer.api.audit_result import Audit, Progress
 from analyzer.api.auditing import Model, audit
-from analyzer.api.guarded_files import guarded_files
+from analyzer.api.options import Data, Run
+from analyzer.api.reporting import Reporting
 from analyzer.errors import InputError
 from analyzer.facts.history import Course, LayerCourse, RunSummary, course_of
-from analyzer.report.compare import to_dict, to_text
-from analyzer.report.output_files import check_output, write_whole
+from analyzer.facts.thresholds import Thresholds
+from analyzer.report.console import ReportConsole
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Compared:
+class Compared(Reporting):
     """What a comparison found: `layers[i].change()` lists the units that died, revived and stayed dead."""
 
+    _command: ClassVar[str] = "compare"
     facts: Course
     audits: tuple[Audit, ...]
     _inputs: tuple[Path, ...] = ()  # files that must never be written over
@@ -34,17 +36,19 @@ class Compared:
         """Every layer over all runs."""
         return self.facts.layers
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists and dicts by the schema `deadunits.compare/1`."""
-        return to_dict(self.facts)
+    def show(self, *, show_all: bool = False) -> None:
+        """Print the report for a person; `show_all` shows every layer, unit and run."""
+        from analyzer.report.compare.terminal import render
 
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict()` to a file, whole or not at all.
+        render(self.facts, ReportConsole(), show_all=show_all)
 
-        Raises:
-            OutputError: the file cannot be written, or is one of the comparison's own inputs.
-        """
-        write_whole(check_output(path, self._inputs), to_text(self.facts))
+    @property
+    def _reported(self) -> Course:
+        return self.facts
+
+    @property
+    def _guarded(self) -> tuple[Path, ...]:
+        return self._inputs
 
     def __repr__(self) -> str:
         died, revived, stayed = self.facts.total()
@@ -53,55 +57,58 @@ class Compared:
 
 def compare(
     models: Model | Sequence[Model],
-    probe: Any = None,
+    data: Data | Any = None,
     *,
-    probes: Sequence[Any] | None = None,
+    probes: Sequence[Data | Any] | None = None,
     labels: Sequence[str] | None = None,
+    run: Run | None = None,
+    thresholds: Thresholds | str = "default",
+    causes: bool = False,
     progress: Progress | None = None,
-    **options: Any,
 ) -> Compared:
     """Audit several models on one probe, or one model on several probes, and say which units died or revived.
 
     Args:
         models: two or more models (checkpoints of a training run in their order), or one.
-        probe: the data that all models are run on; it must be readable once for each.
-        probes: two or more data sets, for one model, instead of `probe`.
+        data: what all models are run on, as for `audit()`; it must be readable once for each.
+        probes: two or more data sets, for one model, instead of `data`.
         labels: a name for each run; otherwise file names.
+        run: as for `audit()`.
+        thresholds: as for `audit()`.
+        causes: as for `audit()`.
         progress: called as samples are run, the stage's name preceded by the run's label.
-        options: as for `audit`. Causes are not asked for unless `causes=True`.
 
     Raises:
         InputError: a model, the data or the call cannot be used.
     """
     several = list(models) if isinstance(models, Sequence) and not isinstance(models, str | bytes) else [models]
-    pairs = _pairs(several, probe, probes)
-    given = [probes[i] if probes else several[i] for i in range(len(pairs))]
-    named = list(labels) if labels is not None else _labels(given)
+    pairs = _pairs(several, data, probes)
+    named = list(labels) if labels is not None else _labels([d.probe for _, d in pairs] if probes else several)
     if len(named) != len(pairs):
         raise InputError(f"{len(named)} labels were given for {len(pairs)} runs: give one for each.")
     audits = []
-    for label, (model, data) in zip(named, pairs, strict=True):
+    for label, (model, source) in zip(named, pairs, strict=True):
         report = None if progress is None else _labelled(progress, label)
-        audits.append(audit(model, data, progress=report, **{"causes": False, **options}))
-    files = (*guarded_files(probe, *(probes or ())), *(path for found in audits for path in found._inputs))
-    return Compared(course_of([found.facts for found in audits], named), tuple(audits), tuple(dict.fromkeys(files)))
+        audits.append(audit(model, source, run=run, thresholds=thresholds, causes=causes, progress=report))
+    files = dict.fromkeys(path for audited in audits for path in audited._inputs)
+    return Compared(course_of([audited.facts for audited in audits], named), tuple(audits), tuple(files))
 
 
-def _pairs(models: Sequence[Any], probe: Any, probes: Sequence[Any] | None) -> list[tuple[Any, Any]]:
+def _pairs(models: Sequence[Model], data: Any, probes: Sequence[Any] | None) -> list[tuple[Model, Data]]:
     if probes is not None:
-        if probe is not None or len(models) != 1 or len(probes) < 2:
+        if data is not None or len(models) != 1 or len(probes) < 2:
             raise InputError("Several probes are compared on one model: give one model and at least two probes.")
-        return [(models[0], data) for data in probes]
+        return [(models[0], Data.of(probe)) for probe in probes]
     if len(models) < 2:
         raise InputError("There is nothing to compare: give at least two models, or one model and two probes.")
-    return [(model, probe) for model in models]
+    return [(model, Data.of(data)) for model in models]
 
 
 def _labels(given: Sequence[Any]) -> list[str]:
     """File names, with as much of the folders before them as it takes to tell them apart; else numbers."""
-    if not all(isinstance(one, str | Path) for one in given):
+    if not all(isinstance(source, str | Path) for source in given):
         return [str(number) for number in range(1, len(given) + 1)]
-    parts = [PurePath(one).parts for one in given]
+    parts = [PurePath(source).parts for source in given]
     for depth in range(1, max(len(p) for p in parts) + 1):
         labels = ["/".join(p[-depth:]) for p in parts]
         if len(set(labels)) == len(set(parts)):

@@ -20,7 +20,7 @@ from analyzer.walk import Walk
 def diagnose(
     loaded: LoadedModel,
     probe: Probe | None,
-    found: Walk,
+    walked: Walk,
     shapes: ShapeTable,
     *,
     flat_gradient: float,
@@ -32,7 +32,7 @@ def diagnose(
 
     Without measurements the weights alone must tell, and distances stay unknown.
     """
-    inquiry = inquire(found, flat_gradient)
+    inquiry = inquire(walked, flat_gradient)
     spreads: dict[str, Spread] = {}
     failure = ""
     if probe is not None and inquiry.watched:
@@ -55,5 +55,5 @@ def with_distances(
     layers: tuple[LayerVerdicts, ...], diagnoses: tuple[LayerDiagnosis, ...]
 ) -> tuple[LayerVerdicts, ...]:
     """The layers with the measured distances, by which a prune may choose."""
-    distances = {found.value: found.distances for found in diagnoses}
+    distances = {diagnosis.value: diagnosis.distances for diagnosis in diagnoses}
     return tuple(replace(layer, distances=distances.get(layer.value, layer.distances)) for layer in layers)

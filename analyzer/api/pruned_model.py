@@ -5,24 +5,29 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from analyzer.api.options import Run
+from analyzer.api.reporting import Reporting
 from analyzer.api.saving import taken_along, weights_files
 from analyzer.errors import InputError, OutputError
-from analyzer.facts.audit import AuditFacts
 from analyzer.facts.choice import Choice
+from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.save import save_beside
 from analyzer.probes.probe import Probe
+from analyzer.report.console import ReportConsole
 from analyzer.report.output_files import check_output, write_whole
-from analyzer.report.prune_json import to_dict, to_text
 from analyzer.rewrite.masks import keep_masks, plan_document
 from analyzer.rewrite.metadata import check_file
 from analyzer.walk import Walk
+
+if TYPE_CHECKING:
+    from analyzer.api.audit_result import Audit
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,17 +40,17 @@ class Source:
     shapes: ShapeTable
     probe: Probe | None
     holdout: Probe | None
-    batch_size: int
-    threads: int | None
+    run: Run
     inputs: tuple[Path, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Pruned:
+class Pruned(Reporting):
     """A smaller model that agreed with the original, and what was measured."""
 
+    _command: ClassVar[str] = "prune"
     facts: PrunedFacts
-    audit: AuditFacts
+    audit: Audit
     choice: Choice
     _walk: Walk
     _source: Source
@@ -128,17 +133,27 @@ class Pruned:
         write_whole(target, masks)
         write_whole(beside, document)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists and dicts by the schema `deadunits.prune/1`: the audit's, and what the prune found."""
-        return to_dict(self.audit, self.facts)
-
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict()` to a file, whole or not at all.
+    def to_html(self, path: str | Path) -> None:
+        """Write the audit's report, and what the prune changed, as one HTML page that works offline.
 
         Raises:
             OutputError: the file cannot be written, or is one of the inputs.
         """
-        write_whole(check_output(path, self._source.inputs), to_text(self.audit, self.facts))
+        self.save_report(path, "html")
+
+    def show(self, *, show_all: bool = False, written: str = "") -> None:
+        """Print the report for a person; `show_all` shows every layer, `written` says what became of the model."""
+        from analyzer.report.prune.terminal import render
+
+        render(self.audit.facts, self.facts, ReportConsole(), show_all=show_all, written=written)
+
+    @property
+    def _reported(self) -> PruneReport:
+        return PruneReport(self.audit.facts, self.audit.picture, self.facts)
+
+    @property
+    def _guarded(self) -> tuple[Path, ...]:
+        return self._source.inputs
 
     def __repr__(self) -> str:
         before, after = self.facts.before, self.facts.after

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,6 +41,9 @@ from analyzer.version import __version__
 from analyzer.walk import Walk, walk
 from analyzer.walk.plan import count_parameters, peak_activation
 
+if TYPE_CHECKING:
+    from analyzer.api.audit_result import Audit
+
 MOST_WITHDRAWALS = 20  # rounds of derived constants that the comparison contradicts
 
 
@@ -47,7 +51,7 @@ def prune_walk(
     source: Source,
     found: Walk,
     choice: Choice,
-    audit: AuditFacts,
+    audit: Audit,
     *,
     lossy: Mapping[str, Sequence[int]] | None = None,
     latency: bool = True,
@@ -80,7 +84,7 @@ def _cut_and_compared(
     source: Source,
     found: Walk,
     choice: Choice,
-    audit: AuditFacts,
+    audit: Audit,
     named: Mapping[str, Sequence[int]],
     latency: bool,
     progress: Progress | None,
@@ -96,7 +100,7 @@ def _cut_and_compared(
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
-    threads = source.threads
+    threads = source.run.threads
     with Session(source.loaded, threads=threads) as before, WrittenSession(smaller, threads=threads) as after:
         results = compare_models(source, before, after, progress)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
@@ -105,7 +109,7 @@ def _cut_and_compared(
             raise disagreement(source, chosen, smaller, results["probe"])
         measured = _timed(source, before, after) if latency else None
     basis = _basis(chosen, choice, made.merged_relus)
-    stamp(smaller, _record(basis, choice, audit, results["probe"]))
+    stamp(smaller, _record(basis, choice, audit.facts, results["probe"]))
     data, after_size = _written(source, made)
     removed = _removed_units(chosen)
     facts = PrunedFacts(
@@ -137,7 +141,7 @@ def _withdrawal_notes(source: Source) -> list[str]:
 
 
 def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
-    return measure_shapes(model, source.probe, threads=source.threads)
+    return measure_shapes(model, source.probe, threads=source.run.threads)
 
 
 def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
@@ -146,7 +150,7 @@ def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int
         raise InputError("--lossy puts the mean of a unit in its place: give a probe to take it from.")
     axes = {layer.value: layer.audited.axis for layer in found.layers if layer.value in units}
     feeds = (feeds for feeds, _ in usual_batches(source, "means"))
-    means = unit_means(source.loaded, axes, feeds, source.threads)
+    means = unit_means(source.loaded, axes, feeds, source.run.threads)
     return {value: {unit: float(means[value][unit]) for unit in chosen} for value, chosen in units.items()}
 
 
@@ -177,8 +181,8 @@ def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
     plain, bridged = made
     with (
         our_model(),
-        Session(plain.smaller, threads=source.threads) as one,
-        Session(bridged.smaller, threads=source.threads) as two,
+        Session(plain.smaller, threads=source.run.threads) as one,
+        Session(bridged.smaller, threads=source.run.threads) as two,
     ):
         measured = _timed(source, one, two)
     if measured is not None and round(measured.ratio, 2) <= 1.0:

@@ -69,25 +69,25 @@ def taken_along(files: Sequence[WeightsFile]) -> Iterator[None]:
     Raises:
         OutputError: a file cannot be written.
     """
-    made: list[Path] = []
+    created: list[Path] = []
     try:
         for file in files:
             if not file.there:
-                _make_folders(file.target.parent, made)
+                _make_folders(file.target.parent, created)
                 copy_whole(file.source, file.target)
-                made.append(file.target)
+                created.append(file.target)
         yield
     except BaseException:
-        for path in reversed(made):
+        for path in reversed(created):
             path.rmdir() if path.is_dir() else path.unlink()
         raise
 
 
-def _make_folders(folder: Path, made: list[Path]) -> None:
+def _make_folders(folder: Path, created: list[Path]) -> None:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         try:
             path.mkdir()
         except OSError as error:
             raise OutputError(f"{path} cannot be made: {error.strerror or error}.") from error
-        made.append(path)
+        created.append(path)

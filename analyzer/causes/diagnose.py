@@ -12,8 +12,9 @@ from analyzer.causes.channels import Channels, channels_of
 from analyzer.causes.origins import Term, trace
 from analyzer.causes.pre_activation import Entry, entry_of
 from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of
-from analyzer.facts.audit import Evidence, LayerVerdicts
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import LayerDiagnosis, Root
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.remedies import remedies
 from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import Kind

@@ -70,9 +70,13 @@ def writing_to_stdout() -> Iterator[None]:
         raise OutputError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
 
+def on_one_line(text: str) -> str:
+    """Our words with names from files in them, nothing of which a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _end(message: str, code: int) -> None:
-    text = "".join(c if c.isprintable() else " " for c in message)
-    sys.stderr.write(f"deadunits: {text}\n")
+    sys.stderr.write(f"deadunits: {on_one_line(message)}\n")
     raise SystemExit(code)
 
 

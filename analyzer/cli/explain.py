@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from analyzer import api
-from analyzer.cli.exits import writing_to_stdout
-from analyzer.cli.groups import with_groups
-from analyzer.cli.options import DataOptions, ImageFlags, JudgeOptions, ModelArgument, RunOptions, audit_of
+import analyzer
+from analyzer.api.options import Data, Run
+from analyzer.cli.exits import clean_exit, on_one_line, writing_to_stdout
+from analyzer.cli.groups import Without
+from analyzer.cli.options import Debug, ModelArgument, Quiet, command
 from analyzer.cli.values import unit_of
 from analyzer.errors import InputError
-from analyzer.report.phrases import printable
+from analyzer.facts.thresholds import Thresholds
 
 UnitOption = Annotated[
     str | None,
@@ -25,29 +27,35 @@ ParameterOption = Annotated[
 ]
 
 
-@with_groups
+@command
 def explain(
     model: ModelArgument,
-    data: DataOptions,
-    images: ImageFlags,
-    judging: JudgeOptions,
-    running: RunOptions,
+    data: Annotated[partial[Data], Without(["holdout"])],
+    thresholds: partial[Thresholds],
+    run: partial[Run],
     unit: UnitOption = None,
     parameter: ParameterOption = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Say why a unit of MODEL is dead and what it frees, why a parameter can go or stays, or what a finding means.
 
     For a finding, MODEL is its code: `deadunits explain DU003`.
     """
-    with running.clean_exit():
+    with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
         if unit is None and parameter is None and re.fullmatch("DU[0-9]+", model, re.IGNORECASE):
+            from analyzer.api.checking import explain_finding
+
             with writing_to_stdout():
-                sys.stdout.write(api.explain_finding(model))
+                sys.stdout.write(explain_finding(model))
             return
         if (unit is None) == (parameter is None):
             raise InputError("Say what to explain: either --unit VALUE:INDEX or --parameter NAME.")
         wanted = None if unit is None else unit_of(unit)
-        found = audit_of(model, data, images, judging, running)
-        lines = found.explain_parameter(str(parameter)) if wanted is None else found.explain_unit(*wanted)
+        from analyzer.cli.progress import ProgressLine
+
+        with ProgressLine(quiet=quiet) as progress:
+            audited = analyzer.audit(model, data(), run=run(), thresholds=thresholds(), progress=progress)
+        lines = audited.explain_parameter(str(parameter)) if wanted is None else audited.explain_unit(*wanted)
         with writing_to_stdout():
-            sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
+            sys.stdout.writelines(f"{on_one_line(line)}\n" for line in lines)

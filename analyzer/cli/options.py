@@ -1,242 +1,235 @@
-"""Groups of options that several subcommands share, and the audit that they ask for."""
+"""The options of the subcommands: the fields of the public objects as flags."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from analyzer import api
-from analyzer.cli.exits import clean_exit
-from analyzer.cli.progress import ProgressLine
-from analyzer.cli.values import dims_of, fraction_of, numbers_of, size_of
-from analyzer.errors import InputError
-from analyzer.facts.audit import Thresholds
-from analyzer.facts.verdicts import PRESETS
-from analyzer.probes.probe import ImageOptions
-
-
-def _option(*names: str, panel: str | None = None, **settings: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, **{"show_default": False, **settings})
-
-
-_DATA, _JUDGING, _RUNNING = "Data", "Judging", "Running"
-_IMAGES = "Images (DATA is a folder or a list of image files)"
+from analyzer.api.options import Data, Run
+from analyzer.cli.groups import Flag, Group, with_groups
+from analyzer.cli.reports import AuditReports, CheckReports, CompareReports, PruneReports, report_flags
+from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, size_of
+from analyzer.facts.budgets import Budgets, budgets_of
+from analyzer.facts.choice import Choice
+from analyzer.facts.image_options import ImageOptions
+from analyzer.facts.thresholds import PRESETS, Thresholds
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The ONNX file.")]
-HoldoutOption = Annotated[
-    str | None,
-    _option(
-        "--holdout",
-        metavar="DATA",
-        help="A second data set: lists units that are dead on the probe and alive here.",
-        panel=_DATA,
-    ),
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress and no report; errors still show.", rich_help_panel="Running"),
 ]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Running")]
 
-
-@dataclass(frozen=True)
-class DataOptions:
-    """What the model is run on."""
-
-    probe: Annotated[
-        str | None,
-        _option(
-            "--probe",
-            metavar="DATA",
-            help="Data like what the model will see: .npz, .npy, .csv, .parquet, a folder or list of images, "
-            "a test_data_set folder, or file.py:generator. Without it only the weights are looked at.",
-            panel=_DATA,
-        ),
-    ] = None
-    limit: Annotated[int | None, _option("--limit", min=1, metavar="N", help="Use at most N samples.", panel=_DATA)] = (
-        None
+BUDGETS = "Budgets: a count (5) or a share (5%); per layer also PATTERN=LIMIT, repeatable"
+_data, _judging, _running, _choosing, _image, _budget = (
+    partial(Flag, panel=panel)
+    for panel in (
+        "Data",
+        "Judging",
+        "Running",
+        "Choosing",
+        "Images (DATA is a folder or a list of image files)",
+        BUDGETS,
     )
-    constant: Annotated[
-        list[str] | None,
-        _option(
-            "--constant",
-            metavar="NAME",
-            help="Feed this input unchanged with every sample (repeatable).",
-            panel=_DATA,
-        ),
-    ] = None
-    random: Annotated[
-        int | None,
-        _option(
-            "--random",
-            min=1,
-            metavar="N",
-            help="N random samples instead of a probe; the report says so.",
-            panel=_DATA,
-        ),
-    ] = None
-    dim: Annotated[
-        list[str] | None,
-        _option(
-            "--dim",
-            metavar="NAME=SIZE",
-            help="Size of a free dimension, for --random (repeatable).",
-            panel=_DATA,
-        ),
-    ] = None
+)
+_Texts = list[str]
+
+_IMAGES = {
+    "image_preset": _image("--image-preset", "imagenet", "A known preprocessing."),
+    "size": _image("--image-size", "HxW", "224, or 240x320.", read=size_of),
+    "layout": _image("--layout", "NCHW|NHWC", "Order of the axes."),
+    "scale": _image("--scale", "S", "Factor on pixels 0-255: 1/255.", read=partial(number_of, flag="--scale")),
+    "mean": _image("--mean", "M,M,M", "Subtracted after scaling.", read=partial(numbers_of, flag="--mean")),
+    "std": _image("--std", "S,S,S", "Divided by, last.", read=partial(numbers_of, flag="--std")),
+    "channels": _image("--channels", "RGB|BGR|gray", "Order of the channels."),
+}
 
 
-@dataclass(frozen=True)
-class ImageFlags:
-    """How image files become arrays."""
-
-    image_preset: Annotated[
-        str | None,
-        _option("--image-preset", metavar="imagenet", help="A known preprocessing.", panel=_IMAGES),
-    ] = None
-    image_size: Annotated[
-        str | None, _option("--image-size", metavar="HxW", help="224, or 240x320.", panel=_IMAGES)
-    ] = None
-    layout: Annotated[
-        str | None, _option("--layout", metavar="NCHW|NHWC", help="Order of the axes.", panel=_IMAGES)
-    ] = None
-    scale: Annotated[
-        str | None, _option("--scale", metavar="S", help="Factor on pixels 0-255: 1/255.", panel=_IMAGES)
-    ] = None
-    mean: Annotated[str | None, _option("--mean", metavar="M,M,M", help="Subtracted after scaling.", panel=_IMAGES)] = (
-        None
-    )
-    std: Annotated[str | None, _option("--std", metavar="S,S,S", help="Divided by, last.", panel=_IMAGES)] = None
-    channels: Annotated[
-        str | None,
-        _option("--channels", metavar="RGB|BGR|gray", help="Order of the channels.", panel=_IMAGES),
-    ] = None
-
-    def chosen(self) -> ImageOptions | None:
-        """The options where any flag was given; flags override the preset.
-
-        Raises:
-            InputError: a flag makes no sense.
-        """
-        changes: dict[str, Any] = {}
-        if self.image_size is not None:
-            changes["size"] = size_of(self.image_size)
-        if self.scale is not None:
-            factors = numbers_of(self.scale, "--scale")
-            if len(factors) != 1:
-                raise InputError(f"--scale {self.scale!r} must be one number; --mean and --std may be several.")
-            changes["scale"] = factors[0]
-        if self.mean is not None:
-            changes["mean"] = numbers_of(self.mean, "--mean")
-        if self.std is not None:
-            changes["std"] = numbers_of(self.std, "--std")
-        for name in ("layout", "channels"):
-            if (value := getattr(self, name)) is not None:
-                changes[name] = value
-        if self.image_preset is not None:
-            return ImageOptions.preset(self.image_preset, **changes)
-        return ImageOptions(**changes) if changes else None
+def data_of(**given: Any) -> Data:
+    """The data that flags describe; image flags override the image preset."""
+    changes = {name: given.pop(name) for name in _IMAGES if name in given}
+    preset = changes.pop("image_preset", None)
+    if preset is not None:
+        return Data(**given, images=ImageOptions.preset(preset, **changes))
+    return Data(**given, images=ImageOptions(**changes) if changes else None)
 
 
-@dataclass(frozen=True)
-class JudgeOptions:
-    """When a unit counts as near-dead or saturated."""
-
-    preset: Annotated[
-        str,
-        _option(
-            "--preset",
-            metavar="|".join(PRESETS),
-            help="Whose definitions to follow.",
-            panel=_JUDGING,
-            show_default=True,
-        ),
-    ] = "default"
-    near_dead: Annotated[
-        str | None,
-        _option(
-            "--near-dead",
-            metavar="SHARE",
-            help="Near-dead: fires on at most this share of samples, such as 1%.",
-            panel=_JUDGING,
-        ),
-    ] = None
-
-    def thresholds(self) -> Thresholds:
-        """The preset's, with the near-dead share changed where one was given.
-
-        Raises:
-            InputError: there is no such preset, the share makes no sense, or the preset does not use one.
-        """
-        chosen = api.preset_named(self.preset)
-        if self.near_dead is None:
-            return chosen
-        if chosen.needs_positions:
-            raise InputError(f"Preset {self.preset} does not use --near-dead, a share of samples: leave one out.")
-        return replace(chosen, near_dead=fraction_of(self.near_dead))
+def _thresholds(preset: str = "default", near_dead: float | None = None) -> Thresholds:
+    chosen = Thresholds.of(preset)
+    return chosen if near_dead is None else chosen.with_near_dead(near_dead)
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How the model is run, and how much is said meanwhile."""
-
-    batch_size: Annotated[
-        int,
-        _option("--batch-size", min=1, metavar="N", help="Samples per run.", panel=_RUNNING, show_default=True),
-    ] = api.BATCH_SIZE
-    threads: Annotated[
-        int | None, _option("--threads", min=1, metavar="N", help="Threads of onnxruntime.", panel=_RUNNING)
-    ] = None
-    quiet: Annotated[
-        bool, _option("--quiet", "-q", help="No progress and no report; errors still show.", panel=_RUNNING)
-    ] = False
-    debug: Annotated[bool, _option("--debug", help="Show the traceback of an error.", panel=_RUNNING)] = False
-
-    @contextmanager
-    def clean_exit(self) -> Iterator[None]:
-        """Every error inside ends the command with one sentence and its exit code."""
-        with clean_exit(debug=self.debug, batch_size=self.batch_size):
-            yield
+def _budgets(**given: Any) -> Budgets:
+    return budgets_of({name.replace("_", "-"): value for name, value in given.items()}, "command line")
 
 
-def audit_of(
-    model: str,
-    data: DataOptions,
-    images: ImageFlags,
-    judging: JudgeOptions,
-    running: RunOptions,
-    holdout: str | None = None,
-    *,
-    causes: bool = True,
-) -> api.Audit:
-    """The audit that these options ask for, with progress shown.
+def _by_pattern(entries: _Texts) -> dict[str, str]:
+    """`50%` is for all layers, `/head/*=80%` for some; cut at the last equals sign."""
+    return {pattern or "*": limit for pattern, _, limit in (entry.rpartition("=") for entry in entries)}
 
-    Raises:
-        InputError: an option, the model or the data cannot be used.
-    """
-    with ProgressLine(quiet=running.quiet) as progress:
-        return api.audit(
-            model,
-            data.probe,
-            holdout=holdout,
-            limit=data.limit,
-            batch_size=running.batch_size,
-            constants=data.constant or (),
-            images=images.chosen(),
-            thresholds=judging.thresholds(),
-            random=data.random,
-            dims=dims_of(data.dim or ()),
-            threads=running.threads,
-            causes=causes,
-            progress=progress,
+
+def _limits() -> dict[str, Flag]:
+    flags = {}
+    for name, whole, layer in (
+        ("dead", "Dead units", "Dead units of one layer"),
+        ("constant", "Units stuck at a constant other than 0", "The same of one layer"),
+        ("near-dead", "Near-dead units", "The same of one layer"),
+        ("saturated", "Saturated units", "The same of one layer"),
+        ("prunable", "Parameters that could go", "The same of one stored tensor"),
+    ):
+        field = f"max_{name.replace('-', '_')}"
+        flags[field] = _budget(f"--max-{name}", "LIMIT", f"{whole} in the whole model.")
+        flags[f"{field}_layer"] = _budget(
+            f"--max-{name}-layer", "[PATTERN=]LIMIT", f"{layer}.", kind=_Texts, read=_by_pattern
         )
+    return flags
 
 
-def arguments_again(model: str, data: DataOptions) -> str:
+GROUPS: dict[type, Group] = {
+    Data: Group(
+        Data,
+        {
+            "probe": _data(
+                "--probe",
+                "DATA",
+                "Data like what the model will see: .npz, .npy, .csv, .parquet, a folder or list of images, "
+                "a test_data_set folder, or file.py:generator. Without it only the weights are looked at.",
+            ),
+            "holdout": _data(
+                "--holdout", "DATA", "A second data set: lists units that are dead on the probe and alive here."
+            ),
+            "limit": _data("--limit", "N", "Use at most N samples of each data set.", kind=int),
+            "constants": _data(
+                "--constant", "NAME", "Feed this input unchanged with every sample (repeatable).", kind=_Texts
+            ),
+            "random": _data("--random", "N", "N random samples instead of a probe; the report says so.", kind=int),
+            "seed": _data("--seed", "N", "Which random samples are drawn, for --random.", kind=int),
+            "dims": _data(
+                "--dim",
+                "NAME=SIZE",
+                "Size of a free dimension, for --random (repeatable).",
+                kind=_Texts,
+                read=dims_of,
+            ),
+            **_IMAGES,
+        },
+        data_of,
+    ),
+    Thresholds: Group(
+        Thresholds,
+        {
+            "preset": _judging("--preset", "|".join(PRESETS), "Whose definitions to follow.", shows_default=True),
+            "near_dead": _judging(
+                "--near-dead",
+                "SHARE",
+                "Near-dead: fires on at most this share of samples, such as 1%.",
+                read=fraction_of,
+            ),
+        },
+        _thresholds,
+    ),
+    Run: Group(
+        Run,
+        {
+            "batch_size": _running("--batch-size", "N", "Samples per run.", kind=int, shows_default=True),
+            "threads": _running("--threads", "N", "Threads of onnxruntime.", kind=int),
+            "independent": _running(
+                "--independent",
+                None,
+                "The samples of a batch do not influence each other: your word, which the report repeats.",
+                kind=bool,
+            ),
+        },
+    ),
+    Choice: Group(
+        Choice,
+        {
+            "only": _choosing(
+                "--only", "PATTERN", "Cut only layers of this name, such as '/head/*' (repeatable).", kind=_Texts
+            ),
+            "skip": _choosing("--skip", "PATTERN", "Leave layers of this name whole (repeatable).", kind=_Texts),
+            "evidence": _choosing(
+                "--evidence",
+                "structural|observed",
+                "structural: only what the weights decide, for every input that stays finite on the way.",
+                shows_default=True,
+            ),
+            "min_samples": _choosing("--min-samples", "N", "Observed units need a probe of so many.", kind=int),
+            "max_firing_bound": _choosing(
+                "--max-firing-bound",
+                "SHARE",
+                "Observed units must, with 95 % confidence, fire on at most this share of inputs, such as 1%.",
+                read=fraction_of,
+            ),
+            "round_to": _choosing("--round-to", "N", "Keep widths at multiples of N.", kind=int),
+            "min_distance": _choosing(
+                "--min-distance",
+                "SD",
+                "Observed units must be this far from firing, in standard deviations of what enters them.",
+                kind=float,
+            ),
+            "residual": _choosing(
+                "--residual",
+                "off|params|latency",
+                "Where only one side of a join is dead: cut it and put the result back to full width, where that "
+                "saves parameters, or where it is measured to be no slower.",
+                shows_default=True,
+            ),
+            "merge_duplicates": _choosing(
+                "--merge-duplicates", None, "Also merge units that compute the same.", kind=bool
+            ),
+            "merge_linear": _choosing(
+                "--merge-linear",
+                None,
+                "Also merge the dense layers around a ReLU that is always on, where that is smaller.",
+                kind=bool,
+            ),
+        },
+    ),
+    Budgets: Group(
+        Budgets,
+        {
+            **_limits(),
+            "min_samples": _budget("--min-samples", "N", "Fail on a smaller probe.", kind=int),
+            "expect_dead": _budget(
+                "--expect-dead",
+                "VALUE:UNITS",
+                "Units that may be dead: /relu:0-3,7 or '/head/*:*' (repeatable).",
+                kind=_Texts,
+            ),
+            "ignore": _budget(
+                "--ignore",
+                "CODE",
+                "Turn a finding off, such as DU003 (repeatable).",
+                kind=_Texts,
+                read=lambda entries: [code for entry in entries for code in entry.split(",")],
+            ),
+            "severity": _budget(
+                "--severity",
+                "CODE=LEVEL",
+                "error (fails), warning, note or off (repeatable).",
+                kind=_Texts,
+                read=lambda entries: dict(pairs_of(entries, "--severity", "DU003=error")),
+            ),
+        },
+        _budgets,
+    ),
+}
+_REPORTS: dict[type, Group] = {
+    kind: report_flags(kind) for kind in (AuditReports, PruneReports, CheckReports, CompareReports)
+}
+command = with_groups({**GROUPS, **_REPORTS})
+
+
+def arguments_again(model: str, data: Data) -> str:
     """What to type to have the same model and data in another subcommand."""
     words = [model]
     if data.probe is not None:
         words += ["--probe", data.probe]
-    for name in data.constant or ():
+    for name in data.constants:
         words += ["--constant", name]
     return shlex.join(words)

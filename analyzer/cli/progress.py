@@ -43,7 +43,7 @@ class ProgressLine:
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._silent = quiet or not self._console.is_terminal
-        self._start = time.monotonic()
+        self._start: float | None = None  # when the work was first heard of: until then libraries are loaded
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
@@ -58,7 +58,9 @@ class ProgressLine:
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Show how far the stage is."""
-        if self._silent or time.monotonic() - self._start < PATIENCE:
+        now = time.monotonic()
+        self._start = now if self._start is None else self._start
+        if self._silent or now - self._start < PATIENCE:
             return
         if self._bar is None:
             self._bar = self._opened()

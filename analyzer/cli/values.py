@@ -34,6 +34,18 @@ def numbers_of(text: str, flag: str) -> tuple[float, ...]:
     return tuple(number for number in numbers if number is not None)
 
 
+def number_of(text: str, flag: str) -> float:
+    """`0.5` or `1/255`.
+
+    Raises:
+        InputError: it is not one number.
+    """
+    numbers = numbers_of(text, flag)
+    if len(numbers) != 1:
+        raise InputError(f"{flag} {text!r} must be one number: write it as 1/255.")
+    return numbers[0]
+
+
 def size_of(text: str) -> tuple[int, int]:
     """`224` or `240x320` (height x width).
 
@@ -61,6 +73,21 @@ def dims_of(texts: Sequence[str]) -> dict[str, int]:
     return pairs
 
 
+def pairs_of(entries: Sequence[str], flag: str, example: str) -> list[tuple[str, str]]:
+    """`NAME=VALUE` entries, cut at the first equals sign.
+
+    Raises:
+        InputError: one is not of that form.
+    """
+    pairs = []
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{flag} {entry!r} makes no sense: write for example {example}.")
+        pairs.append((name, value))
+    return pairs
+
+
 def unit_of(text: str) -> tuple[str, int]:
     """`VALUE:INDEX`, cut at the last colon, because TensorFlow's names contain some.
 
@@ -79,15 +106,15 @@ def units_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         InputError: one is not of that form.
     """
-    found: dict[str, set[int]] = {}
+    units_by_value: dict[str, set[int]] = {}
     for text in texts:
         value, _, listed = text.rpartition(":")
         for piece in listed.split(","):
             low, _, high = piece.partition("-")
             if not value or not _is_count(low) or not _is_count(high or low) or int(high or low) < int(low):
                 raise InputError(f"--lossy {text!r} is not VALUE:UNIT,...: write for example /relu/Relu_output_0:3,7.")
-            found.setdefault(value, set()).update(range(int(low), int(high or low) + 1))
-    return {value: tuple(sorted(units)) for value, units in found.items()}
+            units_by_value.setdefault(value, set()).update(range(int(low), int(high or low) + 1))
+    return {value: tuple(sorted(units)) for value, units in units_by_value.items()}
 
 
 def _number(text: str) -> float | None:

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.facts.causes import LayerDiagnosis
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import Finding
 from analyzer.facts.frozen import FrozenDict, read_only
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, Shape
 
 Codes = npt.NDArray[np.uint8]
-
-
-class Evidence(StrEnum):
-    """What shows that a unit is dead."""
-
-    STRUCTURAL = "structural"  # the weights alone, for every input that stays finite on the way
-    PROVEN = "proven"  # bounds, for every input of a stated domain
-    OBSERVED = "observed"  # no sample of the probe moved it
-    REFUTED = "refuted"  # the same, but an input of the domain is known that moves it
-
-    @property
-    def code(self) -> int:
-        """What stands for it in an array of evidence, where 0 stands for a unit that is not dead."""
-        return 1 + _EVIDENCE.index(self)
-
-
-_EVIDENCE = tuple(Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +118,7 @@ class LayerVerdicts:
     def evidence_of(self, unit: int) -> Evidence | None:
         """What shows that the unit is dead; None for a unit that is not."""
         code = int(self.evidence[unit])
-        return _EVIDENCE[code - 1] if code else None
+        return Evidence.of_code(code)
 
     @property
     def dead_share(self) -> float:
@@ -239,8 +223,8 @@ class Conditions:
 
     `one_by_one`: samples were run one by one. `mixed` are audited values through which samples of one batch influence
     each other, `unseen` those whose units the run could not show. `overridable` are stored tensors that are inputs as
-    well, taken for no constants. `withdrawn` is what the run contradicted. `causes_failed` says why pre-activations could not be measured (empty: they were, or
-    nobody asked).
+    well, taken for no constants. `withdrawn` is what the run contradicted. `causes_failed` says why pre-activations
+    could not be measured (empty: they were, or nobody asked).
     """
 
     one_by_one: bool = False
@@ -249,33 +233,6 @@ class Conditions:
     overridable: tuple[str, ...] = ()
     withdrawn: tuple[Withdrawn, ...] = ()
     causes_failed: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """When a unit is called near-dead, saturated or dead; `preset` names the field's definition it follows.
-
-    near_dead: share of samples on which it fires at most. saturated: share of samples in the flat region at least.
-    flat_gradient: gradient of a sigmoid or tanh below which its input counts as flat. apoz: share of zero
-    positions above which a unit is near-dead (None: not used). apoz_deviations: the same cut, stated as standard
-    deviations above the layer's mean share (None). dormant: tau of the tau-dormant score (None). Where apoz,
-    apoz_deviations or dormant is given it replaces near_dead.
-    ulps: spread, in units in the last place, up to which a smooth activation counts as constant.
-    """
-
-    preset: str = "default"
-    near_dead: float = 0.01
-    saturated: float = 0.99
-    flat_gradient: float = 1e-3
-    apoz: float | None = None
-    dormant: float | None = None
-    ulps: int = 4
-    apoz_deviations: float | None = None
-
-    @property
-    def needs_positions(self) -> bool:
-        """Whether these thresholds need positions counted and magnitudes summed, which costs time."""
-        return not (self.apoz is None and self.apoz_deviations is None and self.dormant is None)
 
 
 @dataclass(frozen=True, slots=True)

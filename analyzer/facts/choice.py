@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import inf
 from numbers import Integral, Real
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from analyzer.errors import InputError
-from analyzer.facts.audit import Evidence, LayerVerdicts
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.frozen import FrozenDict
+
+if TYPE_CHECKING:
+    from analyzer.facts.audit import LayerVerdicts
 
 
 @dataclass(frozen=True, slots=True)

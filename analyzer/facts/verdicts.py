@@ -1,41 +1,17 @@
-"""From the statistics of one audited value to the verdicts of its units.
-
-Presets follow the definitions of the field, so that results can be compared with what others report:
-
-    default    near-dead: fires on at most 1 % of samples; saturated: flat on at least 99 % of samples.
-    strict     only what is exactly constant is dead (no tolerance), and nothing is near-dead; saturated: flat
-               on every sample. QONNX's "stuck" channels: minimum == maximum.
-    sagemaker  Amazon SageMaker Debugger's DeadRelu (active on less than 1 % counts as dead) and
-               SaturatedActivation (flat where the gradient is under 1e-7, active on less than 1 %).
-    apoz       Hu et al. 2016, "Network Trimming" (arXiv 1607.03250): share of zero positions above the
-               layer's mean plus one standard deviation.
-    dormant    Sokar et al. 2023, "The Dormant Neuron Phenomenon": mean magnitude at most tau = 0.025 of the
-               layer's mean. The authors' code ships tau = 0, which lists only what `dead` lists already.
-
-`apoz` and `dormant` need positions counted (`Thresholds.needs_positions`).
-"""
+"""From the statistics of one audited value to the verdicts of its units."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 
-from analyzer.facts.audit import Evidence, LayerVerdicts, Thresholds
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.bound import firing_bound_of
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.statistics import Bools, Extremes, Floats, UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, Kind
-
-PRESETS = MappingProxyType(
-    {
-        "default": Thresholds(),
-        "strict": Thresholds(preset="strict", near_dead=0.0, saturated=1.0, ulps=0),
-        "sagemaker": Thresholds(preset="sagemaker", near_dead=0.01, saturated=0.99, flat_gradient=1e-7),
-        "apoz": Thresholds(preset="apoz", apoz_deviations=1.0),
-        "dormant": Thresholds(preset="dormant", dormant=0.025),
-    }
-)
 
 # Element type -> (bits of the fraction, smallest normal exponent); other types are compared exactly. Half precision is
 # calculated in single precision and rounded: a unit that moves by one of its wide steps (0.1 % and more) does move.

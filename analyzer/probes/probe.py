@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 
 from analyzer.errors import ProbeError
+from analyzer.facts.image_options import ImageOptions
 from analyzer.graph.view import TensorType
 from analyzer.probes.fingerprint import Digest
 from analyzer.probes.fitting import Feeds, Part, Role, check_constants
-from analyzer.probes.images import ImageOptions
 from analyzer.probes.random_data import random_source
 from analyzer.probes.recognise import source_of
 from analyzer.probes.source import Source
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-__all__ = ["Batch", "ImageOptions", "Probe", "open_probe", "random_probe"]
 
 
 @dataclass(frozen=True, eq=False)

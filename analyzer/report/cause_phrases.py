@@ -34,8 +34,8 @@ class _Group:
 def why(facts: AuditFacts, *, show_all: bool = False) -> Iterator[RenderableType]:
     """The lines of the section; nothing where no cause is known. `show_all` adds a histogram for each layer."""
     counted_values = {layer.value for layer in facts.layers}
-    told = [diagnosis for diagnosis in facts.diagnoses if diagnosis.value in counted_values and diagnosis.causes]
-    groups = _groups(told)
+    diagnoses = [diagnosis for diagnosis in facts.diagnoses if diagnosis.value in counted_values and diagnosis.causes]
+    groups = _groups(diagnoses)
     if not groups:
         return
     yield Text("\nWhy", "bold")
@@ -44,17 +44,17 @@ def why(facts: AuditFacts, *, show_all: bool = False) -> Iterator[RenderableType
     if len(groups) > CAUSES_SHOWN and not show_all:
         rest = sum(group.units for group in groups[CAUSES_SHOWN:])
         yield _line(f"{counted(rest, 'unit')} of {counted(len(groups) - CAUSES_SHOWN, 'other cause')} (--all)", _QUIET)
-    yield from _fragility(told)
+    yield from _fragility(diagnoses)
     if show_all:
-        yield from (_line(line, _QUIET, by=4) for diagnosis in told for line in _histogram(diagnosis))
+        yield from (_line(line, _QUIET, by=4) for diagnosis in diagnoses for line in _histogram(diagnosis))
     yield from _help(groups)
 
 
-def _groups(told: Sequence[LayerDiagnosis]) -> list[_Group]:
+def _groups(diagnoses: Sequence[LayerDiagnosis]) -> list[_Group]:
     units: Counter[CauseCode] = Counter()
     layers: Counter[CauseCode] = Counter()
     example: dict[CauseCode, str] = {}
-    for diagnosis in told:
+    for diagnosis in diagnoses:
         for code, count in diagnosis.counts().items():
             units[code] += count
             layers[code] += 1
@@ -74,16 +74,16 @@ def _cause(group: _Group, *, example: bool) -> RenderableType:
     line.append(f"{counted(group.units, 'unit')}  ", "bold")
     line.append(group.code, "yellow")
     line.append(f"  {SUMMARIES[group.code]}")
-    told = f", e.g. {printable(group.example)}" if example else ""
-    line.append(f"  in {counted(group.layers, 'layer')}{told}", _QUIET)
+    example_text = f", e.g. {printable(group.example)}" if example else ""
+    line.append(f"  in {counted(group.layers, 'layer')}{example_text}", _QUIET)
     return Padding(line, (0, 0, 0, 2))
 
 
-def _fragility(told: Sequence[LayerDiagnosis]) -> Iterator[RenderableType]:
+def _fragility(diagnoses: Sequence[LayerDiagnosis]) -> Iterator[RenderableType]:
     """How many units may wake soon, and which is nearest."""
     known = [
         (cause.distance, diagnosis.value, cause.unit)
-        for diagnosis in told
+        for diagnosis in diagnoses
         for cause in diagnosis.causes
         if cause.distance is not None
     ]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts
+from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.evidence import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -32,7 +32,7 @@ class _Row:
 def render_snippet(facts: AuditFacts) -> str:
     """An HTML fragment: the totals, and a line for each of the layers that tell most."""
     layers = sorted(facts.layers, key=lambda layer: -layer.dead_share)[:LAYERS_SHOWN]
-    shown = [layer for layer in facts.layers if any(layer is one for one in layers)]
+    shown = [layer for layer in facts.layers if any(layer is chosen for chosen in layers)]
     return (
         environment()
         .get_template("notebook.html.j2")
@@ -51,6 +51,6 @@ def _row(layer: LayerVerdicts) -> _Row:
     counts.append(layer.units - sum(counts))
     parts = tuple((name, colour, n / max(layer.units, 1)) for (name, colour), n in zip(_VERDICTS, counts, strict=True))
     shares = activity(layer)
-    found = [] if shares is None else histogram(shares)
-    bins = tuple((name, n / max(layer.units, 1)) for name, n in zip(BINS, found, strict=False))
+    counted_bins = [] if shares is None else histogram(shares)
+    bins = tuple((name, n / max(layer.units, 1)) for name, n in zip(BINS, counted_bins, strict=False))
     return _Row(layer, tuple(part for part in parts if part[2] > 0), bins)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from analyzer.algebra.constants import Constants
 from analyzer.errors import InputError
-from analyzer.facts.audit import Evidence, LayerVerdicts, Removable
+from analyzer.facts.audit import LayerVerdicts, Removable
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.wording import unit_ranges
 from analyzer.ops.context import Context
 from analyzer.walk.closure import Closure

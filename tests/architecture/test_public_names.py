@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -56,13 +55,15 @@ def classes_in(hint: object) -> Iterator[type]:
 
 def attribute_types(public: type) -> Iterator[tuple[str, object]]:
     """Fields, properties and results of methods that a user can reach, with their types."""
-    home = vars(sys.modules[public.__module__]) | {"pd": types.SimpleNamespace(DataFrame=object)}
-    for name, hint in typing.get_type_hints(public, home).items():
+    named = {name: getattr(analyzer, name) for name in analyzer.__all__} | {
+        "pd": types.SimpleNamespace(DataFrame=object)
+    }
+    for name, hint in typing.get_type_hints(public, localns=named).items():
         yield name, hint
     for name, member in inspect.getmembers_static(public):
         function = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
         if inspect.isfunction(function):
-            yield name, typing.get_type_hints(function, home).get("return")
+            yield name, typing.get_type_hints(function, localns=named).get("return")
 
 
 def test_what_public_attributes_hold_is_public_as_well() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from analyzer.report.html import render_html
+from analyzer.report.html.page import render_html
 from tests import made
 from tests.browser.conftest import Open
 from tests.deep import deep, picture
@@ -182,7 +182,7 @@ def test_names_that_mean_harm_stay_text(open_page: Open, tmp_path: Path) -> None
     plain = made.first_dead(16, 12, evil)
     layer = replace(plain, audited=replace(plain.audited, op=evil, node=evil))
     path = tmp_path / "evil.html"
-    path.write_text(render_html(made.facts([layer]), picture([layer])), encoding="utf-8")
+    path.write_text(render_html(replace(made.facts([layer]), locked=()), picture([layer])), encoding="utf-8")
     page = open_page(path)
     expect(page.locator("#layer-title")).to_have_text(evil)
     page.get_by_text("Units one by one").click()

@@ -20,7 +20,7 @@ KEPT = {"digits_mlp_killed": 1972, "digits_cnn_dynamo": 20743, "digits_transform
 def test_a_sample_model_is_the_same_on_its_probe(folder: Path, tmp_path: Path) -> None:
     model, probe, holdout = folder / "model.onnx", folder / "probe.npz", folder / "holdout.npz"
     before = model.read_bytes()
-    found = analyzer.prune(model, probe, holdout=holdout, latency=False)
+    found = analyzer.prune(model, analyzer.Data(probe, holdout), latency=False)
     target = tmp_path / "small.onnx"
     found.save(target)
     assert model.read_bytes() == before

@@ -39,8 +39,13 @@ def to_text(facts: CheckFacts) -> str:
 def _properties(suite: Xml.Element, facts: CheckFacts) -> None:
     properties = Xml.SubElement(suite, "properties")
     model = facts.audit.model
-    told = {"verdict": verdict(facts), "totals": totals(facts), "probe": data(facts), "model.sha256": model.sha256}
-    for name, value in told.items():
+    shown = {
+        "verdict": verdict(facts),
+        "totals": totals(facts),
+        "probe": data(facts),
+        "model.sha256": model.sha256,
+    }
+    for name, value in shown.items():
         Xml.SubElement(properties, "property", {"name": name, "value": _legal(value)})
 
 
@@ -48,8 +53,8 @@ def _outcome(case: Xml.Element, findings: list[Finding]) -> None:
     failing = [finding for finding in findings if finding.severity is Severity.ERROR]
     others = [finding for finding in findings if finding.severity is not Severity.ERROR]
     if failing:
-        more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
-        message = _legal(sentence(failing[0])) + more
+        others_failing = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
+        message = _legal(sentence(failing[0])) + others_failing
         failure = Xml.SubElement(case, "failure", {"type": failing[0].code, "message": message})
         failure.text = _legal_lines(failing)
     if others:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 
@@ -15,20 +14,17 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, data, totals, verdict
+from analyzer.report.console import plain
 from analyzer.report.phrases import printable, shortened, units_of
 
 SHOWN = 6  # findings of one code
-WIDTH = 110
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _QUIET = "dim"
 
 
 def to_text(facts: CheckFacts) -> str:
     """The report without colours, for a file."""
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False)
-    with console.capture() as captured:
-        render(facts, console)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    return plain(lambda console: render(facts, console))
 
 
 def render(facts: CheckFacts, console: Console, *, show_all: bool = False) -> None:

@@ -14,8 +14,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from analyzer.facts.audit import AuditFacts, Evidence
+from analyzer.facts.audit import AuditFacts
 from analyzer.facts.bound import CONFIDENCE
+from analyzer.facts.evidence import Evidence
+from analyzer.facts.model_report import AuditReport, PruneReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.facts.wording import counted, number, share, size
@@ -44,6 +46,11 @@ SCRIPTS = (
 _COLUMNS = ("near_dead", "saturated", "always_on", "nonfinite", "revived")
 TENSORS_SHOWN = 200
 ROWS_SHOWN = 200  # the other layers are shown as the table is scrolled
+
+
+def to_text(report: AuditReport) -> str:
+    """The audit as one HTML page, with what a prune changed where there was one."""
+    return render_html(report.audit, report.draw(), report.pruned if isinstance(report, PruneReport) else None)
 
 
 def render_html(facts: AuditFacts, graph: GraphPicture, pruned: PrunedFacts | None = None) -> str:

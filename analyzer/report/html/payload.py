@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, Locked
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked
 from analyzer.facts.causes import SUMMARIES, LayerDiagnosis
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.picture import GraphPicture, PictureNode
 from analyzer.facts.units import Kind
 from analyzer.facts.wording import share, unit_ranges

@@ -87,7 +87,7 @@ def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_ask
         },
     )
     probe = weights(40, 6)
-    alone = analyzer.prune(model, {"x": probe}, batch_size=1, latency=False)
+    alone = analyzer.prune(model, {"x": probe}, run=analyzer.Run(batch_size=1), latency=False)
     small = onnx.ModelProto.FromString(alone.data)
     for sample in probe[:5]:
         one, two = (run(m, {"x": sample[None]})["y"] for m in (model, small))

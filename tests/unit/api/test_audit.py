@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import onnx
 import pytest
 
 import analyzer
-from analyzer import api
+from analyzer.api.outputs import guarded_files
 from analyzer.errors import ModelError, OutputError
-from analyzer.report.json import schema
 from tests.models import parse
+from tests.promised import satisfies
 
 KILLED = Path("sample_models/digits_mlp_killed")
 MODEL, PROBE, HOLDOUT = KILLED / "model.onnx", KILLED / "probe.npz", KILLED / "holdout.npz"
@@ -26,7 +25,7 @@ RELUS = ["/1/Relu_output_0", "/3/Relu_output_0", "/5/Relu_output_0"]
 
 @pytest.fixture(scope="module")
 def killed() -> analyzer.Audit:
-    return analyzer.audit(MODEL, PROBE, holdout=HOLDOUT)
+    return analyzer.audit(MODEL, analyzer.Data(PROBE, HOLDOUT))
 
 
 def by_value(found: analyzer.Audit) -> dict[str, analyzer.LayerVerdicts]:
@@ -76,7 +75,7 @@ def test_the_json_is_written_and_valid(killed: analyzer.Audit, tmp_path: Path) -
     killed.to_json(tmp_path / "audit.json")
     report = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert report == json.loads(json.dumps(killed.to_dict()))
-    jsonschema.validate(report, schema())
+    satisfies("audit", report)
 
 
 def test_the_model_is_never_written_over(killed: analyzer.Audit) -> None:
@@ -90,7 +89,7 @@ def test_the_model_is_never_written_over(killed: analyzer.Audit) -> None:
 def test_external_data_is_never_written_over(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(onnx.load(MODEL), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    found = analyzer.audit(path, PROBE, limit=4)
+    found = analyzer.audit(path, analyzer.Data(PROBE, limit=4))
     with pytest.raises(OutputError, match="is an input"):
         found.to_json(tmp_path / "weights.bin")
 
@@ -158,13 +157,13 @@ def test_every_form_of_the_same_model_gives_the_same_verdicts(killed: analyzer.A
 
 def test_the_batch_size_changes_nothing(killed: analyzer.Audit) -> None:
     for batch_size in (1, 7, 300):
-        found = analyzer.audit(MODEL, PROBE, batch_size=batch_size)
+        found = analyzer.audit(MODEL, PROBE, run=analyzer.Run(batch_size=batch_size))
         assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]
         assert "one-by-one" not in [warning.name for warning in found.warnings]
 
 
 def test_limit_takes_the_first_samples() -> None:
-    found = analyzer.audit(MODEL, PROBE, limit=10)
+    found = analyzer.audit(MODEL, analyzer.Data(PROBE, limit=10))
     assert found.probe is not None
     assert found.probe.samples == 10
     assert "probe-too-small" in [warning.name for warning in found.warnings]
@@ -175,11 +174,11 @@ def test_without_a_probe_only_the_weights_speak() -> None:
     assert found.probe is None
     assert all(set(layer.dead) == set(layer.structural) for layer in found.layers)
     assert [warning.name for warning in found.warnings] == ["no-probe"]
-    jsonschema.validate(found.to_dict(), schema())
+    satisfies("audit", found.to_dict())
 
 
 def test_random_data_is_labelled() -> None:
-    found = analyzer.audit(MODEL, random=64)
+    found = analyzer.audit(MODEL, analyzer.Data(random=64))
     assert found.probe is not None
     assert found.probe.random
     assert "random-probe" in [warning.name for warning in found.warnings]
@@ -187,7 +186,7 @@ def test_random_data_is_labelled() -> None:
 
 @pytest.mark.parametrize("preset", list(analyzer.PRESETS))
 def test_every_preset_runs_and_finds_the_same_dead_units(killed: analyzer.Audit, preset: str) -> None:
-    found = analyzer.audit(MODEL, PROBE, preset=preset)
+    found = analyzer.audit(MODEL, PROBE, thresholds=preset)
     assert found.facts.thresholds.preset == preset
     assert [layer.dead for layer in found.layers] == [layer.dead for layer in killed.layers]
 
@@ -200,7 +199,7 @@ def test_own_thresholds_replace_a_preset() -> None:
 
 def test_progress_is_reported_to_the_end() -> None:
     calls: list[tuple[str, int, int | None]] = []
-    analyzer.audit(MODEL, PROBE, holdout=HOLDOUT, progress=lambda *call: calls.append(call))
+    analyzer.audit(MODEL, analyzer.Data(PROBE, HOLDOUT), progress=lambda *call: calls.append(call))
     assert {call[0] for call in calls} == {"probe", "holdout", "causes"}
     assert calls[-1] == ("causes", 300, 300)
 
@@ -211,23 +210,45 @@ def test_progress_is_reported_to_the_end() -> None:
         ({"probe": PROBE, "random": 3}, "either a probe or"),
         ({"holdout": PROBE}, "give a probe as well"),
         ({"probe": PROBE, "limit": 0}, "limit is 0"),
-        ({"probe": PROBE, "batch_size": 0}, "batch_size is 0"),
         ({"random": 0}, "random is 0"),
-        ({"probe": PROBE, "preset": "nope"}, "choose one of default"),
-        ({"probe": PROBE, "threads": 10**6}, "give at most 256"),
         ({"probe": PROBE, "constants": "pixels"}, r"give a list of names, such as \['pixels'\]"),
         ({"probe": PROBE, "dims": {"batch": 4}}, "none are drawn"),
         ({"constants": ["pixels"]}, "constants says how data is fed"),
         ({"limit": 5}, "limit says how a probe is read"),
         ({"random": 5, "limit": 5}, "limit says how a probe is read"),
         ({"images": analyzer.ImageOptions()}, "images says how a probe is read"),
+        ({"probe": PROBE, "seed": 1}, "seed says which random samples"),
+        ({"random": 5, "seed": -1}, "seed is -1"),
         ({"random": 5, "constants": ["pixls"]}, "named as constant but is no input"),
         ({"random": 5, "dims": {"nope": 4}}, "No input has a free dim 'nope'"),
     ],
 )
-def test_a_wrong_call_says_what_to_change(call: dict[str, Any], message: str) -> None:
+def test_wrong_data_says_what_to_change(call: dict[str, Any], message: str) -> None:
     with pytest.raises(analyzer.InputError, match=message):
-        analyzer.audit(MODEL, **call)
+        analyzer.audit(MODEL, analyzer.Data(**call))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [({"batch_size": 0}, "batch_size is 0"), ({"threads": 0}, "threads is 0"), ({"threads": 10**6}, "at most 256")],
+)
+def test_a_wrong_run_says_what_to_change(call: dict[str, Any], message: str) -> None:
+    with pytest.raises(analyzer.InputError, match=message):
+        analyzer.Run(**call)
+
+
+def test_a_preset_that_does_not_exist_is_named() -> None:
+    with pytest.raises(analyzer.InputError, match="'nope': choose one of default"):
+        analyzer.audit(MODEL, PROBE, thresholds="nope")
+
+
+def test_the_seed_decides_which_samples_are_drawn() -> None:
+    fingerprints = [
+        found.probe.fingerprint
+        for found in (analyzer.audit(MODEL, analyzer.Data(random=9, seed=seed)) for seed in (0, 1, 1))
+        if found.probe is not None
+    ]
+    assert fingerprints[0] != fingerprints[1] == fingerprints[2]
 
 
 def test_a_wrong_model_is_an_input_error(tmp_path: Path) -> None:
@@ -238,7 +259,7 @@ def test_a_wrong_model_is_an_input_error(tmp_path: Path) -> None:
 def test_a_probe_file_with_a_generator_counts_as_an_input(tmp_path: Path) -> None:
     script = tmp_path / "probe.py"
     script.write_text("")
-    assert api.input_files(f"{script}:feeds", None, {"x": 1}) == (script,)
+    assert guarded_files(f"{script}:feeds", None, {"x": 1}) == (script,)
 
 
 def test_nothing_seen_one_by_one_counts_where_samples_influence_each_other() -> None:

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
 import analyzer
 from analyzer.facts.causes import CauseCode
 from analyzer.facts.choice import Choice
-from analyzer.report.json import schema
+from tests.promised import satisfies
 
 SAMPLES = Path("sample_models")
+KILLED = SAMPLES / "digits_mlp_killed"
 DOWN = {CauseCode.BIAS_DOMINATES, CauseCode.WEIGHTS_DOMINATE, CauseCode.NONPOSITIVE_WEIGHTS}
 
 
@@ -37,7 +37,7 @@ def test_the_killed_network_was_pushed_down() -> None:
 
 
 def test_units_that_wake_on_the_holdout_are_those_called_fragile() -> None:
-    found = audited("digits_mlp_killed", holdout=SAMPLES / "digits_mlp_killed" / "holdout.npz")
+    found = analyzer.audit(KILLED / "model.onnx", analyzer.Data(KILLED / "probe.npz", KILLED / "holdout.npz"))
     revived = {(layer.value, unit) for layer in found.layers for unit in layer.revived or ()}
     by_risk = sorted(
         (cause.distance, diagnosis.value, cause.unit)
@@ -67,7 +67,7 @@ def test_every_dead_unit_of_the_samples_has_a_known_cause(folder: Path) -> None:
     found = audited(folder.name)
     named = {d.value: {c.unit for c in d.causes if c.code is not CauseCode.UNKNOWN} for d in found.facts.diagnoses}
     assert all(set(layer.dead) <= named.get(layer.value, set()) for layer in found.layers)
-    jsonschema.validate(found.to_dict(), schema())
+    satisfies("audit", found.to_dict())
 
 
 def test_without_data_the_weights_still_tell() -> None:

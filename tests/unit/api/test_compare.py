@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
 import analyzer
 from analyzer.errors import InputError, OutputError
-from analyzer.report.compare import schema
+from tests.promised import satisfies
 
 SAMPLES = Path("sample_models")
 HEALTHY, KILLED = SAMPLES / "digits_mlp", SAMPLES / "digits_mlp_killed"
@@ -51,15 +50,16 @@ def test_another_data_set_revives_what_the_holdout_revives() -> None:
     found = analyzer.compare(model, probes=[PROBE, holdout])
     assert [run.label for run in found.runs] == ["probe.npz", "holdout.npz"]
     revived = {layer.value: change.revived for layer in found.layers if (change := layer.change()) and change.revived}
-    audit = analyzer.audit(model, PROBE, holdout=holdout)
+    audit = analyzer.audit(model, analyzer.Data(PROBE, holdout))
     assert revived == {layer.value: layer.revived for layer in audit.layers if layer.revived}
 
 
 def test_the_report_satisfies_its_schema(tmp_path: Path) -> None:
-    found = analyzer.compare([HEALTHY / "model.onnx", KILLED / "model.onnx", HEALTHY / "model.onnx"], PROBE, limit=60)
+    models = [folder / "model.onnx" for folder in (HEALTHY, KILLED, HEALTHY)]
+    found = analyzer.compare(models, analyzer.Data(PROBE, limit=60))
     found.to_json(tmp_path / "c.json")
     document = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
-    jsonschema.validate(document, schema())
+    satisfies("compare", document)
     assert document == found.to_dict()
     assert len(document["steps"]) == 2
     assert document["totals"]["died"] == 0
@@ -74,7 +74,7 @@ def test_a_comparison_never_replaces_its_own_inputs() -> None:
 def test_arrays_and_models_in_memory_are_numbered() -> None:
     data = np.load(PROBE)
     models = [(folder / "model.onnx").read_bytes() for folder in (HEALTHY, KILLED)]
-    found = analyzer.compare(models, dict(data), limit=20)
+    found = analyzer.compare(models, analyzer.Data(dict(data), limit=20))
     assert [run.label for run in found.runs] == ["1", "2"]
     assert "2 runs" in repr(found)
 
@@ -82,10 +82,10 @@ def test_arrays_and_models_in_memory_are_numbered() -> None:
 @pytest.mark.parametrize(
     ("models", "options"),
     [
-        ([HEALTHY / "model.onnx"], {"probe": PROBE}),
+        ([HEALTHY / "model.onnx"], {"data": PROBE}),
         ([HEALTHY / "model.onnx"], {"probes": [PROBE]}),
         ([HEALTHY / "model.onnx"] * 2, {"probes": [PROBE, PROBE]}),
-        ([HEALTHY / "model.onnx"] * 2, {"probe": PROBE, "labels": ["one"]}),
+        ([HEALTHY / "model.onnx"] * 2, {"data": PROBE, "labels": ["one"]}),
     ],
 )
 def test_what_cannot_be_compared_is_refused(models: list[Path], options: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import analyzer
-from analyzer import api
+from analyzer.api.outputs import guarded_files
 from analyzer.cli.main import run
 from analyzer.errors import OutputError
 
@@ -52,11 +52,11 @@ def test_images_of_a_list_are_not_replaced(tmp_path: Path, capsys: pytest.Captur
         assert run([*command, str(picture), "--probe", str(listed), "-q"]) == 2
         assert "is an input of this audit" in capsys.readouterr().err
     found = analyzer.audit(CNN, listed)
-    for write in (found.to_json, found.to_html, lambda path: analyzer.check(CNN, listed).save(path, "json")):
+    for write in (found.to_json, found.to_html, lambda path: analyzer.check(CNN, listed).save_report(path, "json")):
         with pytest.raises(OutputError, match="is an input"):
             write(picture)
     assert picture.read_bytes() == before
 
 
 def test_names_that_cannot_be_looked_up_guard_nothing() -> None:
-    assert api.guarded_files("x" * 300, MLP / "model.onnx") == (MLP / "model.onnx",)
+    assert guarded_files("x" * 300, MLP / "model.onnx") == (MLP / "model.onnx",)

@@ -14,7 +14,8 @@ import pytest
 
 import analyzer
 from analyzer import Choice, ComparisonFailed, Evidence, InputError
-from analyzer.api import choice_from_plan, cutting, pruning
+from analyzer.api import cutting, pruning
+from analyzer.api.choosing import choice_from_plan
 from analyzer.errors import OutputError, Refusal, RunError, RunFailure
 from analyzer.rewrite.shrink import Shrinker, shrink
 from tests.equivalence.agree import run, same
@@ -208,7 +209,7 @@ def test_without_a_probe_both_are_run_on_random_data(model: onnx.ModelProto) -> 
 
 def test_the_holdout_is_compared_too(model: onnx.ModelProto) -> None:
     other = X.copy()
-    found = analyzer.prune(model, X, holdout=other * 30, latency=False)
+    found = analyzer.prune(model, analyzer.Data(X, other * 30), latency=False)
     assert found.facts.holdout is not None
     assert not found.facts.holdout.within
     assert found.audit.layers[0].revived == (2,)

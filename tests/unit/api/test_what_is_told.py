@@ -10,8 +10,8 @@ import pytest
 
 import analyzer
 from analyzer import Choice, InputError
-from analyzer.api import choice_from_plan
-from analyzer.report.prune import verdict
+from analyzer.api.choosing import choice_from_plan
+from analyzer.report.prune.terminal import verdict
 from tests.equivalence.cases import killed, weights
 from tests.models import parse
 
@@ -27,7 +27,7 @@ def model() -> onnx.ModelProto:
 
 
 def test_a_file_pruned_on_random_data_says_so_and_gives_no_bound(model: onnx.ModelProto) -> None:
-    drawn = analyzer.prune(model, random=30, latency=False)
+    drawn = analyzer.prune(model, analyzer.Data(random=30), latency=False)
     said = {p.key: p.value for p in onnx.ModelProto.FromString(drawn.data).metadata_props}
     assert said["deadunits.probe"] == "random data"
     assert said["deadunits.evidence"] == "observed"
@@ -59,7 +59,7 @@ def test_dead_units_that_stay_have_a_reason_below(model: onnx.ModelProto, choice
     assert not found.changed
     assert len(found.facts.notes) == 1
     assert note in found.facts.notes[0]
-    assert verdict(found.audit, found.facts) == "Nothing to remove: the dead units stay, see below."
+    assert verdict(found.audit.facts, found.facts) == "Nothing to remove: the dead units stay, see below."
 
 
 def test_without_a_reason_none_is_promised() -> None:
@@ -68,4 +68,4 @@ def test_without_a_reason_none_is_promised() -> None:
     found = analyzer.prune(model, X, latency=False)
     assert not found.changed
     assert found.audit.locked
-    assert verdict(found.audit, found.facts) == "Nothing to remove: the dead units stay, see below."
+    assert verdict(found.audit.facts, found.facts) == "Nothing to remove: the dead units stay, see below."

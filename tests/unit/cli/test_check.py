@@ -11,7 +11,7 @@ import pytest
 
 import analyzer
 from analyzer.cli.main import run
-from analyzer.report.check import FORMATS
+from analyzer.report.formats import RENDERERS
 
 SAMPLES = Path(__file__).parents[3] / "sample_models"
 BUDGETS = ["--max-dead", "15%", "--max-dead-layer", "50%"]
@@ -53,7 +53,7 @@ def test_the_killed_model_fails_for_the_right_reasons(capsys: pytest.CaptureFixt
     assert not report["passed"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", RENDERERS["check"])
 def test_every_format_names_the_findings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*KILLED, *BUDGETS, "--format", name]) == 1
     out, err = capsys.readouterr()
@@ -116,7 +116,7 @@ def test_settings_are_found_and_flags_win(
         (["--severity", "DU003"], "write for example DU003=error"),
         (["--severity", "DU003=bad"], "choose one of error"),
         (["--format", "yaml"], "There is no format 'yaml'"),
-        (["--report", "junit"], "write for example junit=check.xml"),
+        (["--report", "junit"], "write for example json=result.json"),
         (["--report", "junti=x"], "did you mean junit"),
         (["--baseline", "none.json"], "none.json cannot be read"),
         (["--config", "none.toml"], "not both"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import analyzer.api
+import analyzer
 from analyzer.cli.main import run
 from analyzer.cli.progress import ProgressLine
 from analyzer.errors import ComparisonFailed
@@ -119,7 +119,7 @@ def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(analyzer.api, "audit", fail)
+    monkeypatch.setattr(analyzer, "audit", fail)
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.cli.options import ImageFlags, JudgeOptions
-from analyzer.cli.values import dims_of, fraction_of, numbers_of, size_of, unit_of
-from analyzer.errors import InputError
+from analyzer import Budgets, Choice, Data, InputError, Run
+from analyzer.cli.options import GROUPS, data_of
+from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, size_of, unit_of
+from analyzer.facts.thresholds import PRESETS
 
 
 @pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.01", 0.01), (" 2.5 % ", 0.025), ("1/4", 0.25), ("0", 0)])
@@ -68,27 +70,33 @@ def test_no_text_makes_a_parser_crash(text: str) -> None:
 
 
 def test_without_image_flags_there_are_no_options() -> None:
-    assert ImageFlags().chosen() is None
+    assert data_of(probe="images").images is None
 
 
 def test_flags_change_a_preset() -> None:
-    chosen = ImageFlags(image_preset="imagenet", image_size="96", std="1").chosen()
+    chosen = data_of(probe="images", image_preset="imagenet", size=(96, 96), std=(1.0,)).images
     assert chosen is not None
     assert (chosen.size, chosen.std, chosen.mean) == ((96, 96), (1.0,), (0.485, 0.456, 0.406))
 
 
 def test_flags_alone_are_options() -> None:
-    chosen = ImageFlags(scale="1/255", layout="NHWC", channels="BGR", mean="0.5,0.5,0.5").chosen()
+    chosen = data_of(probe="images", scale=1 / 255, layout="NHWC", channels="BGR", mean=(0.5, 0.5, 0.5)).images
     assert chosen is not None
     assert (chosen.scale, chosen.layout, chosen.channels) == (1 / 255, "NHWC", "BGR")
 
 
 def test_one_scale_only() -> None:
     with pytest.raises(InputError, match="one number"):
-        ImageFlags(scale="1,2,3").chosen()
+        number_of("1,2,3", "--scale")
 
 
 def test_near_dead_changes_the_preset_that_uses_it() -> None:
-    assert JudgeOptions(near_dead="5%").thresholds().near_dead == 0.05
+    assert PRESETS["default"].with_near_dead(0.05).near_dead == 0.05
     with pytest.raises(InputError, match="does not use"):
-        JudgeOptions(preset="dormant", near_dead="5%").thresholds()
+        PRESETS["dormant"].with_near_dead(0.05)
+
+
+@pytest.mark.parametrize("kind", [Data, Run, Choice, Budgets])
+def test_every_field_has_a_flag(kind: type) -> None:
+    elsewhere = {"images", "units", "lossy"}  # flags of their own, or an argument of the command
+    assert {field.name for field in fields(kind) if field.init} - elsewhere <= set(GROUPS[kind].flags)

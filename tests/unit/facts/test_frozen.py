@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import analyzer
-from analyzer.facts.audit import Evidence
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.frozen import FrozenDict
 from tests.gated import failing
 from tests.made import by_weights, facts, first_dead

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.facts.audit import Thresholds
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.thresholds import PRESETS, Thresholds
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.facts.verdicts import PRESETS, compare_holdout, verdicts_of
+from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from tests.made import by_weights, gelu, layer, linear, relu, seen, tanh
 
 

@@ -14,13 +14,13 @@ from analyzer.errors import InputError
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.baseline import Baseline, baseline_of
 from analyzer.gate.against_baseline import compare_baseline
-from analyzer.report.json import to_dict
+from analyzer.report.audit.json import to_text
 from tests.gated import healthy
-from tests.made import facts, first_dead, layer, relu, seen
+from tests.made import facts, first_dead, layer, relu, reported, seen
 
 
 def stored(audit: AuditFacts) -> Baseline:
-    return baseline_of(json.loads(json.dumps(to_dict(audit))), "before.json")
+    return baseline_of(json.loads(to_text(reported(audit))), "before.json")
 
 
 def test_an_audit_against_itself_changed_nothing() -> None:
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path, content: str) -> No
 
 
 def damaged(change: dict[str, Any]) -> dict[str, Any]:
-    report = to_dict(healthy())
+    report: dict[str, Any] = json.loads(to_text(reported(healthy())))
     report["layers"][0].update(change)
     return report
 

@@ -202,7 +202,7 @@ def test_a_free_length_written_as_minus_one_is_free() -> None:
     assert load_model(model).graph.inputs["x"].shape == (None, 4)
     for probe in (X, None):
         assert analyzer.audit(model, probe).layers[0].audited.units == 6
-    assert analyzer.audit(model, random=60).layers[0].audited.units == 6
+    assert analyzer.audit(model, analyzer.Data(random=60)).layers[0].audited.units == 6
     assert analyzer.audit(model).prune(latency=False).data
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from analyzer.errors import ProbeError
+from analyzer.facts.image_options import ImageOptions
 from analyzer.graph import TensorType
-from analyzer.probes.images import ImageOptions
 from analyzer.probes.probe import open_probe
 
 Image: Any = pytest.importorskip("PIL.Image")

@@ -13,9 +13,9 @@ import pytest
 from onnx import numpy_helper
 
 from analyzer.errors import ProbeError
+from analyzer.facts.image_options import ImageOptions
 from analyzer.graph import TensorType
 from analyzer.probes import memory, numpy_files
-from analyzer.probes.images import ImageOptions
 from analyzer.probes.probe import open_probe
 
 FLOAT = np.dtype("f4")

@@ -14,12 +14,12 @@ import pytest
 import xmlschema
 
 from analyzer.facts.checked import CheckFacts
-from analyzer.report.check import FORMATS
-from analyzer.report.check.json import schema
 from analyzer.report.check.markdown import code
 from analyzer.report.check.terminal import name
+from analyzer.report.formats import RENDERERS, renderer
 from analyzer.version import __version__
 from tests.gated import HOSTILE, failing, passing, with_baseline
+from tests.promised import satisfies
 
 TESTS = Path(__file__).parents[2]
 SNAPSHOTS, SCHEMAS = TESTS / "snapshots" / "check", TESTS / "schemas"
@@ -31,9 +31,9 @@ every_scene = pytest.mark.parametrize("scene", SCENES)
 
 
 @every_scene
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", RENDERERS["check"])
 def test_a_report_is_what_it_was(scene: str, form: str) -> None:
-    text = FORMATS[form](SCENES[scene]()).replace(f'"{__version__}"', '"VERSION"')
+    text = renderer("check", form)(SCENES[scene]()).replace(f'"{__version__}"', '"VERSION"')
     stored = SNAPSHOTS / f"{scene}.{SUFFIXES[form]}"
     if os.environ.get(UPDATE):
         stored.write_text(text, encoding="utf-8")
@@ -41,9 +41,9 @@ def test_a_report_is_what_it_was(scene: str, form: str) -> None:
 
 
 @every_scene
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", RENDERERS["check"])
 def test_a_report_ends_in_a_newline_and_can_be_written_anywhere(scene: str, form: str) -> None:
-    text = FORMATS[form](SCENES[scene]())
+    text = renderer("check", form)(SCENES[scene]())
     assert text.endswith("\n") and not text.endswith("\n\n")
     text.encode("utf-8")
     assert "\x1b" not in text
@@ -51,16 +51,15 @@ def test_a_report_ends_in_a_newline_and_can_be_written_anywhere(scene: str, form
 
 @every_scene
 def test_json_satisfies_its_schema(scene: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
-    report = json.loads(FORMATS["json"](SCENES[scene]()))
-    jsonschema.Draft202012Validator(schema()).validate(report)
+    report = json.loads(renderer("check", "json")(SCENES[scene]()))
+    satisfies("check", report)
     assert report["passed"] is (scene == "passing")
 
 
 @every_scene
 def test_sarif_satisfies_the_official_schema(scene: str) -> None:
     rules = json.loads((SCHEMAS / "sarif-2.1.0.json").read_text(encoding="utf-8"))
-    log = json.loads(FORMATS["sarif"](SCENES[scene]()))
+    log = json.loads(renderer("check", "sarif")(SCENES[scene]()))
     jsonschema.Draft202012Validator(rules, format_checker=jsonschema.FormatChecker()).validate(log)
 
 
@@ -70,11 +69,11 @@ def test_junit_satisfies_the_schema_of_jenkins(scene: str) -> None:
 
 
 def junit(scene: str) -> Xml.Element:
-    return Xml.fromstring(FORMATS["junit"](SCENES[scene]()))
+    return Xml.fromstring(renderer("check", "junit")(SCENES[scene]()))
 
 
 def sarif(scene: str) -> dict[str, Any]:
-    run: dict[str, Any] = json.loads(FORMATS["sarif"](SCENES[scene]()))["runs"][0]
+    run: dict[str, Any] = json.loads(renderer("check", "sarif")(SCENES[scene]()))["runs"][0]
     return run
 
 
@@ -106,7 +105,7 @@ def test_sarif_messages_hold_no_placeholder_and_no_link() -> None:
 
 
 def test_every_line_for_github_is_one_command_or_our_own_words() -> None:
-    *commands, last = FORMATS["github"](failing()).splitlines()
+    *commands, last = renderer("check", "github")(failing()).splitlines()
     assert len(commands) == len(failing().findings)
     for line in commands:
         kind, _, properties = line.removeprefix("::").split("::")[0].partition(" ")
@@ -116,13 +115,13 @@ def test_every_line_for_github_is_one_command_or_our_own_words() -> None:
 
 
 def test_no_line_of_a_log_starts_with_a_name_from_a_file() -> None:
-    for line in FORMATS["terminal"](failing()).splitlines():
+    for line in renderer("check", "terminal")(failing()).splitlines():
         assert not line.lstrip().startswith(("::", "a|b"))
     assert ": :error::x" in name("a ::error::x")
 
 
 def test_markdown_names_stay_inside_their_code_span_and_cell() -> None:
-    text = FORMATS["markdown"](failing())
+    text = renderer("check", "markdown")(failing())
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     for row in rows:
         assert row.replace("\\|", "").count("|") == 5, row
@@ -142,10 +141,10 @@ def test_any_name_makes_a_whole_code_span(text: str) -> None:
 
 
 def test_what_was_turned_off_is_said() -> None:
-    assert "turned off: DU014" in FORMATS["terminal"](failing())
+    assert "turned off: DU014" in renderer("check", "terminal")(failing())
 
 
 def test_what_improved_is_told() -> None:
     for form in ("terminal", "markdown"):
-        assert "alive again: 9" in FORMATS[form](with_baseline()), form
-    assert json.loads(FORMATS["json"](with_baseline()))["baseline"]["revived"][0]["units"] == [9]
+        assert "alive again: 9" in renderer("check", form)(with_baseline()), form
+    assert json.loads(renderer("check", "json")(with_baseline()))["baseline"]["revived"][0]["units"] == [9]

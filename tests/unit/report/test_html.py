@@ -17,9 +17,9 @@ import pytest
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
-from analyzer.report.html import render_html
 from analyzer.report.html.layout import place
 from analyzer.report.html.packed import BINS, activity, histogram, pack
+from analyzer.report.html.page import render_html
 from tests import made
 from tests.deep import deep, picture
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Removable, TensorPlan
-from analyzer.facts.verdicts import PRESETS
-from analyzer.report.terminal import LAYERS_SHOWN, render
+from analyzer.facts.thresholds import PRESETS
+from analyzer.report.audit.terminal import LAYERS_SHOWN, render
 from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
 
 

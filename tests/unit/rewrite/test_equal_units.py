@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 import analyzer
-from analyzer.facts.audit import Evidence
 from analyzer.facts.choice import Choice
+from analyzer.facts.evidence import Evidence
 from tests.models import Array, parse, run
 
 MERGE = Choice(merge_duplicates=True, evidence=Evidence.STRUCTURAL)

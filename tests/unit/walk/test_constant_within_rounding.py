@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyzer.facts.audit import Thresholds
 from analyzer.facts.choice import Choice
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.verdicts import verdicts_of
 from analyzer.units import select_units
 from analyzer.walk.flow import Seed, constants_within_rounding

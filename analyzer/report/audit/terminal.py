@@ -12,10 +12,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.facts.audit import AuditFacts, Evidence, LayerVerdicts, Locked, ProbeSummary, Thresholds
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.bound import CONFIDENCE
+from analyzer.facts.evidence import Evidence
+from analyzer.facts.model_report import AuditReport
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number, share, size, unit_ranges
 from analyzer.report.cause_phrases import why
+from analyzer.report.console import plain
 from analyzer.report.phrases import bar, named, printable, shortened
 
 LAYERS_SHOWN = 12
@@ -31,6 +35,11 @@ _COLUMNS = (  # verdict, heading, style; shown only where some layer has one
     ("revived", "revived", "magenta"),
     ("nonfinite", "NaN/inf", "magenta"),
 )
+
+
+def to_text(report: AuditReport) -> str:
+    """The report without colours, for a file."""
+    return plain(lambda console: render(report.audit, console))
 
 
 def render(

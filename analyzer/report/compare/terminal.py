@@ -1,79 +1,27 @@
-"""A comparison of audits as JSON (schema `deadunits.compare/1`) and for a person at a terminal."""
+"""A comparison of audits for a person at a terminal."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from importlib.resources import files
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
+from analyzer.facts.history import Change, Course, LayerCourse
 from analyzer.facts.wording import counted, number, share, unit_ranges
+from analyzer.report.console import plain
 from analyzer.report.phrases import printable, shortened
-from analyzer.version import __version__
 
-SCHEMA = "deadunits.compare/1"
 RUNS_SHOWN = 6  # columns of a long course; --json has all
 LAYERS_SHOWN = 20
 UNITS_SHOWN = 8  # layers whose units are named
 _QUIET = "dim"
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema that every report of this version satisfies."""
-    text = files("analyzer.report").joinpath("schema", "compare.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
-
-
 def to_text(course: Course) -> str:
-    """The comparison as a JSON document that ends in a newline."""
-    return json.dumps(to_dict(course), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def to_dict(course: Course) -> dict[str, Any]:
-    """The comparison as plain dicts, lists, numbers and strings."""
-    died, revived, stayed = course.total()
-    return {
-        "schema": SCHEMA,
-        "tool": {"name": "deadunits", "version": __version__},
-        "runs": [_run(run) for run in course.runs],
-        "totals": {"died": died, "revived": revived, "stayed": stayed},
-        "steps": [
-            dict(zip(("died", "revived", "stayed"), course.total(i, i + 1), strict=True))
-            for i in range(len(course.runs) - 1)
-        ],
-        "layers": [_layer(layer) for layer in course.layers],
-    }
-
-
-def _run(run: RunSummary) -> dict[str, Any]:
-    return {
-        "label": run.label,
-        "model": asdict(run.model),
-        "probe": None if run.probe is None else asdict(run.probe),
-        "units": run.units,
-        "dead": run.dead,
-    }
-
-
-def _layer(layer: LayerCourse) -> dict[str, Any]:
-    change = layer.change()
-    return {
-        "value": layer.value,
-        "op": layer.op,
-        "units": layer.units,
-        "names": list(layer.names),
-        "dead": [None if dead is None else list(dead) for dead in layer.dead],
-        "change": None
-        if change is None
-        else {"died": list(change.died), "revived": list(change.revived), "stayed": list(change.stayed)},
-    }
+    """The comparison without colours, for a file."""
+    return plain(lambda console: render(course, console))
 
 
 def render(course: Course, console: Console, *, show_all: bool = False) -> None:
@@ -90,8 +38,8 @@ def _sections(course: Course, width: int, show_all: bool) -> Iterator[Renderable
     yield from _units(course, width, show_all)
     if course.unmatched:
         names = ", ".join(shortened(layer.value, 32) for layer in course.unmatched[: None if show_all else 3])
-        more = "" if show_all or len(course.unmatched) <= 3 else ", …"
-        yield Text(f"\n{counted(len(course.unmatched), 'layer')} not found in every run: {names}{more}", _QUIET)
+        ending = "" if show_all or len(course.unmatched) <= 3 else ", …"
+        yield Text(f"\n{counted(len(course.unmatched), 'layer')} not found in every run: {names}{ending}", _QUIET)
 
 
 def _runs(course: Course) -> RenderableType:
@@ -102,10 +50,10 @@ def _runs(course: Course) -> RenderableType:
         table.add_column(heading, justify="right")
     for place, run in enumerate(course.runs, start=1):
         samples = "no probe" if run.probe is None else number(run.probe.samples)
-        told = printable(run.label) + ("  RANDOM DATA" if run.probe is not None and run.probe.random else "")
+        label = printable(run.label) + ("  RANDOM DATA" if run.probe is not None and run.probe.random else "")
         dead = Text(number(run.dead), "red" if run.dead else "")
         ratio = share(run.dead, run.units)
-        table.add_row(Text(str(place), _QUIET), Text(told), samples, number(run.units), dead, ratio)
+        table.add_row(Text(str(place), _QUIET), Text(label), samples, number(run.units), dead, ratio)
     return table
 
 

@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import counted, number, share, size, unit_ranges
+from analyzer.report.console import plain
 from analyzer.report.phrases import printable, shortened
 
 LAYERS_SHOWN = 12
@@ -22,12 +24,20 @@ ALIGNMENTS = (16, 8)  # widths that kernels like
 _HEAD, _QUIET = "bold", "dim"
 
 
-def render(audit: AuditFacts, pruned: PrunedFacts, console: Console, *, written: str, show_all: bool = False) -> None:
+def to_text(report: PruneReport) -> str:
+    """The report without colours, for a file."""
+    return plain(lambda console: render(report.audit, report.pruned, console))
+
+
+def render(
+    audit: AuditFacts, pruned: PrunedFacts, console: Console, *, written: str = "", show_all: bool = False
+) -> None:
     """Print the report; `written` says what became of the model, `show_all` lists every layer."""
     view = _View(audit, pruned, console.width, show_all)
     for section in view.sections():
         console.print(section, highlight=False, markup=False, emoji=False)
-    console.print(Text.assemble(("\nWritten  ", _HEAD), printable(written)), soft_wrap=True)
+    if written:
+        console.print(Text.assemble(("\nWritten  ", _HEAD), printable(written)), soft_wrap=True)
 
 
 def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
@@ -35,8 +45,8 @@ def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
     if not pruned.changed:
         if not audit.dead:
             return "Nothing to remove: no unit is dead."
-        told = pruned.notes or pruned.refused or _staying(audit, pruned)
-        return f"Nothing to remove: the dead units stay{', see below' if told else ''}."
+        why = pruned.notes or pruned.refused or _staying(audit, pruned)
+        return f"Nothing to remove: the dead units stay{', see below' if why else ''}."
     saved = pruned.before.parameters - pruned.after.parameters
     much = f"Saves {share(saved, pruned.before.parameters)} of the parameters"
     latency = pruned.latency
@@ -82,12 +92,12 @@ class _View:
         yield from self._notes()
 
     def _loss(self) -> RenderableType:
-        found, units = self.pruned.comparison, sum(len(u) for u in self.pruned.lossy_units.values())
+        comparison, units = self.pruned.comparison, sum(len(u) for u in self.pruned.lossy_units.values())
         went = f"{counted(units, 'unit')} went that {'is' if units == 1 else 'are'} not dead"
         head = Text(f"Not exact: {went}", "bold red")
-        if found is not None:
-            head.append(f"; the outputs change by up to {_relative(found)} of their scale on the probe")
-            top1 = _top1(found)
+        if comparison is not None:
+            head.append(f"; the outputs change by up to {_relative(comparison)} of their scale on the probe")
+            top1 = _top1(comparison)
             head.append(f", {top1}" if top1 else "")
         return head
 
@@ -150,24 +160,26 @@ class _View:
             return
         yield _heading("Outputs of both models")
         noisy = ("probe + noise", pruned.perturbed)
-        for name, found in (("probe", pruned.comparison), ("holdout", pruned.holdout), noisy):
-            if found is not None:
+        for name, comparison in (("probe", pruned.comparison), ("holdout", pruned.holdout), noisy):
+            if comparison is not None:
                 label = "random data" if name == "probe" and self.audit.probe is None else name
-                yield self._difference(label, found, judged=name != "probe + noise" and not pruned.lossy)
+                yield self._difference(label, comparison, judged=name != "probe + noise" and not pruned.lossy)
         yield from self._revived()
 
-    def _difference(self, name: str, found: Comparison, *, judged: bool) -> RenderableType:
+    def _difference(self, name: str, comparison: Comparison, *, judged: bool) -> RenderableType:
         line = Text(f"  {name:<14}", _QUIET)
-        line.append(f"{counted(found.samples, 'sample')}: differ by at most {_relative(found)} of their scale")
-        line.append(f" ({found.max_abs_difference:.2g})", _QUIET)
-        top1 = _top1(found)
+        line.append(
+            f"{counted(comparison.samples, 'sample')}: differ by at most {_relative(comparison)} of their scale"
+        )
+        line.append(f" ({comparison.max_abs_difference:.2g})", _QUIET)
+        top1 = _top1(comparison)
         line.append(f", {top1}" if top1 else "")
         if not judged:
             line.append("; for information", _QUIET)
-        elif found.within:
-            line.append(f"; within {found.tolerance:.0e}", "green")
+        elif comparison.within:
+            line.append(f"; within {comparison.tolerance:.0e}", "green")
         else:
-            line.append(f"; more than the {found.tolerance:.0e} of rounding", "bold yellow")
+            line.append(f"; more than the {comparison.tolerance:.0e} of rounding", "bold yellow")
         return line
 
     def _revived(self) -> Iterator[RenderableType]:
@@ -238,13 +250,13 @@ def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:
     return reasons
 
 
-def _relative(found: Comparison) -> str:
-    worst = found.max_relative_difference
+def _relative(comparison: Comparison) -> str:
+    worst = comparison.max_relative_difference
     return f"{worst:.2g}" if math.isfinite(worst) else "more than can be told (not finite, or another shape)"
 
 
-def _top1(found: Comparison) -> str:
-    agree = [output.top1 for output in found.outputs if output.top1 is not None]
+def _top1(comparison: Comparison) -> str:
+    agree = [output.top1 for output in comparison.outputs if output.top1 is not None]
     return f"the same top answer on {share(min(agree))} of samples" if agree else ""
 
 

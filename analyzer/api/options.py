@@ -1,0 +1,109 @@
+"""What a caller may choose about the data and the run: the same for every function and for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from analyzer.errors import InputError
+from analyzer.facts.image_options import ImageOptions
+
+MOST_THREADS = 256  # onnxruntime takes minutes to start thousands
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The data that a model is run on, and how it is read; without any, only the weights are looked at.
+
+    Wherever a function takes `Data`, it takes a probe alone as well: `audit(model, "probe.npz")`.
+
+    Attributes:
+        probe: data like what the model will see: a path (.npz, .npy, .csv, .parquet, a folder of images or of tensors,
+            `file.py:generator`), arrays by input name, or any iterable of feeds.
+        holdout: a second data set, held against the first: units dead on the probe, alive there are listed.
+        limit: use at most so many samples of each data set.
+        constants: inputs that are fed unchanged with every sample.
+        images: how image files become arrays.
+        random: draw so many random samples instead of a probe; labelled as random everywhere.
+        seed: which random samples are drawn.
+        dims: sizes of free dimensions for `random`, by name.
+    """
+
+    probe: Any = None
+    holdout: Any = None
+    _: KW_ONLY
+    limit: int | None = None
+    constants: Sequence[str] = ()
+    images: ImageOptions | None = None
+    random: int | None = None
+    seed: int = 0
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself, or what nothing would come of.
+
+        Raises:
+            InputError: what to change.
+        """
+        if self.probe is not None and self.random is not None:
+            raise InputError("Give either a probe or a number of random samples, not both.")
+        if self.holdout is not None and self.probe is None:
+            raise InputError("A holdout is held against a probe: give a probe as well.")
+        _check_counts(limit=self.limit, random=self.random)
+        if isinstance(self.constants, str):
+            names = f"[{self.constants!r}]"
+            raise InputError(f"constants is the text {self.constants!r}: give a list of names, such as {names}.")
+        if self.probe is None:
+            for name in ("limit", "images"):
+                if getattr(self, name) is not None:
+                    raise InputError(
+                        f"{name} says how a probe is read, and there is none: give a probe, or leave it out."
+                    )
+            if self.random is None and self.constants:
+                raise InputError("constants says how data is fed, and there is none: give a probe, or leave it out.")
+        if self.random is None and self.dims:
+            raise InputError("dims gives sizes to random samples, and none are drawn: leave it out.")
+        if self.random is None and self.seed:
+            raise InputError("seed says which random samples are drawn, and none are: leave it out.")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: give at least 0.")
+
+    @classmethod
+    def of(cls, given: Any) -> Data:
+        """`Data` as it is, or the data that a probe alone is."""
+        return given if isinstance(given, cls) else cls(given)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a model is run.
+
+    Attributes:
+        batch_size: samples per run where the model takes batches.
+        threads: threads of onnxruntime; None: its own choice.
+        independent: your word that the samples of a batch do not influence each other, where that cannot be read from
+            the model; every report repeats it.
+    """
+
+    batch_size: int = 8
+    threads: int | None = None
+    independent: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be meant.
+
+        Raises:
+            InputError: what to change.
+        """
+        _check_counts(batch_size=self.batch_size, threads=self.threads)
+        if self.threads is not None and self.threads > MOST_THREADS:
+            raise InputError(
+                f"threads is {self.threads}: give at most {MOST_THREADS}; more than there are cores do not help."
+            )
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise InputError(f"{name} is {count}: give at least 1.")

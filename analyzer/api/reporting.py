@@ -1,0 +1,60 @@
+"""What every result can do: become a report in one of its command's formats, as text or as a file."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from analyzer.report.formats import format_named, formats_of, renderer
+from analyzer.report.output_files import check_output, write_whole
+
+__all__ = ["Reporting", "format_named", "formats_of"]
+
+
+class Reporting(ABC):
+    """A result that can be reported; `_command` is the command whose formats it has."""
+
+    _command: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def _reported(self) -> object:
+        """What the renderers of the command take."""
+
+    @property
+    @abstractmethod
+    def _guarded(self) -> tuple[Path, ...]:
+        """Files that must never be written over."""
+
+    def report(self, format: str = "terminal") -> str:
+        """The result as text: `terminal` or `json`; `html` of an audit or a prune; `markdown`, `junit`, … of a check.
+
+        Raises:
+            InputError: there is no such format.
+        """
+        return renderer(self._command, format)(self._reported)
+
+    def save_report(self, path: str | Path, format: str) -> None:
+        """Write `report(format)` to a file, whole or not at all.
+
+        Raises:
+            InputError: there is no such format.
+            OutputError: the file cannot be written, or is one of the inputs.
+        """
+        target = check_output(path, self._guarded)
+        write_whole(target, self.report(format))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON report as plain lists and dicts; its schema is named in it."""
+        document: dict[str, Any] = json.loads(self.report("json"))
+        return document
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the JSON report to a file, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the inputs.
+        """
+        self.save_report(path, "json")

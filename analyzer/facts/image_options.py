@@ -1,0 +1,65 @@
+"""How images become arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from analyzer.errors import ProbeError
+
+RESIZES = ("stretch", "crop", "pad")
+LAYOUTS = ("NCHW", "NHWC")
+CHANNELS = {"RGB": 3, "BGR": 3, "gray": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """How an image becomes an input: resize, order channels, `(pixel * scale - mean) / std`, lay out.
+
+    Attributes:
+        size: height and width; None: as the model declares them.
+        resize: "stretch" to the size; "crop": fill the size and cut out the centre; "pad": fit inside,
+            fill with 0.
+        crop_share: for "crop", the share of the shorter side that is kept (224 of 256 is 0.875).
+        layout: "NCHW" or "NHWC"; None: as the model's dims say.
+        scale: factor on the pixel values 0 to 255; None: 1/255 for float inputs, 1 for integer ones.
+        mean, std: one number for all channels or one per channel, in the order in which they are fed.
+        channels: "RGB", "BGR" or "gray"; None: as many as the model declares (RGB where it does not).
+    """
+
+    size: tuple[int, int] | None = None
+    resize: str = "stretch"
+    crop_share: float = 1.0
+    layout: str | None = None
+    scale: float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    channels: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ProbeError for values that no image can be prepared with."""
+        for what, value, known in (
+            ("resize", self.resize, RESIZES),
+            ("layout", self.layout, (*LAYOUTS, None)),
+            ("channels", self.channels, (*CHANNELS, None)),
+        ):
+            if value not in known:
+                names = ", ".join(str(k) for k in known if k)
+                raise ProbeError(f"'{value}' is no {what} setting for images: choose one of {names}.")
+        if self.size is not None and min(self.size) < 1:
+            raise ProbeError(f"The image size is {self.size[0]}x{self.size[1]}: both must be at least 1.")
+        if not 0 < self.crop_share <= 1:
+            raise ProbeError(f"The images' crop share is {self.crop_share}: it must be above 0 and at most 1.")
+        if 0 in self.std:
+            raise ProbeError("The images' std holds a 0, by which nothing can be divided: give the training values.")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> ImageOptions:
+        """A known preprocessing, with changes; "imagenet": how torchvision's classifiers are evaluated."""
+        if name != "imagenet":
+            raise ProbeError(f"'{name}' is no image preset: the only one is imagenet.")
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        if changes.get("channels") == "BGR":
+            mean, std = mean[::-1], std[::-1]
+        usual = cls(resize="crop", crop_share=224 / 256, channels="RGB", scale=1 / 255, mean=mean, std=std)
+        return replace(usual, **changes)

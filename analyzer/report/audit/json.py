@@ -1,0 +1,199 @@
+"""An audit as JSON, by the schema `deadunits.audit/1` (schema/audit.schema.json)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from analyzer.facts.audit import (
+    AuditFacts,
+    LayerVerdicts,
+    Locked,
+    ModelSummary,
+    OperatorWithoutRule,
+    ProbeSummary,
+    Removable,
+)
+from analyzer.facts.bound import CONFIDENCE
+from analyzer.facts.causes import CauseCode, LayerDiagnosis, UnitCause
+from analyzer.facts.evidence import Evidence
+from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.model_io import ConstantOutput, UnusedInput
+from analyzer.facts.model_report import AuditReport
+from analyzer.facts.thresholds import Thresholds
+from analyzer.facts.units import Kind
+from analyzer.report.documents import Tool, text_of
+
+Units = tuple[int, ...]
+
+
+class Totals(Struct, frozen=True):
+    """Over all layers."""
+
+    units: int
+    dead: int
+
+
+class LayerEvidence(Struct, frozen=True):
+    """What shows that dead units are dead: `structural`, the weights alone decide it; `observed`, they were seen to be.
+
+    `firing_bound`: one-sided Clopper-Pearson bound on the share of samples on which an observed dead unit may fire.
+    """
+
+    structural: Units
+    observed: Units
+    samples: int
+    firing_bound: float | None
+    confidence: float = CONFIDENCE
+
+
+class Root(Struct, frozen=True):
+    """One unit of a layer."""
+
+    value: str
+    unit: int
+
+
+class Cause(Struct, frozen=True):
+    """Why one unit is dead or saturated; see docs/causes.md for the codes.
+
+    `distance` is as in the layer's distances; `root`, of a starved unit, the first dead unit upstream that is not
+    starved itself.
+    """
+
+    unit: int
+    code: CauseCode
+    detail: str
+    distance: float | None
+    root: Root | None
+
+
+class Layer(Struct, frozen=True):
+    """The verdicts of one audited value, named by its tensor; lists hold unit indices in order.
+
+    `axis` is the unit axis. `dead` are all units that are constant, `constant` those of them whose value is not 0,
+    and `values` the constant of each dead unit in the order of `dead`. `nonfinite` showed NaN or an infinity and
+    get no other verdict. `revived` are dead on the probe and alive on the holdout (null: no holdout). `causes` say
+    why units are dead or saturated, empty where that was not asked. `distances`, per unit: how far its largest
+    pre-activation is from firing, in standard deviations of the pre-activation (negative: it fires; null: not
+    measured or not varying; an empty list: a layer without suspects). `remedy` is what may help, most fitting
+    first. `covered_by` is always null.
+    """
+
+    value: str
+    node: str
+    op: str
+    kind: Kind
+    axis: int
+    units: int
+    dead: Units
+    constant: Units
+    values: tuple[float | int, ...]
+    near_dead: Units
+    saturated: Units
+    always_on: Units
+    nonfinite: Units
+    revived: Units | None
+    evidence: LayerEvidence
+    causes: tuple[Cause, ...]
+    distances: tuple[float | None, ...]
+    remedy: tuple[str, ...]
+    covered_by: None = None
+
+
+class Warning(Struct, frozen=True):
+    """What to know before trusting the audit: a finding that needs no budget.
+
+    `code` is its name and `finding` its code, for `deadunits explain`; `value` is what it is about (empty: the whole
+    audit), `about` what that names, `units` are of the layer, or features of the input or output.
+    """
+
+    code: str
+    message: str
+    value: str
+    finding: str
+    severity: Severity
+    about: About
+    units: Units
+
+
+class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1"):
+    """The report that `deadunits audit --json` writes.
+
+    `probe` is null where no data was given, `holdout` where no second data set was. `thresholds` say what counted as
+    near-dead, saturated and constant; `locked` are dead units that stay.
+    """
+
+    tool: Tool
+    model: ModelSummary
+    probe: ProbeSummary | None
+    holdout: ProbeSummary | None
+    thresholds: Thresholds
+    totals: Totals
+    layers: tuple[Layer, ...]
+    removable: Removable
+    locked: tuple[Locked, ...]
+    unused_inputs: tuple[UnusedInput, ...]
+    constant_outputs: tuple[ConstantOutput, ...]
+    operators_without_rule: tuple[OperatorWithoutRule, ...]
+    warnings: tuple[Warning, ...]
+
+
+def to_text(report: AuditReport) -> str:
+    """The report as a JSON document that ends in a newline."""
+    return text_of(Document(**fields_of(report.audit)))
+
+
+def fields_of(facts: AuditFacts) -> dict[str, Any]:
+    """The fields of the document, which a prune's document has as well."""
+    causes = {diagnosis.value: diagnosis for diagnosis in facts.diagnoses}
+    same = ("model", "probe", "holdout", "thresholds", "removable", "locked", "unused_inputs", "constant_outputs")
+    return {
+        **{name: getattr(facts, name) for name in (*same, "operators_without_rule")},
+        "tool": Tool(),
+        "totals": Totals(facts.units, facts.dead),
+        "warnings": tuple(_warning(finding) for finding in facts.warnings),
+        "layers": tuple(_layer(layer, causes.get(layer.value)) for layer in facts.layers),
+    }
+
+
+def _warning(finding: Finding) -> Warning:
+    return Warning(
+        code=finding.name,
+        message=finding.message,
+        value=finding.value,
+        finding=finding.code,
+        severity=finding.severity,
+        about=finding.about,
+        units=finding.units,
+    )
+
+
+def _layer(layer: LayerVerdicts, diagnosis: LayerDiagnosis | None) -> Layer:
+    audited = layer.audited
+    return Layer(
+        value=audited.value,
+        node=audited.node,
+        op=audited.op,
+        kind=audited.kind,
+        axis=audited.axis,
+        units=audited.units,
+        dead=layer.dead,
+        constant=layer.constant,
+        values=tuple(layer.stays_at[list(layer.dead)].tolist()),
+        near_dead=layer.near_dead,
+        saturated=layer.saturated,
+        always_on=layer.always_on,
+        nonfinite=layer.nonfinite,
+        revived=layer.revived,
+        evidence=LayerEvidence(layer.structural, layer.dead_by(Evidence.OBSERVED), layer.samples, layer.firing_bound),
+        causes=() if diagnosis is None else tuple(_cause(cause) for cause in diagnosis.causes),
+        distances=() if diagnosis is None else diagnosis.distances,
+        remedy=() if diagnosis is None else diagnosis.remedy,
+    )
+
+
+def _cause(cause: UnitCause) -> Cause:
+    root = None if cause.root is None else Root(*cause.root)
+    return Cause(cause.unit, cause.code, cause.detail, cause.distance, root)

@@ -1,0 +1,62 @@
+"""A comparison of audits as JSON, by the schema `deadunits.compare/1` (schema/compare.schema.json)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
+from analyzer.report.documents import Tool, text_of
+
+Units = tuple[int, ...]
+
+
+class Counts(Struct, frozen=True):
+    """Units from one run to another, over the layers that both have."""
+
+    died: int
+    revived: int
+    stayed: int
+
+
+class Layer(Struct, frozen=True):
+    """One layer over all runs, named as in the last run that has it; null stands for a run that lacks it.
+
+    `names` and `dead` have an entry per run; `change` is from the first run to the last.
+    """
+
+    value: str
+    op: str
+    units: int
+    names: tuple[str | None, ...]
+    dead: tuple[Units | None, ...]
+    change: Change | None
+
+
+class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.compare/1"):
+    """The report that `deadunits compare --json` writes.
+
+    `totals` are from the first run to the last, `steps` from each to the next.
+    """
+
+    tool: Tool
+    runs: tuple[RunSummary, ...]
+    totals: Counts
+    steps: tuple[Counts, ...]
+    layers: tuple[Layer, ...]
+
+
+def to_text(course: Course) -> str:
+    """The report as a JSON document that ends in a newline."""
+    steps = range(len(course.runs) - 1)
+    document = Document(
+        tool=Tool(),
+        runs=course.runs,
+        totals=Counts(*course.total()),
+        steps=tuple(Counts(*course.total(step, step + 1)) for step in steps),
+        layers=tuple(_layer(layer) for layer in course.layers),
+    )
+    return text_of(document)
+
+
+def _layer(layer: LayerCourse) -> Layer:
+    return Layer(layer.value, layer.op, layer.units, layer.names, layer.dead, layer.change())
