@@ -13,10 +13,8 @@ from analyzer.facts.bridge import Bridge
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Refused
 from analyzer.facts.units import ShapeTable
-from analyzer.graph import LoadedModel, serialize
+from analyzer.graph import LoadedModel
 from analyzer.graph.defaults import restore_defaults
-from analyzer.graph.load import LARGEST_PROTO
-from analyzer.graph.save import stored_bytes
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
@@ -142,12 +140,10 @@ def _finished(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], Sh
     """
     if choice.units is not None or choice.lossy:  # what the user listed is what goes
         return one
-    if stored_bytes(one.smaller) > LARGEST_PROTO:
-        return one
     for _ in range(MOST_ROUNDS):
         if not (stand_ins(one.walk) or one.written_anew):
             return one
-        smaller = one.smaller.edited(serialize(one.smaller))
+        smaller = one.smaller.refreshed()
         try:
             shapes = replace(measure(smaller), contradicted=one.walk.contradicted)
         except InputError:  # data that can be read only once; or it does not run, as the comparison will say
@@ -218,13 +214,11 @@ def _left(found: Walk) -> int:
 
 def _merged(one: CutModel, choice: Choice) -> CutModel:
     """Dense layers around a ReLU whose remaining units are all always on, merged where that is smaller."""
-    if stored_bytes(one.smaller) > LARGEST_PROTO:
-        return one
     always = _always_on(one, choice)
     if not always:
         return one
     allowed = [value for value, trusted in always.items() if trusted]
-    model = one.smaller.edited(serialize(one.smaller))
+    model = one.smaller.refreshed()
     merged, gone = merge_linear(model, allowed)
     _, held = merge_linear(merged, [value for value, trusted in always.items() if not trusted])
     notes = [*one.notes]

@@ -2,8 +2,7 @@
 
 import analyzer.graph.lazy_sympy  # noqa: F401  (before anything imports onnx-ir)
 from analyzer.graph.edit import Editor, serialize
-from analyzer.graph.extend import Extension
 from analyzer.graph.load import LoadedModel, read_model
 from analyzer.graph.view import Graph, Node, TensorType
 
-__all__ = ["Editor", "Extension", "Graph", "LoadedModel", "Node", "TensorType", "read_model", "serialize"]
+__all__ = ["Editor", "Graph", "LoadedModel", "Node", "TensorType", "read_model", "serialize"]

@@ -17,16 +17,22 @@ INITIALIZERS_ALONE = 4  # the first IR version in which a stored tensor need not
 
 
 class Editor:
-    """Changes to one model; the view of the loaded model is out of date once an edit was made."""
+    """Changes to one model; the view of the loaded model is out of date once an edit was made.
+
+    Whoever wants to keep the model as it is edits a copy of it, which shares the weights.
+    """
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
+        imports = loaded.model.opset_imports
+        self.opset = imports.get("", imports.get("ai.onnx", 1))
         self._graph = loaded.model.graph
         self._nodes: list[ir.Node | None] = list(self._graph)
         self._values = {str(v.name): v for v in (*self._graph.inputs, *self._graph.initializers.values())}
         for node in self._graph:
             self._values.update({str(o.name): o for o in node.outputs if o.name})
         self._names = _names_of(self._graph)
+        self._numbers: dict[tuple[str, str], int] = {}  # the last that a stem and an ending got
 
     def set_tensor(self, name: str, array: Array) -> None:
         """Store another array under an existing name."""
@@ -42,6 +48,50 @@ class Editor:
         self._graph.register_initializer(value)
         self._values[name] = value
         return name
+
+    def constant(self, array: Array) -> str:
+        """Store a new array; returns its name."""
+        return self.add_tensor("deadunits/const", array)
+
+    def add(self, op_type: str, inputs: Sequence[str], *, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
+        """Append a node; returns the name of its first output, which is the node's name."""
+        names = [self._fresh(f"deadunits/{op_type}") for _ in range(outputs)]
+        values = [self._values[name] if name else None for name in inputs]
+        settings = ir.convenience.convert_attributes(attributes)
+        node = ir.Node(domain, op_type, values, settings, num_outputs=outputs, name=names[0])
+        for name, value in zip(names, node.outputs, strict=True):
+            value.name, self._values[name] = name, value
+        self._graph.append(node)
+        return names[0]
+
+    def cast(self, name: str, dtype: str) -> str:
+        """Append a Cast to the element type of this NumPy name; returns the new value's name."""
+        return self.add("Cast", [name], to=int(_element_type(dtype)))
+
+    def input(self, stem: str, dtype: str, shape: Sequence[int]) -> str:
+        """Add an input of the graph; returns its name."""
+        name = self._fresh(f"deadunits/{stem}")
+        value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(_element_type(dtype)))
+        self._graph.inputs.append(value)
+        self._values[name] = value
+        return name
+
+    def output(self, name: str) -> None:
+        """Make a value an output of the graph."""
+        self._graph.outputs.append(self._values[name])
+
+    def clear_outputs(self) -> None:
+        """Let nothing be an output of the graph."""
+        self._graph.outputs.clear()
+
+    def free_batch(self, inputs: Sequence[str], name: str = "deadunits_batch") -> None:
+        """Make axis 0 of these inputs free and forget all declared inner and output shapes."""
+        for value in self._graph.inputs:
+            if value.name in inputs and value.shape:
+                value.shape = ir.Shape([name, *value.shape[1:]])
+        for node in self._graph:
+            for value in node.outputs:
+                value.shape = None
 
     def set_input(self, index: int, position: int, name: str) -> None:
         """Feed a node from another value; missing inputs before the position become empty."""
@@ -202,11 +252,12 @@ class Editor:
 
     def _fresh(self, stem: str, ending: str = "") -> str:
         """A name that no node and no value has, and that none gets later: with a number where it is taken."""
-        name, number = f"{stem}{ending}", 1
+        name, number = f"{stem}{ending}", self._numbers.get((stem, ending), 1)
         while name in self._names:
             number += 1
             name = f"{stem}_{number}{ending}"
         self._names.add(name)
+        self._numbers[stem, ending] = number
         return name
 
     def _node(self, index: int) -> ir.Node:
@@ -226,6 +277,10 @@ class Editor:
         text, old.name = str(old.name), None
         new.name = text
         self._values[text] = new
+
+
+def _element_type(dtype: str) -> ir.DataType:
+    return ir.DataType.from_numpy(np.dtype(dtype))
 
 
 def _names_of(graph: ir.Graph) -> set[str]:

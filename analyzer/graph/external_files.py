@@ -76,6 +76,10 @@ class PlacedTensor(ir.ExternalTensor):
         """Where the data lies."""
         return str(self._home / self.location)
 
+    def release(self) -> None:
+        """Forget the mapped file; it is closed once no array that was read from it is left."""
+        self._array = self.raw = None
+
 
 def place_data(graph: ir.Graph, home: Path) -> None:
     """Let the graph's external tensors be read from the folder that they are named from."""

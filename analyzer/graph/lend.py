@@ -1,50 +1,68 @@
-"""Models as sessions take them: large weights are lent to the session instead of being copied into its bytes."""
+"""A loaded model as a session takes it: no large weight is copied, wherever it lies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-LENT_BYTES = 4096  # smaller tensors are copied
-LENT_LOCATION = "lent-by-deadunits"  # named as the file of tensors whose arrays the session is handed
-
-
-@dataclass(frozen=True, slots=True)
-class Runnable:
-    """The bytes of a model, the folder of its external data, and the arrays of weights that the bytes only name."""
-
-    content: bytes
-    folder: Path | None = None
-    lent: dict[str, Array] = field(default_factory=dict)
+from analyzer.graph.external_files import gathered
+from analyzer.graph.load import LoadedModel, external_files
+from analyzer.graph.runnable import Array, Runnable, lendable, stand_in
+from analyzer.graph.stored import StoredTensor
+from analyzer.graph.validate import all_tensors
 
 
-def lendable(tensor: ir.TensorProtocol) -> bool:
-    """Large, and of an element type that NumPy itself knows."""
-    if tensor.dtype == ir.DataType.STRING or tensor.nbytes < LENT_BYTES:
-        return False
-    return tensor.dtype.numpy().kind in "fiub" and tensor.dtype.bitwidth >= 8
+def runnable(loaded: LoadedModel) -> Runnable:
+    """The model with its large weights left where they are: in its file, in files beside it, or in memory.
+
+    Raises:
+        ModelError: the file is gone or has changed since it was loaded.
+    """
+    loaded.release()
+    proto, lent = thin_proto(loaded)
+    folder = _gather(loaded, proto)
+    return Runnable(proto.SerializeToString(), folder, lent)
 
 
-def stand_in(tensor: ir.TensorProtocol, name: str) -> ir.ExternalTensor:
-    """What takes the place of a tensor that is lent."""
-    shape = ir.Shape(tensor.shape.numpy())
-    return ir.ExternalTensor(LENT_LOCATION, 0, tensor.nbytes, tensor.dtype, shape=shape, name=name)
+def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """The model without its large weights, and the arrays of those that lie in memory."""
+    lent: dict[str, Array] = {}
+    with _weights_left_out(loaded.model, lent):
+        return ir.to_proto(loaded.model), lent
 
 
-def stored_proto(tensor: ir.TensorProtocol, name: str, lent: dict[str, Array]) -> onnx.TensorProto:
-    """The tensor as an initializer that needs no other file; `lent` gets its array where it is large."""
-    if lendable(tensor):
-        lent[name] = np.ascontiguousarray(tensor.numpy())
-        tensor = stand_in(tensor, name)
-    elif isinstance(tensor, ir.ExternalTensor):
-        tensor = ir.Tensor(tensor.numpy(), dtype=tensor.dtype)
-    proto: onnx.TensorProto = ir.to_proto(tensor)
-    proto.name = name
-    return proto
+def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:
+    """Name external data as it lies behind links; returns the folder to name it from."""
+    if loaded.folder is None or loaded.path is None:
+        return None
+    folder, names = gathered(loaded.folder, external_files(loaded.model), loaded.path.resolve())
+    for tensor in all_tensors(proto):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = names.get(entry.value, entry.value)
+    return folder
+
+
+@contextmanager
+def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]:
+    """While inside, large tensors of the main graph are mere references; `lent` gets the arrays of those in memory."""
+    originals: list[tuple[ir.Value, ir.TensorProtocol]] = []
+    try:
+        for name, value in model.graph.initializers.items():
+            tensor = value.const_value
+            if isinstance(tensor, StoredTensor):
+                originals.append((value, tensor))
+                value.const_value = tensor.reference()
+            elif tensor is not None and not isinstance(tensor, ir.ExternalTensor) and lendable(tensor):
+                originals.append((value, tensor))
+                lent[name] = np.ascontiguousarray(tensor.numpy())
+                value.const_value = stand_in(tensor, name)
+        yield
+    finally:
+        for value, tensor in originals:
+            value.const_value = tensor

@@ -99,18 +99,18 @@ class LoadedModel:
         """The same model with a view of its present state (after edits)."""
         return replace(self)
 
-    def edited(self, raw: bytes) -> LoadedModel:
-        """The model that these bytes hold, with external data in the same folder."""
-        return _from_bytes(raw, self.path, self._fold)
+    def copy(self) -> LoadedModel:
+        """A second, independent model to edit, which shares the weights.
 
-    def reload(self) -> LoadedModel:
-        """A second, independent copy to edit."""
-        if self._bytes is not None or self.path is None:
-            return _from_bytes(self.raw, self.path, self._fold)
-        fresh = read_model(self.path, self._fold)
-        if fresh._digest != self._digest:
-            raise self._changed()
-        return fresh
+        Raises:
+            ModelError: the graph is not valid: something reads a value that nothing computes.
+        """
+        try:
+            model = self.model.clone()
+        except Exception as error:  # onnx-ir raises many kinds on a damaged graph
+            raise ModelError(f"{self.path or 'The model'} is not a valid ONNX graph: {_sentence(error)}") from error
+        model.meta.update(self.model.meta)
+        return replace(self, model=model)
 
     def release(self) -> None:
         """Give back the memory of weights that were read from the file; they are read again when they are needed.

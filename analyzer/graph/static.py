@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from onnx import helper
 
-from analyzer.graph.lend import Runnable, stored_proto
+from analyzer.graph.runnable import Runnable, stored_proto
 
 if TYPE_CHECKING:
     from analyzer.graph.view import Node

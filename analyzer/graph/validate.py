@@ -1,4 +1,4 @@
-"""Damaged and hostile files are told before anything is made of them: external data, stored tensors, text."""
+"""Damaged and hostile files are found before anything is made of them: external data, stored tensors, text."""
 
 from __future__ import annotations
 
@@ -147,3 +147,18 @@ def _damaged_text(message: Message) -> Iterator[str]:
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             for inner in many:
                 yield from _damaged_text(inner)
+
+
+def complaint(model: bytes | Path) -> str | None:
+    """What `onnx.checker` and full shape inference say against a model or a file; None where it is valid."""
+    try:
+        if isinstance(model, Path):  # inference on a file writes it anew, so only its graph is inferred
+            onnx.checker.check_model(str(model))
+            proto = onnx.load(str(model), load_external_data=False)
+            onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+        else:
+            onnx.checker.check_model(onnx.ModelProto.FromString(model), full_check=True)
+    except Exception as error:  # noqa: BLE001 - the checker raises several kinds
+        lines = str(error).strip().splitlines()
+        return lines[0] if lines else type(error).__name__
+    return None

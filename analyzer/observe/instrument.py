@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.errors import RunError
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import Editor, LoadedModel
 from analyzer.observe.reducers import Reducers, pooled_rank
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.statistic import Block, Statistic
@@ -67,18 +67,18 @@ class Instrument:
         `steps`: reduce long rows of positions in two steps, which is faster but runs only where the number of positions
         is a multiple of the step that fits the shapes seen before.
         """
-        extension = Extension(loaded, share=True)
+        editor = Editor(loaded.copy())
         if plan.free_inputs:
-            extension.free_batch(plan.free_inputs)
-        extension.drop_outputs()
+            editor.free_batch(plan.free_inputs)
+        editor.clear_outputs()
         self._groups = _groups(wanted)
-        self._reducers = Reducers(extension, steps=steps)
-        self._outputs = [self._joined(extension, group) for group in self._groups]
+        self._reducers = Reducers(editor, steps=steps)
+        self._outputs = [self._joined(editor, group) for group in self._groups]
         self._sizes = self._reducers.sizes(sizes) if sizes else None
         for name in (*self._outputs, *filter(None, [self._sizes])):
-            extension.output(name)
+            editor.output(name)
         self._session = (
-            Session(extension, threads=threads, few_runs=once, eager=not self._pools) if self._outputs else None
+            Session(editor.loaded, threads=threads, few_runs=once, eager=not self._pools) if self._outputs else None
         )
 
     def run(self, feeds: Mapping[str, Array], samples: int, *, last: bool = False) -> Reading:
@@ -122,17 +122,17 @@ class Instrument:
         if self._session is not None:
             self._session.close()
 
-    def _joined(self, extension: Extension, group: _Group) -> str:
+    def _joined(self, editor: Editor, group: _Group) -> str:
         """Append the reducers of a group; returns one value [rows, columns] that joins them."""
         joined: list[str] = []
         for pooled, run in groupby(group.pieces, key=lambda p: p.pooled):
             if pooled:
                 names = [self._reducers.pooled(p.target, p.statistic) for p in run]
-                joined.append(extension.add("Flatten", [_concat(extension, names)], axis=1))
+                joined.append(editor.add("Flatten", [_concat(editor, names)], axis=1))
             else:
                 joined += [self._reducers.reduced(p.target, p.statistic) for p in run]
         # Even a single piece goes through a node of its own, since it may be a value that is an output already.
-        return _concat(extension, joined) if len(joined) > 1 else extension.add("Identity", joined)
+        return _concat(editor, joined) if len(joined) > 1 else editor.add("Identity", joined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,5 +208,5 @@ def _picks(pieces: Sequence[_Piece]) -> Iterator[_Pick]:
         yield _Pick(statistic, shown, units[columns], negated)
 
 
-def _concat(extension: Extension, names: Sequence[str]) -> str:
-    return extension.add("Concat", names, axis=1) if len(names) > 1 else names[0]
+def _concat(editor: Editor, names: Sequence[str]) -> str:
+    return editor.add("Concat", names, axis=1) if len(names) > 1 else names[0]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-import onnx
 
-from analyzer.graph import Extension
+from analyzer.graph import Editor
 from analyzer.observe.statistics.maximum import Maximum
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.positions import Magnitude
-from analyzer.observe.statistics.statistic import ONNX_TYPES, Statistic
+from analyzer.observe.statistics.statistic import Statistic
 from analyzer.observe.targets import Target
 
 # Opset from which a reduction takes its axes as an input.
@@ -29,8 +28,8 @@ class Reducers:
     nothing needs it. `stepped` tells whether some value is reduced in two steps.
     """
 
-    def __init__(self, extension: Extension, *, steps: bool) -> None:
-        self._extension = extension
+    def __init__(self, editor: Editor, *, steps: bool) -> None:
+        self._editor = editor
         self._steps = steps
         self._made: dict[tuple[str, Hashable], str] = {}
         self.samples: str | None = None
@@ -44,35 +43,35 @@ class Reducers:
             name = target.behind
         if statistic is Minimum:
             name, reduction = self._picked_negated(target, name), Maximum.reduction
-        name = self._extension.add(statistic.pool, [name])
+        name = self._editor.add(statistic.pool, [name])
         if target.sample.axis is None:
             # One sample may have any number of rows here, and another number in the next feed.
-            return reduce_axes(self._extension, reduction, name, [0], keep=True)
+            return reduce_axes(self._editor, reduction, name, [0], keep=True)
         return name
 
     def reduced(self, target: Target, statistic: type[Statistic]) -> str:
         """[rows, units] for any layout: positions away, samples in front, rows of one sample joined."""
-        name = statistic.elements(self._extension, self._widened(target, statistic, picked=True), target.dtype)
+        name = statistic.elements(self._editor, self._widened(target, statistic, picked=True), target.dtype)
         audited, sample = target.audited, target.sample
         step = self._step(target, statistic)
         if step and not target.folded:
             self.stepped = True
             shape = self._constant(np.array([0, -1, step, target.width], np.int64))
-            return self._down(statistic, self._extension.add("Reshape", [name, shape]), [2, 1])
+            return self._down(statistic, self._editor.add("Reshape", [name, shape]), [2, 1])
         if target.positions:
-            name = reduce_axes(self._extension, statistic.reduction, name, target.positions)
+            name = reduce_axes(self._editor, statistic.reduction, name, target.positions)
         if sample.axis == audited.axis:
-            return self._extension.add("Reshape", [name, self._constant(np.array([-1, 1]))])
+            return self._editor.add("Reshape", [name, self._constant(np.array([-1, 1]))])
         if sample.axis is not None and sample.axis > audited.axis:
-            name = self._extension.add("Transpose", [name], perm=[1, 0])
+            name = self._editor.add("Transpose", [name], perm=[1, 0])
         if sample.axis is None:
-            return self._extension.add("Reshape", [name, self._constant(np.array([1, target.width]))])
+            return self._editor.add("Reshape", [name, self._constant(np.array([1, target.width]))])
         if target.folded:
             self.stepped = self.stepped or step is not None
             places = [-1] if step is None else [-1, step]
             rest = self._constant(np.array([*places, target.width], np.int64))
-            shape = self._extension.add("Concat", [self._number_of_samples(), rest], axis=0)
-            return self._down(statistic, self._extension.add("Reshape", [name, shape]), [*range(len(places), 0, -1)])
+            shape = self._editor.add("Concat", [self._number_of_samples(), rest], axis=0)
+            return self._down(statistic, self._editor.add("Reshape", [name, shape]), [*range(len(places), 0, -1)])
         return name
 
     def sizes(self, targets: Sequence[Target]) -> str:
@@ -82,13 +81,13 @@ class Reducers:
         for target in targets:
             self._made.clear()  # a cast that is used again here would have to be kept until the end
             # Size has kernels for fewer types than Cast
-            size = self._extension.add("Size", [self._widened(target, Magnitude)])
-            names.append(self._extension.add("Reshape", [size, one]))
-        return self._extension.add("Concat", names, axis=0)
+            size = self._editor.add("Size", [self._widened(target, Magnitude)])
+            names.append(self._editor.add("Reshape", [size, one]))
+        return self._editor.add("Concat", names, axis=0)
 
     def _down(self, statistic: type[Statistic], name: str, axes: Sequence[int]) -> str:
         for axis in axes:
-            name = reduce_axes(self._extension, statistic.reduction, name, [axis])
+            name = reduce_axes(self._editor, statistic.reduction, name, [axis])
         return name
 
     def _step(self, target: Target, statistic: type[Statistic]) -> int | None:
@@ -103,11 +102,11 @@ class Reducers:
 
     def _number_of_samples(self) -> str:
         if self.samples is None:
-            self.samples = self._extension.input("samples", onnx.TensorProto.INT64, [1])
+            self.samples = self._editor.input("samples", "int64", [1])
         return self.samples
 
     def _constant(self, array: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
-        return self._extension.constant(array)
+        return self._editor.constant(array)
 
     def _picked_negated(self, target: Target, name: str) -> str:
         """All or a few chosen channels with the other sign, by a convolution: their maximum is the minimum negated.
@@ -117,10 +116,10 @@ class Reducers:
         units, window = target.audited.units, [1] * (target.audited.rank - 2)
         if target.chosen is None:
             kernel = np.full((units, 1, *window), -1, np.float32)
-            return self._extension.add("Conv", [name, self._extension.constant(kernel)], group=units)
+            return self._editor.add("Conv", [name, self._editor.constant(kernel)], group=units)
         kernel = np.zeros((target.width, units, *window), np.float32)
         kernel[np.arange(target.width), target.chosen] = -1
-        return self._extension.add("Conv", [name, self._extension.constant(kernel)])
+        return self._editor.add("Conv", [name, self._editor.constant(kernel)])
 
     def _widened(self, target: Target, statistic: type[Statistic], *, picked: bool = False) -> str:
         """The value, or the `picked` part of it, in the type that the statistic is computed in; made once for all."""
@@ -130,12 +129,12 @@ class Reducers:
             picks = self._constant(np.array(chosen, np.int64))
             key = (name, chosen)
             if key not in self._made:
-                self._made[key] = self._extension.add("Gather", [name, picks], axis=target.audited.axis)
+                self._made[key] = self._editor.add("Gather", [name, picks], axis=target.audited.axis)
             name = self._made[key]
         if target.dtype == wanted:
             return name
         if (name, wanted) not in self._made:
-            self._made[name, wanted] = self._extension.add("Cast", [name], to=ONNX_TYPES[wanted])
+            self._made[name, wanted] = self._editor.cast(name, wanted)
         return self._made[name, wanted]
 
 
@@ -148,8 +147,8 @@ def pooled_rank(target: Target, statistic: type[Statistic]) -> int | None:
     return audited.rank if fits and whole and poolable else None
 
 
-def reduce_axes(extension: Extension, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False) -> str:
+def reduce_axes(editor: Editor, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False) -> str:
     """Append a reduction over these axes in the form that the model's opset wants; `keep` leaves them as length 1."""
-    if extension.opset >= AXES_AS_INPUT[op_type]:
-        return extension.add(op_type, [name, extension.constant(np.array(axes, np.int64))], keepdims=int(keep))
-    return extension.add(op_type, [name], axes=list(axes), keepdims=int(keep))
+    if editor.opset >= AXES_AS_INPUT[op_type]:
+        return editor.add(op_type, [name, editor.constant(np.array(axes, np.int64))], keepdims=int(keep))
+    return editor.add(op_type, [name], axes=list(axes), keepdims=int(keep))

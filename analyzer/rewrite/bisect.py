@@ -11,7 +11,7 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.pruned import OutputDifference
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.node_edit import cut_array
 from analyzer.rewrite.comparison import TOLERANCE, Feeds, Tally
 from analyzer.runtime.session import Session
@@ -95,11 +95,11 @@ def _are_numbers(value: object) -> bool:
 
 
 def _session(loaded: LoadedModel, names: Sequence[str]) -> Session:
-    extension = Extension(loaded)
+    editor = Editor(loaded.copy())
     for name in names:
         if name not in loaded.graph.outputs:
-            extension.output(name)
-    return Session(extension.serialize(), folder=extension.folder)
+            editor.output(name)
+    return Session(editor.loaded)
 
 
 def _needed(one: Array, two: Array, vectors: Sequence[Mask], needed: Mask) -> tuple[Array, Array]:

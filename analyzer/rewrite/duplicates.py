@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.graph import Editor, LoadedModel, serialize
+from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.binary import Aligned
 from analyzer.ops.clip import ClipRule
 from analyzer.ops.concat import ConcatRule
@@ -158,7 +158,7 @@ def merge_duplicates(loaded: LoadedModel, context: Context) -> tuple[LoadedModel
     Whether these go is for the cut to say: something else may need them.
     """
     found = find_twins(context)
-    copy = loaded.reload()
+    copy = loaded.copy()
     editor, merged = Editor(copy), Twins()
     for call in context.calls:
         before = found.get(call.inputs[0]) if call.inputs and call.barrier is None else None
@@ -170,7 +170,7 @@ def merge_duplicates(loaded: LoadedModel, context: Context) -> tuple[LoadedModel
             continue
         editor.set_tensor(call.inputs[1], _fold(weight, place, labels))
         merged[call.inputs[0]] = axis, np.flatnonzero(labels != np.arange(len(labels)))
-    return (loaded.edited(serialize(copy)) if merged else loaded), merged
+    return (copy if merged else loaded), merged
 
 
 def _reader_weight(call: Call, axis: int) -> tuple[Array | None, int]:

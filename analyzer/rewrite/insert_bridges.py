@@ -15,14 +15,14 @@ import numpy as np
 from analyzer.algebra.pattern import Shape
 from analyzer.facts.bridge import Bridge
 from analyzer.facts.units import ShapeTable
-from analyzer.graph import Editor, LoadedModel, serialize
+from analyzer.graph import Editor, LoadedModel
 
 PAD_TAKES_INPUTS = 11
 
 
 def insert_bridges(loaded: LoadedModel, table: ShapeTable, bridges: Sequence[Bridge]) -> tuple[LoadedModel, ShapeTable]:
     """The model with all bridges in place, and the shapes of the new values."""
-    copy = loaded.reload()
+    copy = loaded.copy()
     editor, shapes, axes = Editor(copy), dict(table.shapes), dict(table.sample_axes)
     dtypes, dynamic = dict(table.dtypes), dict(table.dynamic)
     for number, bridge in enumerate(bridges):
@@ -52,9 +52,7 @@ def insert_bridges(loaded: LoadedModel, table: ShapeTable, bridges: Sequence[Bri
                 dynamic[name] = dynamic[bridge.value]
             if bridge.value in axes:
                 axes[name] = axes[bridge.value]
-    return loaded.edited(serialize(copy)), replace(
-        table, shapes=shapes, sample_axes=axes, dtypes=dtypes, dynamic=dynamic
-    )
+    return copy, replace(table, shapes=shapes, sample_axes=axes, dtypes=dtypes, dynamic=dynamic)
 
 
 def _gather(editor: Editor, bridge: Bridge, indices: np.ndarray[tuple[int], np.dtype[np.int64]], name: str) -> str:

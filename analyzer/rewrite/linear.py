@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.graph import Editor, Graph, LoadedModel, Node, serialize
+from analyzer.graph import Editor, Graph, LoadedModel, Node
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -127,7 +127,7 @@ def _dense(graph: Graph, node: Node) -> Dense | None:
 
 
 def _merged(loaded: LoadedModel, first: Dense, relu: Node, second: Dense) -> LoadedModel:
-    copy = loaded.reload()
+    copy = loaded.copy()
     editor, node = Editor(copy), second.first
     exact = first.weight.astype(np.float64) @ second.weight.astype(np.float64)
     bias = first.bias.astype(np.float64) @ second.weight.astype(np.float64) + second.bias
@@ -142,4 +142,4 @@ def _merged(loaded: LoadedModel, first: Dense, relu: Node, second: Dense) -> Loa
     for index in dict.fromkeys((relu.index, first.last.index, first.first.index)):
         editor.drop_node(index)
     editor.finish()
-    return loaded.edited(serialize(copy))
+    return copy

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import onnx
-
 from analyzer.errors import ComparisonFailed
 from analyzer.graph import LoadedModel
+from analyzer.graph.validate import complaint
 
 PREFIX = "deadunits."
 
@@ -27,7 +26,7 @@ def check(original: LoadedModel, rewritten: bytes) -> None:
     Raises:
         ComparisonFailed: they do not: a bug of ours.
     """
-    _check(_complaint(onnx.ModelProto.FromString(original.raw)), lambda: onnx.ModelProto.FromString(rewritten))
+    _check(complaint(original.raw), lambda: rewritten)
 
 
 def check_file(original: LoadedModel, written: Path) -> None:
@@ -36,23 +35,9 @@ def check_file(original: LoadedModel, written: Path) -> None:
     Raises:
         ComparisonFailed: it is not valid: a bug of ours.
     """
-    _check(_complaint(original.path or onnx.ModelProto.FromString(original.raw)), lambda: written)
+    _check(complaint(original.path or original.raw), lambda: written)
 
 
-def _check(before: str | None, rewritten: Callable[[], onnx.ModelProto | Path]) -> None:
-    if before is None and (complaint := _complaint(rewritten())) is not None:
-        raise ComparisonFailed(f"The pruned model is not valid ({complaint}): nothing was written; please report it.")
-
-
-def _complaint(model: onnx.ModelProto | Path) -> str | None:
-    try:
-        if isinstance(model, Path):  # inference on a file writes it anew, so only its graph is inferred
-            onnx.checker.check_model(str(model))
-            model = onnx.load(str(model), load_external_data=False)
-            onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
-        else:
-            onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # noqa: BLE001 - the checker raises several kinds
-        lines = str(error).strip().splitlines()
-        return lines[0] if lines else type(error).__name__
-    return None
+def _check(before: str | None, rewritten: Callable[[], bytes | Path]) -> None:
+    if before is None and (problem := complaint(rewritten())) is not None:
+        raise ComparisonFailed(f"The pruned model is not valid ({problem}): nothing was written; please report it.")

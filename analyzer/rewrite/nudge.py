@@ -14,7 +14,7 @@ def nudged(loaded: LoadedModel, threads: int | None, seed: int) -> Session:
     Raises:
         RunError: onnxruntime refuses it.
     """
-    copy, random = loaded.reload(), np.random.default_rng(seed)
+    copy, random = loaded.copy(), np.random.default_rng(seed)
     editor = Editor(copy)
     for name in sorted(loaded.graph.initializer_names):
         array = loaded.graph.constant(name)

@@ -241,7 +241,7 @@ def shrink(loaded: LoadedModel, context: Context, plan: CutPlan) -> tuple[Loaded
     Raises:
         Refusal: a node cannot be made consistent with the cut.
     """
-    copy = loaded.reload()
+    copy = loaded.copy()
     shrinker = Shrinker(context, plan, Editor(copy))
     shrinker.run()
     return copy, shrinker.written_anew

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import Editor, LoadedModel
 from analyzer.runtime.session import Session
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -17,13 +17,13 @@ def unit_means(
     loaded: LoadedModel, axes: Mapping[str, int], batches: Iterable[Mapping[str, Array]], threads: int | None = None
 ) -> dict[str, Array]:
     """Mean of every unit of these values over all samples and positions; `axes` gives each value's unit axis."""
-    extension = Extension(loaded, share=True)
+    editor = Editor(loaded.copy())
     for value in axes:
         if value not in loaded.graph.outputs:
-            extension.output(value)
+            editor.output(value)
     sums = dict.fromkeys(axes, np.zeros(()))
     counts = dict.fromkeys(axes, 0)
-    with Session(extension, threads=threads) as session:
+    with Session(editor.loaded, threads=threads) as session:
         for feeds in batches:
             for value, array in session.run(feeds, list(axes)).items():
                 others = tuple(a for a in range(array.ndim) if a != axes[value] % array.ndim)

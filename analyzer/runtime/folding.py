@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from analyzer.errors import RunError
-from analyzer.graph.lend import Runnable
+from analyzer.graph.runnable import Runnable
 from analyzer.graph.static import StaticPart, shape_name
 from analyzer.runtime.session import Optimization, Session
 

@@ -17,8 +17,9 @@ import onnx
 import onnxruntime as ort
 
 from analyzer.errors import RunError, RunFailure
-from analyzer.graph import Extension, LoadedModel
-from analyzer.graph.lend import Runnable
+from analyzer.graph import LoadedModel
+from analyzer.graph.lend import runnable
+from analyzer.graph.runnable import Runnable
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,7 +47,7 @@ class Optimization(Enum):
 class Session:
     """A model that is ready to run.
 
-    `source` is the bytes of a model, a loaded model, or an extended one. External data is read by onnxruntime
+    `source` is the bytes of a model, a loaded model, or what is made of one. External data is read by onnxruntime
     itself from `folder` (by default the model's own), so weights are never held twice. `threads` limits the
     threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
     named. `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and memory goes back after each.
@@ -58,7 +59,7 @@ class Session:
 
     def __init__(
         self,
-        source: bytes | LoadedModel | Extension | Runnable,
+        source: bytes | LoadedModel | Runnable,
         *,
         folder: Path | None = None,
         threads: int | None = None,
@@ -68,8 +69,8 @@ class Session:
         few_runs: bool = False,
         eager: bool = False,
     ) -> None:
-        content, own_folder, lent = _content(source)
-        folder = folder if folder is not None else own_folder
+        given = _given(source)
+        folder = folder if folder is not None else given.folder
         options = ort.SessionOptions()
         options.log_severity_level = ONLY_FATAL
         options.graph_optimization_level = optimization.value
@@ -88,11 +89,11 @@ class Session:
         try:
             for library in custom_ops:
                 options.register_custom_ops_library(str(library))
-            if lent:
+            if given.lent:
                 # These arrays are used where they lie, so they must outlive the session.
-                self._lent = [ort.OrtValue.ortvalue_from_numpy(a) for a in lent.values()]
-                options.add_external_initializers(list(lent), self._lent)
-            self._session = ort.InferenceSession(content, options, providers=_checked(providers))
+                self._lent = [ort.OrtValue.ortvalue_from_numpy(a) for a in given.lent.values()]
+                options.add_external_initializers(list(given.lent), self._lent)
+            self._session = ort.InferenceSession(given.content, options, providers=_checked(providers))
         except RunError:
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
@@ -236,14 +237,10 @@ def available_providers() -> tuple[str, ...]:
     return tuple(ort.get_available_providers())
 
 
-def _content(source: bytes | LoadedModel | Extension | Runnable) -> tuple[bytes, Path | None, dict[str, Array]]:
-    """The model's bytes, the folder of its external data, and weights that are lent, not in the bytes."""
-    if isinstance(source, bytes):
-        return source, None, {}
-    if isinstance(source, Runnable):
-        return source.content, source.folder, source.lent
-    extension = source if isinstance(source, Extension) else Extension(source, share=True)
-    return extension.serialize(), extension.folder, extension.lent
+def _given(source: bytes | LoadedModel | Runnable) -> Runnable:
+    if isinstance(source, LoadedModel):
+        return runnable(source)
+    return Runnable(source) if isinstance(source, bytes) else source
 
 
 def _checked(providers: Sequence[str]) -> list[str]:

@@ -87,18 +87,18 @@ class TwoSamples:
 
         Judged by the mean magnitude of each row; values that grow in some other way than sample by sample are left out.
         """
-        graph, extension = self.loaded.graph, extended(self.loaded, ())
-        extension.drop_outputs()
+        graph, editor = self.loaded.graph, extended(self.loaded, ())
+        editor.clear_outputs()
         coarse = REBATCHED_QUANTISED if any(_quantises(node) for node in graph.nodes) else 0.0
         means: dict[str, tuple[str, SampleAxis]] = {}
         for name in sorted(set(graph.producer) & set(grown) - _lengths(graph)):
             axis = grown_axis(self.alone.shapes[name], grown[name])
             scale = coarse > 0 and axis is not None and axis.axis is None
             if axis is not None and not scale and self.alone.dtypes.get(name) in REBATCHED:
-                means[name] = row_means(extension, name, len(self.alone.shapes[name]), axis, magnitude=True), axis
-                extension.output(means[name][0])
+                means[name] = row_means(editor, name, len(self.alone.shapes[name]), axis, magnitude=True), axis
+                editor.output(means[name][0])
         try:
-            with Session(extension, threads=self.threads, few_runs=True) as session:
+            with Session(editor.loaded, threads=self.threads, few_runs=True) as session:
                 together, (first, second, again) = (
                     session.run(self.pair),
                     [session.run(f) for f in (*self.samples, self.samples[0])],
@@ -134,15 +134,15 @@ class TwoSamples:
         computed = {n: axis for n, axis in folded.items() if n not in self.pair}
         if not computed:
             return set()
-        extension = extended(self.loaded, free)
-        extension.drop_outputs()
+        editor = extended(self.loaded, free)
+        editor.clear_outputs()
         means: dict[str, str] = {}
         for name, axis in computed.items():
             if self.alone.dtypes.get(name) not in (None, "object"):
-                means[name] = row_means(extension, name, len(self.alone.shapes[name]), axis)
-                extension.output(means[name])
+                means[name] = row_means(editor, name, len(self.alone.shapes[name]), axis)
+                editor.output(means[name])
         try:
-            with Session(extension, threads=self.threads, few_runs=True) as session:
+            with Session(editor.loaded, threads=self.threads, few_runs=True) as session:
                 together, first, second = (session.run(f) for f in (self.pair, *self.samples))
         except RunError:
             return set(computed)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 
 from analyzer.facts.tolerances import REBATCHED
 from analyzer.facts.units import SampleAxis, Shape
-from analyzer.graph import Extension
+from analyzer.graph import Editor
 from analyzer.shapes.trial_feeds import Array, Feeds
 
 
@@ -54,14 +53,14 @@ def show_both(both: Feeds, first: Feeds, second: Feeds) -> bool:
     return True
 
 
-def row_means(extension: Extension, value: str, rank: int, axis: SampleAxis, *, magnitude: bool = False) -> str:
+def row_means(editor: Editor, value: str, rank: int, axis: SampleAxis, *, magnitude: bool = False) -> str:
     """Append nodes that average every row of the sample axis; returns a value of shape [samples * rows]."""
-    value = extension.add("Cast", [value], to=int(onnx.TensorProto.FLOAT))
+    value = editor.cast(value, "float32")
     if magnitude:
-        value = extension.add("Abs", [value])
+        value = editor.add("Abs", [value])
     if rank <= 1:
         return value
     axes = [i for i in range(rank) if i != axis.axis]
-    if extension.opset >= 18:
-        return extension.add("ReduceMean", [value, extension.constant(np.array(axes))], keepdims=0)
-    return extension.add("ReduceMean", [value], axes=axes, keepdims=0)
+    if editor.opset >= 18:
+        return editor.add("ReduceMean", [value, editor.constant(np.array(axes))], keepdims=0)
+    return editor.add("ReduceMean", [value], axes=axes, keepdims=0)

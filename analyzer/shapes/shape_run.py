@@ -6,11 +6,10 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-import onnx
-
 from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import LoadedModel
+from analyzer.graph.infer_shapes import inferred_shapes
 from analyzer.probes.probe import Probe
 from analyzer.shapes.batching import TwoSamples
 from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
@@ -79,17 +78,6 @@ def _stored_shapes(loaded: LoadedModel) -> dict[str, Shape]:
 
 def _inferred(loaded: LoadedModel) -> ShapeTable:
     """Static shapes by ONNX shape inference; the first dim of inputs counts as one sample."""
-    proto = Extension(loaded).proto
-    for value in proto.graph.input:
-        dims = value.type.tensor_type.shape.dim
-        if dims and not dims[0].HasField("dim_value") and value.name not in loaded.graph.defaults:
-            dims[0].dim_value = 1
-    with suppress(Exception):  # inference refuses what it does not know; knowing less is safe
-        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    shapes = _stored_shapes(loaded)
-    for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            shapes.setdefault(value.name, tuple(d.dim_value for d in tensor.shape.dim))
+    shapes = inferred_shapes(loaded) | _stored_shapes(loaded)
     dtypes = {n: t.dtype.name for n, t in loaded.graph.types.items() if t.dtype is not None}
     return ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), dtypes=dtypes)

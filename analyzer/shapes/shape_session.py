@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.errors import RunError
 from analyzer.facts.units import Shape
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import Editor, LoadedModel
 from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.trial_feeds import Feeds
 
@@ -49,12 +49,12 @@ class ShapeRun:
         graph = self._loaded.graph
         values = [o for node in graph.nodes for o in node.outputs if self.dtypes.get(o) is not None]
         for _ in range(ATTEMPTS):
-            extension = self._extended()
-            self._shapes = {v: extension.add("Shape", [v]) for v in values}
+            editor = self._extended()
+            self._shapes = {v: editor.add("Shape", [v]) for v in values}
             for name in self._shapes.values():
-                extension.output(name)
+                editor.output(name)
             try:
-                return self._session_of(extension, eager=True)
+                return self._session_of(editor, eager=True)
             except RunError as error:
                 offender = next((v for v, s in self._shapes.items() if s == error.node), None)
                 if offender is None:
@@ -64,28 +64,28 @@ class ShapeRun:
 
     def _element_types(self) -> dict[str, str]:
         """Element type of every tensor value, as onnxruntime itself infers it; nothing is run."""
-        extension, graph = self._extended(), self._loaded.graph
-        extension.drop_outputs()
+        editor, graph = self._extended(), self._loaded.graph
+        editor.clear_outputs()
         for node in graph.nodes:
             for name in node.outputs:
                 if name:
-                    extension.output(name)
+                    editor.output(name)
         known = {n: t.dtype.name for n, t in graph.types.items() if t.dtype is not None}
         known |= {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
-        with self._session_of(extension) as session:
+        with self._session_of(editor) as session:
             return known | {n: t for n, t in session.output_types.items() if t is not None}
 
-    def _extended(self) -> Extension:
+    def _extended(self) -> Editor:
         return extended(self._loaded, self._free)
 
-    def _session_of(self, extension: Extension, *, eager: bool = False) -> Session:
+    def _session_of(self, editor: Editor, *, eager: bool = False) -> Session:
         plain = Optimization.NONE
-        return Session(extension, threads=self._threads, optimization=plain, few_runs=True, eager=eager)
+        return Session(editor.loaded, threads=self._threads, optimization=plain, few_runs=True, eager=eager)
 
 
-def extended(loaded: LoadedModel, free: Sequence[str]) -> Extension:
+def extended(loaded: LoadedModel, free: Sequence[str]) -> Editor:
     """The model, ready for more nodes, with the first dim of these inputs made free."""
-    extension = Extension(loaded, share=True)
+    editor = Editor(loaded.copy())
     if free:
-        extension.free_batch(free)
-    return extension
+        editor.free_batch(free)
+    return editor

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analyzer.facts.statistics import Bools
-from analyzer.graph import Extension
+from analyzer.graph import Editor
 from analyzer.observe.statistics.statistic import Array, Block, Feed, Statistic, all_units, count
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
@@ -37,8 +37,8 @@ class Defect(Statistic):
         self._nonfinite = np.zeros(row.units, np.int64)
 
     @classmethod
-    def elements(cls, extension: Extension, name: str, dtype: str) -> str:
-        return extension.add("Sub", [name, name])
+    def elements(cls, editor: Editor, name: str, dtype: str) -> str:
+        return editor.add("Sub", [name, name])
 
     def add(self, blocks: Sequence[Block], feed: Feed) -> None:
         if feed.finite is not None:

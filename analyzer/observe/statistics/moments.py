@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyzer.graph import Extension
+from analyzer.graph import Editor
 from analyzer.observe.statistics.statistic import Array, Block, Feed, Statistic
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
@@ -43,5 +43,5 @@ class Squares(Sum):
     name = "mean square"
 
     @classmethod
-    def elements(cls, extension: Extension, name: str, dtype: str) -> str:
-        return extension.add("Mul", [name, name])
+    def elements(cls, editor: Editor, name: str, dtype: str) -> str:
+        return editor.add("Mul", [name, name])

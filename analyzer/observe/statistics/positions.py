@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import onnx
 
-from analyzer.graph import Extension
-from analyzer.observe.statistics.statistic import ONNX_TYPES, Array, Block, Feed, Statistic
+from analyzer.graph import Editor
+from analyzer.observe.statistics.statistic import Array, Block, Feed, Statistic
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
 
@@ -23,10 +22,10 @@ class Nonzero(Statistic):
         self._positions, self._zeros = np.zeros(row.units, np.int64), np.zeros(row.units, np.int64)
 
     @classmethod
-    def elements(cls, extension: Extension, name: str, dtype: str) -> str:
+    def elements(cls, editor: Editor, name: str, dtype: str) -> str:
         """A cast to bool tests against zero in every opset and type; Equal does not take floats before 11."""
-        marked = extension.add("Cast", [name], to=int(onnx.TensorProto.BOOL))
-        return extension.add("Cast", [marked], to=ONNX_TYPES[cls.element_type(dtype)])
+        marked = editor.cast(name, "bool")
+        return editor.cast(marked, cls.element_type(dtype))
 
     def add(self, blocks: Sequence[Block], feed: Feed) -> None:
         if feed.positions is not None:
@@ -49,8 +48,8 @@ class Magnitude(Statistic):
         self._sum = np.zeros(row.units)
 
     @classmethod
-    def elements(cls, extension: Extension, name: str, dtype: str) -> str:
-        return extension.add("Abs", [name])
+    def elements(cls, editor: Editor, name: str, dtype: str) -> str:
+        return editor.add("Abs", [name])
 
     def add(self, blocks: Sequence[Block], feed: Feed) -> None:
         if blocks:

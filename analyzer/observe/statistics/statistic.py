@@ -8,20 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 
 from analyzer.facts.statistics import Bools, Ints
-from analyzer.graph import Extension
+from analyzer.graph import Editor
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-ONNX_TYPES = {
-    "float32": int(onnx.TensorProto.FLOAT),
-    "float64": int(onnx.TensorProto.DOUBLE),
-    "int64": int(onnx.TensorProto.INT64),
-}
 WIDE = frozenset(("float64", "int32", "int64", "uint32"))  # float32 does not hold all their values
 
 
@@ -70,7 +64,7 @@ class Statistic(ABC):
         return "float64" if dtype in WIDE else "float32"
 
     @classmethod
-    def elements(cls, extension: Extension, name: str, dtype: str) -> str:
+    def elements(cls, editor: Editor, name: str, dtype: str) -> str:
         """Append what makes of the value, in the type that the statistic is computed in, the elements to be joined."""
         return name
 

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from analyzer.errors import ModelError
-from analyzer.graph import Extension, serialize
+from analyzer.graph import serialize
+from analyzer.graph.lend import runnable
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
@@ -58,9 +59,8 @@ def test_a_file_and_its_bytes_load_alike(path: Path) -> None:
 
 def test_onnxruntime_reads_the_weights_from_the_file_itself(path: Path) -> None:
     loaded = load_model(path)
-    extension = Extension(loaded, share=True)
-    assert not extension.lent
-    assert len(extension.serialize()) < 2000
+    assert not runnable(loaded).lent
+    assert len(runnable(loaded).content) < 2000
     with Session(loaded) as session:
         assert np.allclose(session.run({"x": X})["y"], X @ LARGE + SMALL, atol=1e-4)
 
@@ -91,14 +91,16 @@ def test_a_file_that_was_replaced_is_refused(path: Path) -> None:
     os.utime(other, (1, 1))
     other.replace(path)
     with pytest.raises(ModelError, match="has changed since it was loaded"):
-        Extension(loaded, share=True)
+        runnable(loaded)
 
 
-def test_a_copy_to_edit_has_weights_of_its_own_view(path: Path) -> None:
+def test_a_copy_to_edit_shares_the_weights(path: Path) -> None:
     loaded = load_model(path)
-    copy = loaded.reload()
+    copy = loaded.copy()
     assert copy.model is not loaded.model
     assert copy.sha256 == loaded.sha256
+    tensors = [m.model.graph.initializers["w"].const_value for m in (loaded, copy)]
+    assert tensors[0] is tensors[1]
 
 
 def test_a_damaged_file_is_told_from_an_unusual_one(path: Path) -> None:

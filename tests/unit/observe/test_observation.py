@@ -11,7 +11,7 @@ from onnx import numpy_helper, parser
 
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.graph import Extension, LoadedModel
+from analyzer.graph import Editor, LoadedModel
 from analyzer.observe.observation import Observation, observe
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
@@ -39,11 +39,11 @@ def look(loaded: LoadedModel, audited: AuditedValue, data: Any, **options: Any) 
 
 def by_hand(loaded: LoadedModel, audited: AuditedValue, data: dict[str, Array]) -> UnitStatistics:
     """Statistics from whole activations, one sample at a time."""
-    extension = Extension(loaded)
-    extension.output(audited.value)
+    editor = Editor(loaded.copy())
+    editor.output(audited.value)
     total = UnitStatistics.empty(audited.units)
     names = list(loaded.graph.inputs)
-    with Session(extension) as session:
+    with Session(editor.loaded) as session:
         for i in range(len(data[names[0]])):
             feeds = {
                 n: data[n][i : i + 1] if data[n].ndim == len(t.shape or ()) else data[n][i]

@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 from analyzer.errors import RunError
-from analyzer.graph import Extension
+from analyzer.graph import Editor, serialize
+from analyzer.graph.lend import runnable
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session, available_providers
 
@@ -43,9 +44,9 @@ def test_a_feed_gives_the_outputs_by_name() -> None:
 
 def test_a_loaded_model_and_an_extended_one_run_alike() -> None:
     loaded = load_model(RELU)
-    extension = Extension(loaded)
-    extension.output(extension.add("Neg", ["y"]))
-    with Session(loaded) as plain, Session(extension) as extended:
+    editor = Editor(loaded.copy())
+    editor.output(editor.add("Neg", ["y"]))
+    with Session(loaded) as plain, Session(editor.loaded) as extended:
         (added,) = set(extended.output_names) - {"y"}
         assert np.array_equal(plain.run({"x": X})["y"], -extended.run({"x": X}, [added])[added])
 
@@ -61,9 +62,9 @@ def large_model() -> onnx.ModelProto:
 
 def test_weights_can_be_lent_instead_of_copied() -> None:
     loaded = load_model(large_model())
-    shared = Extension(loaded, share=True)
+    shared = runnable(loaded)
     assert set(shared.lent) == {"W"}
-    assert len(shared.serialize()) < 1000 < len(Extension(loaded).serialize())
+    assert len(shared.content) < 1000 < len(serialize(loaded))
     feed = {"x": np.eye(64, dtype=np.float32)}
     with Session(shared) as session:
         assert np.array_equal(session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0]))
@@ -76,7 +77,7 @@ def test_external_data_is_read_by_onnxruntime_from_the_models_folder(tmp_path: P
     path = tmp_path / "model.onnx"
     onnx.save(large_model(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     loaded = load_model(path)
-    assert len(Extension(loaded).serialize()) < 1000
+    assert len(runnable(loaded).content) < 1000
     feed = {"x": np.eye(64, dtype=np.float32)}
     with Session(loaded) as session:
         assert np.array_equal(session.run(feed)["y"], numpy_helper.to_array(large_model().graph.initializer[0]))
