@@ -1,8 +1,9 @@
 """ONNX files in, a plain graph view out; the only package that touches ONNX files and protobuf."""
 
 import analyzer.graph.lazy_sympy  # noqa: F401  (before anything imports onnx-ir)
-from analyzer.graph.edit import Editor, serialize
+from analyzer.graph.edit import Editor
 from analyzer.graph.load import LoadedModel, read_model
+from analyzer.graph.serialize import serialize
 from analyzer.graph.view import Graph, Node, TensorType
 
 __all__ = ["Editor", "Graph", "LoadedModel", "Node", "TensorType", "read_model", "serialize"]

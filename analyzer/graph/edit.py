@@ -9,7 +9,6 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.graph.load import LoadedModel
-from analyzer.graph.map_outputs import UNDESCRIBED, put_back
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -291,14 +290,3 @@ def _names_of(graph: ir.Graph) -> set[str]:
         for node in one:
             names.update(str(name) for name in (node.name, *(o.name for o in node.outputs)) if name)
     return names
-
-
-def serialize(loaded: LoadedModel) -> bytes:
-    """The model as bytes of an ONNX file, the same bytes for the same model."""
-    proto = ir.to_proto(loaded.model)
-    stored = {tensor.name for tensor in proto.graph.initializer}
-    kept = [info for info in proto.graph.value_info if info.name not in stored]
-    del proto.graph.value_info[:]  # a stored tensor states its type and shape itself
-    proto.graph.value_info.extend(kept)
-    put_back(proto, loaded.model.meta.get(UNDESCRIBED, {}))
-    return bytes(proto.SerializeToString(deterministic=True))

@@ -71,6 +71,11 @@ class PlacedTensor(ir.ExternalTensor):
         )
         self._home = home
 
+    def __reduce__(self) -> tuple[type[PlacedTensor], tuple[ir.ExternalTensor, Path]]:
+        """For another process: the place, not the numbers."""
+        where = self.location, self.offset, self.length, self.dtype
+        return PlacedTensor, (ir.ExternalTensor(*where, shape=self.shape, name=self.name), self._home.absolute())
+
     @property
     def path(self) -> str:
         """Where the data lies."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSo
 from analyzer.errors import ModelError
 from analyzer.graph.external_files import place_data
 from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
+from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
@@ -47,6 +48,16 @@ class LoadedModel:
     _length: int
     _bytes: bytes | None = None  # None: to be read from `path`
     _file: ModelFile | None = None  # that weights are views of
+    _edited: bool = False  # a copy that was made to be edited
+
+    def __reduce__(self) -> tuple[Callable[..., LoadedModel], tuple[object, ...]]:
+        """For another process: a file travels as its path and is mapped again there, what came from memory as bytes."""
+        path = None if self.path is None else self.path.absolute()
+        if self._edited:
+            return _from_bytes, (serialize(self), path, self._fold)
+        if path is None:
+            return _from_bytes, (self.raw, None, self._fold)
+        return _received, (path, self.sha256, self._fold)
 
     @property
     def raw(self) -> bytes:
@@ -110,7 +121,7 @@ class LoadedModel:
         except Exception as error:  # onnx-ir raises many kinds on a damaged graph
             raise ModelError(f"{self.path or 'The model'} is not a valid ONNX graph: {_sentence(error)}") from error
         model.meta.update(self.model.meta)
-        return replace(self, model=model)
+        return replace(self, model=model, _edited=True)
 
     def release(self) -> None:
         """Give back the memory of weights that were read from the file; they are read again when they are needed.
@@ -160,6 +171,13 @@ def _from_path(path: Path, fold: Fold) -> LoadedModel:
         return _from_file(ModelFile(path), path, fold)
     except UnusualFile:
         return _from_bytes(_read(path), path, fold, keep=False)
+
+
+def _received(path: Path, sha256: str, fold: Fold) -> LoadedModel:
+    loaded = read_model(path, fold)
+    if loaded.sha256 != sha256:
+        raise loaded._changed()
+    return loaded
 
 
 def _read(path: Path) -> bytes:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from analyzer.graph.edit import serialize
 from analyzer.graph.load import LoadedModel, external_files
+from analyzer.graph.serialize import serialize
 
 #: Weights larger than this go beside the file: protobuf holds 2 GiB, and readers need room for more than the weights.
 LARGEST_INSIDE = 3 << 29

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,12 @@ class StaticPart:
     opsets: Mapping[str, int]
     ir_version: int
 
+    def __reduce__(self) -> tuple[Callable[..., StaticPart], tuple[object, ...]]:
+        """For another process; tensors of text, which onnx-ir cannot send, go as ONNX's own."""
+        texts = {n: ir.to_proto(t) for n, t in self.tensors.items() if isinstance(t, ir.StringTensor)}
+        others = {n: t for n, t in self.tensors.items() if n not in texts}
+        return _received, (self.nodes, others, texts, self.opsets, self.ir_version)
+
     @property
     def stored_bytes(self) -> int:
         """Size of the tensors that the nodes read."""
@@ -55,6 +61,17 @@ class StaticPart:
         opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=self.ir_version)
         return Runnable(model.SerializeToString(), None, lent)
+
+
+def _received(
+    nodes: tuple[onnx.NodeProto, ...],
+    tensors: Mapping[str, ir.TensorProtocol],
+    texts: Mapping[str, onnx.TensorProto],
+    opsets: Mapping[str, int],
+    ir_version: int,
+) -> StaticPart:
+    read = {name: ir.from_proto(proto) for name, proto in texts.items()}
+    return StaticPart(nodes, {**tensors, **read}, opsets, ir_version)
 
 
 def shape_name(value: str) -> str:

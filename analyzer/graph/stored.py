@@ -10,13 +10,15 @@ import hashlib
 import mmap
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+
+from analyzer.errors import ModelError
 
 STORED_BYTES = 4096  # smaller tensors are read with the rest of the file
 BLOCK = 1 << 20
@@ -51,6 +53,10 @@ class ModelFile:
                 digest.update(block)
         self.sha256 = digest.hexdigest()
 
+    def __reduce__(self) -> tuple[Callable[..., ModelFile], tuple[Path, str]]:
+        """For another process, where the file is mapped again."""
+        return _reopened, (self.path, self.sha256)
+
     @property
     def unchanged(self) -> bool:
         """Whether the path still leads to the file that is mapped."""
@@ -63,6 +69,13 @@ class ModelFile:
         """Let the system take back the memory of all pages that were read; they are read again when needed."""
         if hasattr(self.mapping, "madvise"):
             self.mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _reopened(path: Path, sha256: str) -> ModelFile:
+    file = ModelFile(path)
+    if file.sha256 != sha256:
+        raise ModelError(f"{path} has changed since it was loaded: start again.")
+    return file
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,10 @@ class StoredTensor(ir.Tensor[Any]):
         super().__init__(view.view(dtype).reshape(shape), like.dtype, name=like.name)
         self.file = file
         self.place = place
+
+    def __reduce__(self) -> tuple[type[StoredTensor], tuple[object, ...]]:
+        """For another process: the place, not the numbers."""
+        return StoredTensor, (self.file, self.place, self.reference())
 
     def reference(self) -> ir.ExternalTensor:
         """The same tensor as external data, for which the model's file itself is named."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Dim = int | str | None
 Fold = Callable[[StaticPart], Mapping[str, Array]]
 LIFTED = "deadunits.lifted"  # key of the names of tensors that were Constant nodes in the file
+SUBGRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 DEFAULTS_SINCE = 4  # the IR version from which an input with a stored tensor is a default; before, all are listed
 
 
@@ -33,7 +34,10 @@ class TensorType:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operator call. Missing optional inputs are empty names; `captured` are outer values its subgraphs read."""
+    """One operator call. Missing optional inputs are empty names; `captured` are outer values its subgraphs read.
+
+    `attributes` are those that are no graphs.
+    """
 
     index: int
     name: str
@@ -73,6 +77,10 @@ class Graph:
     _fold: Fold = field(repr=False)
     defaults: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _read: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which reads stored tensors and folds anew."""
+        return {part.name: getattr(self, part.name) for part in fields(self)} | {"_read": {}}
 
     @cached_property
     def producer(self) -> dict[str, Node]:
@@ -186,7 +194,7 @@ def _dim_of(dim: int | ir.SymbolicDim) -> Dim:
 def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
     domain = "" if node.domain == "ai.onnx" else node.domain
     captured = _captured(node)
-    has_subgraph = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
+    has_subgraph = any(a.type in SUBGRAPHS for a in node.attributes.values())
     return Node(
         index=index,
         name=node.name or f"{node.op_type}_{index}",
@@ -195,7 +203,7 @@ def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
         version=opsets.get(domain, 1),
         inputs=tuple("" if v is None else str(v.name or "") for v in node.inputs),
         outputs=tuple(str(v.name or "") for v in node.outputs),
-        attributes={k: _attribute(a) for k, a in node.attributes.items()},
+        attributes={k: _attribute(a) for k, a in node.attributes.items() if a.type not in SUBGRAPHS},
         captured=captured,
         has_subgraph=has_subgraph,
     )

@@ -55,6 +55,7 @@ class Context:
         """Tensors that several nodes read are cut for each reader alone, except those in `tied`."""
         self.graph = graph
         self.table = table
+        self._tied = tuple(tied)
         self.shapes: dict[str, Shape] = dict(table.shapes)
         for name in graph.initializer_names:
             self.shapes[name] = graph.initializer_shape(name)
@@ -62,6 +63,10 @@ class Context:
         for name in sorted(graph.initializer_names - set(tied)):
             self._separate(name)
         self.calls = tuple(self._call(node) for node in graph.nodes)
+
+    def __reduce__(self) -> tuple[type[Context], tuple[object, ...]]:
+        """For another process, which builds it anew: operators hold functions, which cannot be sent."""
+        return Context, (self.graph, self.table, self._tied)
 
     def _separate(self, name: str) -> None:
         readers = self.graph.consumers.get(name, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ class Probe:
         samples: how many samples there are; None until known (after one whole pass over a generator).
     """
 
-    def __init__(self, source: Source, limit: int | None = None) -> None:
+    def __init__(self, source: Source, again: Callable[[], Probe], limit: int | None = None) -> None:
+        """`again` opens the same data anew, in another process too."""
+        self._again = again
         self.source = source.name
         self.random = source.random
         self._one_shot = source.one_shot
@@ -66,6 +69,19 @@ class Probe:
     def __repr__(self) -> str:
         samples = "samples not counted yet" if self.samples is None else f"{self.samples} samples"
         return f"Probe({self.source!r}, {samples})"
+
+    def __reduce__(self) -> tuple[Callable[..., Probe], tuple[object, ...]]:
+        """For another process, where the data is opened anew: a path is read there, arrays travel.
+
+        Raises:
+            ProbeError: the data can be read only once.
+        """
+        if self._one_shot:
+            raise ProbeError(
+                f"{self.source} can be read only once, so no other process can read it: give a list, or a function "
+                "that returns a new generator at every call."
+            )
+        return _opened_again, (self._again, self.source)
 
     @property
     def fingerprint(self) -> str:
@@ -260,7 +276,8 @@ def open_probe(
         return data
     if not inputs:
         raise ProbeError("The model has no inputs, so it takes no probe data: leave the probe out.")
-    return Probe(source_of(data, inputs, check_constants(constants, inputs), images), limit)
+    again = partial(open_probe, data, dict(inputs), limit=limit, constants=tuple(constants), images=images)
+    return Probe(source_of(data, inputs, check_constants(constants, inputs), images), again, limit)
 
 
 def random_probe(
@@ -285,7 +302,17 @@ def random_probe(
         raise ProbeError("The model has no inputs, so it takes no probe data: leave the probe out.")
     known = check_constants(constants, inputs)
     sizes = free_dims or {}
-    return Probe(random_source(inputs, samples=samples, seed=seed, kind=kind, free_dims=sizes, constants=known))
+    again = partial(
+        random_probe, dict(inputs), samples=samples, seed=seed, kind=kind, free_dims=sizes, constants=tuple(constants)
+    )
+    source = random_source(inputs, samples=samples, seed=seed, kind=kind, free_dims=sizes, constants=known)
+    return Probe(source, again)
+
+
+def _opened_again(again: Callable[[], Probe], source: str) -> Probe:
+    probe = again()
+    probe.source = source
+    return probe
 
 
 def _length(held: Sequence[tuple[Part, int, int]]) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 
 from analyzer.errors import RunError
-from analyzer.graph.runnable import Runnable
 from analyzer.graph.static import StaticPart, shape_name
 from analyzer.runtime.session import Optimization, Session
 
@@ -90,21 +89,28 @@ class _Folding:
             _Unsteady: some nodes compute something else each time.
         """
         with ExitStack() as stack:
-            session = stack.enter_context(_session(self._part.model(nodes, self.known)))
+            session = stack.enter_context(self._session(nodes))
             unclear = [n for n, shape in session.output_shapes.items() if shape == () and session.output_types[n]]
             if unclear:  # of no axes, or of an unknown number of axes: then the length of the shape is unknown, too
                 session.close()
-                session = stack.enter_context(_session(self._part.model(nodes, self.known, unclear)))
+                session = stack.enter_context(self._session(nodes, unclear))
             sizes = _sizes(session, unclear)
             fitting = self._fitting(nodes, sizes)
             if len(fitting) == len(nodes):
                 self._run(session, nodes, sizes)
                 return []
         if fitting:
-            with _session(self._part.model(fitting, self.known)) as session:
+            with self._session(fitting) as session:
                 self._run(session, fitting, sizes)
         done = {node.name for node in fitting}
         return [node for node in nodes if node.name not in done] if fitting else []
+
+    def _session(self, nodes: Nodes, measured: Sequence[str] = ()) -> Session:
+        try:
+            model = self._part.model(nodes, self.known, measured)
+        except Exception as error:  # a stored tensor that cannot be read, or more than fits into protobuf
+            raise RunError(f"These nodes make no model: {error}") from error
+        return Session(model, threads=1, optimization=Optimization.NONE, few_runs=True)
 
     def _fitting(self, nodes: Nodes, sizes: Mapping[str, int | None]) -> list[onnx.NodeProto]:
         """The nodes whose results are known to fit into memory, without those that need others."""
@@ -131,10 +137,6 @@ class _Folding:
                 raise _Unsteady(unsteady)
         self.known |= results
         self._room -= sum(sizes[o] or 0 for node in nodes for o in node.output if o)
-
-
-def _session(model: Runnable) -> Session:
-    return Session(model, threads=1, optimization=Optimization.NONE, few_runs=True)
 
 
 def _sizes(session: Session, unclear: Sequence[str]) -> dict[str, int | None]:
