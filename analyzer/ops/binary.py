@@ -16,6 +16,7 @@ from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.affine import Affine
+from analyzer.ops.axes import Axes as Said
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Axes, Operator, align, register
 from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
@@ -59,6 +60,7 @@ def lift(x: Constants, rank: int) -> Constants:
 class Aligned(Operator):
     """Known where every operand is known; a factor known to be zero makes a product zero."""
 
+    axes = Said("X...: *a -> Y: *a")
     aligned = True
     lock_reason = "residual-partner-alive"
 

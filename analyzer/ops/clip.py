@@ -13,6 +13,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
+from analyzer.ops.axes import Axes as Said
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Axes, Operator, align, register
 
@@ -23,6 +24,8 @@ class ClipRule(Operator):
     def unsupported(self, node: OpNode) -> str | None:
         dynamic = any(node.has(i) and node.static(i) is None for i in (1, 2))
         return "bounds computed at run time" if dynamic else None
+
+    axes = Said("X: *a -> Y: *a")
 
     def bounds(self, node: OpNode) -> tuple[float, float]:
         """Lower and upper bound; infinite where there is none."""

@@ -10,6 +10,8 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.move import Moved, Take
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Axes, Operator, register
@@ -48,6 +50,15 @@ class ConcatRule(Operator):
         if ys[0].shape[axis] == 1:
             return [ys[0] for _ in xs]
         return np.split(ys[0], np.cumsum(lengths)[:-1], axis)
+
+    def axes(self, node: OpNode) -> Correspondence:
+        axis, start, chains = self.axis(node), 0, []
+        for position, length in enumerate(self.lengths(node)):
+            part = Take(axis, np.arange(start, start + length), node.y_shape()[axis])
+            chains.append(((part,), node.inputs[position], node.x_shape(position)))
+            start += length
+        y = node.outputs[0]
+        return Moved(outputs=(y,), source=y, shape=node.y_shape(), chains=tuple(chains), all_reach=True)
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         joined, target, start = self.axis(node), node.outputs[0], 0

@@ -16,6 +16,8 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode, keep_one
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Axes, Operator, align, register
@@ -330,6 +332,32 @@ class Contraction(Operator):
         weight = node.static(self.b) if node.static(self.b) is not None else node.static(self.a)
         dtype = static.dtype if static is not None else np.asarray(weight).dtype
         edit.inputs[self.bias] = cut_array(total, kept).astype(dtype)
+
+    def axes(self, node: OpNode) -> Correspondence:
+        letters = self.letters(node)
+        named = {i: f"l{i}" for i in (*letters.a, *letters.b, *letters.y)}
+        texts = {self.a: letters.a, self.b: letters.b}
+        if self.bias is not None and node.has(self.bias):
+            rank = len(node.x_shape(self.bias))
+            texts[self.bias] = letters.y[len(letters.y) - rank :] if rank <= len(letters.y) else ()
+        inputs = [f"x{p}: {' '.join(named[i] for i in texts[p])}" if p in texts else "_" for p in range(max(texts) + 1)]
+        alone = (set(letters.a) ^ set(letters.b)) - set(letters.y)
+        units = self._units(node, letters)
+        return Said(
+            f"{', '.join(inputs)} -> Y: {' '.join(named[i] for i in letters.y)}",
+            whole=" ".join(named[i] for i in alone),
+            one=" ".join(named[i] for i in letters.contracted),
+            made=None if units is None else " ".join(named[i] for i in units),
+            loops=" ".join(named[i] for i in {*letters.a, *letters.b}),
+        )(node)
+
+    def _units(self, node: OpNode, letters: Letters) -> set[int] | None:
+        """The letters that the stored operand brings; None between two activations, which both may bring some."""
+        stored = [node.static(self.a) is not None, node.static(self.b) is not None]
+        if not any(stored):
+            return None
+        weight = set() if all(stored) else set(letters.a if stored[0] else letters.b) - set(letters.contracted)
+        return weight - (set(letters.a) & set(letters.b)) or weight
 
     def tie_parameter(self, node: OpNode, keeps: Keeps, position: int) -> None:
         """Ties of a scale or zero point."""

@@ -14,6 +14,9 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import row
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode, keep_one
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Axes, Operator, register
@@ -203,6 +206,18 @@ class ConvRule(Operator):
         for position in range(len(node.inputs)):
             if node.has(position) and position not in (self.x, self.w):
                 self.tie_parameter(node, keeps, position)
+
+    def axes(self, node: OpNode) -> Correspondence:
+        rank, (outer, inner) = len(node.x_shape(self.x)), ("i", "o") if self.out_axis() == 1 else ("o", "i")
+        kernel = " ".join(row("k", rank - 2))
+        texts = {self.x: "n (g i) *s", self.w: f"(g {outer}) {inner} {kernel}"}
+        inputs = [f"x{p}: {texts.get(p, '(g o)')}" for p in range(len(node.inputs))]
+        own = "i o" if self.owns_kernel(node) else outer
+        positions = "s" if self.out_axis() == 1 else "t"
+        loops = f"n g i o {kernel} {positions}"
+        return Said(
+            f"{', '.join(inputs)} -> Y: n (g o) *t", whole=f"s t {kernel}", one="i", own=own, made="o g", loops=loops
+        )(node)
 
     def out_axis(self) -> int:
         """Axis of the stored kernel that holds output channels (of a group, when it is not the first)."""

@@ -5,7 +5,7 @@ The chain is the whole rule: facts go forward through it, needs and keeps go thr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.keeps import Keeps, Ref
 from analyzer.algebra.pattern import Array, Mask, Shape
+from analyzer.facts.units import SampleAxis
+from analyzer.ops.correspondence import Correspondence, Units
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Axes, Operator
 
@@ -70,11 +72,15 @@ class Transpose:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Indices along one axis; -1 stands for a stored filling."""
+    """Indices along one axis; -1 stands for a stored filling.
+
+    `one_by_one`: each index is stored, so a copy that nothing needs can go although what it copies stays.
+    """
 
     axis: int
     indices: npt.NDArray[np.int64]
     length: int
+    one_by_one: bool = False
 
     def forward(self, p: Array, fill: object = None) -> Array:
         if (self.indices < 0).any():
@@ -118,11 +124,149 @@ def _reshape_keeps(vectors: Vectors, source: Shape, target: Shape) -> Vectors:
     return result if alive else [np.zeros(d, np.bool_) for d in target]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moved(Correspondence):
+    """Values that hold elements of one other, `source`, each along its chain; `whole` axes keep every index.
+
+    `all_reach`: every index of the source that an axis takes must be there (what is joined is one with its parts);
+    else a value of several of which nothing is needed may go.
+    """
+
+    source: str
+    shape: Shape
+    chains: tuple[tuple[Chain, str, Shape], ...]
+    whole: frozenset[Ref] = frozenset()
+    all_reach: bool = False
+
+    def ties(self, keeps: Keeps) -> None:
+        super().ties(keeps)
+        for ref in self.whole:
+            keeps.pin_axis(ref)
+        for chain, name, _ in self.chains:
+            given = _forward(chain, keeps.vectors(self.source), grow=True)
+            needed = all(v.any() for v in given) if self.all_reach else len(self.chains) == 1
+            if keeps.alive(name) or needed:
+                self._tie(chain, name, given, keeps)
+
+    def _tie(self, chain: Chain, name: str, given: Vectors, keeps: Keeps) -> None:
+        if keeps.alive(name):
+            asked = _backward(chain, keeps.vectors(name))
+            keeps.grow_all(self.source, asked)
+            if not asked:  # a single number has no axis to ask along
+                keeps.pin(self.source)
+        keeps.grow_all(name, given)
+        if chain and isinstance(chain[-1], Take) and (chain[-1].indices < 0).any() and keeps.alive(name):
+            keeps.grow((name, chain[-1].axis), chain[-1].indices < 0)
+
+    def tied(self, ref: Ref, index: int) -> list[tuple[Ref, Array]]:
+        found: list[tuple[Ref, Array]] = []
+        if ref in self.whole:
+            return found
+        for chain, name, shape in self.chains:
+            ends = [(self.source, self.shape, name, _forward), (name, shape, self.source, _backward)]
+            for start, lengths, end, go in ends:
+                if ref[0] == start and lengths:
+                    vectors = [np.arange(n) == index if axis == ref[1] else np.ones(n, np.bool_)
+                               for axis, n in enumerate(lengths)]  # fmt: skip
+                    places = enumerate(go(chain, vectors))
+                    found += [((end, a), np.flatnonzero(v)) for a, v in places if v.any() and not v.all()]
+        return [(other, indices) for other, indices in found if other not in self.whole]
+
+    def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
+        if self.all_reach:
+            return {self.source: frozenset().union(*(given.get(name) or () for _, name, _ in self.chains)) or None}
+        found = super().units(given)
+        for chain, name, _ in self.chains:
+            units = given.get(self.source) or frozenset()
+            for step in chain:
+                units = step.axes(units)
+            found[name] = units or None
+        return found
+
+    def marks(self, given: Mapping[str, Mask]) -> dict[str, Mask]:
+        if self.all_reach:
+            parts = [(given.get(name, np.zeros((), np.bool_)), shape) for _, name, shape in self.chains]
+            axis = next(step.axis for chain, _, _ in self.chains for step in chain if isinstance(step, Take))
+            return {self.source: np.concatenate([np.broadcast_to(mask, shape) for mask, shape in parts], axis)}
+        if self.source not in given:
+            return super().marks(given)
+        found = {}
+        for chain, name, _ in self.chains:
+            mask = np.broadcast_to(given[self.source], self.shape)
+            for step in chain:
+                mask = step.forward(mask, False)
+            found[name] = mask
+        return found
+
+    def keeps_samples(self, samples: Mapping[str, SampleAxis], moved: Mapping[str, SampleAxis], count: int) -> bool:
+        if not samples.keys() <= {self.source, *(name for _, name, _ in self.chains)} - set(self.pinned):
+            return False
+        everywhere = {**samples, **moved}
+        known = [(chain, everywhere[name], shape) for chain, name, shape in self.chains if name in everywhere]
+        if len(known) < len(self.chains) and not self.all_reach:
+            return False
+        nobody = np.full((1,) * len(self.shape), -1)  # repeated for every sample
+        start = _owners(everywhere[self.source], self.shape, count) if self.source in everywhere else nobody
+        return start is not None and all(_same_owners(chain, start, at, shape, count) for chain, at, shape in known)
+
+
+def _forward(chain: Chain, vectors: Vectors, *, grow: bool = False) -> Vectors:
+    """Where the indices of a source end; `grow`: without copies that may go although what they copy stays."""
+    for step in chain:
+        after = step.keeps(vectors)
+        if grow and isinstance(step, Take) and step.one_by_one:
+            after = [np.zeros_like(v) if axis == step.axis else v for axis, v in enumerate(after)]
+        vectors = after
+    return vectors
+
+
+def _backward(chain: Chain, vectors: Vectors) -> Vectors:
+    for step in reversed(chain):
+        vectors = step.asks(vectors)
+    return vectors
+
+
+def _owners(at: SampleAxis, shape: Shape, count: int) -> Array | None:
+    """The sample that each element belongs to, as a pattern; None where the shape is another."""
+    if at.axis is None or at.axis >= len(shape) or shape[at.axis] != count * at.rows:
+        return None
+    return pattern.on_axis(np.repeat(np.arange(count), at.rows), at.axis, len(shape))
+
+
+def _same_owners(chain: Chain, start: Array, at: SampleAxis, shape: Shape, count: int) -> bool:
+    """Whether every element comes from its own sample, or from none."""
+    owners, expected = start, _owners(at, shape, count)
+    for step in chain:
+        owners = step.forward(owners, -1)
+    return expected is not None and bool(((owners == expected) | (owners == -1)).all())
+
+
 class MoveRule(Operator):
     """One input moved to one or several outputs; `chains` says how."""
 
     moved = 0
     moves = True
+
+    def axes(self, node: OpNode) -> Correspondence:
+        rest = tuple(n for position, n in enumerate(node.inputs) if n and position != self.moved)
+        chains = zip(self.chains(node), node.outputs, node.out_shapes, strict=True)
+        whole = [*(node.x(self.moved, a) for a in self.whole_x(node)), *(node.y(a) for a in self.whole_y(node))]
+        return Moved(
+            pinned=rest,
+            outputs=node.outputs,
+            source=node.inputs[self.moved],
+            shape=node.x_shape(self.moved),
+            chains=tuple((chain, name, shape) for chain, name, shape in chains if name and shape is not None),
+            whole=frozenset(whole),
+        )
+
+    def whole_x(self, node: OpNode) -> Sequence[int]:
+        """Axes of the input of which every index stays."""
+        return ()
+
+    def whole_y(self, node: OpNode) -> Sequence[int]:
+        """Axes of the output of which every index stays."""
+        return ()
 
     def chains(self, node: OpNode) -> list[Chain]:
         """One chain per output."""

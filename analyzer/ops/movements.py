@@ -12,6 +12,9 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.errors import Refusal
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import row
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.move import Chain, MoveRule, Reshape, Take, Transpose
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
@@ -27,9 +30,16 @@ class ReshapeRule(MoveRule):
     """
 
     lock_reason = "shape-computed-at-runtime"
+    lengths_at = (1,)
 
     def chains(self, node: OpNode) -> list[Chain]:
         return [[Reshape(node.x_shape(), node.y_shape())]]
+
+    def whole_y(self, node: OpNode) -> Sequence[int]:
+        if node.op_type != "Reshape":
+            return ()
+        target = node.target or (None,) * len(node.y_shape())
+        return [axis for axis, piece in enumerate(target) if piece is None]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         if node.op_type == "Reshape":
@@ -162,6 +172,10 @@ class SliceRule(MoveRule):
         return [[Take(a, i, shape[a]) for a, i in (slice_indices(node) or {}).items() if len(i) != shape[a] or
                  (i[:1] != 0).any()]]  # fmt: skip
 
+    def whole_x(self, node: OpNode) -> Sequence[int]:
+        rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
+        return [axes[place] % rank if axes else place for place, step in enumerate(steps) if step != 1]
+
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
         for place, step in enumerate(steps):
@@ -209,7 +223,18 @@ class GatherRule(MoveRule):
             raise LookupError("indices computed at run time")
         flat = np.asarray(indices, np.int64).reshape(-1) % max(shape[axis], 1)
         middle = (*shape[:axis], len(flat), *shape[axis + 1 :])
+        if indices.ndim == 1:
+            return [[Take(axis, flat, shape[axis], one_by_one=True)]]
         return [[Take(axis, flat, shape[axis]), Reshape(middle, node.y_shape())]]
+
+    def axes(self, node: OpNode) -> Correspondence:
+        if node.static(1) is not None:
+            return super().axes(node)
+        axis, data, indices = self.axis(node), row("d", len(node.x_shape())), " ".join(row("i", len(node.x_shape(1))))
+        y = " ".join((*data[:axis], indices, *data[axis + 1 :]))
+        return Said(
+            f"data: {' '.join(data)}, indices: {indices} -> Y: {y}", whole=data[axis], made=" ".join(y.split()[-1:])
+        )(node)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         if node.static(1) is not None:
@@ -300,12 +325,17 @@ class ExpandRule(MoveRule):
     """Expand: axes of length 1 are repeated, new axes come in front."""
 
     lock_reason = "shape-computed-at-runtime"
+    lengths_at = (1,)
 
     def chains(self, node: OpNode) -> list[Chain]:
         source, target = node.x_shape(), node.y_shape()
         wide = (*(1,) * (len(target) - len(source)), *source)
         takes = [Take(a, np.zeros(t, np.int64), 1) for a, (s, t) in enumerate(zip(wide, target, strict=True)) if s != t]
         return [[Reshape(source, wide), *takes]]
+
+    def whole_y(self, node: OpNode) -> Sequence[int]:
+        rank, target = len(node.y_shape()), node.target or ()
+        return [axis for axis in range(rank) if len(target) != rank or target[axis] is None]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         target = node.target or (None,) * len(node.y_shape())
@@ -359,6 +389,12 @@ class BlockRule(MoveRule):
         middle, perm = blocks(node)
         after = tuple(middle[a] for a in perm)
         return [[Reshape(node.x_shape(), middle), Transpose(perm), Reshape(after, node.y_shape())]]
+
+    def whole_x(self, node: OpNode) -> Sequence[int]:
+        return 2, 3
+
+    def whole_y(self, node: OpNode) -> Sequence[int]:
+        return 2, 3
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         for axis in (2, 3):

@@ -16,12 +16,17 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.ops.affine import Affine, Normalisation
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import row
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Axes, Operator, register
 
 
 class PerChannel(Operator):
     """Operators that treat every channel (axis 1) alone, with parameters [channels]."""
+
+    axes = Said("X: n c *s, scale: c, B: c, mean: c, var: c -> Y: n c *s", made="c")
 
     def unsupported(self, node: OpNode) -> str | None:
         parameters = [node.static(p) for p in range(1, len(node.inputs))]
@@ -78,6 +83,8 @@ class BatchNorm(PerChannel):
 class InstanceNorm(PerChannel):
     """Normalised over its own positions: a constant channel comes out as B, whatever its value."""
 
+    axes = Said("X: n c *s, scale: c, B: c -> Y: n c *s", whole="s", made="c")
+
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         first, *rest = super().needs(node, ys, xs, yc)
         return [pattern.some(first, tuple(range(2, first.ndim)), keepdims=True), *rest]
@@ -103,7 +110,20 @@ class Normalised(Operator):
 
     lock_reason = "normalisation-statistics"
 
-    def axes(self, node: OpNode) -> list[int]:
+    def axes(self, node: OpNode) -> Correspondence:
+        letters, mixed = row("a", len(node.x_shape())), self.normalised(node)
+        for axis in mixed:
+            letters[axis] = f"m{axis}"
+        x, mean = " ".join(letters), " ".join(f"one{axis}" if axis in mixed else i for axis, i in enumerate(letters))
+        whole = " ".join((*(letters[axis] for axis in mixed), *(f"one{axis}" for axis in mixed)))
+        made = self.made(letters, mixed)
+        return Said(f"X: {x} -> Y: {x}, Mean: {mean}, InvStdDev: {mean}", whole=whole, made=made)(node)
+
+    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
+        """The letters along which units lie."""
+        return letters[mixed[-1]]
+
+    def normalised(self, node: OpNode) -> list[int]:
         """The axes that are normalised together."""
         rank = len(node.x_shape())
         return list(range(int(node.attr("axis", -1)) % rank, rank))
@@ -125,7 +145,7 @@ class Normalised(Operator):
         asked = ys[0] & ~self.constants(node, xs)[0].known
         for extra in ys[1:]:
             asked = pattern.uniform(asked.ndim, True) if extra.any() else asked
-        whole = pattern.some(asked, tuple(self.axes(node)), keepdims=True)
+        whole = pattern.some(asked, tuple(self.normalised(node)), keepdims=True)
         result = [whole]
         for shape in node.in_shapes[1:]:
             fits = shape is not None and len(shape) <= ys[0].ndim
@@ -133,7 +153,7 @@ class Normalised(Operator):
         return result
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
-        axes = self.axes(node)
+        axes = self.normalised(node)
         for axis in range(len(node.x_shape())):
             keeps.link((node.inputs[0], axis), (node.outputs[0], axis))
             if axis in axes:
@@ -153,13 +173,13 @@ class Normalised(Operator):
         return Normalisation(1, 2)
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [frozenset(self.axes(node)[-1:]), *(None for _ in node.outputs[1:])]
+        return [frozenset(self.normalised(node)[-1:]), *(None for _ in node.outputs[1:])]
 
 
 class GroupNorm(Normalised):
     """Y normalised over the channels of a group and all positions; scale and bias per channel from opset 21 on."""
 
-    def axes(self, node: OpNode) -> list[int]:
+    def normalised(self, node: OpNode) -> list[int]:
         return list(range(1, len(node.x_shape())))
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
@@ -172,8 +192,11 @@ class GroupNorm(Normalised):
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         asked = ys[0] & ~self.constants(node, xs)[0].known
-        whole = pattern.some(asked, tuple(self.axes(node)), keepdims=True)
+        whole = pattern.some(asked, tuple(self.normalised(node)), keepdims=True)
         return [whole, *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
+        return letters[1]
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [frozenset({1})]
@@ -192,14 +215,14 @@ class Softmax(Normalised):
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return None
 
-    def axes(self, node: OpNode) -> list[int]:
+    def normalised(self, node: OpNode) -> list[int]:
         rank = len(node.x_shape())
         if node.version < 13:
             return list(range(int(node.attr("axis", 1)) % rank, rank))
         return [int(node.attr("axis", -1)) % rank]
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
-        axes, x = self.axes(node), xs[0]
+        axes, x = self.normalised(node), xs[0]
         free = bool(node.in_free) and axes[0] in node.in_free[0]
         if node.op_type not in ("Softmax", "LogSoftmax") or node.version < 13 or free or not x.any:
             return [Constants.unknown(x.rank)]
@@ -211,6 +234,9 @@ class Softmax(Normalised):
         value = np.exp(shifted) / total if node.op_type == "Softmax" else shifted - np.log(total)
         return [Constants(known, np.where(known, value, 0.0))]
 
+    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
+        return None
+
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [xs[0]]
 
@@ -221,13 +247,16 @@ class LocalResponse(Normalised):
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return None
 
-    def axes(self, node: OpNode) -> list[int]:
+    def normalised(self, node: OpNode) -> list[int]:
         return [1]
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         # X / (bias + alpha/size * sum of squares)^beta is 0 where X is 0
         zero = xs[0].zero if float(node.attr("bias", 1.0)) > 0 else pattern.uniform(xs[0].rank, False)
         return [Constants(zero, np.zeros((1,) * xs[0].rank))]
+
+    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
+        return None
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [xs[0]]
@@ -239,8 +268,11 @@ class LpNorm(Normalised):
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return None
 
-    def axes(self, node: OpNode) -> list[int]:
+    def normalised(self, node: OpNode) -> list[int]:
         return [int(node.attr("axis", -1)) % len(node.x_shape())]
+
+    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
+        return None
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [xs[0]]
@@ -252,7 +284,13 @@ class SkipNorm(Normalised):
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return Normalisation(2, 3 if node.op_type == "SkipLayerNormalization" else None)
 
-    def axes(self, node: OpNode) -> list[int]:
+    axes = Said(
+        "X: *b m, skip: *b m, gamma: m, beta: m, bias: m -> Y: *b m, mean: *b m, deviation: *b m, sum: *b m",
+        whole="m",
+        made="m",
+    )
+
+    def normalised(self, node: OpNode) -> list[int]:
         return [len(node.x_shape()) - 1]
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:

@@ -22,6 +22,7 @@ from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
 from analyzer.ops.affine import Affine, Normalisation
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.weighted_sum import WeightedSum
@@ -46,6 +47,8 @@ class Operator:
     lock_reason = "unsupported-operator"
     #: Whether units that stay because of this operator stay next to a live partner (Add of two branches).
     aligned = False
+    #: Inputs that only say how long axes of the outputs are: what they hold goes nowhere else.
+    lengths_at: tuple[int, ...] = ()
     #: How the output is audited when the operator is an activation.
     activation: Activation | None = None
     #: Whether elements are only moved or joined, and fillings put between them.
@@ -67,6 +70,14 @@ class Operator:
         An input element that is constant and that the shrunk node can do without is not needed.
         """
         return [pattern.uniform(len(s or ()), True) for s in node.in_shapes]
+
+    def measured(self, node: OpNode) -> tuple[int, ...] | None:
+        """The axes of the first input whose lengths the output is computed from; None where contents are read."""
+        return None
+
+    def axes(self, node: OpNode) -> Correspondence:
+        """How the axes of the call's values correspond: `Axes` as text, or movements."""
+        return Correspondence(pinned=tuple(n for n in (*node.inputs, *node.outputs) if n), outputs=node.outputs)
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         """Grow the keep vectors of inputs and outputs until the shrunk node would be consistent."""

@@ -73,6 +73,12 @@ class PadRule(MoveRule):
         multiples = Multiples(node.outputs[0], held, np.where(held, factor, 0.0)) if useful else None
         return [Constants(known, np.where(known, value, 0.0), multiples)]
 
+    def whole_x(self, node: OpNode) -> Sequence[int]:
+        return list(self.amounts(node))  # the border of a smaller value would have to be another one
+
+    def whole_y(self, node: OpNode) -> Sequence[int]:
+        return list(self.amounts(node))
+
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         for axis in self.amounts(node):  # the border of a smaller value would have to be another one
             keeps.pin_axis((node.inputs[0], axis))

@@ -13,6 +13,9 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import row
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.movements import respell
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
@@ -42,6 +45,18 @@ class Spatial(Operator):
         if hollow and (any(node.attr("pads") or []) or "SAME" in str(node.attr("auto_pad", ""))):
             return "windows that may lie wholly in the padding"
         return None if node.only_first_output else "its index output is used"
+
+    def axes(self, node: OpNode) -> Correspondence:
+        free, held = self.free_axes(node), self.held_axes(node)
+        x, y = row("x", len(node.x_shape())), row("y", len(node.y_shape()))
+        whole = [letter for axis in range(len(x)) if axis not in free or axis in held for letter in (x[axis], y[axis])]
+        for axis in free:
+            y[axis] = x[axis]
+        return Said(f"X: {' '.join(x)} -> Y: {' '.join(y)}", whole=" ".join(whole))(node)
+
+    def held_axes(self, node: OpNode) -> Sequence[int]:
+        """Axes that stay whole although their indices keep their places."""
+        return ()
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         mixed = tuple(a for a in range(xs[0].rank) if a not in self.free_axes(node))
@@ -100,6 +115,8 @@ class LpPool(Spatial):
 class ResizeRule(Spatial):
     """Resize and Upsample: axes of unchanged length keep their places; interpolation weights sum to 1."""
 
+    lengths_at = (3,)
+
     def free_axes(self, node: OpNode) -> list[int]:
         moved = self._resized(node)
         pairs = zip(node.x_shape(), node.y_shape(), strict=True)
@@ -122,6 +139,12 @@ class ResizeRule(Spatial):
 
     def keeps_zero(self, node: OpNode) -> bool:
         return self.keeps_constant(node)
+
+    def held_axes(self, node: OpNode) -> Sequence[int]:
+        """Those whose length is computed at run time."""
+        named = self._sized_axes(node)
+        computed = named if named and node.static(3) is None else []
+        return [*computed, *(axis for axis, piece in enumerate(node.target or ()) if piece is None)]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
         for axis, piece in enumerate(node.target or ()):

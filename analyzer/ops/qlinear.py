@@ -26,6 +26,7 @@ from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.binary import Aligned, WhereRule
 from analyzer.ops.concat import ConcatRule
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.norm import Softmax
@@ -164,6 +165,11 @@ class QLinear(Operator):
         for position, name in enumerate(node.inputs):
             if name in keeps and position not in operands:
                 keeps.pin(name)
+
+    def axes(self, node: OpNode) -> Correspondence:
+        operands = self.operands(node)
+        rest = [name for position, name in enumerate(node.inputs) if name and position not in operands]
+        return self.rule.axes(self.plain(node)).also_pinned(rest)
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """An input that goes takes its scale and zero point along."""

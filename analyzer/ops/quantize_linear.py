@@ -17,8 +17,11 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.affine import Affine
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import row
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut
 from analyzer.ops.operator import CONTRIB, Axes, Operator, align, register
@@ -53,6 +56,11 @@ class Linear(Operator):
     def axis(self, node: OpNode) -> int:
         """The channel axis of the parameters."""
         return int(node.attr("axis", 1)) % max(len(node.x_shape()), 1) if len(node.x_shape()) > 1 else 0
+
+    def axes(self, node: OpNode) -> Correspondence:
+        letters = row("a", len(node.x_shape()))
+        x, channel = " ".join(letters), letters[self.axis(node)] if letters else ""
+        return Said(f"X: {x}, scale: {channel}, zero: {channel} -> Y: {x}")(node)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         x, scale, zero = xs[0], self.parameter(node, 1, 1.0), self.parameter(node, 2, 0.0)

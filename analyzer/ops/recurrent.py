@@ -7,12 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Axes, Operator, register
+
+_TIME_FIRST = Said(
+    "X: t b i, W: d m i, R: d m h, B: d q, lengths: b, h0: d b h, c0: d b h, P: d p"
+    " -> Y: t d b h, Y_h: d b h, Y_c: d b h",
+    whole="t d i h m q p",
+    made="h",
+)
 
 
 class Recurrent(Operator):
     """Everything is needed and stays: a hidden unit feeds itself."""
+
+    def axes(self, node: OpNode) -> Correspondence:
+        return super().axes(node) if node.attr("layout", 0) else _TIME_FIRST(node)
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
         return [frozenset({len(s) - 1}) if s else None for s in node.out_shapes]

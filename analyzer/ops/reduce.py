@@ -13,6 +13,9 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import row
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Axes, Operator, register
 
@@ -29,7 +32,16 @@ class ReduceRule(Operator):
         dynamic = node.has(1) and node.static(1) is None
         return "axes computed at run time" if dynamic else None
 
-    def axes(self, node: OpNode) -> list[int]:
+    def axes(self, node: OpNode) -> Correspondence:
+        letters, gone = row("a", len(node.x_shape())), self.reduced(node)
+        for axis in gone:
+            letters[axis] = f"m{axis}"
+        kept = bool(node.attr("keepdims", 1))
+        left = [f"one{axis}" if axis in gone else i for axis, i in enumerate(letters) if kept or axis not in gone]
+        whole = " ".join((*(letters[axis] for axis in gone), *(f"one{axis}" for axis in gone)))
+        return Said(f"X: {' '.join(letters)} -> Y: {' '.join(left)}", whole=whole)(node)
+
+    def reduced(self, node: OpNode) -> list[int]:
         """The reduced axes."""
         rank = len(node.x_shape())
         axes = node.ints(1, "axes")
@@ -39,10 +51,10 @@ class ReduceRule(Operator):
 
     def _drop(self, array: Array, node: OpNode) -> Array:
         """Reduced axes have length 1 here; take them away where the operator does."""
-        return array if node.attr("keepdims", 1) else np.squeeze(array, axis=tuple(self.axes(node)))
+        return array if node.attr("keepdims", 1) else np.squeeze(array, axis=tuple(self.reduced(node)))
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
-        axes, x = tuple(self.axes(node)), xs[0]
+        axes, x = tuple(self.reduced(node)), xs[0]
         if node.op_type in _IDEMPOTENT:
             wide = x.number
             for axis in axes:
@@ -57,13 +69,13 @@ class ReduceRule(Operator):
         return [Constants(self._drop(known, node), self._drop(np.where(known, value, 0.0), node))]
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
-        mask = ys[0] if node.attr("keepdims", 1) else np.expand_dims(ys[0], tuple(self.axes(node)))
+        mask = ys[0] if node.attr("keepdims", 1) else np.expand_dims(ys[0], tuple(self.reduced(node)))
         if node.op_type in ("ReduceLogSum", "ReduceLogSumExp") and mask.any():
             mask = pattern.uniform(xs[0].rank, True)
         return [mask, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
     def ties(self, node: OpNode, keeps: Keeps) -> None:
-        axes, place = self.axes(node), 0
+        axes, place = self.reduced(node), 0
         for axis in range(len(node.x_shape())):
             if axis in axes:
                 keeps.pin_axis((node.inputs[0], axis))
@@ -79,7 +91,7 @@ class ReduceRule(Operator):
             keeps.pin(node.inputs[1])
 
     def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        axes = self.axes(node)
+        axes = self.reduced(node)
         left = [a for a in range(len(node.x_shape())) if a not in axes or node.attr("keepdims", 1)]
         found = {left.index(a) for a in xs[0] or () if a not in axes}
         return [frozenset(found) or None]

@@ -17,6 +17,7 @@ from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
 from analyzer.ops.affine import Affine
+from analyzer.ops.axes import Axes as Said
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Axes, Operator, align, register
 
@@ -170,6 +171,8 @@ class Unary(Operator):
         if not node.only_first_output:
             return "Dropout's mask output is used"
         return None
+
+    axes = Said("X: *a -> Y: *a")
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         x = xs[0]

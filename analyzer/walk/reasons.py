@@ -144,7 +144,7 @@ def _stops(
         return "unsupported-operator", f"{name} ({call.op.op_type}): {call.barrier}"
     if (slot.value, slot.axis, slot.index) in closure.carriers:
         return "kept-as-carrier", f"{name} pads with zeros, so one constant channel stands in for all"
-    if isinstance(rule, Normalised) and slot.axis in rule.axes(call.op):
+    if isinstance(rule, Normalised) and slot.axis in rule.normalised(call.op):
         return rule.lock_reason, f"{name} ({call.op.op_type}) normalises over this axis"
     if isinstance(rule, ConvRule) and rule.groups(call.op) > 1 and rule.groups(call.op) < context.shapes[slot.value][1]:
         return "group-balance", f"{name}: every group must keep equally many channels"

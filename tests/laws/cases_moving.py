@@ -261,5 +261,12 @@ def shape_of(d: Draw, op: str) -> Case:
 @cases_for("LSTM", "GRU", "RNN")
 def recurrent(d: Draw, op: str) -> Case:
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
-    x, w, r = d.normal(3, 1, 2), d.normal(1, gates * 2, 2), d.normal(1, gates * 2, 2)
-    return call(op, x, w, r, opset=14, hidden_size=2, outputs=["y0"])
+    directions, batch, inside, hidden = d.whole(1, 2), d.whole(1, 4), d.whole(1, 3), d.whole(1, 3)
+    x, w = d.normal(d.whole(1, 4), batch, inside), d.normal(directions, gates * hidden, inside)
+    r, b = d.normal(directions, gates * hidden, hidden), d.normal(directions, 2 * gates * hidden)
+    lengths = d.ints(1, x.shape[0], batch, dtype=np.int32) if d.flag() else None
+    states = [d.normal(directions, batch, hidden) if d.flag() else None for _ in range(2 if op == "LSTM" else 1)]
+    direction = "bidirectional" if directions == 2 else d.pick(["forward", "reverse"])
+    outputs = ["y0", "y1"][: d.whole(1, 2)]
+    rest = (b if d.flag() else None, lengths, *states)
+    return call(op, x, w, r, *rest, opset=14, hidden_size=hidden, direction=direction, outputs=outputs)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from analyzer.ops.operator import all_rules
 from analyzer.ops.recurrent import Recurrent
-from tests.laws import description_laws, laws, shrink_laws
+from tests.laws import description_laws, laws, sample_laws, shrink_laws
 from tests.laws.benches import Bench
 from tests.laws.cases import NOT_RUNNABLE, RULES, case_of
 from tests.laws.draws import GENERATORS
@@ -30,6 +30,7 @@ LAWS: tuple[Law, ...] = (
     shrink_laws.shrunk_nodes_agree,
     shrink_laws.observed_constants_are_filled_in,
     shrink_laws.carriers_are_enough,
+    sample_laws.samples_stay_apart,
 )
 EXAMPLES = max(settings().max_examples // 12, 3)  # per rule and law; a profile says how deep
 

@@ -1,0 +1,144 @@
+"""Axes said once, as text: `X: n (g i) *s, W: (g o) i *k, B: (g o) -> Y: n (g o) *t`.
+
+Inputs in the order of their positions, then outputs. Per value one entry per axis: a letter, or letters in brackets for
+an axis that is made of several, outermost first. `*s` stands for any number of axes, counted from the last, as
+broadcasting does. `X...` is repeated for all further inputs; `_` is a value about whose axes nothing is said: it
+stays whole, like every input behind the last one. An axis of length 1 whose letter is longer elsewhere is repeated
+along it, and gets a letter of its own. A letter may be a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+
+from analyzer.algebra.pattern import Shape
+from analyzer.ops.correspondence import Correspondence, Group, Lettered, solved
+from analyzer.ops.node import OpNode
+
+_Entry = tuple[Group, ...] | None
+
+
+@cache
+def _parsed(text: str) -> tuple[tuple[_Entry, ...], tuple[_Entry, ...], bool]:
+    """Entries of inputs and outputs, a starred letter with its star, and whether the last input is repeated."""
+    left, _, right = text.partition("->")
+    inputs, outputs = ([_entry(part) for part in side.split(",") if part.strip()] for side in (left, right))
+    return tuple(inputs), tuple(outputs), "..." in left
+
+
+def _entry(text: str) -> _Entry:
+    if text.strip() == "_":
+        return None
+    groups: list[Group] = []
+    joined: list[str] | None = None
+    for word in text.partition(":")[2].replace("(", " ( ").replace(")", " ) ").split():
+        if word == "(":
+            joined = []
+        elif word == ")":
+            groups.append(tuple(joined or ()))
+            joined = None
+        elif joined is not None:
+            joined.append(word)
+        else:
+            groups.append((word,))
+    return tuple(groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What `text` says, and what is special about some letters, given as words: see `Lettered`.
+
+    A starred letter is meant with all its axes. Called with a node, it is fitted to the node's shapes.
+    """
+
+    text: str
+    whole: str = ""
+    one: str = ""
+    own: str = ""
+    made: str | None = None
+    loops: str = ""
+
+    def __call__(self, node: OpNode) -> Correspondence:
+        """The letters of one call; nothing is known where the shapes do not fit, or an output that is used has none."""
+        inputs, outputs, repeated = _parsed(self.text)
+        if repeated:
+            inputs = (*inputs, *inputs[-1:] * (len(node.inputs) - len(inputs)))
+        pinned = [name for p, name in enumerate(node.inputs) if name and (p >= len(inputs) or inputs[p] is None)]
+        named = [
+            *zip(node.inputs, node.in_shapes, inputs, strict=False),
+            *zip(node.outputs, node.out_shapes, outputs, strict=False),
+        ]
+        values: list[tuple[str, Shape, tuple[Group, ...]]] = []
+        for name, shape, entry in named:
+            groups = None if entry is None or shape is None else _spread(entry, len(shape))
+            if not name or (entry is None and name in pinned):
+                continue
+            if not shape or groups is None:  # a number has no axes
+                pinned.append(name)
+            else:
+                values.append((name, shape, groups))
+        unsaid = [n for n, used in zip(node.outputs, node.used_outputs, strict=False) if n and used][len(outputs) :]
+        lengths = solved((groups, shape) for _, shape, groups in values)
+        fitted = [
+            (name, _repeated(groups, shape, lengths, place)) for place, (name, shape, groups) in enumerate(values)
+        ]
+        alone = {letter: 1 for _, groups in fitted for group in groups for letter in group if letter not in lengths}
+        lengths |= alone
+        if unsaid or not all(_fits(g, s, lengths) for (_, s, _), (_, g) in zip(values, fitted, strict=True)):
+            return Correspondence(pinned=tuple(n for n in (*node.inputs, *node.outputs) if n), outputs=node.outputs)
+
+        def meant(words: str) -> frozenset[str]:
+            chosen = words.split()
+            return frozenset(letter for letter in lengths if letter.partition("-")[0] in chosen)
+
+        final = tuple((name, tuple(_without_ones(g, lengths) for g in groups)) for name, groups in fitted)
+        joined = {letter for _, groups in final for group in groups if len(group) > 1 for letter in group}
+        return Lettered(
+            pinned=tuple(pinned),
+            outputs=node.outputs,
+            values=final,
+            lengths=lengths,
+            whole=meant(self.whole) | frozenset(alone),
+            one=meant(self.one),
+            own=meant(self.own) & joined,
+            made=None if self.made is None else meant(self.made),
+            loops=meant(self.loops),
+        )
+
+
+def _spread(entry: tuple[Group, ...], rank: int) -> tuple[Group, ...] | None:
+    """The entry with its star written out for a value of this rank; None where it does not fit."""
+    stars = [place for place, group in enumerate(entry) if group[0].startswith("*")]
+    if not stars:
+        return entry if len(entry) == rank else None
+    (place,) = stars
+    width = rank - len(entry) + 1
+    if width < 0:
+        return None
+    wide = tuple((f"{entry[place][0][1:]}-{width - i}",) for i in range(width))
+    return (*entry[:place], *wide, *entry[place + 1 :])
+
+
+def _repeated(groups: tuple[Group, ...], shape: Shape, lengths: dict[str, int], place: int) -> tuple[Group, ...]:
+    """The groups with a letter of its own for every axis of length 1 whose letters are longer elsewhere."""
+    return tuple(
+        (f"{'.'.join(g)}/{place}.{axis}",) if n == 1 and prod(lengths.get(i, 0) for i in g) != 1 else g
+        for axis, (g, n) in enumerate(zip(groups, shape, strict=True))
+    )
+
+
+def _fits(groups: Sequence[Group], shape: Shape, lengths: dict[str, int]) -> bool:
+    return all(prod(lengths.get(i, 0) for i in g) == n for g, n in zip(groups, shape, strict=True))
+
+
+def _without_ones(group: Group, lengths: dict[str, int]) -> Group:
+    """Letters of length 1 say nothing beside others: a convolution of one group is one without groups."""
+    return tuple(letter for letter in group if lengths[letter] > 1) or group[-1:]
+
+
+def row(letters: str, rank: int) -> list[str]:
+    """A letter per axis, numbered: what an operator starts from that treats some axes in another way."""
+    return [f"{letters}{axis}" for axis in range(rank)]

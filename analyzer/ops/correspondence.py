@@ -1,0 +1,240 @@
+"""How the axes of one call's values correspond, and every question that the answer decides.
+
+Three kinds: nothing is known (`Correspondence`), letters (`Lettered`, made by `axes.Axes`), movements (`move.Moved`).
+The questions are the same: what stays together, which index is tied to which, where units lie, how many multiply-adds
+there are, and whether samples stay among themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from math import prod
+from typing import Self
+
+import numpy as np
+
+from analyzer.algebra.keeps import Keeps, Ref
+from analyzer.algebra.pattern import Array, Mask, Shape
+from analyzer.facts.units import SampleAxis
+from analyzer.ops.node import keep_one
+
+Units = frozenset[int] | None
+#: The letters of one axis, outermost first: several for an axis that is made of several.
+Group = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Correspondence:
+    """Nothing is known: every value in `pinned` stays whole, nothing is tied, units and samples are lost."""
+
+    pinned: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    def ties(self, keeps: Keeps) -> None:
+        """Grow the keep vectors of inputs and outputs towards what the smaller node needs to be consistent.
+
+        One step: whoever asks repeats it until nothing grows.
+        """
+        for name in self.pinned:
+            if name in keeps:
+                keeps.pin(name)
+
+    def tied(self, ref: Ref, index: int) -> list[tuple[Ref, Array]]:
+        """The indices of the call's other axes that are cut together with this one."""
+        return []
+
+    def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
+        """The unit axes of each output, given those of the inputs; None where there are none."""
+        return dict.fromkeys(self.outputs)
+
+    def multiply_adds(self, shape: Callable[[str], Shape]) -> int:
+        """Multiply-adds for the shapes that `shape` gives, whatever the element type."""
+        return 0
+
+    def marks(self, given: Mapping[str, Mask]) -> dict[str, Mask]:
+        """Which elements of the outputs are computed from marked elements of the inputs: patterns."""
+        return {name: np.ones((), np.bool_) for name in self.outputs if name}
+
+    def keeps_samples(self, samples: Mapping[str, SampleAxis], moved: Mapping[str, SampleAxis], count: int) -> bool:
+        """Whether every output sample is computed from its own input sample alone; False where that is not proven.
+
+        `samples` says where samples lie in the inputs that depend on them, `moved` where they should lie in the
+        outputs; the call's shapes are those of `count` samples.
+        """
+        return False
+
+    def also_pinned(self, names: Sequence[str]) -> Self:
+        """The same with more values that stay whole."""
+        return replace(self, pinned=(*self.pinned, *names))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lettered(Correspondence):
+    """One group of letters per axis; what has a letter in common is cut together.
+
+    `whole` letters keep every index, of `one` some index stays. Of the letters in `own`, which stand behind another
+    one, every outer index keeps its own choice, all of them equally many, at least one. `made` are the letters along
+    which the operator makes units; None: units come from the inputs. `loops` are those over which products run.
+    """
+
+    values: tuple[tuple[str, tuple[Group, ...]], ...]
+    lengths: Mapping[str, int]
+    whole: frozenset[str] = frozenset()
+    one: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    made: frozenset[str] | None = None
+    loops: frozenset[str] = frozenset()
+    places: Mapping[Group, tuple[Ref, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        places: dict[Group, list[Ref]] = {}
+        for name, groups in self.values:
+            for axis, group in enumerate(groups):
+                places.setdefault(group, []).append((name, axis))
+        object.__setattr__(self, "places", {g: tuple(dict.fromkeys(refs)) for g, refs in places.items()})
+
+    def ties(self, keeps: Keeps) -> None:
+        super().ties(keeps)
+        joined = {letter for group in self.places if len(group) > 1 for letter in group}
+        for group, refs in self.places.items():
+            if not joined.isdisjoint(group):
+                continue
+            if self.whole.intersection(group):
+                for ref in refs:
+                    keeps.pin_axis(ref)
+                continue
+            kept = _either([keeps.get(ref) for ref in refs])
+            for ref in refs:
+                keeps.grow(ref, kept)
+            if self.one.intersection(group):
+                keep_one(keeps, refs[0])
+        if joined:
+            self._tie_joined(keeps, joined)
+
+    def _tie_joined(self, keeps: Keeps, joined: set[str]) -> None:
+        """The same for letters that make up an axis together: each keeps what some place asks of it."""
+        groups = [(group, refs) for group, refs in self.places.items() if joined.intersection(group)]
+        boxes = {g: _either([keeps.get(ref) for ref in refs]).reshape(self._lengths(g)) for g, refs in groups}
+        kept = {letter: np.full(self.lengths[letter], letter in self.whole) for letter in joined}
+        for group, box in boxes.items():
+            for place, letter in enumerate(group):
+                if letter not in self.own:
+                    others = tuple(p for p in range(len(group)) if p != place)
+                    kept[letter] = kept[letter] | box.any(axis=others)
+        for group, refs in groups:
+            grown = self._grown(group, boxes, kept)
+            for ref in refs:
+                keeps.grow(ref, grown.reshape(-1))
+        for letter in self.one & joined - self.own:
+            if not kept[letter].any():
+                keep_one(keeps, self.places[(letter,)][0])
+
+    def _grown(self, group: Group, boxes: Mapping[Group, Mask], kept: Mapping[str, Mask]) -> Mask:
+        """What stays along axes of this group."""
+        own = self.own.intersection(group)
+        if not own:
+            box = np.ones((), np.bool_)
+            for letter in group:
+                box = np.logical_and.outer(box, kept[letter])
+            return box
+        shared = next(g for g in boxes if len(g) > 1 and own.intersection(g))
+        levelled = level(boxes[shared], kept[shared[0]])
+        return levelled if len(group) > 1 else np.arange(self.lengths[group[0]]) < levelled.sum(axis=1).max()
+
+    def _lengths(self, group: Group) -> tuple[int, ...]:
+        return tuple(self.lengths[letter] for letter in group)
+
+    def tied(self, ref: Ref, index: int) -> list[tuple[Ref, Array]]:
+        found: dict[Ref, Array] = {}
+        for mine in self._groups_at(ref):
+            if self.whole.intersection(mine) or (len(mine) == 1 and mine[0] in self.own):
+                continue
+            at = dict(zip(mine, np.unravel_index(index, self._lengths(mine)), strict=True))
+            for group, refs in self.places.items():
+                common = set(mine) & set(group)
+                alone = len(group) == 1 and group[0] in self.own
+                if not common or common not in (set(mine), set(group)) or alone or self.whole.intersection(group):
+                    continue
+                ranges = [[int(at[letter])] if letter in at else range(self.lengths[letter]) for letter in group]
+                indices = np.asarray([np.ravel_multi_index(i, self._lengths(group)) for i in product(*ranges)])
+                found.update((other, indices) for other in refs if other != ref)
+        return list(found.items())
+
+    def _groups_at(self, ref: Ref) -> Iterator[Group]:
+        yield from (groups[ref[1]] for name, groups in self.values if name == ref[0] and ref[1] < len(groups))
+
+    def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
+        made = self.made
+        if made is None:
+            inputs = [(name, groups) for name, groups in self.values if name not in self.outputs]
+            made = frozenset(letter for name, groups in inputs for a in given.get(name) or () for letter in groups[a])
+        found = super().units(given)
+        for name, groups in self.values:
+            if name in self.outputs:
+                found[name] = frozenset(a for a, group in enumerate(groups) if made.intersection(group)) or None
+        return found
+
+    def multiply_adds(self, shape: Callable[[str], Shape]) -> int:
+        if not self.loops:
+            return 0
+        lengths = solved((groups, shape(name)) for name, groups in self.values)
+        return prod(lengths.get(letter, 0) for letter in self.loops if self.lengths[letter] > 1)
+
+    def marks(self, given: Mapping[str, Mask]) -> dict[str, Mask]:
+        values, (y, *_) = dict(self.values), self.outputs
+        places = [(values.get(name, ()), mask) for name, mask in given.items()]
+        straight = all(set(groups) <= set(values.get(y, ())) for groups, _ in places) and not self.whole
+        return {y: _either([mask for _, mask in places])} if straight else super().marks(given)
+
+    def keeps_samples(self, samples: Mapping[str, SampleAxis], moved: Mapping[str, SampleAxis], count: int) -> bool:
+        along = {groups[samples[name].axis or 0] for name, groups in self.values if name in samples and groups}
+        if len(along) != 1 or not samples.keys() <= dict(self.values).keys() - set(self.pinned):
+            return False
+        (group,) = along
+        if len(group) != 1 or group[0] in self.whole | self.one:
+            return False
+        given = dict(self.values)
+        return all(
+            name in given and at.axis is not None and given[name][at.axis : at.axis + 1] == (group,)
+            for name, at in moved.items()
+        )
+
+
+def _either(vectors: Sequence[Mask]) -> Mask:
+    total = vectors[0]
+    for vector in vectors[1:]:
+        total = total | vector
+    return total
+
+
+def level(kept: Mask, live: Mask) -> Mask:
+    """Live groups [g, n] filled up, first free indices first, to the count of the fullest (at least one)."""
+    if not live.any():
+        return kept
+    target = max(int(kept.sum(axis=1).max()), 1)
+    missing = np.where(live, target - kept.sum(axis=1), 0)
+    order = np.cumsum(~kept, axis=1)
+    return kept | (~kept & (order <= missing[:, None]))
+
+
+def solved(values: Iterator[tuple[Sequence[Group], Shape]]) -> dict[str, int]:
+    """The length of every letter that these shapes decide; an axis of length 1 that is repeated decides nothing."""
+    axes = [(group, length) for groups, shape in values for group, length in zip(groups, shape, strict=True)]
+    lengths: dict[str, int] = {}
+    for group, length in axes:
+        if len(group) == 1:
+            lengths[group[0]] = max(length, lengths.get(group[0], 0))
+    open_axes = [(group, length) for group, length in axes if len(group) > 1]
+    while open_axes:
+        ready = [(g, n) for g, n in open_axes if sum(letter not in lengths for letter in g) <= 1]
+        if not ready:
+            return lengths
+        for group, length in ready:
+            known = prod(lengths[letter] for letter in group if letter in lengths)
+            for letter in group:
+                if letter not in lengths:
+                    lengths[letter] = length // known if known else 0
+        open_axes = [axis for axis in open_axes if axis not in ready]
+    return lengths

@@ -1,0 +1,91 @@
+"""Whether samples that share a feed influence each other: proven, or left open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from analyzer.facts.units import SampleAxis, ShapeTable
+from analyzer.graph import load_model
+from analyzer.ops.context import Context
+from analyzer.ops.samples import mixes_samples
+from tests.models import Array, all_values, parse
+
+_W = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def question(body: str, inputs: str = "float[N, 4] x", stored: Mapping[str, Array] | None = None) -> str | None:
+    """What is answered for a model, with the sample axes that runs of one and of two samples show."""
+    weights = stored or {}
+    proto = parse(f"m ({inputs}) => (y) {{ {body} }}", weights)
+    shapes = []
+    for count in (1, 2):
+        feeds = {}
+        for given in proto.graph.input:
+            dims = [d.dim_value or count for d in given.type.tensor_type.shape.dim]
+            feeds[given.name] = np.linspace(0, 1, int(np.prod(dims)), dtype=np.float32).reshape(dims)
+        seen = {n: v.shape for n, v in all_values(proto, feeds).items()}
+        shapes.append({n: a.shape for n, a in weights.items()} | {n: a.shape for n, a in feeds.items()} | seen)
+    one, two = shapes
+    grown = {n: [a for a, (i, j) in enumerate(zip(one[n], two[n], strict=True)) if i != j] for n in one}
+    axes = {n: SampleAxis(a[0], one[n][a[0]]) for n, a in grown.items() if len(a) == 1}
+    scrambled = frozenset(n for n, a in grown.items() if len(a) > 1)
+    return mixes_samples(Context(load_model(proto).graph, ShapeTable(one, axes, batchable=True, scrambled=scrambled)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "h = MatMul (x, w) y = Relu (h)",
+        "t = Transpose <perm = [1, 0]> (x) r = Relu (t) y = Transpose <perm = [1, 0]> (r)",
+        "s = Shape (x) y = Reshape (x, s)",  # the number of samples says how long an axis is, and nothing else
+        "s = Shape (x) n = Gather (s, zero) k = Gather (s, one) l = Concat <axis = 0> (n, k) c = Cast <to = 1> (k)"
+        " a = Reshape (x, l) y = Mul (a, c)",
+        "f = Reshape (x, rows) h = Relu (f) y = Reshape (h, back)",
+        "s = Shape (x) b = Expand (row, s) y = Add (x, b)",
+        "y = Softmax <axis = 1> (x)",
+        "y = ReduceMean <keepdims = 0> (x, one)",
+        "y = Slice (x, zero, one, one)",
+        "a, b = Split <axis = 1, num_outputs = 2> (x) y = Concat <axis = 1> (b, a)",
+    ],
+)
+def test_these_keep_samples_apart(body: str) -> None:
+    stored = {"w": _W, "row": _W[:, 0], "zero": _ints(0), "one": _ints(1), "rows": _ints(-1, 2), "back": _ints(-1, 4)}
+    assert question(body, stored=stored) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("y = Softmax <axis = 0> (x)", "keep samples to themselves"),
+        ("m = ReduceMean <keepdims = 1> (x, zero) y = Sub (x, m)", "no axis along which samples lie"),
+        ("y = Slice (x, last, first, zero, back)", "keep samples to themselves"),  # the order of samples is reversed
+        ("y = CumSum (x, nought)", "no rule"),
+        ("s = Shape (x) n = Gather (s, zero) c = Cast <to = 1> (n) y = Mul (x, c)", "the number of samples"),
+        ("s = Shape (x) n = Gather (s, zero) o = Expand (oneone, n) i = CumSum (o, nought)"
+         " u = Unsqueeze (i, one) y = Add (x, u)", "no rule"),
+        ("t = Transpose <perm = [1, 0]> (x) y = Reshape (t, shape)", "keep samples to themselves"),
+        ("t = Transpose <perm = [1, 0]> (x) g = MatMul (x, t) y = ReduceMax <keepdims = 0> (g, one)", "no known order"),
+        ("p = Concat <axis = 0> (x, x) y = ReduceMean <keepdims = 0> (p, one)", "keep samples to themselves"),
+        ("s = Shape (x) y = Gather (s, zero)", "is computed from the number of samples"),
+    ],
+)  # fmt: skip
+def test_these_may_mix_samples(body: str, why: str) -> None:
+    stored = {
+        "zero": _ints(0), "one": _ints(1), "last": _ints(-1), "first": _ints(-9), "back": _ints(-1),
+        "nought": np.asarray(0, np.int64), "shape": _ints(-1, 4), "oneone": np.ones(1, np.float32),
+    }  # fmt: skip
+    used = {n: a for n, a in stored.items() if n in body.replace("(", " ").replace(")", " ").replace(",", " ").split()}
+    assert why in (question(body, stored=used) or "proven")
+
+
+def test_an_input_without_samples_leaves_it_open() -> None:
+    body = "y = Add (x, c)"
+    assert "the input c has no axis" in (question(body, "float[N, 4] x, float[4] c") or "proven")
+    assert "the input x has no axis" in (question("y = Relu (x)", "float[2, 4] x") or "proven")
+
+
+def _ints(*numbers: int) -> Array:
+    return np.asarray(numbers, np.int64)
