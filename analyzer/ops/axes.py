@@ -80,7 +80,8 @@ class Axes:
                 pinned.append(name)
             else:
                 values.append((name, shape, groups))
-        unsaid = [n for n, used in zip(node.outputs, node.used_outputs, strict=False) if n and used][len(outputs) :]
+        used = [p for p, (name, read) in enumerate(zip(node.outputs, node.used_outputs, strict=False)) if name and read]
+        unsaid = any(p >= len(outputs) or (node.outputs[p] in pinned and node.out_shapes[p]) for p in used)
         lengths = solved((groups, shape) for _, shape, groups in values)
         fitted = [
             (name, _repeated(groups, shape, lengths, place)) for place, (name, shape, groups) in enumerate(values)

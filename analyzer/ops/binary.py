@@ -13,12 +13,11 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.affine import Affine
-from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import CONTRIB, Axes, Operator, align, register
+from analyzer.ops.operator import CONTRIB, Operator, register
 from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
@@ -60,7 +59,7 @@ def lift(x: Constants, rank: int) -> Constants:
 class Aligned(Operator):
     """Known where every operand is known; a factor known to be zero makes a product zero."""
 
-    axes = Said("X...: *a -> Y: *a")
+    axes = Axes("X...: *a -> Y: *a")
     aligned = True
     lock_reason = "residual-partner-alive"
 
@@ -100,9 +99,6 @@ class Aligned(Operator):
             result.append(pattern.any_to(mask, shape or ()))
         return result
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        align(keeps, node, range(len(node.inputs)))
-
     def affine(self, node: OpNode) -> Affine | None:
         computed = [p for p, array in enumerate(node.statics) if array is None]
         if not computed:
@@ -122,14 +118,6 @@ class Aligned(Operator):
         if node.op_type == "Div" and computed == [0]:
             return Affine({0: 1 / np.where(stored[1] == 0, 1.0, stored[1])}, none)
         return None
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        rank = len(node.y_shape())
-        axes: set[int] = set()
-        for shape, operand in zip(node.in_shapes, xs, strict=True):
-            shift = rank - len(shape or ())
-            axes |= {a + shift for a in operand or () if (shape or ())[a] == node.y_shape()[a + shift]}
-        return [frozenset(axes) or None]
 
 
 def _finite(node: OpNode, xs: Sequence[Constants]) -> bool:

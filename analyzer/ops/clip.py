@@ -11,11 +11,10 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
-from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import Axes, Operator, align, register
+from analyzer.ops.operator import Operator, register
 
 
 class ClipRule(Operator):
@@ -25,7 +24,7 @@ class ClipRule(Operator):
         dynamic = any(node.has(i) and node.static(i) is None for i in (1, 2))
         return "bounds computed at run time" if dynamic else None
 
-    axes = Said("X: *a -> Y: *a")
+    axes = Axes("X: *a -> Y: *a")
 
     def bounds(self, node: OpNode) -> tuple[float, float]:
         """Lower and upper bound; infinite where there is none."""
@@ -44,15 +43,6 @@ class ClipRule(Operator):
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        align(keeps, node, [0])
-        for name in node.inputs[1:]:
-            if name in keeps:
-                keeps.pin(name)
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [xs[0]]
 
 
 register(ClipRule(), "Clip")

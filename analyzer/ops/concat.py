@@ -8,13 +8,12 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.move import Moved, Take
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
-from analyzer.ops.operator import Axes, Operator, register
+from analyzer.ops.operator import Operator, register
 
 
 class ConcatRule(Operator):
@@ -60,34 +59,11 @@ class ConcatRule(Operator):
         y = node.outputs[0]
         return Moved(outputs=(y,), source=y, shape=node.y_shape(), chains=tuple(chains), all_reach=True)
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        joined, target, start = self.axis(node), node.outputs[0], 0
-        for _ in range(2):
-            for name in node.inputs:
-                for axis in range(len(node.y_shape())):
-                    if axis != joined and keeps.get((name, joined)).any():
-                        keeps.link((name, axis), (target, axis))
-        for name, length in zip(node.inputs, self.lengths(node), strict=True):
-            whole = keeps.get((target, joined))
-            keeps.grow((name, joined), whole[start : start + length])
-            own = np.zeros_like(whole)
-            own[start : start + length] = keeps.get((name, joined))
-            keeps.grow((target, joined), own)
-            if keeps.get((name, joined)).any():
-                for axis in range(len(node.y_shape())):
-                    if axis != joined:
-                        keeps.link((name, axis), (target, axis))
-            start += length
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Inputs of which nothing stays go."""
         joined = self.axis(node)
         lost = [not cut.keeps.get((name, joined)).any() for name in node.inputs]
         return Edit(drop_inputs=tuple(p for p, gone in enumerate(lost) if gone and node.x_shape(p)[joined]))
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        axes = frozenset().union(*(x or frozenset() for x in xs))
-        return [axes or None]
 
 
 register(ConcatRule(), "Concat")

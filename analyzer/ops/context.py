@@ -13,6 +13,7 @@ from analyzer.algebra.pattern import Shape
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
 from analyzer.graph.view import Dim
+from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, rule_for
 
@@ -29,7 +30,7 @@ class Copy:
     position: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Call:
     """A node, the rule that speaks for it, and why it is a barrier when it is one."""
 
@@ -46,6 +47,11 @@ class Call:
     def outputs(self) -> tuple[str, ...]:
         """Output names."""
         return self.op.outputs
+
+    @cached_property
+    def axes(self) -> Correspondence:
+        """How the axes of its values correspond."""
+        return self.rule.axes(self.op)
 
 
 class Context:

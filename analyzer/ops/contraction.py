@@ -6,7 +6,7 @@ One letter per axis says everything: MatMul is `...mk,...kn->...mn`, Gemm `mk,kn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -14,13 +14,12 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
-from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
-from analyzer.ops.node import OpNode, keep_one
+from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
-from analyzer.ops.operator import Axes, Operator, align, register
+from analyzer.ops.operator import Operator, register
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -238,33 +237,6 @@ class Contraction(Operator):
         array = node.static(self.bias)
         return None if array is None else array * self.bias_scale(node)
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        letters = self.letters(node)
-        where: dict[int, list[tuple[str, int]]] = {}
-        for name, group in (
-            (node.inputs[self.a], letters.a),
-            (node.inputs[self.b], letters.b),
-            (node.outputs[0], letters.y),
-        ):
-            for axis, letter in enumerate(group):
-                where.setdefault(letter, []).append((name, axis))
-        for letter, refs in where.items():
-            if len(refs) == 1 and refs[0][0] != node.outputs[0]:
-                keeps.pin_axis(refs[0])
-            for _ in range(2):
-                for ref in refs[1:]:
-                    keeps.link(refs[0], ref)
-            if letter in letters.contracted:
-                keep_one(keeps, refs[0])
-                for ref in refs[1:]:
-                    keeps.link(refs[0], ref)
-        rest = [i for i in range(len(node.inputs)) if i not in (self.a, self.b) and node.has(i)]
-        for position in rest:
-            if position == self.bias:
-                align(keeps, node, [position])
-            else:
-                self.tie_parameter(node, keeps, position)
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Constants that go are added to the bias; constant outputs that do not follow from inputs are filled in."""
         edit, letters = Edit(), self.letters(node)
@@ -343,7 +315,7 @@ class Contraction(Operator):
         inputs = [f"x{p}: {' '.join(named[i] for i in texts[p])}" if p in texts else "_" for p in range(max(texts) + 1)]
         alone = (set(letters.a) ^ set(letters.b)) - set(letters.y)
         units = self._units(node, letters)
-        return Said(
+        return Axes(
             f"{', '.join(inputs)} -> Y: {' '.join(named[i] for i in letters.y)}",
             whole=" ".join(named[i] for i in alone),
             one=" ".join(named[i] for i in letters.contracted),
@@ -358,35 +330,6 @@ class Contraction(Operator):
             return None
         weight = set() if all(stored) else set(letters.a if stored[0] else letters.b) - set(letters.contracted)
         return weight - (set(letters.a) & set(letters.b)) or weight
-
-    def tie_parameter(self, node: OpNode, keeps: Keeps, position: int) -> None:
-        """Ties of a scale or zero point."""
-        keeps.pin(node.inputs[position])
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        """The output axes that come from the weight; between two activations, those that either brings."""
-        letters = self.letters(node)
-        units: set[int] = set()
-        stored = [node.static(self.a) is not None, node.static(self.b) is not None]
-        for position, group, other in ((self.a, letters.a, self.b), (self.b, letters.b, self.a)):
-            if stored[position == self.b] and not stored[other == self.b]:
-                units |= {i for i in group if i not in letters.contracted}
-            elif not any(stored):
-                units |= {group[axis] for axis in xs[position] or ()}
-        if stored[0] or stored[1]:
-            batch = set(letters.a) & set(letters.b)
-            units -= batch if len(units - batch) else set()
-        return [frozenset(axis for axis, i in enumerate(letters.y) if i in units) or None]
-
-    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
-        letters = self.letters(node)
-        lengths = dict(zip(letters.a, shape(node.inputs[self.a]), strict=True))
-        for letter, length in zip(letters.b, shape(node.inputs[self.b]), strict=True):
-            lengths[letter] = max(length, lengths.get(letter, 1))
-        total = 1
-        for length in lengths.values():
-            total *= length
-        return total
 
 
 def _float(mask: Mask) -> Array:

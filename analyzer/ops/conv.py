@@ -5,7 +5,7 @@ X [batch, in, *space]  W [out, in/group, *kernel]  B [out]  Y [batch, out, *spac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,11 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
-from analyzer.ops.axes import Axes as Said
-from analyzer.ops.axes import row
+from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
-from analyzer.ops.node import OpNode, keep_one
+from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
-from analyzer.ops.operator import Axes, Operator, register
+from analyzer.ops.operator import Operator, register
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -192,21 +191,6 @@ class ConvRule(Operator):
                     result.append((node.inputs[self.x], 1, int(group) * len(here) + int(np.argmax(size))))
         return result
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        x, y, w = node.inputs[self.x], node.outputs[0], node.inputs[self.w]
-        for axis in range(2, len(node.x_shape(self.x))):
-            keeps.pin_axis((x, axis))
-            keeps.pin_axis((y, axis))
-            keeps.pin_axis((w, axis))
-        keeps.link((x, 0), (y, 0))
-        if self.groups(node) == 1:
-            self._tie_dense(node, keeps)
-        else:
-            self._tie_groups(node, keeps)
-        for position in range(len(node.inputs)):
-            if node.has(position) and position not in (self.x, self.w):
-                self.tie_parameter(node, keeps, position)
-
     def axes(self, node: OpNode) -> Correspondence:
         rank, (outer, inner) = len(node.x_shape(self.x)), ("i", "o") if self.out_axis() == 1 else ("o", "i")
         kernel = " ".join(row("k", rank - 2))
@@ -215,53 +199,13 @@ class ConvRule(Operator):
         own = "i o" if self.owns_kernel(node) else outer
         positions = "s" if self.out_axis() == 1 else "t"
         loops = f"n g i o {kernel} {positions}"
-        return Said(
-            f"{', '.join(inputs)} -> Y: n (g o) *t", whole=f"s t {kernel}", one="i", own=own, made="o g", loops=loops
+        return Axes(
+            f"{', '.join(inputs)} -> Y: n (g o) *t", whole=f"s t {kernel}", one="i o", own=own, made="o g", loops=loops
         )(node)
 
     def out_axis(self) -> int:
         """Axis of the stored kernel that holds output channels (of a group, when it is not the first)."""
         return 0
-
-    def tie_parameter(self, node: OpNode, keeps: Keeps, position: int) -> None:
-        """Ties of the bias (and of scales and zero points in quantised forms)."""
-        ref = node.inputs[position], 0
-        if position == self.bias or node.x_shape(position) == (node.y_shape()[1],):
-            keeps.link(ref, (node.outputs[0], 1))
-        else:
-            keeps.pin(node.inputs[position])
-
-    def _tie_dense(self, node: OpNode, keeps: Keeps) -> None:
-        w, out = node.inputs[self.w], self.out_axis()
-        x, y = (node.inputs[self.x], 1), (node.outputs[0], 1)
-        keeps.link((w, 1 - out), x)
-        keep_one(keeps, x)
-        keeps.link((w, 1 - out), x)
-        keeps.link((w, out), y)
-
-    def _tie_groups(self, node: OpNode, keeps: Keeps) -> None:
-        """A group goes whole; the groups that stay keep equally many channels, each its own."""
-        groups, w = self.groups(node), node.inputs[self.w]
-        x, y = (node.inputs[self.x], 1), (node.outputs[0], 1)
-        for _ in range(2):
-            ins, outs = keeps.get(x).reshape(groups, -1), keeps.get(y).reshape(groups, -1)
-            live = pattern.some(ins, 1) | pattern.some(outs, 1)
-            keeps.grow(x, level(ins, live).reshape(-1))
-            keeps.grow(y, level(outs, live).reshape(-1))
-        ins, outs = keeps.get(x).reshape(groups, -1), keeps.get(y).reshape(groups, -1)
-        own = self.owns_kernel(node)
-        for axis, side in ((0, ins if self.out_axis() == 1 else outs), (1, outs if self.out_axis() == 1 else ins)):
-            if axis == 0:
-                keeps.grow((w, 0), side.reshape(-1))
-                if not own:
-                    keeps.link((w, 0), x if self.out_axis() == 1 else y)
-            elif own:
-                keeps.grow((w, 1), np.arange(side.shape[1]) < side.sum(axis=1).max())
-            else:
-                keeps.grow((w, 1), pattern.some(side, 0))
-                shared = keeps.get((w, 1))
-                live = pattern.some(side, 1)
-                keeps.grow(y if self.out_axis() == 1 else x, (live[:, None] & shared[None]).reshape(-1))
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Kernel cut (each group its own channels), constants moved into the bias or onto the carrier."""
@@ -365,24 +309,6 @@ class ConvRule(Operator):
     def owns_kernel(self, node: OpNode) -> bool:
         """Whether the stored kernel is read by this node alone, so that groups may keep different channels."""
         return bool(node.sole_user) and node.sole_user[self.w]
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [frozenset({1})]
-
-    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
-        """One multiply-add per kernel tap, input channel of the group and output element."""
-        kernel = shape(node.inputs[self.w])
-        return int(np.prod(shape(node.outputs[0]), dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
-
-
-def level(kept: Mask, live: Mask) -> Mask:
-    """Live groups [g, n] filled up, first free channels first, to the count of the fullest (at least one)."""
-    if not live.any():
-        return kept
-    target = max(int(kept.sum(axis=1).max()), 1)
-    missing = np.where(live, target - kept.sum(axis=1), 0)
-    order = np.cumsum(~kept, axis=1)
-    return kept | (~kept & (order <= missing[:, None]))
 
 
 def _cut_groups(kernel: Array, rows: Mask, inner: Mask, columns: Mask, *, own: bool) -> Array:

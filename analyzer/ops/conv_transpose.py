@@ -5,8 +5,6 @@ X [batch, in, *space]  W [in, out/group, *kernel]  B [out]  Y [batch, out, *spac
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from analyzer.algebra.pattern import Array, Mask
@@ -50,10 +48,6 @@ class ConvTransposeRule(ConvRule):
         for group, mask in enumerate(fill.reshape(groups, -1)):
             kernel[group][:, mask] = 0
         return kernel.reshape(shape)
-
-    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
-        kernel = shape(node.inputs[self.w])
-        return int(np.prod(shape(node.inputs[self.x]), dtype=np.int64)) * int(np.prod(kernel[1:], dtype=np.int64))
 
 
 register(ConvTransposeRule(), "ConvTranspose")

@@ -127,8 +127,8 @@ class Lettered(Correspondence):
             grown = self._grown(group, boxes, kept)
             for ref in refs:
                 keeps.grow(ref, grown.reshape(-1))
-        for letter in self.one & joined - self.own:
-            if not kept[letter].any():
+        for letter in self.one & (joined - self.own):
+            if not kept[letter].any() and (letter,) in self.places:
                 keep_one(keeps, self.places[(letter,)][0])
 
     def _grown(self, group: Group, boxes: Mapping[Group, Mask], kept: Mapping[str, Mask]) -> Mask:

@@ -19,7 +19,7 @@ from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
 from analyzer.ops.correspondence import Correspondence, Units
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import Axes, Operator
+from analyzer.ops.operator import Operator
 
 Vectors = list[Mask]
 
@@ -308,21 +308,6 @@ class MoveRule(Operator):
         result[self.moved] = total
         return result
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        source = node.inputs[self.moved]
-        before: list[int] = []
-        while True:
-            for chain, name in zip(self.chains(node), node.outputs, strict=True):
-                if name and (keeps.alive(name) or len(node.outputs) == 1):
-                    self._tie(chain, keeps, source, name)
-            after = [int(v.sum()) for n in (source, *filter(None, node.outputs)) for v in keeps.vectors(n)]
-            if after == before:
-                break
-            before = after
-        for position, name in enumerate(node.inputs):
-            if position != self.moved and name in keeps:
-                keeps.pin(name)
-
     def _tie(self, chain: Chain, keeps: Keeps, source: str, target: str) -> None:
         asked = keeps.vectors(target)
         for step in reversed(chain):
@@ -337,12 +322,3 @@ class MoveRule(Operator):
         keeps.grow_all(target, given)
         if chain and isinstance(chain[-1], Take) and (chain[-1].indices < 0).any() and keeps.alive(target):
             keeps.grow((target, chain[-1].axis), chain[-1].indices < 0)
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        results: list[Axes] = []
-        for chain in self.chains(node):
-            units = xs[self.moved] or frozenset()
-            for step in chain:
-                units = step.axes(units)
-            results.append(units or None)
-        return results

@@ -9,16 +9,14 @@ import numpy.typing as npt
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.errors import Refusal
-from analyzer.ops.axes import Axes as Said
-from analyzer.ops.axes import row
+from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.move import Chain, MoveRule, Reshape, Take, Transpose
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
-from analyzer.ops.operator import Axes, register
+from analyzer.ops.operator import register
 
 Indices = npt.NDArray[np.int64]
 
@@ -40,16 +38,6 @@ class ReshapeRule(MoveRule):
             return ()
         target = node.target or (None,) * len(node.y_shape())
         return [axis for axis, piece in enumerate(target) if piece is None]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        if node.op_type == "Reshape":
-            target = node.target or (None,) * len(node.y_shape())
-            for axis, piece in enumerate(target):
-                if piece is None:
-                    keeps.pin_axis((node.outputs[0], axis))
-        if not node.y_shape():
-            keeps.pin(node.inputs[0])
-        super().ties(node, keeps)
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """A spelled-out target is spelled anew; 0 and -1 adapt by themselves."""
@@ -114,11 +102,6 @@ class SplitRule(MoveRule):
             start += size
         return chains  # type: ignore[return-value]
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        super().ties(node, keeps)
-        if node.has(1):
-            keeps.pin(node.inputs[1])
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """New sizes; an output of which nothing stays goes."""
         axis = int(node.attr("axis", 0)) % len(node.x_shape())
@@ -176,13 +159,6 @@ class SliceRule(MoveRule):
         rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
         return [axes[place] % rank if axes else place for place, step in enumerate(steps) if step != 1]
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
-        for place, step in enumerate(steps):
-            if step != 1:
-                keeps.pin_axis((node.inputs[0], axes[place] % rank if axes else place))
-        super().ties(node, keeps)
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """The same run of indices, counted among those that stay."""
         taken, rank = slice_indices(node) or {}, len(node.x_shape())
@@ -232,7 +208,7 @@ class GatherRule(MoveRule):
             return super().axes(node)
         axis, data, indices = self.axis(node), row("d", len(node.x_shape())), " ".join(row("i", len(node.x_shape(1))))
         y = " ".join((*data[:axis], indices, *data[axis + 1 :]))
-        return Said(
+        return Axes(
             f"data: {' '.join(data)}, indices: {indices} -> Y: {y}", whole=data[axis], made=" ".join(y.split()[-1:])
         )(node)
 
@@ -263,25 +239,6 @@ class GatherRule(MoveRule):
         shape = (*mask.shape[:axis], 1, *mask.shape[axis + width :])
         return [mask.reshape(shape), np.ones((1,) * width, np.bool_)]
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        indices = node.static(1)
-        if indices is not None and indices.ndim == 1:
-            self._tie_rows(node, keeps, np.asarray(indices, np.int64))
-            return
-        if indices is not None:
-            super().ties(node, keeps)
-            self._pin_scalar_rows(node, keeps)
-            return
-        axis, width = self.axis(node), len(node.x_shape(1))
-        keeps.pin(node.inputs[1])
-        for place in range(len(node.x_shape())):
-            if place == axis:
-                keeps.pin_axis((node.inputs[0], place))
-            else:
-                keeps.link((node.inputs[0], place), node.y(place + (width - 1 if place > axis else 0)))
-        for place in range(axis, axis + width):
-            keeps.pin_axis(node.y(place))
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Indices counted among the rows that stay; those that nothing needs go."""
         indices = node.static(1)
@@ -300,26 +257,6 @@ class GatherRule(MoveRule):
         same = new.shape == indices.shape and bool((new == indices).all())
         return Edit() if same else Edit(inputs={1: new.astype(indices.dtype)})
 
-    def _tie_rows(self, node: OpNode, keeps: Keeps, indices: Indices) -> None:
-        """A row stays when a gathered copy of it stays; copies that nothing needs go, whatever else reads the row."""
-        axis, shape = self.axis(node), node.x_shape()
-        for place in range(len(shape)):
-            if place != axis:
-                keeps.link((node.inputs[0], place), (node.outputs[0], place))
-        rows = np.zeros(shape[axis], np.bool_)
-        rows[indices[keeps.get((node.outputs[0], axis))] % max(shape[axis], 1)] = True
-        keeps.grow((node.inputs[0], axis), rows)
-        keeps.pin(node.inputs[1])
-
-    def _pin_scalar_rows(self, node: OpNode, keeps: Keeps) -> None:
-        if not node.y_shape():
-            keeps.pin(node.outputs[0])
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        if node.static(1) is not None:
-            return super().unit_axes(node, xs)
-        return [frozenset({len(node.y_shape()) - 1}) if node.y_shape() else None]
-
 
 class ExpandRule(MoveRule):
     """Expand: axes of length 1 are repeated, new axes come in front."""
@@ -337,14 +274,6 @@ class ExpandRule(MoveRule):
         rank, target = len(node.y_shape()), node.target or ()
         return [axis for axis in range(rank) if len(target) != rank or target[axis] is None]
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        target = node.target or (None,) * len(node.y_shape())
-        for axis in range(len(node.y_shape())):
-            piece = target[axis - len(node.y_shape()) + len(target)] if len(target) == len(node.y_shape()) else None
-            if piece is None or len(target) != len(node.y_shape()):
-                keeps.pin_axis((node.outputs[0], axis))
-        super().ties(node, keeps)
-
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """A spelled-out target is spelled anew; 1 keeps what comes in."""
         return respell(node, cut, 1)
@@ -360,14 +289,6 @@ class TileRule(MoveRule):
         shape, repeats = node.x_shape(), node.static(1)
         assert repeats is not None
         return [[Take(a, np.tile(np.arange(shape[a]), int(r)), shape[a]) for a, r in enumerate(repeats) if r != 1]]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        repeats = node.static(1)
-        for axis, times in enumerate(repeats if repeats is not None else ()):
-            if times != 1:  # the copies stay alike
-                copies = keeps.get((node.outputs[0], axis)).reshape(int(times), -1).any(axis=0)
-                keeps.grow((node.outputs[0], axis), np.tile(copies, int(times)))
-        super().ties(node, keeps)
 
 
 def blocks(node: OpNode) -> tuple[Shape, tuple[int, ...]]:
@@ -395,12 +316,6 @@ class BlockRule(MoveRule):
 
     def whole_y(self, node: OpNode) -> Sequence[int]:
         return 2, 3
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        for axis in (2, 3):
-            keeps.pin_axis((node.inputs[0], axis))
-            keeps.pin_axis((node.outputs[0], axis))
-        super().ties(node, keeps)
 
 
 register(ReshapeRule(), "Reshape", "Flatten", "Squeeze", "Unsqueeze")

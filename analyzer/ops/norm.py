@@ -13,20 +13,18 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.ops.affine import Affine, Normalisation
-from analyzer.ops.axes import Axes as Said
-from analyzer.ops.axes import row
+from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import CONTRIB, Axes, Operator, register
+from analyzer.ops.operator import CONTRIB, Operator, register
 
 
 class PerChannel(Operator):
     """Operators that treat every channel (axis 1) alone, with parameters [channels]."""
 
-    axes = Said("X: n c *s, scale: c, B: c, mean: c, var: c -> Y: n c *s", made="c")
+    axes = Axes("X: n c *s, scale: c, B: c, mean: c, var: c -> Y: n c *s", made="c")
 
     def unsupported(self, node: OpNode) -> str | None:
         parameters = [node.static(p) for p in range(1, len(node.inputs))]
@@ -40,17 +38,8 @@ class PerChannel(Operator):
         own = pattern.per_index(ys[0], 1, node.y_shape()[1], every=False)
         return [asked, *(own for _ in xs[1:])]
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        for axis in range(len(node.x_shape())):
-            keeps.link((node.inputs[0], axis), (node.outputs[0], axis))
-        for name in node.inputs[1:]:
-            keeps.link((name, 0), (node.outputs[0], 1))
-
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return Normalisation(1, 2, alone=True)
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [frozenset({1}), *(None for _ in node.outputs[1:])]
 
 
 class BatchNorm(PerChannel):
@@ -83,17 +72,11 @@ class BatchNorm(PerChannel):
 class InstanceNorm(PerChannel):
     """Normalised over its own positions: a constant channel comes out as B, whatever its value."""
 
-    axes = Said("X: n c *s, scale: c, B: c -> Y: n c *s", whole="s", made="c")
+    axes = Axes("X: n c *s, scale: c, B: c -> Y: n c *s", whole="s", made="c")
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         first, *rest = super().needs(node, ys, xs, yc)
         return [pattern.some(first, tuple(range(2, first.ndim)), keepdims=True), *rest]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        super().ties(node, keeps)
-        for axis in range(2, len(node.x_shape())):
-            keeps.pin_axis((node.inputs[0], axis))
-            keeps.pin_axis((node.outputs[0], axis))
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         shape, rank = node.x_shape(), xs[0].rank
@@ -117,7 +100,7 @@ class Normalised(Operator):
         x, mean = " ".join(letters), " ".join(f"one{axis}" if axis in mixed else i for axis, i in enumerate(letters))
         whole = " ".join((*(letters[axis] for axis in mixed), *(f"one{axis}" for axis in mixed)))
         made = self.made(letters, mixed)
-        return Said(f"X: {x} -> Y: {x}, Mean: {mean}, InvStdDev: {mean}", whole=whole, made=made)(node)
+        return Axes(f"X: {x} -> Y: {x}, Mean: {mean}, InvStdDev: {mean}", whole=whole, made=made)(node)
 
     def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
         """The letters along which units lie."""
@@ -152,28 +135,8 @@ class Normalised(Operator):
             result.append(pattern.any_to(ys[0], shape or ()) if fits else pattern.uniform(len(shape or ()), True))
         return result
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        axes = self.normalised(node)
-        for axis in range(len(node.x_shape())):
-            keeps.link((node.inputs[0], axis), (node.outputs[0], axis))
-            if axis in axes:
-                keeps.pin_axis((node.inputs[0], axis))
-                keeps.pin_axis((node.outputs[0], axis))
-        for name in node.inputs[1:]:
-            if name in keeps:
-                keeps.pin(name)
-        for name in (n for n in node.outputs[1:] if n in keeps):  # mean and deviation: normalised axes have length 1
-            for axis in range(len(node.x_shape())):
-                if axis in axes:
-                    keeps.pin_axis((name, axis))
-                else:
-                    keeps.link((node.inputs[0], axis), (name, axis))
-
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return Normalisation(1, 2)
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [frozenset(self.normalised(node)[-1:]), *(None for _ in node.outputs[1:])]
 
 
 class GroupNorm(Normalised):
@@ -197,9 +160,6 @@ class GroupNorm(Normalised):
 
     def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
         return letters[1]
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [frozenset({1})]
 
 
 # Of larger numbers the last digits, which another order of summation changes, show in their exponentials.
@@ -237,9 +197,6 @@ class Softmax(Normalised):
     def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
         return None
 
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [xs[0]]
-
 
 class LocalResponse(Normalised):
     """LRN: neighbours in the channel axis."""
@@ -258,9 +215,6 @@ class LocalResponse(Normalised):
     def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
         return None
 
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [xs[0]]
-
 
 class LpNorm(Normalised):
     """LpNormalization along one axis."""
@@ -274,9 +228,6 @@ class LpNorm(Normalised):
     def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
         return None
 
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [xs[0]]
-
 
 class SkipNorm(Normalised):
     """com.microsoft SkipLayerNormalization and SkipSimplifiedLayerNormalization: LayerNorm(X + skip + bias)."""
@@ -284,7 +235,7 @@ class SkipNorm(Normalised):
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return Normalisation(2, 3 if node.op_type == "SkipLayerNormalization" else None)
 
-    axes = Said(
+    axes = Axes(
         "X: *b m, skip: *b m, gamma: m, beta: m, bias: m -> Y: *b m, mean: *b m, deviation: *b m, sum: *b m",
         whole="m",
         made="m",
@@ -298,11 +249,6 @@ class SkipNorm(Normalised):
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [pattern.uniform(x.rank, True) for x in xs]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        for name in (*node.inputs, *node.outputs):
-            if name in keeps:
-                keeps.pin(name)
 
 
 register(BatchNorm(), "BatchNormalization")

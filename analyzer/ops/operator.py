@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
-
-import numpy as np
 
 import analyzer.ops
 from analyzer.algebra import pattern
@@ -27,7 +25,6 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.weighted_sum import WeightedSum
 
-Axes = frozenset[int] | None
 CONTRIB = "com.microsoft"
 
 
@@ -79,12 +76,6 @@ class Operator:
         """How the axes of the call's values correspond: `Axes` as text, or movements."""
         return Correspondence(pinned=tuple(n for n in (*node.inputs, *node.outputs) if n), outputs=node.outputs)
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        """Grow the keep vectors of inputs and outputs until the shrunk node would be consistent."""
-        for name in (*node.inputs, *node.outputs):
-            if name in keeps:
-                keeps.pin(name)
-
     def carry(
         self, node: OpNode, keeps: Keeps, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[tuple[str, int, int]]:
@@ -121,14 +112,6 @@ class Operator:
         A pattern of the output; -1 where an element comes from another input, or is a filling.
         """
         return None
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        """The unit axes of each output, given those of the inputs; None where there are none."""
-        return [None for _ in node.outputs]
-
-    def macs(self, node: OpNode, shape: Callable[[str], tuple[int, ...]]) -> int:
-        """Multiply-adds for the shapes that `shape` gives (one sample)."""
-        return 0
 
 
 class Barrier(Operator):
@@ -167,19 +150,3 @@ def index_map(places: Array | None, axis: int) -> Array | None:
     if places is None or any(length > 1 for a, length in enumerate(places.shape) if a != axis):
         return None
     return places.reshape(-1)
-
-
-def align(keeps: Keeps, node: OpNode, positions: Sequence[int], output: int = 0) -> None:
-    """Broadcasting operands keep what the output keeps, axis by axis from the right."""
-    target, shape = node.outputs[output], node.y_shape(output)
-    for position in positions:
-        name, operand = node.inputs[position], node.x_shape(position)
-        if not operand:
-            keeps.pin(name)
-            continue
-        for axis, length in enumerate(operand):
-            opposite = axis + len(shape) - len(operand)
-            if length == shape[opposite]:
-                keeps.link((name, axis), (target, opposite))
-            else:
-                keeps.grow((name, axis), np.ones(length, np.bool_))

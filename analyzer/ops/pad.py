@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from analyzer.algebra.constants import Constants, Multiples
-from analyzer.algebra.keeps import Keeps
 from analyzer.ops.move import Chain, MoveRule, Take
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import register
@@ -78,12 +77,6 @@ class PadRule(MoveRule):
 
     def whole_y(self, node: OpNode) -> Sequence[int]:
         return list(self.amounts(node))
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        for axis in self.amounts(node):  # the border of a smaller value would have to be another one
-            keeps.pin_axis((node.inputs[0], axis))
-            keeps.pin_axis((node.outputs[0], axis))
-        super().ties(node, keeps)
 
 
 def _unit_like(node: OpNode, axis: int) -> bool:

@@ -11,15 +11,13 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
-from analyzer.ops.axes import Axes as Said
-from analyzer.ops.axes import row
+from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.movements import respell
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
-from analyzer.ops.operator import Axes, Operator, register
+from analyzer.ops.operator import Operator, register
 
 
 class Spatial(Operator):
@@ -52,7 +50,7 @@ class Spatial(Operator):
         whole = [letter for axis in range(len(x)) if axis not in free or axis in held for letter in (x[axis], y[axis])]
         for axis in free:
             y[axis] = x[axis]
-        return Said(f"X: {' '.join(x)} -> Y: {' '.join(y)}", whole=" ".join(whole))(node)
+        return Axes(f"X: {' '.join(x)} -> Y: {' '.join(y)}", whole=" ".join(whole))(node)
 
     def held_axes(self, node: OpNode) -> Sequence[int]:
         """Axes that stay whole although their indices keep their places."""
@@ -74,21 +72,6 @@ class Spatial(Operator):
         mixed = tuple(a for a in range(ys[0].ndim) if a not in self.free_axes(node))
         asked = pattern.some(ys[0], mixed, keepdims=True)
         return [asked, *(pattern.uniform(x.rank, True) for x in xs[1:])]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        free = self.free_axes(node)
-        for axis in range(len(node.x_shape())):
-            if axis in free:
-                keeps.link((node.inputs[0], axis), (node.outputs[0], axis))
-            else:
-                keeps.pin_axis((node.inputs[0], axis))
-                keeps.pin_axis((node.outputs[0], axis))
-        for name in node.inputs[1:]:
-            if name in keeps:
-                keeps.pin(name)
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [xs[0], *(None for _ in node.outputs[1:])]
 
 
 class AveragePool(Spatial):
@@ -145,15 +128,6 @@ class ResizeRule(Spatial):
         named = self._sized_axes(node)
         computed = named if named and node.static(3) is None else []
         return [*computed, *(axis for axis, piece in enumerate(node.target or ()) if piece is None)]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        for axis, piece in enumerate(node.target or ()):
-            if piece is None:
-                keeps.pin_axis((node.outputs[0], axis))
-        if self._sized_axes(node) and node.static(3) is None:
-            for axis in self._sized_axes(node):
-                keeps.pin_axis((node.outputs[0], axis))
-        super().ties(node, keeps)
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Sizes that spell out the length of a cut axis are spelled anew."""

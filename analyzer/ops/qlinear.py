@@ -22,7 +22,6 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.binary import Aligned, WhereRule
 from analyzer.ops.concat import ConcatRule
@@ -30,7 +29,7 @@ from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.norm import Softmax
-from analyzer.ops.operator import CONTRIB, Axes, Operator, register
+from analyzer.ops.operator import CONTRIB, Operator, register
 from analyzer.ops.pool import AveragePool, GlobalPool, Spatial
 from analyzer.ops.unary import ACTIVATIONS, Unary
 
@@ -158,14 +157,6 @@ class QLinear(Operator):
             result[position] = mask
         return result
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        """As the float operator."""
-        self.rule.ties(self.plain(node), keeps)
-        operands = self.operands(node)
-        for position, name in enumerate(node.inputs):
-            if name in keeps and position not in operands:
-                keeps.pin(name)
-
     def axes(self, node: OpNode) -> Correspondence:
         operands = self.operands(node)
         rest = [name for position, name in enumerate(node.inputs) if name and position not in operands]
@@ -176,10 +167,6 @@ class QLinear(Operator):
         edit = self.rule.shrink(self.plain(node), cut)
         gone = [self.operands(node)[p] for p in edit.drop_inputs]
         return replace(edit, drop_inputs=tuple(q for p in gone for q in (p, p + 1, p + 2)))
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        """As the float operator."""
-        return self.rule.unit_axes(self.plain(node), [xs[p] for p in self.operands(node)])
 
 
 class QLinearProduct(QLinear):

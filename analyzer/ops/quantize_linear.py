@@ -14,17 +14,15 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.affine import Affine
-from analyzer.ops.axes import Axes as Said
-from analyzer.ops.axes import row
+from analyzer.ops.axes import Axes, row
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut
-from analyzer.ops.operator import CONTRIB, Axes, Operator, align, register
+from analyzer.ops.operator import CONTRIB, Operator, register
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -60,7 +58,7 @@ class Linear(Operator):
     def axes(self, node: OpNode) -> Correspondence:
         letters = row("a", len(node.x_shape()))
         x, channel = " ".join(letters), letters[self.axis(node)] if letters else ""
-        return Said(f"X: {x}, scale: {channel}, zero: {channel} -> Y: {x}")(node)
+        return Axes(f"X: {x}, scale: {channel}, zero: {channel} -> Y: {x}")(node)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         x, scale, zero = xs[0], self.parameter(node, 1, 1.0), self.parameter(node, 2, 0.0)
@@ -84,23 +82,11 @@ class Linear(Operator):
             ),
         ]
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        align(keeps, node, [0])
-        for position in range(1, len(node.inputs)):
-            channels = node.x_shape()[self.axis(node) :][:1]
-            if node.has(position) and channels and node.x_shape(position) == channels:
-                keeps.link((node.inputs[position], 0), (node.outputs[0], self.axis(node)))
-            elif node.has(position):
-                keeps.pin(node.inputs[position])
-
     def affine(self, node: OpNode) -> Affine | None:
         scale, zero = self.parameter(node, 1, 1.0), self.parameter(node, 2, 0.0)
         if node.op_type == "DequantizeLinear":
             return Affine({0: scale}, -scale * zero, integers=True)
         return Affine({0: 1 / scale}, zero, integers=True, rounds=True)
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [xs[0]]
 
 
 def off_zero(x: Constants, zero: Array | None, axis: int | None = None) -> Constants:

@@ -5,14 +5,12 @@ X [time, batch, in]  Y [time, directions, batch, hidden]  Y_h, Y_c [directions, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import Axes, Operator, register
+from analyzer.ops.operator import Operator, register
 
-_TIME_FIRST = Said(
+_TIME_FIRST = Axes(
     "X: t b i, W: d m i, R: d m h, B: d q, lengths: b, h0: d b h, c0: d b h, P: d p"
     " -> Y: t d b h, Y_h: d b h, Y_c: d b h",
     whole="t d i h m q p",
@@ -25,9 +23,6 @@ class Recurrent(Operator):
 
     def axes(self, node: OpNode) -> Correspondence:
         return super().axes(node) if node.attr("layout", 0) else _TIME_FIRST(node)
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [frozenset({len(s) - 1}) if s else None for s in node.out_shapes]
 
 
 register(Recurrent(), "LSTM", "GRU", "RNN")

@@ -11,13 +11,11 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
-from analyzer.ops.axes import Axes as Said
-from analyzer.ops.axes import row
+from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import Axes, Operator, register
+from analyzer.ops.operator import Operator, register
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -39,7 +37,7 @@ class ReduceRule(Operator):
         kept = bool(node.attr("keepdims", 1))
         left = [f"one{axis}" if axis in gone else i for axis, i in enumerate(letters) if kept or axis not in gone]
         whole = " ".join((*(letters[axis] for axis in gone), *(f"one{axis}" for axis in gone)))
-        return Said(f"X: {' '.join(letters)} -> Y: {' '.join(left)}", whole=whole)(node)
+        return Axes(f"X: {' '.join(letters)} -> Y: {' '.join(left)}", whole=whole)(node)
 
     def reduced(self, node: OpNode) -> list[int]:
         """The reduced axes."""
@@ -73,28 +71,6 @@ class ReduceRule(Operator):
         if node.op_type in ("ReduceLogSum", "ReduceLogSumExp") and mask.any():
             mask = pattern.uniform(xs[0].rank, True)
         return [mask, *(pattern.uniform(x.rank, True) for x in xs[1:])]
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        axes, place = self.reduced(node), 0
-        for axis in range(len(node.x_shape())):
-            if axis in axes:
-                keeps.pin_axis((node.inputs[0], axis))
-                if not node.attr("keepdims", 1):
-                    continue
-                keeps.pin_axis(node.y(place))
-            else:
-                keeps.link((node.inputs[0], axis), (node.outputs[0], place))
-            place += 1
-        if not node.y_shape():
-            keeps.pin(node.outputs[0])
-        if node.has(1):
-            keeps.pin(node.inputs[1])
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        axes = self.reduced(node)
-        left = [a for a in range(len(node.x_shape())) if a not in axes or node.attr("keepdims", 1)]
-        found = {left.index(a) for a in xs[0] or () if a not in axes}
-        return [frozenset(found) or None]
 
 
 register(

@@ -97,7 +97,7 @@ class _Walk:
         if counted and call.barrier is not None:
             self.counted.update({name: np.ones((), np.bool_) for name in call.outputs if name})
         elif counted:
-            marks = call.rule.axes(call.op).marks(counted)
+            marks = call.axes.marks(counted)
             self.counted.update({name: mask for name, mask in marks.items() if mask.any()})
 
     def _kept_apart(self, call: Call, samples: dict[str, SampleAxis], moved: dict[str, SampleAxis], count: int) -> bool:

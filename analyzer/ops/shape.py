@@ -9,12 +9,10 @@ from collections.abc import Sequence
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
-from analyzer.ops.axes import Axes as Said
-from analyzer.ops.axes import row
+from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
-from analyzer.ops.node import OpNode, keep_one
+from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 
 
@@ -34,17 +32,7 @@ class ShapeRule(Operator):
         letters = row("a", len(node.x_shape()))
         used = node.used_axes if node.op_type == "Shape" else None
         whole = [letter for axis, letter in enumerate(letters) if used is None or axis in used]
-        return Said(f"X: {' '.join(letters)} -> Y: r", whole=" ".join((*whole, "r")), one=" ".join(letters))(node)
-
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        used = node.used_axes if node.op_type == "Shape" else None
-        for axis in range(len(node.x_shape())):
-            ref = (node.inputs[0], axis)
-            if used is None or axis in used:
-                keeps.pin_axis(ref)
-            else:
-                keep_one(keeps, ref)
-        keeps.pin(node.outputs[0])
+        return Axes(f"X: {' '.join(letters)} -> Y: r", whole=" ".join((*whole, "r")), one=" ".join(letters))(node)
 
 
 register(ShapeRule(), "Shape", "Size")

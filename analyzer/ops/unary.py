@@ -13,13 +13,12 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
 from analyzer.ops.affine import Affine
-from analyzer.ops.axes import Axes as Said
+from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import CONTRIB, Activation, Axes, Operator, align, register
+from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 
 Function = Callable[[Array, OpNode], Array]
 
@@ -172,7 +171,7 @@ class Unary(Operator):
             return "Dropout's mask output is used"
         return None
 
-    axes = Said("X: *a -> Y: *a")
+    axes = Axes("X: *a -> Y: *a")
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         x = xs[0]
@@ -189,20 +188,11 @@ class Unary(Operator):
         first = pattern.uniform(xs[0].rank, True) if whole else ys[0]
         return [first, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
-    def ties(self, node: OpNode, keeps: Keeps) -> None:
-        align(keeps, node, [0])
-        for name in node.inputs[1:]:
-            if name in keeps:
-                keeps.pin(name)
-
     def affine(self, node: OpNode) -> Affine | None:
         if self.function is not _same:
             return None
         rank = len(node.y_shape())
         return Affine({0: np.ones((1,) * rank)}, np.zeros((1,) * rank))
-
-    def unit_axes(self, node: OpNode, xs: Sequence[Axes]) -> list[Axes]:
-        return [xs[0], *(None for _ in node.outputs[1:])]
 
 
 class CastRule(Unary):

@@ -9,11 +9,12 @@ from analyzer.ops.concat import ConcatRule
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
+from analyzer.ops.correspondence import Units
 from analyzer.ops.fused_conv import FusedConvRule
 from analyzer.ops.fused_gemm import FusedGemm
 from analyzer.ops.move import MoveRule
 from analyzer.ops.norm import LocalResponse, LpNorm, Normalised, PerChannel, Softmax
-from analyzer.ops.operator import Activation, Axes
+from analyzer.ops.operator import Activation
 from analyzer.ops.quantize_linear import Linear
 from analyzer.ops.unary import ACTIVATIONS, Unary, thresholded_relu
 from analyzer.units.decomposed import find_decomposed
@@ -22,15 +23,11 @@ from analyzer.units.quantised import quantised_activation
 _LINEAR = Activation(Kind.LINEAR)
 
 
-def unit_axes(context: Context) -> dict[str, Axes]:
+def unit_axes(context: Context) -> dict[str, Units]:
     """The unit axes of every value, where some operator made units."""
-    axes: dict[str, Axes] = {}
+    axes: dict[str, Units] = {}
     for call in context.calls:
-        if call.barrier is not None:
-            axes.update(dict.fromkeys((o for o in call.outputs if o), None))
-            continue
-        found = call.rule.unit_axes(call.op, [axes.get(n) for n in call.inputs])
-        axes.update({o: a for o, a in zip(call.outputs, found, strict=False) if o})
+        axes.update(call.axes.units(axes))
     return axes
 
 
@@ -89,7 +86,7 @@ def _choose(
     node: Node,
     op: str,
     activation: Activation,
-    axes: dict[str, Axes],
+    axes: dict[str, Units],
     zero: float = 0.0,
 ) -> None:
     value = node.outputs[0]
@@ -114,7 +111,7 @@ def _is_seen_to_change(context: Context, value: str, axis: int) -> bool:
     return any(other[axis] != context.shapes[value][axis] for other in others)
 
 
-def _unit_axis(context: Context, value: str, found: Axes) -> int:
+def _unit_axis(context: Context, value: str, found: Units) -> int:
     """The unit axis; of several, the last. Where nothing made units: channels of maps, else the last axis."""
     sample = context.sample_axis(value).axis
     usable = sorted(a for a in found or () if a != sample)
@@ -145,7 +142,7 @@ _NOT_LINEAR = (Softmax, LocalResponse, LpNorm)
 _THROUGH = (MoveRule, ConcatRule, PerChannel, Linear)
 
 
-def _add_linear(chosen: dict[str, AuditedValue], context: Context, axes: dict[str, Axes], inner: set[str]) -> None:
+def _add_linear(chosen: dict[str, AuditedValue], context: Context, axes: dict[str, Units], inner: set[str]) -> None:
     """Outputs of weighted sums and normalisations that feed no activation, at the end of their affine chain."""
     for call in context.calls:
         rule = call.rule

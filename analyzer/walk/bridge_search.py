@@ -95,7 +95,7 @@ def _before_readers(found: Walk, start: Slot, places: dict[Place, set[int]]) -> 
                 if _absorbs(found, node.index, position, slot):
                     places.setdefault(("narrow", slot.value, slot.axis, node.index, position), set()).add(slot.index)
                 continue
-            for after in linked(found.context, call, slot):
+            for after in linked(call, slot):
                 if after.value in call.outputs and after not in seen:
                     seen.add(after)
                     queue.append(after)

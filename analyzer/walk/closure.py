@@ -134,7 +134,7 @@ def _settle(context: Context, keeps: Keeps, pending: dict[int, None], needs: Nee
         for name in call.op.node.captured:
             if name in keeps:
                 keeps.pin(name)
-        call.rule.ties(call.op, keeps)
+        call.axes.ties(keeps)
 
 
 def _carriers(

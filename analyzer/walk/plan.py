@@ -39,8 +39,8 @@ def count_macs(context: Context, shape: Callable[[str], tuple[int, ...]], closur
     """Multiply-adds of one sample for these shapes, over the nodes that stay."""
     total = 0
     for call in context.calls:
-        if call.barrier is None and (closure is None or closure.live(call)):
-            total += call.rule.macs(call.op, shape)
+        if closure is None or closure.live(call):
+            total += call.axes.multiply_adds(shape)
     return total // max(context.table.samples, 1)
 
 

@@ -6,22 +6,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
-
-import numpy as np
 
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 from analyzer.facts.audit import LayerVerdicts, Locked
-from analyzer.ops.binary import Aligned
-from analyzer.ops.clip import ClipRule
-from analyzer.ops.concat import ConcatRule
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
-from analyzer.ops.norm import Normalised, PerChannel
-from analyzer.ops.pool import Spatial
-from analyzer.ops.unary import Unary
+from analyzer.ops.norm import Normalised
 from analyzer.walk.closure import Closure
 
 if TYPE_CHECKING:
@@ -51,58 +42,10 @@ class Reason:
     path: tuple[Slot, ...]
 
 
-#: Rules that tie an index to the same index of the other values, whichever it is.
-_SAME_INDEX = (Unary, ClipRule, PerChannel, Spatial, Aligned)
-_LINKS: WeakKeyDictionary[Context, dict[tuple[int, Slot], list[Slot]]] = WeakKeyDictionary()
-
-
-def linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
+def linked(call: Call, slot: Slot) -> list[Slot]:
     """The slots of the node's other values that are cut together with this one."""
-    if call.barrier is not None:
-        return []
-    known = _LINKS.setdefault(context, {})  # the units of a layer all ask the same questions downstream
-    if isinstance(call.rule, _SAME_INDEX):
-        some = Slot(slot.value, slot.axis, -1)
-        if (call.op.node.index, some) not in known:
-            known[call.op.node.index, some] = _linked(context, call, slot)
-        return [Slot(other.value, other.axis, slot.index) for other in known[call.op.node.index, some]]
-    if (call.op.node.index, slot) not in known:
-        known[call.op.node.index, slot] = _linked(context, call, slot)
-    return known[call.op.node.index, slot]
-
-
-def _joined(rule: ConcatRule, call: Call, slot: Slot) -> list[Slot]:
-    """An index of a Concat's output is one of exactly one input: no trial is needed to see that."""
-    found, start = [], 0
-    for name, length in zip(call.inputs, rule.lengths(call.op), strict=True):
-        if name == slot.value:
-            found.append(Slot(call.outputs[0], slot.axis, start + slot.index))
-        elif slot.value == call.outputs[0] and start <= slot.index < start + length:
-            found.append(Slot(name, slot.axis, slot.index - start))
-        start += length
-    return found
-
-
-def _linked(context: Context, call: Call, slot: Slot) -> list[Slot]:
-    if isinstance(call.rule, ConcatRule) and slot.axis == call.rule.axis(call.op):
-        return _joined(call.rule, call, slot)
-    names = [n for n in dict.fromkeys((*call.inputs, *call.outputs)) if n in context.shapes]
-    trial = Keeps(context.shapes)
-    trial.waiting = {}  # an index that stays only because an axis must have one is no tie
-    for name in names:  # everything else about the node stays, so that only this axis tells
-        for axis, length in enumerate(context.shapes[name] or (1,)):
-            if length == 1:
-                trial.pin_axis((name, axis))
-    one = np.zeros(context.shapes[slot.value][slot.axis], np.bool_)
-    one[slot.index] = True
-    trial.grow((slot.value, slot.axis), one)
-    call.rule.ties(call.op, trial)
-    found = []
-    for name in names:
-        for axis, vector in enumerate(trial.vectors(name)):
-            if (name, axis) != (slot.value, slot.axis) and 0 < vector.sum() < len(vector):
-                found += [Slot(name, axis, int(i)) for i in np.flatnonzero(vector)]
-    return found
+    tied = call.axes.tied((slot.value, slot.axis), slot.index)
+    return [Slot(name, axis, int(index)) for (name, axis), indices in tied for index in indices]
 
 
 def why_kept(
@@ -126,7 +69,7 @@ def why_kept(
             reason = _stops(context, facts, closure, call, position, slot)
             if reason is not None:
                 return Reason(*reason, path)
-            for after in linked(context, call, slot):
+            for after in linked(call, slot):
                 if after.value in call.outputs and after not in seen:
                     seen.add(after)
                     queue.append((after, (*path, after)))
@@ -154,7 +97,7 @@ def _stops(
         return ("shared-parameter", f"{name} shares its weight with another node") if shared and stored else None
     if rule.aligned and not _partner_known(context, facts, call, position, slot):
         return "residual-partner-alive", f"{name} ({call.op.op_type}) joins it with a value that is alive there"
-    after = [s for s in linked(context, call, slot) if s.value in call.outputs]
+    after = [s for s in linked(call, slot) if s.value in call.outputs]
     if not after and call.outputs[0] not in context.outputs:
         return rule.lock_reason, f"{name} ({call.op.op_type}) needs the axis whole"
     return None
@@ -189,7 +132,7 @@ def spread(context: Context, graph: nx.DiGraph[Slot], start: Slot) -> Iterator[S
         nodes += [producer] if producer is not None else []
         for node in nodes:
             call = context.by_node[node.index]
-            for after in linked(context, call, slot):
+            for after in linked(call, slot):
                 if after not in graph:
                     queue.append(after)
                     graph.add_edge(slot, after, node=call.op.name)

@@ -20,6 +20,7 @@ LAWS = (
     laws.unneeded_inputs_change_nothing,
     laws.cut_nodes_agree,
     shrink_laws.shrunk_nodes_agree,
+    laws.letters_fit,
     laws.unit_axes_are_axes,
 )
 OPERATORS = sorted({op for domain, op in all_rules() if not domain} - {"SimplifiedLayerNormalization"})

@@ -13,6 +13,8 @@ from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
+from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.operator import Operator
 from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples
 from tests.laws.slicing import Sliced, resting, run_cut, sliced_case
 from tests.models import Array, run
@@ -153,7 +155,7 @@ def settled(bench: Bench, seeds: dict[str, list[Mask]]) -> Keeps:
     for _ in range(50):
         changed: list[str] = []
         keeps.changed = changed.append
-        bench.call.rule.ties(bench.op, keeps)
+        bench.call.axes.ties(keeps)
         if not changed:
             return keeps
     raise AssertionError(f"ties do not settle: {bench.case}")
@@ -224,23 +226,31 @@ def cut_nodes_agree(case: Case, random: Random) -> None:
         assert equal.all(), f"the cut node gives something else: {case} {seeds}\n{found.case}"
 
 
+def letters_fit(case: Case, random: Random) -> None:
+    """The described axes are those of the run: each letter has one length in a call."""
+    bench = Bench(case)
+    described = bench.call.barrier is None and getattr(type(bench.call.rule), "axes", None) is not Operator.axes
+    assert not described or type(bench.call.axes) is not Correspondence, f"letters that do not fit: {case}"
+
+
 def unit_axes_are_axes(case: Case, random: Random) -> None:
     """Unit axes lie within the output's rank, one entry per output."""
     bench = Bench(case)
-    given = []
-    for shape in bench.op.in_shapes:
+    given = {}
+    for name, shape in zip(bench.op.inputs, bench.op.in_shapes, strict=True):
         axes = frozenset(a for a in range(len(shape or ())) if random.random() < 0.5)
-        given.append(axes if axes and random.random() < 0.7 else None)
-    found = bench.call.rule.unit_axes(bench.op, given)
-    assert len(found) == len(bench.op.outputs), f"{len(found)} entries: {case}"
-    for units, shape in zip(found, bench.op.out_shapes, strict=True):
+        given[name] = axes if axes and random.random() < 0.7 else None
+    found = bench.call.axes.units(given)
+    assert set(found) == set(bench.op.outputs), f"units of {set(found)}: {case}"
+    for name, shape in zip(bench.op.outputs, bench.op.out_shapes, strict=True):
+        units = found[name]
         assert units is None or (units and units <= set(range(len(shape or ())))), f"{units} of {shape}: {case}"
 
 
 def products_are_counted(case: Case, random: Random) -> None:
     """With ones everywhere and no padding, the outputs add up to the number of multiply-adds."""
     bench = Bench(case)
-    counted = bench.call.rule.macs(bench.op, bench.context.shapes.__getitem__)
+    counted = bench.call.axes.multiply_adds(bench.context.shapes.__getitem__)
     if not isinstance(bench.call.rule, ConvRule | Contraction):
         assert counted == 0, f"{counted} multiply-adds in {case}"
         return

@@ -17,7 +17,7 @@ def samples_stay_apart(case: Case, random: Random) -> None:
     bench = Bench(case)
     if bench.call.barrier is not None:
         return
-    axes = bench.call.rule.axes(bench.op)
+    axes = bench.call.axes
     generator = np.random.default_rng(random.getrandbits(32))
     feed = {name: case.sampler(name)(generator, array.shape) for name, array in case.feeds.items()}
     for count, samples, moved in _claims(bench, random):

@@ -75,7 +75,7 @@ def shrunk_nodes_agree(case: Case, random: Random) -> None:
 def observed_constants_are_filled_in(case: Case, random: Random) -> None:
     """A rule that asks for less because an output unit was seen to be constant gives that constant itself."""
     bench = Bench(case)
-    axes = bench.call.rule.unit_axes(bench.op, [None] * len(bench.op.inputs))[0]
+    axes = bench.call.axes.units({})[bench.op.outputs[0]]
     shape = bench.op.out_shapes[0]
     if not axes or case.outputs != ["y0"] or not shape:
         return
@@ -119,7 +119,7 @@ def _closed(
     while True:
         changed: list[str] = []
         keeps.changed = changed.append
-        bench.call.rule.ties(bench.op, keeps)
+        bench.call.axes.ties(keeps)
         if changed:
             continue
         carriers = bench.call.rule.carry(bench.op, keeps, asked, facts, claims)

@@ -22,6 +22,7 @@ LAWS: tuple[Law, ...] = (
     laws.unneeded_inputs_change_nothing,
     laws.more_asked_more_kept,
     laws.cut_nodes_agree,
+    laws.letters_fit,
     laws.unit_axes_are_axes,
     laws.products_are_counted,
     description_laws.weighted_sums_are_their_rows,
