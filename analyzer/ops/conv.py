@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.keeps import Keeps, KeepVectors
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
@@ -167,7 +167,7 @@ class ConvRule(Operator):
         return used.reshape(-1, used.shape[2], *(1,) * (rank - 2))
 
     def carry(
-        self, node: OpNode, keeps: Keeps, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+        self, node: OpNode, keeps: KeepVectors, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[tuple[str, int, int]]:
         """One channel per group stays for all constants that zero padding keeps out of the bias.
 

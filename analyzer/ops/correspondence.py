@@ -15,10 +15,10 @@ from typing import Self
 
 import numpy as np
 
-from analyzer.algebra.keeps import Keeps, Ref
+from analyzer.algebra.growth import Growth
+from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
-from analyzer.ops.node import keep_one
 
 Units = frozenset[int] | None
 #: The letters of one axis, outermost first: several for an axis that is made of several.
@@ -32,7 +32,7 @@ class Correspondence:
     pinned: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
-    def ties(self, keeps: Keeps) -> None:
+    def ties(self, keeps: Growth) -> None:
         """Grow the keep vectors of inputs and outputs towards what the smaller node needs to be consistent.
 
         One step: whoever asks repeats it until nothing grows.
@@ -95,7 +95,7 @@ class Lettered(Correspondence):
                 places.setdefault(group, []).append((name, axis))
         object.__setattr__(self, "places", {g: tuple(dict.fromkeys(refs)) for g, refs in places.items()})
 
-    def ties(self, keeps: Keeps) -> None:
+    def ties(self, keeps: Growth) -> None:
         super().ties(keeps)
         joined = {letter for group in self.places if len(group) > 1 for letter in group}
         for group, refs in self.places.items():
@@ -109,11 +109,11 @@ class Lettered(Correspondence):
             for ref in refs:
                 keeps.grow(ref, kept)
             if self.one.intersection(group):
-                keep_one(keeps, refs[0])
+                keeps.keep_one(refs[0])
         if joined:
             self._tie_joined(keeps, joined)
 
-    def _tie_joined(self, keeps: Keeps, joined: set[str]) -> None:
+    def _tie_joined(self, keeps: Growth, joined: set[str]) -> None:
         """The same for letters that make up an axis together: each keeps what some place asks of it."""
         groups = [(group, refs) for group, refs in self.places.items() if joined.intersection(group)]
         boxes = {g: _either([keeps.get(ref) for ref in refs]).reshape(self._lengths(g)) for g, refs in groups}
@@ -129,7 +129,7 @@ class Lettered(Correspondence):
                 keeps.grow(ref, grown.reshape(-1))
         for letter in self.one & (joined - self.own):
             if not kept[letter].any() and (letter,) in self.places:
-                keep_one(keeps, self.places[(letter,)][0])
+                keeps.keep_one(self.places[(letter,)][0])
 
     def _grown(self, group: Group, boxes: Mapping[Group, Mask], kept: Mapping[str, Mask]) -> Mask:
         """What stays along axes of this group."""

@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps, Ref
+from analyzer.algebra.growth import Growth
+from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
 from analyzer.ops.correspondence import Correspondence, Units
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator
 
-Vectors = list[Mask]
+Vectors = Sequence[Mask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,12 @@ class Take:
         return pattern.put_any(p, self.axis, self.indices, self.length)
 
     def keeps(self, vectors: Vectors) -> Vectors:
-        result = list(vectors)
+        result = [*vectors]
         result[self.axis] = np.where(self.indices < 0, False, vectors[self.axis][np.maximum(self.indices, 0)])
         return result
 
     def asks(self, vectors: Vectors) -> Vectors:
-        result = list(vectors)
+        result = [*vectors]
         taken = np.zeros(self.length, np.bool_)
         real = self.indices >= 0
         np.logical_or.at(taken, self.indices[real], vectors[self.axis][real])
@@ -138,7 +139,7 @@ class Moved(Correspondence):
     whole: frozenset[Ref] = frozenset()
     all_reach: bool = False
 
-    def ties(self, keeps: Keeps) -> None:
+    def ties(self, keeps: Growth) -> None:
         super().ties(keeps)
         for ref in self.whole:
             keeps.pin_axis(ref)
@@ -148,7 +149,7 @@ class Moved(Correspondence):
             if keeps.alive(name) or needed:
                 self._tie(chain, name, given, keeps)
 
-    def _tie(self, chain: Chain, name: str, given: Vectors, keeps: Keeps) -> None:
+    def _tie(self, chain: Chain, name: str, given: Vectors, keeps: Growth) -> None:
         if keeps.alive(name):
             asked = _backward(chain, keeps.vectors(name))
             keeps.grow_all(self.source, asked)
@@ -166,7 +167,7 @@ class Moved(Correspondence):
             ends = [(self.source, self.shape, name, _forward), (name, shape, self.source, _backward)]
             for start, lengths, end, go in ends:
                 if ref[0] == start and lengths:
-                    vectors = [np.arange(n) == index if axis == ref[1] else np.ones(n, np.bool_)
+                    vectors: Vectors = [np.arange(n) == index if axis == ref[1] else np.ones(n, np.bool_)
                                for axis, n in enumerate(lengths)]  # fmt: skip
                     places = enumerate(go(chain, vectors))
                     found += [((end, a), np.flatnonzero(v)) for a, v in places if v.any() and not v.all()]
@@ -307,18 +308,3 @@ class MoveRule(Operator):
         result = [pattern.uniform(x.rank, True) for x in xs]
         result[self.moved] = total
         return result
-
-    def _tie(self, chain: Chain, keeps: Keeps, source: str, target: str) -> None:
-        asked = keeps.vectors(target)
-        for step in reversed(chain):
-            asked = step.asks(asked)
-        if keeps.alive(target):
-            keeps.grow_all(source, asked)
-            if not asked:  # a single number has no axis to ask along
-                keeps.pin(source)
-        given = keeps.vectors(source)
-        for step in chain:
-            given = step.keeps(given)
-        keeps.grow_all(target, given)
-        if chain and isinstance(chain[-1], Take) and (chain[-1].indices < 0).any() and keeps.alive(target):
-            keeps.grow((target, chain[-1].axis), chain[-1].indices < 0)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.algebra.keeps import Keeps, Ref
-from analyzer.algebra.pattern import Array, Mask, Shape
+from analyzer.algebra.keeps import Ref
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.units import SampleAxis
 from analyzer.graph import Node
 
@@ -103,17 +103,3 @@ class OpNode:
     def y(self, axis: int, position: int = 0) -> Ref:
         """Reference to an axis of an output, for keep vectors."""
         return self.outputs[position], axis % max(len(self.y_shape(position)), 1)
-
-
-def keep_one(keeps: Keeps, ref: Ref, preferred: Mask | None = None) -> None:
-    """An axis that must exist keeps at least one index: a preferred one, one that varies, else the first."""
-    vector = keeps.get(ref)
-    if vector.any() or not vector.size:
-        return
-    if keeps.waiting is not None:
-        keeps.waiting[ref] = preferred
-        return
-    preferred = keeps.varying(ref) if preferred is None else preferred
-    one = np.zeros_like(vector)
-    one[int(np.argmax(preferred)) if preferred is not None and preferred.any() else 0] = True
-    keeps.grow(ref, one)

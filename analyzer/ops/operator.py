@@ -16,7 +16,7 @@ from typing import TypeVar
 import analyzer.ops
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.keeps import KeepVectors
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
 from analyzer.ops.affine import Affine, Normalisation
@@ -77,7 +77,7 @@ class Operator:
         return Correspondence(pinned=tuple(n for n in (*node.inputs, *node.outputs) if n), outputs=node.outputs)
 
     def carry(
-        self, node: OpNode, keeps: Keeps, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
+        self, node: OpNode, keeps: KeepVectors, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[tuple[str, int, int]]:
         """Constant channels to keep as carriers: (value, axis, index); called when keep vectors agree."""
         return []

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.algebra.constants import Constants
+from analyzer.algebra.growth import Growth
 from analyzer.algebra.keeps import Keeps, Ref
 from analyzer.algebra.pattern import Mask
 from analyzer.ops.context import Call, Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
-from analyzer.ops.node import keep_one
 from analyzer.ops.operator import Operator
 from analyzer.walk.flow import Needs
 
@@ -46,7 +46,7 @@ def close(
     `extra` are further indices to keep, per value one vector per axis; widths of layers stay multiples of `round_to`.
     `picks` are the indices chosen where any would do; choices are read from it and written to it.
     """
-    graph, keeps = context.graph, Keeps(context.shapes)
+    graph = context.graph
     pending: dict[int, None] = {}
 
     def touch(name: str) -> None:
@@ -56,12 +56,9 @@ def close(
         for reader, _ in context.readers(name):
             pending[reader.index] = None
 
-    def varying(ref: Ref) -> Mask | None:
-        found = facts.get(ref[0])
-        return ~found.per_index(ref[1], len(keeps.get(ref)))[0] if found is not None and found.rank else None
-
-    keeps.changed, keeps.varying = touch, varying
-    # Whoever calls the model goes on calling it the same way.
+    waiting: dict[Ref, None] = {}  # axes of which any index must stay, until all that is asked for by name is there
+    keeps = Growth(context.shapes, touch, waiting.setdefault)
+    # The model is called as before.
     for name in (*graph.inputs, *graph.defaults, *graph.outputs):
         if name in keeps:
             keeps.pin(name)
@@ -71,38 +68,46 @@ def close(
     for name, vectors in (extra or {}).items():
         keeps.grow_all(name, vectors)
     carriers: set[tuple[str, int, int]] = set()
-    keeps.waiting = {}
     while True:
         _settle(context, keeps, pending, needs)
         more = _carriers(context, facts, needs, keeps)
-        if not more and _keep_any(context, keeps, {} if picks is None else picks):
+        if not more and _keep_any(context, facts, keeps, waiting, {} if picks is None else picks):
             continue
         if not more and not (round_to > 1 and _round_up(context, needs, keeps, round_to)):
             live = frozenset(c.op.node.index for c in context.calls if _is_live(c, keeps, needs))
             for copy in context.copies.values():
                 if keeps.alive(copy.name):
                     keeps.grow_all(copy.source, keeps.vectors(copy.name))
-            return Closure(keeps, frozenset(carriers), live)
+            return Closure(keeps.final(), frozenset(carriers), live)
         carriers |= more
 
 
-def _keep_any(context: Context, keeps: Keeps, picks: dict[Ref, int]) -> bool:
-    """Keep one index of an axis that must have some and still has none; whether there was such an axis."""
-    waiting, keeps.waiting = keeps.waiting or {}, None
+def _keep_any(
+    context: Context, facts: Mapping[str, Constants], keeps: Growth, waiting: dict[Ref, None], picks: dict[Ref, int]
+) -> bool:
+    """Keep one index of an axis that must have some and still has none; whether there was such an axis.
+
+    One that was chosen before, one that stays close by, one that varies (it asks for nothing more), or the first.
+    """
     empty = next((ref for ref in reversed(waiting) if not keeps.get(ref).any()), None)
-    if empty is not None:
-        preferred = waiting.pop(empty)
-        if empty in picks:
-            preferred = np.arange(len(keeps.get(empty))) == picks[empty]
-        elif preferred is None:
-            preferred = _kept_before(context, keeps, empty)
-        keep_one(keeps, empty, preferred)
-        picks[empty] = int(np.argmax(keeps.get(empty)))
-    keeps.waiting = waiting
-    return empty is not None
+    if empty is None:
+        return False
+    del waiting[empty]
+    if empty not in picks:
+        preferred = _kept_before(context, keeps, empty)
+        preferred = _varying(facts, keeps, empty) if preferred is None else preferred
+        picks[empty] = 0 if preferred is None else int(np.argmax(preferred))
+    keeps.grow(empty, np.arange(len(keeps.get(empty))) == picks[empty])
+    return True
 
 
-def _kept_before(context: Context, keeps: Keeps, ref: Ref) -> Mask | None:
+def _varying(facts: Mapping[str, Constants], keeps: Growth, ref: Ref) -> Mask | None:
+    """Indices that are not constant."""
+    found = facts.get(ref[0])
+    return ~found.per_index(ref[1], len(keeps.get(ref)))[0] if found is not None and found.rank else None
+
+
+def _kept_before(context: Context, keeps: Growth, ref: Ref) -> Mask | None:
     """Indices that stay anyway in a value shortly before this one, along an axis that is likely the same."""
     length, layer = len(keeps.get(ref)), [ref[0]]
     for _ in range(_STEPS_BEFORE):
@@ -115,13 +120,13 @@ def _kept_before(context: Context, keeps: Keeps, ref: Ref) -> Mask | None:
     return None
 
 
-def _is_live(call: Call, keeps: Keeps, needs: Needs) -> bool:
+def _is_live(call: Call, keeps: Growth, needs: Needs) -> bool:
     if any(o not in keeps and needs.masks.get(o) is not None for o in call.outputs if o):
         return True
     return any(o and keeps.alive(o) and o not in needs.materialized for o in call.outputs if o in keeps)
 
 
-def _settle(context: Context, keeps: Keeps, pending: dict[int, None], needs: Needs) -> None:
+def _settle(context: Context, keeps: Growth, pending: dict[int, None], needs: Needs) -> None:
     while pending:
         index = max(pending)
         del pending[index]
@@ -138,7 +143,7 @@ def _settle(context: Context, keeps: Keeps, pending: dict[int, None], needs: Nee
 
 
 def _carriers(
-    context: Context, facts: Mapping[str, Constants], needs: Needs, keeps: Keeps
+    context: Context, facts: Mapping[str, Constants], needs: Needs, keeps: Growth
 ) -> set[tuple[str, int, int]]:
     """Carriers of the first node that lacks some; the closure is taken again before the next is asked."""
     for call in context.calls:
@@ -159,7 +164,7 @@ def _carriers(
     return set()
 
 
-def _round_up(context: Context, needs: Needs, keeps: Keeps, multiple: int) -> bool:
+def _round_up(context: Context, needs: Needs, keeps: Growth, multiple: int) -> bool:
     """Keep some of the indices that could go until every layer's width is a multiple; whether any was added.
 
     Where some groups must keep equally many, each index that is added brings others: only one is added at a time.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.growth import Growth
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.units import AuditedValue
@@ -58,13 +59,13 @@ def compose(first: Walk, second: Walk) -> Walk | None:
     parted by the first cut, so it is left as the first walk has it.
     """
     before, after = first.closure.keeps, second.closure.keeps
-    graph, keeps = second.context.graph, Keeps(first.context.shapes)
+    graph, growth = second.context.graph, Growth(first.context.shapes)
     parted = {copy.source for copy in first.context.copies.values()}
     known = {*graph.producer, *graph.initializer_names, *graph.inputs} - parted
     for name in first.context.shapes:
         if not before.alive(name):
             continue
-        vectors = before.vectors(name)
+        vectors: Sequence[Mask] = before.vectors(name)
         if name in after and name in known:
             narrowed = after.vectors(name)
             fits = [int(v.sum()) for v in vectors] == [len(v) for v in narrowed]
@@ -72,8 +73,8 @@ def compose(first: Walk, second: Walk) -> Walk | None:
                 return None
             if fits:  # the kernel of groups that were cut differently follows from the channels around it
                 vectors = [_within(v, n) for v, n in zip(vectors, narrowed, strict=True)]
-        keeps.grow_all(name, vectors)
-    return replace(first, closure=replace(first.closure, keeps=keeps, nodes=_left(first, second)))
+        growth.grow_all(name, vectors)
+    return replace(first, closure=replace(first.closure, keeps=growth.final(), nodes=_left(first, second)))
 
 
 def _left(first: Walk, second: Walk) -> frozenset[int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
+from analyzer.algebra.growth import Growth
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.ops.contraction import Contraction
@@ -149,15 +150,15 @@ def _same(
 
 def settled(bench: Bench, seeds: dict[str, list[Mask]]) -> Keeps:
     """Keep vectors at the fixpoint of one node's ties."""
-    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *bench.case.outputs)})
+    changed: list[str] = []
+    keeps = Growth({n: bench.context.shapes[n] for n in (*bench.names, *bench.case.outputs)}, changed.append)
     for name, vectors in seeds.items():
         keeps.grow_all(name, vectors)
     for _ in range(50):
-        changed: list[str] = []
-        keeps.changed = changed.append
+        changed.clear()
         bench.call.axes.ties(keeps)
         if not changed:
-            return keeps
+            return keeps.final()
     raise AssertionError(f"ties do not settle: {bench.case}")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
+from analyzer.algebra.growth import Growth
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.errors import Refusal
@@ -112,13 +113,13 @@ def _closed(
     bench: Bench, asked: Sequence[Mask], needs: Sequence[Mask], facts: Sequence[Constants], claims: Sequence[Constants]
 ) -> Keeps:
     """Keep vectors that hold everything needed, the ties, and the carriers."""
-    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *bench.case.outputs)})
+    changed: list[str] = []
+    keeps = Growth({n: bench.context.shapes[n] for n in (*bench.names, *bench.case.outputs)}, changed.append)
     for name, mask in [*zip(bench.op.inputs, needs, strict=True), *zip(bench.op.outputs, asked, strict=True)]:
         if name:
             keeps.need(name, mask)
     while True:
-        changed: list[str] = []
-        keeps.changed = changed.append
+        changed.clear()
         bench.call.axes.ties(keeps)
         if changed:
             continue
@@ -126,7 +127,7 @@ def _closed(
         for name, axis, index in carriers:
             keeps.grow((name, axis), np.arange(bench.context.shapes[name][axis]) == index)
         if not carriers:
-            return keeps
+            return keeps.final()
 
 
 def carriers_are_enough(case: Case, random: Random) -> None:
@@ -144,7 +145,7 @@ def carriers_are_enough(case: Case, random: Random) -> None:
     asked = [random_mask(random, bench.op.out_shapes[0])]
     needs = rule.needs(bench.op, asked, facts, claims)
     channels = case.arrays[x].shape[1]
-    keeps = Keeps({n: bench.context.shapes[n] for n in (*bench.names, *case.outputs)})
+    keeps = Growth({n: bench.context.shapes[n] for n in (*bench.names, *case.outputs)})
     keeps.grow(
         (x, 1), np.broadcast_to(needs[0].any(axis=tuple(a for a in range(needs[0].ndim) if a != 1)), (channels,))
     )

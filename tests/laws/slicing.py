@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,7 +78,7 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
     return Sliced(made, reference)
 
 
-def cut(array: Array, vectors: list[Mask]) -> Array:
+def cut(array: Array, vectors: Sequence[Mask]) -> Array:
     """The array without the indices that go."""
     return array[np.ix_(*vectors)] if array.ndim else array
 

@@ -7,7 +7,6 @@ import pytest
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
 
 
 @pytest.mark.parametrize(
@@ -58,21 +57,3 @@ def test_a_seed_adds_to_what_is_known_and_what_was_seen_comes_first() -> None:
     seeded = facts.with_seed(1, np.array([0, 2]), np.array([8.0, 9.0]), 3)
     assert seeded.known.tolist() == [[True, True, True]]
     assert seeded.number.tolist() == [[8.0, 5.0, 9.0]]
-
-
-def test_keep_vectors_only_grow_and_report_what_changed() -> None:
-    keeps = Keeps({"a": (3,), "b": (3,)})
-    seen: list[str] = []
-    keeps.changed = seen.append
-    keeps.grow(("a", 0), np.array([True, False, False]))
-    keeps.link(("a", 0), ("b", 0))
-    keeps.link(("a", 0), ("b", 0))
-    assert seen == ["a", "b"]
-    assert keeps.alive("b")
-    assert keeps.shape("b") == (1,)
-
-
-def test_the_smallest_box_around_needed_elements_is_kept() -> None:
-    keeps = Keeps({"a": (2, 3)})
-    keeps.need("a", np.array([[False, True, False], [False, False, True]]))
-    assert [v.tolist() for v in keeps.vectors("a")] == [[True, True], [False, True, True]]

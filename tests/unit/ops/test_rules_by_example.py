@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.growth import Growth
 from analyzer.ops.operator import BARRIER, Barrier, register
 from tests.laws.benches import Bench, positive
 from tests.laws.draws import call
@@ -123,10 +123,10 @@ def test_a_squeeze_that_names_no_axes_names_them_once_another_axis_shrinks_to_on
     from analyzer.ops.node_edit import Cut
 
     bench = Bench(call("Squeeze", ones(2, 3, 1), opset=13))
-    keeps = Keeps(bench.context.shapes)
+    keeps = Growth(bench.context.shapes)
     keeps.grow_all("x0", [np.array([True, False]), np.ones(3, np.bool_), np.ones(1, np.bool_)])
     unknown = [Constants.unknown(3)]
-    edit = bench.call.rule.shrink(bench.op, Cut(keeps, unknown, unknown, unknown))
+    edit = bench.call.rule.shrink(bench.op, Cut(keeps.final(), unknown, unknown, unknown))
     assert edit.inputs[1].tolist() == [2]
 
 
