@@ -53,6 +53,11 @@ class Call:
         """How the axes of its values correspond."""
         return self.rule.axes(self.op)
 
+    @cached_property
+    def sums(self) -> bool:
+        """Whether products are summed over an axis of some input."""
+        return any(self.rule.summed_axis(self.op, p) is not None for p, name in enumerate(self.inputs) if name)
+
 
 class Context:
     """All calls of a graph in topological order, and the shapes of all values."""

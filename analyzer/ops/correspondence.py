@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Self
 
@@ -21,6 +21,8 @@ from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
 
 Units = frozenset[int] | None
+#: Indices of another axis that are cut together with an index, and whether that axis is only a part of the index's own.
+Tied = tuple[Ref, Array, bool]
 #: The letters of one axis, outermost first: several for an axis that is made of several.
 Group = tuple[str, ...]
 
@@ -41,9 +43,20 @@ class Correspondence:
             if name in keeps:
                 keeps.pin(name)
 
-    def tied(self, ref: Ref, index: int) -> list[tuple[Ref, Array]]:
-        """The indices of the call's other axes that are cut together with this one."""
+    def tied(self, ref: Ref, index: int) -> list[Tied]:
+        """The indices of the call's other axes that are cut together with this one.
+
+        Along a part of its axis (the channel of a flattened map) only if the other parts stay whole.
+        """
         return []
+
+    def same(self) -> Iterator[tuple[Ref, Ref]]:
+        """Pairs of axes that always keep the same indices."""
+        return iter(())
+
+    def held(self) -> Iterator[Ref]:
+        """Axes of values that are not pinned and that stay whole all the same."""
+        return iter(())
 
     def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
         """The unit axes of each output, given those of the inputs; None where there are none."""
@@ -146,8 +159,8 @@ class Lettered(Correspondence):
     def _lengths(self, group: Group) -> tuple[int, ...]:
         return tuple(self.lengths[letter] for letter in group)
 
-    def tied(self, ref: Ref, index: int) -> list[tuple[Ref, Array]]:
-        found: dict[Ref, Array] = {}
+    def tied(self, ref: Ref, index: int) -> list[Tied]:
+        found: dict[Ref, Tied] = {}
         for mine in self._groups_at(ref):
             if self.whole.intersection(mine) or (len(mine) == 1 and mine[0] in self.own):
                 continue
@@ -159,8 +172,15 @@ class Lettered(Correspondence):
                     continue
                 ranges = [[int(at[letter])] if letter in at else range(self.lengths[letter]) for letter in group]
                 indices = np.asarray([np.ravel_multi_index(i, self._lengths(group)) for i in product(*ranges)])
-                found.update((other, indices) for other in refs if other != ref)
-        return list(found.items())
+                part = len(group) < len(mine)
+                found.update((other, (other, indices, part)) for other in refs if other != ref)
+        return list(found.values())
+
+    def same(self) -> Iterator[tuple[Ref, Ref]]:
+        return (pair for refs in self.places.values() for pair in pairwise(refs))
+
+    def held(self) -> Iterator[Ref]:
+        return (ref for group, refs in self.places.items() if self.whole.issuperset(group) for ref in refs)
 
     def _groups_at(self, ref: Ref) -> Iterator[Group]:
         yield from (groups[ref[1]] for name, groups in self.values if name == ref[0] and ref[1] < len(groups))

@@ -5,7 +5,7 @@ The chain is the whole rule: facts go forward through it, needs and keeps go thr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -18,7 +18,7 @@ from analyzer.algebra.growth import Growth
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
-from analyzer.ops.correspondence import Correspondence, Units
+from analyzer.ops.correspondence import Correspondence, Tied, Units
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator
 
@@ -159,8 +159,8 @@ class Moved(Correspondence):
         if chain and isinstance(chain[-1], Take) and (chain[-1].indices < 0).any() and keeps.alive(name):
             keeps.grow((name, chain[-1].axis), chain[-1].indices < 0)
 
-    def tied(self, ref: Ref, index: int) -> list[tuple[Ref, Array]]:
-        found: list[tuple[Ref, Array]] = []
+    def tied(self, ref: Ref, index: int) -> list[Tied]:
+        found: list[Tied] = []
         if ref in self.whole:
             return found
         for chain, name, shape in self.chains:
@@ -169,9 +169,20 @@ class Moved(Correspondence):
                 if ref[0] == start and lengths:
                     vectors: Vectors = [np.arange(n) == index if axis == ref[1] else np.ones(n, np.bool_)
                                for axis, n in enumerate(lengths)]  # fmt: skip
-                    places = enumerate(go(chain, vectors))
-                    found += [((end, a), np.flatnonzero(v)) for a, v in places if v.any() and not v.all()]
-        return [(other, indices) for other, indices in found if other not in self.whole]
+                    places = [(a, v) for a, v in enumerate(go(chain, vectors)) if v.any() and not v.all()]
+                    found += [((end, a), np.flatnonzero(v), len(places) > 1) for a, v in places]
+        return [tied for tied in found if tied[0] not in self.whole]
+
+    def same(self) -> Iterator[tuple[Ref, Ref]]:
+        for chain, name, _ in self.chains:
+            after = {axis: _places_of(chain, axis) for axis in range(len(self.shape))}
+            for axis, places in after.items():
+                others = frozenset().union(*(after[other] for other in after if other != axis))
+                if len(places) == 1 and not places & others:
+                    yield (self.source, axis), (name, min(places))
+
+    def held(self) -> Iterator[Ref]:
+        return iter(self.whole)
 
     def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
         if self.all_reach:
@@ -209,6 +220,15 @@ class Moved(Correspondence):
         nobody = np.full((1,) * len(self.shape), -1)  # repeated for every sample
         start = _owners(everywhere[self.source], self.shape, count) if self.source in everywhere else nobody
         return start is not None and all(_same_owners(chain, start, at, shape, count) for chain, at, shape in known)
+
+
+def _places_of(chain: Chain, axis: int) -> frozenset[int]:
+    """The axes into which one goes with all its indices."""
+    places = frozenset({axis})
+    for step in chain:
+        taken = isinstance(step, Take) and step.axis in places
+        places = frozenset() if taken else step.axes(places)
+    return places
 
 
 def _forward(chain: Chain, vectors: Vectors, *, grow: bool = False) -> Vectors:

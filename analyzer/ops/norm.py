@@ -92,6 +92,7 @@ class Normalised(Operator):
     """Normalises over some axes, then scales by stored parameters: known where the scale is 0."""
 
     lock_reason = "normalisation-statistics"
+    lock_detail = "normalises over this axis"
 
     def axes(self, node: OpNode) -> Correspondence:
         letters, mixed = row("a", len(node.x_shape())), self.normalised(node)

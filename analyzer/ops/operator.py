@@ -42,6 +42,8 @@ class Operator:
 
     #: Reason code for dead units that this operator pins.
     lock_reason = "unsupported-operator"
+    #: What it does with an axis that it needs whole.
+    lock_detail = "needs the axis whole"
     #: Whether units that stay because of this operator stay next to a live partner (Add of two branches).
     aligned = False
     #: Inputs that only say how long axes of the outputs are: what they hold goes nowhere else.

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.bridge import Bridge
-from analyzer.ops.contraction import Contraction
-from analyzer.ops.conv import ConvRule
-from analyzer.walk.reasons import Slot, kept_dead, linked, why_kept
+from analyzer.ops.context import Call
+from analyzer.walk.reasons import ELEMENTWISE, RESIDUAL, kept_dead
 from analyzer.walk.settle import Walk
+from analyzer.walk.tie_graph import Slot
 
-_JOIN = "residual-partner-alive"
 _FLOATS = ("float16", "float32", "float64")
 _SUMS = ("Add", "Sub", "Sum", "Mean")
 
@@ -29,8 +26,8 @@ def find_bridges(found: Walk, round_to: int = 1) -> list[Bridge]:
     places: dict[Place, set[int]] = {}
     for layer, unit in kept_dead(found.closure, found.layers):
         start = Slot(layer.value, layer.audited.axis, unit)
-        reason = why_kept(found.context, found.facts, found.closure, start)
-        if reason.code == _JOIN:
+        reason = found.reasons.of(start)
+        if reason.code in (RESIDUAL, ELEMENTWISE):
             _before_join(found, reason.path[-1], places)
         _before_readers(found, start, places)
     bridges = [_bridge(found, place, units, round_to) for place, units in sorted(places.items())]
@@ -81,32 +78,27 @@ def _before_join(found: Walk, slot: Slot, places: dict[Place, set[int]]) -> None
 
 def _before_readers(found: Walk, start: Slot, places: dict[Place, set[int]]) -> None:
     """The weighted sums downstream that can do without the constant."""
-    queue, seen = deque([start]), {start}
-    while queue:
-        slot = queue.popleft()
-        known, _ = found.facts[slot.value].per_index(slot.axis, found.context.shapes[slot.value][slot.axis])
-        if not known[slot.index] or slot.value in found.context.graph.initializer_names:
-            continue
+
+    def goes_on(slot: Slot, call: Call) -> bool:
+        known = slot.value not in found.context.graph.initializer_names and _constant(found, slot) is not None
+        return known and call.barrier is None and found.closure.live(call) and not call.sums
+
+    for slot, _ in found.reasons.ties.downstream(start, goes_on):
         for node, position in found.context.graph.consumers.get(slot.value, ()):
             call = found.context.by_node[node.index]
-            if call.barrier is not None or not found.closure.live(call):
-                continue
-            if isinstance(call.rule, ConvRule | Contraction):
-                if _absorbs(found, node.index, position, slot):
-                    places.setdefault(("narrow", slot.value, slot.axis, node.index, position), set()).add(slot.index)
-                continue
-            for after in linked(call, slot):
-                if after.value in call.outputs and after not in seen:
-                    seen.add(after)
-                    queue.append(after)
+            if found.closure.live(call) and _absorbs(found, call, position, slot):
+                places.setdefault(("narrow", slot.value, slot.axis, node.index, position), set()).add(slot.index)
 
 
-def _absorbs(found: Walk, node: int, position: int, slot: Slot) -> bool:
+def _constant(found: Walk, slot: Slot) -> float | None:
+    """The slot's constant, if it is one."""
+    known, value = found.facts[slot.value].per_index(slot.axis, found.context.shapes[slot.value][slot.axis])
+    return float(value[slot.index]) if known[slot.index] else None
+
+
+def _absorbs(found: Walk, call: Call, position: int, slot: Slot) -> bool:
     """Whether this reader alone would let the slot go."""
-    call = found.context.by_node[node]
-    if isinstance(call.rule, ConvRule):
-        single = call.rule.groups(call.op) == 1 and position == call.rule.x and slot.axis == 1
-        known, value = found.facts[slot.value].per_index(1, found.context.shapes[slot.value][1])
-        return single and bool(known[slot.index]) and (call.rule.flat_border(call.op) or value[slot.index] == 0)
-    weight = call.op.static(1 - position) if position in (0, 1) else None
-    return weight is not None and slot.axis == len(found.context.shapes[slot.value]) - 1 and position == 0
+    total, constant = call.rule.weighted_sum(call.op), _constant(found, slot)
+    if total is None or constant is None or (position, slot.axis) != (total.data, total.axis):
+        return False
+    return total.groups == 1 and (total.absorbs or constant == 0)

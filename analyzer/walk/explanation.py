@@ -6,26 +6,17 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analyzer.algebra.constants import Constants
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.wording import unit_ranges
-from analyzer.ops.context import Context
-from analyzer.walk.closure import Closure
-from analyzer.walk.reasons import Slot, tied_slots, why_kept
+from analyzer.walk.reasons import Reasons
+from analyzer.walk.tie_graph import Slot
 
 LISTED = 32  # runs of indices that one line names
 
 
-def unit(
-    context: Context,
-    facts: Mapping[str, Constants],
-    closure: Closure,
-    layers: Sequence[LayerVerdicts],
-    value: str,
-    index: int,
-) -> list[str]:
+def unit(reasons: Reasons, layers: Sequence[LayerVerdicts], value: str, index: int) -> list[str]:
     """The chain from one unit to what it frees, or to the reason why it stays.
 
     Raises:
@@ -48,12 +39,12 @@ def unit(
     )
     unit_text = f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node})"
     lines = [f"{unit_text} is {layer.stays_at[index]:g} {when}."]
-    if closure.keeps.get((value, layer.audited.axis))[index]:
-        reason = why_kept(context, facts, closure, slot)
+    if reasons.closure.keeps.get((value, layer.audited.axis))[index]:
+        reason = reasons.of(slot)
         lines += [f"It is tied to {after}." for after in reason.path[1:]]
         return [*lines, f"It stays: {reason.code} ({reason.detail})."]
     lines.append("It can go.")
-    return lines + _freed(context, closure, slot)
+    return lines + _freed(reasons, slot)
 
 
 def _state(layer: LayerVerdicts, index: int) -> str:
@@ -63,38 +54,29 @@ def _state(layer: LayerVerdicts, index: int) -> str:
     return "alive" if layer.samples else "no probe was run and the weights alone do not decide it"
 
 
-def _freed(context: Context, closure: Closure, slot: Slot) -> list[str]:
-    import networkx as nx
-
-    ties = tied_slots(context, slot)
+def _freed(reasons: Reasons, slot: Slot) -> list[str]:
+    ties, keeps = reasons.ties, reasons.closure.keeps
     lines = []
-    for end in ties:
-        if context.stored(end.value) is None or closure.keeps.get((end.value, end.axis))[end.index]:
+    for end in ties.nearest(slot):
+        if reasons.context.stored(end.value) is None or keeps.get((end.value, end.axis))[end.index]:
             continue
-        path = nx.shortest_path(ties, slot, end)
-        over = [str(ties.edges[a, b]["node"]) for a, b in itertools.pairwise(path)]
+        over = [ties.over(a, b) for a, b in itertools.pairwise(ties.path(slot, end))]
         lines.append(f"→ {' → '.join(over)} frees index {end.index} on axis {end.axis} of {end.value}.")
     return lines or ["It frees nothing that is stored: what it was computed from is still needed elsewhere."]
 
 
-def parameter(
-    context: Context,
-    facts: Mapping[str, Constants],
-    closure: Closure,
-    layers: Sequence[LayerVerdicts],
-    removable: Removable,
-    name: str,
-) -> list[str]:
+def parameter(reasons: Reasons, layers: Sequence[LayerVerdicts], removable: Removable, name: str) -> list[str]:
     """Which dead or unneeded units free the indices of one stored tensor.
 
     Raises:
         InputError: the model stores no tensor of this name.
     """
-    if name not in context.graph.initializer_names:
+    graph = reasons.context.graph
+    if name not in graph.initializer_names:
         raise InputError(f"The model stores no tensor {name}: see the names under `tensors` in the JSON report.")
     found = next((t for t in removable.tensors if t.name == name), None)
     if found is None:
-        return [f"Nothing of {name} {list(context.graph.initializer_shape(name))} can go."]
+        return [f"Nothing of {name} {list(graph.initializer_shape(name))} can go."]
     lines = [f"{name} {list(found.shape)} shrinks to {list(found.kept)}: {found.removable} entries go."]
     if 0 in found.kept:
         return [*lines, "Nothing that stays reads it any more."]
@@ -102,7 +84,7 @@ def parameter(
     for axis, indices in enumerate(found.removed):
         causes: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for index in indices:
-            cause = _cause(context, facts, audited, Slot(name, axis, index))
+            cause = _cause(reasons, audited, Slot(name, axis, index))
             causes.setdefault((cause.value, cause.why), []).append((index, cause.index))
         for (value, why), pairs in causes.items():
             mine, theirs = (unit_ranges(tuple(sorted(set(side))), LISTED) for side in zip(*pairs, strict=True))
@@ -120,11 +102,10 @@ class _Cause:
     why: str
 
 
-def _cause(
-    context: Context, facts: Mapping[str, Constants], audited: Mapping[str, LayerVerdicts], slot: Slot
-) -> _Cause:
+def _cause(reasons: Reasons, audited: Mapping[str, LayerVerdicts], slot: Slot) -> _Cause:
+    context, facts = reasons.context, reasons.facts
     start = next((Slot(c.name, slot.axis, slot.index) for c in context.copies.values() if c.source == slot.value), slot)
-    ties = tied_slots(context, start)
+    ties = [*reasons.ties.nearest(start)]
     for end in ties:
         layer = audited.get(end.value)
         if layer is not None and end.axis == layer.audited.axis and layer.is_dead[end.index]:

@@ -25,7 +25,7 @@ from analyzer.walk.closure import Closure, close
 from analyzer.walk.contradictions import doubts_before, first_contradiction
 from analyzer.walk.flow import Needs, Seed, constants_forward, constants_within_rounding, needs_backward
 from analyzer.walk.interface import constant_outputs, unused_inputs
-from analyzer.walk.reasons import locked_units
+from analyzer.walk.reasons import Reasons
 
 MOST_SINGLE_COPIES = 24  # shared tensors for which it is tried one by one whether copies pay
 
@@ -68,9 +68,14 @@ class Walk:
         return plan.count_macs(self.context, self.context.shapes.__getitem__)
 
     @cached_property
+    def reasons(self) -> Reasons:
+        """Why slots stay."""
+        return Reasons(self.context, self.facts, self.closure)
+
+    @cached_property
     def locked(self) -> tuple[Locked, ...]:
         """Dead units that stay, with their reasons."""
-        return locked_units(self.context, self.facts, self.closure, self.layers)
+        return self.reasons.locked(self.layers)
 
     @cached_property
     def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
@@ -92,11 +97,11 @@ class Walk:
 
     def explain_unit(self, value: str, index: int) -> list[str]:
         """From the unit to the parameters it frees, or to the reason why it stays."""
-        return explanation.unit(self.context, self.facts, self.closure, self.layers, value, index)
+        return explanation.unit(self.reasons, self.layers, value, index)
 
     def explain_parameter(self, name: str) -> list[str]:
         """Which units free which indices of a stored tensor."""
-        return explanation.parameter(self.context, self.facts, self.closure, self.layers, self.removable, name)
+        return explanation.parameter(self.reasons, self.layers, self.removable, name)
 
 
 @np.errstate(all="ignore")  # as in the flow
