@@ -61,7 +61,7 @@ class Aligned(Operator):
 
     axes = Axes("X...: *a -> Y: *a")
     aligned = True
-    lock_reason = "residual-partner-alive"
+    lock_reason = "elementwise-partner-alive"
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         rank = len(node.y_shape())

@@ -56,12 +56,16 @@ def _state(layer: LayerVerdicts, index: int) -> str:
 
 def _freed(reasons: Reasons, slot: Slot) -> list[str]:
     ties, keeps = reasons.ties, reasons.closure.keeps
-    lines = []
+    freed: dict[tuple[str, int, str], list[int]] = {}
     for end in ties.nearest(slot):
         if reasons.context.stored(end.value) is None or keeps.get((end.value, end.axis))[end.index]:
             continue
         over = [ties.over(a, b) for a, b in itertools.pairwise(ties.path(slot, end))]
-        lines.append(f"→ {' → '.join(over)} frees index {end.index} on axis {end.axis} of {end.value}.")
+        freed.setdefault((end.value, end.axis, " → ".join(over)), []).append(end.index)
+    lines = [
+        f"→ {over} frees index {unit_ranges(tuple(sorted(indices)), LISTED)} on axis {axis} of {value}."
+        for (value, axis, over), indices in freed.items()
+    ]
     return lines or ["It frees nothing that is stored: what it was computed from is still needed elsewhere."]
 
 

@@ -13,6 +13,8 @@ REASONS = MappingProxyType(
     {
         "graph-output": "The unit is part of an output of the model; removing it would change the output's shape.",
         "residual-partner-alive": "A skip connection adds it to a unit that is alive, so the index is still needed.",
+        "elementwise-partner-alive": "A gate, or another operator of several values, combines it with a unit that is "
+        "alive, so the index is still needed.",
         "kept-as-carrier": "One constant channel is kept to stand in for all constant channels, as zero padding "
         "makes their effect different at the border.",
         "group-balance": "A grouped convolution needs equally many channels in every group.",

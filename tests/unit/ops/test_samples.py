@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from analyzer.facts.units import SampleAxis, ShapeTable
-from analyzer.graph import load_model
 from analyzer.ops.context import Context
 from analyzer.ops.samples import mixes_samples
+from analyzer.runtime.loading import load_model
 from tests.models import Array, all_values, parse
 
 _W = np.arange(12, dtype=np.float32).reshape(4, 3)

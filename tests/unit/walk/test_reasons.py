@@ -49,6 +49,29 @@ def test_residual_partner_alive() -> None:
     assert reasons(found) == {"residual-partner-alive"}
 
 
+def test_a_gate_is_no_residual_partner() -> None:
+    found = walked(
+        HEAD + "k = Gemm(x, w1) a = Mul(r, k) s = Add(a, k) y = Gemm(s, w2)", ROWS, **{**DENSE, "b1": bias(4)}
+    )
+    assert reasons(found) == set()
+    body = "h = Gemm(x, w1, b1) r = Elu(h) k = Gemm(x, w1) a = Mul(r, k) y = Gemm(a, w2)"  # the dead unit rests at -1
+    assert reasons(walked(body, ROWS, **DENSE)) == {"elementwise-partner-alive"}
+
+
+def test_a_stored_shape_is_not_computed_at_run_time() -> None:
+    body = STEM + "f = Reshape(r, shape) o = Reshape(f, back) k = Conv(x, w1) a = Add(o, k) y = Conv(a, w2)"
+    shapes: dict[str, Any] = {"shape": np.array([0, -1]), "back": np.array([0, 4, 4, 4])}
+    found = walked(body, IMAGE, **MAPS, **shapes, w2=noise(3, 4, 1, 1))
+    assert reasons(found) == {"residual-partner-alive"}
+
+
+def test_a_flattened_unit_is_tied_to_all_its_positions() -> None:
+    found = walked(STEM + "f = Flatten(r) y = Gemm(f, w2)", IMAGE, **MAPS, w2=noise(64, 2))
+    lines = found.explain_unit("r", 1)
+    assert any("index 16-31 on axis 0 of w2" in line for line in lines)
+    assert any("index 16-31: belongs to index 1 of r, a dead unit" in line for line in found.explain_parameter("w2"))
+
+
 def test_kept_as_carrier() -> None:
     w1 = noise(4, 2, 1, 1)
     w1[:2] = 0
