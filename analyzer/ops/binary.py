@@ -113,6 +113,9 @@ class Aligned(Operator):
         if node.op_type in ("Add", "Sub", "Sum"):
             signs = {p: -one if p and node.op_type == "Sub" else one for p in range(len(node.inputs))}
             return Affine({p: signs[p] for p in computed}, sum((signs[p] * a for p, a in stored.items()), none))
+        if node.op_type == "Mean":
+            share = one / len(node.inputs)
+            return Affine(dict.fromkeys(computed, share), sum((share * a for a in stored.values()), none))
         if node.op_type == "Mul" and len(computed) == 1:
             return Affine({computed[0]: reduce(np.multiply, stored.values(), one)}, none)
         if node.op_type == "Div" and computed == [0]:

@@ -175,8 +175,6 @@ class Context:
             in_shapes=tuple(self.shapes.get(n) if n else None for n in node.inputs),
             out_shapes=tuple(self.shapes.get(n) if n else None for n in node.outputs),
             statics=statics,
-            in_samples=tuple(self.sample_axis(n) for n in node.inputs),
-            out_samples=tuple(self.sample_axis(n) for n in node.outputs),
             sole_user=tuple(n in self.copies or self._sole_user(n) for n in reads),
             in_free=tuple(self.free_axes(n) for n in node.inputs),
             y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,

@@ -58,6 +58,10 @@ class Correspondence:
         """Axes of values that are not pinned and that stay whole all the same."""
         return iter(())
 
+    def chosen(self) -> int | None:
+        """The axis of the first output whose indices are stored one by one, so that any of them may go."""
+        return None
+
     def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
         """The unit axes of each output, given those of the inputs; None where there are none."""
         return dict.fromkeys(self.outputs)

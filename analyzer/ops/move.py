@@ -184,6 +184,10 @@ class Moved(Correspondence):
     def held(self) -> Iterator[Ref]:
         return iter(self.whole)
 
+    def chosen(self) -> int | None:
+        steps = [step for chain, _, _ in self.chains for step in chain]
+        return next((step.axis for step in steps if isinstance(step, Take) and step.one_by_one), None)
+
     def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
         if self.all_reach:
             return {self.source: frozenset().union(*(given.get(name) or () for _, name, _ in self.chains)) or None}

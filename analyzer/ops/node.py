@@ -9,7 +9,6 @@ import numpy as np
 
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Array, Shape
-from analyzer.facts.units import SampleAxis
 from analyzer.graph import Node
 
 
@@ -21,8 +20,6 @@ class OpNode:
     in_shapes: tuple[Shape | None, ...]
     out_shapes: tuple[Shape | None, ...]
     statics: tuple[Array | None, ...]
-    in_samples: tuple[SampleAxis, ...]
-    out_samples: tuple[SampleAxis, ...]
     sole_user: tuple[bool, ...] = ()
     in_free: tuple[frozenset[int], ...] = ()  # per input, axes whose length another feed may change
     y_dtype: str | None = None  # NumPy name of the first output's element type, where it is known

@@ -115,7 +115,6 @@ class QLinear(Operator):
                     array if array is None or p not in quantised else self._number(node, p, np.asarray(array))
                     for p, array in zip(places, stored, strict=True)
                 ),
-                in_samples=tuple(node.in_samples[p] for p in places),
                 sole_user=tuple(node.sole_user[p] for p in places if p < len(node.sole_user)),
                 reads=tuple(node.inputs[p] for p in places),
                 memo={},

@@ -12,7 +12,6 @@ from analyzer.walk.settle import Walk
 from analyzer.walk.tie_graph import Slot
 
 _FLOATS = ("float16", "float32", "float64")
-_SUMS = ("Add", "Sub", "Sum", "Mean")
 
 Place = tuple[str, str, int, int, int]  # kind, value, axis, node, position
 
@@ -53,7 +52,10 @@ def _can_be_given(found: Walk, node: int, value: str, constant: Array) -> Mask:
 
     Other numbers are added to the whole value, and a sum with zero may change the sign of a zero.
     """
-    summed = found.context.by_node[node].op.op_type in _SUMS and _type(found, value) in _FLOATS
+    call = found.context.by_node[node]
+    affine = call.rule.affine(call.op)
+    joined = affine is not None and (len(affine.factors) > 1 or all((f == 1).all() for f in affine.factors.values()))
+    summed = joined and _type(found, value) in _FLOATS
     possible: Mask = (constant == 0) | summed
     return possible
 

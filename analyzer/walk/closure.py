@@ -12,9 +12,8 @@ from analyzer.algebra.growth import Growth
 from analyzer.algebra.keeps import Keeps, Ref
 from analyzer.algebra.pattern import Mask
 from analyzer.ops.context import Call, Context
-from analyzer.ops.contraction import Contraction
-from analyzer.ops.conv import ConvRule
 from analyzer.ops.operator import Operator
+from analyzer.ops.weighted_sum import WeightedSum
 from analyzer.walk.flow import Needs
 
 _STEPS_BEFORE = 4
@@ -169,14 +168,16 @@ def _round_up(context: Context, needs: Needs, keeps: Growth, multiple: int) -> b
 
     Where some groups must keep equally many, each index that is added brings others: only one is added at a time.
     """
-    counts = {call.rule.groups(call.op) for call in context.calls if isinstance(call.rule, ConvRule) and _shared(call)}
+    sums = {call.op.node.index: call.rule.weighted_sum(call.op) for call in context.calls}
+    counts = {total.groups for c in context.calls if (total := sums[c.op.node.index]) is not None and _shared(c, total)}
     added = False
     for call in context.calls:
-        axis = _width(context, call) if _is_live(call, keeps, needs) else None
+        total = sums[call.op.node.index]
+        axis = _width(call, total) if _is_live(call, keeps, needs) else None
         if axis is None:
             continue
         vector = keeps.get((call.outputs[0], axis))
-        groups = call.rule.groups(call.op) if isinstance(call.rule, ConvRule) else 1
+        groups = 1 if total is None else total.groups
         more = _filled(vector, multiple, groups)
         if counts and groups == 1:
             more = _first_beside_others(vector, more & ~vector, counts)
@@ -186,11 +187,10 @@ def _round_up(context: Context, needs: Needs, keeps: Growth, multiple: int) -> b
     return added
 
 
-def _shared(call: Call) -> bool:
-    """Whether a convolution has groups of several channels."""
-    assert isinstance(call.rule, ConvRule)
-    groups = call.rule.groups(call.op)
-    return 1 < groups < max(call.op.x_shape(call.rule.x)[1], call.op.y_shape()[1])
+def _shared(call: Call, total: WeightedSum) -> bool:
+    """Whether a sum has groups of several units."""
+    widths = [call.op.x_shape(total.data)[total.axis or 0], call.op.y_shape()[total.unit_axis or 0]]
+    return 1 < total.groups < max(widths)
 
 
 def _filled(vector: Mask, multiple: int, groups: int) -> Mask:
@@ -219,16 +219,9 @@ def _first_beside_others(vector: Mask, free: Mask, counts: Collection[int]) -> M
     return first
 
 
-def _width(context: Context, call: Call) -> int | None:
+def _width(call: Call, total: WeightedSum | None) -> int | None:
     """The axis of the output that is the width of a layer; a gather of units gives its readers one of their own."""
-    if call.barrier is not None:
-        return None
-    if isinstance(call.rule, ConvRule):
-        return 1
-    last = len(context.shapes[call.outputs[0]]) - 1
-    if isinstance(call.rule, Contraction):
-        return None if call.op.static(0) is None and call.op.static(1) is None else last
-    if call.op.op_type == "Gather" and len(call.op.x_shape(1)) == 1:
-        axis = int(call.op.attr("axis", 0)) % (last + 1)
-        return axis if axis in (1, last) else None
-    return None
+    if total is not None:
+        return total.unit_axis
+    axis = call.axes.chosen()
+    return axis if axis in (1, len(call.op.out_shapes[0] or ()) - 1) else None
