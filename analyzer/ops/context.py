@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from analyzer.algebra import pattern
+from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Shape
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
@@ -16,6 +17,7 @@ from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, rule_for
+from analyzer.ops.weighted_sum import WeightedSum
 
 _NOWHERE = SampleAxis(None)
 
@@ -52,6 +54,16 @@ class Call:
     def axes(self) -> Correspondence:
         """How the axes of its values correspond."""
         return self.rule.axes(self.op)
+
+    @cached_property
+    def whole(self) -> frozenset[Ref]:
+        """Axes that stay whole because the node needs that."""
+        return frozenset(self.axes.held())
+
+    @cached_property
+    def weighted_sum(self) -> WeightedSum | None:
+        """Where each unit is a sum of input units, weighted by stored numbers: what it is made of."""
+        return self.rule.weighted_sum(self.op)
 
     @cached_property
     def sums(self) -> bool:

@@ -214,7 +214,9 @@ class Lettered(Correspondence):
 
     def keeps_samples(self, samples: Mapping[str, SampleAxis], moved: Mapping[str, SampleAxis], count: int) -> bool:
         along = {groups[samples[name].axis or 0] for name, groups in self.values if name in samples and groups}
-        if len(along) != 1 or not samples.keys() <= dict(self.values).keys() - set(self.pinned):
+        if len(along) != 1 or any(at.axis is None for at in samples.values()):
+            return False
+        if not samples.keys() <= dict(self.values).keys() - set(self.pinned):
             return False
         (group,) = along
         if len(group) != 1 or group[0] in self.whole | self.one:

@@ -100,7 +100,7 @@ def _constant(found: Walk, slot: Slot) -> float | None:
 
 def _absorbs(found: Walk, call: Call, position: int, slot: Slot) -> bool:
     """Whether this reader alone would let the slot go."""
-    total, constant = call.rule.weighted_sum(call.op), _constant(found, slot)
+    total, constant = call.weighted_sum, _constant(found, slot)
     if total is None or constant is None or (position, slot.axis) != (total.data, total.axis):
         return False
     return total.groups == 1 and (total.absorbs or constant == 0)

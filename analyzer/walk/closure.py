@@ -168,11 +168,10 @@ def _round_up(context: Context, needs: Needs, keeps: Growth, multiple: int) -> b
 
     Where some groups must keep equally many, each index that is added brings others: only one is added at a time.
     """
-    sums = {call.op.node.index: call.rule.weighted_sum(call.op) for call in context.calls}
-    counts = {total.groups for c in context.calls if (total := sums[c.op.node.index]) is not None and _shared(c, total)}
+    counts = {total.groups for c in context.calls if (total := c.weighted_sum) is not None and _shared(c, total)}
     added = False
     for call in context.calls:
-        total = sums[call.op.node.index]
+        total = call.weighted_sum
         axis = _width(call, total) if _is_live(call, keeps, needs) else None
         if axis is None:
             continue

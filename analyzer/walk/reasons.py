@@ -64,14 +64,14 @@ class Reasons:
 
     def _stops(self, call: Call, position: int, slot: Slot) -> _Stop:
         """The reason this reader gives, or None when it passes the question on or does not mind."""
-        node, rule = f"{call.op.name} ({call.op.op_type})", call.rule
+        rule = call.rule
         if position < 0 or call.op.node.has_subgraph:
-            return "subgraph-capture", f"a subgraph of {node} reads it"
+            return "subgraph-capture", f"a subgraph of {_named(call)} reads it"
         if call.barrier is not None:
-            return "unsupported-operator", f"{node}: {call.barrier}"
+            return "unsupported-operator", f"{_named(call)}: {call.barrier}"
         if (slot.value, slot.axis, slot.index) in self.closure.carriers:
             return "kept-as-carrier", f"{call.op.name} pads with zeros, so one constant channel stands in for all"
-        total = rule.weighted_sum(call.op)
+        total = call.weighted_sum
         if (
             total is not None
             and position == total.data
@@ -90,11 +90,10 @@ class Reasons:
             affine = rule.affine(call.op)
             joined = affine is not None and len(affine.factors) > 1
             how = "joins it with a value" if joined else "combines it, place by place, with a value"
-            return RESIDUAL if joined else ELEMENTWISE, f"{node} {how} that is alive there"
-        held = (slot.value, slot.axis) in set(call.axes.held())
+            return RESIDUAL if joined else ELEMENTWISE, f"{_named(call)} {how} that is alive there"
         passed = any(s.value in call.outputs for s in self.ties.tied(call, slot))
-        if held or (not passed and call.outputs[0] not in self.context.outputs):
-            return rule.lock_reason, f"{node} {rule.lock_detail}"
+        if (slot.value, slot.axis) in call.whole or (not passed and call.outputs[0] not in self.context.outputs):
+            return rule.lock_reason, f"{_named(call)} {rule.lock_detail}"
         return None
 
     def _partner_known(self, call: Call, position: int, slot: Slot) -> bool:
@@ -133,8 +132,11 @@ class Reasons:
         fact, length = self.facts.get(slot.value), self.context.shapes[slot.value][slot.axis]
         if fact is not None and fact.per_index(slot.axis, length)[0][slot.index]:
             return None
-        reader = f"{call.op.name} ({call.op.op_type})"
-        return TIED, f"it is cut together with an index of {slot.value}, which {reader} reads"
+        return TIED, f"it is cut together with an index of {slot.value}, which {_named(call)} reads"
+
+
+def _named(call: Call) -> str:
+    return f"{call.op.name} ({call.op.op_type})"
 
 
 def kept_dead(closure: Closure, layers: Sequence[LayerVerdicts]) -> Iterator[tuple[LayerVerdicts, int]]:

@@ -11,6 +11,7 @@ import pytest
 
 from analyzer.ops import binary, concat, contraction, conv, gemm, movements, norm, recurrent, reduce, unary
 from analyzer.ops.axes import Axes
+from analyzer.ops.correspondence import Lettered
 from analyzer.ops.move import Take
 from tests.laws import laws, sample_laws
 
@@ -57,6 +58,15 @@ def _gemm_letters_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gemm.Gemm, "letters", letters)
 
 
+def _tied_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Lettered.tied
+    monkeypatch.setattr(
+        Lettered,
+        "tied",
+        lambda self, ref, index: [(o, (i + 1) % max(1 + i.max(), 2), p) for o, i, p in honest(self, ref, index)],
+    )
+
+
 _NOTHING: frozenset[str] = frozenset()
 _NO_GROUPS = Axes("X: n a *s, W: o i *k, B: o -> Y: n o *t", whole="s k t", one="a i")
 
@@ -77,6 +87,7 @@ AXES_FAULTS: list[tuple[str, Patch, str, laws.Law]] = [
      "BatchNormalization", laws.cut_nodes_agree),
     ("normalised axes cut", _altered(norm.Normalised, whole=_NOTHING), "LayerNormalization", laws.cut_nodes_agree),
     ("reduced axes cut", _altered(reduce.ReduceRule, whole=_NOTHING), "ReduceMean", laws.cut_nodes_agree),
+    ("tied to another", _tied_to_another, "Relu", laws.tied_slots_stay_together),
     ("samples in a Softmax", _altered(norm.Softmax, whole=_NOTHING), "Softmax", sample_laws.samples_stay_apart),
     ("time steps as samples", _altered(recurrent.Recurrent, whole=frozenset("d")), "LSTM",
      sample_laws.samples_stay_apart),

@@ -181,6 +181,31 @@ def _random_seeds(bench: Bench, random: Random) -> dict[str, list[Mask]]:
     return {n: _random_box(random, bench.context.shapes[n]) for n in names}
 
 
+def tied_slots_stay_together(case: Case, random: Random) -> None:
+    """Of an index and what is cut together with it, either keeps the other, whatever else stays."""
+    bench = Bench(case, shared=random.random() < 0.3)
+    shapes = {n: bench.context.shapes[n] for n in (*bench.names, *case.outputs) if bench.context.shapes[n]}
+    if not shapes:
+        return
+    name = random.choice([*shapes])
+    axis = random.randrange(len(shapes[name]))
+    if not shapes[name][axis]:
+        return
+    index = random.randrange(shapes[name][axis])
+    tied = bench.call.axes.tied((name, axis), index)
+    open_axes = {(name, axis), *(ref for ref, _, _ in tied)}
+    base = {n: [np.full(d, (n, a) not in open_axes) for a, d in enumerate(s)] for n, s in shapes.items()}
+    mine = {**base, name: [v | (np.arange(len(v)) == index) if a == axis else v for a, v in enumerate(base[name])]}
+    for (other, place), indices, part in tied:
+        if part:
+            continue
+        there = np.isin(np.arange(shapes[other][place]), indices)
+        theirs = {**base, other: [v | there if a == place else v for a, v in enumerate(base[other])]}
+        forth = settled(bench, mine).get((other, place))[indices].all()
+        back = settled(bench, theirs).get((name, axis))[index]
+        assert forth or back, f"{name}[{axis}: {index}] is not tied to {other}[{place}: {indices}]: {case}"
+
+
 def more_asked_more_kept(case: Case, random: Random) -> None:
     """Ties are monotone: asking for more never keeps less."""
     bench = Bench(case)

@@ -23,6 +23,7 @@ LAWS: tuple[Law, ...] = (
     laws.more_asked_more_kept,
     laws.cut_nodes_agree,
     laws.letters_fit,
+    laws.tied_slots_stay_together,
     laws.unit_axes_are_axes,
     laws.products_are_counted,
     description_laws.weighted_sums_are_their_rows,
