@@ -34,6 +34,8 @@ class Growth(KeepVectors):
             self._vectors[name] = (*vectors[:axis], vectors[axis] | more, *vectors[axis + 1 :])
             if self._changed is not None:
                 self._changed(name)
+        elif not vectors[axis].size:  # all of nothing stays
+            self._vectors.setdefault(name, vectors)
 
     def grow_all(self, name: str, more: Sequence[Mask]) -> None:
         """Keep these indices too, one vector per axis."""

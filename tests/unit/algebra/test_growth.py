@@ -36,6 +36,13 @@ def test_an_axis_that_must_exist_keeps_its_first_index_or_waits() -> None:
     assert waiting == [("a", 0)]
 
 
+def test_a_value_of_no_elements_is_alive_once_it_is_kept() -> None:
+    keeps = Growth({"a": (0,)})
+    assert not keeps.alive("a")
+    keeps.pin("a")
+    assert keeps.alive("a")
+
+
 def test_what_is_final_is_not_changed_by_reading_writing_or_growing_on() -> None:
     growth = Growth({"a": (3,), "b": (2,)})
     growth.grow(("a", 0), np.array([True, False, False]))
