@@ -70,7 +70,7 @@ def cut(
             found = [bridged] if choice.residual == "params" else [plain, bridged]
     found = [_finished(one, choice, measure) for one in found]
     if choice.merge_linear:
-        found = [_merged(one, choice) for one in found]
+        found = [_merged(one, choice, measure) for one in found]
     for one in found:
         restore_defaults(loaded, one.smaller)
     found = [_no_larger(one, original, shapes, layers, choice) for one in found]
@@ -212,15 +212,16 @@ def _left(found: Walk) -> int:
     return found.parameters - found.removable.parameters
 
 
-def _merged(one: CutModel, choice: Choice) -> CutModel:
+def _merged(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
     """Dense layers around a ReLU whose remaining units are all always on, merged where that is smaller."""
     always = _always_on(one, choice)
     if not always:
         return one
     allowed = [value for value, trusted in always.items() if trusted]
     model = one.smaller.refreshed()
-    merged, gone = merge_linear(model, allowed)
-    _, held = merge_linear(merged, [value for value, trusted in always.items() if not trusted])
+    shapes = measure(model)
+    merged, gone = merge_linear(model, shapes, allowed)
+    _, held = merge_linear(merged, shapes, [value for value, trusted in always.items() if not trusted])
     notes = [*one.notes]
     if gone:
         many = "1 ReLU that is always on was" if len(gone) == 1 else f"{len(gone)} ReLUs that are always on were"

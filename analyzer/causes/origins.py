@@ -109,7 +109,7 @@ def _step(context: Context, call: Call, term: Term, first: bool) -> list[Term] |
         return _normalised(call, norm, affine, term)
     if affine is not None:
         return _combined(call, affine, term)
-    if rule.pools and term.axis <= 1:
+    if rule.pools and rule.keeps_units(op, term.axis):
         return [replace(term, source=call.inputs[0])]
     return list(_moved(context, call, term)) if rule.moves else None
 

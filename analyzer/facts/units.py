@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -18,13 +19,35 @@ class Kind(StrEnum):
     LINEAR = "linear"  # Conv, Gemm, MatMul, normalisation outputs that feed no activation
 
 
+class Curve(StrEnum):
+    """Saturating activations, by the gradient of their curve between its asymptotes."""
+
+    SIGMOID = "sigmoid"  # y (1 - y) on [0, 1]
+    TANH = "tanh"  # 1 - y^2 on [-1, 1]
+    SOFTSIGN = "softsign"  # (1 - |y|)^2 on [-1, 1]
+
+    def margin(self, gradient: float) -> float:
+        """How far an output is from its asymptote where the gradient is this one, as a share of the range."""
+        if self is Curve.SOFTSIGN:
+            return math.sqrt(gradient) / 2
+        return (1 - math.sqrt(max(0.0, 1 - gradient * (4 if self is Curve.SIGMOID else 1)))) / 2
+
+    def edge(self, gradient: float) -> float:
+        """How far from 0 an input is where the gradient is this one."""
+        if self is Curve.SOFTSIGN:
+            return 1 / math.sqrt(gradient) - 1 if gradient else math.inf
+        share = self.margin(gradient)
+        return math.log((1 - share) / share) * (1.0 if self is Curve.SIGMOID else 0.5) if share else math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class AuditedValue:
     """One value whose units are judged.
 
     `low`/`high` bound the region where the output is flat: for a rectifier the output never leaves [low, high]
     and lies exactly on a bound when flat (Relu: low 0, high None); for a saturating kind they are the asymptotes.
-    `dtype` names the element type the value is computed in; `zero` is what stands for zero in it (a zero point).
+    `curve` is that of a saturating kind. `dtype` names the element type the value is computed in; `zero` is what stands
+    for zero in it (a zero point).
     """
 
     value: str
@@ -38,6 +61,7 @@ class AuditedValue:
     high: float | None = None
     dtype: str = "float32"
     zero: float = 0.0
+    curve: Curve = Curve.TANH
 
     def of_type(self, dtype: str) -> AuditedValue:
         """The same value in its element type; bounds of integers that doubles do not tell apart are forgotten."""

@@ -81,22 +81,14 @@ class UnitRow:
 def flat_edges(audited: AuditedValue, gradient: float) -> tuple[float, float]:
     """Outputs at or below the first, or at or above the second, lie where the activation's gradient is below.
 
-    Sigmoid, Tanh and Softsign have their own formula, scaled to [low, high]; other saturating kinds take Tanh's.
     Kinds that do not saturate have no such outputs.
     """
     if audited.kind is not Kind.SATURATING:
         return -np.inf, np.inf
     low = -1.0 if audited.low is None else audited.low
     high = 1.0 if audited.high is None else audited.high
-    curve = audited.op.rpartition("+")[2].removeprefix("QLinear")  # of `FusedConv+Sigmoid`, too
-    # How far, as a share of the range, an output is from its asymptote when the gradient equals `gradient`.
-    if curve == "Sigmoid":
-        share = (1 - np.sqrt(max(0.0, 1 - 4 * gradient))) / 2  # y (1 - y) = g
-    elif curve == "Softsign":
-        share = np.sqrt(gradient) / 2  # (1 - |y|)^2 = g on [-1, 1]
-    else:
-        share = (1 - np.sqrt(max(0.0, 1 - gradient))) / 2  # 1 - y^2 = g on [-1, 1]
-    return low + share * (high - low), high - share * (high - low)
+    margin = audited.curve.margin(gradient) * (high - low)
+    return low + margin, high - margin
 
 
 def _firing_level(audited: AuditedValue) -> float:

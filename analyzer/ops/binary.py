@@ -6,6 +6,7 @@ A, B, … [*shape], right-aligned  Y [*broadcast shape];  the unit axes are thos
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.facts.units import Kind
 from analyzer.ops.affine import Affine
 from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import CONTRIB, Operator, register
+from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
@@ -131,8 +133,33 @@ def _finite(node: OpNode, xs: Sequence[Constants]) -> bool:
     return bool((second != 0).all()) if node.op_type == "Div" else bool(((second >= 0) & (second % 1 == 0)).all())
 
 
+class Extremum(Aligned):
+    """Max, Min: against a stored number a rectifier; of two computed values one as soon as one of them is constant."""
+
+    def activation(self, node: OpNode) -> Activation | None:
+        computed = [p for p, array in enumerate(node.statics) if array is None]
+        if len(node.inputs) != 2 or not computed:
+            return None
+        if len(computed) == 2:
+            return Activation(Kind.RECTIFIER)
+        bound = _number(node.static(1 - computed[0]))
+        low, high = (bound, None) if node.op_type == "Max" else (None, bound)
+        return None if bound is None else Activation(Kind.RECTIFIER, low, high, enters=computed[0], passes=True)
+
+
+class PReluRule(Aligned):
+    """PRelu(X, slope)."""
+
+    def activation(self, node: OpNode) -> Activation | None:
+        return SMOOTH
+
+
 class WhereRule(Aligned):
     """Where(C, X, Y): the chosen operand where the condition is known, else known where both agree."""
+
+    def activation(self, node: OpNode) -> Activation | None:
+        computed = [p for p in (1, 2) if _number(node.static(p)) is None]
+        return Activation(Kind.RECTIFIER, enters=computed[0]) if len(computed) == 1 and node.static(0) is None else None
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         rank = len(node.y_shape())
@@ -152,10 +179,11 @@ class WhereRule(Aligned):
 class BiasActivation(Aligned):
     """com.microsoft BiasGelu, FastGelu, BiasSplitGelu without split: gelu(X + B), B optional."""
 
-    activation = SMOOTH
-
     def __init__(self, function: Callable[[Array, OpNode], Array]) -> None:
         self.function = function
+
+    def activation(self, node: OpNode) -> Activation | None:
+        return replace(SMOOTH, inside=node.has(1))
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         rank = len(node.y_shape())
@@ -163,6 +191,10 @@ class BiasActivation(Aligned):
         known = reduce(np.logical_and, [x.known for x in operands])
         total = reduce(np.add, [x.number for x in operands])
         return [Constants(known, np.where(known, self.function(total, node), 0.0))]
+
+
+def _number(array: Array | None) -> float | None:
+    return float(np.ravel(array)[0]) if array is not None and array.size == 1 else None
 
 
 def _limits(node: OpNode) -> np.iinfo[Any] | None:
@@ -178,8 +210,9 @@ def _surely_float(node: OpNode) -> bool:
     return any(array is not None and array.dtype.kind not in "iub" for array in node.statics)
 
 
+_SPECIAL = {"Max": Extremum, "Min": Extremum, "PRelu": PReluRule}
 for _name in FUNCTIONS:
-    register(Aligned(), _name)
+    register(_SPECIAL.get(_name, Aligned)(), _name)
 register(WhereRule(), "Where")
 
 

@@ -12,13 +12,16 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask
+from analyzer.facts.units import Kind
 from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import Operator, register
+from analyzer.ops.operator import Activation, Operator, register
 
 
 class ClipRule(Operator):
     """Same-unit, with stored scalar bounds."""
+
+    same_unit = True
 
     def unsupported(self, node: OpNode) -> str | None:
         dynamic = any(node.has(i) and node.static(i) is None for i in (1, 2))
@@ -33,6 +36,10 @@ class ClipRule(Operator):
             array = node.static(position)
             found.append(float(np.ravel(array)[0]) if array is not None else float(node.attr(name, default)))
         return found[0], found[1]
+
+    def activation(self, node: OpNode) -> Activation | None:
+        low, high = (None if abs(bound) > 1e30 else bound for bound in self.bounds(node))
+        return Activation(Kind.RECTIFIER, low, high, passes=True)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         low, high = self.bounds(node)

@@ -19,7 +19,7 @@ from analyzer.ops.operator import Operator, register
 class ConcatRule(Operator):
     """Joining: facts stand side by side; an index of Y is an index of exactly one input."""
 
-    moves = True
+    moves = joins = True
 
     def axis(self, node: OpNode) -> int:
         """The joined axis."""

@@ -19,7 +19,7 @@ from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
-from analyzer.ops.operator import Operator, register
+from analyzer.ops.operator import Operator, activates, register
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -35,6 +35,16 @@ class Letters:
     def contracted(self) -> list[int]:
         """Letters that both operands share and the output lacks."""
         return [i for i in self.a if i in self.b and i not in self.y]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The stored operand and the other one: their positions and letters."""
+
+    weight: int
+    data: int
+    own: tuple[int, ...]
+    read: tuple[int, ...]
 
 
 def matmul_letters(a: Sequence[int], b: Sequence[int]) -> Letters:
@@ -185,35 +195,42 @@ class Contraction(Operator):
 
         They must be constant along every axis that the weight lacks, since it is the same for all of them.
         """
-        stored = [node.static(self.a) is not None, node.static(self.b) is not None]
+        sides = self._sides(node)
         dynamic_bias = self.bias is not None and node.has(self.bias) and node.static(self.bias) is None
-        if not any(stored) or not self.can_add_bias(node) or dynamic_bias:
+        if sides is None or not self.can_add_bias(node) or dynamic_bias:
             return np.zeros_like(known)
-        letters = self.letters(node)
-        weight = letters.b if stored[1] else letters.a
-        others = tuple(axis for axis, i in enumerate(letters.y) if i not in weight)
+        others = tuple(axis for axis, i in enumerate(self.letters(node).y) if i not in sides.own)
         return pattern.every(known, others, keepdims=True)
 
-    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
-        stored = [p for p in (self.a, self.b) if node.static(p) is not None]
+    def _sides(self, node: OpNode) -> Sides | None:
+        stored, letters = [p for p in (self.a, self.b) if node.static(p) is not None], self.letters(node)
         if len(stored) != 1:
             return None
-        weight, letters = stored[0], self.letters(node)
-        data, own, read = (self.b, letters.a, letters.b) if weight == self.a else (self.a, letters.b, letters.a)
-        summed = letters.contracted
-        units = [axis for axis, letter in enumerate(letters.y) if letter in own and letter not in read]
+        if stored == [self.b]:
+            return Sides(self.b, self.a, letters.b, letters.a)
+        return Sides(self.a, self.b, letters.a, letters.b)
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        sides, letters = self._sides(node), self.letters(node)
+        if sides is None:
+            return None
+        weight, own, summed = sides.weight, sides.own, letters.contracted
+        units = [axis for axis, letter in enumerate(letters.y) if letter in own and letter not in sides.read]
         matrix = len(summed) == len(units) == 1 and len(own) == 2
         return WeightedSum(
-            data=data,
+            data=sides.data,
             weight=weight,
             bias=self.bias,
-            axis=read.index(summed[0]) if len(summed) == 1 else None,
+            axis=sides.read.index(summed[0]) if len(summed) == 1 else None,
             unit_axis=units[0] if len(units) == 1 else None,
             dequantised=(lambda: self._rows(node, weight, own.index(summed[0]))) if matrix else None,
             added=lambda length: self.added(node, length),
             stored_axis=own.index(summed[0]) if len(summed) == 1 else None,
             plain=np.asarray(node.static(weight)).dtype.kind not in "iub",
             absorbs=self.can_add_bias(node),
+            activated=activates(self.activation(node)),
+            step=self.step(node, weight),
+            scales=(self.scale(node), self.bias_scale(node)),
         )
 
     def summed_axis(self, node: OpNode, position: int) -> int | None:
@@ -230,6 +247,10 @@ class Contraction(Operator):
         """The numbers that a stored operand stands for."""
         return np.asarray(node.static(position))
 
+    def step(self, node: OpNode, position: int) -> float | None:
+        """What a whole stored operand was rounded to."""
+        return None
+
     def added(self, node: OpNode, length: int) -> Array | None:
         """The bias as it is added, per unit or for all; None where it is computed, or counted in other units."""
         if self.bias is None or not node.has(self.bias):
@@ -242,46 +263,38 @@ class Contraction(Operator):
         edit, letters = Edit(), self.letters(node)
         if not self.can_add_bias(node):
             return edit
-        static = self.b if node.static(self.b) is not None else self.a if node.static(self.a) is not None else None
-        delta = self._moved(node, cut, letters)
+        sides = self._sides(node)
+        delta = np.zeros((1,) * len(letters.y)) if sides is None else self._moved(node, cut, letters, sides)
         fill = self.fillable(node, cut.ys[0].known)
         if all(cut.keeps.get((node.inputs[self.a], letters.a.index(i))).all() for i in letters.contracted):
             fill = fill & ~cut.derived[0].known  # every term is still there
-        if static is not None and fill.any():
-            fill_value = cut.ys[0].number
-            weight_letters = letters.b if static == self.b else letters.a
-            open_to = project(_float(fill), letters.y, np.ones((1,) * len(weight_letters), np.float32), weight_letters,
-                              weight_letters) > 0  # fmt: skip
-            weight = np.where(open_to, 0, np.asarray(node.static(static)))
-            vectors = cut.keeps.vectors(node.inputs[static])
-            edit.inputs[static] = cut_array(weight.astype(np.asarray(node.static(static)).dtype), vectors)
+        if sides is not None and fill.any():
+            fill_value, stored = cut.ys[0].number, np.asarray(node.static(sides.weight))
+            open_to = (
+                project(_float(fill), letters.y, np.ones((1,) * stored.ndim, np.float32), sides.own, sides.own) > 0
+            )
+            vectors = cut.keeps.vectors(node.inputs[sides.weight])
+            edit.inputs[sides.weight] = cut_array(np.where(open_to, 0, stored).astype(stored.dtype), vectors)
             bias = self.with_bias(node, cut.xs, Constants.exactly(np.zeros((1,) * len(letters.y)))).number
             delta = np.where(fill, fill_value - bias, delta)
         if delta.any():
             self._add_bias(node, cut, delta, edit)
         return edit
 
-    def _moved(self, node: OpNode, cut: Cut, letters: Letters) -> Array:
+    def _moved(self, node: OpNode, cut: Cut, letters: Letters, sides: Sides) -> Array:
         """What the constants that go always added to the output, as a pattern of it."""
         total = np.zeros((1,) * len(letters.y))
-        for mine, other, left, right in (
-            (self.a, self.b, letters.a, letters.b),
-            (self.b, self.a, letters.b, letters.a),
-        ):
-            weight = node.static(other)
-            if weight is None or node.static(mine) is not None or not letters.contracted:
-                continue
-            axis = left.index(letters.contracted[0])
-            length = node.x_shape(mine)[axis]
-            known, value = self.operand(node, cut.xs, mine).per_index(axis, length)
-            gone = removed_constants(known, value, cut.keeps.get((node.inputs[mine], axis)))
-            if gone.any():
-                which, across = np.flatnonzero(gone), right.index(letters.contracted[0])
-                shaped = pattern.on_axis(gone[which], axis, len(left))
-                weights = self.operand(node, cut.xs, other)
-                some = Constants(pattern.take(weights.known, across, which), pattern.take(weights.value, across, which))
-                total = total + self.scale(node) * project(shaped, left, some.number, right, letters.y)
-        return total
+        if not letters.contracted:
+            return total
+        axis, across = sides.read.index(letters.contracted[0]), sides.own.index(letters.contracted[0])
+        known, value = self.operand(node, cut.xs, sides.data).per_index(axis, node.x_shape(sides.data)[axis])
+        gone = removed_constants(known, value, cut.keeps.get((node.inputs[sides.data], axis)))
+        which = np.flatnonzero(gone)
+        if not len(which):
+            return total
+        weights = pattern.take(self.operand(node, cut.xs, sides.weight).number, across, which)
+        shaped = pattern.on_axis(gone[which], axis, len(sides.read))
+        return total + self.scale(node) * project(shaped, sides.read, weights, sides.own, letters.y)
 
     def _add_bias(self, node: OpNode, cut: Cut, delta: Array, edit: Edit) -> None:
         """Into the bias operand where there can be one, else as a summand behind the node."""

@@ -12,13 +12,13 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.keeps import Keeps, KeepVectors
+from analyzer.algebra.keeps import KeepVectors
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
-from analyzer.ops.operator import Operator, register
+from analyzer.ops.operator import Operator, activates, register
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -27,6 +27,7 @@ class ConvRule(Operator):
 
     lock_reason = "group-balance"
     x, w, bias = 0, 1, 2
+    takes_constants = True  # in a bias, or on a carrier
 
     def unsupported(self, node: OpNode) -> str | None:
         given = [self.w, *([self.bias] if node.has(self.bias) else [])]
@@ -45,18 +46,22 @@ class ConvRule(Operator):
         assert weight is not None  # `unsupported` has said so otherwise
         return weight
 
+    def blocks(self, kernel: Array, groups: int) -> Array:
+        """A kernel as stored, as [groups, out/g, in/g, *kernel]."""
+        return kernel.reshape(groups, -1, *kernel.shape[1:])
+
+    def stored(self, blocks: Array) -> Array:
+        """Blocks as a kernel is stored."""
+        return blocks.reshape(-1, *blocks.shape[2:])
+
     def taps(self, node: OpNode) -> tuple[Mask, Array]:
         """Per group: which input channel an output channel reads at all, and the sum of its taps: [g, out/g, in/g]."""
         if "taps" not in node.memo:
-            node.memo["taps"] = self._taps(node)
+            blocks = self.blocks(self.kernel(node), self.groups(node))
+            flat = blocks.reshape(*blocks.shape[:3], -1)
+            node.memo["taps"] = (flat != 0).any(axis=3), flat.sum(axis=3, dtype=np.float64)
         found: tuple[Mask, Array] = node.memo["taps"]
         return found
-
-    def _taps(self, node: OpNode) -> tuple[Mask, Array]:
-        kernel, groups = self.kernel(node), self.groups(node)
-        shape = (groups, kernel.shape[0] // groups, kernel.shape[1])
-        flat = np.asarray(kernel).reshape(*kernel.shape[:2], -1)
-        return (flat != 0).any(axis=2).reshape(shape), flat.sum(axis=2, dtype=np.float64).reshape(shape)
 
     def channels(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         """Per input channel: constant as it enters the products, and the constant."""
@@ -70,8 +75,6 @@ class ConvRule(Operator):
         return not any(pads) and not same
 
     def weighted_sum(self, node: OpNode) -> WeightedSum | None:
-        stored = node.static(self.w)
-        assert stored is not None  # `unsupported` has said so otherwise
         return WeightedSum(
             data=self.x,
             weight=self.w,
@@ -82,8 +85,10 @@ class ConvRule(Operator):
             added=lambda length: self.added(node, length),
             groups=self.groups(node),
             stored_axis=1 - self.out_axis() if self.groups(node) == 1 else None,
-            plain=stored.dtype.kind not in "iu",
-            absorbs=self.flat_border(node),
+            plain=np.asarray(node.static(self.w)).dtype.kind not in "iu",
+            absorbs=self.flat_border(node) and self.takes_constants,
+            activated=activates(self.activation(node)),
+            step=self.step(node),
         )
 
     def summed_axis(self, node: OpNode, position: int) -> int | None:
@@ -91,12 +96,16 @@ class ConvRule(Operator):
 
     def rows(self, node: OpNode) -> Array:
         """The kernel as `WeightedSum.rows`."""
-        kernel = self.kernel(node)
-        return kernel.reshape(*kernel.shape[:2], -1)
+        blocks = self.blocks(self.kernel(node), self.groups(node))
+        return blocks.reshape(blocks.shape[0] * blocks.shape[1], blocks.shape[2], -1)
 
     def added(self, node: OpNode, length: int) -> Array | None:
         """The bias per channel; None where it is counted in other units."""
         return node.static(self.bias) if node.has(self.bias) else np.zeros(length)
+
+    def step(self, node: OpNode) -> float | None:
+        """What the whole kernel was rounded to."""
+        return None
 
     # -- rules ----------------------------------------------------------------------------------------------------
 
@@ -129,7 +138,7 @@ class ConvRule(Operator):
     def held_multiples(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         """Channels that are multiples of one unknown map, and their factors."""
         length, multiples = node.x_shape(self.x)[1], xs[self.x].multiples
-        if multiples is None:
+        if multiples is None or not self.takes_constants:
             return np.zeros(length, np.bool_), np.zeros(length)
         held = pattern.per_index(multiples.held, 1, length, every=True)
         others = tuple(a for a in range(multiples.factor.ndim) if a != 1)
@@ -163,25 +172,26 @@ class ConvRule(Operator):
 
     def kernel_mask(self, node: OpNode, used: Mask) -> Mask:
         """A mask [g, out/g, in/g] as a pattern of the stored kernel."""
-        rank = len(node.x_shape(self.w))
-        return used.reshape(-1, used.shape[2], *(1,) * (rank - 2))
+        return self.stored(used.reshape(*used.shape, *(1,) * (len(node.x_shape(self.w)) - 2)))
+
+    def carried(self, node: OpNode, xs: Sequence[Constants]) -> list[tuple[Mask, Array]]:
+        """Channels of which one can stand in for all, and their factors: constants that zero padding keeps out of the
+        bias, and multiples of one map; zero times the map is zero, and needs no carrier."""
+        known, value = self.channels(node, xs)
+        held, factor = self.held_multiples(node, xs)
+        padded = known & (value != 0) if not self.flat_border(node) else np.zeros_like(known)
+        return [(padded, value), (held & (factor != 0), factor)]
 
     def carry(
         self, node: OpNode, keeps: KeepVectors, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[tuple[str, int, int]]:
-        """One channel per group stays for all constants that zero padding keeps out of the bias.
-
-        And one for all multiples of a map; zero times the map is zero, and needs none.
-        """
-        known, value = self.channels(node, xs)
-        held, factor = self.held_multiples(node, xs)
-        padded = known & (value != 0) if not self.flat_border(node) else np.zeros_like(known)
+        """One channel per group stays for all that it can stand in for."""
         _, read = self.reading(node, ys, yc)
         groups = len(read)
         wanted = pattern.some(read, 1)
         kept = keeps.get(node.x(self.x, 1))
         result = []
-        for candidates, weights in ((padded, value), (held & (factor != 0), factor)):
+        for candidates, weights in self.carried(node, xs):
             lacking = candidates.reshape(groups, -1) & wanted & ~kept.reshape(groups, -1)
             for group in np.flatnonzero(lacking.any(axis=1)):
                 members = candidates.reshape(groups, -1)[group] & wanted[group]
@@ -209,36 +219,32 @@ class ConvRule(Operator):
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Kernel cut (each group its own channels), constants moved into the bias or onto the carrier."""
-        kernel, bias = self._absorbed(node, cut)
+        kernel, bias = self.absorbed(node, cut) if self.takes_constants else (None, None)
         rows, columns = cut.keeps.get((node.inputs[self.w], 0)), cut.keeps.get((node.inputs[self.w], 1))
-        groups, edit = self.groups(node), Edit()
+        groups, edit, own = self.groups(node), Edit(), self.owns_kernel(node)
         out = cut.keeps.get((node.outputs[0], 1))
-        if groups > 1:
-            ins = cut.keeps.get((node.inputs[self.x], 1)).reshape(groups, -1)
-            outs = out.reshape(groups, -1)
-            live = int(ins.any(axis=1).sum())
-            if live != groups:
-                edit.attributes["group"] = live
-            inner = outs if self.out_axis() == 1 else ins
-            per_group = self.owns_kernel(node) and not (inner[inner.any(axis=1)] == columns).all()
-            if kernel is not None or per_group:
-                whole = node.static(self.w) if kernel is None else kernel
-                assert whole is not None
-                edit.inputs[self.w] = _cut_groups(whole, rows, inner, columns, own=self.owns_kernel(node))
+        ins, outs = cut.keeps.get((node.inputs[self.x], 1)).reshape(groups, -1), out.reshape(groups, -1)
+        live = ins.any(axis=1) & outs.any(axis=1)
+        if ins.any(axis=1).sum() != groups:
+            edit.attributes["group"] = int(ins.any(axis=1).sum())
+        inner = outs if self.out_axis() == 1 else ins
+        if groups > 1 and own and (kernel is not None or not (inner[inner.any(axis=1)] == columns).all()):
+            blocks = self.blocks(np.asarray(node.static(self.w)) if kernel is None else kernel, groups)
+            parts = [self.stored(blocks[g : g + 1, outs[g]][:, :, ins[g]]) for g in np.flatnonzero(live)]
+            edit.inputs[self.w] = np.concatenate(parts)
         elif kernel is not None:
             edit.inputs[self.w] = cut_array(kernel, [rows, columns])
         if bias is not None:
             edit.inputs[self.bias] = bias[out]
         return edit
 
-    def _absorbed(self, node: OpNode, cut: Cut) -> tuple[Array | None, Array | None]:
+    def absorbed(self, node: OpNode, cut: Cut) -> tuple[Array | None, Array | None]:
         """Kernel (as stored, whole) and bias (whole) that make up for what goes; None where nothing changes."""
         known, value = self.channels(node, cut.xs)
         kept = cut.keeps.get((node.inputs[self.x], 1))
         _, sums = self.taps(node)
-        groups, stored = len(sums), node.static(self.w)
-        assert stored is not None
-        kernel = self._carried(node, cut, known, value, kept)
+        groups, stored = len(sums), np.asarray(node.static(self.w))
+        blocks = self._onto_carriers(node, cut, kept)
         delta = np.zeros(sums.shape[0] * sums.shape[1])
         if self.flat_border(node):
             gone = removed_constants(known, value, kept).reshape(groups, -1, 1)
@@ -249,8 +255,10 @@ class ConvRule(Operator):
         fill = fill & self.fills(node)
         bias = self.bias_vector(node, cut.xs, length) + delta
         if fill.any():
-            kernel = self._with_zero_outputs(stored if kernel is None else kernel, fill, groups)
+            blocks = self.blocks(stored, groups).copy() if blocks is None else blocks
+            blocks[fill.reshape(groups, -1)] = 0
             bias = np.where(fill, filled[1], bias)
+        kernel = None if blocks is None else self.stored(blocks).astype(stored.dtype)
         if not delta.any() and not fill.any():
             return kernel, None
         return kernel, bias.astype(self._bias_dtype(node, stored))
@@ -259,70 +267,37 @@ class ConvRule(Operator):
         bias = node.static(self.bias) if node.has(self.bias) else None
         return stored.dtype if bias is None else bias.dtype
 
-    def _carried(self, node: OpNode, cut: Cut, known: Mask, value: Array, kept: Mask) -> Array | None:
-        """The kernel in which the carrier's taps stand for all constants (or multiples) that go."""
-        held, factor = self.held_multiples(node, cut.xs)
-        padded = known & (value != 0) if not self.flat_border(node) else np.zeros_like(known)
-        stored, groups = node.static(self.w), self.groups(node)
-        assert stored is not None
+    def _onto_carriers(self, node: OpNode, cut: Cut, kept: Mask) -> Array | None:
+        """The kernel's blocks in which the carriers' taps stand for all that goes; None where they carry nothing."""
         reads, _ = self.taps(node)
-        read = reads.any(axis=1).reshape(-1)
+        groups, read = len(reads), pattern.some(reads, 1)
         result: Array | None = None
-        for members, weight in ((padded, value), (held & (factor != 0), factor)):
+        for members, weight in self.carried(node, cut.xs):
+            here, staying = members.reshape(groups, -1), kept.reshape(groups, -1)
             for group in range(groups):
-                here = np.arange(len(kept)) // (len(kept) // groups) == group
-                gone, stay = np.flatnonzero(members & here & ~kept & read), members & here & kept
-                if not len(gone):
+                gone, stay = np.flatnonzero(here[group] & ~staying[group] & read[group]), here[group] & staying[group]
+                if not len(gone) or not stay.any():  # nothing that stays reads them
                     continue
-                if not stay.any():
-                    continue  # nothing that stays reads them
-                carrier = int(np.argmax(np.abs(weight) * stay))
-                result = stored.astype(np.float64) if result is None else result
-                self._add_taps(result, gone, carrier, weight[gone] / weight[carrier], groups)
-        return None if result is None else result.astype(stored.dtype)
+                factor = weight.reshape(groups, -1)[group]
+                carrier = int(np.argmax(np.abs(factor) * stay))
+                if result is None:
+                    result = self.blocks(np.asarray(node.static(self.w)), groups).astype(np.float64)
+                ratio = factor[gone] / factor[carrier]
+                result[group][:, carrier] += np.tensordot(ratio, result[group][:, gone], axes=(0, 1))
+        return result
 
-    def _add_taps(self, kernel: Array, gone: Array, carrier: int, ratio: Array, groups: int) -> None:
-        """Add the taps of input channels `gone`, scaled, onto those of `carrier` (same group), in place."""
-        width = kernel.shape[1]
-        rows = kernel.shape[0] // groups
-        block = kernel[gone[0] // width * rows : (gone[0] // width + 1) * rows]
-        block[:, carrier % width] += (
-            np.tensordot(block[:, gone % width], ratio, axes=(1, 0))
-            if block.ndim == 2
-            else (np.moveaxis(block[:, gone % width], 1, -1) @ ratio)
-        )
-
-    def _with_zero_outputs(self, kernel: Array, fill: Mask, groups: int) -> Array:
-        kernel = kernel.copy()
-        kernel[fill] = 0
-        return kernel
-
-    def kernel_keeps(self, node: OpNode, keeps: Keeps) -> Mask:
-        """Which entries of a grouped kernel stay, in its stored shape."""
-        shape, groups = node.x_shape(self.w), self.groups(node)
-        ins = keeps.get((node.inputs[self.x], 1)).reshape(groups, -1)
-        outs = keeps.get((node.outputs[0], 1)).reshape(groups, -1)
-        rows, inner = (ins, outs) if self.out_axis() == 1 else (outs, ins)
-        flat = (rows[:, :, None] & inner[:, None, :]).reshape(shape[0], shape[1])
-        return np.broadcast_to(flat.reshape(*flat.shape, *(1,) * (len(shape) - 2)), shape)
+    def entries_kept(self, node: OpNode, position: int, keeps: KeepVectors) -> Mask | None:
+        """Those of a grouped kernel, of which every group keeps channels of its own."""
+        groups = self.groups(node)
+        if position != self.w or groups == 1:
+            return None
+        ins = keeps.get((node.inputs[self.x], 1)).reshape(groups, 1, -1)
+        outs = keeps.get((node.outputs[0], 1)).reshape(groups, -1, 1)
+        return np.broadcast_to(self.kernel_mask(node, outs & ins), node.x_shape(self.w))
 
     def owns_kernel(self, node: OpNode) -> bool:
         """Whether the stored kernel is read by this node alone, so that groups may keep different channels."""
         return bool(node.sole_user) and node.sole_user[self.w]
-
-
-def _cut_groups(kernel: Array, rows: Mask, inner: Mask, columns: Mask, *, own: bool) -> Array:
-    """Rows cut; the second axis cut per group where the kernel is the node's own."""
-    if not own:
-        return cut_array(kernel, [rows, columns])
-    blocks = kernel.reshape(len(inner), -1, *kernel.shape[1:])
-    block_rows = rows.reshape(len(inner), -1)
-    parts = [
-        block[keep_rows][:, keep]
-        for block, keep_rows, keep in zip(blocks, block_rows, inner, strict=True)
-        if keep_rows.any() and keep.any()
-    ]
-    return np.concatenate(parts, axis=0)
 
 
 register(ConvRule(), "Conv")

@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from analyzer.algebra.pattern import Array
+from analyzer.facts.units import Kind
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import CONTRIB, register
+from analyzer.ops.operator import CONTRIB, Activation, register
 from analyzer.ops.unary import ACTIVATIONS
-from analyzer.ops.weighted_sum import WeightedSum
 
 #: Activations whose parameters `fused_activation` reads; others would be evaluated with defaults.
 FUSED = frozenset(("", "Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "LeakyRelu", "HardSigmoid", "Clip"))
@@ -31,9 +31,8 @@ class FusedConvRule(ConvRule):
             return f"FusedConv with activation {self._activation(node)}"
         return super().unsupported(node)
 
-    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
-        found = super().weighted_sum(node)
-        return found and replace(found, activated=bool(self._activation(node)))
+    def activation(self, node: OpNode) -> Activation | None:
+        return activation_of(self._activation(node), node.attr("activation_params") or [], node)
 
     def finish(self, node: OpNode, total: Array) -> Array:
         return fused_activation(self._activation(node), node.attr("activation_params") or [], total, node)
@@ -45,6 +44,16 @@ class FusedConvRule(ConvRule):
     def _activation(node: OpNode) -> str:
         name = node.attr("activation", "")
         return name.decode() if isinstance(name, bytes) else name
+
+
+def activation_of(name: str, parameters: Sequence[float], node: OpNode) -> Activation | None:
+    """How the output is audited with this activation fused in."""
+    if name == "Clip":
+        low, high = (*parameters, None, None)[:2]
+        return Activation(Kind.RECTIFIER, low, high, enters=None, fused=name)
+    known = ACTIVATIONS.get(name, (None, None))[1]
+    known = known(node) if callable(known) else known
+    return known and replace(known, enters=None, fused=name)
 
 
 def fused_activation(name: str, parameters: Sequence[float], x: Array, node: OpNode) -> Array:

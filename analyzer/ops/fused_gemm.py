@@ -6,17 +6,15 @@ A [m, k] or [k, m]  B [k, n] or [n, k]  C broadcast to [m, n]  Y [m, n];  unit =
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask
-from analyzer.ops.fused_conv import FUSED, fused_activation
+from analyzer.ops.fused_conv import FUSED, activation_of, fused_activation
 from analyzer.ops.gemm import Gemm
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import CONTRIB, register
-from analyzer.ops.weighted_sum import WeightedSum
+from analyzer.ops.operator import CONTRIB, Activation, register
 
 _PARAMETERS = ("activation_alpha", "activation_beta")
 
@@ -32,9 +30,9 @@ class FusedGemm(Gemm):
         half = name == "HardSigmoid" and node.attr("activation_beta") is None
         return None if name in FUSED - {"Clip"} and not half else f"FusedGemm with activation {name}"
 
-    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
-        found = super().weighted_sum(node)
-        return found and replace(found, activated=bool(activation_name(node)))
+    def activation(self, node: OpNode) -> Activation | None:
+        """How the output is audited."""
+        return activation_of(activation_name(node), (), node)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """The sum's constants, through the activation."""

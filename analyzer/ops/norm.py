@@ -65,8 +65,10 @@ class BatchNorm(PerChannel):
     def affine(self, node: OpNode) -> Affine | None:
         stored = [np.ravel(np.asarray(node.static(p), np.float64)) for p in (1, 2, 3, 4)]
         scale, bias, mean, var = (pattern.on_axis(array, 1, len(node.y_shape())) for array in stored)
-        slope = scale / np.sqrt(var + float(node.attr("epsilon", 1e-5)))
-        return Affine({0: slope}, bias - slope * mean)
+        with np.errstate(all="ignore"):
+            slope = scale / np.sqrt(var + float(node.attr("epsilon", 1e-5)))
+            shift = bias - slope * mean
+        return Affine({0: slope}, shift) if np.isfinite(slope).all() else None
 
 
 class InstanceNorm(PerChannel):

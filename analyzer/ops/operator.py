@@ -7,6 +7,7 @@ nothing is cut. An operator without an entry here gets `Barrier`.
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import KeepVectors
 from analyzer.algebra.pattern import Array, Mask
-from analyzer.facts.units import Kind
+from analyzer.facts.units import Curve, Kind
 from analyzer.ops.affine import Affine, Normalisation
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
@@ -30,11 +31,33 @@ CONTRIB = "com.microsoft"
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """How the output of an activation is audited; `low` and `high` as in `AuditedValue`."""
+    """How the output of an activation is audited; `low`, `high`, `zero` and `curve` as in `AuditedValue`.
+
+    `enters` is the input position of what is activated, None where that is a sum that the operator makes; `inside`:
+    the operator shifts or scales it first. `bends` are the bounds of the input outside of which the output is flat,
+    where they do not follow from the rest; `passes`: between the bounds, what enters comes out. `fused` names the
+    activation of an operator that does more.
+    """
 
     kind: Kind
     low: float | None = None
     high: float | None = None
+    curve: Curve = Curve.TANH
+    bends: tuple[float, float] | None = None
+    passes: bool = False
+    zero: float = 0.0
+    enters: int | None = 0
+    inside: bool = False
+    fused: str = ""
+
+    def edges(self, gradient: float) -> tuple[float, float]:
+        """Bounds of the input between which the gradient is not (about) zero; `gradient` counts as about zero."""
+        if self.bends is not None:
+            return self.bends
+        if self.kind is Kind.SATURATING:
+            return -self.curve.edge(gradient), self.curve.edge(gradient)
+        low, high = (self.low, self.high) if self.kind is Kind.RECTIFIER else (None, None)
+        return -math.inf if low is None else low, math.inf if high is None else high
 
 
 class Operator:
@@ -48,10 +71,12 @@ class Operator:
     aligned = False
     #: Inputs that only say how long axes of the outputs are: what they hold goes nowhere else.
     lengths_at: tuple[int, ...] = ()
-    #: How the output is audited when the operator is an activation.
-    activation: Activation | None = None
     #: Whether elements are only moved or joined, and fillings put between them.
     moves = False
+    #: Whether the inputs are the parts of the output, one after another.
+    joins = False
+    #: Whether every element is a function of the element at its place in the first input.
+    same_unit = False
     #: Whether each unit comes out as averages or choices of its own positions.
     pools = False
 
@@ -78,6 +103,10 @@ class Operator:
         """How the axes of the call's values correspond: `Axes` as text, or movements."""
         return Correspondence(pinned=tuple(n for n in (*node.inputs, *node.outputs) if n), outputs=node.outputs)
 
+    def entries_kept(self, node: OpNode, position: int, keeps: KeepVectors) -> Mask | None:
+        """Which entries of a stored input stay, in its shape, where these are not whole indices of its axes."""
+        return None
+
     def carry(
         self, node: OpNode, keeps: KeepVectors, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]
     ) -> list[tuple[str, int, int]]:
@@ -91,6 +120,18 @@ class Operator:
             Refusal: the node cannot be made consistent with the cut.
         """
         return Edit()
+
+    def keeps_units(self, node: OpNode, axis: int) -> bool:
+        """Whether each index of this axis is made of the same index of the first input, all in the same way."""
+        return self.same_unit
+
+    def activation(self, node: OpNode) -> Activation | None:
+        """How the output is audited where the operator is an activation, or has one fused into it."""
+        return None
+
+    def clips(self, node: OpNode) -> tuple[float, float] | None:
+        """The numbers between which the output can lie, where the operator rounds to integers of one scale."""
+        return None
 
     def weighted_sum(self, node: OpNode) -> WeightedSum | None:
         """Where each unit is a sum of input units, weighted by stored numbers: what it is made of."""
@@ -145,6 +186,11 @@ def all_rules() -> dict[tuple[str, str], Operator]:
     for module in pkgutil.iter_modules(analyzer.ops.__path__):
         importlib.import_module(f"analyzer.ops.{module.name}")
     return _TABLE
+
+
+def activates(activation: Activation | None) -> bool:
+    """Whether an operator that has this activation gives something else than it summed."""
+    return activation is not None and activation.kind is not Kind.LINEAR
 
 
 def index_map(places: Array | None, axis: int) -> Array | None:

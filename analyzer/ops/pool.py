@@ -37,6 +37,9 @@ class Spatial(Operator):
         """Whether a zero channel comes out zero."""
         return True
 
+    def keeps_units(self, node: OpNode, axis: int) -> bool:
+        return axis in self.free_axes(node)
+
     def unsupported(self, node: OpNode) -> str | None:
         spread = node.attr("dilations") or []
         hollow = any(n <= d for d, n in zip(spread, node.x_shape()[2:], strict=False) if d > 1)

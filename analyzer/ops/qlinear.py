@@ -23,13 +23,15 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.facts.units import Kind
+from analyzer.ops.affine import Affine
 from analyzer.ops.binary import Aligned, WhereRule
 from analyzer.ops.concat import ConcatRule
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.norm import Softmax
-from analyzer.ops.operator import CONTRIB, Operator, register
+from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.pool import AveragePool, GlobalPool, Spatial
 from analyzer.ops.unary import ACTIVATIONS, Unary
 
@@ -167,8 +169,42 @@ class QLinear(Operator):
         gone = [self.operands(node)[p] for p in edit.drop_inputs]
         return replace(edit, drop_inputs=tuple(q for p in gone for q in (p, p + 1, p + 2)))
 
+    def affine(self, node: OpNode) -> Affine | None:
+        """That of the float operator, from integers to integers."""
+        found, operands = self.rule.affine(self.plain(node)), self.operands(node)
+        if found is None:
+            return None
+        y_scale, y_zero = self.step(node, self.result(node))
+        factors, shift = {}, found.shift
+        for place, factor in found.factors.items():
+            scale, zero = self.step(node, operands[place] + 1)
+            factors[operands[place]] = factor * (scale / y_scale)
+            shift = shift - factor * scale * zero
+        return Affine(factors, shift / y_scale + y_zero, integers=True)
 
-class QLinearProduct(QLinear):
+    def activation(self, node: OpNode) -> Activation | None:
+        """That of the float operator, as its integers show it."""
+        known, limits = self.rule.activation(self.plain(node)), self.limits(node)
+        if known is None:
+            return None
+        scale, zero = self.step(node, self.result(node))
+        low, high = (None if b is None else min(zero + b / scale, float(limits.max)) for b in (known.low, known.high))
+        return replace(known, low=low, high=high, zero=float(zero), inside=True)
+
+
+class QLinearSum(QLinear):
+    """QLinearAdd: with the lowest integer as zero point it clips what lies below zero, as with a Relu behind it."""
+
+    def activation(self, node: OpNode) -> Activation | None:
+        (_, zero), limits = self.step(node, self.result(node)), self.limits(node)
+        below = any(self.step(node, p + 1)[1] != limits.min for p in self.values(node))
+        if zero != limits.min or not below:  # a sum of what is never negative needs no Relu
+            return None
+        low, high = float(zero), float(limits.max)
+        return Activation(Kind.RECTIFIER, low, high, zero=low, enters=None, fused="Relu")
+
+
+class QLinearProduct(QLinearSum):
     """QLinearMul: the integers are multiplied before the product is scaled."""
 
     def size(self, node: OpNode) -> float:
@@ -224,10 +260,10 @@ class _GlobalAverage(_EitherLayout, GlobalPool):
     """GlobalAveragePool in either layout."""
 
 
-register(QLinear(Aligned(), "Add", (0, 3)), "QLinearAdd", domain=CONTRIB)
+register(QLinearSum(Aligned(), "Add", (0, 3)), "QLinearAdd", domain=CONTRIB)
 register(QLinearProduct(Aligned(), "Mul", (0, 3)), "QLinearMul", domain=CONTRIB)
 for _name in ("Sigmoid", "LeakyRelu"):
-    register(QLinearActivation(Unary(ACTIVATIONS[_name][0]), _name), f"QLinear{_name}", domain=CONTRIB)
+    register(QLinearActivation(Unary(*ACTIVATIONS[_name]), _name), f"QLinear{_name}", domain=CONTRIB)
 register(QLinear(Softmax(), "Softmax"), "QLinearSoftmax", domain=CONTRIB)
 register(QLinearPool(_Average(), "AveragePool"), "QLinearAveragePool", domain=CONTRIB)
 register(QLinearPool(_GlobalAverage(), "GlobalAveragePool"), "QLinearGlobalAveragePool", domain=CONTRIB)

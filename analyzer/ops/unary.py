@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
-from analyzer.facts.units import Kind
+from analyzer.facts.units import Curve, Kind
 from analyzer.ops.affine import Affine
 from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
@@ -93,27 +93,45 @@ def _same(x: Array, n: OpNode) -> Array:
     return x
 
 
-RECTIFIER = Activation(Kind.RECTIFIER, low=0.0)
+RECTIFIER = Activation(Kind.RECTIFIER, low=0.0, passes=True)
 SMOOTH = Activation(Kind.SMOOTH)
+# exp(x) is lost beside 1 in float32 below this: where Elu and its like are flat to the last bit.
+_FLAT_EXPONENT = math.log(2.0**-24)
 
 
-def thresholded_relu(alpha: float) -> Activation:
-    """A ThresholdedRelu: one that passes what is above a negative threshold has values on both sides of zero."""
-    return RECTIFIER if alpha >= 0 else Activation(Kind.RECTIFIER)
+def _thresholded_relu(n: OpNode) -> Activation:
+    """One that passes what is above a negative threshold has values on both sides of zero."""
+    alpha = float(n.attr("alpha", 1.0))
+    return Activation(Kind.RECTIFIER, low=0.0 if alpha >= 0 else None, bends=(alpha, math.inf), passes=True)
 
 
-ACTIVATIONS: dict[str, tuple[Function, Activation]] = {
+def _clipped_line(n: OpNode) -> Activation:
+    alpha, beta = float(n.attr("alpha", 0.2)), float(n.attr("beta", 0.5))
+    low, high = sorted((-beta / alpha, (1 - beta) / alpha)) if alpha else (-math.inf, math.inf)
+    return Activation(Kind.RECTIFIER, low=0.0, high=1.0, bends=(low, high))
+
+
+def _exponential(n: OpNode) -> Activation:
+    scale = float(n.attr("alpha", 1.0)) if n.op_type == "Celu" else 1.0
+    return Activation(Kind.SMOOTH, bends=(_FLAT_EXPONENT * scale, math.inf))
+
+
+def _saturating(low: float, curve: Curve) -> Activation:
+    return Activation(Kind.SATURATING, low=low, high=1.0, curve=curve)
+
+
+ACTIVATIONS: dict[str, tuple[Function, Activation | Callable[[OpNode], Activation]]] = {
     "Relu": (_plain(lambda x: np.maximum(x, 0)), RECTIFIER),
-    "ThresholdedRelu": (_thresholded, RECTIFIER),
-    "HardSigmoid": (_hard_sigmoid, Activation(Kind.RECTIFIER, low=0.0, high=1.0)),
-    "Sign": (_plain(np.sign), Activation(Kind.RECTIFIER, low=-1.0, high=1.0)),
-    "Sigmoid": (_plain(_sigmoid), Activation(Kind.SATURATING, low=0.0, high=1.0)),
-    "Tanh": (_plain(np.tanh), Activation(Kind.SATURATING, low=-1.0, high=1.0)),
-    "Softsign": (_plain(lambda x: x / (1 + np.abs(x))), Activation(Kind.SATURATING, low=-1.0, high=1.0)),
+    "ThresholdedRelu": (_thresholded, _thresholded_relu),
+    "HardSigmoid": (_hard_sigmoid, _clipped_line),
+    "Sign": (_plain(np.sign), Activation(Kind.RECTIFIER, low=-1.0, high=1.0, bends=(-math.inf, math.inf))),
+    "Sigmoid": (_plain(_sigmoid), _saturating(0.0, Curve.SIGMOID)),
+    "Tanh": (_plain(np.tanh), _saturating(-1.0, Curve.TANH)),
+    "Softsign": (_plain(lambda x: x / (1 + np.abs(x))), _saturating(-1.0, Curve.SOFTSIGN)),
     "LeakyRelu": (_leaky, SMOOTH),
-    "Elu": (_elu, SMOOTH),
-    "Selu": (_selu, SMOOTH),
-    "Celu": (_celu, SMOOTH),
+    "Elu": (_elu, _exponential),
+    "Selu": (_selu, _exponential),
+    "Celu": (_celu, _exponential),
     "Gelu": (exact_gelu, SMOOTH),
     "Swish": (lambda x, n: x * _sigmoid(float(n.attr("alpha", 1.0)) * x), SMOOTH),
     "HardSwish": (_plain(lambda x: x * np.clip(x / 6 + 0.5, 0, 1)), SMOOTH),
@@ -160,9 +178,16 @@ _DOMAIN_OF: dict[str, Callable[[Array], Array]] = {
 class Unary(Operator):
     """Same-unit: constants go through the function, needs and keeps pass straight."""
 
-    def __init__(self, function: Function, activation: Activation | None = None) -> None:
+    same_unit = True
+
+    def __init__(
+        self, function: Function, activation: Activation | Callable[[OpNode], Activation] | None = None
+    ) -> None:
         self.function = function
-        self.activation = activation
+        self._activation = activation
+
+    def activation(self, node: OpNode) -> Activation | None:
+        return self._activation(node) if callable(self._activation) else self._activation
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.op_type == "Dropout" and node.has(2) and not _is_false(node.static(2)):

@@ -25,7 +25,8 @@ class WeightedSum:
     parts read the g-th part of `axis`. `stored_axis` is the axis of the stored weight, taken as it is, along which its
     inputs lie; None where they lie on none alone. `plain` says that numbers are stored and computed as floats.
     `absorbs`: what a constant input always adds can go into a bias, whatever its value. `activated`: the operator does
-    not give the sum, but an activation of it. `step` is what all weights were rounded to.
+    not give the sum, but an activation of it. `step` is what all weights were rounded to, and `scales` are factors that
+    the operator puts on products and on the bias.
     """
 
     data: int
@@ -41,6 +42,7 @@ class WeightedSum:
     absorbs: bool = True
     activated: bool = False
     step: float | None = None
+    scales: tuple[float, float] = (1.0, 1.0)
 
     @cached_property
     def rows(self) -> Array | None:

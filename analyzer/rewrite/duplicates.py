@@ -14,71 +14,100 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.graph import Editor, LoadedModel
-from analyzer.ops.binary import Aligned
-from analyzer.ops.clip import ClipRule
-from analyzer.ops.concat import ConcatRule
 from analyzer.ops.context import Call, Context
-from analyzer.ops.contraction import Contraction
-from analyzer.ops.conv import ConvRule
-from analyzer.ops.gemm import Gemm
-from analyzer.ops.movements import TransposeRule
-from analyzer.ops.norm import BatchNorm
-from analyzer.ops.pool import Spatial
-from analyzer.ops.unary import Unary
+from analyzer.ops.operator import index_map
+from analyzer.ops.weighted_sum import WeightedSum
 
 Labels = npt.NDArray[np.int64]  # per index of the unit axis: the first index that computes the same
-Twins = dict[str, tuple[int, Labels]]  # per value its unit axis, and something per unit of it
+UnitLabels = tuple[int, Labels]  # the unit axis, and something per unit
+Twins = dict[str, UnitLabels]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@np.errstate(all="ignore")  # weights may be anything, as in the walk
 def find_twins(context: Context) -> Twins:
     """Per value its unit axis, and per unit the first unit that equals it."""
     found: Twins = {}
     for call in context.calls:
         if call.barrier is not None or call.outputs[0] in context.graph.static_values:
             continue
-        twins = _twins_of(context, call, found)
-        if twins is not None:
-            found[call.outputs[0]] = twins
+        for output, name in enumerate(call.outputs):
+            twins = _twins_of(call, output, found) if name else None
+            if twins is not None:
+                found[name] = twins
     return found
 
 
-def _twins_of(context: Context, call: Call, found: Mapping[str, tuple[int, Labels]]) -> tuple[int, Labels] | None:
+def _twins_of(call: Call, output: int, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
     rule, op = call.rule, call.op
-    before = found.get(call.inputs[0]) if call.inputs else None
-    if type(rule) is ConvRule and rule.groups(op) in (1, op.x_shape()[1]):
-        return 1, _conv_labels(op.static(1), op.static(2), before, rule.groups(op))
-    if type(rule) in (Contraction, Gemm):
-        return _dense_twins(call, before)
-    if isinstance(rule, Aligned):
-        return _elementwise(call, found)
-    if isinstance(rule, ConcatRule):
-        return _concatenated(rule, call, found)
-    if before is None:
+    if rule.joins:
+        return _joined(call, found)
+    if rule.moves:
+        return _moved(call, output, found)
+    if output:
         return None
-    axis, labels = before
-    if isinstance(rule, Unary | ClipRule) or (isinstance(rule, Spatial) and axis in rule.free_axes(op)):
-        return before
-    if isinstance(rule, BatchNorm) and axis == 1:
-        table = np.stack([np.ravel(np.asarray(op.static(p))) for p in (1, 2, 3, 4)], axis=1)
-        return 1, _first([(int(i), table[c].tobytes()) for c, i in enumerate(labels)])
-    return _moved(call, axis, labels)
+    total = rule.weighted_sum(op)
+    if total is not None:
+        return _summed(total, found.get(call.inputs[total.data]))
+    if rule.aligned:
+        return _elementwise(call, found)
+    axis, labels = found.get(call.inputs[0] if call.inputs else "", (-1, np.zeros(0, np.int64)))
+    if axis < 0 or rule.keeps_units(op, axis):
+        return None if axis < 0 else (axis, labels)
+    norm = rule.normalisation(op)
+    if norm is None or not norm.alone or axis != 1:
+        return None
+    return axis, _first(labels.tolist(), *(_rows(op.static(p), 0) for p in range(1, len(op.inputs))))
 
 
-def _moved(call: Call, axis: int, labels: Labels) -> tuple[int, Labels] | None:
-    """Behind a Transpose the same units lie along another axis; a Flatten repeats each for all its positions."""
-    op = call.op
-    if isinstance(call.rule, TransposeRule):
-        order = op.attr("perm") or list(range(len(op.x_shape())))[::-1]
-        return list(order).index(axis), labels
-    flat = op.op_type in ("Flatten", "Reshape") and len(op.y_shape()) == 2
-    if flat and axis == 1 and op.y_shape()[0] == op.x_shape()[0]:
-        inner = int(np.prod(op.x_shape()[2:]))
-        return 1, (labels[:, None] * inner + np.arange(inner)).reshape(-1)
-    return None
+def _summed(total: WeightedSum, before: UnitLabels | None) -> UnitLabels | None:
+    """Units of equal weights and biases, where what they read is the same or twins."""
+    rows = total.rows if total.plain else None
+    if rows is None or total.unit_axis is None or np.isnan(total.offsets).any():
+        return None
+    labels = before[1] if before is not None and before[0] == total.axis else None
+    if total.groups == 1:
+        return total.unit_axis, _first(_rows(_fold(rows, 1, labels), 0), total.offsets.tolist())
+    if rows.shape[1] > 1:
+        return None
+    own = np.arange(total.groups) if labels is None else labels
+    return total.unit_axis, _first(
+        own.repeat(len(rows) // total.groups).tolist(), _rows(rows, 0), total.offsets.tolist()
+    )
 
 
-def _elementwise(call: Call, found: Mapping[str, tuple[int, Labels]]) -> tuple[int, Labels] | None:
+def _moved(call: Call, output: int, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
+    """Indices that come from twins, and from the same index of every other axis that they tell apart."""
+    op, rule = call.op, call.rule
+    if call.inputs[0] not in found:
+        return None
+    axis, labels = found[call.inputs[0]]
+    places = rule.places(op, 0, axis, output)
+    varying = [] if places is None else [a for a, length in enumerate(places.shape) if length > 1]
+    if places is None or len(varying) != 1:
+        return None
+    keys = [np.where(places < 0, -1, labels[places]).reshape(-1).tolist()]
+    for other in (a for a, length in enumerate(op.x_shape()) if a != axis and length > 1):
+        beside = rule.places(op, 0, other, output)
+        if beside is None or beside.shape[varying[0]] > 1:
+            index = index_map(beside, varying[0])
+            if index is None:
+                return None
+            keys.append(index.tolist())
+    return varying[0], _first(*keys)
+
+
+def _joined(call: Call, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
+    """The twins of each part; a part without known ones has none."""
+    keys: list[Hashable] = []
+    joined = next((a for a in range(len(call.op.y_shape())) if call.rule.places(call.op, 0, a) is not None), 0)
+    for position, name in enumerate(call.inputs):
+        axis, labels = found.get(name, (-1, np.zeros(0, np.int64)))
+        keys += [(position, i) for i in (labels if axis == joined else np.arange(call.op.x_shape(position)[joined]))]
+    return joined, _first(keys)
+
+
+def _elementwise(call: Call, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
     """Units stay twins where every operand holds the same for both: twins themselves, equal numbers, one for all."""
     op, shape = call.op, call.op.y_shape()
     whole = {p: found[n] for p, n in enumerate(call.inputs) if n in found and op.x_shape(p) == shape}
@@ -94,47 +123,16 @@ def _elementwise(call: Call, found: Mapping[str, tuple[int, Labels]]) -> tuple[i
         elif missing > axis or op.x_shape(position)[axis - missing] == 1:
             continue
         elif stored is not None:
-            columns.append([row.tobytes() for row in np.moveaxis(np.asarray(stored), axis - missing, 0)])
+            columns.append(_rows(stored, axis - missing))
         else:
             return None
-    return axis, _first(list(zip(*columns, strict=True)))
+    return axis, _first(*columns)
 
 
-def _concatenated(rule: ConcatRule, call: Call, found: Mapping[str, tuple[int, Labels]]) -> tuple[int, Labels] | None:
-    """The twins of each part; a part without known ones has none."""
-    axis = rule.axis(call.op)
-    keys: list[Hashable] = []
-    for position, length in enumerate(rule.lengths(call.op)):
-        before = found.get(call.inputs[position])
-        labels = before[1] if before is not None and before[0] == axis else np.arange(length)
-        keys += [(position, int(label)) for label in labels]
-    return axis, _first(keys)
-
-
-def _conv_labels(kernel: Array | None, bias: Array | None, before: tuple[int, Labels] | None, groups: int) -> Labels:
-    assert kernel is not None  # a rule with a kernel computed at run time is a barrier
-    offsets = np.zeros(len(kernel)) if bias is None else np.ravel(bias)
-    if groups == 1:
-        merged = _fold(kernel, 1, before[1] if before is not None and before[0] == 1 else None)
-        return _first([(merged[o].tobytes(), float(offsets[o])) for o in range(len(kernel))])
-    width = len(kernel) // groups
-    own = before[1] if before is not None and before[0] == 1 else np.arange(groups)
-    return _first([(int(own[o // width]), kernel[o].tobytes(), float(offsets[o])) for o in range(len(kernel))])
-
-
-def _dense_twins(call: Call, before: tuple[int, Labels] | None) -> tuple[int, Labels] | None:
-    op = call.op
-    weight = op.static(1)
-    if weight is None or weight.ndim != 2 or op.attr("transA", 0):
-        return None
-    matrix = weight if op.attr("transB", 0) else weight.T
-    last = len(op.x_shape(0)) - 1
-    matrix = _fold(matrix, 1, before[1] if before is not None and before[0] == last else None)
-    bias = op.static(2) if isinstance(call.rule, Gemm) and op.has(2) else None
-    if isinstance(call.rule, Gemm) and op.has(2) and (bias is None or bias.size not in (1, len(matrix))):
-        return None
-    offsets = np.zeros(len(matrix)) if bias is None else np.broadcast_to(np.ravel(bias), (len(matrix),))
-    return len(op.y_shape()) - 1, _first([(matrix[o].tobytes(), float(offsets[o])) for o in range(len(matrix))])
+def _rows(array: Array | None, axis: int) -> list[bytes]:
+    """What an array holds at each index of an axis, to the bit."""
+    assert array is not None  # callers ask where numbers are stored
+    return [row.tobytes() for row in np.moveaxis(np.asarray(array), axis, 0)]
 
 
 def _fold(matrix: Array, axis: int, labels: Labels | None) -> Array:
@@ -147,9 +145,10 @@ def _fold(matrix: Array, axis: int, labels: Labels | None) -> Array:
     return np.ascontiguousarray(np.moveaxis(total, 0, axis).astype(matrix.dtype))
 
 
-def _first(keys: Sequence[Hashable]) -> Labels:
+def _first(*columns: Sequence[Hashable]) -> Labels:
+    """Per index the first index that is equal to it in all columns."""
     seen: dict[Hashable, int] = {}
-    return np.asarray([seen.setdefault(key, place) for place, key in enumerate(keys)], np.int64)
+    return np.asarray([seen.setdefault(key, place) for place, key in enumerate(zip(*columns, strict=True))], np.int64)
 
 
 def merge_duplicates(loaded: LoadedModel, context: Context) -> tuple[LoadedModel, Twins]:
@@ -161,25 +160,15 @@ def merge_duplicates(loaded: LoadedModel, context: Context) -> tuple[LoadedModel
     copy = loaded.copy()
     editor, merged = Editor(copy), Twins()
     for call in context.calls:
-        before = found.get(call.inputs[0]) if call.inputs and call.barrier is None else None
-        if before is None or (before[1] == np.arange(len(before[1]))).all():
+        total = None if call.barrier is not None else call.rule.weighted_sum(call.op)
+        before = None if total is None else found.get(call.inputs[total.data])
+        if total is None or before is None or (before[1] == np.arange(len(before[1]))).all():
             continue
-        axis, labels = before
-        weight, place = _reader_weight(call, axis)
-        if weight is None or not call.op.sole_user[1] or call.inputs[1] not in context.graph.initializer_names:
+        (axis, labels), name = before, call.inputs[total.weight]
+        weight = call.op.static(total.weight) if total.plain and total.groups == 1 and total.axis == axis else None
+        alone = call.op.sole_user[total.weight] and name in context.graph.initializer_names
+        if weight is None or total.stored_axis is None or not alone:
             continue
-        editor.set_tensor(call.inputs[1], _fold(weight, place, labels))
-        merged[call.inputs[0]] = axis, np.flatnonzero(labels != np.arange(len(labels)))
+        editor.set_tensor(name, _fold(weight, total.stored_axis, labels))
+        merged[call.inputs[total.data]] = axis, np.flatnonzero(labels != np.arange(len(labels)))
     return (copy if merged else loaded), merged
-
-
-def _reader_weight(call: Call, axis: int) -> tuple[Array | None, int]:
-    """The stored weight of a reader and its axis of input units."""
-    op, rule = call.op, call.rule
-    if type(rule) is ConvRule and rule.groups(op) == 1 and axis == 1:
-        return op.static(1), 1
-    if type(rule) in (Contraction, Gemm) and axis == len(op.x_shape(0)) - 1 and not op.attr("transA", 0):
-        weight = op.static(1)
-        if weight is not None and weight.ndim == 2:
-            return weight, 1 if op.attr("transB", 0) else 0
-    return None, 0

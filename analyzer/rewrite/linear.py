@@ -14,32 +14,44 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.graph import Editor, Graph, LoadedModel, Node
+from analyzer.facts.units import Kind, ShapeTable
+from analyzer.graph import Editor, Graph, LoadedModel
+from analyzer.ops.context import Call, Context
+from analyzer.ops.weighted_sum import WeightedSum
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dense:
-    """x W + b as the graph writes it: its first node, its last, the input, the weight [in, out] and the bias [out]."""
+    """x W + b as the graph writes it: the sum, the last node of it, the weight [out, in] and the bias [out]."""
 
-    first: Node
-    last: Node
-    source: str
+    call: Call
+    last: Call
+    total: WeightedSum
     weight: Array
     bias: Array
 
+    @property
+    def source(self) -> str:
+        """The value that x is."""
+        return self.call.inputs[self.total.data]
 
-def merge_linear(loaded: LoadedModel, always_on: Collection[str]) -> tuple[LoadedModel, tuple[str, ...]]:
+
+@np.errstate(all="ignore")  # weights may be anything, as in the walk
+def merge_linear(
+    loaded: LoadedModel, shapes: ShapeTable, always_on: Collection[str]
+) -> tuple[LoadedModel, tuple[str, ...]]:
     """The model with every such pair merged, and the ReLU values that went; `always_on` names the candidates."""
     gone: list[str] = []
+    context = Context(loaded.graph, shapes)
     for value in always_on:
-        found = _pair(loaded.graph, value)
+        found = _pair(context, value)
         if found is None:
             continue
         merged = _merged(loaded, *found)
         if _stored(merged.graph) < _stored(loaded.graph):  # a weight that others read as well stays beside the new one
-            loaded = merged
+            loaded, context = merged, Context(merged.graph, shapes)
             gone.append(value)
     return loaded, tuple(gone)
 
@@ -49,52 +61,44 @@ def _stored(graph: Graph) -> int:
     return sum(prod(graph.initializer_shape(name)) for name in graph.initializer_names if graph.consumers.get(name))
 
 
-def _pair(graph: Graph, value: str) -> tuple[Dense, Node, Dense] | None:
-    relu = graph.producer.get(value)
-    if relu is None or relu.op_type != "Relu" or not _alone(graph, value):
+def _pair(context: Context, value: str) -> tuple[Dense, Call, Dense] | None:
+    """The layers around an activation that passes on what lies above its lower bound."""
+    relu = _maker(context, value)
+    activation = None if relu is None else relu.rule.activation(relu.op)
+    if relu is None or activation is None or activation.enters is None or not activation.passes:
         return None
-    before = graph.producer.get(relu.inputs[0])
-    if before is None or not _alone(graph, relu.inputs[0]):
+    bounded_below = activation.kind is Kind.RECTIFIER and activation.low is not None and activation.high is None
+    before = _maker(context, relu.inputs[activation.enters])
+    if not bounded_below or before is None:
         return None
-    first = _ending_at(graph, before)
-    second = _starting_at(graph, graph.consumers[value][0][0], value)
-    if first is None or second is None:
+    first = _ending_at(context, before)
+    second = _dense(context.by_node[context.graph.consumers[value][0][0].index])
+    if first is None or second is None or second.source != value:
         return None
-    inputs, hidden, outputs = first.weight.shape[0], first.weight.shape[1], second.weight.shape[1]
+    (hidden, inputs), outputs = first.weight.shape, second.weight.shape[0]
     at_best = (inputs + outputs + 1) * hidden  # what goes where nothing else reads it
     return (first, relu, second) if inputs * outputs < at_best else None
 
 
-def _alone(graph: Graph, value: str) -> bool:
-    return len(graph.consumers.get(value, ())) == 1 and value not in graph.outputs
+def _maker(context: Context, value: str) -> Call | None:
+    """What makes a value that a single node reads."""
+    alone = len(context.graph.consumers.get(value, ())) == 1 and value not in context.outputs
+    node = context.graph.producer.get(value) if alone else None
+    return None if node is None else context.by_node[node.index]
 
 
-def _ending_at(graph: Graph, node: Node) -> Dense | None:
-    if node.op_type == "Add":
-        for place in (0, 1):
-            product, bias = graph.producer.get(node.inputs[place]), graph.constant(node.inputs[1 - place])
-            if product is not None and bias is not None and product.op_type == "MatMul":
-                dense, rank = _dense(graph, product), _least_rank(graph, product.outputs[0])
-                if dense is not None and _alone(graph, product.outputs[0]) and bias.ndim <= rank:
-                    whole = _per_unit(bias, dense.weight.shape[1])
-                    return None if whole is None else Dense(product, node, dense.source, dense.weight, whole)
+def _ending_at(context: Context, last: Call) -> Dense | None:
+    """A sum, or a sum with a stored bias added behind it."""
+    shifted = last.rule.affine(last.op)
+    if shifted is None:
+        return _dense(last)
+    (position, factor), *more = shifted.factors.items()
+    call = None if more or (factor != 1).any() else _maker(context, last.inputs[position])
+    dense = None if call is None else _dense(call)
+    bias = None if dense is None or dense.bias.any() else _per_unit(shifted.shift, len(dense.weight))
+    if call is None or dense is None or bias is None or last.op.x_shape(position) != last.op.y_shape():
         return None
-    return _dense(graph, node)
-
-
-def _least_rank(graph: Graph, name: str) -> int:
-    """Axes that a value has at least: a bias with more would add some."""
-    while True:
-        shape = graph.types[name].shape if name in graph.types else None
-        node = graph.producer.get(name)
-        if shape is not None or node is None:
-            return len(shape or ())
-        if node.op_type == "Gemm":
-            return 2
-        computed = [i for i in node.inputs if i not in graph.static_values]
-        if node.op_type not in ("Add", "MatMul", "Relu") or not computed:
-            return 1
-        name = computed[0]
+    return Dense(call, last, dense.total, dense.weight, bias)
 
 
 def _per_unit(bias: Array, width: int) -> Array | None:
@@ -104,42 +108,31 @@ def _per_unit(bias: Array, width: int) -> Array | None:
     return None
 
 
-def _starting_at(graph: Graph, node: Node, value: str) -> Dense | None:
-    dense = _dense(graph, node)
-    return dense if dense is not None and dense.source == value else None
-
-
-def _dense(graph: Graph, node: Node) -> Dense | None:
-    if node.op_type not in ("Gemm", "MatMul") or node.attr("transA", 0):
+def _dense(call: Call) -> Dense | None:
+    """A product of the last axis with a stored matrix of floats."""
+    total = call.rule.weighted_sum(call.op)
+    if total is None or total.activated or total.scales != (1.0, 1.0) or total.rows is None or total.groups != 1:
         return None
-    weight = graph.constant(node.inputs[1])
-    if weight is None or weight.ndim != 2 or weight.dtype.kind != "f":
+    last = len(call.op.x_shape(total.data)) - 1, len(call.op.y_shape()) - 1
+    if total.rows.dtype.kind != "f" or (total.axis, total.unit_axis) != last or np.isnan(total.offsets).any():
         return None
-    weight = weight.T if node.attr("transB", 0) else weight
-    bias: Array | None = np.zeros(weight.shape[1], weight.dtype)
-    if node.op_type == "Gemm":
-        if node.attr("alpha", 1.0) != 1.0 or node.attr("beta", 1.0) != 1.0:
-            return None
-        if len(node.inputs) > 2 and node.inputs[2]:
-            bias = graph.constant(node.inputs[2])
-    whole = None if bias is None else _per_unit(bias, weight.shape[1])
-    return None if whole is None else Dense(node, node, node.inputs[0], weight, whole)
+    return Dense(call, call, total, total.rows[:, :, 0], total.offsets) if total.rows.shape[2] == 1 else None
 
 
-def _merged(loaded: LoadedModel, first: Dense, relu: Node, second: Dense) -> LoadedModel:
+def _merged(loaded: LoadedModel, first: Dense, relu: Call, second: Dense) -> LoadedModel:
     copy = loaded.copy()
-    editor, node = Editor(copy), second.first
-    exact = first.weight.astype(np.float64) @ second.weight.astype(np.float64)
-    bias = first.bias.astype(np.float64) @ second.weight.astype(np.float64) + second.bias
-    weight = (exact.T if node.attr("transB", 0) else exact).astype(second.weight.dtype)
-    editor.set_input(node.index, 0, first.source)
-    editor.set_input(node.index, 1, editor.add_tensor(f"{node.inputs[1]}/merged", weight))
-    stored = bias.astype(second.weight.dtype)
-    if node.op_type == "Gemm":
-        editor.set_input(node.index, 2, editor.add_tensor(f"{node.name}/bias", stored))
-    elif stored.any():
-        editor.add_behind(node.index, "Add", editor.add_tensor(f"{node.name}/bias", stored))
-    for index in dict.fromkeys((relu.index, first.last.index, first.first.index)):
+    editor, call, total = Editor(copy), second.call, second.total
+    node, dtype = call.op.node, second.weight.dtype
+    exact = second.weight.astype(np.float64) @ first.weight.astype(np.float64)
+    bias = (second.weight.astype(np.float64) @ first.bias + second.bias).astype(dtype)
+    weight = (exact if total.stored_axis == 1 else exact.T).astype(dtype)
+    editor.set_input(node.index, total.data, first.source)
+    editor.set_input(node.index, total.weight, editor.add_tensor(f"{node.inputs[total.weight]}/merged", weight))
+    if total.bias is not None:
+        editor.set_input(node.index, total.bias, editor.add_tensor(f"{node.name}/bias", bias))
+    elif bias.any():
+        editor.add_behind(node.index, "Add", editor.add_tensor(f"{node.name}/bias", bias))
+    for index in dict.fromkeys(made.op.node.index for made in (relu, first.last, first.call)):
         editor.drop_node(index)
     editor.finish()
     return copy

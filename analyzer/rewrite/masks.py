@@ -15,7 +15,6 @@ from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
 from analyzer.ops.context import Context
-from analyzer.ops.conv import ConvRule
 
 Mask = npt.NDArray[np.bool_]
 
@@ -41,12 +40,10 @@ def keep_masks(context: Context, plan: CutPlan, names: Collection[str]) -> dict[
 
 
 def _grouped(context: Context, plan: CutPlan, name: str) -> Mask | None:
-    """The mask of a grouped kernel, in which every group keeps channels of its own."""
-    for node, position in context.graph.consumers[name]:
-        call = context.by_node[node.index]
-        if isinstance(call.rule, ConvRule) and position == call.rule.w and call.rule.groups(call.op) > 1:
-            return call.rule.kernel_keeps(call.op, plan.keeps)
-    return None
+    """The mask of a tensor of which not whole indices stay, as one of its readers tells."""
+    calls = ((context.by_node[node.index], position) for node, position in context.graph.consumers[name])
+    masks = (call.rule.entries_kept(call.op, position, plan.keeps) for call, position in calls)
+    return next((mask for mask in masks if mask is not None), None)
 
 
 def plan_document(

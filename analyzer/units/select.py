@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Graph, Node
-from analyzer.ops.clip import ClipRule
-from analyzer.ops.concat import ConcatRule
 from analyzer.ops.context import Call, Context
-from analyzer.ops.contraction import Contraction
-from analyzer.ops.conv import ConvRule
 from analyzer.ops.correspondence import Units
-from analyzer.ops.fused_conv import FusedConvRule
-from analyzer.ops.fused_gemm import FusedGemm
-from analyzer.ops.move import MoveRule
-from analyzer.ops.norm import LocalResponse, LpNorm, Normalised, PerChannel, Softmax
 from analyzer.ops.operator import Activation
-from analyzer.ops.quantize_linear import Linear
-from analyzer.ops.unary import ACTIVATIONS, Unary, thresholded_relu
 from analyzer.units.decomposed import find_decomposed
-from analyzer.units.quantised import quantised_activation
+from analyzer.units.quantised import clipped_by_rounding, enters_activation
 
 _LINEAR = Activation(Kind.LINEAR)
 
@@ -31,6 +23,7 @@ def unit_axes(context: Context) -> dict[str, Units]:
     return axes
 
 
+@np.errstate(all="ignore")  # weights may be anything, as in the walk
 def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
     """The audited values of a graph in topological order."""
     context = Context(graph, shapes)
@@ -43,41 +36,22 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
         if not call.outputs or call.outputs[0] in inner or call.outputs[0] in graph.static_values:
             continue
         found = decomposed.get(node.index)
-        name = _label(call) if found is None else f"{found.name} (decomposed)" if found.inner else found.name
-        activation = _activation(call) if found is None else found.activation
-        quantised = quantised_activation(context, call, chosen) if activation is None else None
-        if quantised is not None:
-            _choose(chosen, context, node, quantised.name, quantised.activation, axes, quantised.zero)
-        elif activation is not None:
-            _choose(chosen, context, node, name, activation, axes)
+        if found is not None:
+            name = f"{found.name} (decomposed)" if found.inner else found.name
+            _choose(chosen, context, node, name, found.activation, axes)
+            continue
+        activation = call.rule.activation(call.op)
+        if activation is not None:
+            if activation.kind is not Kind.LINEAR or not enters_activation(context, call.outputs[0]):
+                name = f"{call.op.op_type}+{activation.fused}" if activation.fused else call.op.op_type
+                _choose(chosen, context, node, name, activation, axes)
+            continue
+        clipped = clipped_by_rounding(context, call, chosen)
+        if clipped is not None:
+            _choose(chosen, context, node, clipped[0], clipped[1], axes)
     _add_linear(chosen, context, axes, inner)
     order = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
     return tuple(sorted(chosen.values(), key=lambda a: order[a.value]))
-
-
-def _label(call: Call) -> str:
-    fused = call.op.attr("activation", "") if isinstance(call.rule, FusedConvRule | FusedGemm) else ""
-    fused = fused.decode() if isinstance(fused, bytes) else fused
-    return f"{call.op.op_type}+{fused}" if fused else call.op.op_type
-
-
-def _activation(call: Call) -> Activation | None:
-    if isinstance(call.rule, ClipRule):
-        low, high = call.rule.bounds(call.op)
-        finite = [None if abs(bound) > 1e30 else bound for bound in (low, high)]
-        return Activation(Kind.RECTIFIER, *finite)
-    if isinstance(call.rule, FusedConvRule | FusedGemm):
-        name = call.op.attr("activation", "")
-        name = name.decode() if isinstance(name, bytes) else name
-        if name == "Clip":
-            low, high = (*(call.op.attr("activation_params") or []), None, None)[:2]
-            return Activation(Kind.RECTIFIER, low, high)
-        return ACTIVATIONS[name][1] if name in ACTIVATIONS else None
-    if call.op.op_type == "PRelu":
-        return Activation(Kind.SMOOTH)
-    if call.op.op_type == "ThresholdedRelu":
-        return thresholded_relu(float(call.op.attr("alpha", 1.0)))
-    return call.rule.activation
 
 
 def _choose(
@@ -87,7 +61,6 @@ def _choose(
     op: str,
     activation: Activation,
     axes: dict[str, Units],
-    zero: float = 0.0,
 ) -> None:
     value = node.outputs[0]
     shape = context.shapes.get(value)
@@ -100,7 +73,17 @@ def _choose(
     if _is_seen_to_change(context, value, axis):  # steps of a length that the inputs leave free
         return
     chosen[value] = AuditedValue(
-        value, node.name, op, activation.kind, axis, shape[axis], len(shape), activation.low, activation.high, zero=zero
+        value,
+        node.name,
+        op,
+        activation.kind,
+        axis,
+        shape[axis],
+        len(shape),
+        activation.low,
+        activation.high,
+        zero=activation.zero,
+        curve=activation.curve,
     )
 
 
@@ -121,40 +104,37 @@ def _unit_axis(context: Context, value: str, found: Units) -> int:
 
 
 def _asked_axis(context: Context, value: str) -> int:
-    """Where no operator made the units: the axis that the first weight downstream reads, over same-unit operators."""
+    """Where no operator made the units: the axis that the first sum downstream runs over, over same-unit operators."""
     rank, queue, seen = len(context.shapes[value]), [value], set()
     while queue:
         name = queue.pop(0)
         for node, position in context.graph.consumers.get(name, ()):
             call = context.by_node[node.index]
-            if isinstance(call.rule, ConvRule):
-                return 1
-            if isinstance(call.rule, Contraction):
-                return rank - 1
-            if position == 0 and isinstance(call.rule, Unary) and node.outputs[0] not in seen:
+            summed = call.rule.summed_axis(call.op, position)
+            if summed is not None:
+                return summed
+            if position == 0 and call.rule.same_unit and node.outputs[0] not in seen:
                 seen.add(node.outputs[0])
                 queue.append(node.outputs[0])
     return 1 if rank >= 4 else rank - 1
 
 
-_LINEAR_RULES = (ConvRule, PerChannel, Normalised)
-_NOT_LINEAR = (Softmax, LocalResponse, LpNorm)
-_THROUGH = (MoveRule, ConcatRule, PerChannel, Linear)
-
-
 def _add_linear(chosen: dict[str, AuditedValue], context: Context, axes: dict[str, Units], inner: set[str]) -> None:
     """Outputs of weighted sums and normalisations that feed no activation, at the end of their affine chain."""
     for call in context.calls:
-        rule = call.rule
-        mixing = isinstance(rule, Contraction) and any(s is not None for s in call.op.statics[:4])
-        affine = isinstance(rule, _LINEAR_RULES) and not isinstance(rule, _NOT_LINEAR)
-        if call.barrier is not None or not (mixing or affine) or call.outputs[0] in context.graph.static_values:
+        total, norm = call.rule.weighted_sum(call.op), call.rule.normalisation(call.op)
+        if (total is None and norm is None) or call.outputs[0] in context.graph.static_values:
             continue
         last = _end_of_chain(context, call)
         if last.outputs[0] in chosen or last.outputs[0] in inner:
             continue
         if not _reaches_activation(context, last.outputs[0], set(chosen) | inner):
             _choose(chosen, context, last.op.node, call.op.op_type, _LINEAR, axes)
+
+
+def _normalises_units(call: Call) -> bool:
+    norm = call.rule.normalisation(call.op)
+    return norm is not None and norm.alone
 
 
 def _end_of_chain(context: Context, call: Call) -> Call:
@@ -164,11 +144,9 @@ def _end_of_chain(context: Context, call: Call) -> Call:
         if len(readers) != 1 or call.outputs[0] in context.outputs:
             return call
         after = context.by_node[readers[0][0].index]
-        affine = after.barrier is None and (
-            isinstance(after.rule, PerChannel)
-            or (after.op.op_type in ("Add", "Sub", "Mul", "Div") and sum(s is None for s in after.op.statics) == 1)
-        )
-        if not affine:
+        affine = after.rule.affine(after.op)
+        shifts = affine is not None and len(affine.factors) == 1 and not affine.integers and not affine.passes
+        if not shifts and not _normalises_units(after):
             return call
         call = after
 
@@ -181,6 +159,9 @@ def _reaches_activation(context: Context, value: str, audited: set[str]) -> bool
         call = context.by_node[node.index]
         if any(o in audited for o in node.outputs):
             return True
-        if isinstance(call.rule, _THROUGH) and any(_reaches_activation(context, o, audited) for o in node.outputs):
+        affine = call.rule.affine(call.op)
+        rescaled = affine is not None and affine.integers and len(affine.factors) == 1
+        through = rescaled or call.rule.moves or _normalises_units(call)
+        if through and any(_reaches_activation(context, o, audited) for o in node.outputs):
             return True
     return False

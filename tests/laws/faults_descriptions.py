@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.ops import concat, conv, conv_transpose, gemm, move, quantize_linear
+from analyzer.ops import concat, conv, conv_transpose, gemm, move, quantised_sums, quantize_linear
 from tests.laws import description_laws, laws
 from tests.laws.faults_qlinear import Patch
 
 
 def _rows_of_a_transposed_kernel_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conv_transpose.ConvTransposeRule, "rows", conv.ConvRule.rows)
+    def rows(self: Any, node: Any) -> Any:
+        kernel = self.kernel(node)
+        return kernel.reshape(*kernel.shape[:2], -1)
+
+    monkeypatch.setattr(conv_transpose.ConvTransposeRule, "rows", rows)
 
 
 def _gemm_forgets_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +30,7 @@ def _bias_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _zero_points_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize_linear, "stands_for", lambda q, scale, zero, axis: q)
+    monkeypatch.setattr(quantised_sums, "stands_for", lambda q, scale, zero: q)
 
 
 def _padding_absorbs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,6 +282,50 @@ def test_a_filling_is_not_taken_for_the_unit_of_that_number(fill: float) -> None
     assert all("Pad" in cause.detail for cause in found.causes[1:])
 
 
+@pytest.mark.parametrize(
+    ("node", "dead"),
+    [
+        ('com.microsoft.FusedGemm<activation = "Relu">(X, W, B)', 0),
+        ("com.microsoft.BiasGelu(X, B)", 0),
+    ],
+)
+def test_what_an_operator_adds_before_its_own_activation_is_not_measured_without_it(node: str, dead: int) -> None:
+    """The data of a square layer have the shape of its pre-activation, and are another thing."""
+    weights = np.full((4, 4), 0.5, np.float32)
+    stored = {"W": weights, "B": f32([-60, 0, 0, 0])}
+    used: dict[str, Any] = {name: array for name, array in stored.items() if name in node}
+    found = cause(f"m (float[N,4] X) => (float[N,4] Y) {{Y = {node}}}", positive(4), unit=dead, **used)
+    assert found.distance is None
+    assert "reaches" not in found.detail and "lies between" not in found.detail
+
+
+def test_the_pre_activation_of_a_sum_of_integers_is_not_its_data() -> None:
+    text = (
+        "m (float[N,2,4,4] X) => (float[N,2,4,4] D) {Q = QuantizeLinear(X, S, O) "
+        "Y = QLinearConv(Q, S, O, W, S, P, S, O, B) D = DequantizeLinear(Y, S, O)}"
+    )
+    stored: dict[str, Any] = {
+        "S": f32(0.1),
+        "O": np.array(0, np.uint8),
+        "P": np.array(0, np.int8),
+        "W": np.full((2, 2, 1, 1), 9, np.int8),
+        "B": np.array([-90000, 0], np.int32),
+    }
+    found = cause(text, positive(2, 4, 4), **stored)
+    assert found.distance is None and "reaches" not in found.detail
+
+
+def test_a_gelu_of_several_nodes_is_measured_where_it_begins() -> None:
+    text = (
+        "m (float[N,4] X) => (float[N,3] Y) "
+        "{H = Gemm(X, W, B) D = Div(H, R) E = Erf(D) A = Add(E, O) M = Mul(H, A) Y = Mul(M, F)}"
+    )
+    stored = dense(0.001, -40.0) | {"R": f32(2**0.5), "O": f32(1), "F": f32(0.5)}
+    stored.pop("V")
+    found = cause(text, positive(4), **stored)
+    assert found.code is CauseCode.SATURATED and "between -40 and" in found.detail
+
+
 def test_what_is_not_understood_is_said_to_be_unknown() -> None:
     text = "m (float[N,4] X) => (float[N,4] Y) {A = Neg(X) E = Exp(A) H = Mul(E, A) Y = Relu(H)}"
     assert cause(text, positive(4)).code is CauseCode.UNKNOWN

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from analyzer.facts.statistics import UnitStatistics
-from analyzer.facts.units import AuditedValue, Kind
+from analyzer.facts.units import AuditedValue, Curve, Kind
 from analyzer.graph import LoadedModel
 from analyzer.observe.observation import observe
 from analyzer.observe.unit_row import flat_edges
@@ -34,9 +34,9 @@ def look(loaded: LoadedModel, audited: AuditedValue, data: Array, **options: Any
     return seen.statistics[audited.value]
 
 
-SIGMOID = AuditedValue("y", "", "Sigmoid", Kind.SATURATING, 1, 3, 3, low=0.0, high=1.0)
+SIGMOID = AuditedValue("y", "", "Sigmoid", Kind.SATURATING, 1, 3, 3, low=0.0, high=1.0, curve=Curve.SIGMOID)
 TANH = AuditedValue("y", "", "Tanh", Kind.SATURATING, 1, 3, 3, low=-1.0, high=1.0)
-SOFTSIGN = AuditedValue("y", "", "Softsign", Kind.SATURATING, 1, 3, 3, low=-1.0, high=1.0)
+SOFTSIGN = AuditedValue("y", "", "Softsign", Kind.SATURATING, 1, 3, 3, low=-1.0, high=1.0, curve=Curve.SOFTSIGN)
 
 
 def gradient(op: str, x: Array) -> Array:

@@ -30,6 +30,9 @@ DENSE = {"w": equal(1, 6, 4).T.copy(), "b": equal(2, 6), "v": weights(3, 6, 3), 
 MAPS = {"k": equal(1, 6, 3, 3, 3), "m": equal(2, 6, 3, 3, 3), "v": weights(3, 6, 3), "j": weights(4, 2, 6, 1, 1)}
 MAPS |= {"j2": weights(5, 2, 12, 1, 1), "s": equal(6, 6, 1, 1), "j9": weights(7, 2, 9, 1, 1)}
 MAPS |= {"e": weights(8, 6, 1, 1), "g": weights(9, 1, 3, 3, 3)}
+MAPS |= {"t1": equal(1, 6, 3, 3, 3).swapaxes(0, 1).copy(), "t2": weights(4, 6, 2, 1, 1), "j3": weights(4, 2, 5, 1, 1)}
+MAPS |= {name: np.array(row) for name, row in {"from": [1], "to": [6], "axis": [1]}.items()}
+DENSE |= {"halves": np.array([0, 2, 21]), "v3": weights(5, 21, 3)}
 
 
 def dense(body: str) -> onnx.ModelProto:
@@ -109,3 +112,24 @@ def test_a_value_that_is_joined_with_itself_is_cut_in_both_places() -> None:
 @pytest.mark.parametrize(("factor", "width"), [("s", 4), ("e", 6)])
 def test_a_factor_for_each_channel_keeps_those_equal_for_which_it_is_equal(factor: str, width: int) -> None:
     assert merged(maps(f"c = Conv(x, k) a = Relu(c) z = Mul(a, {factor}) y = Conv(z, j)"))["k"][0] == width
+
+
+def test_equal_channels_of_a_transposed_convolution_are_merged_and_read_by_another() -> None:
+    left = merged(maps("c = ConvTranspose(x, t1) a = Relu(c) y = ConvTranspose(a, t2)"))
+    assert left["t1"][1] == left["t2"][0] == 4
+
+
+def test_a_layer_with_its_activation_inside_has_equal_units_too() -> None:
+    left = merged(maps('a = com.microsoft.FusedConv<activation="Relu">(x, k) y = Conv(a, j)'))
+    assert left["k"][0] == left["j"][1] == 4
+
+
+def test_a_slice_takes_the_units_along() -> None:
+    left = merged(maps("c = Conv(x, k) a = Relu(c) z = Slice(a, from, to, axis) y = Conv(z, j3)"))
+    assert left["k"][0] == left["j3"][1] == 3
+
+
+def test_a_reshape_that_takes_units_apart_keeps_them_apart() -> None:
+    """Two units that are equal hold other positions at the same place of the reshaped value."""
+    left = merged(dense("h = MatMul(x, w) a = Relu(h) r = Reshape(a, halves) y = MatMul(r, v3)"))
+    assert left["v3"] == [21, 3]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+import analyzer
 from analyzer.walk.flow import constants_forward
 from tests.models import context, parse, run
 
@@ -29,3 +32,25 @@ def test_a_sum_or_product_that_wraps_around_is_not_derived(op: str, number: floa
     assert found.any != wraps
     if found.any:
         assert (np.broadcast_to(found.number, shown.shape) == shown).all()
+
+
+def test_a_sum_of_integers_has_no_carrier_for_multiples_of_one_map() -> None:
+    """Padded with zeros, constant channels are multiples of one map; whole weights cannot be scaled exactly."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(4, 2, 1, 1)).astype(np.float32)
+    kernel[1:3] = 0
+    stored: dict[str, Any] = {
+        "k": kernel,
+        "b": np.array([0.1, 0.5, 0.7, 0.2], np.float32),
+        "s": np.array(0.1, np.float32),
+        "o": np.array(0, np.uint8),
+        "pads": np.array([0, 0, 1, 1] * 2),
+        "w": rng.integers(-9, 9, (3, 4, 3, 3)).astype(np.int8),
+    }
+    model = parse(
+        "m (float[n,2,5,5] x) => (int32 z) {"
+        " c = Conv(x, k, b) r = Relu(c) q = QuantizeLinear(r, s, o) p = Pad(q, pads) z = ConvInteger(p, w) }",
+        stored,
+    )
+    pruned = analyzer.prune(model, {"x": rng.random((20, 2, 5, 5)).astype(np.float32)}, latency=False)
+    assert not pruned.changed
