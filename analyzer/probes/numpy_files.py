@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,11 @@ def read_npz(path: Path) -> dict[str, Array]:
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
         EOFError,
         NotImplementedError,
         RuntimeError,
+        ValueError,
         struct.error,
     ) as error:
         raise ProbeError(
@@ -112,10 +117,9 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, pa
             raise zipfile.BadZipFile("bad local header")
         return _mapped(path, header, info.header_offset + _LOCAL_HEADER.size + name + extra + header.length)
     with archive.open(info) as stream:
-        try:
-            return np.asarray(npy.read_array(stream, allow_pickle=False))
-        except ValueError as error:
-            raise ProbeError(f"{path.name}: '{info.filename}' cannot be read: {first_line(error)}") from error
+        stream.read(header.length)
+        content = stream.read(header.bytes)  # to the end of the member, where its checksum is compared
+    return np.ndarray(header.shape, header.dtype, content, order="F" if header.fortran else "C")
 
 
 def _mapped(path: Path, header: _Header, offset: int) -> Array:
@@ -129,21 +133,21 @@ def _mapped(path: Path, header: _Header, offset: int) -> Array:
 
 def _header_of(stream: IO[bytes], where: str) -> _Header:
     """Read a .npy header; leaves the stream at the data."""
+    damaged = ProbeError(f"{where} is not a NumPy array file or is truncated: write it with numpy.save.")
     try:
-        version = npy.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran, dtype = npy.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran, dtype = npy.read_array_header_2_0(stream)
-        else:
-            raise ProbeError(f"{where} has named fields: save one plain array per input.")
-    except ValueError as error:
-        raise ProbeError(f"{where} is not a NumPy array file or is truncated: write it with numpy.save.") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy warns of what it mends
+            version = npy.read_magic(stream)
+            shape, fortran, dtype = _READERS.get(version, npy.read_array_header_2_0)(stream)
+    except Exception as error:  # a damaged header is parsed as Python text, which fails in many ways
+        raise damaged from error
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise damaged
     if dtype.hasobject:
         raise ProbeError(
             f"{where} holds Python objects, not numbers: save it as an array of one element type (object "
             "arrays need pickle, which is refused)."
         )
-    if dtype.names is not None:
+    if dtype.names is not None or version not in _READERS:
         raise ProbeError(f"{where} has named fields: save one plain array per input.")
     return _Header(tuple(shape), bool(fortran), dtype, stream.tell())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import ml_dtypes
@@ -71,6 +74,48 @@ def test_bfloat16_survives_numpys_format(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", x=ROWS.astype(ml_dtypes.bfloat16))
     inputs = {"x": TensorType(np.dtype(ml_dtypes.bfloat16), (None, 3))}
     assert values(tmp_path / "p.npz", inputs) == ROWS.tolist()
+
+
+HEADER_PIECES = [b"True", b"-1", b"9" * 20, b"(", b")", b"None", b"{", b"'", b"1L", b"1.5", b"\\x", b"\xff", b"[", b"O",
+                 b"V8", b"('a','<f4')", b",", b"descr", b"\n", b"2**70"]  # fmt: skip
+
+
+def damaged_array(random: Random) -> bytes:
+    """The bytes of a .npy file with one to three places of it, its header mostly, overwritten, cut out or cut off."""
+    stream = io.BytesIO()
+    np.save(stream, np.arange(12).reshape(3, 4).astype(random.choice(["f4", "i8", "?", "U3"])))
+    content = bytearray(stream.getvalue())
+    for _ in range(random.randint(1, 3)):
+        place = random.randrange(min(len(content), 130))
+        kind = random.choice(["overwrite", "overwrite", "remove", "piece", "piece", "piece", "piece", "end"])
+        if kind == "overwrite":
+            content[place] = random.randrange(256)
+        elif kind == "remove":
+            del content[place : place + random.randint(1, 12)]
+        elif kind == "piece":
+            piece = random.choice(HEADER_PIECES)
+            content[place : place + random.choice([0, len(piece)])] = piece
+        else:
+            del content[place:]
+        content = content or bytearray(b"x")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damaged_numpy_files_are_read_or_refused_in_one_sentence(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    for _ in range(150):
+        single, several = tmp_path / "p.npy", tmp_path / "p.npz"
+        single.write_bytes(damaged_array(random))
+        compression = random.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+        with zipfile.ZipFile(several, "w", compression) as archive:
+            archive.writestr("x.npy", damaged_array(random))
+        content = bytearray(several.read_bytes())
+        content[random.randrange(len(content))] = random.randrange(256)
+        several.write_bytes(content)
+        for read, path in ((numpy_files.read_npy, single), (numpy_files.read_npz, several)):
+            with suppress(ProbeError):
+                read(path)
 
 
 def test_a_npy_file_serves_one_input_only(tmp_path: Path) -> None:
