@@ -1,0 +1,117 @@
+"""Valid models and what damages them: a field of the protobuf changed, removed or repeated, or some bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import onnx
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from onnx.backend.test.case.node import collect_testcases
+
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+LARGEST_BASE = 200_000  # bytes; larger models only make the damage rarer
+NUMBERS = (0, 1, 2, 3, -1, -2, 7, 255, 1 << 20, 1 << 31, (1 << 63) - 1, -(1 << 63))
+REALS = (0.0, -1.0, 1.0, 1e30, float("nan"), float("inf"))
+WORDS = ("", "x", "y", "Relu", "Conv", "Gemm", "Loop", "If", "com.microsoft", "ai.onnx.ml", "axis", "B", "\u202e", "\x1b[2J")
+INTEGER = (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_ENUM)
+UNSIGNED = (FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64)
+
+
+@cache
+def bases() -> tuple[bytes, ...]:
+    """Small valid models: one per operator case that ONNX ships, and our samples."""
+    cases = [case.model.SerializeToString() for case in collect_testcases(None) if case.model is not None]
+    samples = [path.read_bytes() for path in sorted(SAMPLES.glob("*/model.onnx"))]
+    return tuple(content for content in (*cases, *samples * 20) if len(content) < LARGEST_BASE)
+
+
+def damaged_model(random: Random) -> bytes:
+    """The bytes of a valid model with one to three things changed in it."""
+    content = random.choice(bases())
+    if random.random() < 0.15:
+        return damaged_bytes(random, content)
+    model = onnx.ModelProto.FromString(content)
+    for _ in range(random.randint(1, 3)):
+        _damage(random, model)
+    return model.SerializeToString()
+
+
+def damaged_bytes(random: Random, content: bytes) -> bytes:
+    """The content with some bytes overwritten, cut out, repeated or cut off at the end."""
+    data = bytearray(content)
+    for _ in range(random.randint(1, 4)):
+        place = random.randrange(len(data))
+        match random.choice(("overwrite", "overwrite", "remove", "repeat", "end")):
+            case "overwrite":
+                data[place] = random.randrange(256)
+            case "remove":
+                del data[place : place + random.randint(1, 16)]
+            case "repeat":
+                data[place:place] = data[place : place + random.randint(1, 64)]
+            case "end":
+                del data[place:]
+        data = data or bytearray(b"\x00")
+    return bytes(data)
+
+
+def _damage(random: Random, model: onnx.ModelProto) -> None:
+    """Change one field of one message, each kind of message as likely as another."""
+    by_kind: dict[str, list[Message]] = {}
+    for message in _messages(model):
+        by_kind.setdefault(message.DESCRIPTOR.name, []).append(message)
+    message = random.choice(by_kind[random.choice(sorted(by_kind))])
+    fields = list(message.DESCRIPTOR.fields) if random.random() < 0.2 else [f for f, _ in message.ListFields()]
+    if not fields:
+        return
+    field = random.choice(fields)
+    if field.is_repeated:
+        _change_list(random, getattr(message, field.name), field)
+    elif random.random() < 0.25:
+        message.ClearField(field.name)
+    elif field.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE:
+        setattr(message, field.name, _value(random, field, getattr(message, field.name)))
+
+
+def _messages(message: Message) -> Iterator[Message]:
+    yield message
+    for field, value in message.ListFields():
+        if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+            for inner in value if field.is_repeated else (value,):
+                yield from _messages(inner)
+
+
+def _change_list(random: Random, entries: Any, field: FieldDescriptor) -> None:
+    place = random.randrange(len(entries)) if len(entries) else None
+    kind = random.choice(("remove", "repeat", "change", "clear"))
+    if kind == "clear":
+        del entries[:]
+    elif kind == "remove" and place is not None:
+        del entries[place]
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+        if place is not None:
+            entries.add().CopyFrom(entries[place])
+    elif kind == "change" and place is not None:
+        entries[place] = _value(random, field, entries[place])
+    else:
+        entries.append(_value(random, field, None))
+
+
+def _value(random: Random, field: FieldDescriptor, before: Any) -> Any:
+    """Another value of the field's type; one that it cannot hold is cut to what fits."""
+    if field.cpp_type in INTEGER:
+        if field.enum_type is not None:
+            return random.choice([v.number for v in field.enum_type.values])
+        value = random.choice(NUMBERS)
+        return value if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 else max(min(value, 2**31 - 1), -(2**31))
+    if field.cpp_type in UNSIGNED:
+        return abs(random.choice(NUMBERS)) % 2**31
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return damaged_bytes(random, before or b"\x00")
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return random.choice(WORDS)
+    return random.choice(REALS)
