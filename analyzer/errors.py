@@ -36,7 +36,9 @@ class ProbeError(InputError):
 class RunFailure(Enum):
     """What kind of refusal a `RunError` is."""
 
-    REFUSED = "refused"  # the model, a node or a feed
+    REFUSED = "refused"  # a node or a feed, in a run
+    NOT_LOADED = "not loaded"  # the model, before any run
+    NO_KERNEL = "no kernel"  # not loaded for an operator that this onnxruntime does not have
     MEMORY = "memory"  # it ran out
 
 

@@ -9,19 +9,31 @@ import onnx
 from analyzer.graph.lend import thin_proto
 from analyzer.graph.load import LoadedModel
 
+LONGEST = 1 << 24  # entries along an axis, of which something is kept one by one
+
 
 def inferred_shapes(loaded: LoadedModel) -> dict[str, tuple[int, ...]]:
-    """Shapes in which every length is known, by value name; a first dim of an input that is free counts as 1."""
+    """Shapes in which every length is known, by value name; a first dim of an input that is free counts as 1.
+
+    They follow from the inputs and the stored tensors alone, not from what the file claims of other values.
+    """
     proto, _ = thin_proto(loaded)
     for value in proto.graph.input:
         dims = value.type.tensor_type.shape.dim
+        for dim in dims:
+            if dim.dim_value < 0:  # how some exporters write a free length
+                dim.ClearField("dim_value")
         if dims and not dims[0].HasField("dim_value") and value.name not in loaded.graph.defaults:
             dims[0].dim_value = 1
+    for value in proto.graph.output:  # lengths that the file claims, and nobody checked
+        value.type.tensor_type.ClearField("shape")
+    del proto.graph.value_info[:]
     with suppress(Exception):  # inference refuses what it does not know; knowing less is safe
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     shapes: dict[str, tuple[int, ...]] = {}
     for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
         tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") and d.dim_value >= 0 for d in tensor.shape.dim):
-            shapes.setdefault(value.name, tuple(d.dim_value for d in tensor.shape.dim))
+        lengths = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
+        if tensor.HasField("shape") and all(0 <= length <= LONGEST for length in lengths):
+            shapes.setdefault(value.name, lengths)
     return shapes

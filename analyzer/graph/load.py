@@ -21,7 +21,7 @@ from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
-from analyzer.graph.validate import check_attributes, check_external, check_tensors, check_text
+from analyzer.graph.validate import check_attributes, check_external, check_names, check_tensors, check_text
 from analyzer.graph.view import LIFTED, Fold, Graph, view_of
 
 # What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
@@ -224,6 +224,7 @@ def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozen
     try:
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto)
+        check_names(proto.graph, where)
         for node in proto.graph.node:
             if node.domain == "ai.onnx":
                 node.domain = ""
@@ -238,6 +239,8 @@ def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozen
             place_data(model.graph, folder)
         model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
         model.meta[UNDESCRIBED] = undescribed
+    except ModelError:
+        raise
     except Exception as error:  # onnx-ir raises many kinds on a damaged graph
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:

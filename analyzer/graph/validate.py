@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from math import prod
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import onnx
@@ -114,13 +116,58 @@ def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
 
 
 def check_attributes(proto: onnx.ModelProto, where: str) -> None:
-    """Refuse attributes without a name, which onnx-ir reads and cannot write again."""
+    """Refuse nodes without an operator, attributes without a name or a value: onnx-ir cannot write them again."""
     for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
         for node in _every_node(nodes):
-            if not all(attribute.name for attribute in node.attribute):
-                raise ModelError(
-                    f"{where}: node {node.name or node.op_type} has an attribute without a name: {DAMAGED}."
-                )
+            if not node.op_type:
+                raise ModelError(f"{where}: node {node.name or '(no name)'} has no operator: {DAMAGED}.")
+            for attribute in node.attribute:
+                field = _VALUE_FIELDS.get(attribute.type)
+                typeless = attribute.type == onnx.AttributeProto.UNDEFINED
+                if not attribute.name or typeless or (field is not None and not attribute.HasField(field)):
+                    problem = (
+                        f"an attribute {attribute.name} without a value"
+                        if attribute.name
+                        else "an attribute without a name"
+                    )
+                    raise ModelError(f"{where}: node {node.name or node.op_type} has {problem}: {DAMAGED}.")
+
+
+# Where a single value of an attribute stands that has no default to stand in for it.
+_VALUE_FIELDS = {
+    onnx.AttributeProto.TENSOR: "t",
+    onnx.AttributeProto.SPARSE_TENSOR: "sparse_tensor",
+    onnx.AttributeProto.GRAPH: "g",
+    onnx.AttributeProto.TYPE_PROTO: "tp",
+}
+
+
+def check_names(graph: onnx.GraphProto, where: str, outer: frozenset[str] = frozenset()) -> None:
+    """Refuse values that are read and never made, or made twice: then the graph computes nothing.
+
+    `outer` are the names that a subgraph sees around it.
+    """
+    made = [output for node in graph.node for output in node.output if output]
+    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    twice = next((name for name, count in Counter(made).items() if count > 1 or name in given), None)
+    if twice is not None:
+        raise ModelError(f"{where}: {_quoted(twice)} is made twice: {DAMAGED}.")
+    known = outer | given | set(made)
+    for node in graph.node:
+        unmade = next((name for name in node.input if name and name not in known), None)
+        if unmade is not None:
+            reader = node.name or node.op_type
+            raise ModelError(f"{where}: node {reader} reads {_quoted(unmade)}, which nothing makes: {DAMAGED}.")
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                check_names(inner, where, known)
+    lost = next((value.name for value in graph.output if value.name not in known), None)
+    if lost is not None:
+        raise ModelError(f"{where}: nothing makes the output {_quoted(lost)}: {DAMAGED}.")
+
+
+def _quoted(name: str) -> str:
+    return f"'{shorten(name, 80, placeholder='…')}'"
 
 
 def _every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 from types import TracebackType
 from typing import Any, Self
 
@@ -285,8 +286,16 @@ def _run_error(error: Exception, verb: str) -> RunError:
         )
         return RunError(sentence, RunFailure.MEMORY)
     named = _NODE.search(text)
-    sentence = f"onnxruntime cannot {verb} the model: {_reason(text) or type(error).__name__}."
-    return RunError(sentence, node=named[1] if named else "")
+    kind = RunFailure.REFUSED if verb == "run" else RunFailure.NOT_LOADED
+    if verb == "load" and any(phrase in text for phrase in _NO_KERNEL):
+        kind = RunFailure.NO_KERNEL
+    reason = shorten(_reason(text) or type(error).__name__, LONGEST_REASON, placeholder=" …")
+    return RunError(f"onnxruntime cannot {verb} the model: {reason}.", kind, named[1] if named else "")
+
+
+# How onnxruntime says that it lacks an operator, or an implementation of it for these element types.
+_NO_KERNEL = ("is not a registered function/op", "No Op registered for", "Could not find an implementation for")
+LONGEST_REASON = 240  # characters, of a sentence that a terminal shows
 
 
 _NODE = re.compile(

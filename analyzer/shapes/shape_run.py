@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
-from analyzer.errors import RunError
+from analyzer.errors import RunError, RunFailure
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.infer_shapes import inferred_shapes
 from analyzer.probes.probe import Probe
+from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.batching import TwoSamples
 from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
 from analyzer.shapes.shape_session import ShapeRun
@@ -20,19 +20,25 @@ from analyzer.shapes.trial_feeds import Feeds, first_samples, guessed_samples, j
 def measure_shapes(loaded: LoadedModel, probe: Probe | None, *, threads: int | None = None) -> ShapeTable:
     """Shape of every value for one sample, and how each grows with a second one.
 
-    Without a probe the inputs are guessed (free dims small); when no guess runs, shapes come from ONNX shape
-    inference. A value whose shape cannot be had is absent.
+    Without a probe the inputs are guessed (free dims small); when no guess runs, or an operator is one that
+    onnxruntime does not have, shapes come from ONNX shape inference. A value whose shape cannot be had is absent.
 
     Raises:
-        RunError: the model does not run on the probe's first sample.
+        RunError: onnxruntime refuses the model, or it does not run on the probe's first sample.
     """
     if probe is not None:
         samples = first_samples(probe)
         table = _measured(loaded, threads, samples, batchable=probe.batchable, step=probe.step, fixed=probe.fixed)
         return _with_free_dims(loaded, threads, table, samples[0])
     for samples in guessed_samples(loaded.graph.inputs):
-        with suppress(RunError):
+        try:
             return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])
+        except RunError as error:
+            if error.kind is RunFailure.NO_KERNEL:
+                break
+            if error.kind is RunFailure.NOT_LOADED:  # with what was added to it; is it refused by itself?
+                Session(loaded, threads=threads, optimization=Optimization.NONE, few_runs=True).close()
+                break
     return _inferred(loaded)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ Feeds = dict[str, Array]
 CANDIDATES = 4  # samples among which we look for two that differ
 # Sizes tried for every free dim but the first; 1 comes last, since a window that hangs over the edge of such an input
 # does not show what happens on others.
-GUESSES = (32, 8, 64, 128, 224, 1)
+GUESSES = (32, 8, 64, 128, 224, 4, 2, 1)
+LARGEST_GUESS = 1 << 24  # elements of all inputs of one feed
 
 
 def first_samples(probe: Probe) -> list[Feeds]:
@@ -45,9 +47,14 @@ def same_array(a: Array, b: Array) -> bool:
 
 
 def guessed_samples(inputs: Mapping[str, TensorType]) -> Iterator[list[Feeds]]:
-    """Pairs of feeds to try when there is no data; free dims take the same size in all inputs."""
+    """Pairs of feeds to try when there is no data; free dims take the same size in all inputs.
+
+    None that is larger than `LARGEST_GUESS`: a file of a hundred bytes can declare any length.
+    """
     free = any(not isinstance(d, int) for t in inputs.values() for d in (t.shape or ())[1:])
     for size in GUESSES if free else GUESSES[:1]:
+        if sum(prod(_lengths(t, size)) for t in inputs.values()) > LARGEST_GUESS:
+            continue
         random = np.random.default_rng(0)
         yield [{n: _guess(t, size, random) for n, t in inputs.items()} for _ in range(2)]
 
@@ -77,9 +84,12 @@ def _drawn(inputs: Mapping[str, TensorType], lengths: Mapping[str, tuple[int, ..
 
 
 def _guess(declared: TensorType, size: int, random: np.random.Generator) -> Array:
-    dims = declared.shape or ()
-    shape = [d if isinstance(d, int) else (size if axis else 1) for axis, d in enumerate(dims)]
+    shape = _lengths(declared, size)
     dtype = declared.dtype if declared.dtype is not None else np.dtype(np.float32)
     if dtype.kind == "f" or dtype.name == "bfloat16":
         return random.random(shape).astype(dtype)
     return np.full(shape, "", dtype) if dtype.kind in "OUST" else np.zeros(shape, dtype)
+
+
+def _lengths(declared: TensorType, size: int) -> list[int]:
+    return [d if isinstance(d, int) else (size if axis else 1) for axis, d in enumerate(declared.shape or ())]

@@ -155,6 +155,18 @@ DAMAGE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "too few numbers": (lambda m: typed(m, 23), "does not hold as much data"),
     "no graph": (lambda m: m.ClearField("graph"), "holds no ONNX graph"),
     "an attribute without a name": (lambda m: m.graph.node[0].attribute.add(), "has an attribute without a name"),
+    "an attribute without a type": (
+        lambda m: m.graph.node[0].attribute.add(name="a"),
+        "has an attribute a without a value",
+    ),
+    "an attribute without its tensor": (
+        lambda m: m.graph.node[0].attribute.add(name="a", type=onnx.AttributeProto.TENSOR),
+        "has an attribute a without a value",
+    ),
+    "a node without an operator": (lambda m: m.graph.node[0].ClearField("op_type"), "has no operator"),
+    "an unknown input": (lambda m: m.graph.node[0].input.__setitem__(0, "q"), "reads 'q', which nothing makes"),
+    "an unknown output": (lambda m: setattr(m.graph.output[0], "name", "q"), "nothing makes the output 'q'"),
+    "a value made twice": (lambda m: m.graph.node.append(m.graph.node[0]), "is made twice"),
     "an old opset": (lambda m: setattr(m.opset_import[0], "version", 6), "older than 7: convert it"),
 }
 
