@@ -13,6 +13,7 @@ from analyzer.api.pruned_model import Source
 from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel
+from analyzer.ops.operator import is_quantised
 from analyzer.probes.probe import Probe
 from analyzer.rewrite.bisect import first_difference, moving_values
 from analyzer.rewrite.comparison import Feeds, compare, perturbed, rows_depend_on_others
@@ -66,7 +67,7 @@ def compare_models(
     Raises:
         InputError: there is no data, and the model does not run on data that is made up.
     """
-    quantised = is_quantised(source)
+    quantised = is_quantised(source.loaded.graph)
     results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
     for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
         if probe is not None:
@@ -90,7 +91,7 @@ def _on_data(
     source: Source, before: Session, after: Session, probe: Probe, name: str, progress: Progress | None
 ) -> Comparison:
     """Several samples at once where the model takes that, and one at a time: all of them in at least one way."""
-    quantised, alone = is_quantised(source), source.shapes.samples
+    quantised, alone = is_quantised(source.loaded.graph), source.shapes.samples
     together: Comparison | None = None
     if size := _several(source, probe):
         with suppress(RunError):
@@ -117,7 +118,7 @@ def _several(source: Source, probe: Probe) -> int:
 
 
 def _influence_each_other(source: Source, before: Session, probe: Probe, size: int) -> bool:
-    quantised = is_quantised(source)
+    quantised = is_quantised(source.loaded.graph)
     pairs = zip(probe.batches(size), _groups(probe.batches(source.shapes.samples), size), strict=False)
     return any(
         rows_depend_on_others(before, batch.feeds, [one.feeds for one in singles], quantised=quantised)
@@ -134,12 +135,6 @@ def _groups(batches: Any, size: int) -> Iterator[list[Any]]:
             group = []
     if group:
         yield group
-
-
-def is_quantised(source: Source) -> bool:
-    """Whether values are quantised on the way, so that one step may go the other way."""
-    types = [node.op_type for node in source.loaded.graph.nodes]
-    return any(t == "QuantizeLinear" or t.startswith("QLinear") for t in types)
 
 
 def usual_batches(source: Source, name: str, progress: Progress | None = None) -> Batches:
@@ -196,7 +191,7 @@ def _difference(source: Source, chosen: Walk, smaller: LoadedModel, worst: Outpu
             chosen.needs.masks,
             usual_batches(source, "search"),
             worst.name if worst is not None else source.loaded.graph.outputs[0],
-            quantised=is_quantised(source),
+            quantised=is_quantised(source.loaded.graph),
         )
     place = f"; the first value that differs is {where}" if where else ""
     much = f"{worst.name} by {worst.relative:.2g} of its scale (allowed {worst.tolerance:.2g})" if worst else "?"

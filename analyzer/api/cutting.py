@@ -23,7 +23,7 @@ from analyzer.units.select import select_units
 from analyzer.walk import Walk, walk
 from analyzer.walk.bridge_search import find_bridges
 from analyzer.walk.compose import compose, left_of, stand_ins
-from analyzer.walk.plan import count_parameters
+from analyzer.walk.parameters import count_parameters
 
 MOST_REFUSALS = 50
 MOST_ROUNDS = 8  # cuts after the first; each takes something away

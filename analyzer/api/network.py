@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from analyzer.facts.picture import GraphPicture, PictureNode, Role
 from analyzer.graph import Graph, Node
+from analyzer.ops.operator import traits_of
 
 MOST_OPERATORS = 24  # up to here every operator gets a box of its own
-_MEASURING = frozenset({"Shape", "Size"})  # what is computed from them is not data
 
 
 def picture_of(graph: Graph, audited: Iterable[str]) -> GraphPicture:
@@ -29,7 +29,7 @@ class _Painter:
         self._edges: dict[tuple[int, int], None] = {}
         self._box: dict[str, int] = {}
         self._chain: dict[str, tuple[str, ...]] = {}  # value -> operators folded on the way to it
-        moving = [node for node in graph.nodes if node.op_type not in _MEASURING]
+        moving = [node for node in graph.nodes if not traits_of(node).measures]
         self._whole = len([n for n in moving if n.outputs[0] not in graph.static_values]) <= MOST_OPERATORS
 
     def painted(self) -> GraphPicture:
@@ -48,7 +48,7 @@ class _Painter:
 
     def _visit(self, node: Node) -> None:
         value = next((o for o in node.outputs if o in self._audited), "")
-        if not value and node.op_type in _MEASURING:
+        if not value and traits_of(node).measures:  # what is computed from lengths is not data
             return
         read = [i for i in (*node.inputs, *node.captured) if i in self._box]
         sources = tuple(dict.fromkeys(self._box[i] for i in read))

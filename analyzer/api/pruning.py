@@ -39,7 +39,8 @@ from analyzer.shapes.shape_run import measure_shapes
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.version import __version__
 from analyzer.walk import Walk, walk
-from analyzer.walk.plan import count_parameters, peak_activation
+from analyzer.walk.parameters import count_parameters
+from analyzer.walk.plan import peak_activation
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit

@@ -32,6 +32,11 @@ class TensorType:
         return f"{self.dtype.name if self.dtype is not None else 'unknown'}[{dims}]"
 
 
+def element_type(number: int) -> str:
+    """ONNX's name of the element type that an attribute gives by its number, such as `FLOAT`."""
+    return ir.DataType(number).name
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One operator call. Missing optional inputs are empty names; `captured` are outer values its subgraphs read.

@@ -1,13 +1,13 @@
 """Which values to check so that a NaN anywhere is noticed, without reading every activation twice.
 
 onnxruntime's maxima drop NaN, and a check of its own for each activation costs as much as the maximum does. But a
-NaN in one activation reaches the next through most operators: it is enough to check where it would get lost (before
-a MaxPool, an ArgMax, an operator not listed here) and at the end.
+NaN in one activation reaches the next through operators that carry it: it is enough to check where it would get lost
+(before a maximum pool, an operator that does not say that it carries NaN) and at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -17,72 +17,7 @@ from analyzer.observe.magnitudes import magnitudes
 from analyzer.observe.pooling import lengths_are_fixed
 from analyzer.observe.targets import Target, elements
 from analyzer.observe.windows import sees_every_position
-
-# Operators whose output has a NaN where an input (all, or those listed below) has a NaN. Most are arithmetic; the
-# others were tried with onnxruntime's CPU kernels, fused behind a Conv too, and a test tries them again.
-ARITHMETIC = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Sum",
-        "Neg",
-        "Abs",
-        "Identity",
-        "LeakyRelu",
-        "PRelu",
-        "Gelu",
-        "HardSwish",
-        "Mish",
-        "Swish",
-        "Floor",
-        "Sqrt",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "LayerNormalization",
-        "GroupNormalization",
-        "LRN",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "ReduceSum",
-        "Transpose",
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Concat",
-        "Gemm",
-        "MatMul",
-        "Dropout",
-        "com.microsoft::Gelu",
-        "com.microsoft::FastGelu",
-        "com.microsoft::BiasGelu",
-        "com.microsoft::FusedMatMul",
-    ]
-)
-BOUNDED = frozenset(
-    [
-        "Relu",
-        "Clip",
-        "Sigmoid",
-        "Tanh",
-        "Elu",
-        "Selu",
-        "Celu",
-        "HardSigmoid",
-        "Softplus",
-        "Softsign",
-        "Softmax",
-        "LogSoftmax",
-        "Exp",
-        "Erf",
-    ]
-)
-WINDOWED = frozenset(["Conv", "AveragePool"])
-FIRST_INPUT_ONLY = frozenset(
-    ["Clip", "PRelu", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "Reshape", "Dropout", "Div"]
-)
+from analyzer.ops.operator import rule_for, traits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +61,11 @@ def _guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable, fixed: 
             chosen.append(target)
             nan.add(name)
             infinity.add(name)
-        inputs = carriers(node, shapes, fixed)
+        traits = traits_of(node)
         if node.outputs and node.outputs[0] in nan:
-            nan.update(filter(None, inputs))
-        if node.outputs and node.outputs[0] in infinity and node.qualified_type not in BOUNDED:
-            infinity.update(filter(None, inputs))
+            nan.update(carriers(node, traits.carries_nan, shapes, fixed))
+        if node.outputs and node.outputs[0] in infinity:
+            infinity.update(carriers(node, traits.carries_infinity, shapes, fixed))
     return chosen
 
 
@@ -139,15 +74,16 @@ def _parts_show(name: str, graph: Graph, shapes: ShapeTable, fixed: bool, shown:
     picked: dict[int, set[int]] = {}
     shape, samples = shapes.shapes.get(name), shapes.sample_axes.get(name, SampleAxis(None)).axis
     for node, position in graph.consumers.get(name, ()):
-        if node.domain or position or shape is None:
+        if position or shape is None:
             continue
-        if node.op_type == "Split" and shown.issuperset(node.outputs):
+        if traits_of(node).keeps_elements and shown.issuperset(node.outputs):
             return True
-        if node.op_type == "Gather" and node.outputs[0] in shown and node.inputs[1] in graph.static_values:
-            axis, indices = int(node.attr("axis", 0)) % len(shape), graph.constant(node.inputs[1])
-            one_sample = not shapes.batchable or samples not in (None, axis)  # what mixes samples has more in a feed
-            if fixed and one_sample and indices is not None:
-                picked.setdefault(axis, set()).update((indices.reshape(-1) % shape[axis]).tolist())
+        numbers = [graph.constant(n) for n in node.inputs[1:] if n in graph.static_values]
+        if fixed and node.outputs[0] in shown and len(numbers) == len(node.inputs) - 1:
+            stored = [array for array in numbers if array is not None]
+            taken = rule_for(node.domain, node.op_type).taken(node, shape, stored)
+            if taken is not None and (not shapes.batchable or samples not in (None, taken[0])):
+                picked.setdefault(taken[0], set()).update(taken[1].tolist())  # what mixes samples has more in a feed
     return shape is not None and any(len(indices) == shape[axis] for axis, indices in picked.items())
 
 
@@ -156,13 +92,8 @@ def _unbounded(target: Target) -> bool:
     return kind is Kind.SMOOTH or (kind is Kind.RECTIFIER and target.audited.low is None)
 
 
-def carriers(node: Node, shapes: ShapeTable, fixed: bool) -> tuple[str, ...]:
-    """Inputs of the node whose every NaN shows in its first output; `fixed`: all feeds have the same lengths."""
-    kind = node.qualified_type
-    if kind in WINDOWED:
-        return node.inputs[:1] if fixed and sees_every_position(node, shapes) else ()
-    if kind not in ARITHMETIC and kind not in BOUNDED:
-        return ()
-    if kind == "Gemm":
-        return node.inputs[:2]  # the third is not read where it counts for nothing
-    return node.inputs[:1] if kind in FIRST_INPUT_ONLY else node.inputs
+def carriers(node: Node, positions: Container[int], shapes: ShapeTable, fixed: bool) -> list[str]:
+    """The inputs at these positions, where no window may miss a place; `fixed`: all feeds have the same lengths."""
+    if traits_of(node).slides and not (fixed and sees_every_position(node, shapes)):
+        return []
+    return [name for place, name in enumerate(node.inputs) if name and place in positions]

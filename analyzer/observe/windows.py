@@ -24,7 +24,7 @@ def sees_every_position(node: Node, shapes: ShapeTable) -> bool:
     strides = node.attr("strides") or [1] * len(window)
     dilations = node.attr("dilations") or [1] * len(window)
     pads = node.attr("pads") or [0] * 2 * len(window)
-    if str(node.attr("auto_pad") or "NOTSET") not in ("NOTSET", "VALID", "b'NOTSET'", "b'VALID'"):
+    if (node.attr("auto_pad") or "NOTSET") not in ("NOTSET", "VALID"):
         return False
     axes = range(len(window))
     return all(covered(data[2 + a], result[2 + a], window[a], strides[a], dilations[a], pads[a]) for a in axes)
@@ -41,8 +41,6 @@ def covered(length: int, count: int, window: int, stride: int, dilation: int, pa
 
 
 def _window(node: Node, shapes: ShapeTable, rank: int) -> Shape | None:
-    if node.op_type == "Conv":
-        weight = shapes.shapes.get(node.inputs[1])
-        return None if weight is None else weight[2:]
-    window = tuple(node.attr("kernel_shape") or ())
+    kernel = shapes.shapes.get(node.inputs[1], ()) if len(node.inputs) > 1 else ()
+    window = tuple(node.attr("kernel_shape") or kernel[2:])
     return window if len(window) == rank else None

@@ -16,10 +16,13 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
+from analyzer.graph import Node
 from analyzer.ops.affine import Affine
 from analyzer.ops.axes import Axes
+from analyzer.ops.largest import Stored, operands, product
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
+from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, Traits
 from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
@@ -51,6 +54,9 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
+_BOUNDS: dict[str, Callable[[Sequence[float]], float]] = {"Add": sum, "Sub": sum, "Sum": sum, "Mul": product}
+
+
 def lift(x: Constants, rank: int) -> Constants:
     """The operand with the output's rank."""
     missing = (None,) * (rank - x.rank)
@@ -64,6 +70,7 @@ class Aligned(Operator):
     axes = Axes("X...: *a -> Y: *a")
     aligned = True
     lock_reason = "elementwise-partner-alive"
+    stated = replace(CONTINUOUS, passes_geometry=True)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         rank = len(node.y_shape())
@@ -100,6 +107,11 @@ class Aligned(Operator):
                 mask = pattern.uniform(rank, True)  # may be NaN or infinite: nothing is left to chance
             result.append(pattern.any_to(mask, shape or ()))
         return result
+
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        bound = _BOUNDS.get(node.op_type)
+        parts = None if bound is None else operands(xs, stored)
+        return None if bound is None or parts is None else bound(parts)
 
     def affine(self, node: OpNode) -> Affine | None:
         computed = [p for p, array in enumerate(node.statics) if array is None]
@@ -211,10 +223,22 @@ def _surely_float(node: OpNode) -> bool:
 
 
 _SPECIAL = {"Max": Extremum, "Min": Extremum, "PRelu": PReluRule}
+_PASSING = Aligned.stated
+_ARITHMETIC = replace(_PASSING, carries_nan=EVERY, carries_infinity=EVERY)
+_TRAITS: dict[str, Traits] = {
+    **dict.fromkeys(("Add", "Sub", "Mul"), replace(_ARITHMETIC, exact_in=SINGLE_OR_DOUBLE)),
+    **dict.fromkeys(("Max", "Min", "And", "Or", "Xor"), replace(_PASSING, exact_in=EVERY)),
+    **dict.fromkeys(
+        ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"), replace(_PASSING, jumps=True, exact_in=EVERY)
+    ),
+    "Sum": _ARITHMETIC,
+    "Div": replace(_PASSING, jumps=True, carries_nan=(0,), carries_infinity=(0,), exact_in=SINGLE_OR_DOUBLE),
+    "PRelu": replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,), exact_in=SINGLE_OR_DOUBLE),
+    "Pow": replace(_PASSING, jumps=True),
+}
 for _name in FUNCTIONS:
-    register(_SPECIAL.get(_name, Aligned)(), _name)
-register(WhereRule(), "Where")
-
-
+    register(_SPECIAL.get(_name, Aligned)(), _name, traits=_TRAITS.get(_name))
+register(WhereRule(), "Where", traits=replace(_PASSING, geometry=(0,), exact_in=EVERY))
 for _name, _function in {"BiasGelu": exact_gelu, "FastGelu": tanh_gelu}.items():
-    register(BiasActivation(_function), _name, domain=CONTRIB)
+    _bias = replace(CONTINUOUS, carries_nan=EVERY, carries_infinity=EVERY)
+    register(BiasActivation(_function), _name, domain=CONTRIB, traits=_bias)

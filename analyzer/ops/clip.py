@@ -6,6 +6,7 @@ The bounds are attributes before opset 11 and inputs from 11 on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from analyzer.facts.units import Kind
 from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Activation, Operator, register
+from analyzer.ops.traits import CONTINUOUS, EVERY
 
 
 class ClipRule(Operator):
@@ -52,4 +54,4 @@ class ClipRule(Operator):
         return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
 
-register(ClipRule(), "Clip")
+register(ClipRule(), "Clip", traits=replace(CONTINUOUS, carries_nan=(0,), exact_in=EVERY))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.graph import Node
 from analyzer.ops.correspondence import Correspondence
-from analyzer.ops.move import Moved, Take
+from analyzer.ops.largest import Stored, most, operands
+from analyzer.ops.move import MOVED, Moved, Take
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
+from analyzer.ops.traits import EVERY
 
 
 class ConcatRule(Operator):
@@ -65,5 +69,9 @@ class ConcatRule(Operator):
         lost = [not cut.keeps.get((name, joined)).any() for name in node.inputs]
         return Edit(drop_inputs=tuple(p for p, gone in enumerate(lost) if gone and node.x_shape(p)[joined]))
 
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        parts = operands(xs, stored)
+        return None if parts is None else most(parts)
 
-register(ConcatRule(), "Concat")
+
+register(ConcatRule(), "Concat", traits=replace(MOVED, carries_nan=EVERY, carries_infinity=EVERY, joins=True))

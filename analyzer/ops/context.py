@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from analyzer.graph import Graph, Node
 from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import BARRIER, Operator, rule_for
+from analyzer.ops.operator import BARRIER, Operator, rule_for, traits_of
 from analyzer.ops.weighted_sum import WeightedSum
 
+FROZEN = "a last digit decides a jump behind it"
 _NOWHERE = SampleAxis(None)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,8 +77,14 @@ class Call:
 class Context:
     """All calls of a graph in topological order, and the shapes of all values."""
 
-    def __init__(self, graph: Graph, table: ShapeTable, tied: Collection[str] = ()) -> None:
-        """Tensors that several nodes read are cut for each reader alone, except those in `tied`."""
+    def __init__(
+        self, graph: Graph, table: ShapeTable, tied: Collection[str] = (), frozen: Collection[int] = ()
+    ) -> None:
+        """Tensors that several nodes read are cut for each reader alone, except those in `tied`.
+
+        Nodes in `frozen`, by index, are barriers: they must go on computing what they compute, to the last digit.
+        """
+        self._frozen = frozen
         self.graph = graph
         self.table = table
         self._tied = tuple(tied)
@@ -192,7 +201,7 @@ class Context:
             y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,
             target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
-            used_axes=self._used_axes(node) if node.op_type == "Shape" else None,
+            used_axes=self._used_axes(node) if traits_of(node).lists_lengths else None,
         )
         rule = rule_for(node.domain, node.op_type)
         why = self._barrier(op, rule)
@@ -204,6 +213,8 @@ class Context:
         return declared.name if declared is not None else self.table.dtypes.get(name)
 
     def _barrier(self, op: OpNode, rule: Operator) -> str | None:
+        if op.node.index in self._frozen:
+            return FROZEN
         if op.node.has_subgraph:
             return "a subgraph, left alone"
         if not any(op.outputs):
@@ -220,7 +231,7 @@ class Context:
             return "an empty value"
         if any(n in self.table.scrambled for n in (*op.inputs, *op.outputs)):
             return "a value in which samples lie in no known order"
-        if op.op_type in ("Reshape", "Flatten") and self._regroups(op):
+        if traits_of(op.node).regroups and self._regroups(op):
             return "which axes it joins depends on lengths that the inputs leave free"
         return rule.unsupported(op)
 
@@ -247,16 +258,16 @@ class Context:
 
     def _pieces(self, node: Node) -> tuple[int | None, ...] | None:
         """The pieces of a shape operand: numbers that the file spells out, None where computed at run time."""
-        place = {"Reshape": 1, "Expand": 1, "Resize": 3}.get(node.op_type, len(node.inputs))
-        if place >= len(node.inputs) or not node.inputs[place] or (place == 3 and node.attr("axes")):
+        place = traits_of(node).target
+        if place is None or place >= len(node.inputs) or not node.inputs[place] or node.attr("axes"):
             return None
         array = self.graph.constant(node.inputs[place])
         if array is not None:
             return tuple(int(v) for v in np.atleast_1d(array))
         producer = self.graph.producer.get(node.inputs[place])
-        while producer is not None and producer.op_type in ("Cast", "Identity"):
+        while producer is not None and len(producer.inputs) == 1 and self._listed(producer, ("",)) == ("",):
             producer = self.graph.producer.get(producer.inputs[0])
-        if producer is None or producer.op_type != "Concat":
+        if producer is None or not traits_of(producer).joins:
             return None
         pieces: list[int | None] = []
         for name in producer.inputs:
@@ -287,24 +298,17 @@ class Context:
             return set(axes)
         used: set[int] = set()
         for reader, position in self.graph.consumers.get(name, ()):
-            passed = self._passed_on(reader, axes) if position == 0 else None
+            passed = self._listed(reader, axes) if position == 0 else None
             used |= set(axes) if passed is None else self._looked_at(reader.outputs[0], passed)
         return used
 
-    def _passed_on(self, node: Node, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-        """What a node that only moves a list of lengths makes of it; None for any other node, or table of lengths."""
+    def _listed(self, node: Node, items: tuple[T, ...]) -> tuple[T, ...] | None:
+        """What a node that only moves a list makes of it; None for any other node, or for a table of lists."""
         arrays = [self.graph.constant(n) for n in node.inputs[1:]]
         numbers = [np.atleast_1d(a).reshape(-1) for a in arrays if a is not None]
-        moving = node.op_type in ("Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice")
-        if not moving or len(numbers) < len(arrays) or len(self.shapes.get(node.outputs[0], (0, 0))) > 1:
+        if len(numbers) < len(arrays) or len(self.shapes.get(node.outputs[0], (0, 0))) > 1:
             return None
-        if node.op_type == "Gather":
-            return tuple(axes[int(i)] for i in numbers[0])
-        if node.op_type != "Slice":
-            return axes
-        starts = int(numbers[0][0]) if numbers else int(node.attr("starts")[0])
-        ends = int(numbers[1][0]) if numbers else int(node.attr("ends")[0])
-        return axes[starts : ends : int(numbers[3][0]) if len(numbers) > 3 else 1]
+        return rule_for(node.domain, node.op_type).listed(node, items, numbers)
 
 
 def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:

@@ -7,7 +7,7 @@ One letter per axis says everything: MatMul is `...mk,...kn->...mn`, Gemm `mk,kn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -15,11 +15,14 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.graph import Node
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.largest import Stored, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
+from analyzer.ops.traits import CONTINUOUS, EVERY
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -99,6 +102,7 @@ def project(
 class Contraction(Operator):
     """Mixing: an output element is constant when every product in its sum is."""
 
+    stated = CONTINUOUS
     a, b = 0, 1
     bias: int | None = None
 
@@ -366,4 +370,13 @@ def _uniform_known(x: Constants, letters: Sequence[int], contracted: Sequence[in
     return pattern.on_axis(known, axes[0], x.rank)
 
 
-register(Contraction(), "MatMul")
+class MatMul(Contraction):
+    """The float product with nothing fused to it."""
+
+    stated = replace(CONTINUOUS, carries_nan=EVERY, carries_infinity=EVERY)
+
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        return None if xs[0] is None else weighted_sum(xs[0], stored(1), -2)
+
+
+register(MatMul(), "MatMul")

@@ -6,6 +6,7 @@ X [batch, in, *space]  W [out, in/group, *kernel]  B [out]  Y [batch, out, *spac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import KeepVectors
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.graph import Node
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.largest import Stored, shifted, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
+from analyzer.ops.traits import CONTINUOUS, SPATIAL
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -26,6 +30,7 @@ class ConvRule(Operator):
     """Channels are cut whole; kernel taps are summed over; zero padding spoils any constant but zero."""
 
     lock_reason = "group-balance"
+    stated = replace(CONTINUOUS, windows=SPATIAL)
     x, w, bias = 0, 1, 2
     takes_constants = True  # in a bias, or on a carrier
 
@@ -70,8 +75,7 @@ class ConvRule(Operator):
     def flat_border(self, node: OpNode) -> bool:
         """Whether a constant map gives a constant map (no zero padding at the border)."""
         pads = node.attr("pads") or []
-        auto = node.attr("auto_pad", "NOTSET")
-        same = str(auto).startswith(("SAME", "b'SAME")) and max(self.kernel(node).shape[2:], default=1) > 1
+        same = node.attr("auto_pad", "NOTSET").startswith("SAME") and max(self.kernel(node).shape[2:], default=1) > 1
         return not any(pads) and not same
 
     def weighted_sum(self, node: OpNode) -> WeightedSum | None:
@@ -106,8 +110,6 @@ class ConvRule(Operator):
     def step(self, node: OpNode) -> float | None:
         """What the whole kernel was rounded to."""
         return None
-
-    # -- rules ----------------------------------------------------------------------------------------------------
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         known, value = self.channels(node, xs)
@@ -300,4 +302,13 @@ class ConvRule(Operator):
         return bool(node.sole_user) and node.sole_user[self.w]
 
 
-register(ConvRule(), "Conv")
+class Conv(ConvRule):
+    """The float convolution with nothing fused to it."""
+
+    stated = replace(ConvRule.stated, carries_nan=(0,), carries_infinity=(0,))
+
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        return None if xs[0] is None else shifted(weighted_sum(xs[0], stored(1), -1), node.inputs, stored)
+
+
+register(Conv(), "Conv")

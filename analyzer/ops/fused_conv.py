@@ -42,8 +42,7 @@ class FusedConvRule(ConvRule):
 
     @staticmethod
     def _activation(node: OpNode) -> str:
-        name = node.attr("activation", "")
-        return name.decode() if isinstance(name, bytes) else name
+        return str(node.attr("activation", ""))
 
 
 def activation_of(name: str, parameters: Sequence[float], node: OpNode) -> Activation | None:

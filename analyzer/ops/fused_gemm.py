@@ -48,8 +48,7 @@ class FusedGemm(Gemm):
 
 def activation_name(node: OpNode) -> str:
     """The fused activation, empty when there is none."""
-    name = node.attr("activation", "")
-    return name.decode() if isinstance(name, bytes) else str(name)
+    return str(node.attr("activation", ""))
 
 
 register(FusedGemm(), "FusedGemm", domain=CONTRIB)

@@ -5,7 +5,12 @@ Gemm: A [m, k]  B [k, n]  C broadcast to [m, n]  Y [m, n], A and B transposed as
 
 from __future__ import annotations
 
-from analyzer.ops.contraction import Contraction, Letters, matmul_letters
+from collections.abc import Sequence
+from dataclasses import replace
+
+from analyzer.graph import Node
+from analyzer.ops.contraction import Contraction, Letters, MatMul, matmul_letters
+from analyzer.ops.largest import Stored, most, shifted, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, register
 
@@ -20,6 +25,13 @@ class Gemm(Contraction):
         b = (2, 1) if node.attr("transB", 0) else (1, 2)
         return Letters(a, b, (0, 2))
 
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        alpha, beta = (most((1.0, abs(float(node.attr(name, 1.0))))) for name in ("alpha", "beta"))
+        if xs[0] is None or node.domain:
+            return None
+        total = weighted_sum(xs[0], stored(1), -1 if node.attr("transB", 0) else -2)
+        return shifted(None if total is None else total * alpha, node.inputs, stored, beta)
+
     def scale(self, node: OpNode) -> float:
         return float(node.attr("alpha", 1.0))
 
@@ -31,7 +43,7 @@ class Einsum(Contraction):
     """Einsum of two operands without repeated or summed-alone letters and without an ellipsis."""
 
     def unsupported(self, node: OpNode) -> str | None:
-        equation = _text(node.attr("equation", "")).replace(" ", "")
+        equation = node.attr("equation", "").replace(" ", "")
         left, arrow, right = equation.partition("->")
         terms = left.split(",")
         if len(terms) != 2 or not arrow or "." in equation:
@@ -42,7 +54,7 @@ class Einsum(Contraction):
         return "an Einsum that sums one operand alone" if alone else None
 
     def letters(self, node: OpNode) -> Letters:
-        left, _, right = _text(node.attr("equation", "")).replace(" ", "").partition("->")
+        left, _, right = node.attr("equation", "").replace(" ", "").partition("->")
         a, b = left.split(",")
         return Letters(tuple(map(ord, a)), tuple(map(ord, b)), tuple(map(ord, right)))
 
@@ -72,10 +84,7 @@ class FusedMatMul(Contraction):
         return float(node.attr("alpha", 1.0))
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-register(Gemm(), "Gemm")
+_READ = (0, 1)  # the third is not read where it counts for nothing
+register(Gemm(), "Gemm", traits=replace(MatMul.stated, carries_nan=_READ, carries_infinity=_READ))
 register(Einsum(), "Einsum")
-register(FusedMatMul(), "FusedMatMul", domain=CONTRIB)
+register(FusedMatMul(), "FusedMatMul", domain=CONTRIB, traits=MatMul.stated)

@@ -6,7 +6,7 @@ The chain is the whole rule: facts go forward through it, needs and keeps go thr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -18,11 +18,15 @@ from analyzer.algebra.growth import Growth
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
+from analyzer.graph import Node
 from analyzer.ops.correspondence import Correspondence, Tied, Units
+from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator
+from analyzer.ops.traits import CONTINUOUS, EVERY
 
 Vectors = Sequence[Mask]
+MOVED = replace(CONTINUOUS, exact_in=EVERY, passes_geometry=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +275,7 @@ class MoveRule(Operator):
 
     moved = 0
     moves = True
+    stated = MOVED
 
     def axes(self, node: OpNode) -> Correspondence:
         rest = tuple(n for position, n in enumerate(node.inputs) if n and position != self.moved)
@@ -332,3 +337,6 @@ class MoveRule(Operator):
         result = [pattern.uniform(x.rank, True) for x in xs]
         result[self.moved] = total
         return result
+
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        return xs[self.moved]

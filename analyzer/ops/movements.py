@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +13,17 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.errors import Refusal
+from analyzer.graph import Node
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
-from analyzer.ops.move import Chain, MoveRule, Reshape, Take, Transpose
+from analyzer.ops.move import MOVED, Chain, MoveRule, Reshape, Take, Transpose
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import register
+from analyzer.ops.traits import EVERY, Traits
 
 Indices = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 
 class ReshapeRule(MoveRule):
@@ -46,6 +51,9 @@ class ReshapeRule(MoveRule):
         if node.op_type == "Unsqueeze" or node.op_type == "Flatten":
             return Edit()
         return respell(node, cut, 1)
+
+    def listed(self, node: Node, items: tuple[T, ...], numbers: Sequence[Array]) -> tuple[T, ...] | None:
+        return items
 
     def _squeeze(self, node: OpNode, cut: Cut) -> Edit:
         """Name the axes where the file does not and a cut axis now has length 1 as well."""
@@ -89,6 +97,10 @@ class TransposeRule(MoveRule):
 
 class SplitRule(MoveRule):
     """Split: every output takes a run of indices."""
+
+    def traits(self, node: Node, stated: Traits) -> Traits:
+        sized = len(node.inputs) > 1 or node.attr("split") is not None
+        return stated if sized else replace(stated, windows=EVERY)  # parts as equal as can be
 
     def unsupported(self, node: OpNode) -> str | None:
         return "sizes computed at run time" if node.has(1) and node.static(1) is None else None
@@ -155,6 +167,11 @@ class SliceRule(MoveRule):
         return [[Take(a, i, shape[a]) for a, i in (slice_indices(node) or {}).items() if len(i) != shape[a] or
                  (i[:1] != 0).any()]]  # fmt: skip
 
+    def listed(self, node: Node, items: tuple[T, ...], numbers: Sequence[Array]) -> tuple[T, ...] | None:
+        start = int(numbers[0][0]) if numbers else int(node.attr("starts")[0])
+        end = int(numbers[1][0]) if numbers else int(node.attr("ends")[0])
+        return items[start : end : int(numbers[3][0]) if len(numbers) > 3 else 1]
+
     def whole_x(self, node: OpNode) -> Sequence[int]:
         rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
         return [axes[place] % rank if axes else place for place, step in enumerate(steps) if step != 1]
@@ -188,6 +205,13 @@ class GatherRule(MoveRule):
 
     data [*before, rows, *after]  indices [*q]  Y [*before, *q, *after].
     """
+
+    def listed(self, node: Node, items: tuple[T, ...], numbers: Sequence[Array]) -> tuple[T, ...] | None:
+        return tuple(items[int(i)] for i in numbers[0])
+
+    def taken(self, node: Node, shape: Shape, numbers: Sequence[Array]) -> tuple[int, Array] | None:
+        axis = int(node.attr("axis", 0)) % len(shape)
+        return axis, numbers[0].reshape(-1) % shape[axis]
 
     def axis(self, node: OpNode) -> int:
         """The gathered axis."""
@@ -291,38 +315,15 @@ class TileRule(MoveRule):
         return [[Take(a, np.tile(np.arange(shape[a]), int(r)), shape[a]) for a, r in enumerate(repeats) if r != 1]]
 
 
-def blocks(node: OpNode) -> tuple[Shape, tuple[int, ...]]:
-    """DepthToSpace and SpaceToDepth as reshape, transpose, reshape: the middle shape and the permutation."""
-    batch, channels, height, width = node.x_shape()
-    size = int(node.attr("blocksize"))
-    if node.op_type == "SpaceToDepth":
-        return (batch, channels, height // size, size, width // size, size), (0, 3, 5, 1, 2, 4)
-    mode = node.attr("mode", "DCR")
-    if str(mode).strip("b'") == "CRD":
-        return (batch, channels // size**2, size, size, height, width), (0, 1, 4, 2, 5, 3)
-    return (batch, size, size, channels // size**2, height, width), (0, 3, 4, 1, 5, 2)
-
-
-class BlockRule(MoveRule):
-    """DepthToSpace and SpaceToDepth."""
-
-    def chains(self, node: OpNode) -> list[Chain]:
-        middle, perm = blocks(node)
-        after = tuple(middle[a] for a in perm)
-        return [[Reshape(node.x_shape(), middle), Transpose(perm), Reshape(after, node.y_shape())]]
-
-    def whole_x(self, node: OpNode) -> Sequence[int]:
-        return 2, 3
-
-    def whole_y(self, node: OpNode) -> Sequence[int]:
-        return 2, 3
-
-
-register(ReshapeRule(), "Reshape", "Flatten", "Squeeze", "Unsqueeze")
-register(TransposeRule(), "Transpose")
-register(SplitRule(), "Split")
-register(SliceRule(), "Slice")
-register(GatherRule(), "Gather")
-register(ExpandRule(), "Expand")
-register(TileRule(), "Tile")
-register(BlockRule(), "DepthToSpace", "SpaceToDepth")
+_WHOLE = replace(MOVED, carries_nan=(0,), carries_infinity=(0,), keeps_elements=True)
+_SHAPED = replace(MOVED, lengths_from=(1,), geometry=(1,))
+_AXES = replace(_WHOLE, lengths_from=(1,), geometry=(1,))
+register(ReshapeRule(), "Reshape", traits=replace(_AXES, target=1, regroups=True))
+register(ReshapeRule(), "Flatten", traits=replace(_WHOLE, regroups=True))
+register(ReshapeRule(), "Squeeze", "Unsqueeze", traits=_AXES)
+register(TransposeRule(), "Transpose", traits=_WHOLE)
+register(SplitRule(), "Split", traits=replace(_SHAPED, keeps_elements=True))
+register(SliceRule(), "Slice", traits=replace(MOVED, lengths_from=(1, 2, 3, 4), geometry=(1, 2, 3, 4)))
+register(GatherRule(), "Gather", traits=replace(MOVED, geometry=(1,)))
+register(ExpandRule(), "Expand", traits=replace(_SHAPED, target=1))
+register(TileRule(), "Tile", traits=_SHAPED)

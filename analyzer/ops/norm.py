@@ -8,23 +8,28 @@ element away would change the statistics of the others, so those axes stay whole
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask
+from analyzer.graph import Node
 from analyzer.ops.affine import Affine, Normalisation
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.largest import Stored, most
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Operator, register
+from analyzer.ops.traits import CONTINUOUS
 
 
 class PerChannel(Operator):
     """Operators that treat every channel (axis 1) alone, with parameters [channels]."""
 
     axes = Axes("X: n c *s, scale: c, B: c, mean: c, var: c -> Y: n c *s", made="c")
+    stated = replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,))
 
     def unsupported(self, node: OpNode) -> str | None:
         parameters = [node.static(p) for p in range(1, len(node.inputs))]
@@ -70,6 +75,18 @@ class BatchNorm(PerChannel):
             shift = bias - slope * mean
         return Affine({0: slope}, shift) if np.isfinite(slope).all() else None
 
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        scale, offset, mean, variance = (stored(place) for place in range(1, 5))
+        trains = node.attr("training_mode", 0) or len(node.outputs) > 1
+        if scale is None or offset is None or mean is None or variance is None or trains or xs[0] is None:
+            return None
+        spread = variance.astype(np.float32) + np.float32(node.attr("epsilon", 1e-5))
+        if not spread.min(initial=1.0) > 0:  # in single precision, as it is computed
+            return None
+        with np.errstate(invalid="ignore"):  # both may be infinite
+            factor = np.maximum(1.0, np.abs(scale) / np.sqrt(spread.astype(np.float64)))
+        return most(factor * (max(1.0, xs[0]) + np.abs(mean)) + np.abs(offset)) if scale.size else 0.0
+
 
 class InstanceNorm(PerChannel):
     """Normalised over its own positions: a constant channel comes out as B, whatever its value."""
@@ -95,6 +112,7 @@ class Normalised(Operator):
 
     lock_reason = "normalisation-statistics"
     lock_detail = "normalises over this axis"
+    stated = CONTINUOUS
 
     def axes(self, node: OpNode) -> Correspondence:
         letters, mixed = row("a", len(node.x_shape())), self.normalised(node)
@@ -256,10 +274,13 @@ class SkipNorm(Normalised):
 
 register(BatchNorm(), "BatchNormalization")
 register(InstanceNorm(), "InstanceNormalization")
-register(Normalised(), "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
-register(GroupNorm(), "GroupNormalization")
-register(Softmax(), "Softmax", "LogSoftmax", "Hardmax")
-register(LocalResponse(), "LRN")
-register(LpNorm(), "LpNormalization")
+_NORMALISED = PerChannel.stated
+register(Normalised(), "LayerNormalization", traits=_NORMALISED)
+register(Normalised(), "RMSNormalization", "SimplifiedLayerNormalization")
+register(GroupNorm(), "GroupNormalization", traits=_NORMALISED)
+register(Softmax(), "Softmax", "LogSoftmax", traits=replace(CONTINUOUS, carries_nan=(0,)))
+register(Softmax(), "Hardmax", traits=replace(CONTINUOUS, jumps=True))
+register(LocalResponse(), "LRN", traits=_NORMALISED)
+register(LpNorm(), "LpNormalization", traits=replace(CONTINUOUS, jumps=True))
 register(Normalised(), "LayerNormalization", "SimplifiedLayerNormalization", domain=CONTRIB)
 register(SkipNorm(), "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=CONTRIB)

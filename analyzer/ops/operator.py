@@ -18,15 +18,19 @@ import analyzer.ops
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import KeepVectors
-from analyzer.algebra.pattern import Array, Mask
+from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import Curve, Kind
+from analyzer.graph import Graph, Node
 from analyzer.ops.affine import Affine, Normalisation
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.traits import Traits
 from analyzer.ops.weighted_sum import WeightedSum
 
 CONTRIB = "com.microsoft"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,12 @@ class Operator:
     same_unit = False
     #: Whether each unit comes out as averages or choices of its own positions.
     pools = False
+    #: Yes-or-no facts of all operators of this class that are registered without facts of their own.
+    stated = Traits()
+
+    def traits(self, node: Node, stated: Traits) -> Traits:
+        """What holds for this call, given what is stated for the operator."""
+        return stated
 
     def unsupported(self, node: OpNode) -> str | None:
         """Why this call is treated as a barrier, or None."""
@@ -156,6 +166,21 @@ class Operator:
         """
         return None
 
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        """The largest magnitude of any output, given those of the inputs; None when nothing is known.
+
+        It holds for what is computed on the way, too.
+        """
+        return None
+
+    def taken(self, node: Node, shape: Shape, numbers: Sequence[Array]) -> tuple[int, Array] | None:
+        """The axis of the first input and the indices along it that the output holds, given the other inputs."""
+        return None
+
+    def listed(self, node: Node, items: tuple[_T, ...], numbers: Sequence[Array]) -> tuple[_T, ...] | None:
+        """What the operator makes of a list, given its other inputs; None where it does more than move items."""
+        return None
+
 
 class Barrier(Operator):
     """An operator nobody wrote a rule for: nothing comes out known, everything stays."""
@@ -163,21 +188,48 @@ class Barrier(Operator):
 
 BARRIER = Barrier()
 _TABLE: dict[tuple[str, str], Operator] = {}
+_STATED: dict[tuple[str, str], Traits] = {}
 _R = TypeVar("_R", bound=Operator)
 
 
-def register(rule: _R, *op_types: str, domain: str = "") -> _R:
-    """Enter one rule for some operators; two rules for the same operator are a mistake."""
+def register(rule: _R, *op_types: str, domain: str = "", traits: Traits | None = None) -> _R:
+    """Enter one rule for some operators, and their traits; two rules for the same operator are a mistake."""
     for op_type in op_types:
         if (domain, op_type) in _TABLE:
             raise ValueError(f"two rules for {domain}::{op_type}")
         _TABLE[domain, op_type] = rule
+        _STATED[domain, op_type] = traits if traits is not None else rule.stated
     return rule
+
+
+def describe(traits: Traits, *op_types: str, domain: str = "") -> None:
+    """Enter the traits of operators that have no rule."""
+    for op_type in op_types:
+        if (domain, op_type) in _STATED:
+            raise ValueError(f"two descriptions of {domain}::{op_type}")
+        _STATED[domain, op_type] = traits
 
 
 def rule_for(domain: str, op_type: str) -> Operator:
     """The operator's rule, or the barrier."""
     return all_rules().get((domain, op_type), BARRIER)
+
+
+def traits_of(node: Node) -> Traits:
+    """The traits of a call; the unsafe answers where nobody described the operator."""
+    stated = all_traits().get((node.domain, node.op_type))
+    return BARRIER.stated if stated is None else rule_for(node.domain, node.op_type).traits(node, stated)
+
+
+def is_quantised(graph: Graph) -> bool:
+    """Whether some result comes in steps of a scale."""
+    return any(traits_of(node).quantises for node in graph.nodes)
+
+
+def all_traits() -> dict[tuple[str, str], Traits]:
+    """The table (domain, operator) -> traits."""
+    all_rules()
+    return _STATED
 
 
 @cache

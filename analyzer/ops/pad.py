@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from analyzer.algebra.constants import Constants, Multiples
-from analyzer.ops.move import Chain, MoveRule, Take
+from analyzer.graph import Node
+from analyzer.ops.largest import Stored
+from analyzer.ops.move import MOVED, Chain, MoveRule, Take
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import register
 
@@ -21,7 +24,7 @@ class PadRule(MoveRule):
     def unsupported(self, node: OpNode) -> str | None:
         if any(node.has(i) and node.static(i) is None for i in (1, 2, 3)):
             return "pads computed at run time"
-        if str(node.attr("mode", "constant")).strip("b'") not in ("constant", "edge", "reflect"):
+        if node.attr("mode", "constant") not in ("constant", "edge", "reflect"):
             return "a wrapping pad"
         return None
 
@@ -38,7 +41,7 @@ class PadRule(MoveRule):
         return float(np.ravel(array)[0]) if array is not None and array.size else float(node.attr("value", 0.0))
 
     def chains(self, node: OpNode) -> list[Chain]:
-        mode, steps = str(node.attr("mode", "constant")).strip("b'"), []
+        mode, steps = node.attr("mode", "constant"), []
         for axis, (before, after) in self.amounts(node).items():
             length = node.x_shape()[axis]
             place = np.arange(-before, length + after)
@@ -72,6 +75,9 @@ class PadRule(MoveRule):
         multiples = Multiples(node.outputs[0], held, np.where(held, factor, 0.0)) if useful else None
         return [Constants(known, np.where(known, value, 0.0), multiples)]
 
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        return None  # the filling may be anything
+
     def whole_x(self, node: OpNode) -> Sequence[int]:
         return list(self.amounts(node))  # the border of a smaller value would have to be another one
 
@@ -85,4 +91,4 @@ def _unit_like(node: OpNode, axis: int) -> bool:
     return axis == 1 or (axis == rank - 1 and rank <= 3 and node.x_shape()[axis] > 1)
 
 
-register(PadRule(), "Pad")
+register(PadRule(), "Pad", traits=replace(MOVED, lengths_from=(1, 3), geometry=(1, 3)))

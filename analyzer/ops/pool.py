@@ -6,24 +6,29 @@ X [batch, channels, *space]  Y [batch, channels, *space'].
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.pattern import Mask
+from analyzer.graph import Node
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.largest import Stored
 from analyzer.ops.movements import respell
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
+from analyzer.ops.traits import CONTINUOUS, EVERY, NONE, SPATIAL, Traits
 
 
 class Spatial(Operator):
     """Channels keep their places; all positions are needed; a constant channel stays what it is."""
 
     pools = True
+    stated = replace(CONTINUOUS, windows=SPATIAL)
 
     def free_axes(self, node: OpNode) -> list[int]:
         """The axes whose indices keep their places."""
@@ -43,7 +48,7 @@ class Spatial(Operator):
     def unsupported(self, node: OpNode) -> str | None:
         spread = node.attr("dilations") or []
         hollow = any(n <= d for d, n in zip(spread, node.x_shape()[2:], strict=False) if d > 1)
-        if hollow and (any(node.attr("pads") or []) or "SAME" in str(node.attr("auto_pad", ""))):
+        if hollow and (any(node.attr("pads") or []) or "SAME" in node.attr("auto_pad", "")):
             return "windows that may lie wholly in the padding"
         return None if node.only_first_output else "its index output is used"
 
@@ -76,19 +81,27 @@ class Spatial(Operator):
         asked = pattern.some(ys[0], mixed, keepdims=True)
         return [asked, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        """A window without gaps that may not start beyond the end always sees a position; others give -inf or 0 / 0."""
+        gaps = any(d != 1 for d in node.attr("dilations") or ())
+        return None if gaps or node.attr("ceil_mode") or len(node.outputs) > 1 else xs[0]
+
 
 class AveragePool(Spatial):
     """An average that counts its zero padding makes a constant map fall off at the border."""
 
     def keeps_constant(self, node: OpNode) -> bool:
         counts = bool(node.attr("count_include_pad", 0))
-        auto = str(node.attr("auto_pad", "NOTSET"))
+        auto = node.attr("auto_pad", "NOTSET")
         pads = any(node.attr("pads") or []) or "SAME" in auto or bool(node.attr("ceil_mode", 0))
         return not (counts and pads)
 
 
 class LpPool(Spatial):
     """A norm over the window: zero stays zero."""
+
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        return None
 
     def keeps_constant(self, node: OpNode) -> bool:
         return False
@@ -102,6 +115,13 @@ class ResizeRule(Spatial):
     """Resize and Upsample: axes of unchanged length keep their places; interpolation weights sum to 1."""
 
     lengths_at = (3,)
+
+    def traits(self, node: Node, stated: Traits) -> Traits:
+        sized = len(node.inputs) > 3 and bool(node.inputs[3])
+        return replace(stated, windows=NONE) if sized else stated
+
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        return None  # cubic weights are larger than one
 
     def free_axes(self, node: OpNode) -> list[int]:
         moved = self._resized(node)
@@ -120,7 +140,7 @@ class ResizeRule(Spatial):
         return list(range(2, rank))
 
     def keeps_constant(self, node: OpNode) -> bool:
-        outside = "tf_crop_and_resize" in str(node.attr("coordinate_transformation_mode", ""))
+        outside = "tf_crop_and_resize" in node.attr("coordinate_transformation_mode", "")
         return not outside
 
     def keeps_zero(self, node: OpNode) -> bool:
@@ -151,8 +171,14 @@ class GlobalPool(Spatial):
     """Global maximum or average over all positions."""
 
 
-register(Spatial(), "MaxPool")
-register(AveragePool(), "AveragePool")
-register(LpPool(), "LpPool", "GlobalLpPool")
-register(GlobalPool(), "GlobalAveragePool", "GlobalMaxPool")
-register(ResizeRule(), "Resize", "Upsample")
+_AVERAGED = replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,))
+_MAXIMUM = replace(CONTINUOUS, keeps_maximum=True, exact_in=EVERY)
+register(Spatial(), "MaxPool", traits=replace(_MAXIMUM, windows=SPATIAL))
+register(AveragePool(), "AveragePool", traits=replace(_AVERAGED, windows=SPATIAL))
+register(LpPool(), "LpPool")
+register(LpPool(), "GlobalLpPool", traits=CONTINUOUS)
+register(GlobalPool(), "GlobalAveragePool", traits=_AVERAGED)
+register(GlobalPool(), "GlobalMaxPool", traits=_MAXIMUM)
+_SIZED = replace(CONTINUOUS, jumps=True, windows=SPATIAL, lengths_from=(1, 2, 3), geometry=(1, 2, 3))
+register(ResizeRule(), "Resize", traits=replace(_SIZED, target=3))
+register(ResizeRule(), "Upsample", traits=_SIZED)

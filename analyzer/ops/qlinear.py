@@ -33,6 +33,8 @@ from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.norm import Softmax
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.pool import AveragePool, GlobalPool, Spatial
+from analyzer.ops.quantize_linear import QUANTISED
+from analyzer.ops.traits import EVERY
 from analyzer.ops.unary import ACTIVATIONS, Unary
 
 #: Kernels compute in float32 (about 2^-24 per step) or, on Arm, in fixed point with factors of 22 bits.
@@ -54,6 +56,8 @@ def settled(steps: Array, zero: int, limits: np.iinfo[Any], size: float) -> tupl
 
 class QLinear(Operator):
     """The rule of the float operator `like`, asked about the numbers that the integers stand for."""
+
+    stated = QUANTISED
 
     def __init__(self, rule: Operator, like: str, values: tuple[int, ...] = (0,)) -> None:
         self.rule, self.like, self._values = rule, like, values
@@ -265,7 +269,12 @@ register(QLinearProduct(Aligned(), "Mul", (0, 3)), "QLinearMul", domain=CONTRIB)
 for _name in ("Sigmoid", "LeakyRelu"):
     register(QLinearActivation(Unary(*ACTIVATIONS[_name]), _name), f"QLinear{_name}", domain=CONTRIB)
 register(QLinear(Softmax(), "Softmax"), "QLinearSoftmax", domain=CONTRIB)
-register(QLinearPool(_Average(), "AveragePool"), "QLinearAveragePool", domain=CONTRIB)
+register(
+    QLinearPool(_Average(), "AveragePool"),
+    "QLinearAveragePool",
+    domain=CONTRIB,
+    traits=replace(QUANTISED, windows=EVERY),
+)
 register(QLinearPool(_GlobalAverage(), "GlobalAveragePool"), "QLinearGlobalAveragePool", domain=CONTRIB)
 register(QLinearConcat(ConcatRule(), "Concat"), "QLinearConcat", domain=CONTRIB)
 register(QLinearWhere(WhereRule(), "Where", (1, 4)), "QLinearWhere", domain=CONTRIB)

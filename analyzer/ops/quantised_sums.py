@@ -11,6 +11,7 @@ Whole numbers wrap around: only what lies at its zero point can go, since it add
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from analyzer.ops.conv import ConvRule
 from analyzer.ops.gemm import Gemm
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, register
+from analyzer.ops.quantize_linear import QUANTISED
+from analyzer.ops.traits import SPATIAL
 
 
 def off_zero(x: Constants, zero: Array | None) -> Constants:
@@ -176,7 +179,7 @@ class QGemm(QLinearProduct, Gemm):
 
 
 register(IntegerConv(), "ConvInteger")
-register(QLinearConv(), "QLinearConv")
+register(QLinearConv(), "QLinearConv", traits=replace(QUANTISED, windows=SPATIAL))
 register(IntegerProduct(), "MatMulInteger")
-register(QLinearProduct(), "QLinearMatMul")
-register(QGemm(), "QGemm", domain=CONTRIB)
+register(QLinearProduct(), "QLinearMatMul", traits=QUANTISED)
+register(QGemm(), "QGemm", domain=CONTRIB, traits=QUANTISED)

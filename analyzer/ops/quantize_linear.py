@@ -6,6 +6,7 @@ QuantizeLinear / DequantizeLinear  X [*shape]  scale [] or [channels] along `axi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,16 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.graph import element_type
 from analyzer.ops.affine import Affine
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Operator, register
+from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, STEADY
+
+QUANTISED = replace(STEADY, quantises=True)
+_INTEGERS = {"UNDEFINED": "uint8", "UINT8": "uint8", "INT8": "int8", "UINT16": "uint16", "INT16": "int16"}
 
 
 class Linear(Operator):
@@ -34,7 +40,7 @@ class Linear(Operator):
     def target_type(self, node: OpNode) -> np.dtype[Any] | None:
         """Element type of the quantised side; None where it is not one of NumPy's."""
         zero = node.static(2)
-        named = {0: np.uint8, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}.get(node.attr("output_dtype", 0))
+        named = _INTEGERS.get(element_type(node.attr("output_dtype", 0)))
         return zero.dtype if zero is not None else None if named is None else np.dtype(named)
 
     def parameter(self, node: OpNode, position: int, default: float) -> Array:
@@ -91,5 +97,6 @@ class Linear(Operator):
         return Affine({0: 1 / scale}, zero, integers=True, rounds=True)
 
 
-register(Linear(), "QuantizeLinear", "DequantizeLinear")
-register(Linear(), "QuantizeLinear", "DequantizeLinear", domain=CONTRIB)
+for _domain in ("", CONTRIB):
+    register(Linear(), "QuantizeLinear", domain=_domain, traits=replace(QUANTISED, exact_in=EVERY))
+    register(Linear(), "DequantizeLinear", domain=_domain, traits=replace(CONTINUOUS, exact_in=SINGLE_OR_DOUBLE))

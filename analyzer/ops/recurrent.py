@@ -9,6 +9,7 @@ from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
+from analyzer.ops.traits import CONTINUOUS
 
 _TIME_FIRST = Axes(
     "X: t b i, W: d m i, R: d m h, B: d q, lengths: b, h0: d b h, c0: d b h, P: d p"
@@ -20,6 +21,8 @@ _TIME_FIRST = Axes(
 
 class Recurrent(Operator):
     """Everything is needed and stays: a hidden unit feeds itself."""
+
+    stated = CONTINUOUS
 
     def axes(self, node: OpNode) -> Correspondence:
         return super().axes(node) if node.attr("layout", 0) else _TIME_FIRST(node)

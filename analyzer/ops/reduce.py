@@ -6,6 +6,7 @@ X [*shape]  Y [*shape with the reduced axes 1 or gone];  `axes` is an attribute 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
+from analyzer.ops.traits import CONTINUOUS
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -73,10 +75,9 @@ class ReduceRule(Operator):
         return [mask, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
 
-register(
-    ReduceRule(),
-    *_IDEMPOTENT,
-    *_ZERO,
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-)
+_REDUCED = replace(CONTINUOUS, lengths_from=(1,), geometry=(1,))
+_SUMMED = replace(_REDUCED, carries_nan=(0,), carries_infinity=(0,))
+_others = ({*_IDEMPOTENT, *_ZERO} | {"ReduceLogSumExp"}) - {"ReduceMean", "ReduceSum"}
+register(ReduceRule(), "ReduceMean", "ReduceSum", traits=_SUMMED)
+register(ReduceRule(), *_others, traits=_REDUCED)
+register(ReduceRule(), "ReduceLogSum", traits=replace(_REDUCED, jumps=True))

@@ -6,6 +6,7 @@ X [*shape]  Y [rank] or a number. An axis whose length some reader looks at stay
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
@@ -14,6 +15,7 @@ from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
+from analyzer.ops.traits import CONTINUOUS, EVERY
 
 
 class ShapeRule(Operator):
@@ -30,9 +32,11 @@ class ShapeRule(Operator):
 
     def axes(self, node: OpNode) -> Correspondence:
         letters = row("a", len(node.x_shape()))
-        used = node.used_axes if node.op_type == "Shape" else None
+        used = node.used_axes
         whole = [letter for axis, letter in enumerate(letters) if used is None or axis in used]
         return Axes(f"X: {' '.join(letters)} -> Y: r", whole=" ".join((*whole, "r")), one=" ".join(letters))(node)
 
 
-register(ShapeRule(), "Shape", "Size")
+_MEASURED = replace(CONTINUOUS, exact_in=EVERY, measures=True)
+register(ShapeRule(), "Shape", traits=replace(_MEASURED, lists_lengths=True))
+register(ShapeRule(), "Size", traits=_MEASURED)

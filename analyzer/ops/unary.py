@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,12 +17,16 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Curve, Kind
+from analyzer.graph import Node, element_type
 from analyzer.ops.affine import Affine
 from analyzer.ops.axes import Axes
+from analyzer.ops.largest import Stored, most
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
+from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, Traits
 
 Function = Callable[[Array, OpNode], Array]
+T = TypeVar("T")
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -61,7 +67,7 @@ def _celu(x: Array, n: OpNode) -> Array:
 
 
 def _leaky(x: Array, n: OpNode) -> Array:
-    return np.where(x >= 0, x, float(n.attr("alpha", 0.01)) * x)
+    return np.where(x >= 0, x, float(np.float32(n.attr("alpha", 0.01))) * x)
 
 
 def _thresholded(x: Array, n: OpNode) -> Array:
@@ -175,9 +181,35 @@ _DOMAIN_OF: dict[str, Callable[[Array], Array]] = {
 }
 
 
+#: NaN goes through all of these, infinities through some: tried with onnxruntime's CPU kernels, behind a Conv too.
+_NAN = replace(CONTINUOUS, carries_nan=(0,))
+_ARITHMETIC = replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,))
+_STEP = replace(CONTINUOUS, jumps=True, exact_in=EVERY)
+_TRAITS: dict[str, Traits] = {
+    **dict.fromkeys(("Gelu", "HardSwish", "Mish", "Swish"), _ARITHMETIC),
+    **dict.fromkeys(
+        ("Sigmoid", "Tanh", "Elu", "Selu", "Celu", "HardSigmoid", "Softplus", "Softsign", "Exp", "Erf"), _NAN
+    ),
+    **dict.fromkeys(("Identity", "Neg", "Abs"), replace(_ARITHMETIC, exact_in=EVERY, passes_geometry=True)),
+    "Dropout": replace(_ARITHMETIC, exact_in=EVERY),
+    **dict.fromkeys(("Ceil", "Round", "Sign", "ThresholdedRelu"), _STEP),
+    **dict.fromkeys(("Log", "Reciprocal", "Tan"), replace(CONTINUOUS, jumps=True)),
+    "LeakyRelu": replace(_ARITHMETIC, exact_in=SINGLE_OR_DOUBLE),
+    "Shrink": replace(_STEP, exact_in=SINGLE_OR_DOUBLE),
+    "Sqrt": replace(_ARITHMETIC, jumps=True, exact_in=SINGLE_OR_DOUBLE),
+    "Relu": replace(_NAN, exact_in=EVERY),
+    "Not": replace(CONTINUOUS, exact_in=EVERY, passes_geometry=True),
+    "Floor": replace(_ARITHMETIC, jumps=True, exact_in=EVERY),
+    "Cast": replace(CONTINUOUS, exact_in=EVERY),
+}
+#: By how much the result can be larger than the operand, where it is not `alpha` times as large at most.
+_FACTORS = {"Relu": 1.0, "Identity": 1.0, "Dropout": 1.0, "LeakyRelu": 0.01}
+
+
 class Unary(Operator):
     """Same-unit: constants go through the function, needs and keeps pass straight."""
 
+    stated = CONTINUOUS
     same_unit = True
 
     def __init__(
@@ -188,6 +220,10 @@ class Unary(Operator):
 
     def activation(self, node: OpNode) -> Activation | None:
         return self._activation(node) if callable(self._activation) else self._activation
+
+    def traits(self, node: Node, stated: Traits) -> Traits:
+        trains = len(node.inputs) > 2 and bool(node.inputs[2])
+        return Traits() if trains else stated
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.op_type == "Dropout" and node.has(2) and not _is_false(node.static(2)):
@@ -213,6 +249,15 @@ class Unary(Operator):
         first = pattern.uniform(xs[0].rank, True) if whole else ys[0]
         return [first, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        x, both = xs[0], None if callable(self._activation) else self._activation
+        if x is None or self.traits(node, CONTINUOUS).draws:
+            return None
+        if both is not None and both.low is not None and both.high is not None:
+            return max(abs(both.low), abs(both.high))
+        factors = _FACTORS.get(node.op_type)
+        return None if factors is None else x * most((1.0, abs(float(node.attr("alpha", factors)))))
+
     def affine(self, node: OpNode) -> Affine | None:
         if self.function is not _same:
             return None
@@ -220,26 +265,42 @@ class Unary(Operator):
         return Affine({0: np.ones((1,) * rank)}, np.zeros((1,) * rank))
 
 
-class CastRule(Unary):
+_FLOATS = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
+
+
+def _target(node: Node) -> str:
+    """ONNX's name of the element type that a Cast gives."""
+    return element_type(node.attr("to", 0))
+
+
+class IdentityRule(Unary):
+    """Identity: what goes in comes out."""
+
+    def listed(self, node: Node, items: tuple[T, ...], numbers: Sequence[Array]) -> tuple[T, ...] | None:
+        return items
+
+
+class CastRule(IdentityRule):
     """Cast: exact between floats; to whole numbers the fraction goes, towards zero."""
 
+    def traits(self, node: Node, stated: Traits) -> Traits:
+        return stated if _target(node) in _FLOATS else replace(stated, jumps=True, passes_geometry=True)
+
     def unsupported(self, node: OpNode) -> str | None:
-        return "a cast to text" if node.attr("to") == 8 else None
+        return "a cast to text" if _target(node.node) == "STRING" else None
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
-        x = xs[0]
-        number, to = x.number, node.attr("to")
-        if to == 9:
-            number = (number != 0).astype(np.float64)
-        elif to in (2, 3, 4, 5, 6, 7, 12, 13):
-            lowest = 0 if to in (2, 4, 12, 13) else -100
+        x, to = xs[0], _target(node.node)
+        number = x.number
+        if to == "BOOL":
+            return [Constants(x.known, (number != 0).astype(np.float64))]
+        if to in ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"):
+            lowest = 0 if to.startswith("U") else -100
             known = x.known & (np.trunc(number) >= lowest) & (number < 100)  # nothing that could wrap around
             return [Constants(known, np.where(known, np.trunc(number), 0.0))]
-        elif to in (10, 16):
-            number = number.astype(np.float16).astype(np.float64) if to == 10 else number
-        elif to not in (1, 11):
+        if to not in _FLOATS:
             return [Constants.unknown(x.rank)]  # formats that round in their own ways
-        return [Constants(x.known, number)]
+        return [Constants(x.known, number.astype(np.float16).astype(np.float64) if to == "FLOAT16" else number)]
 
 
 def _is_false(array: Array | None) -> bool:
@@ -247,8 +308,9 @@ def _is_false(array: Array | None) -> bool:
 
 
 for _name, (_function, _activation) in ACTIVATIONS.items():
-    register(Unary(_function, _activation), _name)
+    register(Unary(_function, _activation), _name, traits=_TRAITS.get(_name))
 for _name, _function in {**TOTAL, **PARTIAL}.items():
-    register(CastRule(_function) if _name == "Cast" else Unary(_function), _name)
+    _rule = {"Cast": CastRule, "Identity": IdentityRule}.get(_name, Unary)
+    register(_rule(_function), _name, traits=_TRAITS.get(_name))
 register(Unary(_quick_gelu, SMOOTH), "QuickGelu", domain=CONTRIB)
-register(Unary(exact_gelu, SMOOTH), "Gelu", domain=CONTRIB)
+register(Unary(exact_gelu, SMOOTH), "Gelu", domain=CONTRIB, traits=_ARITHMETIC)

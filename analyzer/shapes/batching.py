@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from analyzer.errors import RunError
 from analyzer.facts.tolerances import REBATCHED, REBATCHED_QUANTISED
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
-from analyzer.graph import Graph, LoadedModel, Node
+from analyzer.graph import Graph, LoadedModel
+from analyzer.ops.operator import is_quantised, traits_of
 from analyzer.probes.probe import Probe
 from analyzer.runtime.session import Session
 from analyzer.shapes.sample_rows import close, grown_axis, row_means, same_samples, show_both
@@ -89,7 +90,7 @@ class TwoSamples:
         """
         graph, editor = self.loaded.graph, extended(self.loaded, ())
         editor.clear_outputs()
-        coarse = REBATCHED_QUANTISED if any(_quantises(node) for node in graph.nodes) else 0.0
+        coarse = REBATCHED_QUANTISED if is_quantised(graph) else 0.0
         means: dict[str, tuple[str, SampleAxis]] = {}
         for name in sorted(set(graph.producer) & set(grown) - _lengths(graph)):
             axis = grown_axis(self.alone.shapes[name], grown[name])
@@ -108,7 +109,7 @@ class TwoSamples:
         mixed: set[str] = set()
         for node in graph.nodes:
             names = [o for o in node.outputs if o]
-            if node.op_type not in ("Shape", "Size") and mixed.intersection((*node.inputs, *node.captured)):
+            if not traits_of(node).measures and mixed.intersection((*node.inputs, *node.captured)):
                 mixed.update(names)
             for name in set(names) & set(means):
                 mean, axis = means[name]
@@ -154,14 +155,10 @@ class TwoSamples:
         return set(computed) - major
 
 
-def _quantises(node: Node) -> bool:
-    return "Quantize" in node.op_type or "Integer" in node.op_type or node.op_type.startswith(("QLinear", "QGemm"))
-
-
 def _lengths(graph: Graph) -> set[str]:
     """Values computed from stored tensors and lengths alone: they tell how many samples there are."""
     found: set[str] = set(graph.initializer_names)
     for node in graph.nodes:
-        if node.op_type in ("Shape", "Size") or (node.inputs and found.issuperset(i for i in node.inputs if i)):
+        if traits_of(node).measures or (node.inputs and found.issuperset(i for i in node.inputs if i)):
             found.update(node.outputs)
     return found

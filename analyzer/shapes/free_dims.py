@@ -16,16 +16,13 @@ from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import Graph
 from analyzer.graph.view import TensorType
+from analyzer.ops.operator import traits_of
 from analyzer.shapes.trial_feeds import Array, Feeds
 
 LARGE = 1 << 18  # elements of an input from which a smaller one is tried, not a larger one
 MOST_GROUPS = 6
 LONGER = (4, 8, 16)  # times as long, where twice as long shows no difference
 LARGEST = 1 << 22  # elements of an input that is made longer
-WINDOWED = frozenset(
-    ("Conv", "ConvTranspose", "FusedConv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool",
-     "QLinearAveragePool")
-)  # fmt: skip
 
 Axes = frozenset[tuple[str, int]]
 
@@ -84,14 +81,21 @@ def changed_axes(table: ShapeTable, resized: Sequence[Mapping[str, Shape]]) -> d
 def _hidden_by_strides(
     graph: Graph, table: ShapeTable, dynamic: Mapping[str, frozenset[int]]
 ) -> dict[str, frozenset[int]]:
-    """Axes behind windows over a changing length that came out alike all the same, by value."""
-    found = {}
+    """Axes behind windows over a changing length that came out alike all the same, by value.
+
+    Behind an operator of which nobody said whether it has windows, that may be any axis.
+    """
+    hidden = {}
     for node in graph.nodes:
-        if node.op_type in WINDOWED and node.outputs[0] in table.shapes:
-            moving = {a for a in dynamic.get(node.inputs[0], ()) if a >= 2}
-            if still := moving - dynamic.get(node.outputs[0], frozenset()):
-                found[node.outputs[0]] = frozenset(still)
-    return found
+        windows = traits_of(node).windows
+        read = [name for name in (*node.inputs, *node.captured) if dynamic.get(name)]
+        moving = {a for a in dynamic.get(node.inputs[0], ()) if windows is not None and a in windows} if read else set()
+        for name in [o for o in node.outputs if o in table.shapes] if read else []:
+            samples = {table.sample_axes.get(name, SampleAxis(None)).axis}
+            axes = moving if windows is not None else set(range(len(table.shapes[name]))) - samples
+            if still := axes - dynamic.get(name, frozenset()):
+                hidden[name] = frozenset(still)
+    return hidden
 
 
 def _doubt_behind(graph: Graph, table: ShapeTable, dynamic: dict[str, frozenset[int]], name: str) -> None:

@@ -13,7 +13,7 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.units import LARGEST_EXACT
 from analyzer.ops.context import Call, Context
-from analyzer.walk.rounding import DOUBTFUL_ULPS, Rounding, epsilon
+from analyzer.walk.rounding import DOUBTFUL_ULPS, Rounding, epsilon, jumps_somewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,28 @@ def constants_forward(
 
     `doubted` are elements about which nothing is claimed, nor about what would follow from them.
     """
+    return _forward(context, seeds, doubted)[0]
+
+
+def decisive_calls(
+    context: Context, seeds: Mapping[str, Seed], doubted: Mapping[str, Mask] | None = None
+) -> frozenset[int]:
+    """Indices of nodes that must go on summing what they sum: another last digit decides a jump behind them."""
+    if not jumps_somewhere(context):
+        return frozenset()
+    _, rounding = _forward(context, seeds, doubted)
+    pending, calls = [*rounding.decisive], set()
+    while pending:
+        node = context.graph.producer.get(pending.pop())
+        if node is not None and node.index not in calls:
+            calls.add(node.index)
+            pending += filter(rounding.is_doubtful, node.inputs)
+    return frozenset(calls)
+
+
+def _forward(
+    context: Context, seeds: Mapping[str, Seed], doubted: Mapping[str, Mask] | None
+) -> tuple[dict[str, Constants], Rounding]:
     graph = context.graph
     facts: dict[str, Constants] = {}
     for name in (*graph.initializer_names, *graph.static_values):
@@ -79,7 +101,7 @@ def constants_forward(
                 facts[name] = _seeded(context, name, rounding.held(call, name, found), seeds)
                 if name in seeds and not seeds[name].exact:
                     rounding.doubt(name)
-    return facts
+    return facts, rounding
 
 
 def constants_within_rounding(

@@ -14,10 +14,8 @@ from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.units import Shape
 from analyzer.ops.context import Context
+from analyzer.ops.operator import traits_of
 from analyzer.walk.flow import Needs, constants_forward, needs_backward
-
-_SHAPES = ("Shape", "Size")
-_DRAWN = ("Random", "Bernoulli", "Multinomial")  # never the same twice, whatever they read
 
 
 def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
@@ -85,7 +83,8 @@ def _reached(context: Context, facts: Mapping[str, Constants], moving: Collectio
     reached = {*context.graph.inputs, *moving}
     for call in context.calls:
         read = any(name in reached for name in (*call.inputs, *call.op.node.captured))
-        if call.op.op_type.startswith(_DRAWN) or (read and call.op.op_type not in _SHAPES):
+        traits = traits_of(call.op.node)
+        if traits.draws or (read and not traits.measures):
             reached.update(name for name in call.outputs if name and not _settled(context, facts, name))
     return reached
 

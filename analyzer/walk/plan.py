@@ -8,31 +8,11 @@ from math import prod
 import numpy as np
 
 from analyzer.facts.audit import Removable, TensorPlan
-from analyzer.graph import Graph
-from analyzer.ops.context import Context
+from analyzer.ops.context import FROZEN, Context
 from analyzer.ops.node_edit import cut_array
+from analyzer.ops.operator import rule_for
 from analyzer.walk.closure import Closure
-
-_QUANTISED = ("DequantizeLinear", "ConvInteger", "MatMulInteger", "QGemm")  # and all that begin with QLinear
-
-
-def parameter_names(graph: Graph) -> list[str]:
-    """Stored tensors that count as parameters: floating point, or integers of quantised operators; not shapes."""
-    names = []
-    for name in sorted(graph.initializer_names):
-        kind = graph.initializer_dtype(name).kind
-        readers = graph.consumers.get(name, ())
-        if not readers or not graph.initializer_shape(name):
-            continue
-        quantised = kind in "iu" and any(n.op_type in _QUANTISED or n.op_type.startswith("QLinear") for n, _ in readers)
-        if kind in "fV" or quantised:
-            names.append(name)
-    return names
-
-
-def count_parameters(graph: Graph) -> int:
-    """Elements of all parameters."""
-    return sum(prod(graph.initializer_shape(n)) for n in parameter_names(graph))
+from analyzer.walk.parameters import count_parameters, numbers_in, parameter_names
 
 
 def count_macs(context: Context, shape: Callable[[str], tuple[int, ...]], closure: Closure | None = None) -> int:
@@ -40,7 +20,9 @@ def count_macs(context: Context, shape: Callable[[str], tuple[int, ...]], closur
     total = 0
     for call in context.calls:
         if closure is None or closure.live(call):
-            total += call.axes.multiply_adds(shape)
+            frozen = call.barrier == FROZEN
+            axes = rule_for(call.op.node.domain, call.op.op_type).axes(call.op) if frozen else call.axes
+            total += axes.multiply_adds(shape)
     return total // max(context.table.samples, 1)
 
 
@@ -71,7 +53,7 @@ def removable(context: Context, closure: Closure, left: int | None = None) -> Re
         vectors = keeps.vectors(name)
         kept = keeps.shape(name) if keeps.alive(name) else (0,) * len(shape)
         stay = apart.get(name)
-        gone = prod(shape) - (prod(kept) if stay is None else stay)
+        gone = (prod(shape) - (prod(kept) if stay is None else stay)) * numbers_in(context.graph, name)
         parameters += gone
         if gone > 0:
             removed = tuple(tuple(int(i) for i in np.flatnonzero(~v)) for v in vectors)

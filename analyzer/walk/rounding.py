@@ -2,6 +2,7 @@
 
 Rules calculate in double precision; the run rounds every value to its type. After a sum that the run may add up in
 another order, the last digits are not known: an operator that jumps (Ceil, Equal, …) is not derived close to a jump.
+Which operators jump, and which give exactly what exact operands say, are traits.
 """
 
 from __future__ import annotations
@@ -16,23 +17,12 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import LARGEST_EXACT
 from analyzer.ops.context import Call, Context
+from analyzer.ops.operator import traits_of
 
 #: How many units in the last place an operand may be off, through another order of summation.
 DOUBTFUL_ULPS = 32
-
-JUMPING = frozenset(
-    ("Ceil", "Floor", "Round", "Sign", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Mod", "Cast",
-     "ThresholdedRelu", "Shrink", "QuantizeLinear")
-)  # fmt: skip
-#: Pick, move or replace elements: what goes in exactly comes out exactly.
-_PICKING = frozenset(
-    ("Identity", "Dropout", "Neg", "Abs", "Relu", "Max", "Min", "Clip", "Where", "Not", "And", "Or", "Xor", "Reshape",
-     "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Concat", "Gather", "Expand", "Tile", "Pad",
-     "MaxPool", "GlobalMaxPool", "DepthToSpace", "SpaceToDepth", *JUMPING)
-)  # fmt: skip
-#: Round once, the same way everywhere; half precision may be calculated in single precision and rounded later.
-_ROUNDING_ONCE = frozenset(("Add", "Sub", "Mul", "Div", "Sqrt", "LeakyRelu", "PRelu"))
-_SINGLE_OR_DOUBLE = ("float32", "float64")
+#: Results that move no further do not jump, relative to 1 or their size; nor do those a few times as far as operands.
+NO_JUMP, STEEPEST = 2e-3, 4
 
 
 class Rounding:
@@ -42,8 +32,9 @@ class Rounding:
         """`facts` is what the pass has found so far; stored tensors come first and are exact."""
         self.context = context
         self.facts = facts
-        self._jumps = any(call.op.op_type in JUMPING for call in context.calls)
+        self._jumps = jumps_somewhere(context)
         self._exact = {*facts, *context.graph.inputs} if self._jumps else set()
+        self.decisive: set[str] = set()  # values whose last digits decide how a jump behind them comes out
         self._zeros: dict[str, Mask] = {}  # of values that are not exact: which zeros are no cancellation
 
     def held(self, call: Call, name: str, found: Constants) -> Constants:
@@ -54,7 +45,7 @@ class Rounding:
             self._zeros[name] = self._surely_zero(call, found)
         if not found.any:
             return found
-        if call.op.op_type in JUMPING:
+        if traits_of(call.op.node).jumps:
             found = self._away_from_jumps(call, name, found)
         dtype = self._dtype(name)
         if "int" in dtype:
@@ -66,6 +57,10 @@ class Rounding:
         number = rounded(found.number, dtype)
         return Constants(found.known & np.isfinite(number), number, found.multiples)
 
+    def is_doubtful(self, name: str) -> bool:
+        """Whether its last digits are not known."""
+        return bool(name) and self._jumps and name not in self._exact and "float" in self._dtype(name)
+
     def doubt(self, name: str) -> None:
         """Its elements may be a few units in the last place off."""
         self._exact.discard(name)
@@ -76,10 +71,13 @@ class Rounding:
         return declared.name if declared is not None else self.context.table.dtypes.get(name, "float32")
 
     def _exactly_calculated(self, call: Call, name: str, found: Constants) -> bool:
-        """Whether the run must have the very same numbers: zeros, stored ones, and what follows without a sum."""
-        kind = call.op.op_type
-        once = kind in _ROUNDING_ONCE and len(call.inputs) <= 2 and self._dtype(name) in _SINGLE_OR_DOUBLE
-        if kind in _PICKING or once:
+        """Whether the run must have the very same numbers: zeros, stored ones, and what follows without a sum.
+
+        Whole numbers and flags are derived away from jumps only, so they are the run's.
+        """
+        if "float" not in self._dtype(name):
+            return True
+        if self._dtype(name) in traits_of(call.op.node).exact_in:
             return all(n in self._exact for n in call.inputs if n)
         stored = [a for a in call.op.statics if a is not None and a.ndim < 2 and a.dtype.kind not in "SUO"]
         numbers = np.concatenate([np.zeros(1), *(a.astype(np.float64).reshape(-1) for a in stored)])
@@ -111,7 +109,7 @@ class Rounding:
         zeros = [self._zero_terms(n, x) for n, x in zip(call.inputs, operands, strict=True)]
         terms = call.rule.constants(call.op, zeros)[place]
         sure: Mask = terms.known & (terms.number == 0)
-        if call.op.op_type in _PICKING or call.op.op_type in _ROUNDING_ONCE:
+        if self._dtype(call.outputs[place]) in traits_of(call.op.node).exact_in:
             moved = [call.rule.constants(call.op, xs)[place] for xs in self._pushed(call, operands)]
             sure = sure | np.logical_and.reduce(np.broadcast_arrays(*(m.known & (m.number == 0) for m in moved)))
         return sure
@@ -122,21 +120,24 @@ class Rounding:
 
     def _away_from_jumps(self, call: Call, name: str, found: Constants) -> Constants:
         """Without the elements that come out otherwise when the operands are a few units in the last place off."""
-        if call.op.op_type == "Cast" and "float" in self._dtype(name):
-            return found
         known: Mask = found.known
         operands = self._operands(call)
-        doubtful = [bool(n) and n not in self._exact and "float" in self._dtype(n) for n in call.inputs]
+        place = call.outputs.index(name)
+        doubtful = [self.is_doubtful(n) for n in call.inputs]
         if not any(doubtful):
             return found
+        size, step = np.maximum(np.abs(found.number), 1.0), _step(found.number, self._dtype(name))
+        reach = np.maximum(STEEPEST * step, NO_JUMP * size) if "float" in self._dtype(name) else np.zeros(())
         for moved in (*self._pushed(call, operands), self._met(call, operands, doubtful)):
-            other = call.rule.constants(call.op, moved)[0]
-            known = known & other.known & (other.number == found.number)
+            other = call.rule.constants(call.op, moved)[place]
+            known = known & other.known & (np.abs(other.number - found.number) <= reach)
+        if (found.known & ~known).any():
+            self.decisive.update(n for n, off in zip(call.inputs, doubtful, strict=True) if off)
         return Constants(known, found.value, found.multiples)
 
     def _pushed(self, call: Call, operands: list[Constants]) -> list[list[Constants]]:
         """The operands a few units in the last place off, the first one way and the others the other way."""
-        off = [bool(n) and n not in self._exact and "float" in self._dtype(n) for n in call.inputs]
+        off = [self.is_doubtful(n) for n in call.inputs]
         return [
             [
                 _moved(x, sign if p == 0 else -sign, self._dtype(n), self._zeros.get(n)) if off[p] else x
@@ -160,6 +161,11 @@ class Rounding:
         return met
 
 
+def jumps_somewhere(context: Context) -> bool:
+    """Whether some operator of which constants are derived can make a step of a last digit."""
+    return any(call.barrier is None and traits_of(call.op.node).jumps for call in context.calls)
+
+
 def rounded(number: Array, dtype: str) -> Array:
     """Numbers as the type holds them, in double precision; infinite where they are too large for it."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -176,9 +182,13 @@ def epsilon(dtype: str) -> float:
 def _moved(x: Constants, sign: int, dtype: str, zeros: Mask | None) -> Constants:
     """Operands a little off, but for zeros of which every term is zero."""
     number = x.number
-    step = DOUBTFUL_ULPS * epsilon(dtype) * np.maximum(np.abs(number), 1.0)
+    step = _step(number, dtype)
     still = np.zeros_like(x.known) if zeros is None else zeros & (number == 0)
     return Constants(x.known, number + sign * np.where(still, 0.0, step))
+
+
+def _step(number: Array, dtype: str) -> Array:
+    return np.asarray(DOUBTFUL_ULPS * epsilon(dtype) * np.maximum(np.abs(number), 1.0))
 
 
 def _numpy(dtype: str) -> np.dtype[Any]:

@@ -23,8 +23,9 @@ from analyzer.ops.context import Context
 from analyzer.walk import explanation, plan
 from analyzer.walk.closure import Closure, close
 from analyzer.walk.contradictions import doubts_before, first_contradiction
-from analyzer.walk.flow import Needs, Seed, constants_forward, constants_within_rounding, needs_backward
+from analyzer.walk.flow import Needs, Seed, constants_forward, constants_within_rounding, decisive_calls, needs_backward
 from analyzer.walk.interface import constant_outputs, unused_inputs
+from analyzer.walk.parameters import count_parameters
 from analyzer.walk.reasons import Reasons
 
 MOST_SINGLE_COPIES = 24  # shared tensors for which it is tried one by one whether copies pay
@@ -60,7 +61,7 @@ class Walk:
     @cached_property
     def parameters(self) -> int:
         """Parameters of the whole model."""
-        return plan.count_parameters(self.context.graph)
+        return count_parameters(self.context.graph)
 
     @cached_property
     def multiply_adds(self) -> int:
@@ -130,13 +131,20 @@ def walk(
             break
         withdrawn.append(contradiction[0])
         doubted |= {n: mask | doubted.get(n, np.False_) for n, mask in contradiction[1].items()}
+    taken = judged
+    if frozen := decisive_calls(context, _seeds(judged, chosen.exact), doubted):
+        context = Context(graph, shapes, frozen=frozen)
+        summed = {name for index in frozen for name in context.by_node[index].outputs}
+        taken = tuple(layer for layer in judged if layer.value not in summed)
+        structural = constants_forward(context, {}, doubted)
+        facts = _facts(context, taken, chosen.exact, structural, doubted)
     if chosen.lossy:  # what follows from units that are not dead is not what the run showed
-        facts = _facts(context, judged, chosen, structural, doubted)
+        facts = _facts(context, taken, chosen, structural, doubted)
     kept = _whole(context, judged, chosen, pinned)
     round_to = chosen.round_to
 
     def shared(tensors: Collection[str]) -> Walk:
-        whole = Context(graph, shapes, tensors)
+        whole = Context(graph, shapes, tensors, frozen)
         return Walk(whole, judged, facts, *settle(whole, facts, kept, round_to), tuple(withdrawn))
 
     return _copied_where_it_pays(shared)
@@ -159,6 +167,12 @@ def _copied_where_it_pays(shared: Callable[[Collection[str]], Walk]) -> Walk:
     return best
 
 
+def _seeds(layers: Sequence[LayerVerdicts], choice: Choice) -> dict[str, Seed]:
+    """The units that the choice takes for constants."""
+    chosen = ((layer, choice.constants(layer)) for layer in layers)
+    return {layer.value: Seed.of(layer, constants) for layer, constants in chosen if constants}
+
+
 def _facts(
     context: Context,
     layers: Sequence[LayerVerdicts],
@@ -167,10 +181,7 @@ def _facts(
     doubted: Mapping[str, Mask],
 ) -> dict[str, Constants]:
     """Constants that follow from the weights and from the units that the choice takes for constants."""
-    seeds = {}
-    for layer in layers:
-        if constants := choice.constants(layer):
-            seeds[layer.value] = Seed.of(layer, constants)
+    seeds = _seeds(layers, choice)
     return constants_within_rounding(context, seeds, doubted) if seeds else structural
 
 

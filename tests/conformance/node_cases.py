@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from analyzer.graph.load import OLDEST_OPSET
-from analyzer.ops.operator import all_rules
+from analyzer.ops.operator import all_traits
 from tests.laws.benches import Case, positive
 from tests.models import Array
 
@@ -61,7 +61,9 @@ def as_case(case: Any) -> Case | None:
     node = model.graph.node[0]
     opsets = {o.domain: o.version for o in model.opset_import}
     arrays = arrays_of(case)
-    if arrays is None or (node.domain, node.op_type) not in all_rules() or opsets.get("", 7) < OLDEST_OPSET:
+    if arrays is None or (node.domain, node.op_type) not in all_traits() or opsets.get("", 7) < OLDEST_OPSET:
+        return None
+    if not all(output.type.HasField("tensor_type") for output in model.graph.output):
         return None
     arrays = {n: a for n, a in arrays.items() if n in node.input}
     fed = node.input[0] if node.input else ""

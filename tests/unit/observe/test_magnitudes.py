@@ -100,7 +100,7 @@ STORED = [(body, name) for body in BODIES for name in SHAPES if f", {name})" in 
 def test_a_weight_that_is_not_finite_bounds_nothing(
     body: str, name: str, position: int, bad: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analyzer.observe.magnitudes.CHUNK", 7)
+    monkeypatch.setattr("analyzer.ops.largest.CHUNK", 7)
     weight = np.ones(SHAPES[name], np.float32)
     weight.reshape(-1)[position] = bad
     endless_variance = (name, bad) == ("v", np.inf)  # by which everything becomes zero
@@ -165,7 +165,7 @@ def test_what_is_not_known_ends_the_chain(body: str) -> None:
 
 def test_weights_are_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [magnitudes(model_of(body, M=np.ones((5, 7), np.float32)).graph, ["y"]) for body in BODIES[3:4]]
-    monkeypatch.setattr("analyzer.observe.magnitudes.CHUNK", 9)
+    monkeypatch.setattr("analyzer.ops.largest.CHUNK", 9)
     pieces = [magnitudes(model_of(body, M=np.ones((5, 7), np.float32)).graph, ["y"]) for body in BODIES[3:4]]
     assert whole == pieces == [{"x": LARGEST_INPUT, "y": 5 * LARGEST_INPUT}]
 

@@ -96,6 +96,12 @@ def test_maxima_are_read_behind_a_pool_that_sees_every_position(
         ("s = Slice(x, k, n, k)  r = Relu(s)", True),  # the data say where it ends
         ("t = Shape(x)  s = Slice(x, k, t, k)  r = Relu(s)", False),
         ("i = NonZero(x)  r = Relu(x)", True),
+        ("w = HannWindow(n)  r = Relu(x)", True),
+        ("d = DFT(x, n)  r = Relu(x)", True),
+        ("c = Col2Im(x, n, k)  r = Relu(x)", True),
+        ("b = Bernoulli(k)  i = NonZero(b)  r = Relu(x)", True),
+        ("b = Custom(x)  r = Relu(x)", True),
+        ("b = CumSum(x, k)  r = Relu(b)", False),
         ("r = Relu(x)", False),
     ],
 )

@@ -64,6 +64,33 @@ def test_a_sum_close_to_a_jump_is_not_carried_over_it() -> None:
     assert (far.number == shown).all()
 
 
+@pytest.mark.parametrize("beside", [-1e-7, 0.0, 1e-7])
+@pytest.mark.parametrize("jump", ["e = Equal(a, k1)", "d = Sub(a, k1) e = Cast<to=9>(d)"])
+def test_equality_is_not_derived_beside_the_place_where_it_holds(jump: str, beside: float) -> None:
+    """Between the two ends of what a sum may be lies what it is compared with."""
+    stored = {**single(0.1, 0.7 + beside), "w": np.array([[3, 3], [4, 4]], np.float32)}
+    assert not both(f"a = MatMul(c, w) {jump} z = Cast<to=1>(e) y = Identity(z)", stored)[0].any
+
+
+def test_a_sum_whose_last_digit_decides_a_jump_stays_as_it_is() -> None:
+    """Its constants are not absorbed, since in a bias they would add up to another last digit."""
+    body = "m = MatMul(x, o) h = Add(m, b) a = Relu(h) q = MatMul(a, w) e = Equal(q, k) s = Cast<to=1>(e) y = Add(s, a)"
+    stored: dict[str, Array] = {
+        "o": np.zeros((2, 2), np.float32),
+        "b": np.array([0.1, 0.2], np.float32),
+        "k": np.array([0.7, 5], np.float32),
+        "w": np.array([[1, 1], [3, 2]], np.float32),
+    }
+    model = parse(f"g (float[n, 2] x) => (float[n, 2] y) {{ {body} }}", stored)
+    graph, table = load_model(model).graph, table_of(model, FEEDS)
+    found = walk(graph, table, [LayerVerdicts.unseen(audited) for audited in select_units(graph, table)])
+    assert found.closure.keeps.shape("w") == (2, 2)
+    assert [(o.op, o.why) for o in found.operators_without_rule] == [
+        ("MatMul", "a last digit decides a jump behind it")
+    ]
+    assert found.multiply_adds == 4 + 4
+
+
 def test_a_jump_is_taken_where_the_operand_is_what_the_weights_store() -> None:
     zeros_and_bias = {**single(3.0, 2.0), "w": np.zeros((2, 2), np.float32)}
     found, shown = both("a = Gemm(x, w, k1) r = Relu(a) z = Floor(r) y = Identity(z)", zeros_and_bias)

@@ -1,0 +1,90 @@
+"""Every trait of every operator, on random cases that onnxruntime runs; and a flipped trait breaks its law."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.ops.operator import all_rules, all_traits
+from analyzer.ops.traits import EVERY, NONE, Traits
+from tests.laws import trait_laws
+from tests.laws.benches import Bench, Case, whole
+from tests.laws.cases import RULES, case_of
+from tests.laws.draws import GENERATORS, call
+from tests.laws.trait_laws import TRAIT_LAWS, TraitLaw
+
+CASES = 6
+TRIES = 200
+
+
+@pytest.mark.parametrize("rule", RULES, ids="-".join)
+def test_traits_are_true(rule: tuple[str, str]) -> None:
+    for seed in range(CASES):
+        random = Random(seed)
+        bench = Bench(case_of(rule, random))
+        for law in TRAIT_LAWS:
+            law(bench, random)
+
+
+#: Operators without a rule, which no generator knows.
+DRAWING = call("Bernoulli", np.full((40,), 0.5, np.float32), opset=15)
+COUNTING = call("TopK", np.arange(6, dtype=np.float32), np.array([4]), fed=(0, 1), outputs=2, samplers={1: whole(1, 6)})
+FLIPPED: list[tuple[str, dict[str, Any], TraitLaw]] = [
+    ("Floor", {"jumps": False}, trait_laws.last_digits_stay_last_digits),
+    ("Equal", {"jumps": False}, trait_laws.last_digits_stay_last_digits),
+    ("QuantizeLinear", {"jumps": False}, trait_laws.last_digits_stay_last_digits),
+    ("QLinearAdd", {"jumps": False}, trait_laws.steps_are_jumps),
+    ("Hardmax", {"jumps": False}, trait_laws.last_digits_stay_last_digits),
+    ("Shrink", {"jumps": False}, trait_laws.last_digits_stay_last_digits),
+    ("Bernoulli", {"draws": False}, trait_laws.runs_repeat),
+    ("Sigmoid", {"exact_in": EVERY}, trait_laws.exact_operands_give_the_formula_itself),
+    ("MatMul", {"exact_in": EVERY}, trait_laws.exact_operands_give_the_formula_itself),
+    ("Reshape", {"lengths_from": NONE}, trait_laws.lengths_follow_only_what_is_named),
+    ("Slice", {"lengths_from": NONE}, trait_laws.lengths_follow_only_what_is_named),
+    ("TopK", {"lengths_from": NONE}, trait_laws.lengths_follow_only_what_is_named),
+    ("Conv", {"windows": NONE}, trait_laws.no_other_lengths_are_rounded),
+    ("MaxPool", {"windows": NONE}, trait_laws.no_other_lengths_are_rounded),
+    ("GlobalMaxPool", {"carries_nan": (0,)}, trait_laws.nan_shows),
+    ("Slice", {"carries_nan": (0,)}, trait_laws.nan_shows),
+    ("Sigmoid", {"carries_infinity": (0,)}, trait_laws.infinities_show),
+    ("Clip", {"carries_infinity": (0,)}, trait_laws.infinities_show),
+    ("AveragePool", {"keeps_maximum": True}, trait_laws.maxima_are_kept),
+    ("Slice", {"keeps_elements": True}, trait_laws.elements_are_kept),
+    ("Neg", {"measures": True}, trait_laws.what_measures_reads_no_values),
+    ("Size", {"lists_lengths": True}, trait_laws.what_measures_reads_no_values),
+    ("Unsqueeze", {"target": 1}, trait_laws.a_target_spells_out_lengths),
+    ("Add", {"geometry": (0,)}, trait_laws.places_are_no_contents),
+    ("Cast", {"passes_geometry": True}, trait_laws.places_come_out_of_places),
+    ("Reshape", {"regroups": False}, trait_laws.other_lengths_join_the_same_axes),
+    ("Relu", {"quantises": True}, trait_laws.steps_are_jumps),
+]
+
+
+def _case(key: tuple[str, str], random: Random) -> Case:
+    alone = {"Bernoulli": DRAWING, "TopK": COUNTING}
+    return case_of(key, random) if key in GENERATORS else alone[key[1]]
+
+
+@pytest.mark.parametrize(("op_type", "flip", "law"), FLIPPED, ids=lambda v: getattr(v, "__name__", str(v)))
+def test_a_flipped_trait_breaks_a_law(
+    op_type: str, flip: dict[str, Any], law: TraitLaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = next((k for k in (("", op_type), ("com.microsoft", op_type)) if k in GENERATORS), ("", op_type))
+    monkeypatch.setitem(all_traits(), key, replace(all_traits().get(key, Traits()), **flip))
+    with pytest.raises(AssertionError):
+        for seed in range(TRIES):
+            random = Random(seed)
+            law(Bench(_case(key, random)), random)
+
+
+@pytest.mark.parametrize(("op_type", "bound"), [("Add", 1.0), ("MatMul", 1.0), ("LeakyRelu", 0.1), ("Pad", 0.0)])
+def test_a_bound_that_is_too_low_breaks_a_law(op_type: str, bound: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(all_rules()["", op_type]), "magnitude", lambda self, node, xs, stored: bound)
+    with pytest.raises(AssertionError):
+        for seed in range(TRIES):
+            random = Random(seed)
+            trait_laws.results_are_no_larger_than_said(Bench(case_of(("", op_type), random)), random)
