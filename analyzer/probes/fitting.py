@@ -10,8 +10,7 @@ part an array is
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -21,6 +20,8 @@ import numpy as np
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import accepts, cast, dtype_name, readable
+from analyzer.probes.foreign_arrays import as_array
+from analyzer.probes.input_names import check_names, has_sample_axis, quoted
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = dict[str, Array]
@@ -171,84 +172,6 @@ class Fitter:
         stacks = {n: a if n in fixed else a[np.newaxis] for n, a in arrays.items()}
         roles = {n: Role.FIXED if n in fixed else Role.STACKED for n in arrays}
         return Part(stacks, roles, self.inputs, samples=1, step=1)
-
-
-def has_sample_axis(name: str, inputs: Mapping[str, TensorType]) -> bool:
-    """Whether axis 0 of this input counts samples.
-
-    Always from rank 2 on. A vector input has one when another input has the same first dim (lengths beside
-    sequences), or when the dim is named after the batch; else the vector is one sample as a whole.
-    """
-    shape = inputs[name].shape
-    if shape is None or len(shape) != 1:
-        return shape is None or len(shape) > 1
-    if isinstance(shape[0], str) and (shape[0].lower().startswith("batch") or shape[0] == "N"):
-        return True
-    return any(t.shape is not None and len(t.shape) > 1 and t.shape[0] == shape[0] for t in inputs.values())
-
-
-def as_array(value: Any, label: str) -> Array:
-    """A NumPy array from an array, a tensor of any framework (by its own methods), or a list."""
-    if isinstance(value, np.ndarray):
-        return value
-    try:
-        for method in ("detach", "cpu"):
-            if callable(getattr(value, method, None)):
-                value = getattr(value, method)()
-        if callable(getattr(value, "numpy", None)):
-            return np.asarray(_numpy_of(value))
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ProbeError(f"{label} cannot be read as one array: {first_line(error)}") from error
-
-
-def _numpy_of(value: Any) -> Any:
-    try:
-        return value.numpy()
-    except TypeError:
-        # PyTorch has no NumPy form of its bfloat16; float32 holds the same values.
-        return value.float().numpy()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text as the end of a sentence."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
-
-
-def check_names(came: Iterable[str], inputs: Mapping[str, TensorType], where: str) -> None:
-    """Raise ProbeError that lists the inputs that are missing and the names that the model does not have."""
-    names = list(came)
-    missing = [n for n in inputs if n not in names]
-    unknown = [n for n in names if n not in inputs]
-    if not missing and not unknown:
-        return
-    said = []
-    if missing:
-        said.append(f"has no data for {quoted(missing)}")
-    if unknown:
-        said.append(f"holds {', '.join(_with_guess(n, missing) for n in unknown)}, which the model does not have")
-    raise ProbeError(f"{where} {' and '.join(said)}: name the arrays after the model's inputs ({quoted(inputs)}).")
-
-
-def check_constants(constants: Sequence[str], inputs: Mapping[str, TensorType]) -> frozenset[str]:
-    """The names as a set; ProbeError when one is not an input."""
-    for name in constants:
-        if name not in inputs:
-            raise ProbeError(
-                f"{_with_guess(name, inputs)} is named as constant but is no input: the inputs are {quoted(inputs)}."
-            )
-    return frozenset(constants)
-
-
-def quoted(names: Iterable[str]) -> str:
-    """'a', 'b', 'c'."""
-    return ", ".join(f"'{n}'" for n in names)
-
-
-def _with_guess(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"'{name}' (did you mean '{near[0]}'?)" if near else f"'{name}'"
 
 
 def _fixed_batch(inputs: Mapping[str, TensorType], roles: Mapping[str, Role], where: str) -> int:

@@ -16,7 +16,7 @@ from analyzer.facts.image_options import CHANNELS, ImageOptions
 from analyzer.graph.external_files import is_there
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
-from analyzer.probes.fitting import first_line
+from analyzer.probes.foreign_arrays import first_line
 from analyzer.probes.memory import check_shape
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from analyzer.errors import ProbeError
-from analyzer.probes.fitting import first_line
+from analyzer.probes.foreign_arrays import first_line
 from analyzer.probes.memory import check_size
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -8,7 +8,7 @@ from typing import Any
 
 from analyzer.errors import ProbeError
 from analyzer.graph.tensors import read_tensor
-from analyzer.probes.fitting import quoted
+from analyzer.probes.input_names import quoted
 
 
 def data_set_folders(folder: Path) -> list[Path]:

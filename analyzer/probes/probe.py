@@ -14,7 +14,8 @@ from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
 from analyzer.graph.view import TensorType
 from analyzer.probes.fingerprint import Digest
-from analyzer.probes.fitting import Feeds, Part, Role, check_constants
+from analyzer.probes.fitting import Feeds, Part, Role
+from analyzer.probes.input_names import check_constants
 from analyzer.probes.random_data import random_source
 from analyzer.probes.recognise import source_of
 from analyzer.probes.source import Source

@@ -11,7 +11,8 @@ import numpy as np
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import dtype_name, family
-from analyzer.probes.fitting import Fitter, Part, has_sample_axis, quoted
+from analyzer.probes.fitting import Fitter, Part
+from analyzer.probes.input_names import has_sample_axis, quoted
 from analyzer.probes.memory import check_shape
 from analyzer.probes.source import Source
 

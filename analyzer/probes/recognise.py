@@ -13,8 +13,10 @@ from typing import Any
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
 from analyzer.graph.view import TensorType
-from analyzer.probes.fitting import Fitter, Part, as_array, quoted
+from analyzer.probes.fitting import Fitter, Part
+from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.images import LIST_SUFFIXES, image_files, image_reader, listed_files
+from analyzer.probes.input_names import quoted
 from analyzer.probes.numpy_files import mapping_of, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.source import Source

@@ -13,7 +13,8 @@ import numpy as np
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
-from analyzer.probes.fitting import as_array, check_names, first_line, quoted
+from analyzer.probes.foreign_arrays import as_array, first_line
+from analyzer.probes.input_names import check_names, quoted
 from analyzer.probes.memory import check_size
 
 Array = np.ndarray[Any, np.dtype[Any]]
