@@ -87,7 +87,9 @@ class ShapeTable:
     `shapes` holds the shape of every value that the run could show (stored tensors too); `samples` is how many
     samples that run was fed; `sample_axes` says along which axis a value grows with the number of samples.
     `dtypes` holds NumPy names of element types (`bfloat16` too) where the run could tell. `batchable`: a feed of two
-    samples was seen to give what two feeds of one give; `free_inputs` are the inputs whose declared first dim had to
+    samples was seen to give what two feeds of one give; `may_mix` says why samples that share a feed might influence
+    each other all the same (None: the descriptions of the operators prove that they do not), `stated` is the user's
+    word that they do not; `free_inputs` are the inputs whose declared first dim had to
     be made free for that. `scrambled` are values that grow with the samples, but not sample by sample. `dynamic` are
     axes whose length depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes.
     `contradicted` are values that were seen to differ from what was derived for them.
@@ -98,9 +100,16 @@ class ShapeTable:
     samples: int = 1
     dtypes: dict[str, str] = field(default_factory=dict)
     batchable: bool = False
+    may_mix: str | None = "nothing proves that they do not"
+    stated: bool = False
     free_inputs: tuple[str, ...] = ()
     scrambled: frozenset[str] = frozenset()
     mixed: frozenset[str] = frozenset()
     dynamic: dict[str, frozenset[int]] = field(default_factory=dict)
     resized: tuple[dict[str, Shape], ...] = ()
     contradicted: frozenset[str] = frozenset()
+
+    @property
+    def independent(self) -> bool:
+        """Whether samples may share a feed: proven or stated, and not seen to be otherwise."""
+        return self.batchable and (self.may_mix is None or self.stated)

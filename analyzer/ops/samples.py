@@ -10,6 +10,7 @@ import numpy as np
 from analyzer.algebra.pattern import Mask, Shape
 from analyzer.facts.units import SampleAxis
 from analyzer.ops.context import Call, Context
+from analyzer.ops.move import Moved
 
 #: Numbers of samples for which the shapes are written out: an index or a length that the file states fits one at most.
 _COUNTS = (2, 3)
@@ -22,7 +23,8 @@ def mixes_samples(context: Context, shared: Collection[str] = ()) -> str | None:
     for any number of samples, every value that depends on them has a sample axis, along which entry i is computed from
     sample i alone. The letter of that axis goes in and comes out; it is never summed over, normalised over, or looked
     up along; movements keep every element with its sample, rows of positions folded into the axis included. What is
-    computed from the number of samples may say how long an axis is, and nothing else. `shared` are inputs of the model
+    computed from the number of samples may say how long an axis is, and nothing else; and it must grow in proportion
+    to that number, or two samples would not show what becomes of three. `shared` are inputs of the model
     that all samples of a feed have in common; any other input without a sample axis leaves the question open, as do an
     operator without a description, a shape that no run showed, and a model of which no input has a sample axis.
 
@@ -51,6 +53,7 @@ class _Walk:
         self.context = context
         self.held: set[str] = set()
         self.counted: dict[str, Mask] = {}
+        self.bent: set[str] = set()  # of the latter, those that may not be a multiple of the number and a constant
 
     def through(self, call: Call) -> str | None:
         """Follow one call; why it may mix samples, or None."""
@@ -70,6 +73,8 @@ class _Walk:
             return call.barrier
         if self.held.intersection(call.inputs[p] for p in lengths):
             return "a length is computed from what samples hold"
+        if self.bent.intersection(call.inputs[p] for p in lengths):
+            return "a length does not grow in proportion to the number of samples"
         if counted:
             return "it reads a value that is computed from the number of samples"
         samples = {name: self.context.sample_axis(name) for name in contents & self.held}
@@ -94,6 +99,8 @@ class _Walk:
             self.counted[call.outputs[0]] = flags if call.op.out_shapes[0] == flags.shape else np.ones((), np.bool_)
 
     def _count(self, call: Call, counted: dict[str, Mask]) -> None:
+        if counted and (self.bent.intersection(counted) or not _in_proportion(call, counted)):
+            self.bent.update(name for name in call.outputs if name)
         if counted and call.barrier is not None:
             self.counted.update({name: np.ones((), np.bool_) for name in call.outputs if name})
         elif counted:
@@ -120,3 +127,15 @@ class _Walk:
         if shape is None or at.axis is None:
             return shape
         return (*shape[: at.axis], at.rows * count, *shape[at.axis + 1 :])
+
+
+def _in_proportion(call: Call, counted: Collection[str]) -> bool:
+    """Whether a step more of these inputs is always the same number of steps more of the outputs, in whole numbers."""
+    if call.barrier is not None:
+        return False
+    if isinstance(call.axes, Moved):
+        return True
+    affine = call.rule.affine(call.op)
+    return affine is not None and all(
+        (factor == np.round(factor)).all() for p, factor in affine.factors.items() if call.inputs[p] in counted
+    )

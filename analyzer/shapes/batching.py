@@ -34,12 +34,12 @@ class BatchPlan:
 
 
 def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequence[str] = ()) -> BatchPlan:
-    """Feed up to `batch_size` samples at once where the model and the data were seen to allow it.
+    """Feed up to `batch_size` samples at once where the data allows it and they do not influence each other.
 
     `values` are the values whose samples must be told apart.
     """
-    mixed = any(v in shapes.scrambled for v in values)
-    if not (shapes.batchable and probe.batchable) or mixed or batch_size <= shapes.samples:
+    scrambled = any(v in shapes.scrambled for v in values)
+    if not (shapes.independent and probe.batchable) or scrambled or batch_size <= shapes.samples:
         return BatchPlan(shapes.samples)
     return BatchPlan(batch_size, shapes.free_inputs)
 

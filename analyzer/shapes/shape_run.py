@@ -9,6 +9,8 @@ from analyzer.errors import RunError, RunFailure
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.infer_shapes import inferred_shapes
+from analyzer.ops.context import Context
+from analyzer.ops.samples import mixes_samples
 from analyzer.probes.probe import Probe
 from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.batching import TwoSamples
@@ -17,11 +19,14 @@ from analyzer.shapes.shape_session import ShapeRun
 from analyzer.shapes.trial_feeds import Feeds, first_samples, guessed_samples, join
 
 
-def measure_shapes(loaded: LoadedModel, probe: Probe | None, *, threads: int | None = None) -> ShapeTable:
-    """Shape of every value for one sample, and how each grows with a second one.
+def measure_shapes(
+    loaded: LoadedModel, probe: Probe | None, *, threads: int | None = None, independent: bool = False
+) -> ShapeTable:
+    """Shape of every value for one sample, and how each grows with a second one; whether samples may share a feed.
 
     Without a probe the inputs are guessed (free dims small); when no guess runs, or an operator is one that
     onnxruntime does not have, shapes come from ONNX shape inference. A value whose shape cannot be had is absent.
+    `independent`: the user's word that samples do not influence each other.
 
     Raises:
         RunError: onnxruntime refuses the model, or it does not run on the probe's first sample.
@@ -29,7 +34,10 @@ def measure_shapes(loaded: LoadedModel, probe: Probe | None, *, threads: int | N
     if probe is not None:
         samples = first_samples(probe)
         table = _measured(loaded, threads, samples, batchable=probe.batchable, step=probe.step, fixed=probe.fixed)
-        return _with_free_dims(loaded, threads, table, samples[0])
+        table = replace(_with_free_dims(loaded, threads, table, samples[0]), stated=independent)
+        if not table.batchable:
+            return table
+        return replace(table, may_mix=mixes_samples(Context(loaded.graph, table), probe.fixed))
     for samples in guessed_samples(loaded.graph.inputs):
         try:
             return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])

@@ -78,8 +78,10 @@ def test_folded_rows_that_are_not_sample_major_are_found_out() -> None:
     table = measure_shapes(loaded, probe)
     assert table.scrambled == {"f", "r"}
     assert table.sample_axes["r"] == SampleAxis(None)
-    assert plan_batches(table, probe, 8) == BatchPlan(8)
-    assert plan_batches(table, probe, 8, ["r"]) == BatchPlan(1)
+    assert plan_batches(table, probe, 8) == BatchPlan(1)
+    stated = measure_shapes(loaded, probe, independent=True)
+    assert plan_batches(stated, probe, 8) == BatchPlan(8)
+    assert plan_batches(stated, probe, 8, ["r"]) == BatchPlan(1)
 
 
 def test_a_fixed_batch_of_one_is_freed_where_that_gives_the_same() -> None:
