@@ -78,7 +78,8 @@ class _Walk:
         if counted:
             return "it reads a value that is computed from the number of samples"
         samples = {name: self.context.sample_axis(name) for name in contents & self.held}
-        moved = {name: self.context.sample_axis(name) for name in call.outputs if name in self.context.shapes}
+        used = [name for name, read in zip(call.outputs, call.op.used_outputs, strict=True) if read]
+        moved = {name: self.context.sample_axis(name) for name in used if name in self.context.shapes}
         if any(axis.axis is None for axis in moved.values()):
             return "its result has no axis along which samples lie"
         if not all(self._kept_apart(call, samples, moved, count) for count in _COUNTS):

@@ -11,9 +11,10 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.pruned import OutputDifference
+from analyzer.facts.tolerances import REORDERED
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.node_edit import cut_array
-from analyzer.rewrite.comparison import TOLERANCE, Feeds, Tally
+from analyzer.rewrite.comparison import Feeds, Tally
 from analyzer.runtime.session import Session
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -79,7 +80,7 @@ def _moves(value: Array, derived: Constants) -> bool:
         return False
     seen, known = value.astype(np.float64), np.broadcast_to(derived.known, value.shape)
     scale = float(np.abs(seen).max(initial=0.0, where=np.isfinite(seen)))
-    return bool((known & ~(np.abs(seen - derived.number) <= TOLERANCE.get(value.dtype.name, 0.0) * scale)).any())
+    return bool((known & ~(np.abs(seen - derived.number) <= REORDERED.get(value.dtype.name, 0.0) * scale)).any())
 
 
 def _difference(name: str, one: Array, two: Array, samples: int, quantised: bool = False) -> OutputDifference:

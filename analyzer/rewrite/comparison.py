@@ -9,16 +9,11 @@ import numpy as np
 
 from analyzer.errors import RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
+from analyzer.facts.tolerances import REORDERED, REORDERED_QUANTISED
 from analyzer.runtime.session import Session
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = Mapping[str, Array]
-
-#: Difference allowed, relative to the output's largest entry, by the output's element type: the rounding that another
-#: order of summation brings over the depth of a network, some hundred times the unit roundoff.
-TOLERANCE = {"float64": 1e-9, "float32": 5e-5, "float16": 2e-2, "bfloat16": 8e-2}
-#: Where values are quantised on the way, one step may go the other way: a few of 255 steps.
-QUANTISED_TOLERANCE = 2e-2
 
 
 class Tally:
@@ -62,8 +57,8 @@ class Tally:
         """The difference over all batches."""
         scale = self.scale or 1.0
         precise = self.dtype != "float64" or not self.single
-        tolerance = TOLERANCE.get(self.dtype if precise else "float32", 0.0)  # a float32 calculation, cast at the end
-        tolerance = max(tolerance, QUANTISED_TOLERANCE) if quantised and tolerance else tolerance
+        tolerance = REORDERED.get(self.dtype if precise else "float32", 0.0)  # a float32 calculation, cast at the end
+        tolerance = max(tolerance, REORDERED_QUANTISED) if quantised and tolerance else tolerance
         top1 = self.same / self.rows if self.classes and self.rows else None
         return OutputDifference(self.name, self.absolute, self.scale, self.absolute / scale, tolerance, top1)
 

@@ -10,10 +10,8 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.audit import LayerVerdicts, Withdrawn
+from analyzer.facts.tolerances import COARSELY_DERIVED, DERIVED
 from analyzer.ops.context import Context
-
-#: Spread allowed between a derived constant and the run, by the size of an element: sums are rounded differently there.
-_TOLERANCE = {2: 2e-2, 4: 1e-3, 8: 1e-6}
 
 
 def doubts_before(context: Context, layers: Sequence[LayerVerdicts], contradicted: Collection[str]) -> dict[str, Mask]:
@@ -58,8 +56,7 @@ def _contradicted(context: Context, layer: LayerVerdicts, found: Constants | Non
         return None
     known, value = found.per_index(layer.audited.axis, layer.units)
     known = known & (statistics.nonfinite == 0)
-    dtype = context.graph.types[layer.value].dtype
-    allowed = _TOLERANCE.get(dtype.itemsize if dtype is not None else 4, 2e-2) * (1 + np.abs(value))
+    allowed = DERIVED.get(context.dtype(layer.value) or "float32", COARSELY_DERIVED) * (1 + np.abs(value))
     low = np.where(statistics.minimum_exact, statistics.minimum, value)
     wrong = known & ((np.abs(statistics.maximum - value) > allowed) | (np.abs(low - value) > allowed))
     return wrong if wrong.any() else None

@@ -109,6 +109,8 @@ class _View:
             lines.append(Text(f"RANDOM DATA{on}: real data may need what was removed", "bold yellow"))
         elif pruned.changed and not pruned.lossy:
             lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", _QUIET))
+        if self.audit.conditions.stated:
+            lines.append(Text("Samples shared runs because they are said to be independent: nothing proves it", _QUIET))
         lost = unaligned(self.audit, pruned)
         if lost is not None and pruned.latency is not None and pruned.latency.verdict != "faster":
             layers, multiple = lost

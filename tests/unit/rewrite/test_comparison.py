@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from analyzer.facts.pruned import Comparison
-from analyzer.rewrite.comparison import TOLERANCE, compare, perturbed
+from analyzer.facts.tolerances import REORDERED
+from analyzer.rewrite.comparison import compare, perturbed
 from analyzer.rewrite.latency import LEAST_RUNS, measure_latency
 from analyzer.rewrite.unit_means import unit_means
 from analyzer.runtime.loading import load_model
@@ -54,8 +55,8 @@ def test_doubles_that_a_float32_calculation_gave_are_held_to_its_tolerance() -> 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_each_element_type_has_its_tolerance(dtype: str) -> None:
     a = np.ones((4, 3), dtype)
-    assert compared(a, (a * (1 + TOLERANCE[dtype] / 2)).astype(dtype)).within
-    assert not compared(a, (a * (1 + TOLERANCE[dtype] * 3)).astype(dtype)).within
+    assert compared(a, (a * (1 + REORDERED[dtype] / 2)).astype(dtype)).within
+    assert not compared(a, (a * (1 + REORDERED[dtype] * 3)).astype(dtype)).within
 
 
 def test_quantised_models_may_differ_by_a_step() -> None:
