@@ -77,7 +77,7 @@ def audit(
     with clock.stage("open"):
         opened, held = _opened(data, loaded)
     with clock.stage("shapes"):
-        shapes = measure_shapes(loaded, opened)
+        shapes = measure_shapes(loaded, opened, independent=run.independent)
         selected = select_units(loaded.graph, shapes)
         audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
         believed = [a for a in audited if a.value not in shapes.mixed]
@@ -103,6 +103,8 @@ def audit(
         operators_without_rule=tuple(found.operators_without_rule),
         conditions=Conditions(
             one_by_one=not (seen is None or seen.batched or run.batch_size == 1),
+            may_mix=(shapes.may_mix or "") if shapes.batchable else "",
+            stated=seen is not None and seen.batched and shapes.may_mix is not None and shapes.stated,
             mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
             unseen=() if seen is None else tuple(seen.unseen),
             overridable=tuple(loaded.graph.defaults),

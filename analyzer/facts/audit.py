@@ -221,13 +221,17 @@ class OperatorWithoutRule:
 class Conditions:
     """How the model was run, as far as it limits what could be seen.
 
-    `one_by_one`: samples were run one by one. `mixed` are audited values through which samples of one batch influence
-    each other, `unseen` those whose units the run could not show. `overridable` are stored tensors that are inputs as
-    well, taken for no constants. `withdrawn` is what the run contradicted. `causes_failed` says why pre-activations
-    could not be measured (empty: they were, or nobody asked).
+    `one_by_one`: samples were run one by one; `may_mix` says why they might influence each other where a look at
+    two did not show it (empty: proven that they do not). `stated`: they shared runs on the user's word. `mixed` are
+    audited values through which samples of one batch influence each other, `unseen` those whose units the run could
+    not show. `overridable` are stored tensors that are inputs as well, taken for no constants. `withdrawn` is what
+    the run contradicted. `causes_failed` says why pre-activations could not be measured (empty: they were, or
+    nobody asked).
     """
 
     one_by_one: bool = False
+    may_mix: str = ""
+    stated: bool = False
     mixed: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     overridable: tuple[str, ...] = ()

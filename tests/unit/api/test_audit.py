@@ -287,6 +287,34 @@ def test_nothing_seen_one_by_one_counts_where_samples_influence_each_other() -> 
     assert pruned.facts.comparison.within
 
 
+def test_samples_of_which_nothing_is_proven_share_runs_on_the_users_word_only_and_it_is_repeated() -> None:
+    """From three samples on, everything is switched off; a look at two shows nothing of it."""
+    model = parse(
+        "g (float[N, 4] x) => (float[N, 2] y) { s = Shape(x)  n = Gather(s, zero)  f = Cast<to=1>(n) "
+        "c = Less(f, many)  on = Cast<to=1>(c)  h = MatMul(x, w)  r = Relu(h)  d = Mul(r, on) "
+        "k = Relu(d)   y = MatMul(k, v) }",
+        {
+            "zero": np.array(0, np.int64),
+            "many": np.array(2.5, np.float32),
+            "w": np.eye(4, 3, dtype=np.float32),
+            "v": np.ones((3, 2), np.float32),
+        },
+        17,
+    )
+    x = np.random.default_rng(4).standard_normal((70, 4)).astype(np.float32)
+
+    def dead_units(run: analyzer.Run) -> tuple[int, list[str]]:
+        found = analyzer.audit(model, {"x": x}, run=run)
+        return sum(len(layer.dead) for layer in found.layers), [w.name for w in found.warnings]
+
+    dead, names = dead_units(analyzer.Run())
+    assert dead == 0
+    assert "one-by-one" in names
+    dead, names = dead_units(analyzer.Run(independent=True))
+    assert dead > 0
+    assert "independence-stated" in names
+
+
 def test_without_data_free_lengths_are_guessed_large_enough_for_windows() -> None:
     stored = {"w": np.zeros((6, 3, 3, 3), np.float32), "v": np.ones((4, 6, 1, 1), np.float32)}
     stored["w"][3:] = np.random.default_rng(0).normal(0, 1, (3, 3, 3, 3))

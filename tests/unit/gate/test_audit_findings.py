@@ -48,6 +48,18 @@ def test_sample_by_sample_is_said_where_there_are_several() -> None:
     assert "one-by-one" not in names(ALIVE, conditions=one_by_one, probe=replace(PROBE, samples=1))
 
 
+def test_samples_that_nothing_proves_to_be_independent_are_said_with_the_way_out() -> None:
+    (slow,) = findings(ALIVE, conditions=Conditions(one_by_one=True, may_mix="nms (NonMaxSuppression): no rule"))
+    assert "NonMaxSuppression" in slow.message
+    assert "--independent" in slow.message
+
+
+def test_the_word_that_samples_are_independent_is_repeated() -> None:
+    (said,) = findings(ALIVE, conditions=Conditions(may_mix="nms (NonMaxSuppression): no rule", stated=True))
+    assert said.name == "independence-stated"
+    assert "--independent" in said.message
+
+
 def test_samples_that_influence_each_other_are_said_with_what_to_do() -> None:
     mixing, slow = findings(ALIVE, conditions=Conditions(one_by_one=True, mixed=("alive", "b", "c")))
     assert (mixing.name, mixing.value) == ("samples-mix", "alive")
