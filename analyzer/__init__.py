@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
     from analyzer.facts.statistics import UnitStatistics
     from analyzer.facts.thresholds import PRESETS, Thresholds
-    from analyzer.facts.units import AuditedValue, Kind
+    from analyzer.facts.units import AuditedValue, Curve, Kind
 
 _HOMES = {
     "About": "facts.findings",
@@ -68,6 +68,7 @@ _HOMES = {
     "Conditions": "facts.audit",
     "ConstantOutput": "facts.model_io",
     "Course": "facts.history",
+    "Curve": "facts.units",
     "Data": "api.options",
     "DeadunitsError": "errors",
     "Evidence": "facts.evidence",
@@ -132,6 +133,7 @@ __all__ = [
     "Conditions",
     "ConstantOutput",
     "Course",
+    "Curve",
     "Data",
     "DeadunitsError",
     "Evidence",
