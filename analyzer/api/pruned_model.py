@@ -23,7 +23,7 @@ from analyzer.probes.probe import Probe
 from analyzer.report.console import ReportConsole
 from analyzer.report.output_files import check_output, write_whole
 from analyzer.rewrite.masks import keep_masks, plan_document
-from analyzer.rewrite.metadata import check_file
+from analyzer.rewrite.metadata import check
 from analyzer.walk import Walk
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Pruned(Reporting):
         try:
             with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}.") as draft:
                 save_beside(self._smaller, Path(draft), target.name)
-                check_file(self._source.loaded, Path(draft) / target.name)
+                check(self._source.loaded, Path(draft) / target.name)
                 # no weight may be large enough to lie outside
                 written = [file for file in (beside, target) if (Path(draft) / file.name).exists()]
                 for file in written:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -94,6 +95,7 @@ def _cut_and_compared(
     if alive := alive_units(found.layers, named):
         choice = replace(choice, lossy=_constants_for(source, found, alive))
     made = _better(source, cut(source.loaded, source.shapes, found.layers, choice, partial(_shapes_of, source)))
+    gc.collect()  # a model refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = made.walk, made.smaller, made.refused
     notes = (*choice_notes(found.layers, choice), *_withdrawal_notes(source), *made.notes)
     if not (takes_something(chosen) or made.merged_relus):

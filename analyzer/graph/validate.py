@@ -204,7 +204,7 @@ def complaint(model: bytes | Path) -> str | None:
             proto = onnx.load(str(model), load_external_data=False)
             onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
         else:
-            onnx.checker.check_model(onnx.ModelProto.FromString(model), full_check=True)
+            onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # noqa: BLE001 - the checker raises several kinds
         lines = str(error).strip().splitlines()
         return lines[0] if lines else type(error).__name__

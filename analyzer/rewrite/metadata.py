@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from analyzer.errors import ComparisonFailed
@@ -20,24 +20,12 @@ def stamp(loaded: LoadedModel, facts: Mapping[str, str]) -> None:
     properties.update({PREFIX + key: value for key, value in facts.items() if value})
 
 
-def check(original: LoadedModel, rewritten: bytes) -> None:
-    """The written bytes must satisfy `onnx.checker` with full shape inference wherever the original did.
+def check(original: LoadedModel, rewritten: bytes | Path) -> None:
+    """What was written must satisfy `onnx.checker` with full shape inference wherever the original did.
 
     Raises:
-        ComparisonFailed: they do not: a bug of ours.
+        ComparisonFailed: it does not: a bug of ours.
     """
-    _check(complaint(original.raw), lambda: rewritten)
-
-
-def check_file(original: LoadedModel, written: Path) -> None:
-    """The same for a model whose weights lie in files beside it.
-
-    Raises:
-        ComparisonFailed: it is not valid: a bug of ours.
-    """
-    _check(complaint(original.path or original.raw), lambda: written)
-
-
-def _check(before: str | None, rewritten: Callable[[], bytes | Path]) -> None:
-    if before is None and (problem := complaint(rewritten())) is not None:
+    before = original.path if original.path and isinstance(rewritten, Path) else original.raw
+    if complaint(before) is None and (problem := complaint(rewritten)) is not None:
         raise ComparisonFailed(f"The pruned model is not valid ({problem}): nothing was written; please report it.")
