@@ -54,14 +54,9 @@ class Editor:
 
     def add(self, op_type: str, inputs: Sequence[str], *, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
         """Append a node; returns the name of its first output, which is the node's name."""
-        names = [self._fresh(f"deadunits/{op_type}") for _ in range(outputs)]
-        values = [self._values[name] if name else None for name in inputs]
-        settings = ir.convenience.convert_attributes(attributes)
-        node = ir.Node(domain, op_type, values, settings, num_outputs=outputs, name=names[0])
-        for name, value in zip(names, node.outputs, strict=True):
-            value.name, self._values[name] = name, value
+        node = self._new(f"deadunits/{op_type}", op_type, inputs, attributes, outputs=outputs, domain=domain)
         self._graph.append(node)
-        return names[0]
+        return str(node.name)
 
     def cast(self, name: str, dtype: str) -> str:
         """Append a Cast to the element type of this NumPy name; returns the new value's name."""
@@ -120,10 +115,7 @@ class Editor:
         """Take outputs away that nothing reads."""
         node = self._node(index)
         keep = [o for p, o in enumerate(node.outputs) if p not in positions]
-        fresh = ir.Node(
-            node.domain, node.op_type, list(node.inputs), list(node.attributes.values()), num_outputs=len(keep),
-            name=node.name,
-        )  # fmt: skip
+        fresh = _like(node, str(node.name), len(keep))
         self._graph.insert_after(node, fresh)
         for old, new in zip(keep, fresh.outputs, strict=True):
             self._take_over(old, new)
@@ -133,54 +125,39 @@ class Editor:
     def add_behind(self, index: int, op_type: str, name: str) -> None:
         """Insert `op_type(output, name)` behind a node; readers see the new value under the old name."""
         node = self._node(index)
-        old = node.outputs[0]
-        new = ir.Node("", op_type, [old, self._values[name]], num_outputs=1, name=self._fresh(f"{node.name}/{op_type}"))
+        old, behind = node.outputs[0], self._fresh(f"{node.outputs[0].name}/before_{op_type}")
+        new = self._new(f"{node.name}/{op_type}", op_type, [name, name])
         self._graph.insert_after(node, new)
-        uses = [u for u in old.uses() if u.node is not new]
-        text, new_output = str(old.name), new.outputs[0]
-        for use in uses:
-            use.node.replace_input_with(use.idx, new_output)
-        for place, output in enumerate(self._graph.outputs):
-            if output is old:
-                self._graph.outputs[place] = new_output
-        new_output.shape, new_output.type = old.shape, old.type
-        old.name = self._fresh(f"{text}/before_{op_type}")
-        new_output.name = text
-        self._values[text] = new_output
+        self._take_over(old, new.outputs[0])
+        old.name = behind
+        new.replace_input_with(0, old)
 
     def insert_before(
-        self, index: int, position: int, op_type: str, more: list[str], attributes: Mapping[str, Any], name: str
+        self, index: int, position: int, op_type: str, operands: list[str], attributes: Mapping[str, Any], name: str
     ) -> str:
-        """Insert `op_type(input, *more)` on one input edge of a node; returns the name of the new value and node."""
-        node, name = self._node(index), self._fresh(name)
+        """Insert `op_type(input, *operands)` on one input edge of a node; returns the name of the new node."""
+        node = self._node(index)
         source = node.inputs[position]
-        new = ir.Node(
-            "", op_type, [source, *(self._values[m] for m in more)],
-            [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()], num_outputs=1, name=name,
-        )  # fmt: skip
+        new = self._new(name, op_type, ["", *operands], attributes)
+        new.replace_input_with(0, source)
         self._graph.insert_before(node, new)
-        new.outputs[0].name = name
         if source is not None:
             new.outputs[0].type = source.type
-        self._values[name] = new.outputs[0]
         node.replace_input_with(position, new.outputs[0])
-        return name
+        return str(new.name)
 
     def copy_producer(self, index: int, position: int) -> int:
         """Feed a node from a copy of the node that computes its input, for itself alone; returns the copy's index."""
         node = self._node(index)
         source = node.inputs[position]
-        made = None if source is None else source.producer()
+        producer = None if source is None else source.producer()
         assert source is not None
-        assert made is not None
-        copy = ir.Node(
-            made.domain, made.op_type, list(made.inputs), list(made.attributes.values()),
-            num_outputs=len(made.outputs), name=self._fresh(str(made.name or made.op_type)),
-        )  # fmt: skip
+        assert producer is not None
+        copy = _like(producer, self._fresh(str(producer.name or producer.op_type)), len(producer.outputs))
         self._graph.insert_before(node, copy)
-        for old, new in zip(made.outputs, copy.outputs, strict=True):
+        for old, new in zip(producer.outputs, copy.outputs, strict=True):
             new.name, new.shape, new.type = self._fresh(str(old.name)), old.shape, old.type
-        node.replace_input_with(position, copy.outputs[made.outputs.index(source)])
+        node.replace_input_with(position, copy.outputs[producer.outputs.index(source)])
         self._nodes.append(copy)
         return len(self._nodes) - 1
 
@@ -192,26 +169,23 @@ class Editor:
 
     def fill_value(self, name: str, tensor: str, lengths: Sequence[int | tuple[str, int]]) -> None:
         """Compute a value by expanding a stored tensor; lengths are numbers, or axes of inputs of the graph."""
-        node = self._values[name].producer()
-        parts: list[ir.Value] = []
+        value, parts = self._values[name], list[str]()
+        node = value.producer()
         assert node is not None  # inputs of the graph are never replaced
 
-        def add(op_type: str, inputs: list[ir.Value], **attributes: int) -> ir.Value:
-            text = self._fresh(f"{name}/{op_type}" + ("" if op_type in ("Concat", "Expand") else f"_{len(parts)}"))
-            settings = [ir.AttrInt64(k, v) for k, v in attributes.items()]
-            new = ir.Node("", op_type, inputs, settings, num_outputs=1, name=text)
+        def add(op_type: str, inputs: list[str], **attributes: int) -> str:
+            new = self._new(f"{name}/{op_type}", op_type, inputs, attributes)
             self._graph.insert_before(node, new)
-            new.outputs[0].name = self._fresh(f"{text}_output")
-            return new.outputs[0]
+            return str(new.name)
 
         for length in lengths:
             if isinstance(length, int):
-                parts.append(self._values[self.add_tensor(f"{name}/length", np.array([length], np.int64))])
+                parts.append(self.add_tensor(f"{name}/length", np.array([length], np.int64)))
             else:
-                axis = self._values[self.add_tensor(f"{name}/axis", np.array([length[1]], np.int64))]
-                parts.append(add("Gather", [add("Shape", [self._values[length[0]]]), axis]))
+                axis = self.add_tensor(f"{name}/axis", np.array([length[1]], np.int64))
+                parts.append(add("Gather", [add("Shape", [length[0]]), axis]))
         shape = parts[0] if len(parts) == 1 else add("Concat", parts, axis=0)
-        self._take_over(self._values[name], add("Expand", [self._values[tensor], shape]))
+        self._take_over(value, self._values[add("Expand", [tensor, shape])])
 
     def drop_node(self, index: int) -> None:
         """Remove a node; its outputs must have no reader left once all edits are made."""
@@ -249,6 +223,19 @@ class Editor:
             listed = {str(v.name) for v in self._graph.inputs}
             self._graph.inputs.extend(v for n, v in self._graph.initializers.items() if n not in listed)
 
+    def _new(
+        self, stem: str, op_type: str, inputs: Sequence[str], attributes: Mapping[str, Any] | None = None,
+        *, outputs: int = 1, domain: str = "",
+    ) -> ir.Node:  # fmt: skip
+        """A node that is in no graph yet; its name, of this stem, is that of its first output."""
+        values = [self._values[name] if name else None for name in inputs]
+        settings = ir.convenience.convert_attributes(attributes or {})
+        names = [self._fresh(stem) for _ in range(outputs)]
+        node = ir.Node(domain, op_type, values, settings, num_outputs=outputs, name=names[0])
+        for name, value in zip(names, node.outputs, strict=True):
+            value.name, self._values[name] = name, value
+        return node
+
     def _fresh(self, stem: str, ending: str = "") -> str:
         """A name that no node and no value has, and that none gets later: with a number where it is taken."""
         name, number = f"{stem}{ending}", self._numbers.get((stem, ending), 1)
@@ -266,16 +253,19 @@ class Editor:
         return node
 
     def _take_over(self, old: ir.Value, new: ir.Value) -> None:
-        for use in list(old.uses()):
-            use.node.replace_input_with(use.idx, new)
-        for place, output in enumerate(self._graph.outputs):
-            if output is old:
-                self._graph.outputs[place] = new
+        """Let a value take another's place, name and description."""
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
         new.shape, new.type = old.shape, old.type
         new.metadata_props.update(old.metadata_props)
         text, old.name = str(old.name), None
         new.name = text
         self._values[text] = new
+
+
+def _like(node: ir.Node, name: str, outputs: int) -> ir.Node:
+    """Another node that computes the same."""
+    inputs, attributes = list(node.inputs), list(node.attributes.values())
+    return ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=outputs, name=name)
 
 
 def _element_type(dtype: str) -> ir.DataType:
@@ -285,8 +275,8 @@ def _element_type(dtype: str) -> ir.DataType:
 def _names_of(graph: ir.Graph) -> set[str]:
     """Names of all nodes and values, those in subgraphs too: they share one space of names with what is outside."""
     names: set[str] = set()
-    for one in (graph, *graph.subgraphs()):
-        names.update(str(value.name) for value in (*one.inputs, *one.initializers.values()))
-        for node in one:
+    for scope in (graph, *graph.subgraphs()):
+        names.update(str(value.name) for value in (*scope.inputs, *scope.initializers.values()))
+        for node in scope:
             names.update(str(name) for name in (node.name, *(o.name for o in node.outputs)) if name)
     return names

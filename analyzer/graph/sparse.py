@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -11,9 +10,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from analyzer.errors import ModelError
+from analyzer.graph.nested import all_graphs
+from analyzer.graph.validate import DAMAGED
 
 LARGEST = 1 << 30  # bytes of all of them; a few bytes of file can ask for any size
-_DAMAGED = "the file is damaged, export the model again"
 
 
 def make_dense(proto: onnx.ModelProto, where: str) -> None:
@@ -23,9 +23,15 @@ def make_dense(proto: onnx.ModelProto, where: str) -> None:
         ModelError: one is damaged, keeps its data elsewhere, or would take too much memory.
     """
     room = _Room(where)
-    _visit_graph(proto.graph, room)
-    for function in proto.functions:
-        _visit_nodes(function.node, room)
+    for graph in all_graphs(proto):
+        if isinstance(graph, onnx.GraphProto):
+            graph.initializer.extend([room.dense(sparse, sparse.values.name) for sparse in graph.sparse_initializer])
+            del graph.sparse_initializer[:]
+        for node in graph.node:
+            for attribute in node.attribute:
+                if node.op_type == "Constant" and attribute.name == "sparse_value":
+                    dense = room.dense(attribute.sparse_tensor, node.output[0] if node.output else "")
+                    attribute.CopyFrom(helper.make_attribute("value", dense))
 
 
 class _Room:
@@ -45,7 +51,7 @@ class _Room:
             values, indices = (numpy_helper.to_array(part) for part in parts)
             flat = _positions(indices, values, tuple(sparse.dims))
         except Exception as error:  # onnx and NumPy raise many kinds on a damaged tensor
-            raise ModelError(f"{label} is not what its shape {list(sparse.dims)} says: {_DAMAGED}.") from error
+            raise ModelError(f"{label} is not what its shape {list(sparse.dims)} says: {DAMAGED}.") from error
         elements = prod(sparse.dims)
         self._left -= elements * values.dtype.itemsize
         if self._left < 0:
@@ -71,19 +77,3 @@ def _positions(
     if flat.size and not (flat.min() >= 0 and int(flat.max()) < prod(shape)):
         raise ValueError
     return flat
-
-
-def _visit_graph(graph: onnx.GraphProto, room: _Room) -> None:
-    graph.initializer.extend([room.dense(sparse, sparse.values.name) for sparse in graph.sparse_initializer])
-    del graph.sparse_initializer[:]
-    _visit_nodes(graph.node, room)
-
-
-def _visit_nodes(nodes: Iterable[onnx.NodeProto], room: _Room) -> None:
-    for node in nodes:
-        for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.name == "sparse_value":
-                dense = room.dense(attribute.sparse_tensor, node.output[0] if node.output else "")
-                attribute.CopyFrom(helper.make_attribute("value", dense))
-            for graph in (attribute.g, *attribute.graphs):
-                _visit_graph(graph, room)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from math import prod
 from pathlib import Path
 from textwrap import shorten
@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from analyzer.errors import ModelError
 from analyzer.graph.external_files import data_file, home_of, is_there
+from analyzer.graph.nested import all_graphs
 
 DAMAGED = "the file is damaged, export the model again"
 
@@ -61,27 +62,12 @@ def external_locations(proto: onnx.ModelProto) -> list[str]:
 
 def all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
     """The tensors that the model stores, those of nodes, subgraphs and functions as well."""
-    found: list[onnx.TensorProto] = []
-
-    def visit_nodes(nodes: object) -> None:
-        for node in nodes:  # type: ignore[attr-defined]
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    found.append(attribute.t)
-                found.extend(attribute.tensors)
-                if attribute.HasField("g"):
-                    visit(attribute.g)
-                for inner in attribute.graphs:
-                    visit(inner)
-
-    def visit(graph: onnx.GraphProto) -> None:
-        found.extend(graph.initializer)
-        visit_nodes(graph.node)
-
-    visit(proto.graph)
-    for function in proto.functions:
-        visit_nodes(function.node)
-    return found
+    tensors: list[onnx.TensorProto] = []
+    for graph in all_graphs(proto):
+        tensors.extend(graph.initializer if isinstance(graph, onnx.GraphProto) else ())
+        for attribute in (attribute for node in graph.node for attribute in node.attribute):
+            tensors.extend((attribute.t, *attribute.tensors) if attribute.HasField("t") else attribute.tensors)
+    return tensors
 
 
 def check_tensors(proto: onnx.ModelProto, where: str, elsewhere: Collection[str] = frozenset()) -> None:
@@ -117,8 +103,8 @@ def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
 
 def check_attributes(proto: onnx.ModelProto, where: str) -> None:
     """Refuse nodes without an operator, attributes without a name or a value: onnx-ir cannot write them again."""
-    for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
-        for node in _every_node(nodes):
+    for graph in all_graphs(proto):
+        for node in graph.node:
             if not node.op_type:
                 raise ModelError(f"{where}: node {node.name or '(no name)'} has no operator: {DAMAGED}.")
             for attribute in node.attribute:
@@ -168,15 +154,6 @@ def check_names(graph: onnx.GraphProto, where: str, outer: frozenset[str] = froz
 
 def _quoted(name: str) -> str:
     return f"'{shorten(name, 80, placeholder='…')}'"
-
-
-def _every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """The nodes and those of their subgraphs."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _every_node(graph.node)
 
 
 def check_text(proto: onnx.ModelProto, where: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from textwrap import shorten
-from types import TracebackType
 from typing import Any, Self
 
 import ml_dtypes
@@ -53,6 +53,13 @@ class Session:
     threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
     named. `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and memory goes back after each.
     `eager`: nodes that come early in the graph run as soon as they can, and Shape nodes first of all.
+
+    Attributes:
+        input_names: inputs that every run needs.
+        output_names: outputs in the model's order.
+        output_types: NumPy name of each output's element type (`bfloat16` too); None for sequences, maps, optionals.
+        output_shapes: each output's shape, as far as it is known before a run; () too where not even the number of
+            axes is.
 
     Raises:
         RunError: onnxruntime cannot load the model; its reason in one sentence.
@@ -102,16 +109,16 @@ class Session:
         _trim()
         self._few_runs = few_runs
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
-        self._input_names = tuple(str(i.name) for i in self._session.get_inputs())
-        self._output_types = {o.name: str(o.type) for o in self._session.get_outputs()}
-        self._output_shapes = {o.name: tuple(o.shape) for o in self._session.get_outputs()}
+        self.input_names = tuple(str(i.name) for i in self._session.get_inputs())
+        outputs = self._session.get_outputs()
+        self.output_names = tuple(str(o.name) for o in outputs)
+        self.output_types = {o.name: _element_type(o.type) for o in outputs}
+        self.output_shapes = {o.name: tuple(d if isinstance(d, int) else None for d in o.shape) for o in outputs}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -119,26 +126,6 @@ class Session:
         self.__dict__.pop("_session", None)
         self.__dict__.pop("_lent", None)
         _trim()
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Inputs that every run needs."""
-        return self._input_names
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Outputs in the model's order."""
-        return tuple(self._output_types)
-
-    @property
-    def output_types(self) -> dict[str, str | None]:
-        """NumPy name of each output's element type (`bfloat16` too); None for sequences, maps, optionals."""
-        return {name: _element_type(kind) for name, kind in self._output_types.items()}
-
-    @property
-    def output_shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """Each output's shape, as far as it is known before a run; () too where not even the number of axes is."""
-        return {n: tuple(d if isinstance(d, int) else None for d in s) for n, s in self._output_shapes.items()}
 
     def run(
         self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None, *, last: bool = False
@@ -154,27 +141,22 @@ class Session:
         if not names:  # which onnxruntime takes for all of them
             return {}
         gives_back = last or self._few_runs
-        options = _run_options(shrink=gives_back and _shared_arena())
+        options = ort.RunOptions()
+        options.log_severity_level = ONLY_FATAL
+        if gives_back and _shared_arena():
+            options.add_run_config_entry(SHRINK_ARENA, "cpu:0")
+        types = {a.dtype.name for a in feeds.values()} | {self.output_types.get(n) for n in names}
         try:
-            if self._needs_wrapping(feeds, names):
-                return self._run_wrapped(feeds, names, options)
-            results = self._session.run(names, dict(feeds), options)
+            if "bfloat16" in types:  # onnxruntime's plain call knows no NumPy type for it
+                wrapped = {name: _wrap(array) for name, array in feeds.items()}
+                results = [_unwrap(value) for value in self._session.run_with_ort_values(names, wrapped, options)]
+            else:
+                results = self._session.run(names, dict(feeds), options)
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "run") from error
         if gives_back:
             _trim()
         return dict(zip(names, map(_as_array, results), strict=True))
-
-    def _needs_wrapping(self, feeds: Mapping[str, Array], names: Sequence[str]) -> bool:
-        """onnxruntime's plain call knows no NumPy type for bfloat16."""
-        return any(a.dtype == BFLOAT16 for a in feeds.values()) or any(
-            self._output_types.get(n) == "tensor(bfloat16)" for n in names
-        )
-
-    def _run_wrapped(self, feeds: Mapping[str, Array], names: Sequence[str], options: ort.RunOptions) -> dict[str, Any]:
-        wrapped = {name: _wrap(array) for name, array in feeds.items()}
-        results = self._session.run_with_ort_values(list(names), wrapped, options)
-        return {name: _unwrap(value) for name, value in zip(names, results, strict=True)}
 
 
 def _as_array(result: Any) -> Any:
@@ -208,22 +190,13 @@ def _shared_arena() -> bool:
     return True
 
 
-def _run_options(*, shrink: bool) -> ort.RunOptions:
-    options = ort.RunOptions()
-    options.log_severity_level = ONLY_FATAL
-    if shrink:
-        options.add_run_config_entry(SHRINK_ARENA, "cpu:0")
-    return options
-
-
 @cache
 def _allocator() -> ctypes.CDLL | None:
     """The C library, where it can be asked to return free memory (glibc)."""
-    try:
+    with suppress(OSError, TypeError):
         library = ctypes.CDLL(None)
-    except (OSError, TypeError):
-        return None
-    return library if hasattr(library, "malloc_trim") else None
+        return library if hasattr(library, "malloc_trim") else None
+    return None
 
 
 def _trim() -> None:

@@ -1,0 +1,20 @@
+"""All graphs of a model: the main one, functions, and the subgraphs in attributes of nodes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import onnx
+
+
+def all_graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+    """The main graph and the functions, then the subgraphs of their nodes, at any depth."""
+    pending: deque[onnx.GraphProto | onnx.FunctionProto] = deque((proto.graph, *proto.functions))
+    while pending:
+        graph = pending.popleft()
+        yield graph
+        for attribute in (attribute for node in graph.node for attribute in node.attribute):
+            pending.extend(attribute.graphs)
+            if attribute.HasField("g"):
+                pending.append(attribute.g)
