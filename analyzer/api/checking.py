@@ -19,7 +19,7 @@ from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding
 from analyzer.facts.thresholds import Thresholds
-from analyzer.gate import check_codes, judge, kind_named, page
+from analyzer.gate import check_codes, judge, kind_named
 from analyzer.report.console import ReportConsole
 
 LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hundred million
@@ -134,4 +134,4 @@ def explain_finding(code: str) -> str:
     Raises:
         InputError: there is no finding of this code.
     """
-    return page(kind_named(code))
+    return kind_named(code).page()

@@ -1,7 +1,6 @@
-"""Is a model fit to be deployed? Findings judged from an audit's facts alone; one finding per file."""
+"""Is a model fit to be deployed? Findings judged from an audit's facts alone."""
 
 from analyzer.gate.catalogue import kind_named
-from analyzer.gate.finding_page import page
 from analyzer.gate.judge import audit_findings, check_codes, judge
 
-__all__ = ["audit_findings", "check_codes", "judge", "kind_named", "page"]
+__all__ = ["audit_findings", "check_codes", "judge", "kind_named"]

@@ -1,4 +1,4 @@
-"""Every finding there is, in the order of the codes. A new one is one more file with a `KIND`, or some `KINDS`."""
+"""Every finding there is, in the order of the codes. A new one is a function with a `@finding_kind`, and a page."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from analyzer.gate.finding_kind import FindingKind
 @cache
 def all_kinds() -> tuple[FindingKind, ...]:
     """All kinds of findings; every module of this package is read once."""
-    kinds: list[FindingKind] = []
-    for found in pkgutil.iter_modules(analyzer.gate.__path__):
-        module = vars(importlib.import_module(f"analyzer.gate.{found.name}"))
-        kinds += (module["KIND"],) if "KIND" in module else module.get("KINDS", ())
+    kinds = set[FindingKind]()
+    for file in pkgutil.iter_modules(analyzer.gate.__path__):
+        module = vars(importlib.import_module(f"analyzer.gate.{file.name}"))
+        kinds.update(module.get("KINDS", ()), (kind for kind in module.values() if isinstance(kind, FindingKind)))
     return tuple(sorted(kinds, key=lambda kind: kind.code))
 
 

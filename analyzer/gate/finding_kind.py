@@ -1,35 +1,32 @@
-"""What a finding's file holds: a docstring that is its page, and one `FindingKind`."""
+"""What there is to say of one kind of finding: its code, its title, its page, and what looks for it."""
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.gate.situation import Situation
 
-HEADINGS = ("What it means", "Why it matters", "What to do", "Evidence")
+_INSTALLED, _CHECKOUT = Path(__file__).parent / "pages", Path(__file__).parents[2] / "docs" / "findings"
 
 
 @dataclass(frozen=True, slots=True)
 class FindingKind:
-    """One finding: stable code (never reused), slug, default severity, and what looks for it.
+    """One finding: stable code (never reused), slug, default severity, one-line title, and what looks for it.
 
-    `find` yields nothing where all is well. `module` is the file's `__name__`; its docstring is the page, under the
-    fixed headings, unless `text` is. `in_audit`: an audit shows it as well, judged without budgets.
+    `find` yields nothing where all is well. `in_audit`: an audit shows it as well, judged without budgets.
     """
 
     code: str
     name: str
     severity: Severity
+    title: str
     find: Callable[[Situation, FindingKind], Iterable[Finding]]
-    module: str
     in_audit: bool = False
-    text: str = ""
 
     def finding(self, message: str, about: About = About.MODEL, **details: Any) -> Finding:
         """A finding of this kind, of its default severity unless another is given."""
@@ -41,12 +38,14 @@ class FindingKind:
         names = {"value": layer.value, "node": layer.audited.node}
         return self.finding(message, About.LAYER, units=tuple(units), **names, **details)
 
-    @property
-    def docstring(self) -> str:
-        """The text of the page as it stands in the file."""
-        return inspect.cleandoc(self.text or sys.modules[self.module].__doc__ or "")
+    def page(self) -> str:
+        """Its page in Markdown: docs/findings/CODE.md, which an installed package has beside this file."""
+        folder = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+        return (folder / f"{self.code}.md").read_text(encoding="utf-8")
 
-    @property
-    def title(self) -> str:
-        """The docstring's first line, without its full stop."""
-        return self.docstring.splitlines()[0].rstrip(".")
+
+def finding_kind(
+    code: str, name: str, severity: Severity, title: str, *, in_audit: bool = False
+) -> Callable[[Callable[[Situation, FindingKind], Iterable[Finding]]], FindingKind]:
+    """Makes a kind of finding of the function that looks for it."""
+    return lambda find: FindingKind(code, name, severity, title, find, in_audit)

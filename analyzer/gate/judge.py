@@ -13,7 +13,6 @@ from analyzer.facts.findings import Finding, Severity
 from analyzer.gate.against_baseline import compare_baseline
 from analyzer.gate.catalogue import all_kinds, kind_named
 from analyzer.gate.finding_kind import FindingKind
-from analyzer.gate.finding_page import page
 from analyzer.gate.situation import Situation
 
 _ORDER = list(Severity)
@@ -32,9 +31,9 @@ def judge(audit: AuditFacts, budgets: Budgets | None = None, baseline: Baseline 
     cards, findings = [], list[Finding]()
     for kind in all_kinds():
         severity = _severity(kind, allowed)
-        cards.append(FindingCard(kind.code, kind.name, kind.title, severity, page(kind)))
+        cards.append(FindingCard(kind.code, kind.name, kind.title, severity, kind.page()))
         if severity is not Severity.OFF:
-            findings += (_leveled(found, kind, severity, allowed) for found in kind.find(situation, kind))
+            findings += (_leveled(finding, kind, severity, allowed) for finding in kind.find(situation, kind))
     return CheckFacts(audit, allowed, _sorted(findings), tuple(cards), comparison)
 
 
@@ -65,6 +64,6 @@ def _severity(kind: FindingKind, budgets: Budgets) -> Severity:
     return Severity(budgets.severity.get(kind.code, kind.severity))
 
 
-def _leveled(found: Finding, kind: FindingKind, severity: Severity, budgets: Budgets) -> Finding:
+def _leveled(finding: Finding, kind: FindingKind, severity: Severity, budgets: Budgets) -> Finding:
     """With the severity that the budgets ask for; a finding that raised its own keeps that unless they do."""
-    return replace(found, severity=severity) if kind.code in budgets.severity else found
+    return replace(finding, severity=severity) if kind.code in budgets.severity else finding

@@ -1,34 +1,25 @@
-"""Findings about budgets for units of one verdict, over the model and per layer: a table, a row per finding."""
+"""Findings about budgets: for units of one verdict, for parameters that can go, and for what may be dead."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from math import prod
+from typing import Any
 
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.budgets import LayerLimits, Limit
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.facts.wording import counted, share
-from analyzer.gate.finding_kind import FindingKind
+from analyzer.facts.wording import counted, number, share
+from analyzer.gate.finding_kind import FindingKind, finding_kind
 from analyzer.gate.situation import Situation
-
-_LOOK = """
-    Look at the layers with most of them first. If the model is right as it is, raise the budget, or name the units
-    in `expect-dead`; `deadunits prune` removes dead units for good."""
-
-_EVIDENCE = """
-Evidence
-    Counted on all samples of the probe, units in `expect-dead` left out. A budget is a count (`5`) or a share (`5%`).
-"""
 
 
 def of_the_model(situation: Situation, kind: FindingKind, verdict: str) -> Iterator[Finding]:
     """A finding if the model as a whole has more units of this verdict than allowed."""
     limit: Limit | None = getattr(situation.budgets, f"max_{verdict}")
-    number = sum(len(_units(situation, layer, verdict)) for layer in situation.layers)
-    whole = situation.audit.units
-    if limit is not None and limit.exceeded(number, whole):
-        yield _finding(kind, number, whole, verdict, limit)
+    units = sum(len(_units(situation, layer, verdict)) for layer in situation.layers)
+    yield from _over(kind, limit, units, situation.audit.units, "unit", _are(units, verdict))
 
 
 def of_each_layer(situation: Situation, kind: FindingKind, verdict: str) -> Iterator[Finding]:
@@ -37,8 +28,8 @@ def of_each_layer(situation: Situation, kind: FindingKind, verdict: str) -> Iter
     for layer in situation.layers:
         limit = limits.for_any([layer.value, layer.audited.node, layer.audited.op])
         units = _units(situation, layer, verdict)
-        if limit is not None and limit.exceeded(len(units), layer.units):
-            yield _finding(kind, len(units), layer.units, verdict, limit, layer, units)
+        names = {"about": About.LAYER, "value": layer.value, "node": layer.audited.node, "units": units}
+        yield from _over(kind, limit, len(units), layer.units, "unit", _are(len(units), verdict), **names)
 
 
 def of_both(situation: Situation, kind: FindingKind, verdict: str) -> Iterator[Finding]:
@@ -47,123 +38,70 @@ def of_both(situation: Situation, kind: FindingKind, verdict: str) -> Iterator[F
     yield from of_each_layer(situation, kind, verdict)
 
 
+KINDS = tuple(
+    FindingKind(code, name, Severity.ERROR, title, partial(find, verdict=verdict))
+    for code, name, title, find, verdict in (
+        ("DU015", "dead-over-budget", "More dead units than the budget allows", of_the_model, "dead"),
+        (
+            "DU016",
+            "dead-layer-over-budget",
+            "A layer has more dead units than the budget allows",
+            of_each_layer,
+            "dead",
+        ),
+        ("DU017", "constant-over-budget", "More constant units than the budget allows", of_both, "constant"),
+        ("DU018", "near-dead-over-budget", "More near-dead units than the budget allows", of_both, "near_dead"),
+        ("DU019", "saturated-over-budget", "More saturated units than the budget allows", of_both, "saturated"),
+    )
+)
+
+
+@finding_kind(
+    "DU020", "prunable-over-budget", Severity.ERROR, "More parameters could be removed than the budget allows"
+)
+def prunable_over_budget(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding about the model, and one per stored tensor."""
+    removable, budgets = situation.audit.removable, situation.budgets
+    whole = situation.audit.model.parameters
+    yield from _over(kind, budgets.max_prunable, removable.parameters, whole, "parameter", "can go")
+    for tensor in removable.tensors:
+        limit = budgets.max_prunable_layer.for_any([tensor.name])
+        names = {"about": About.TENSOR, "value": tensor.name}
+        yield from _over(kind, limit, tensor.removable, prod(tensor.shape), "parameter", "can go", **names)
+
+
+@finding_kind("DU021", "expected-dead-alive", Severity.NOTE, "The list of units that may be dead is out of date")
+def expected_dead_alive(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """One finding per entry and layer."""
+    for entry in situation.budgets.expect_dead:
+        layers = [layer for layer in situation.audit.layers if entry.covers(layer.value)]
+        if not layers:
+            yield kind.finding("No audited layer has this name.", About.LAYER, value=entry.pattern)
+        for layer in layers if entry.units is not None else ():
+            alive = tuple(sorted((entry.units or frozenset()) - set(layer.dead) - set(layer.nonfinite)))
+            if alive and layer.samples > 0:
+                verb = "is" if len(alive) == 1 else "are"
+                message = f"{counted(len(alive), 'unit')} expected to be dead {verb} alive or not there."
+                yield kind.of_layer(layer, message, alive)
+
+
 def _units(situation: Situation, layer: LayerVerdicts, verdict: str) -> tuple[int, ...]:
     units: tuple[int, ...] = getattr(layer, verdict)
     return situation.unexpected(layer, units)
 
 
-def _finding(
-    kind: FindingKind,
-    number: int,
-    whole: int,
-    verdict: str,
-    limit: Limit,
-    layer: LayerVerdicts | None = None,
-    units: tuple[int, ...] = (),
-) -> Finding:
-    return kind.finding(
-        f"{number:,} of {counted(whole, 'unit')} {'is' if number == 1 else 'are'} {verdict.replace('_', '-')} "
-        f"({share(number, whole)}); the budget allows {limit}.",
-        About.MODEL if layer is None else About.LAYER,
-        value="" if layer is None else layer.value,
-        node="" if layer is None else layer.audited.node,
-        units=units,
-        measured=number if limit.count is not None else number / max(whole, 1),
-        allowed=limit.count if limit.count is not None else limit.share,
-    )
+def _are(units: int, verdict: str) -> str:
+    return f"{'is' if units == 1 else 'are'} {verdict.replace('_', '-')}"
 
 
-KINDS = tuple(
-    FindingKind(code, name, Severity.ERROR, partial(find, verdict=verdict), __name__, text=text + _EVIDENCE)
-    for code, name, find, verdict, text in (
-        (
-            "DU015",
-            "dead-over-budget",
-            of_the_model,
-            "dead",
-            f"""More dead units than the budget allows.
-
-What it means
-    More units of the whole model are dead than `--max-dead` allows.
-
-Why it matters
-    The budget states how much of a model may be useless before somebody has to look at it.
-
-What to do{_LOOK}
-""",
-        ),
-        (
-            "DU016",
-            "dead-layer-over-budget",
-            of_each_layer,
-            "dead",
-            f"""A layer has more dead units than the budget allows.
-
-What it means
-    More units of one layer are dead than `--max-dead-layer` allows for it.
-
-Why it matters
-    A layer can die while the model's total stays within its budget: a narrow layer hardly counts in the total and
-    everything has to pass through it.
-
-What to do{_LOOK} A single layer gets its own limit with
-    `--max-dead-layer 'PATTERN=LIMIT'`.
-""",
-        ),
-        (
-            "DU017",
-            "constant-over-budget",
-            of_both,
-            "constant",
-            f"""More constant units than the budget allows.
-
-What it means
-    More units are stuck at a constant that is not zero than `--max-constant` or `--max-constant-layer` allows.
-
-Why it matters
-    Such units shift everything behind them by a fixed amount: typical of saturated activations and of normalisation
-    with a scale of zero.
-
-What to do{_LOOK}
-""",
-        ),
-        (
-            "DU018",
-            "near-dead-over-budget",
-            of_both,
-            "near_dead",
-            """More near-dead units than the budget allows.
-
-What it means
-    More units fire on hardly any sample than `--max-near-dead` or `--max-near-dead-layer` allows.
-
-Why it matters
-    Units that fire on one sample in a hundred are often the next to die, or stand for a rare class.
-
-What to do
-    See which samples wake them before calling them useless. What counts as near-dead follows `--preset` and
-    `--near-dead`. If it is right so, raise the budget.
-""",
-        ),
-        (
-            "DU019",
-            "saturated-over-budget",
-            of_both,
-            "saturated",
-            """More saturated units than the budget allows.
-
-What it means
-    More sigmoid or tanh units lie in their flat region on almost every sample than `--max-saturated` or
-    `--max-saturated-layer` allows.
-
-Why it matters
-    A saturated unit passes hardly any information and hardly any gradient. Inputs on the wrong scale are the usual
-    reason.
-
-What to do
-    Check the scaling of the data, then the normalisation in front of the layer. What counts as saturated follows
-    `--preset`.
-""",
-        ),
-    )
-)
+def _over(
+    kind: FindingKind, limit: Limit | None, count: int, whole: int, noun: str, what: str, **names: Any
+) -> Iterator[Finding]:
+    """A finding if `count` of `whole` is more than the limit."""
+    if limit is not None and limit.exceeded(count, whole):
+        yield kind.finding(
+            f"{number(count)} of {counted(whole, noun)} {what} ({share(count, whole)}); the budget allows {limit}.",
+            measured=count if limit.count is not None else count / max(whole, 1),
+            allowed=limit.count if limit.count is not None else limit.share,
+            **names,
+        )

@@ -17,9 +17,9 @@ from analyzer.facts.budgets import budgets_of
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
-from analyzer.gate import judge, kind_named, page
+from analyzer.gate import judge, kind_named
 from analyzer.gate.catalogue import all_kinds
-from analyzer.gate.pages import stale
+from analyzer.gate.finding_kind import FindingKind
 from tests.gated import failing, healthy, was, with_baseline
 from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
 
@@ -230,10 +230,17 @@ def test_messages_are_sentences_without_names_from_files() -> None:
 
 
 @pytest.mark.parametrize("kind", all_kinds(), ids=lambda kind: str(kind.code))
-def test_every_finding_has_a_page(kind: Any) -> None:
-    text = page(kind)
-    assert text.startswith(f"# {kind.code} {kind.name}: ")
-    assert f"--ignore {kind.code}" in text
+def test_every_finding_has_a_page_that_says_what_the_kind_says(kind: FindingKind) -> None:
+    audits = " `deadunits audit` shows it as well." if kind.in_audit else ""
+    assert kind.page().startswith(
+        f"# {kind.code} {kind.name}: {kind.title}\n\nSeverity unless told otherwise: **{kind.severity}**.{audits}\n"
+    )
+    headings = [line.removeprefix("## ") for line in kind.page().splitlines() if line.startswith("## ")]
+    assert headings == ["What it means", "Why it matters", "What to do", "Evidence", "Turn it off"]
+    assert kind.page().endswith(
+        f'`--ignore {kind.code}`, or in `deadunits.toml` `ignore = ["{kind.code}"]`. '
+        f"Another severity: `--severity {kind.code}=warning`.\n"
+    )
     assert kind_named(kind.code.lower()) is kind
 
 
@@ -243,11 +250,10 @@ def test_codes_and_names_are_unique_and_in_order() -> None:
     assert len({kind.name for kind in all_kinds()}) == len(all_kinds())
 
 
-def test_the_pages_in_the_documentation_are_those_of_the_docstrings() -> None:
-    assert stale(all_kinds(), DOCS) == [], "run `python -m analyzer.gate.pages write`"
-
-
-def test_a_stale_page_is_named(tmp_path: Path) -> None:
-    (tmp_path / "DU998.md").write_text("old", encoding="utf-8")
-    assert "DU998.md" in stale(all_kinds(), tmp_path)
-    assert "DU001.md" in stale(all_kinds(), tmp_path)
+def test_the_pages_are_those_of_the_findings_and_the_index_lists_them() -> None:
+    rows = [
+        f"| [{kind.code}]({kind.code}.md) | `{kind.name}` | {kind.severity} | {kind.title} |" for kind in all_kinds()
+    ]
+    lines = (DOCS / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("| [")] == rows
+    assert {path.stem for path in DOCS.glob("*.md")} == {"README", *(kind.code for kind in all_kinds())}

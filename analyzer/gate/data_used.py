@@ -1,0 +1,97 @@
+"""Findings about the data that the model was run on, and how it was run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analyzer.facts.bound import firing_bound_of
+from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.wording import counted
+from analyzer.gate.finding_kind import FindingKind, finding_kind
+from analyzer.gate.situation import Situation
+
+
+@finding_kind("DU007", "probe-too-small", Severity.WARNING, "The probe is too small", in_audit=True)
+def probe_too_small(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding."""
+    samples, enough = situation.samples, situation.enough_samples
+    if situation.audit.probe is None or samples >= enough:
+        return
+    asked = situation.budgets.min_samples is not None
+    bound = 100 * firing_bound_of(0, samples) if samples else 100.0
+    wanted = "the budget asks for" if asked else "give at least"
+    yield kind.finding(
+        f"The probe has {counted(samples, 'sample')}, {wanted} {enough:,}: "
+        f"a unit that was silent on it may still fire on up to {bound:.0f} % of inputs.",
+        About.PROBE,
+        severity=Severity.ERROR if asked else kind.severity,
+        measured=samples,
+        allowed=enough,
+    )
+
+
+@finding_kind("DU012", "random-probe", Severity.WARNING, "The probe is random data", in_audit=True)
+def random_probe(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding."""
+    probe = situation.audit.probe
+    if probe is not None and probe.random:
+        yield kind.finding("The model was run on random data: units may well be alive on real inputs.", About.PROBE)
+
+
+@finding_kind("DU013", "no-probe", Severity.WARNING, "No probe was given", in_audit=True)
+def no_probe(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding."""
+    if situation.audit.probe is None:
+        asked = situation.budgets.any_limit or situation.budgets.min_samples is not None
+        yield kind.finding(
+            "Without a probe only units that the weights alone decide are seen"
+            + (", so the budgets could not be checked." if asked else "."),
+            About.PROBE,
+            severity=Severity.ERROR if asked else kind.severity,
+        )
+
+
+@finding_kind("DU024", "one-by-one", Severity.NOTE, "Samples were run one by one", in_audit=True)
+def one_by_one(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding."""
+    conditions = situation.audit.conditions
+    if conditions.one_by_one and situation.samples > 1:
+        why = (
+            "as they influence each other where the model takes several at once."
+            if conditions.mixed
+            else f"as nothing proves that they do not influence each other ({conditions.may_mix}); if you know that "
+            "they do not, --independent runs them together."
+            if conditions.may_mix
+            else "as the model (or the data) does not take several at once; a model exported with a dynamic batch axis "
+            "is audited faster."
+        )
+        yield kind.finding(f"Samples were run one by one, {why}", About.PROBE)
+
+
+@finding_kind("DU028", "causes-not-measured", Severity.NOTE, "Causes of death could not be measured", in_audit=True)
+def causes_not_measured(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding."""
+    if situation.audit.conditions.causes_failed:
+        yield kind.finding(
+            "Causes come from the weights alone, and how far units are from firing is not known, because the data "
+            f"could not be run a second time: {situation.audit.conditions.causes_failed}",
+            About.PROBE,
+        )
+
+
+@finding_kind(
+    "DU030",
+    "independence-stated",
+    Severity.NOTE,
+    "Samples shared runs because they are said to be independent",
+    in_audit=True,
+)
+def independence_stated(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding."""
+    conditions = situation.audit.conditions
+    if conditions.stated:
+        yield kind.finding(
+            f"Samples shared runs because they are said to be independent (--independent); nothing proves it "
+            f"({conditions.may_mix}).",
+            About.PROBE,
+        )
