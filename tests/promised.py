@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from analyzer.report.documents import schema_of
+from tests.shipped import schema_of
 
 PROMISED = Path(__file__).parent / "schemas" / "promised"
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import analyzer
-from analyzer.cli.reference import PAGE, reference
 from analyzer.facts.bound import firing_bound_of
+from tests.docs.cli_reference import reference
 from tests.docs.pages import ROOT
+from tests.snapshots.stored import is_what_it_was
 
 NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers.python", "mkdocs_awesome_nav")
 
@@ -44,8 +45,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_the_page_about_the_command_line_is_up_to_date() -> None:
-    current = (ROOT / PAGE).read_text(encoding="utf-8")
-    assert current == reference(), "run `python -m analyzer.cli.reference write`"
+    is_what_it_was(reference(), ROOT / "docs" / "cli.md")
 
 
 def test_the_table_of_bounds_is_right() -> None:

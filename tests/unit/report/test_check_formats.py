@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from analyzer.report.formats import RENDERERS, renderer
 from analyzer.version import __version__
 from tests.gated import HOSTILE, failing, passing, with_baseline
 from tests.promised import satisfies
+from tests.snapshots.stored import is_what_it_was
 
 TESTS = Path(__file__).parents[2]
 SNAPSHOTS, SCHEMAS = TESTS / "snapshots" / "check", TESTS / "schemas"
-UPDATE = "DEADUNITS_UPDATE_SNAPSHOTS"  # set it to write the snapshots anew, then look at the difference
 SCENES: dict[str, Callable[[], CheckFacts]] = {"failing": failing, "passing": passing, "baseline": with_baseline}
 SUFFIXES = {"terminal": "txt", "json": "json", "markdown": "md", "junit": "xml", "sarif": "sarif", "github": "log"}
 
@@ -34,10 +33,7 @@ every_scene = pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("form", RENDERERS["check"])
 def test_a_report_is_what_it_was(scene: str, form: str) -> None:
     text = renderer("check", form)(SCENES[scene]()).replace(f'"{__version__}"', '"VERSION"')
-    stored = SNAPSHOTS / f"{scene}.{SUFFIXES[form]}"
-    if os.environ.get(UPDATE):
-        stored.write_text(text, encoding="utf-8")
-    assert text == stored.read_text(encoding="utf-8"), f"set {UPDATE}=1 to accept the change"
+    is_what_it_was(text, SNAPSHOTS / f"{scene}.{SUFFIXES[form]}")
 
 
 @every_scene

@@ -1,17 +1,14 @@
-"""The page about the command line, made from the commands: `python -m analyzer.cli.reference write|check [FILE]`."""
+"""The page about the command line, made from the commands."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from analyzer.cli.main import app
 
-PAGE = Path("docs/cli.md")
 _OPTIONS = "Options"
 _HEAD = """# Command line
 
@@ -20,7 +17,7 @@ _HEAD = """# Command line
 Exit codes: 0 done (for `check`: within budget); 1 `check` found too much; 2 the input or the call was wrong, in one
 message; 3 a bug of ours, or a pruned model that failed its comparison (nothing is written then); 130 interrupted.
 """
-_MADE = "<!-- Made by `python -m analyzer.cli.reference write`; do not edit here. -->\n"
+_MADE = "<!-- Made from the commands by tests/docs/test_site.py; do not edit here. -->\n"
 
 
 def reference() -> str:
@@ -63,21 +60,3 @@ def _item(option: Any) -> str:
 
 def _line(text: str | None) -> str:
     return " ".join((text or "").split())
-
-
-def _main(arguments: Sequence[str]) -> int:
-    page = Path(arguments[1]) if len(arguments) > 1 else PAGE
-    if list(arguments[:1]) == ["write"]:
-        page.write_text(reference(), encoding="utf-8")
-        return 0
-    if list(arguments[:1]) == ["check"]:
-        current = page.is_file() and page.read_text(encoding="utf-8") == reference()
-        if not current:
-            sys.stderr.write(f"{page} is out of date: run `python -m analyzer.cli.reference write`.\n")
-        return 0 if current else 1
-    sys.stderr.write("usage: python -m analyzer.cli.reference write|check [FILE]\n")
-    return 2
-
-
-if __name__ == "__main__":
-    raise SystemExit(_main(sys.argv[1:]))
