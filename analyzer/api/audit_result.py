@@ -157,10 +157,6 @@ class Audit(Reporting):
     def _reported(self) -> AuditReport:
         return AuditReport(self.facts, self.picture)
 
-    @property
-    def _guarded(self) -> tuple[Path, ...]:
-        return self._inputs
-
     def picture(self) -> GraphPicture:
         """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""
         return picture_of(self._walk.context.graph, [layer.value for layer in self.layers])

@@ -55,14 +55,6 @@ class CheckResult(Reporting):
 
         render(self.facts, ReportConsole(), show_all=show_all)
 
-    @property
-    def _reported(self) -> CheckFacts:
-        return self.facts
-
-    @property
-    def _guarded(self) -> tuple[Path, ...]:
-        return self._inputs
-
     def __repr__(self) -> str:
         word = "passed" if self.passed else "failed"
         return f"<CheckResult of {self.facts.audit.model.path}: {word}, {len(self.findings)} findings>"

@@ -42,14 +42,6 @@ class Compared(Reporting):
 
         render(self.facts, ReportConsole(), show_all=show_all)
 
-    @property
-    def _reported(self) -> Course:
-        return self.facts
-
-    @property
-    def _guarded(self) -> tuple[Path, ...]:
-        return self._inputs
-
     def __repr__(self) -> str:
         died, revived, stayed = self.facts.total()
         return f"<Compared {len(self.runs)} runs: {died} units died, {revived} revived, {stayed} stayed dead>"

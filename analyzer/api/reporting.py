@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,20 +12,22 @@ from analyzer.report.output_files import check_output, write_whole
 __all__ = ["Reporting", "format_named", "formats_of"]
 
 
-class Reporting(ABC):
+class Reporting:
     """A result that can be reported; `_command` is the command whose formats it has."""
 
     _command: ClassVar[str]
+    facts: Any
+    _inputs: tuple[Path, ...] = ()
 
     @property
-    @abstractmethod
     def _reported(self) -> object:
         """What the renderers of the command take."""
+        return self.facts
 
     @property
-    @abstractmethod
     def _guarded(self) -> tuple[Path, ...]:
         """Files that must never be written over."""
+        return self._inputs
 
     def report(self, format: str = "terminal") -> str:
         """The result as text: `terminal` or `json`; `html` of an audit or a prune; `markdown`, `junit`, … of a check.

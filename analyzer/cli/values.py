@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from analyzer.errors import InputError
+from analyzer.facts.wording import units_in
 
 
 def fraction_of(text: str) -> float:
@@ -109,11 +110,10 @@ def units_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     units_by_value: dict[str, set[int]] = {}
     for text in texts:
         value, _, listed = text.rpartition(":")
-        for piece in listed.split(","):
-            low, _, high = piece.partition("-")
-            if not value or not _is_count(low) or not _is_count(high or low) or int(high or low) < int(low):
-                raise InputError(f"--lossy {text!r} is not VALUE:UNIT,...: write for example /relu/Relu_output_0:3,7.")
-            units_by_value.setdefault(value, set()).update(range(int(low), int(high or low) + 1))
+        units = units_in(listed)
+        if not value or units is None:
+            raise InputError(f"--lossy {text!r} is not VALUE:UNIT,...: write for example /relu/Relu_output_0:3,7.")
+        units_by_value.setdefault(value, set()).update(units)
     return {value: tuple(sorted(units)) for value, units in units_by_value.items()}
 
 

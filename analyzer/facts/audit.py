@@ -179,6 +179,11 @@ class Removable:
     multiply_adds_share: float
     tensors: tuple[TensorPlan, ...]
 
+    @property
+    def largest_first(self) -> list[TensorPlan]:
+        """The tensors of which something goes, the one that loses most first."""
+        return sorted((tensor for tensor in self.tensors if tensor.removable), key=lambda tensor: -tensor.removable)
+
 
 @dataclass(frozen=True, slots=True)
 class Locked:

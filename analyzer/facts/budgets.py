@@ -12,7 +12,7 @@ from typing import Any
 from analyzer.errors import InputError
 from analyzer.facts.findings import Severity
 from analyzer.facts.frozen import FrozenDict
-from analyzer.facts.wording import suggestion
+from analyzer.facts.wording import suggestion, units_in
 
 CODE = re.compile(r"DU\d{3}")
 
@@ -24,11 +24,11 @@ class Limit:
     count: int | None = None
     share: float | None = None
 
-    def exceeded(self, found: int, whole: int) -> bool:
-        """Whether `found` of `whole` is too many."""
+    def exceeded(self, number: int, whole: int) -> bool:
+        """Whether `number` of `whole` is too many."""
         if self.count is not None:
-            return found > self.count
-        return found > (self.share or 0.0) * whole * (1 + 1e-12)
+            return number > self.count
+        return number > (self.share or 0.0) * whole * (1 + 1e-12)
 
     def __str__(self) -> str:
         return str(self.count) if self.count is not None else f"{100 * (self.share or 0.0):g} %"
@@ -42,11 +42,12 @@ class LayerLimits:
 
     def for_any(self, names: Sequence[str]) -> Limit | None:
         """The limit of a layer known by these names (its value, node and operator); None: no limit."""
-        found = None
-        for pattern, limit in self.patterns:
-            if any(name == pattern or fnmatchcase(name, pattern) for name in names):
-                found = limit
-        return found
+        matching = (
+            limit
+            for pattern, limit in reversed(self.patterns)
+            if any(name == pattern or fnmatchcase(name, pattern) for name in names)
+        )
+        return next(matching, None)
 
     def followed_by(self, others: LayerLimits) -> LayerLimits:
         """Both, `others` winning: its own `*` replaces the one here, its patterns come later."""
@@ -163,16 +164,10 @@ def expected_of(text: str, where: str) -> ExpectedDead:
     pattern, _, units = text.rpartition(":")
     if pattern and units.strip() == "*":
         return ExpectedDead(pattern, None)
-    found: set[int] = set()
-    for piece in units.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", piece)
-        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not pattern or high < low or high - low > 10_000_000:
-            raise InputError(
-                f"{where}: {text!r} is not VALUE:UNITS: write for example /relu/Relu_output_0:0-3,7 or …:*."
-            )
-        found.update(range(low, high + 1))
-    return ExpectedDead(pattern, frozenset(found))
+    listed = units_in(units)
+    if not pattern or listed is None:
+        raise InputError(f"{where}: {text!r} is not VALUE:UNITS: write for example /relu/Relu_output_0:0-3,7 or …:*.")
+    return ExpectedDead(pattern, frozenset(listed))
 
 
 def code_of(text: str, where: str) -> str:

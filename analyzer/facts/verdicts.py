@@ -39,7 +39,7 @@ def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: T
         always_on=_indices(_always_on(audited, statistics) & sound & ~dead),
         nonfinite=_indices(statistics.nonfinite > 0),
         samples=statistics.samples,
-        firing_bound=firing_bound_of(0, statistics.samples) if seen else None,
+        firing_bound=firing_bound_of(statistics.samples) if seen else None,
         statistics=statistics,
     )
 

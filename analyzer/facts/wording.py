@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 _STEPS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
+_LONGEST_RANGE = 10_000_000  # units; a longer one is a slip of the keyboard
 
 
 def number(count: int) -> str:
@@ -51,6 +53,18 @@ def unit_ranges(units: tuple[int, ...], most: int = 8) -> str:
             pieces.append([unit, unit])
     texts = [f"{low}" if low == high else f"{low}-{high}" for low, high in pieces[:most]]
     return ", ".join(texts) + (", …" if len(pieces) > most else "")
+
+
+def units_in(text: str) -> set[int] | None:
+    """The units that `0-3,7` lists, the inverse of `unit_ranges`; None where it is no such list."""
+    units: set[int] = set()
+    for piece in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", piece)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 <= high - low <= _LONGEST_RANGE:
+            return None
+        units.update(range(low, high + 1))
+    return units
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 2) -> str:

@@ -18,7 +18,7 @@ def probe_too_small(situation: Situation, kind: FindingKind) -> Iterator[Finding
     if situation.audit.probe is None or samples >= enough:
         return
     asked = situation.budgets.min_samples is not None
-    bound = 100 * firing_bound_of(0, samples) if samples else 100.0
+    bound = 100 * firing_bound_of(samples)
     wanted = "the budget asks for" if asked else "give at least"
     yield kind.finding(
         f"The probe has {counted(samples, 'sample')}, {wanted} {enough:,}: "

@@ -14,11 +14,11 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.causes import SUMMARIES, CauseCode, LayerDiagnosis, UnitCause
 from analyzer.facts.remedies import ADVICE, FAR
 from analyzer.facts.wording import counted, number
+from analyzer.report.console import QUIET, indented
 from analyzer.report.phrases import printable, shortened
 
 CAUSES_SHOWN = 4
 NEAREST_SHOWN = 3
-_QUIET = "dim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,12 @@ def why(facts: AuditFacts, *, show_all: bool = False) -> Iterator[RenderableType
         yield _cause(group, example=show_all)
     if len(groups) > CAUSES_SHOWN and not show_all:
         rest = sum(group.units for group in groups[CAUSES_SHOWN:])
-        yield _line(f"{counted(rest, 'unit')} of {counted(len(groups) - CAUSES_SHOWN, 'other cause')} (--all)", _QUIET)
+        yield indented(
+            f"{counted(rest, 'unit')} of {counted(len(groups) - CAUSES_SHOWN, 'other cause')} (--all)", QUIET
+        )
     yield from _fragility(diagnoses)
     if show_all:
-        yield from (_line(line, _QUIET, by=4) for diagnosis in diagnoses for line in _histogram(diagnosis))
+        yield from (indented(line, QUIET, by=4) for diagnosis in diagnoses for line in _histogram(diagnosis))
     yield from _help(groups)
 
 
@@ -75,7 +77,7 @@ def _cause(group: _Group, *, example: bool) -> RenderableType:
     line.append(group.code, "yellow")
     line.append(f"  {SUMMARIES[group.code]}")
     example_text = f", e.g. {printable(group.example)}" if example else ""
-    line.append(f"  in {counted(group.layers, 'layer')}{example_text}", _QUIET)
+    line.append(f"  in {counted(group.layers, 'layer')}{example_text}", QUIET)
     return Padding(line, (0, 0, 0, 2))
 
 
@@ -91,7 +93,7 @@ def _fragility(diagnoses: Sequence[LayerDiagnosis]) -> Iterator[RenderableType]:
         return
     near = sum(distance < FAR for distance, _, _ in known)
     nearest = ", ".join(f"{shortened(value, 32)}:{unit} ({d:.2g})" for d, value, unit in sorted(known)[:NEAREST_SHOWN])
-    yield _line(
+    yield indented(
         f"Fragile: {number(near)} of {number(len(known))} measured units lie within {FAR:g} standard deviations of "
         f"leaving the flat region, nearest {printable(nearest)}"
     )
@@ -107,8 +109,4 @@ def _histogram(diagnosis: LayerDiagnosis) -> Iterator[str]:
 def _help(groups: Sequence[_Group]) -> Iterator[RenderableType]:
     """The first advice for the two most frequent causes: the rest is in the documentation and the JSON report."""
     sentences = dict.fromkeys(ADVICE[group.code][0] for group in groups[:2] if ADVICE[group.code])
-    yield from (_line(f"May help: {sentence}", _QUIET) for sentence in sentences)
-
-
-def _line(text: str, style: str = "", by: int = 2) -> RenderableType:
-    return Padding(Text(text, style), (0, 0, 0, by))
+    yield from (indented(f"May help: {sentence}", QUIET) for sentence in sentences)

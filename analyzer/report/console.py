@@ -1,13 +1,19 @@
-"""Where reports for a person are printed: standard output, or a text without colours."""
+"""Where reports for a person are printed, and the parts that they are made of."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from analyzer.report.phrases import printable
 
 WIDTH = 110  # columns of a text
+HEAD, QUIET = "bold", "dim"  # styles
 
 
 class ReportConsole(Console):
@@ -24,3 +30,23 @@ def plain(render: Callable[[Console], None]) -> str:
     with console.capture() as captured:
         render(console)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def heading(text: str) -> Text:
+    """The first line of a section."""
+    return Text(f"\n{text}", HEAD)
+
+
+def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:
+    """A line of a section, without control characters."""
+    return Padding(Text(printable(text), style), (0, 0, 0, by))
+
+
+def table(left: Iterable[str], right: Iterable[str] = ()) -> Table:
+    """A table without lines: headings of names, then of numbers."""
+    grid = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=QUIET)
+    for name in left:
+        grid.add_column(name, no_wrap=True, max_width=14 if name == "op" else None)
+    for name in right:
+        grid.add_column(name, justify="right", no_wrap=True)
+    return grid

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.report.html.packed import BINS, activity, histogram
 from analyzer.report.html.page import environment
+from analyzer.report.phrases import largest
 
 LAYERS_SHOWN = 24
 
-#: Colours that can be told apart on a light and on a dark page.
+#: Colours that differ visibly on a light and on a dark page.
 _VERDICTS = (
     ("dead (zero)", "#c62f26"),
     ("dead (constant)", "#8d3f9e"),
@@ -31,8 +32,7 @@ class _Row:
 
 def render_snippet(facts: AuditFacts) -> str:
     """An HTML fragment: the totals, and a line for each of the layers that tell most."""
-    layers = sorted(facts.layers, key=lambda layer: -layer.dead_share)[:LAYERS_SHOWN]
-    shown = [layer for layer in facts.layers if any(layer is chosen for chosen in layers)]
+    shown = largest(facts.layers, LAYERS_SHOWN, lambda layer: layer.dead_share)
     return (
         environment()
         .get_template("notebook.html.j2")

@@ -1,9 +1,21 @@
-"""Names and findings as a person reads them, in a terminal of any width."""
+"""Names, findings and long lists as a person reads them, in a terminal of any width."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from analyzer.facts.audit import Locked
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.wording import unit_ranges
+
+Entry = TypeVar("Entry")
+
+
+def largest(entries: Sequence[Entry], most: int, size: Callable[[Entry], Any]) -> list[Entry]:
+    """At most so many entries, those of largest size, in the order of all."""
+    chosen = sorted(range(len(entries)), key=lambda place: size(entries[place]), reverse=True)[:most]
+    return [entries[place] for place in sorted(chosen)]
 
 
 def shortened(name: str, width: int) -> str:
@@ -26,6 +38,19 @@ def bar(ratio: float, width: int, *, blocks: bool = True) -> str:
     filled = min(max(round(ratio * width), 1 if ratio > 0 else 0), width if ratio >= 1 else width - 1)
     full, empty = ("█", "░") if blocks else ("#", ".")
     return full * filled + empty * (width - filled)
+
+
+def dims(shape: Sequence[int]) -> str:
+    """`64 x 3 x 7 x 7`."""
+    return " x ".join(str(dim) for dim in shape) if shape else "scalar"
+
+
+def by_reason(locked: Sequence[Locked]) -> list[tuple[str, list[Locked]]]:
+    """Dead units that stay by the reason, the reason of most units first."""
+    entries: dict[str, list[Locked]] = {}
+    for entry in locked:
+        entries.setdefault(entry.reason, []).append(entry)
+    return sorted(entries.items(), key=lambda item: -sum(len(entry.units) for entry in item[1]))
 
 
 def units_of(finding: Finding) -> str:

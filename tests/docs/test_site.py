@@ -54,5 +54,5 @@ def test_the_table_of_bounds_is_right() -> None:
     rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) % \|$", section, re.MULTILINE)
     assert len(rows) > 5
     for samples, percent in rows:
-        exact = 100 * firing_bound_of(0, int(samples.replace(",", "")))
+        exact = 100 * firing_bound_of(int(samples.replace(",", "")))
         assert float(percent) == pytest.approx(exact, rel=0.01), samples

@@ -19,15 +19,13 @@ from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number, share, size, unit_ranges
 from analyzer.report.cause_phrases import why
-from analyzer.report.console import plain
-from analyzer.report.phrases import bar, named, printable, shortened
+from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
+from analyzer.report.phrases import bar, by_reason, dims, largest, named, printable, shortened
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
 WARNINGS_SHOWN = 3  # of one code
 BAR = 16
-_HEAD = "bold"
-_QUIET = "dim"
 _COLUMNS = (  # verdict, heading, style; shown only where some layer has one
     ("near_dead", "near-dead", "yellow"),
     ("saturated", "saturated", "yellow"),
@@ -50,7 +48,7 @@ def render(
     for section in view.sections():
         console.print(section, highlight=False, markup=False, emoji=False)
     advice, command = _next_step(facts, arguments)
-    console.print(Text.assemble(("\nNext  ", _HEAD), advice, ":" if command else ""))
+    console.print(Text.assemble(("\nNext  ", HEAD), advice, ":" if command else ""))
     if command:  # never folded, so that it can be copied
         console.print(Text(f"  {printable(command)}", "cyan"), soft_wrap=True)
 
@@ -80,7 +78,7 @@ class _View:
         facts, model = self.facts, self.facts.model
         grid = _grid()
         grid.add_row(
-            Text("model", _QUIET),
+            Text("model", QUIET),
             _joined(
                 shortened(model.path, max(self.width - 10, 24)),
                 model.producer,
@@ -90,11 +88,11 @@ class _View:
                 size(model.bytes),
             ),
         )
-        grid.add_row(Text("probe", _QUIET), _data(facts.probe))
+        grid.add_row(Text("probe", QUIET), _data(facts.probe))
         if facts.holdout is not None:
-            grid.add_row(Text("holdout", _QUIET), _data(facts.holdout))
+            grid.add_row(Text("holdout", QUIET), _data(facts.holdout))
         if facts.probe is not None:
-            grid.add_row(Text("judged", _QUIET), Text(_judged(facts.thresholds), _QUIET))
+            grid.add_row(Text("judged", QUIET), Text(_judged(facts.thresholds), QUIET))
         return grid
 
     def _answer(self) -> RenderableType:
@@ -121,83 +119,71 @@ class _View:
                 f"({share(removable.multiply_adds_share)}) and no change {where} beyond rounding"
             )
             lines.append(can_go)
-        lines.extend(Text(line, _QUIET) for line in _evidence(facts))
+        lines.extend(Text(line, QUIET) for line in _evidence(facts))
         return Group(*lines)
 
     def _layers(self) -> Iterator[RenderableType]:
         layers = self.facts.layers
         telling = [layer for layer in layers if _has_news(layer)]
-        shown: Sequence[LayerVerdicts] = layers if self.show_all else _most_telling(telling)
+        shown: Sequence[LayerVerdicts] = layers if self.show_all else largest(telling, LAYERS_SHOWN, _news)
         if not shown:
             return
         columns = [column for column in _COLUMNS if any(getattr(layer, column[0]) for layer in layers)]
-        table = _table()
-        table.add_column("layer", no_wrap=True)
-        table.add_column("op", no_wrap=True, max_width=14)
-        for heading in ("units", "dead", *(column[1] for column in columns)):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
+        rows = table(("layer", "op"), ("units", "dead", *(column[1] for column in columns)))
+        rows.add_column("", no_wrap=True)
         taken = 14 + 16 + sum(len(column[1]) + 2 for column in columns) + BAR + 12
         name_width = max(self.width - taken, 16)
         for layer in shown:
-            table.add_row(*self._layer_row(layer, columns, name_width))
-        yield _heading("Layers")
-        yield table
+            rows.add_row(*self._layer_row(layer, columns, name_width))
+        yield heading("Layers")
+        yield rows
         if len(shown) < len(layers):
             quiet = len(layers) - len(telling)
             parts = [f"{number(len(telling) - len(shown))} more"] if len(telling) > len(shown) else []
             parts += [f"{number(quiet)} without dead units"] if quiet else []
-            yield Text(f"  {' and '.join(parts)} not shown (--all shows every layer)", _QUIET)
+            yield Text(f"  {' and '.join(parts)} not shown (--all shows every layer)", QUIET)
 
     def _layer_row(
         self, layer: LayerVerdicts, columns: Sequence[tuple[str, str, str]], name_width: int
     ) -> list[RenderableType]:
         row: list[RenderableType] = [
             Text(shortened(layer.value, name_width)),
-            Text(printable(layer.audited.op), _QUIET),
+            Text(printable(layer.audited.op), QUIET),
             Text(number(layer.units)),
-            Text(number(len(layer.dead)) if layer.dead else "·", "red" if layer.dead else _QUIET),
+            Text(number(len(layer.dead)) if layer.dead else "·", "red" if layer.dead else QUIET),
         ]
         for verdict, _, style in columns:
             units = getattr(layer, verdict) or ()
-            row.append(Text(number(len(units)) if units else "·", style if units else _QUIET))
+            row.append(Text(number(len(units)) if units else "·", style if units else QUIET))
         drawn = bar(layer.dead_share, BAR, blocks=self.blocks)
-        row.append(Text(f"{drawn} {share(layer.dead_share):>7}", "red" if layer.dead else _QUIET))
+        row.append(Text(f"{drawn} {share(layer.dead_share):>7}", "red" if layer.dead else QUIET))
         return row
 
     def _tensors(self) -> Iterator[RenderableType]:
-        tensors = sorted(self.facts.removable.tensors, key=lambda tensor: -tensor.removable)
-        tensors = [tensor for tensor in tensors if tensor.removable]
+        tensors = self.facts.removable.largest_first
         if not tensors:
             return
         shown = tensors if self.show_all else tensors[:TENSORS_SHOWN]
-        table = _table()
-        table.add_column("parameter", no_wrap=True)
-        table.add_column("shape", no_wrap=True)
-        table.add_column("can become", no_wrap=True)
-        table.add_column("goes", justify="right", no_wrap=True)
+        rows = table(("parameter", "shape", "can become"), ("goes",))
         for tensor in shown:
-            table.add_row(
-                Text(shortened(tensor.name, max(self.width - 48, 16))),
-                Text(_dims(tensor.shape), _QUIET),
-                Text(_dims(tensor.kept)),
-                Text(number(tensor.removable)),
-            )
-        yield _heading("What can go")
-        yield table
+            name = shortened(tensor.name, max(self.width - 48, 16))
+            kept = dims(tensor.kept)
+            rows.add_row(Text(name), Text(dims(tensor.shape), QUIET), Text(kept), Text(number(tensor.removable)))
+        yield heading("What can go")
+        yield rows
         if len(shown) < len(tensors):
-            yield Text(f"  {counted(len(tensors) - len(shown), 'more tensor')} (--all)", _QUIET)
+            yield Text(f"  {counted(len(tensors) - len(shown), 'more tensor')} (--all)", QUIET)
 
     def _locked(self) -> Iterator[RenderableType]:
-        reasons = _by_reason(self.facts.locked)
+        reasons = by_reason(self.facts.locked)
         if not reasons:
             return
-        yield _heading("Dead, but stays")
+        yield heading("Dead, but stays")
         for position, (reason, entries) in enumerate(reasons):
             yield self._reason(reason, entries, unlocks_most=position == 0 and len(reasons) > 1)
             if self.show_all:
                 for locked in entries:
-                    yield _indented(f"{locked.value}: {unit_ranges(locked.units)} ({locked.detail})", 4, _QUIET)
+                    yield indented(f"{locked.value}: {unit_ranges(locked.units)} ({locked.detail})", QUIET, by=4)
 
     def _reason(self, reason: str, entries: Sequence[Locked], *, unlocks_most: bool) -> RenderableType:
         units = sum(len(locked.units) for locked in entries)
@@ -205,26 +191,26 @@ class _View:
         line.append(f"{counted(units, 'unit')}  ", "bold")
         line.append(reason, "yellow")
         values = len({locked.value for locked in entries})
-        line.append(f"  in {counted(values, 'layer')}", _QUIET)
+        line.append(f"  in {counted(values, 'layer')}", QUIET)
         largest = max(entries, key=lambda locked: len(locked.units))
         if largest.detail and not self.show_all:
-            line.append(f"  {'e.g. ' if len(entries) > 1 else ''}{printable(largest.detail)}", _QUIET)
+            line.append(f"  {'e.g. ' if len(entries) > 1 else ''}{printable(largest.detail)}", QUIET)
         if unlocks_most:
-            line.append("  — solving this would unlock most", _QUIET)
+            line.append("  — solving this would unlock most", QUIET)
         return Padding(line, (0, 0, 0, 2))
 
     def _barriers(self) -> Iterator[RenderableType]:
         if not self.facts.operators_without_rule:
             return
-        yield _heading("Operators without a rule")
+        yield heading("Operators without a rule")
         for operator in self.facts.operators_without_rule:
-            yield _indented(f"{operator.op} ({counted(operator.nodes, 'node')}): {operator.why}", 2, _QUIET)
+            yield indented(f"{operator.op} ({counted(operator.nodes, 'node')}): {operator.why}", QUIET)
 
     def _warnings(self) -> Iterator[RenderableType]:
         warnings = self.facts.warnings
         if not warnings:
             return
-        yield _heading("Warnings")
+        yield heading("Warnings")
         grid, shown = _grid(), Counter[str]()
         for warning in warnings:
             shown[warning.code] += 1
@@ -232,7 +218,7 @@ class _View:
                 grid.add_row(Text(f"  {warning.code}", "bold yellow"), Text(named(warning)))
         for code, times in shown.items():
             if not self.show_all and times > WARNINGS_SHOWN:
-                grid.add_row("", Text(f"and {times - WARNINGS_SHOWN} more of {code} (--all)", _QUIET))
+                grid.add_row("", Text(f"and {times - WARNINGS_SHOWN} more of {code} (--all)", QUIET))
         yield grid
 
 
@@ -280,18 +266,8 @@ def _has_news(layer: LayerVerdicts) -> bool:
     return bool(layer.dead or layer.near_dead or layer.saturated or layer.revived or layer.nonfinite)
 
 
-def _most_telling(layers: Sequence[LayerVerdicts]) -> list[LayerVerdicts]:
-    """The layers with most dead units, in the order of the graph."""
-    chosen = sorted(layers, key=lambda layer: (-len(layer.dead), -len(layer.near_dead)))[:LAYERS_SHOWN]
-    return [layer for layer in layers if any(layer is one for one in chosen)]
-
-
-def _by_reason(locked: Sequence[Locked]) -> list[tuple[str, list[Locked]]]:
-    """Entries by reason, the reason that locks most units first."""
-    found: dict[str, list[Locked]] = {}
-    for entry in locked:
-        found.setdefault(entry.reason, []).append(entry)
-    return sorted(found.items(), key=lambda item: -sum(len(entry.units) for entry in item[1]))
+def _news(layer: LayerVerdicts) -> tuple[int, int]:
+    return len(layer.dead), len(layer.near_dead)
 
 
 def _judged(thresholds: Thresholds) -> str:
@@ -317,25 +293,9 @@ def _data(probe: ProbeSummary | None) -> Text:
     return text
 
 
-def _dims(shape: Sequence[int]) -> str:
-    return " x ".join(str(dim) for dim in shape) if shape else "scalar"
-
-
 def _joined(*parts: str) -> Text:
     return Text(" · ".join(printable(part) for part in parts if part))
 
 
-def _indented(text: str, by: int, style: str) -> RenderableType:
-    return Padding(Text(printable(text), style), (0, 0, 0, by))
-
-
-def _heading(text: str) -> Text:
-    return Text(f"\n{text}", _HEAD)
-
-
 def _grid() -> Table:
     return Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-
-
-def _table() -> Table:
-    return Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from analyzer.facts.history import Change, Course, LayerCourse
 from analyzer.facts.wording import counted, number, share, unit_ranges
-from analyzer.report.console import plain
-from analyzer.report.phrases import printable, shortened
+from analyzer.report.console import QUIET, heading, plain, table
+from analyzer.report.phrases import largest, printable, shortened
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
 LAYERS_SHOWN = 20
 UNITS_SHOWN = 8  # layers whose units are named
-_QUIET = "dim"
 
 
 def to_text(course: Course) -> str:
@@ -39,22 +37,19 @@ def _sections(course: Course, width: int, show_all: bool) -> Iterator[Renderable
     if course.unmatched:
         names = ", ".join(shortened(layer.value, 32) for layer in course.unmatched[: None if show_all else 3])
         ending = "" if show_all or len(course.unmatched) <= 3 else ", …"
-        yield Text(f"\n{counted(len(course.unmatched), 'layer')} not found in every run: {names}{ending}", _QUIET)
+        yield Text(f"\n{counted(len(course.unmatched), 'layer')} not found in every run: {names}{ending}", QUIET)
 
 
 def _runs(course: Course) -> RenderableType:
-    table = _table()
-    for heading in ("", "run"):
-        table.add_column(heading)
-    for heading in ("samples", "units", "dead", ""):
-        table.add_column(heading, justify="right")
+    rows = table(("", "run"), ("samples", "units", "dead", ""))
+    rows.columns[1].no_wrap = False  # labels may be long
     for place, run in enumerate(course.runs, start=1):
         samples = "no probe" if run.probe is None else number(run.probe.samples)
         label = printable(run.label) + ("  RANDOM DATA" if run.probe is not None and run.probe.random else "")
         dead = Text(number(run.dead), "red" if run.dead else "")
         ratio = share(run.dead, run.units)
-        table.add_row(Text(str(place), _QUIET), Text(label), samples, number(run.units), dead, ratio)
-    return table
+        rows.add_row(Text(str(place), QUIET), Text(label), samples, number(run.units), dead, ratio)
+    return rows
 
 
 def _answer(course: Course) -> RenderableType:
@@ -64,42 +59,38 @@ def _answer(course: Course) -> RenderableType:
     line.append(f"{counted(died, 'unit')} died", "bold red" if died else "bold")
     line.append(f", {number(revived)} revived", "bold green" if revived else "bold")
     line.append(f", {number(stayed)} stayed dead")
-    line.append(f"  from {printable(first.label)} to {printable(last.label)}", _QUIET)
+    line.append(f"  from {printable(first.label)} to {printable(last.label)}", QUIET)
     return line
 
 
 def _layers(course: Course, runs: Sequence[int], width: int, show_all: bool) -> Iterator[RenderableType]:
     telling = [layer for layer in course.layers if any(layer.dead)]
-    shown = list(course.layers) if show_all else _most_changed(telling)
+    shown = list(course.layers) if show_all else largest(telling, LAYERS_SHOWN, _changes)
     if not shown:
         return
-    table = _table()
-    table.add_column("layer", no_wrap=True)
-    table.add_column("op", no_wrap=True, max_width=14)
-    for heading in ("units", *(f"dead {i + 1}" for i in runs), "died", "revived"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    rows = table(("layer", "op"), ("units", *(f"dead {i + 1}" for i in runs), "died", "revived"))
     name_width = max(width - 40 - 8 * len(runs), 16)
     for layer in shown:
         change = layer.change() or Change((), (), ())
-        table.add_row(
+        rows.add_row(
             Text(shortened(layer.value, name_width)),
-            Text(printable(layer.op), _QUIET),
+            Text(printable(layer.op), QUIET),
             number(layer.units),
             *(_dead(layer, run) for run in runs),
-            Text(_or_dot(change.died), "red" if change.died else _QUIET),
-            Text(_or_dot(change.revived), "green" if change.revived else _QUIET),
+            Text(_or_dot(change.died), "red" if change.died else QUIET),
+            Text(_or_dot(change.revived), "green" if change.revived else QUIET),
         )
-    yield Text("\nLayers", "bold")
-    yield table
+    yield heading("Layers")
+    yield rows
     if len(shown) < len(course.layers):
-        yield Text(f"  {number(len(course.layers) - len(shown))} more not shown (--all shows every layer)", _QUIET)
+        yield Text(f"  {number(len(course.layers) - len(shown))} more not shown (--all shows every layer)", QUIET)
 
 
 def _units(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
     changed = [(layer, change) for layer in course.layers if (change := layer.change()) is not None and change.any]
     if not changed:
         return
-    yield Text("\nUnits", "bold")
+    yield heading("Units")
     most = 10**6 if show_all else 8
     for layer, change in changed if show_all else changed[:UNITS_SHOWN]:
         for word, units, style in (("died", change.died, "red"), ("revived", change.revived, "green")):
@@ -109,7 +100,7 @@ def _units(course: Course, width: int, show_all: bool) -> Iterator[RenderableTyp
                 line.append(unit_ranges(units, most))
                 yield line
     if len(changed) > UNITS_SHOWN and not show_all:
-        yield Text(f"  and {counted(len(changed) - UNITS_SHOWN, 'more layer')} (--all)", _QUIET)
+        yield Text(f"  and {counted(len(changed) - UNITS_SHOWN, 'more layer')} (--all)", QUIET)
 
 
 def _shown_runs(course: Course, show_all: bool) -> list[int]:
@@ -120,27 +111,17 @@ def _shown_runs(course: Course, show_all: bool) -> list[int]:
     return sorted({round(step * last / (RUNS_SHOWN - 1)) for step in range(RUNS_SHOWN)})
 
 
-def _most_changed(layers: Sequence[LayerCourse]) -> list[LayerCourse]:
-    """The layers with most changes, in the order of the graph."""
-
-    def changes(layer: LayerCourse) -> int:
-        change = layer.change()
-        return 0 if change is None else len(change.died) + len(change.revived)
-
-    chosen = sorted(range(len(layers)), key=lambda i: -changes(layers[i]))[:LAYERS_SHOWN]
-    return [layers[i] for i in sorted(chosen)]
+def _changes(layer: LayerCourse) -> int:
+    change = layer.change()
+    return 0 if change is None else len(change.died) + len(change.revived)
 
 
 def _dead(layer: LayerCourse, run: int) -> Text:
     dead = layer.dead[run]
     if dead is None:
-        return Text("-", _QUIET)
-    return Text(_or_dot(dead), "" if dead else _QUIET)
+        return Text("-", QUIET)
+    return Text(_or_dot(dead), "" if dead else QUIET)
 
 
 def _or_dot(units: Sequence[int]) -> str:
     return number(len(units)) if units else "·"
-
-
-def _table() -> Table:
-    return Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)

@@ -7,21 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import counted, number, share, size, unit_ranges
-from analyzer.report.console import plain
-from analyzer.report.phrases import printable, shortened
+from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
+from analyzer.report.phrases import largest, printable, shortened
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
 ALIGNMENTS = (16, 8)  # widths that kernels like
-_HEAD, _QUIET = "bold", "dim"
 
 
 def to_text(report: PruneReport) -> str:
@@ -37,7 +34,7 @@ def render(
     for section in view.sections():
         console.print(section, highlight=False, markup=False, emoji=False)
     if written:
-        console.print(Text.assemble(("\nWritten  ", _HEAD), printable(written)), soft_wrap=True)
+        console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
 
 
 def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
@@ -108,9 +105,9 @@ class _View:
         if probe is not None and probe.random:
             lines.append(Text(f"RANDOM DATA{on}: real data may need what was removed", "bold yellow"))
         elif pruned.changed and not pruned.lossy:
-            lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", _QUIET))
+            lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", QUIET))
         if self.audit.conditions.stated:
-            lines.append(Text("Samples shared runs because they are said to be independent: nothing proves it", _QUIET))
+            lines.append(Text("Samples shared runs because they are said to be independent: nothing proves it", QUIET))
         lost = unaligned(self.audit, pruned)
         if lost is not None and pruned.latency is not None and pruned.latency.verdict != "faster":
             layers, multiple = lost
@@ -136,23 +133,22 @@ class _View:
         before, after, latency = self.pruned.before, self.pruned.after, self.pruned.latency
         if not self.pruned.changed:
             return
-        table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)
-        for heading in ("", "before", "after", ""):
-            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        rows = table(("",), ("before", "after"))
+        rows.add_column("", no_wrap=True)
         for what, shown, a, b in (
             ("parameters", number, before.parameters, after.parameters),
             ("multiply-adds", number, before.multiply_adds, after.multiply_adds),
             ("file", size, before.bytes, after.bytes),
             ("peak activation", size, before.peak_activation, after.peak_activation),
         ):
-            table.add_row(what, shown(a), shown(b), Text(_change(a, b), _QUIET))
+            rows.add_row(what, shown(a), shown(b), Text(_change(a, b), QUIET))
         if latency is not None:
             quartiles = f"{latency.ratio_low:.2f}-{latency.ratio_high:.2f}"
-            spread = Text(f"{latency.ratio:.2f} of it, half of {latency.runs} runs in {quartiles}", _QUIET)
+            spread = Text(f"{latency.ratio:.2f} of it, half of {latency.runs} runs in {quartiles}", QUIET)
             name = f"latency, batch {latency.batch}"
-            table.add_row(name, _seconds(latency.before), _seconds(latency.after), spread)
+            rows.add_row(name, _seconds(latency.before), _seconds(latency.after), spread)
         yield Text()
-        yield table
+        yield rows
 
     def _compared(self) -> Iterator[RenderableType]:
         pruned = self.pruned
@@ -160,7 +156,7 @@ class _View:
             if pruned.changed:
                 yield Text("Not compared: without data the model's inputs could not be drawn", "yellow")
             return
-        yield _heading("Outputs of both models")
+        yield heading("Outputs of both models")
         noisy = ("probe + noise", pruned.perturbed)
         for name, comparison in (("probe", pruned.comparison), ("holdout", pruned.holdout), noisy):
             if comparison is not None:
@@ -169,15 +165,15 @@ class _View:
         yield from self._revived()
 
     def _difference(self, name: str, comparison: Comparison, *, judged: bool) -> RenderableType:
-        line = Text(f"  {name:<14}", _QUIET)
+        line = Text(f"  {name:<14}", QUIET)
         line.append(
             f"{counted(comparison.samples, 'sample')}: differ by at most {_relative(comparison)} of their scale"
         )
-        line.append(f" ({comparison.max_abs_difference:.2g})", _QUIET)
+        line.append(f" ({comparison.max_abs_difference:.2g})", QUIET)
         top1 = _top1(comparison)
         line.append(f", {top1}" if top1 else "")
         if not judged:
-            line.append("; for information", _QUIET)
+            line.append("; for information", QUIET)
         elif comparison.within:
             line.append(f"; within {comparison.tolerance:.0e}", "green")
         else:
@@ -196,43 +192,37 @@ class _View:
         many = sum(len(units) for _, units in alive)
         yield Text(f"  The holdout revives {counted(many, 'removed unit')}:", "bold yellow")
         for value, units in alive if self.show_all else alive[:LOCKED_SHOWN]:
-            yield _indented(f"{value}: {unit_ranges(units)}", 4)
+            yield indented(f"{value}: {unit_ranges(units)}", by=4)
 
     def _removed(self) -> Iterator[RenderableType]:
         layers = [layer for layer in self.audit.layers if layer.value in self.pruned.removed_units]
         if not layers:
             return
-        most = sorted(layers, key=lambda layer: -len(self.pruned.removed_units[layer.value]))[:LAYERS_SHOWN]
-        shown = layers if self.show_all else [layer for layer in layers if any(layer is one for one in most)]
-        table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style=_QUIET)
-        table.add_column("layer", no_wrap=True)
-        for heading in ("units", "removed", "left"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        gone = {value: len(units) for value, units in self.pruned.removed_units.items()}
+        shown = layers if self.show_all else largest(layers, LAYERS_SHOWN, lambda layer: gone[layer.value])
+        rows = table(("layer",), ("units", "removed", "left"))
         for layer in shown:
-            table.add_row(*self._layer_row(layer))
-        yield _heading("Removed units")
-        yield table
+            name = Text(shortened(layer.value, max(self.width - 34, 16)))
+            numbers = (layer.units, gone[layer.value], layer.units - gone[layer.value])
+            rows.add_row(name, *(number(count) for count in numbers))
+        yield heading("Removed units")
+        yield rows
         if len(shown) < len(layers):
-            yield Text(f"  {counted(len(layers) - len(shown), 'more layer')} (--all)", _QUIET)
-
-    def _layer_row(self, layer: LayerVerdicts) -> list[RenderableType]:
-        gone = len(self.pruned.removed_units[layer.value])
-        name = Text(shortened(layer.value, max(self.width - 34, 16)))
-        return [name, Text(number(layer.units)), Text(number(gone)), Text(number(layer.units - gone))]
+            yield Text(f"  {counted(len(layers) - len(shown), 'more layer')} (--all)", QUIET)
 
     def _refused(self) -> Iterator[RenderableType]:
         if self.pruned.refused:
-            yield _heading("Left whole")
+            yield heading("Left whole")
             for refused in self.pruned.refused:
                 detail = f" ({refused.detail})" if refused.detail else ""
-                yield _indented(f"{refused.node}: {refused.reason}{detail}", 2)
+                yield indented(f"{refused.node}: {refused.reason}{detail}")
 
     def _locked(self) -> Iterator[RenderableType]:
         reasons = _staying(self.audit, self.pruned)
         if reasons:
-            yield _heading("Dead, but stays")
+            yield heading("Dead, but stays")
             for reason, units in sorted(reasons.items(), key=lambda item: -sum(item[1])):
-                yield _indented(f"{counted(sum(units), 'unit')}  {reason}  in {counted(len(units), 'layer')}", 2)
+                yield indented(f"{counted(sum(units), 'unit')}  {reason}  in {counted(len(units), 'layer')}")
 
     def _notes(self) -> Iterator[RenderableType]:
         if self.pruned.notes:
@@ -270,11 +260,3 @@ def _change(before: int, after: int) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
-
-
-def _heading(text: str) -> Text:
-    return Text(f"\n{text}", _HEAD)
-
-
-def _indented(text: str, by: int) -> RenderableType:
-    return Padding(Text(printable(text)), (0, 0, 0, by))
