@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph.load import LoadedModel
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 INITIALIZERS_ALONE = 4  # the first IR version in which a stored tensor need not be listed among the inputs
 
@@ -70,9 +69,9 @@ class Editor:
         self._values[name] = value
         return name
 
-    def output(self, name: str) -> None:
-        """Make a value an output of the graph."""
-        self._graph.outputs.append(self._values[name])
+    def output(self, *names: str) -> None:
+        """Make values outputs of the graph, where they are not."""
+        self._graph.outputs.extend(v for v in map(self._values.__getitem__, names) if not v.is_graph_output())
 
     def clear_outputs(self) -> None:
         """Let nothing be an output of the graph."""

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph.external_files import gathered
 from analyzer.graph.load import LoadedModel, external_files
-from analyzer.graph.runnable import Array, Runnable, lendable, stand_in
+from analyzer.graph.runnable import Runnable, lendable, stand_in
 from analyzer.graph.stored import StoredTensor
 from analyzer.graph.validate import all_tensors
 

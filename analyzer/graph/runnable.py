@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from analyzer.algebra.pattern import Array
 
 LENT_BYTES = 4096  # smaller tensors are copied
 LENT_LOCATION = "lent-by-deadunits"  # named as the file of tensors whose arrays the session is handed

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx import helper
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph.runnable import Runnable, stored_proto
 
 if TYPE_CHECKING:
     from analyzer.graph.view import Node
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

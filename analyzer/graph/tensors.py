@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def read_tensor(path: Path) -> tuple[str, Array]:

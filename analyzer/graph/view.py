@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph.static import StaticPart, part_of, static_nodes
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Dim = int | str | None
 Fold = Callable[[StaticPart], Mapping[str, Array]]
 LIFTED = "deadunits.lifted"  # key of the names of tensors that were Constant nodes in the file

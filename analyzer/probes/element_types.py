@@ -13,9 +13,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 
-Array = np.ndarray[Any, np.dtype[Any]]
 DType = np.dtype[Any]
 
 BFLOAT16: DType = np.dtype(ml_dtypes.bfloat16)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from analyzer.algebra.pattern import Array
 from analyzer.probes.element_types import family
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Digest:

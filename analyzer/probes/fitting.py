@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import accepts, cast, dtype_name, readable
 from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.input_names import check_names, has_sample_axis, quoted
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = dict[str, Array]
 
 

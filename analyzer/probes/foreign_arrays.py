@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def as_array(value: Any, label: str) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import CHANNELS, ImageOptions
 from analyzer.graph.external_files import is_there
@@ -18,8 +19,6 @@ from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
 from analyzer.probes.foreign_arrays import first_line
 from analyzer.probes.memory import check_shape
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"])
 LIST_SUFFIXES = (".txt", ".lst")
@@ -175,12 +174,11 @@ def listed_files(path: Path) -> list[Path]:
     """The files that a text list names, one per line, relative to the list; labels are left out.
 
     Raises:
-        ProbeError: the list is unreadable, or names a file that is missing.
+        OSError: the list is unreadable.
+        ProbeError: it is no text, or names a file that is missing.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise ProbeError(f"{path.name} is no text list of image files: write one path per line as UTF-8.") from error
     files = []
@@ -201,6 +199,6 @@ def listed_images(*sources: Any) -> tuple[Path, ...]:
     found: list[Path] = []
     for source in sources:
         if isinstance(source, str | Path) and Path(source).suffix.lower() in LIST_SUFFIXES:
-            with suppress(ProbeError):
+            with suppress(OSError, ProbeError):
                 found += listed_files(Path(source))
     return tuple(found)

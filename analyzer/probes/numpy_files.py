@@ -16,11 +16,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.probes.foreign_arrays import first_line
 from analyzer.probes.memory import check_size
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -43,16 +42,14 @@ def read_npy(path: Path) -> Array:
     """The array of a `.npy` file, mapped, not loaded.
 
     Raises:
+        OSError: unreadable.
         ProbeError: not such a file, truncated, or of Python objects.
     """
-    try:
-        with path.open("rb") as stream:
-            header = _header_of(stream, path.name)
-        if path.stat().st_size < header.length + header.bytes:
-            raise ProbeError(f"{path.name} is truncated: it is shorter than its header says; write it again.")
-        return _mapped(path, header, header.length)
-    except OSError as error:
-        raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    with path.open("rb") as stream:
+        header = _header_of(stream, path.name)
+    if path.stat().st_size < header.length + header.bytes:
+        raise ProbeError(f"{path.name} is truncated: it is shorter than its header says; write it again.")
+    return _mapped(path, header, header.length)
 
 
 def read_npz(path: Path) -> dict[str, Array]:

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
 from analyzer.graph.view import TensorType
@@ -19,8 +19,6 @@ from analyzer.probes.input_names import check_constants
 from analyzer.probes.random_data import random_source
 from analyzer.probes.recognise import source_of
 from analyzer.probes.source import Source
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import dtype_name, family
@@ -15,8 +15,6 @@ from analyzer.probes.fitting import Fitter, Part
 from analyzer.probes.input_names import has_sample_axis, quoted
 from analyzer.probes.memory import check_shape
 from analyzer.probes.source import Source
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 KINDS = ("normal", "uniform")
 _BLOCK_ELEMENTS = 1 << 20  # drawn at once; a constant, because the block size is part of what a seed means

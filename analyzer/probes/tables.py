@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
@@ -17,7 +18,6 @@ from analyzer.probes.foreign_arrays import as_array, first_line
 from analyzer.probes.input_names import check_names, quoted
 from analyzer.probes.memory import check_size
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Columns = dict[str, Array]
 
 _CELL_BYTES = 8  # what a parsed number takes, against about as many characters in the file
@@ -28,7 +28,8 @@ def read_csv(path: Path) -> Columns:
     """Columns by name; `column 1`, … where the first row holds numbers only. Empty cells are NaN.
 
     Raises:
-        ProbeError: unreadable, not text, rows of unequal length, or no rows.
+        OSError: unreadable.
+        ProbeError: not text, rows of unequal length, or no rows.
     """
     try:
         check_size(_CELL_BYTES * path.stat().st_size, path.name)
@@ -36,8 +37,6 @@ def read_csv(path: Path) -> Columns:
             start = stream.readline()
             stream.seek(0)
             rows = [row for row in csv.reader(stream, delimiter=_delimiter(path, start)) if row]
-    except OSError as error:
-        raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise ProbeError(f"{path.name} is not UTF-8 text: save the table as UTF-8.") from error
     except csv.Error as error:

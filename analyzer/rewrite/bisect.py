@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
-from analyzer.algebra.pattern import Mask
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.pruned import OutputDifference
 from analyzer.facts.tolerances import REORDERED
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.node_edit import cut_array
 from analyzer.rewrite.comparison import Feeds, Tally
 from analyzer.runtime.session import Session
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def first_difference(
@@ -97,9 +95,7 @@ def _are_numbers(value: object) -> bool:
 
 def _session(loaded: LoadedModel, names: Sequence[str]) -> Session:
     editor = Editor(loaded.copy())
-    for name in names:
-        if name not in loaded.graph.outputs:
-            editor.output(name)
+    editor.output(*names)
     return Session(editor.loaded)
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.facts.tolerances import REORDERED, REORDERED_QUANTISED
 from analyzer.runtime.session import Session
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = Mapping[str, Array]
 
 

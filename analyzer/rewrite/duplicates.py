@@ -8,11 +8,11 @@ up to the rounding of one sum.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context
 from analyzer.ops.operator import index_map
@@ -21,7 +21,6 @@ from analyzer.ops.weighted_sum import WeightedSum
 Labels = npt.NDArray[np.int64]  # per index of the unit axis: the first index that computes the same
 UnitLabels = tuple[int, Labels]  # the unit axis, and something per unit
 Twins = dict[str, UnitLabels]
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @np.errstate(all="ignore")  # weights may be anything, as in the walk

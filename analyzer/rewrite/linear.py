@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.facts.units import Kind, ShapeTable
 from analyzer.graph import Editor, Graph, LoadedModel
 from analyzer.ops.context import Call, Context
 from analyzer.ops.weighted_sum import WeightedSum
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph import Editor, LoadedModel
 from analyzer.runtime.session import Session
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def unit_means(
@@ -18,9 +16,7 @@ def unit_means(
 ) -> dict[str, Array]:
     """Mean of every unit of these values over all samples and positions; `axes` gives each value's unit axis."""
     editor = Editor(loaded.copy())
-    for value in axes:
-        if value not in loaded.graph.outputs:
-            editor.output(value)
+    editor.output(*axes)
     sums = dict.fromkeys(axes, np.zeros(()))
     counts = dict.fromkeys(axes, 0)
     with Session(editor.loaded, threads=threads) as session:

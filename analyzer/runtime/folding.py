@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from math import prod
-from typing import Any
 
 import numpy as np
 import onnx
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.graph.static import StaticPart, shape_name
 from analyzer.runtime.session import Optimization, Session
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Nodes = Sequence[onnx.NodeProto]
 
 MOST_SESSIONS = 64  # tries; what is not computed by then stays unknown

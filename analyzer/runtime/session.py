@@ -17,12 +17,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError, RunFailure
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
 from analyzer.graph.runnable import Runnable
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 CPU = ("CPUExecutionProvider",)
 ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError instead

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.facts.tolerances import REBATCHED, REBATCHED_QUANTISED
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
@@ -88,37 +89,43 @@ class TwoSamples:
 
         Judged by the mean magnitude of each row; values that grow in some other way than sample by sample are left out.
         """
-        graph, editor = self.loaded.graph, extended(self.loaded, ())
-        editor.clear_outputs()
+        graph, alone, axes = self.loaded.graph, self.alone, dict[str, SampleAxis]()
         coarse = REBATCHED_QUANTISED if is_quantised(graph) else 0.0
-        means: dict[str, tuple[str, SampleAxis]] = {}
         for name in sorted(set(graph.producer) & set(grown) - _lengths(graph)):
-            axis = grown_axis(self.alone.shapes[name], grown[name])
+            axis = grown_axis(alone.shapes[name], grown[name])
             scale = coarse > 0 and axis is not None and axis.axis is None
-            if axis is not None and not scale and self.alone.dtypes.get(name) in REBATCHED:
-                means[name] = row_means(editor, name, len(self.alone.shapes[name]), axis, magnitude=True), axis
-                editor.output(means[name][0])
-        try:
-            with Session(editor.loaded, threads=self.threads, few_runs=True) as session:
-                together, (first, second, again) = (
-                    session.run(self.pair),
-                    [session.run(f) for f in (*self.samples, self.samples[0])],
-                )
-        except RunError:
+            if axis is not None and not scale and alone.dtypes.get(name) in REBATCHED:
+                axes[name] = axis
+        means, mixed = self._row_means(axes, magnitude=True), set[str]()
+        if means is None:
             return frozenset()
-        mixed: set[str] = set()
         for node in graph.nodes:
-            names = [o for o in node.outputs if o]
+            names = {o for o in node.outputs if o}
             if not traits_of(node).measures and mixed.intersection((*node.inputs, *node.captured)):
                 mixed.update(names)
-            for name in set(names) & set(means):
-                mean, axis = means[name]
-                tolerance = max(coarse, REBATCHED[self.alone.dtypes[name]])
+            for name in names & set(axes):
+                together, first, second, again = means[name]
+                tolerance, axis = max(coarse, REBATCHED[alone.dtypes[name]]), axes[name]
                 rows = SampleAxis(None if axis.axis is None else 0, axis.rows)
-                same = same_samples(together[mean], first[mean], second[mean], rows, tolerance)
-                if not same and close(again[mean], first[mean], tolerance):
+                if not same_samples(together, first, second, rows, tolerance) and close(again, first, tolerance):
                     mixed.add(name)
         return frozenset(mixed)
+
+    def _row_means(
+        self, axes: Mapping[str, SampleAxis], free: tuple[str, ...] = (), *, magnitude: bool = False
+    ) -> dict[str, list[Array]] | None:
+        """The mean of each row of these values: of both samples in one feed, of the first, the second, the first again.
+
+        None where onnxruntime refuses that.
+        """
+        editor, shapes = extended(self.loaded, free), self.alone.shapes
+        editor.clear_outputs()
+        means = {n: row_means(editor, n, len(shapes[n]), axis, magnitude=magnitude) for n, axis in axes.items()}
+        editor.output(*means.values())
+        with suppress(RunError), Session(editor.loaded, threads=self.threads, few_runs=True) as session:
+            runs = [session.run(feeds) for feeds in (self.pair, *self.samples, self.samples[0])]
+            return {name: [run[mean] for run in runs] for name, mean in means.items()}
+        return None
 
     def _fixed_inputs(self) -> tuple[str, ...]:
         """Inputs that grow with the samples although the model declares their first dim as a number.
@@ -133,24 +140,12 @@ class TwoSamples:
     def _not_sample_major(self, folded: Mapping[str, SampleAxis], free: tuple[str, ...]) -> set[str]:
         """Values whose rows do not come first sample first, by the mean of each row."""
         computed = {n: axis for n, axis in folded.items() if n not in self.pair}
-        if not computed:
-            return set()
-        editor = extended(self.loaded, free)
-        editor.clear_outputs()
-        means: dict[str, str] = {}
-        for name, axis in computed.items():
-            if self.alone.dtypes.get(name) not in (None, "object"):
-                means[name] = row_means(editor, name, len(self.alone.shapes[name]), axis)
-                editor.output(means[name])
-        try:
-            with Session(editor.loaded, threads=self.threads, few_runs=True) as session:
-                together, first, second = (session.run(f) for f in (self.pair, *self.samples))
-        except RunError:
-            return set(computed)
+        known = {n: axis for n, axis in computed.items() if self.alone.dtypes.get(n) not in (None, "object")}
+        means = self._row_means(known, free) if known else {}
         major = {
             name
-            for name, mean in means.items()
-            if same_samples(together[mean], first[mean], second[mean], SampleAxis(0, folded[name].rows))
+            for name, (together, first, second, _) in (means or {}).items()
+            if same_samples(together, first, second, SampleAxis(0, known[name].rows))
         }
         return set(computed) - major
 

@@ -12,12 +12,13 @@ from functools import partial
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import Graph
 from analyzer.graph.view import TensorType
 from analyzer.ops.operator import traits_of
-from analyzer.shapes.trial_feeds import Array, Feeds
+from analyzer.shapes.trial_feeds import Feeds
 
 LARGE = 1 << 18  # elements of an input from which a smaller one is tried, not a larger one
 MOST_GROUPS = 6

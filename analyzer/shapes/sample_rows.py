@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.facts.tolerances import REBATCHED
 from analyzer.facts.units import SampleAxis, Shape
 from analyzer.graph import Editor
-from analyzer.shapes.trial_feeds import Array, Feeds
+from analyzer.shapes.trial_feeds import Feeds
 
 
 def grown_axis(one: Shape, two: Shape) -> SampleAxis | None:

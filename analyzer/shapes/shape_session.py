@@ -51,8 +51,7 @@ class ShapeRun:
         for _ in range(ATTEMPTS):
             editor = self._extended()
             self._shapes = {v: editor.add("Shape", [v]) for v in values}
-            for name in self._shapes.values():
-                editor.output(name)
+            editor.output(*self._shapes.values())
             try:
                 return self._session_of(editor, eager=True)
             except RunError as error:
@@ -66,10 +65,7 @@ class ShapeRun:
         """Element type of every tensor value, as onnxruntime itself infers it; nothing is run."""
         editor, graph = self._extended(), self._loaded.graph
         editor.clear_outputs()
-        for node in graph.nodes:
-            for name in node.outputs:
-                if name:
-                    editor.output(name)
+        editor.output(*graph.producer)
         known = {n: t.dtype.name for n, t in graph.types.items() if t.dtype is not None}
         known |= {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
         with self._session_of(editor) as session:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import TensorType
 from analyzer.probes.probe import Probe
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = dict[str, Array]
 
 CANDIDATES = 4  # samples among which we look for two that differ
