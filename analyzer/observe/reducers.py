@@ -126,9 +126,9 @@ class Reducers:
         name, wanted = target.audited.value, statistic.element_type(target.dtype)
         chosen = target.chosen if picked else None
         if chosen is not None:
-            picks = self._constant(np.array(chosen, np.int64))
             key = (name, chosen)
-            if key not in self._made:
+            if key not in self._made:  # a constant that nothing reads keeps models of old IR versions from loading
+                picks = self._constant(np.array(chosen, np.int64))
                 self._made[key] = self._editor.add("Gather", [name, picks], axis=target.audited.axis)
             name = self._made[key]
         if target.dtype == wanted:

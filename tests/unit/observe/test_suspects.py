@@ -54,6 +54,20 @@ def test_only_the_chosen_indices_are_measured() -> None:
     assert found.maximum[2] == pytest.approx(whole[:, 2].max())
 
 
+@pytest.mark.parametrize("ir_version", [3, 8])
+@pytest.mark.parametrize("opset", [7, 9])
+def test_indices_are_picked_in_models_of_every_ir_version(ir_version: int, opset: int) -> None:
+    """Before IR version 4, onnxruntime refuses a stored tensor that nothing reads."""
+    proto, samples = model(opset), data()
+    proto.ir_version = ir_version
+    whole = all_values(proto, {"X": samples})["C"].astype(np.float64)
+    loaded = load_model(proto)
+    probe = open_probe({"X": samples}, loaded.graph.inputs)
+    found = measure_spread(loaded, probe, [Watched("C", 1, 3, 4, (2,))], measure_shapes(loaded, probe))["C"]
+    assert found.maximum[2] == pytest.approx(whole[:, 2].max())
+    assert found.deviation[2] == pytest.approx(whole[:, 2].std(), rel=1e-4)
+
+
 def test_a_graph_input_can_be_measured() -> None:
     samples = data()
     found = measured([Watched("X", 1, 2, 4)], samples)["X"]
