@@ -125,6 +125,11 @@ class Graph:
             self._read[name] = np.asarray(self._static.tensors[name].numpy())
         return self._read[name]
 
+    def stored_input(self, node: Node, position: int) -> Array | None:
+        """The array of a node's input, where there is such an input and the file alone decides it."""
+        name = node.inputs[position] if position < len(node.inputs) else ""
+        return self.constant(name) if name else None
+
     @cached_property
     def _computed(self) -> Mapping[str, Array]:
         return self._fold(self._static) if self._static.nodes else {}

@@ -8,6 +8,7 @@ chain.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,4 @@ def _bound(graph: Graph, node: Node, largest: Mapping[str, float]) -> float | No
     if not any(name in largest for name in node.inputs):
         return None
     known = [largest.get(name) for name in node.inputs]
-    return rule_for(node.domain, node.op_type).magnitude(node, known, lambda place: _stored(graph, node, place))
-
-
-def _stored(graph: Graph, node: Node, place: int) -> Array | None:
-    return graph.constant(node.inputs[place]) if place < len(node.inputs) and node.inputs[place] else None
+    return rule_for(node.domain, node.op_type).magnitude(node, known, partial(graph.stored_input, node))

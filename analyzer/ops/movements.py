@@ -16,6 +16,7 @@ from analyzer.errors import Refusal
 from analyzer.graph import Node
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.largest import Stored
 from analyzer.ops.move import MOVED, Chain, MoveRule, Reshape, Take, Transpose
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
@@ -98,7 +99,7 @@ class TransposeRule(MoveRule):
 class SplitRule(MoveRule):
     """Split: every output takes a run of indices."""
 
-    def traits(self, node: Node, stated: Traits) -> Traits:
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         sized = len(node.inputs) > 1 or node.attr("split") is not None
         return stated if sized else replace(stated, windows=EVERY)  # parts as equal as can be
 
@@ -158,6 +159,12 @@ def slice_indices(node: OpNode) -> dict[int, Indices] | None:
 
 class SliceRule(MoveRule):
     """Slice with stored bounds. An axis sliced in steps stays whole, since what is left need not be a slice."""
+
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
+        stepped = len(node.inputs) > 4 and bool(node.inputs[4])
+        steps = stored(4) if stepped else None
+        one_by_one = not stepped if steps is None else bool((np.abs(steps) == 1).all())
+        return stated if one_by_one else replace(stated, windows=EVERY)  # a length is rounded to whole steps
 
     def unsupported(self, node: OpNode) -> str | None:
         return "bounds computed at run time" if slice_indices(node) is None else None

@@ -86,8 +86,8 @@ class Operator:
     #: Yes-or-no facts of all operators of this class that are registered without facts of their own.
     stated = Traits()
 
-    def traits(self, node: Node, stated: Traits) -> Traits:
-        """What holds for this call, given what is stated for the operator."""
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
+        """What holds for this call, given what is stated for the operator and the stored inputs that are known."""
         return stated
 
     def unsupported(self, node: OpNode) -> str | None:
@@ -215,10 +215,10 @@ def rule_for(domain: str, op_type: str) -> Operator:
     return all_rules().get((domain, op_type), BARRIER)
 
 
-def traits_of(node: Node) -> Traits:
-    """The traits of a call; the unsafe answers where nobody described the operator."""
+def traits_of(node: Node, stored: Stored = lambda _: None) -> Traits:
+    """The traits of a call; the unsafe answers where nobody described the operator, or `stored` shows too little."""
     stated = all_traits().get((node.domain, node.op_type))
-    return BARRIER.stated if stated is None else rule_for(node.domain, node.op_type).traits(node, stated)
+    return BARRIER.stated if stated is None else rule_for(node.domain, node.op_type).traits(node, stated, stored)
 
 
 def is_quantised(graph: Graph) -> bool:

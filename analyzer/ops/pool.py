@@ -116,7 +116,7 @@ class ResizeRule(Spatial):
 
     lengths_at = (3,)
 
-    def traits(self, node: Node, stated: Traits) -> Traits:
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         sized = len(node.inputs) > 3 and bool(node.inputs[3])
         return replace(stated, windows=NONE) if sized else stated
 

@@ -221,7 +221,7 @@ class Unary(Operator):
     def activation(self, node: OpNode) -> Activation | None:
         return self._activation(node) if callable(self._activation) else self._activation
 
-    def traits(self, node: Node, stated: Traits) -> Traits:
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         trains = len(node.inputs) > 2 and bool(node.inputs[2])
         return Traits() if trains else stated
 
@@ -251,7 +251,7 @@ class Unary(Operator):
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         x, both = xs[0], None if callable(self._activation) else self._activation
-        if x is None or self.traits(node, CONTINUOUS).draws:
+        if x is None or self.traits(node, CONTINUOUS, stored).draws:
             return None
         if both is not None and both.low is not None and both.high is not None:
             return max(abs(both.low), abs(both.high))
@@ -283,7 +283,7 @@ class IdentityRule(Unary):
 class CastRule(IdentityRule):
     """Cast: exact between floats; to whole numbers the fraction goes, towards zero."""
 
-    def traits(self, node: Node, stated: Traits) -> Traits:
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         return stated if _target(node) in _FLOATS else replace(stated, jumps=True, passes_geometry=True)
 
     def unsupported(self, node: OpNode) -> str | None:

@@ -88,7 +88,7 @@ def _hidden_by_strides(
     """
     hidden = {}
     for node in graph.nodes:
-        windows = traits_of(node).windows
+        windows = traits_of(node, partial(graph.stored_input, node)).windows
         read = [name for name in (*node.inputs, *node.captured) if dynamic.get(name)]
         moving = {a for a in dynamic.get(node.inputs[0], ()) if windows is not None and a in windows} if read else set()
         for name in [o for o in node.outputs if o in table.shapes] if read else []:

@@ -170,6 +170,17 @@ def test_lengths_that_differ_between_samples_of_one_shape_are_found() -> None:
     assert {n: set(axes) for n, axes in table.dynamic.items()} == {"s": {2}, "y": {2}}
 
 
+@pytest.mark.parametrize(("step", "hidden"), [(1, set()), (64, {1})])
+def test_a_length_that_a_step_rounds_to_one_may_change(step: int, hidden: set[int]) -> None:
+    text = "g (float[N, T, 4] x) => (float[A, B, C] y) { s = Slice(x, zero, end, one, step) y = Relu(s) }"
+    end = np.array([1 if step == 1 else 1 << 40])
+    stored = {"zero": np.array([0]), "end": end, "one": np.array([1]), "step": np.array([step])}
+    loaded = load_model(parse(text, stored))
+    table = measure_shapes(loaded, open_probe({"x": noise(3, 2, 4)}, loaded.graph.inputs))
+    assert table.shapes["s"] == (1, 1, 4)
+    assert set(table.dynamic.get("s", ())) == hidden
+
+
 def test_a_single_unit_behind_strides_that_hide_the_length_is_audited() -> None:
     stored = {"k": noise(4, 3, 1, 1), "l": noise(1, 4, 1, 1, seed=1)}
     body = "c = Conv<strides = [64, 64]>(x, k) r = Relu(c) d = Conv(r, l) y = Sigmoid(d)"

@@ -100,7 +100,7 @@ def slicing(d: Draw, op: str) -> Case:
         if d.flag(0.15):
             low, high, step = high - 1, (low - 1 if low else -shape[axis] - 1), -1
         elif d.flag(0.3):
-            low, high = low - shape[axis], d.pick([high, 2**31 - 1])
+            low, high = d.pick([low, low - shape[axis]]), d.pick([high, 2**31 - 1])
         starts, ends, steps = [*starts, low], [*ends, high], [*steps, step]
     if d.flag(0.25) and all(s == 1 for s in steps):
         return call(op, d.normal(*shape), opset=9, starts=starts, ends=ends, axes=axes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.ops.operator import all_rules, all_traits
+from analyzer.ops.operator import all_rules, all_traits, traits_of
 from analyzer.ops.traits import EVERY, NONE, Traits
 from tests.laws import trait_laws
 from tests.laws.benches import Bench, Case, whole
@@ -79,6 +79,31 @@ def test_a_flipped_trait_breaks_a_law(
         for seed in range(TRIES):
             random = Random(seed)
             law(Bench(_case(key, random)), random)
+
+
+def test_a_slice_in_steps_that_states_no_rounding_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(all_rules()["", "Slice"]), "traits", lambda self, node, stated, stored: stated)
+    with pytest.raises(AssertionError, match="Slice"):
+        for seed in range(TRIES):
+            random = Random(seed)
+            trait_laws.no_other_lengths_are_rounded(Bench(case_of(("", "Slice"), random)), random)
+
+
+@pytest.mark.parametrize(
+    ("opset", "known", "rounds"), [(9, (), False), (13, (), True), (13, (1, -1), False), (13, (1, 4), True)]
+)
+def test_a_slice_rounds_lengths_unless_its_steps_are_known_to_be_one(
+    opset: int, known: tuple[int, ...], rounds: bool
+) -> None:
+    x, zeros, axes = np.zeros((9, 9), np.float32), np.array([0, 0]), np.array([0, 1])
+    case = (
+        call("Slice", x, opset=9, starts=[0, 0], ends=[9, 9])
+        if opset == 9
+        else call("Slice", x, zeros, zeros + 9, axes, zeros + 1, opset=opset)
+    )
+    node = Bench(case).op.node
+    stated = traits_of(node, lambda place: np.array(known) if known and place == 4 else None)
+    assert bool(stated.windows) is rounds
 
 
 @pytest.mark.parametrize(("op_type", "bound"), [("Add", 1.0), ("MatMul", 1.0), ("LeakyRelu", 0.1), ("Pad", 0.0)])

@@ -35,7 +35,7 @@ NOISE = 2e-3  # less than any jump, more than rounding and half precision make
 
 
 def traits(bench: Bench) -> Traits:
-    return traits_of(bench.op.node)
+    return traits_of(bench.op.node, bench.op.static)
 
 
 def _position(bench: Bench, name: str) -> int:
