@@ -77,13 +77,13 @@ def compare_models(
         results["perturbed"] = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised)
         return results
     feeds = drawn_feeds(source.loaded.graph.inputs, source.shapes)
-    found = compare(before, after, feeds, source="random data", quantised=quantised, made_up=True)
-    if not found.samples:
+    on_random_data = compare(before, after, feeds, source="random data", quantised=quantised, made_up=True)
+    if not on_random_data.samples:
         raise InputError(
             "A smaller model could not be compared with the original, which does not run on inputs made up from its "
             "declaration: give data that it runs on with --probe. Nothing was written."
         )
-    results["probe"] = found
+    results["probe"] = on_random_data
     return results
 
 
@@ -100,15 +100,15 @@ def _on_data(
     singles = _batches(probe, alone, name, progress if together is None else None)
     if together is not None:
         singles = islice(singles, SINGLE_SAMPLES // alone)
-    apart = compare(before, after, singles, source=probe.source, quantised=quantised)
+    one_by_one = compare(before, after, singles, source=probe.source, quantised=quantised)
     if together is None:
-        return apart
-    if apart.within and not together.within and _influence_each_other(source, before, probe, size):
+        return one_by_one
+    if one_by_one.within and not together.within and _influence_each_other(source, before, probe, size):
         raise InputError(
             f"Samples influence each other in this model: cut, it gives the same for one at a time, and something else "
             f"for {size} at once. If it is used on one at a time, say so with --batch-size 1. Nothing was written."
         )
-    return together.joined(apart)
+    return together.joined(one_by_one)
 
 
 def _several(source: Source, probe: Probe) -> int:
@@ -121,7 +121,7 @@ def _influence_each_other(source: Source, before: Session, probe: Probe, size: i
     quantised = is_quantised(source.loaded.graph)
     pairs = zip(probe.batches(size), _groups(probe.batches(source.shapes.samples), size), strict=False)
     return any(
-        rows_depend_on_others(before, batch.feeds, [one.feeds for one in singles], quantised=quantised)
+        rows_depend_on_others(before, batch.feeds, [single.feeds for single in singles], quantised=quantised)
         for batch, singles in islice(pairs, SINGLE_SAMPLES // size + 1)
     )
 
@@ -130,7 +130,7 @@ def _groups(batches: Any, size: int) -> Iterator[list[Any]]:
     group: list[Any] = []
     for batch in batches:
         group.append(batch)
-        if sum(one.samples for one in group) >= size:
+        if sum(member.samples for member in group) >= size:
             yield group
             group = []
     if group:
@@ -154,14 +154,16 @@ def _batches(probe: Probe, size: int, name: str, progress: Progress | None) -> B
             progress(f"compare ({name})", done, probe.samples)
 
 
-def agree(found: Comparison | None, *, lossy: bool) -> bool:
+def agree(comparison: Comparison | None, *, lossy: bool) -> bool:
     """Whether a cut may be written; a lossy one differs, but never by its shapes or by what is not finite."""
-    return found is not None and (found.within or (lossy and bool(np.isfinite(found.max_abs_difference))))
+    return comparison is not None and (
+        comparison.within or (lossy and bool(np.isfinite(comparison.max_abs_difference)))
+    )
 
 
-def disagreement(source: Source, chosen: Walk, smaller: LoadedModel, found: Comparison | None) -> DeadunitsError:
+def disagreement(source: Source, chosen: Walk, smaller: LoadedModel, comparison: Comparison | None) -> DeadunitsError:
     """Why nothing is written: the models differ, by our fault or because the original makes much of rounding."""
-    worst = max(found.outputs, key=lambda o: o.relative) if found is not None else None
+    worst = max(comparison.outputs, key=lambda o: o.relative) if comparison is not None else None
     if worst is not None and (moved := _rounding_shows(source)) > worst.tolerance:
         return InputError(
             f"This model makes much of rounding: with the last digit of its weights changed its outputs move by "
@@ -198,11 +200,11 @@ def _difference(source: Source, chosen: Walk, smaller: LoadedModel, worst: Outpu
     return f"The pruned model differs from the original in {much}{place}: nothing was written."
 
 
-def contradicted(source: Source, found: Walk) -> frozenset[str]:
+def contradicted(source: Source, walked: Walk) -> frozenset[str]:
     """Computed values that are not what was derived for them, when all are looked at."""
     derived = {
         name: facts
-        for name, facts in found.facts.items()
+        for name, facts in walked.facts.items()
         if facts.any and name in source.loaded.graph.producer and name not in source.loaded.graph.static_values
     }
     fresh = {name: facts for name, facts in derived.items() if name not in source.shapes.contradicted}

@@ -95,7 +95,7 @@ class Audit(Reporting):
             raise InputError(f"{value} has units 0 to {layer.units - 1}, no unit {index}: choose one of them.")
         if index < 0:
             raise InputError(f"Unit {index} of {value} does not exist: units count from 0.")
-        diagnosis = next((found for found in self.facts.diagnoses if found.value == value), None)
+        diagnosis = next((entry for entry in self.facts.diagnoses if entry.value == value), None)
         state, *chain = self._walk.explain_unit(value, index)
         return [state, *([] if diagnosis is None else diagnosis.sentences(index)), *chain]
 

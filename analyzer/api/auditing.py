@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,7 +23,6 @@ from analyzer.facts.audit import (
     ModelSummary,
     ProbeSummary,
 )
-from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.choice import Choice
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.thresholds import Thresholds
@@ -73,7 +72,7 @@ def audit(
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
-    runner = _Runner(loaded, thresholds, run, progress)
+    observed = partial(_observed, loaded, thresholds, run, progress)
     with clock.stage("open"):
         opened, held = _opened(data, loaded)
     with clock.stage("shapes"):
@@ -82,25 +81,26 @@ def audit(
         audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
         believed = [a for a in audited if a.value not in shapes.mixed]
     with clock.stage("probe"):
-        seen = runner.observe("probe", opened, believed, shapes)
+        seen = observed("probe", opened, believed, shapes)
     with clock.stage("holdout"):
-        seen_on_holdout = runner.observe("holdout", held, believed, shapes)
+        seen_on_holdout = observed("holdout", held, believed, shapes)
     with clock.stage("walk"):
-        found = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
-        found = planned(loaded, shapes, found, partial(measure_shapes, probe=opened, threads=run.threads))
+        walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
+        walked = planned(loaded, shapes, walked, partial(measure_shapes, probe=opened, threads=run.threads))
     with clock.stage("causes"):
-        diagnoses, causes_failed = runner.diagnose(opened, found, shapes) if causes else ((), "")
-        found = replace(found, layers=with_distances(found.layers, diagnoses))
-        layers = _hold_against(found.layers, seen_on_holdout, thresholds)
+        ask = partial(diagnose, loaded, opened, walked, shapes, thresholds, run, progress)
+        diagnoses, causes_failed = ask() if causes else ((), "")
+        walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
+        layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
     facts = AuditFacts(
-        model=_model_summary(loaded, model, found),
+        model=_model_summary(loaded, model, walked),
         probe=_summary(opened, seen),
         holdout=_summary(held, seen_on_holdout),
         thresholds=thresholds,
         layers=layers,
-        removable=found.removable,
-        locked=tuple(found.locked),
-        operators_without_rule=tuple(found.operators_without_rule),
+        removable=walked.removable,
+        locked=tuple(walked.locked),
+        operators_without_rule=tuple(walked.operators_without_rule),
         conditions=Conditions(
             one_by_one=not (seen is None or seen.batched or run.batch_size == 1),
             may_mix=(shapes.may_mix or "") if shapes.batchable else "",
@@ -108,17 +108,17 @@ def audit(
             mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
             unseen=() if seen is None else tuple(seen.unseen),
             overridable=tuple(loaded.graph.defaults),
-            withdrawn=found.withdrawn,
+            withdrawn=walked.withdrawn,
             causes_failed=causes_failed,
         ),
         seconds=clock.seconds,
-        unused_inputs=found.unused_inputs,
-        constant_outputs=found.constant_outputs,
+        unused_inputs=walked.unused_inputs,
+        constant_outputs=walked.constant_outputs,
         diagnoses=diagnoses,
     )
     facts = replace(facts, warnings=audit_findings(facts))
     files = (*guarded_files(model, data.probe, data.holdout), *_external_files(loaded))
-    return Audit(facts, found, _value_names(loaded), files, Source(loaded, shapes, opened, held, run, files))
+    return Audit(facts, walked, _value_names(loaded), files, Source(loaded, shapes, opened, held, run, files))
 
 
 def prune(
@@ -141,50 +141,34 @@ def prune(
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
     """
-    found = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress)
-    return found.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
+    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress)
+    return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 
-@dataclass(frozen=True)
-class _Runner:
-    """What stays the same while probe and holdout are observed."""
-
-    loaded: LoadedModel
-    thresholds: Thresholds
-    run: Run
-    progress: Progress | None
-
-    def observe(
-        self, stage: str, probe: Probe | None, audited: Sequence[AuditedValue], shapes: ShapeTable
-    ) -> Observation | None:
-        """Statistics of every audited value over one data set; None without data."""
-        if probe is None:
-            return None
-        report = self.progress
-        return observe(
-            self.loaded,
-            probe,
-            audited,
-            shapes,
-            batch_size=self.run.batch_size,
-            statistics="full" if self.thresholds.needs_positions else "firing",
-            threads=self.run.threads,
-            progress=None if report is None else lambda done, total: report(stage, done, total),
-            flat_gradient=self.thresholds.flat_gradient,
-        )
-
-    def diagnose(self, probe: Probe | None, found: Walk, shapes: ShapeTable) -> tuple[tuple[LayerDiagnosis, ...], str]:
-        """Why units are dead, the data read a second time where there are suspects; and why that failed, or nothing."""
-        return diagnose(
-            self.loaded,
-            probe,
-            found,
-            shapes,
-            flat_gradient=self.thresholds.flat_gradient,
-            batch_size=self.run.batch_size,
-            threads=self.run.threads,
-            progress=self.progress,
-        )
+def _observed(
+    loaded: LoadedModel,
+    thresholds: Thresholds,
+    run: Run,
+    progress: Progress | None,
+    stage: str,
+    probe: Probe | None,
+    audited: Sequence[AuditedValue],
+    shapes: ShapeTable,
+) -> Observation | None:
+    """Statistics of every audited value over one data set; None without data."""
+    if probe is None:
+        return None
+    return observe(
+        loaded,
+        probe,
+        audited,
+        shapes,
+        batch_size=run.batch_size,
+        statistics="full" if thresholds.needs_positions else "firing",
+        threads=run.threads,
+        progress=None if progress is None else partial(progress, stage),
+        flat_gradient=thresholds.flat_gradient,
+    )
 
 
 def _opened(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | None]:
@@ -231,7 +215,7 @@ def _hold_against(
     )
 
 
-def _model_summary(loaded: LoadedModel, source: Model, found: Walk) -> ModelSummary:
+def _model_summary(loaded: LoadedModel, source: Model, walked: Walk) -> ModelSummary:
     graph = loaded.graph
     return ModelSummary(
         path=str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>",
@@ -239,8 +223,8 @@ def _model_summary(loaded: LoadedModel, source: Model, found: Walk) -> ModelSumm
         producer=loaded.producer,
         opset=graph.opsets.get("", 1),
         nodes=len(graph.nodes),
-        parameters=found.parameters,
-        multiply_adds=found.multiply_adds,
+        parameters=walked.parameters,
+        multiply_adds=walked.multiply_adds,
         bytes=loaded.size,
     )
 

@@ -63,25 +63,27 @@ def cut(
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
     plain = _cut(loaded, shapes, layers, choice)
-    found = [plain]
+    cuts = [plain]
     if choice.residual != "off":
         bridged = _with_bridges(plain, shapes, layers, choice)
         if bridged is not plain:
-            found = [bridged] if choice.residual == "params" else [plain, bridged]
-    found = [_finished(one, choice, measure) for one in found]
+            cuts = [bridged] if choice.residual == "params" else [plain, bridged]
+    cuts = [_finished(cut_model, choice, measure) for cut_model in cuts]
     if choice.merge_linear:
-        found = [_merged(one, choice, measure) for one in found]
-    for one in found:
-        restore_defaults(loaded, one.smaller)
-    found = [_no_larger(one, original, shapes, layers, choice) for one in found]
-    return [replace(one, notes=(*_merged_twins(one, twins), *one.notes)) for one in found]
+        cuts = [_merged(cut_model, choice, measure) for cut_model in cuts]
+    for cut_model in cuts:
+        restore_defaults(loaded, cut_model.smaller)
+    cuts = [_no_larger(cut_model, original, shapes, layers, choice) for cut_model in cuts]
+    return [replace(cut_model, notes=(*_merged_twins(cut_model, twins), *cut_model.notes)) for cut_model in cuts]
 
 
-def planned(loaded: LoadedModel, shapes: ShapeTable, found: Walk, measure: Callable[[LoadedModel], ShapeTable]) -> Walk:
+def planned(
+    loaded: LoadedModel, shapes: ShapeTable, walked: Walk, measure: Callable[[LoadedModel], ShapeTable]
+) -> Walk:
     """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
-    if not takes_something(found):
-        return found
-    (default,) = cut(loaded, shapes, found.layers, Choice(), measure)
+    if not takes_something(walked):
+        return walked
+    (default,) = cut(loaded, shapes, walked.layers, Choice(), measure)
     return replace(default.walk, left=count_parameters(default.smaller.refreshed().graph))
 
 
@@ -95,20 +97,22 @@ def takes_something(chosen: Walk) -> bool:
 
 
 def _no_larger(
-    one: CutModel, loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
+    cut_model: CutModel, loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
 ) -> CutModel:
     """The cut, or none: a small saving can cost more than it saves, in a new bias or a second copy of a tensor."""
-    grown = count_parameters(one.smaller.refreshed().graph) - count_parameters(loaded.graph)
+    grown = count_parameters(cut_model.smaller.refreshed().graph) - count_parameters(loaded.graph)
     if grown <= 0:
-        return one
+        return cut_model
     whole = walk(loaded.graph, shapes, layers, choice, shapes.shapes)  # masks and plan say so too
     note = f"The cut would need {grown} more parameters than it saves, so the model stays as it is."
-    return CutModel(whole, loaded, loaded, written_anew=False, refused=one.refused, notes=(*one.notes, note))
+    return CutModel(
+        whole, loaded, loaded, written_anew=False, refused=cut_model.refused, notes=(*cut_model.notes, note)
+    )
 
 
-def _merged_twins(one: CutModel, twins: Twins) -> list[str]:
+def _merged_twins(cut_model: CutModel, twins: Twins) -> list[str]:
     """What is said of the twins that went; those that something else needs stay."""
-    keeps = one.walk.closure.keeps
+    keeps = cut_model.walk.closure.keeps
     gone = sum(int((~keeps.get((value, axis)))[units].sum()) for value, (axis, units) in twins.items())
     if not gone:
         return []
@@ -132,30 +136,30 @@ def _cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts
     raise ComparisonFailed("Too many nodes refuse the cut: nothing was written; please report this model.")
 
 
-def _finished(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
+def _finished(cut_model: CutModel, choice: Choice, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
     """Cut the smaller model again, as long as that takes something away.
 
     A channel that was kept only as an input for its readers was computed from others, and may be constant without them;
     a tensor that was written anew for one of its readers can be cut for that reader alone.
     """
     if choice.units is not None or choice.lossy:  # what the user listed is what goes
-        return one
+        return cut_model
     for _ in range(MOST_ROUNDS):
-        if not (stand_ins(one.walk) or one.written_anew):
-            return one
-        smaller = one.smaller.refreshed()
+        if not (stand_ins(cut_model.walk) or cut_model.written_anew):
+            return cut_model
+        smaller = cut_model.smaller.refreshed()
         try:
-            shapes = replace(measure(smaller), contradicted=one.walk.contradicted)
+            shapes = replace(measure(smaller), contradicted=cut_model.walk.contradicted)
         except InputError:  # data that can be read only once; or it does not run, as the comparison will say
-            return one
-        layers = [left_of(one.walk, audited) for audited in select_units(smaller.graph, shapes)]
-        more = _cut(smaller, shapes, layers, choice)
-        whole = compose(one.walk, more.walk)
-        if whole is None or _weight(more.smaller) >= _weight(smaller):
-            return one
-        anew, refused = one.written_anew or more.written_anew, (*one.refused, *more.refused)
-        one = replace(one, walk=whole, smaller=more.smaller, written_anew=anew, refused=refused)
-    return one
+            return cut_model
+        layers = [left_of(cut_model.walk, audited) for audited in select_units(smaller.graph, shapes)]
+        again = _cut(smaller, shapes, layers, choice)
+        whole = compose(cut_model.walk, again.walk)
+        if whole is None or _weight(again.smaller) >= _weight(smaller):
+            return cut_model
+        anew, refused = cut_model.written_anew or again.written_anew, (*cut_model.refused, *again.refused)
+        cut_model = replace(cut_model, walk=whole, smaller=again.smaller, written_anew=anew, refused=refused)
+    return cut_model
 
 
 def _weight(model: LoadedModel) -> tuple[int, int]:
@@ -169,35 +173,39 @@ def _with_bridges(plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVer
 
     With some in place more is constant, or one-sidedly so: others are looked for until none is found.
     """
-    found, table = plain, shapes
+    bridged, table = plain, shapes
     for _ in range(MOST_ROUNDS):
-        bridges = _that_pay(found, table, layers, choice)
+        bridges = _that_pay(bridged, table, layers, choice)
         if not bridges:
             break
-        model, table = insert_bridges(found.base, table, bridges)
-        more = _cut(model, table, layers, choice)
-        found = replace(more, bridges=(*found.bridges, *bridges), refused=(*found.refused, *more.refused))
-    built, saved = len(found.bridges), _left(plain.walk) - _left(found.walk)
+        model, table = insert_bridges(bridged.base, table, bridges)
+        cut_again = _cut(model, table, layers, choice)
+        bridged = replace(
+            cut_again, bridges=(*bridged.bridges, *bridges), refused=(*bridged.refused, *cut_again.refused)
+        )
+    built, saved = len(bridged.bridges), _left(plain.walk) - _left(bridged.walk)
     many, they = ("1 gather was", "it saves") if built == 1 else (f"{built} gathers were", "they save")
     note = f"{many} inserted at joins of unequally dead branches; {they} {saved} parameters."
-    return replace(found, notes=(note,)) if built else plain
+    return replace(bridged, notes=(note,)) if built else plain
 
 
-def _that_pay(found: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> Sequence[Bridge]:
+def _that_pay(
+    bridged: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
+) -> Sequence[Bridge]:
     """The bridges that can be built, without those that save nothing, or less than they store."""
-    exact = found.walk
+    exact = bridged.walk
     if choice.round_to > 1:
-        exact = walk(found.base.graph, shapes, layers, replace(choice, round_to=1))
+        exact = walk(bridged.base.graph, shapes, layers, replace(choice, round_to=1))
     bridges = find_bridges(exact, choice.round_to)
 
     def saved(some: Sequence[Bridge]) -> int:
         if not some:
             return 0
-        model, table = insert_bridges(found.base, shapes, some)
-        return _left(found.walk) - _left(walk(model.graph, table, layers, choice))
+        model, table = insert_bridges(bridged.base, shapes, some)
+        return _left(bridged.walk) - _left(walk(model.graph, table, layers, choice))
 
     total, step = saved(bridges), -(-len(bridges) // MOST_SINGLE_TRIALS)
-    if found.bridges and total <= 0:  # what was left out before does not pay one by one either
+    if bridged.bridges and total <= 0:  # what was left out before does not pay one by one either
         return ()
     for some in [bridges[start : start + step] for start in range(0, len(bridges), max(step, 1))]:
         fewer = [bridge for bridge in bridges if bridge not in some]
@@ -207,22 +215,22 @@ def _that_pay(found: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdict
     return bridges
 
 
-def _left(found: Walk) -> int:
+def _left(walked: Walk) -> int:
     """Parameters that stay."""
-    return found.parameters - found.removable.parameters
+    return walked.parameters - walked.removable.parameters
 
 
-def _merged(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
+def _merged(cut_model: CutModel, choice: Choice, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
     """Dense layers around a ReLU whose remaining units are all always on, merged where that is smaller."""
-    always = _always_on(one, choice)
+    always = _always_on(cut_model, choice)
     if not always:
-        return one
+        return cut_model
     allowed = [value for value, trusted in always.items() if trusted]
-    model = one.smaller.refreshed()
+    model = cut_model.smaller.refreshed()
     shapes = measure(model)
     merged, gone = merge_linear(model, shapes, allowed)
     _, held = merge_linear(merged, shapes, [value for value, trusted in always.items() if not trusted])
-    notes = [*one.notes]
+    notes = [*cut_model.notes]
     if gone:
         many = "1 ReLU that is always on was" if len(gone) == 1 else f"{len(gone)} ReLUs that are always on were"
         notes.append(f"{many} removed and the dense layers around {'it' if len(gone) == 1 else 'them'} merged.")
@@ -230,14 +238,14 @@ def _merged(one: CutModel, choice: Choice, measure: Callable[[LoadedModel], Shap
         one_held = "1 ReLU stays: only the probe shows it"
         many = one_held if len(held) == 1 else f"{len(held)} ReLUs stay: only the probe shows them"
         notes.append(f"{many} to be always on, and more evidence was asked for.")
-    return replace(one, smaller=merged if gone else one.smaller, notes=tuple(notes), merged_relus=gone)
+    return replace(cut_model, smaller=merged if gone else cut_model.smaller, notes=tuple(notes), merged_relus=gone)
 
 
-def _always_on(one: CutModel, choice: Choice) -> dict[str, bool]:
+def _always_on(cut_model: CutModel, choice: Choice) -> dict[str, bool]:
     """Values whose remaining units were always on, and whether the choice lets the data decide that."""
     always = {}
-    keeps = one.walk.closure.keeps
-    for layer in one.walk.layers:
+    keeps = cut_model.walk.closure.keeps
+    for layer in cut_model.walk.layers:
         if choice.covers(layer) and layer.value in keeps and keeps.alive(layer.value):
             kept = np.flatnonzero(keeps.get((layer.value, layer.audited.axis))).tolist()
             if set(kept) <= set(layer.always_on):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from analyzer.api.options import Run
 from analyzer.causes.diagnose import inquire
 from analyzer.errors import ProbeError, RunError
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.spread import Spread
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.observe.suspects import measure_spread
@@ -22,17 +24,15 @@ def diagnose(
     probe: Probe | None,
     walked: Walk,
     shapes: ShapeTable,
-    *,
-    flat_gradient: float,
-    batch_size: int,
-    threads: int | None,
+    thresholds: Thresholds,
+    run: Run,
     progress: Callable[[str, int, int | None], None] | None,
 ) -> tuple[tuple[LayerDiagnosis, ...], str]:
     """Why units are dead, per layer with suspects, and why their pre-activations could not be measured (or nothing).
 
     Without measurements the weights alone must tell, and distances stay unknown.
     """
-    inquiry = inquire(walked, flat_gradient)
+    inquiry = inquire(walked, thresholds.flat_gradient)
     spreads: dict[str, Spread] = {}
     failure = ""
     if probe is not None and inquiry.watched:
@@ -42,8 +42,8 @@ def diagnose(
                 probe,
                 inquiry.watched,
                 shapes,
-                batch_size=batch_size,
-                threads=threads,
+                batch_size=run.batch_size,
+                threads=run.threads,
                 progress=None if progress is None else lambda done, total: progress("causes", done, total),
             )
         except (ProbeError, RunError) as error:

@@ -51,7 +51,7 @@ MOST_WITHDRAWALS = 20  # rounds of derived constants that the comparison contrad
 
 def prune_walk(
     source: Source,
-    found: Walk,
+    walked: Walk,
     choice: Choice,
     audit: Audit,
     *,
@@ -72,19 +72,19 @@ def prune_walk(
         ComparisonFailed: the smaller model differs from the original on the probe.
     """
     named = lossy or {}
-    check_choice(found.layers, choice, named)
+    check_choice(walked.layers, choice, named)
     for _ in range(MOST_WITHDRAWALS):
-        result = _cut_and_compared(source, found, choice, audit, named, latency, progress)
+        result = _cut_and_compared(source, walked, choice, audit, named, latency, progress)
         if isinstance(result, Pruned):
             return result
         source = replace(source, shapes=replace(source.shapes, contradicted=source.shapes.contradicted | result))
-        found = walk(source.loaded.graph, source.shapes, [layer.undecided() for layer in found.layers])
+        walked = walk(source.loaded.graph, source.shapes, [layer.undecided() for layer in walked.layers])
     raise ComparisonFailed("Too many derived constants are not what the run shows: nothing was written.")
 
 
 def _cut_and_compared(
     source: Source,
-    found: Walk,
+    walked: Walk,
     choice: Choice,
     audit: Audit,
     named: Mapping[str, Sequence[int]],
@@ -92,14 +92,14 @@ def _cut_and_compared(
     progress: Progress | None,
 ) -> Pruned | frozenset[str]:
     """The smaller model; or the values whose derived constants made it differ from the original."""
-    if alive := alive_units(found.layers, named):
-        choice = replace(choice, lossy=_constants_for(source, found, alive))
-    made = _better(source, cut(source.loaded, source.shapes, found.layers, choice, partial(_shapes_of, source)))
+    if alive := alive_units(walked.layers, named):
+        choice = replace(choice, lossy=_constants_for(source, walked, alive))
+    cut_model = _better(source, cut(source.loaded, source.shapes, walked.layers, choice, partial(_shapes_of, source)))
     gc.collect()  # a model refers to itself: those that were cut again would hold their weights until much later
-    chosen, smaller, refused = made.walk, made.smaller, made.refused
-    notes = (*choice_notes(found.layers, choice), *_withdrawal_notes(source), *made.notes)
-    if not (takes_something(chosen) or made.merged_relus):
-        notes = notes or _left_by_choice(source, found, choice)
+    chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
+    notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes)
+    if not (takes_something(chosen) or cut_model.merged_relus):
+        notes = notes or _left_by_choice(source, walked, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
@@ -107,13 +107,13 @@ def _cut_and_compared(
     with Session(source.loaded, threads=threads) as before, WrittenSession(smaller, threads=threads) as after:
         results = compare_models(source, before, after, progress)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
-            if moving := contradicted(source, found):
+            if moving := contradicted(source, walked):
                 return moving
             raise disagreement(source, chosen, smaller, results["probe"])
         measured = _timed(source, before, after) if latency else None
-    basis = _basis(chosen, choice, made.merged_relus)
+    basis = _basis(chosen, choice, cut_model.merged_relus)
     stamp(smaller, _record(basis, choice, audit.facts, results["probe"]))
-    data, after_size = _written(source, made)
+    data, after_size = _written(source, cut_model)
     removed = _removed_units(chosen)
     facts = PrunedFacts(
         before=_size(source.loaded, chosen, source.loaded.size),
@@ -127,7 +127,7 @@ def _cut_and_compared(
         removed_units=removed,
         notes=notes,
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
-        removed_relus=made.merged_relus,
+        removed_relus=cut_model.merged_relus,
         observed=bool(basis),
     )
     return Pruned(facts, audit, choice, chosen, source, smaller, data)
@@ -147,11 +147,11 @@ def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
     return measure_shapes(model, source.probe, threads=source.run.threads)
 
 
-def _constants_for(source: Source, found: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
+def _constants_for(source: Source, walked: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
     """What takes the place of units that are not dead: their mean on the probe."""
     if source.probe is None:
         raise InputError("--lossy puts the mean of a unit in its place: give a probe to take it from.")
-    axes = {layer.value: layer.audited.axis for layer in found.layers if layer.value in units}
+    axes = {layer.value: layer.audited.axis for layer in walked.layers if layer.value in units}
     feeds = (feeds for feeds, _ in usual_batches(source, "means"))
     means = unit_means(source.loaded, axes, feeds, source.run.threads)
     return {value: {unit: float(means[value][unit]) for unit in chosen} for value, chosen in units.items()}
@@ -167,27 +167,27 @@ def _timed(source: Source, before: Session, after: Session) -> Latency | None:
     return None
 
 
-def _written(source: Source, made: CutModel) -> tuple[bytes | None, Size]:
+def _written(source: Source, cut_model: CutModel) -> tuple[bytes | None, Size]:
     """The bytes of the file, checked (None: the weights go beside it), and how large the model is."""
-    smaller = made.smaller
+    smaller = cut_model.smaller
     if weights_beside(source.loaded) or weights_beside(smaller):
-        return None, _after(source, made, smaller, stored_bytes(smaller))
+        return None, _after(source, cut_model, smaller, stored_bytes(smaller))
     data = serialize(smaller)
     check(source.loaded, data)
-    return data, _after(source, made, load_model(data), len(data))
+    return data, _after(source, cut_model, load_model(data), len(data))
 
 
-def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
+def _better(source: Source, cuts: Sequence[CutModel]) -> CutModel:
     """The only cut, or of a plain and a bridged one the bridged where it is measured to be no slower."""
-    if len(made) == 1:
-        return made[0]
-    plain, bridged = made
+    if len(cuts) == 1:
+        return cuts[0]
+    plain, bridged = cuts
     with (
         our_model(),
-        Session(plain.smaller, threads=source.run.threads) as one,
-        Session(bridged.smaller, threads=source.run.threads) as two,
+        Session(plain.smaller, threads=source.run.threads) as before,
+        Session(bridged.smaller, threads=source.run.threads) as after,
     ):
-        measured = _timed(source, one, two)
+        measured = _timed(source, before, after)
     if measured is not None and round(measured.ratio, 2) <= 1.0:
         return bridged
     ratio = f"{measured.ratio:.2f} times the time" if measured is not None else "not measurable"
@@ -195,11 +195,11 @@ def _better(source: Source, made: Sequence[CutModel]) -> CutModel:
     return replace(plain, notes=(*plain.notes, note))
 
 
-def _left_by_choice(source: Source, found: Walk, choice: Choice) -> tuple[str, ...]:
+def _left_by_choice(source: Source, walked: Walk, choice: Choice) -> tuple[str, ...]:
     """What is said where nothing goes only because the choice leaves it."""
 
     def would_change(wider: Choice) -> bool:
-        return takes_something(walk(source.loaded.graph, source.shapes, found.layers, wider))
+        return takes_something(walk(source.loaded.graph, source.shapes, walked.layers, wider))
 
     if choice == Choice() or not would_change(Choice()):
         return ()
@@ -218,7 +218,7 @@ def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[
 
 
 def _record(
-    basis: Sequence[LayerVerdicts], choice: Choice, audit: AuditFacts, found: Comparison | None
+    basis: Sequence[LayerVerdicts], choice: Choice, audit: AuditFacts, comparison: Comparison | None
 ) -> dict[str, str]:
     probe = audit.probe
     random = probe is not None and probe.random
@@ -233,9 +233,9 @@ def _record(
         "probe_fingerprint": probe.fingerprint if probe is not None else "",
         "probe_samples": str(probe.samples) if probe is not None else "",
         "firing_bound_95": f"{max(bounds):.3g}" if bounds else "",
-        "max_abs_difference": f"{found.max_abs_difference:.3g}" if found is not None else "",
-        "max_relative_difference": f"{found.max_relative_difference:.3g}" if found is not None else "",
-        "tolerance": f"{found.tolerance:.3g}" if found is not None else "",
+        "max_abs_difference": f"{comparison.max_abs_difference:.3g}" if comparison is not None else "",
+        "max_relative_difference": f"{comparison.max_relative_difference:.3g}" if comparison is not None else "",
+        "tolerance": f"{comparison.tolerance:.3g}" if comparison is not None else "",
     }
 
 
@@ -244,11 +244,11 @@ def _size(loaded: LoadedModel, chosen: Walk, size: int) -> Size:
     return Size(count_parameters(loaded.graph), chosen.multiply_adds, size, peak)  # bridges store numbers of their own
 
 
-def _after(source: Source, made: CutModel, smaller: LoadedModel, size: int) -> Size:
-    if made.merged_relus:  # the walk that cut the model knows nothing of the merge, so the result is counted anew
+def _after(source: Source, cut_model: CutModel, smaller: LoadedModel, size: int) -> Size:
+    if cut_model.merged_relus:  # the walk that cut the model knows nothing of the merge, so the result is counted anew
         with our_model():
             return _size(smaller, walk(smaller.graph, _shapes_of(source, smaller), ()), size)
-    chosen = made.walk
+    chosen = cut_model.walk
     keeps = chosen.closure.keeps
     return Size(
         parameters=count_parameters(smaller.graph),

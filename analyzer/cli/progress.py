@@ -23,7 +23,7 @@ class _Count(ProgressColumn):
 
 
 class _TimeLeft(ProgressColumn):
-    """`0:12 left`, once it can be told."""
+    """`0:12 left`, once it is known."""
 
     max_refresh = 0.5
 

@@ -82,10 +82,10 @@ class LayerDiagnosis:
 
     def counts(self) -> dict[CauseCode, int]:
         """Units by cause, the most frequent first."""
-        found: dict[CauseCode, int] = {}
+        units: dict[CauseCode, int] = {}
         for cause in self.causes:
-            found[cause.code] = found.get(cause.code, 0) + 1
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+            units[cause.code] = units.get(cause.code, 0) + 1
+        return dict(sorted(units.items(), key=lambda item: -item[1]))
 
     def sentences(self, unit: int) -> list[str]:
         """What is known of one unit, in sentences; nothing where nothing is."""

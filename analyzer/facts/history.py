@@ -135,8 +135,8 @@ def _joined(before: Sequence[_Link], here: Sequence[_Link]) -> list[_Link]:
 
 
 def _layer(link: _Link, runs: int) -> LayerCourse:
-    found = dict(link.found)
-    every = [found.get(position) for position in range(runs)]
+    verdicts = dict(link.found)
+    every = [verdicts.get(position) for position in range(runs)]
     names = tuple(None if layer is None else layer.value for layer in every)
     dead = tuple(None if layer is None else layer.dead for layer in every)
     return LayerCourse(link.key.value, link.op, link.key.units, names, dead)

@@ -68,7 +68,7 @@ def _aligned(
     """Pairs of one kind and width, none crossing another; `left` and `right` are the layers' places."""
     before, after = [(key.kind, key.units) for key in then], [(key.kind, key.units) for key in now]
     if before == after:
-        return [Match(one, other, by_order=True) for one, other in zip(left, right, strict=True)]
+        return [Match(earlier, later, by_order=True) for earlier, later in zip(left, right, strict=True)]
     blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
     return [
         Match(left[block.a + step], right[block.b + step], by_order=True)

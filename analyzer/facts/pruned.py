@@ -69,9 +69,9 @@ class Comparison:
     def joined(self, other: Comparison) -> Comparison:
         """This one, with the larger differences that another run of the same data showed."""
         outputs = []
-        for one, two in zip(self.outputs, other.outputs, strict=True):
-            absolute, scale = max(one.absolute, two.absolute), max(one.scale, two.scale)
-            outputs.append(replace(one, absolute=absolute, scale=scale, relative=absolute / (scale or 1.0)))
+        for mine, theirs in zip(self.outputs, other.outputs, strict=True):
+            absolute, scale = max(mine.absolute, theirs.absolute), max(mine.scale, theirs.scale)
+            outputs.append(replace(mine, absolute=absolute, scale=scale, relative=absolute / (scale or 1.0)))
         return replace(self, outputs=tuple(outputs))
 
 

@@ -63,14 +63,14 @@ ADVICE: Mapping[CauseCode, tuple[str, ...]] = {
 
 def remedies(counts: Mapping[CauseCode, int], distances: Sequence[float | None], dead: int) -> tuple[str, ...]:
     """Sentences for one layer, the most frequent cause first; `distances` are those of its dead units."""
-    told: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     for code in sorted(counts, key=lambda code: -counts[code]):
-        told |= dict.fromkeys(ADVICE[code])
+        sentences |= dict.fromkeys(ADVICE[code])
     if not dead:
-        return tuple(told)
+        return tuple(sentences)
     if any(counts.get(code) for code in (CauseCode.BIAS_DOMINATES, CauseCode.WEIGHTS_DOMINATE)):
-        told |= dict.fromkeys([_reinitialising(distances)])
-    return (*told, _PRUNE)
+        sentences |= dict.fromkeys([_reinitialising(distances)])
+    return (*sentences, _PRUNE)
 
 
 def _reinitialising(distances: Sequence[float | None]) -> str:

@@ -12,7 +12,7 @@ from analyzer.facts.frozen import read_only
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Extremes = npt.NDArray[Any]  # of int64 for values of this type, which doubles do not tell apart; else of doubles
+Extremes = npt.NDArray[Any]  # of int64 for values of this type, which doubles cannot hold; else of doubles
 Bools = npt.NDArray[np.bool_]
 
 

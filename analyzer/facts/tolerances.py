@@ -1,4 +1,4 @@
-"""How far two calculations of one value may be apart, relative to the value's largest entry, by its element type.
+"""How far two calculations of one value may differ, relative to the value's largest entry, by its element type.
 
 Some hundred times the unit roundoff covers what another order of summation brings over the depth of a network; another
 batch size may choose other kernels as well.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 Shape = tuple[int, ...]
-LARGEST_EXACT = 2**53 - 1  # every whole number up to here is told from its neighbours in double precision
+LARGEST_EXACT = 2**53 - 1  # every whole number up to here differs from its neighbours in double precision
 
 
 class Kind(StrEnum):
@@ -64,7 +64,7 @@ class AuditedValue:
     curve: Curve = Curve.TANH
 
     def of_type(self, dtype: str) -> AuditedValue:
-        """The same value in its element type; bounds of integers that doubles do not tell apart are forgotten."""
+        """The same value in its element type; bounds of integers that doubles cannot represent are forgotten."""
         low, high = (
             None if bound is not None and dtype == "int64" and abs(bound) > LARGEST_EXACT else bound
             for bound in (self.low, self.high)

@@ -62,11 +62,11 @@ def _groups(diagnoses: Sequence[LayerDiagnosis]) -> list[_Group]:
             layers[code] += 1
         for cause in diagnosis.causes:
             if cause.code not in example:
-                example[cause.code] = f"{shortened(diagnosis.value, 32)}:{cause.unit}: {_told(cause)}"
+                example[cause.code] = f"{shortened(diagnosis.value, 32)}:{cause.unit}: {_sentence(cause)}"
     return [_Group(code, count, layers[code], example[code]) for code, count in units.most_common()]
 
 
-def _told(cause: UnitCause) -> str:
+def _sentence(cause: UnitCause) -> str:
     root = "" if cause.root is None else f" (root: {shortened(cause.root[0], 32)}:{cause.root[1]})"
     return cause.detail + root
 

@@ -11,7 +11,7 @@ from analyzer.report.phrases import printable
 
 def verdict(facts: CheckFacts) -> str:
     """`FAILED: 2 errors, 1 warning` or `passed: 1 note`."""
-    parts = [counted(found, str(level)) for level in Severity if (found := facts.count(level))]
+    parts = [counted(number_found, str(level)) for level in Severity if (number_found := facts.count(level))]
     return f"{'passed' if facts.passed else 'FAILED'}: {', '.join(parts) or 'nothing found'}"
 
 

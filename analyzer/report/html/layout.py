@@ -101,15 +101,15 @@ def _edge_lanes(
     edges: Iterable[tuple[int, int]], ranks: dict[int, int], lane: dict[int, int], lanes: _Lanes
 ) -> dict[tuple[int, int], int]:
     """A lane for every edge that passes ranks, short ones first so that they stay close."""
-    found: dict[tuple[int, int], int] = {}
+    detours: dict[tuple[int, int], int] = {}
     long = [edge for edge in edges if ranks[edge[1]] - ranks[edge[0]] > 1]
     for a, b in sorted(long, key=lambda e: ranks[e[1]] - ranks[e[0]]):
         span = range(ranks[a] + 1, ranks[b])
         if (chosen := lanes.nearest(lane[a], span)) is not None:
-            found[a, b] = chosen
+            detours[a, b] = chosen
             for rank in span:
                 lanes.edges[rank].add(chosen)
-    return found
+    return detours
 
 
 @dataclass(frozen=True)

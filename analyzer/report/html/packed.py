@@ -93,7 +93,7 @@ def histogram(shares: np.ndarray[Any, np.dtype[np.float64]]) -> list[int]:
 
 def verdict_codes(layer: LayerVerdicts) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """One `Verdict` per unit."""
-    found = np.zeros(layer.units, np.uint8)
+    codes = np.zeros(layer.units, np.uint8)
     for units, verdict in (
         (layer.always_on, Verdict.ALWAYS_ON),
         (layer.saturated, Verdict.SATURATED),
@@ -102,8 +102,8 @@ def verdict_codes(layer: LayerVerdicts) -> np.ndarray[Any, np.dtype[np.uint8]]:
         (layer.constant, Verdict.CONSTANT),
         (layer.nonfinite, Verdict.NONFINITE),
     ):
-        found[list(units)] = verdict
-    return found
+        codes[list(units)] = verdict
+    return codes
 
 
 def _carried(layers: Sequence[LayerVerdicts]) -> list[bool]:

@@ -85,14 +85,14 @@ def environment() -> jinja2.Environment:
     """Templates of the package: everything is escaped unless a template says otherwise."""
     import jinja2  # here, so that a plain audit does not wait for it
 
-    made = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("analyzer.report.html", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    templates.filters |= {
         "number": number,
         "share": share,
         "size": size,
@@ -104,8 +104,8 @@ def environment() -> jinja2.Environment:
         "shortened": shortened,
         "dims": lambda shape: " x ".join(str(d) for d in shape) if shape else "scalar",
     }
-    made.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
-    return made
+    templates.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
+    return templates
 
 
 def _as_text(data: Any) -> str:
@@ -153,10 +153,10 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
 
 
 def _locked_units(facts: AuditFacts) -> dict[str, int]:
-    found: dict[str, int] = {}
+    units: dict[str, int] = {}
     for entry in facts.locked:
-        found[entry.value] = found.get(entry.value, 0) + len(entry.units)
-    return found
+        units[entry.value] = units.get(entry.value, 0) + len(entry.units)
+    return units
 
 
 @cache

@@ -64,7 +64,7 @@ def _layer(
     diagnosis: LayerDiagnosis | None,
 ) -> dict[str, Any]:
     audited = layer.audited
-    found: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "value": printable(layer.value),
         "node": printable(audited.node),
         "op": printable(audited.op),
@@ -84,15 +84,15 @@ def _layer(
         "revived": None if layer.revived is None else len(layer.revived),
     }
     if layer.constant:
-        found["values"] = {unit: _finite(layer.stays_at[unit]) for unit in layer.constant}
+        shown["values"] = {unit: _finite(layer.stays_at[unit]) for unit in layer.constant}
     if locked:
-        found["locked"] = [
+        shown["locked"] = [
             {"units": list(e.units), "range": unit_ranges(e.units), "reason": e.reason, "detail": printable(e.detail)}
             for e in locked
         ]
     if diagnosis is not None:
-        found["diagnosis"] = _diagnosis(diagnosis)
-    return found
+        shown["diagnosis"] = _diagnosis(diagnosis)
+    return shown
 
 
 def _bound(layer: LayerVerdicts) -> str | None:

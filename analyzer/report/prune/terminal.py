@@ -244,7 +244,7 @@ def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:
 
 def _relative(comparison: Comparison) -> str:
     worst = comparison.max_relative_difference
-    return f"{worst:.2g}" if math.isfinite(worst) else "more than can be told (not finite, or another shape)"
+    return f"{worst:.2g}" if math.isfinite(worst) else "not measurable (not finite, or another shape)"
 
 
 def _top1(comparison: Comparison) -> str:
