@@ -10,7 +10,7 @@ import typer
 import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
-from analyzer.cli.options import Debug, ModelArgument, Quiet, arguments_again, command
+from analyzer.cli.flags import Debug, ModelArgument, Quiet, arguments_again, command
 from analyzer.cli.reports import AuditReports
 from analyzer.facts.thresholds import Thresholds
 

@@ -10,7 +10,7 @@ import typer
 import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
-from analyzer.cli.options import BUDGETS, Debug, ModelArgument, Quiet, command
+from analyzer.cli.flags import BUDGETS, Debug, ModelArgument, Quiet, command
 from analyzer.cli.reports import CheckReports
 from analyzer.cli.settings import Settings, read_settings
 from analyzer.errors import InputError

@@ -10,8 +10,8 @@ import typer
 import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
+from analyzer.cli.flags import Debug, Quiet, command
 from analyzer.cli.groups import Without
-from analyzer.cli.options import Debug, Quiet, command
 from analyzer.cli.reports import CompareReports
 from analyzer.errors import InputError
 from analyzer.facts.thresholds import Thresholds

@@ -12,8 +12,8 @@ import typer
 import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit, on_one_line, writing_to_stdout
+from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
-from analyzer.cli.options import Debug, ModelArgument, Quiet, command
 from analyzer.cli.values import unit_of
 from analyzer.errors import InputError
 from analyzer.facts.thresholds import Thresholds

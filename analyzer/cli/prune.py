@@ -11,7 +11,7 @@ import typer
 import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
-from analyzer.cli.options import Debug, ModelArgument, Quiet, command
+from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.reports import PruneReports
 from analyzer.cli.values import units_of
 from analyzer.errors import InputError

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from analyzer.facts.audit import Locked
@@ -51,6 +52,14 @@ def by_reason(locked: Sequence[Locked]) -> list[tuple[str, list[Locked]]]:
     for entry in locked:
         entries.setdefault(entry.reason, []).append(entry)
     return sorted(entries.items(), key=lambda item: -sum(len(entry.units) for entry in item[1]))
+
+
+def units_per_value(locked: Iterable[Locked]) -> Counter[str]:
+    """How many dead units of each value stay."""
+    units = Counter[str]()
+    for entry in locked:
+        units[entry.value] += len(entry.units)
+    return units
 
 
 def units_of(finding: Finding) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from analyzer.facts.audit import AuditFacts, Locked
-from analyzer.report.phrases import printable
+from analyzer.report.phrases import by_reason, printable, units_per_value
 
 REASONS = MappingProxyType(
     {
@@ -42,18 +42,13 @@ class ReasonGroup:
 def reasons_of(facts: AuditFacts) -> list[ReasonGroup]:
     """The reasons, the one that locks most units first."""
     position = {layer.value: index for index, layer in enumerate(facts.layers)}
-    found: dict[str, list[Locked]] = {}
-    for entry in facts.locked:
-        if entry.value in position:
-            found.setdefault(entry.reason, []).append(entry)
-    groups = [_group(code, entries, position) for code, entries in found.items()]
+    reasons = by_reason([entry for entry in facts.locked if entry.value in position])
+    groups = [_group(code, entries, position) for code, entries in reasons]
     return sorted(groups, key=lambda group: (-group.units, group.code))
 
 
 def _group(code: str, entries: Sequence[Locked], position: dict[str, int]) -> ReasonGroup:
-    per_layer: dict[str, int] = {}
-    for entry in entries:
-        per_layer[entry.value] = per_layer.get(entry.value, 0) + len(entry.units)
+    per_layer = units_per_value(entries)
     layers = sorted(per_layer.items(), key=lambda item: (-item[1], position[item[0]]))
     largest = max(entries, key=lambda entry: len(entry.units))
     return ReasonGroup(

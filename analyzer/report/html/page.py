@@ -24,7 +24,7 @@ from analyzer.facts.wording import counted, number, share, size
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import named, printable, shortened
+from analyzer.report.phrases import dims, named, printable, shortened, units_per_value
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def environment() -> jinja2.Environment:
         "milliseconds": _milliseconds,
         "short": lambda value: f"{value:.3g}" if math.isfinite(value) else "not finite",
         "shortened": shortened,
-        "dims": lambda shape: " x ".join(str(d) for d in shape) if shape else "scalar",
+        "dims": dims,
     }
     templates.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
     return templates
@@ -121,16 +121,11 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
     """Sums and choices that the templates should not have to make."""
     layers = facts.layers
     structural = facts.dead_by(Evidence.STRUCTURAL)
-    tensors = sorted((t for t in facts.removable.tensors if t.removable), key=lambda t: -t.removable)
-    columns = [name for name in _COLUMNS if any(getattr(layer, name) for layer in facts.layers)]
+    tensors = facts.removable.largest_first
+    columns = [name for name in _COLUMNS if any(getattr(layer, name) for layer in layers)]
     active = {layer.audited.kind for layer in facts.layers if activity(layer) is not None}
     return {
-        "constant": sum(len(layer.constant) for layer in layers),
-        "near_dead": sum(len(layer.near_dead) for layer in layers),
-        "saturated": sum(len(layer.saturated) for layer in layers),
-        "always_on": sum(len(layer.always_on) for layer in layers),
-        "nonfinite": sum(len(layer.nonfinite) for layer in layers),
-        "revived": sum(len(layer.revived or ()) for layer in layers),
+        **{name: sum(len(getattr(layer, name) or ()) for layer in layers) for name in ("constant", *_COLUMNS)},
         "structural": structural,
         "observed": facts.dead_by(Evidence.OBSERVED),
         "with_dead": sum(bool(layer.dead) for layer in layers),
@@ -141,7 +136,7 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "columns": columns,
         "shown_columns": [name for name in columns if name != "always_on"],  # the table has little room
         "pane": min(max(130 + 28 * len(facts.layers), 320), 560),
-        "locked_units": _locked_units(facts),
+        "locked_units": units_per_value(facts.locked),
         "reasons": reasons_of(facts),
         "tensors": tensors[:TENSORS_SHOWN],
         "more_tensors": max(len(tensors) - TENSORS_SHOWN, 0),
@@ -150,13 +145,6 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "linear": sum(activity(layer) is None for layer in facts.layers),
         "position": {layer.value: index for index, layer in enumerate(facts.layers)},
     }
-
-
-def _locked_units(facts: AuditFacts) -> dict[str, int]:
-    units: dict[str, int] = {}
-    for entry in facts.locked:
-        units[entry.value] = units.get(entry.value, 0) + len(entry.units)
-    return units
 
 
 @cache
