@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from analyzer.errors import InputError
+from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.image_options import ImageOptions
 
 MOST_THREADS = 256  # onnxruntime takes minutes to start thousands
@@ -86,7 +87,7 @@ class Run:
             the model; every report repeats it.
     """
 
-    batch_size: int = 8
+    batch_size: int = BATCH_SIZE
     threads: int | None = None
     independent: bool = False
 

@@ -13,13 +13,17 @@ Units = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers."""
+    """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers.
+
+    `independence_stated`: samples shared runs because they are said to be independent; nothing proves it.
+    """
 
     label: str
     model: ModelSummary
     probe: ProbeSummary | None
     units: int
     dead: int
+    independence_stated: bool = False
 
     @property
     def dead_share(self) -> float:
@@ -109,7 +113,7 @@ def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
         here = [_Link(_key(layer), layer.audited.op, ((position, layer),)) for layer in facts.layers]
         links = _joined(links, here)
     runs = [
-        RunSummary(label, facts.model, facts.probe, facts.units, facts.dead)
+        RunSummary(label, facts.model, facts.probe, facts.units, facts.dead, facts.conditions.stated)
         for facts, label in zip(audits, labels, strict=True)
     ]
     return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from analyzer.errors import RunError
+from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import LoadedModel
@@ -16,7 +17,7 @@ from analyzer.observe.looks import Course, Full, Look, first_look
 from analyzer.observe.tally import Tally
 from analyzer.observe.targets import targets_of
 from analyzer.probes.probe import Batch, Probe
-from analyzer.shapes.batching import BATCH_SIZE, BatchPlan, plan_batches
+from analyzer.shapes.batching import BatchPlan, plan_batches
 
 Progress = Callable[[int, int | None], None]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
@@ -18,7 +19,7 @@ from analyzer.observe.statistics.statistic import Feed, Statistic
 from analyzer.observe.targets import Target, targets_of
 from analyzer.observe.unit_row import UnitRow
 from analyzer.probes.probe import Probe
-from analyzer.shapes.batching import BATCH_SIZE, plan_batches
+from analyzer.shapes.batching import plan_batches
 
 PICKED = 0.5  # up to this share of a value's indices, picking them out is cheaper than reducing them all
 _STATISTICS: tuple[type[Statistic], ...] = (Maximum, Minimum, Sum, Squares)

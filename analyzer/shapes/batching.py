@@ -18,8 +18,6 @@ from analyzer.shapes.sample_rows import close, grown_axis, row_means, same_sampl
 from analyzer.shapes.shape_session import ShapeRun, Shown, extended
 from analyzer.shapes.trial_feeds import Feeds
 
-BATCH_SIZE = 8  # samples per feed, unless the caller says otherwise
-
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:

@@ -10,7 +10,7 @@ from rich.text import Text
 from analyzer.facts.history import Change, Course, LayerCourse
 from analyzer.facts.wording import counted, number, share, unit_ranges
 from analyzer.report.console import QUIET, heading, plain, table
-from analyzer.report.phrases import largest, printable, shortened
+from analyzer.report.phrases import INDEPENDENCE_STATED, largest, printable, shortened
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
 LAYERS_SHOWN = 20
@@ -32,6 +32,8 @@ def _sections(course: Course, width: int, show_all: bool) -> Iterator[Renderable
     runs = _shown_runs(course, show_all)
     yield _runs(course)
     yield _answer(course)
+    if any(run.independence_stated for run in course.runs):
+        yield Text(INDEPENDENCE_STATED, QUIET)
     yield from _layers(course, runs, width, show_all)
     yield from _units(course, width, show_all)
     if course.unmatched:

@@ -14,7 +14,7 @@ from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import counted, number, share, size, unit_ranges
 from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
-from analyzer.report.phrases import largest, printable, shortened
+from analyzer.report.phrases import INDEPENDENCE_STATED, largest, printable, shortened
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
@@ -107,7 +107,7 @@ class _View:
         elif pruned.changed and not pruned.lossy:
             lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", QUIET))
         if self.audit.conditions.stated:
-            lines.append(Text("Samples shared runs because they are said to be independent: nothing proves it", QUIET))
+            lines.append(Text(INDEPENDENCE_STATED, QUIET))
         lost = unaligned(self.audit, pruned)
         if lost is not None and pruned.latency is not None and pruned.latency.verdict != "faster":
             layers, multiple = lost

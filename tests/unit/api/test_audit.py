@@ -287,20 +287,24 @@ def test_nothing_seen_one_by_one_counts_where_samples_influence_each_other() -> 
     assert pruned.facts.comparison.within
 
 
-def test_samples_of_which_nothing_is_proven_share_runs_on_the_users_word_only_and_it_is_repeated() -> None:
-    """From three samples on, everything is switched off; a look at two shows nothing of it."""
-    model = parse(
+def switched_off_by_company(most: float = 2.5) -> onnx.ModelProto:
+    """With more samples in a batch, everything is switched off; a look at two shows nothing of it."""
+    return parse(
         "g (float[N, 4] x) => (float[N, 2] y) { s = Shape(x)  n = Gather(s, zero)  f = Cast<to=1>(n) "
         "c = Less(f, many)  on = Cast<to=1>(c)  h = MatMul(x, w)  r = Relu(h)  d = Mul(r, on) "
         "k = Relu(d)   y = MatMul(k, v) }",
         {
             "zero": np.array(0, np.int64),
-            "many": np.array(2.5, np.float32),
+            "many": np.array(most, np.float32),
             "w": np.eye(4, 3, dtype=np.float32),
             "v": np.ones((3, 2), np.float32),
         },
         17,
     )
+
+
+def test_samples_of_which_nothing_is_proven_share_runs_on_the_users_word_only() -> None:
+    model = switched_off_by_company()
     x = np.random.default_rng(4).standard_normal((70, 4)).astype(np.float32)
 
     def dead_units(run: analyzer.Run) -> tuple[int, list[str]]:
@@ -313,6 +317,26 @@ def test_samples_of_which_nothing_is_proven_share_runs_on_the_users_word_only_an
     dead, names = dead_units(analyzer.Run(independent=True))
     assert dead > 0
     assert "independence-stated" in names
+
+
+def test_every_report_repeats_that_samples_are_said_to_be_independent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = switched_off_by_company(1e6)
+    x, word = np.random.default_rng(4).standard_normal((70, 4)).astype(np.float32), analyzer.Run(independent=True)
+    reports: dict[str, Any] = {
+        "audit": analyzer.audit(model, x, run=word),
+        "prune": analyzer.prune(model, x, run=word, latency=False),
+        "compare": analyzer.compare([model, model], x, run=word),
+        "check": analyzer.check(model, x, run=word),
+    }
+    for name, report in reports.items():
+        report.to_json(tmp_path / name)
+        written = (tmp_path / name).read_text(encoding="utf-8")
+        assert "independence-stated" in written or '"independence_stated": true' in written, name
+        capsys.readouterr()
+        report.show()
+        assert "said to be independent" in " ".join(capsys.readouterr().out.split()), name
 
 
 def test_without_data_free_lengths_are_guessed_large_enough_for_windows() -> None:
