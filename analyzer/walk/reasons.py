@@ -33,6 +33,7 @@ class Reasons:
         self.context, self.facts, self.closure = context, facts, closure
         self.ties = TieGraph(context)
         self._shared: dict[Slot, Reason] = {}
+        self._live_readers: dict[str, tuple[tuple[Call, int], ...]] = {}  # of values, which have many slots
 
     def locked(self, layers: Sequence[LayerVerdicts]) -> tuple[Locked, ...]:
         """Dead units that stay, grouped by value and reason."""
@@ -47,7 +48,7 @@ class Reasons:
         for slot, path in self.ties.downstream(start, lambda _, call: self.closure.live(call)):
             if slot.value in self.context.outputs:
                 return Reason("graph-output", f"{slot.value} is an output of the model", path)
-            for call, position in self._readers(slot):
+            for call, position in self._readers(slot.value):
                 stop = self._stops(call, position, slot)
                 if stop is not None:
                     return Reason(*stop, path)
@@ -56,11 +57,12 @@ class Reasons:
             self._shared.update(dict.fromkeys(met, reason))
         return self._shared[start]
 
-    def _readers(self, slot: Slot) -> Iterator[tuple[Call, int]]:
-        for node, position in self.context.readers(slot.value):
-            call = self.context.by_node[node.index]
-            if self.closure.live(call):
-                yield call, position
+    def _readers(self, value: str) -> tuple[tuple[Call, int], ...]:
+        """The calls that read a value and stay, with the input position."""
+        if value not in self._live_readers:
+            reading = ((self.context.by_node[node.index], position) for node, position in self.context.readers(value))
+            self._live_readers[value] = tuple((c, position) for c, position in reading if self.closure.live(c))
+        return self._live_readers[value]
 
     def _stops(self, call: Call, position: int, slot: Slot) -> _Stop:
         """The reason this reader gives, or None when it passes the question on or does not mind."""
@@ -117,7 +119,7 @@ class Reasons:
             met.append(slot)
             if slot == start or self.context.stored(slot.value) is not None:
                 continue
-            for call, position in self._readers(slot):
+            for call, position in self._readers(slot.value):
                 stop = self._stops_beside(call, position, slot)
                 if stop is not None:
                     return Reason(*stop, self.ties.path(start, slot)), met
