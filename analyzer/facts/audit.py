@@ -99,12 +99,12 @@ class LayerVerdicts:
     @cached_property
     def dead(self) -> tuple[int, ...]:
         """All units that are one and the same constant."""
-        return _indices(self.is_dead)
+        return indices_of(self.is_dead)
 
     @cached_property
     def constant(self) -> tuple[int, ...]:
         """The dead units whose constant is not zero."""
-        return _indices(self.is_dead & (self.stays_at != self.audited.zero))
+        return indices_of(self.is_dead & (self.stays_at != self.audited.zero))
 
     @cached_property
     def structural(self) -> tuple[int, ...]:
@@ -113,7 +113,7 @@ class LayerVerdicts:
 
     def dead_by(self, *evidence: Evidence) -> tuple[int, ...]:
         """The dead units that one of these shows to be dead."""
-        return _indices(np.isin(self.evidence, [kind.code for kind in evidence]))
+        return indices_of(np.isin(self.evidence, [kind.code for kind in evidence]))
 
     def evidence_of(self, unit: int) -> Evidence | None:
         """What shows that the unit is dead; None for a unit that is not."""
@@ -150,7 +150,8 @@ class LayerVerdicts:
         )
 
 
-def _indices(mask: Bools) -> tuple[int, ...]:
+def indices_of(mask: Bools) -> tuple[int, ...]:
+    """Where the mask is true."""
     return tuple(np.flatnonzero(mask).tolist())
 
 

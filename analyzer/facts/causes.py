@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,10 +83,7 @@ class LayerDiagnosis:
 
     def counts(self) -> dict[CauseCode, int]:
         """Units by cause, the most frequent first."""
-        units: dict[CauseCode, int] = {}
-        for cause in self.causes:
-            units[cause.code] = units.get(cause.code, 0) + 1
-        return dict(sorted(units.items(), key=lambda item: -item[1]))
+        return dict(Counter(cause.code for cause in self.causes).most_common())
 
     def sentences(self, unit: int) -> list[str]:
         """What is known of one unit, in sentences; nothing where nothing is."""

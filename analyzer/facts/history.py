@@ -110,17 +110,13 @@ def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
     """
     links: list[_Link] = []
     for position, facts in enumerate(audits):
-        here = [_Link(_key(layer), layer.audited.op, ((position, layer),)) for layer in facts.layers]
+        here = [_Link(LayerKey.of(layer), layer.audited.op, ((position, layer),)) for layer in facts.layers]
         links = _joined(links, here)
     runs = [
         RunSummary(label, facts.model, facts.probe, facts.units, facts.dead, facts.conditions.stated)
         for facts, label in zip(audits, labels, strict=True)
     ]
     return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links))
-
-
-def _key(layer: LayerVerdicts) -> LayerKey:
-    return LayerKey(layer.value, str(layer.audited.kind), layer.units)
 
 
 def _joined(before: Sequence[_Link], here: Sequence[_Link]) -> list[_Link]:

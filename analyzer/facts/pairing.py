@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from analyzer.facts.audit import LayerVerdicts
+
 
 @dataclass(frozen=True, slots=True)
 class LayerKey:
@@ -15,6 +17,11 @@ class LayerKey:
     value: str
     kind: str
     units: int
+
+    @classmethod
+    def of(cls, layer: LayerVerdicts) -> LayerKey:
+        """What an audited layer is recognised by."""
+        return cls(layer.value, str(layer.audited.kind), layer.units)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,15 +97,12 @@ class UnitStatistics:
 
     def merge(self, other: UnitStatistics) -> UnitStatistics:
         """Statistics of both sets of samples together."""
-        merged: dict[str, Any] = {}
-        for field in fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if field.name == "minimum":
-                merged[field.name] = np.minimum(mine, theirs)
-            elif field.name == "maximum":
-                merged[field.name] = np.maximum(mine, theirs)
-            elif field.name == "minimum_exact":
-                merged[field.name] = mine & theirs
-            else:
-                merged[field.name] = mine + theirs
-        return UnitStatistics(**merged)
+        merged = {
+            field.name: _MERGES.get(field.name, np.add)(getattr(self, field.name), getattr(other, field.name))
+            for field in fields(self)
+            if field.name != "samples"
+        }
+        return UnitStatistics(self.samples + other.samples, **merged)
+
+
+_MERGES = {"minimum": np.minimum, "maximum": np.maximum, "minimum_exact": np.logical_and}  # all others are counts

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.audit import LayerVerdicts, indices_of
 from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.statistics import Bools, Extremes, Floats, UnitStatistics
@@ -34,10 +34,10 @@ def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: T
         audited=audited,
         evidence=dead * np.uint8(Evidence.OBSERVED.code),
         stays_at=stays_at,
-        near_dead=_indices(_near_dead(audited, statistics, thresholds, sound) & ~dead),
-        saturated=_indices(_saturated(audited, statistics, thresholds) & sound & ~dead),
-        always_on=_indices(_always_on(audited, statistics) & sound & ~dead),
-        nonfinite=_indices(statistics.nonfinite > 0),
+        near_dead=indices_of(_near_dead(audited, statistics, thresholds, sound) & ~dead),
+        saturated=indices_of(_saturated(audited, statistics, thresholds) & sound & ~dead),
+        always_on=indices_of(_always_on(audited, statistics) & sound & ~dead),
+        nonfinite=indices_of(statistics.nonfinite > 0),
         samples=statistics.samples,
         firing_bound=firing_bound_of(statistics.samples) if seen else None,
         statistics=statistics,
@@ -59,10 +59,6 @@ def compare_holdout(layer: LayerVerdicts, holdout: UnitStatistics, thresholds: T
 def _middle(lowest: Extremes, highest: Extremes) -> Extremes:
     """Of units that are constant; integers are constant exactly."""
     return lowest if lowest.dtype.kind == "i" else lowest + (highest - lowest) / 2
-
-
-def _indices(mask: Bools) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(mask).tolist())
 
 
 def _constant(audited: AuditedValue, statistics: UnitStatistics, sound: Bools, thresholds: Thresholds) -> Bools:

@@ -10,7 +10,7 @@ from analyzer.facts.pairing import LayerKey, match_layers
 def compare_baseline(audit: AuditFacts, baseline: Baseline) -> BaselineComparison:
     """What became of the baseline's units."""
     then, now = baseline.layers, audit.layers
-    matches = match_layers([layer.key for layer in then], [_key(layer) for layer in now])
+    matches = match_layers([layer.key for layer in then], [LayerKey.of(layer) for layer in now])
     died, revived, renamed, resized = [], [], [], []
     for match in matches:
         before, after = then[match.then], now[match.now]
@@ -38,10 +38,6 @@ def compare_baseline(audit: AuditFacts, baseline: Baseline) -> BaselineCompariso
         resized=tuple(resized),
         matched=len(matches) - len(resized),
     )
-
-
-def _key(layer: LayerVerdicts) -> LayerKey:
-    return LayerKey(layer.value, str(layer.audited.kind), layer.units)
 
 
 def _revived(before: BaselineLayer, after: LayerVerdicts) -> tuple[int, ...]:
