@@ -51,24 +51,22 @@ class Choice:
         Raises:
             InputError: the first such thing, and what to give.
         """
-        if self.evidence not in ("structural", "observed"):
-            raise _refused("evidence", self.evidence, "choose structural or observed")
+        for name, fits, instead in (
+            ("evidence", self.evidence in ("structural", "observed"), "choose structural or observed"),
+            ("min_samples", _is_number(self.min_samples, 0, kind=Integral), "give a whole number of at least 0"),
+            ("round_to", _is_number(self.round_to, 1, kind=Integral), "give a whole number of at least 1"),
+            ("max_firing_bound", _is_number(self.max_firing_bound, 0, 1), "give a share from 0 to 1"),
+            ("min_distance", _is_number(self.min_distance, 0), "give a number of at least 0"),
+            ("residual", self.residual in ("off", "params", "latency"), "choose off, params or latency"),
+            ("only", _are_patterns(self.only), "give a list of patterns"),
+            ("skip", _are_patterns(self.skip), "give a list of patterns"),
+            ("units", isinstance(self.units, dict | None), "give the units of each value as a dict"),
+        ):
+            if not fits:
+                raise _refused(name, getattr(self, name), instead)
         object.__setattr__(self, "evidence", Evidence(self.evidence))  # its name may have been given
-        for name, least in (("min_samples", 0), ("round_to", 1)):
-            if not _is_number(getattr(self, name), least, kind=Integral):
-                raise _refused(name, getattr(self, name), f"give a whole number of at least {least}")
-        if not _is_number(self.max_firing_bound, 0, 1):
-            raise _refused("max_firing_bound", self.max_firing_bound, "give a share from 0 to 1")
-        if not _is_number(self.min_distance, 0):
-            raise _refused("min_distance", self.min_distance, "give a number of at least 0")
-        if self.residual not in ("off", "params", "latency"):
-            raise _refused("residual", self.residual, "choose off, params or latency")
-        for name in ("only", "skip"):
-            if not _are_patterns(getattr(self, name)):
-                raise _refused(name, getattr(self, name), "give a list of patterns")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not isinstance(self.units, dict | None):
-            raise _refused("units", self.units, "give the units of each value as a dict")
+        object.__setattr__(self, "only", tuple(self.only))
+        object.__setattr__(self, "skip", tuple(self.skip))
         if self.units is not None:
             object.__setattr__(self, "units", FrozenDict({value: tuple(units) for value, units in self.units.items()}))
         if self.lossy is not None:
