@@ -34,7 +34,7 @@ def data_file(home: Path, location: str, behind: Path) -> Path | None:
 def gathered(home: Path, names: Iterable[str], own: Path) -> tuple[Path, dict[str, str]]:
     """The folder that all files of a model lie in, links followed, and what each is called from there.
 
-    onnxruntime follows no link out of the folder it is told. `own` is the model's file, in which weights may lie.
+    onnxruntime follows no link out of the folder it is given. `own` is the model's file, in which weights may lie.
     """
     files = {own.name: own} | {name: (home / name).resolve() for name in names}
     folder = Path(os.path.commonpath([file.parent for file in files.values()]))
@@ -53,7 +53,7 @@ class PlacedTensor(ir.ExternalTensor):
     """External data that `data_file` has allowed.
 
     onnx-ir would check again, by rules that refuse every link out of the folder and every file with a second name.
-    It checks nothing where it knows no base folder, so that is kept apart.
+    It checks nothing where it knows no base folder, so the folder is kept beside.
     """
 
     __slots__ = ("_home",)

@@ -1,4 +1,4 @@
-"""Outputs whose types onnx-ir cannot hold (maps, as scikit-learn's classifiers give) keep them apart."""
+"""Outputs whose types onnx-ir cannot hold (maps, as scikit-learn's classifiers give) keep them beside the model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def set_aside(proto: onnx.ModelProto) -> dict[str, bytes]:
     if len(kept) < len(proto.graph.value_info):
         del proto.graph.value_info[:]
         proto.graph.value_info.extend(kept)
-    found: dict[str, bytes] = {}
+    descriptions: dict[str, bytes] = {}
     for value in proto.graph.output:
         if _holds_map(value.type):
-            found[value.name] = value.SerializeToString(deterministic=True)
+            descriptions[value.name] = value.SerializeToString(deterministic=True)
             value.ClearField("type")
-    return found
+    return descriptions
 
 
 def put_back(proto: onnx.ModelProto, descriptions: dict[str, bytes]) -> None:

@@ -49,8 +49,8 @@ class StaticPart:
         Of the values `measured` the shape is an output too, called `shape_name`.
         """
         lent: dict[str, Array] = {}
-        made = {name for node in nodes for name in node.output}
-        read = dict.fromkeys(name for node in nodes for name in node.input if name and name not in made)
+        computed = {name for node in nodes for name in node.output}
+        read = dict.fromkeys(name for node in nodes for name in node.input if name and name not in computed)
         stored = [stored_proto(self.tensors[n] if n in self.tensors else ir.tensor(known[n]), n, lent) for n in read]
         shapes = [helper.make_node("Shape", [name], [shape_name(name)]) for name in measured]
         outputs = [name for node in (*nodes, *shapes) for name in node.output if name]
@@ -79,13 +79,13 @@ def shape_name(value: str) -> str:
 
 def static_nodes(nodes: Iterable[Node], stored: Iterable[str]) -> list[Node]:
     """The nodes whose inputs are stored tensors or come from such nodes; none that draws random numbers."""
-    static, found = set(stored), []
+    static, chosen = set(stored), []
     for node in nodes:
         plain = node.inputs and not node.has_subgraph and all(i in static or not i for i in node.inputs)
         if plain and not draws(node.op_type, node.version, node.domain):
-            found.append(node)
+            chosen.append(node)
             static.update(o for o in node.outputs if o)
-    return found
+    return chosen
 
 
 def draws(op_type: str, version: int, domain: str) -> bool:

@@ -127,7 +127,7 @@ def skeleton(file: ModelFile) -> tuple[bytes, dict[str, Place]]:
     """The model's bytes without those of its large tensors, and where these lie, by name.
 
     Raises:
-        UnusualFile: it cannot be told where the tensors lie.
+        UnusualFile: where the tensors lie is not clear.
     """
     if sys.byteorder != "little":
         raise UnusualFile

@@ -111,12 +111,8 @@ def check_attributes(proto: onnx.ModelProto, where: str) -> None:
                 field = _VALUE_FIELDS.get(attribute.type)
                 typeless = attribute.type == onnx.AttributeProto.UNDEFINED
                 if not attribute.name or typeless or (field is not None and not attribute.HasField(field)):
-                    problem = (
-                        f"an attribute {attribute.name} without a value"
-                        if attribute.name
-                        else "an attribute without a name"
-                    )
-                    raise ModelError(f"{where}: node {node.name or node.op_type} has {problem}: {DAMAGED}.")
+                    problem = f" {attribute.name} without a value" if attribute.name else " without a name"
+                    raise ModelError(f"{where}: node {node.name or node.op_type} has an attribute{problem}: {DAMAGED}.")
 
 
 # Where a single value of an attribute stands that has no default to stand in for it.

@@ -15,7 +15,7 @@ from analyzer.probes.element_types import family
 class Digest:
     """XXH3 (128 bits) over names, element types, shapes and bytes of all samples in order, updated feed by feed.
 
-    It tells data sets apart; it is no proof against somebody who makes two that agree. SHA-256 over images would take
+    It distinguishes data sets; it is no proof against somebody who makes two that agree. SHA-256 over images would take
     as long as a tenth of a small network's run.
 
     One hash runs per input, over the bytes of its samples one after the other; a feed of ten samples thus

@@ -84,7 +84,12 @@ class Part:
         a, b = self.arrays[name], other.arrays[name]
         if self.roles[name] is Role.SLICED:
             return bool(a.shape[1:] == b.shape[1:])
-        return bool(a is b or (a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()))
+        return same_array(a, b)
+
+
+def same_array(a: Array, b: Array) -> bool:
+    """Same shape, element type and bytes."""
+    return a is b or (a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,9 @@ class Probe:
         self.step = first.step
         self.fixed = frozenset(n for n, role in first.roles.items() if role is Role.FIXED)
         self._limit = self._checked_limit(limit)
-        self.samples = source.samples if self._limit is None else _smaller(source.samples, self._limit)
+        self.samples = source.samples
+        if self.samples is not None and self._limit is not None:
+            self.samples = min(self.samples, self._limit)
         if self.samples is not None and self.samples % self.step:
             raise self._uneven(self.samples)
 
@@ -102,11 +104,13 @@ class Probe:
                 break
         held = sum(p.samples for p in self._head)
         parts: Iterator[Part] = iter(self._head)
-        if self._opened is None and held < wanted and not self._complete_head(held):
+        whole = self._complete and self.samples is not None and held >= self.samples
+        if self._opened is None and held < wanted and not whole:
             if self._one_shot:
                 raise self._used_up()
             parts = self._make()
-        return list(itertools.islice(self._feeds(self._capped(parts), self.step), n))
+        shown = self._shown(self._capped(parts), self.step)
+        return [batch for batch, _ in itertools.islice(shown, n)]
 
     def batches(self, size: int, *, first: int | None = None) -> Iterator[Batch]:
         """All samples in order, at most `size` at a time (at least `step`; always 1 when not batchable).
@@ -170,9 +174,6 @@ class Probe:
                 if not left:
                     return
 
-    def _feeds(self, parts: Iterator[Part], size: int) -> Iterator[Batch]:
-        return (batch for batch, _ in self._shown(parts, size))
-
     def _shown(
         self, parts: Iterator[Part], size: int, first: int | None = None
     ) -> Iterator[tuple[Batch, dict[str, Role]]]:
@@ -218,9 +219,6 @@ class Probe:
             for name, role in first.roles.items()
         }
         return Batch(feeds, samples), first.roles
-
-    def _complete_head(self, held: int) -> bool:
-        return self._complete and self.samples is not None and held >= self.samples
 
     def _checked_limit(self, limit: int | None) -> int | None:
         if limit is None:
@@ -316,7 +314,3 @@ def _opened_again(again: Callable[[], Probe], source: str) -> Probe:
 
 def _length(held: Sequence[tuple[Part, int, int]]) -> int:
     return sum(stop - start for _, start, stop in held)
-
-
-def _smaller(samples: int | None, limit: int) -> int | None:
-    return None if samples is None else min(samples, limit)

@@ -21,7 +21,7 @@ from analyzer.probes.numpy_files import mapping_of, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.source import Source
 from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
-from analyzer.probes.user_code import guest, guest_parts
+from analyzer.probes.user_code import user_code, user_parts
 
 Inputs = Mapping[str, TensorType]
 
@@ -203,14 +203,14 @@ def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
     if not path.is_file():
         raise ProbeError(f"No Python file at {path}: check the path.")
     name = f"{path.name}:{attribute}"
-    with guest(name):
+    with user_code(name):
         module = _executed(path)
     if not hasattr(module, attribute):
         raise ProbeError(f"{path.name} defines no '{attribute}': name its generator function as {path.name}:NAME.")
-    with guest(name):
+    with user_code(name):
         source = _from_object(getattr(module, attribute), opener, name)
-    made = source.parts
-    return Source(name, lambda: guest_parts(name, made()), samples=source.samples, one_shot=source.one_shot)
+    parts = source.parts
+    return Source(name, lambda: user_parts(name, parts()), samples=source.samples, one_shot=source.one_shot)
 
 
 def _executed(path: Path) -> object:

@@ -1,4 +1,4 @@
-"""The user's own code, run as a guest: its errors become one sentence, and what it prints stays out of our output."""
+"""The user's own code: its errors become one sentence, and what it prints stays out of our output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analyzer.probes.foreign_arrays import first_line
 
 
 @contextmanager
-def guest(name: str) -> Iterator[None]:
+def user_code(name: str) -> Iterator[None]:
     """Run the code that `name` stands for; the cause of a failure stays attached.
 
     Raises:
@@ -29,10 +29,10 @@ def guest(name: str) -> Iterator[None]:
         raise ProbeError(f"{name} failed: {type(error).__name__}: {first_line(error)}") from error
 
 
-def guest_parts(name: str, parts: Iterator[Part]) -> Iterator[Part]:
-    """The same parts; only while one is made, the guest's code runs."""
+def user_parts(name: str, parts: Iterator[Part]) -> Iterator[Part]:
+    """The same parts; the user's code runs only while one is computed."""
     while True:
-        with guest(name):
+        with user_code(name):
             part = next(parts, None)
         if part is None:
             return

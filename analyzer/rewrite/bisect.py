@@ -39,7 +39,7 @@ def first_difference(
         for name in node.outputs
         if name in after and name in needs and name in keeps and keeps.alive(name)
     ]
-    most, found = -1.0, None
+    most, first = -1.0, None
     with _session(original, names) as before, _session(rewritten, names) as behind:
         for feeds, samples in batches:
             one, two = (session.run(dict(feeds), list({*names, output})) for session in (before, behind))
@@ -51,8 +51,8 @@ def first_difference(
                     if _are_numbers(one[name])
                 )
                 differ = (name for name, a, b in pairs if not _difference(name, a, b, samples, quantised).within)
-                most, found = much, next(differ, None)
-    return found
+                most, first = much, next(differ, None)
+    return first
 
 
 def moving_values(

@@ -1,4 +1,4 @@
-"""Run the original and the rewritten model on the same data and tell how far apart their outputs are."""
+"""Run the original and the rewritten model on the same data: how much their outputs differ."""
 
 from __future__ import annotations
 

@@ -26,31 +26,31 @@ Twins = dict[str, UnitLabels]
 @np.errstate(all="ignore")  # weights may be anything, as in the walk
 def find_twins(context: Context) -> Twins:
     """Per value its unit axis, and per unit the first unit that equals it."""
-    found: Twins = {}
+    known: Twins = {}
     for call in context.calls:
         if call.barrier is not None or call.outputs[0] in context.graph.static_values:
             continue
         for output, name in enumerate(call.outputs):
-            twins = _twins_of(call, output, found) if name else None
+            twins = _twins_of(call, output, known) if name else None
             if twins is not None:
-                found[name] = twins
-    return found
+                known[name] = twins
+    return known
 
 
-def _twins_of(call: Call, output: int, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
+def _twins_of(call: Call, output: int, known: Mapping[str, UnitLabels]) -> UnitLabels | None:
     rule, op = call.rule, call.op
     if rule.joins:
-        return _joined(call, found)
+        return _joined(call, known)
     if rule.moves:
-        return _moved(call, output, found)
+        return _moved(call, output, known)
     if output:
         return None
     total = rule.weighted_sum(op)
     if total is not None:
-        return _summed(total, found.get(call.inputs[total.data]))
+        return _summed(total, known.get(call.inputs[total.data]))
     if rule.aligned:
-        return _elementwise(call, found)
-    axis, labels = found.get(call.inputs[0] if call.inputs else "", (-1, np.zeros(0, np.int64)))
+        return _elementwise(call, known)
+    axis, labels = known.get(call.inputs[0] if call.inputs else "", (-1, np.zeros(0, np.int64)))
     if axis < 0 or rule.keeps_units(op, axis):
         return None if axis < 0 else (axis, labels)
     norm = rule.normalisation(op)
@@ -75,12 +75,12 @@ def _summed(total: WeightedSum, before: UnitLabels | None) -> UnitLabels | None:
     )
 
 
-def _moved(call: Call, output: int, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
-    """Indices that come from twins, and from the same index of every other axis that they tell apart."""
+def _moved(call: Call, output: int, known: Mapping[str, UnitLabels]) -> UnitLabels | None:
+    """Indices that come from twins, and from the same index of every other axis that they vary along."""
     op, rule = call.op, call.rule
-    if call.inputs[0] not in found:
+    if call.inputs[0] not in known:
         return None
-    axis, labels = found[call.inputs[0]]
+    axis, labels = known[call.inputs[0]]
     places = rule.places(op, 0, axis, output)
     varying = [] if places is None else [a for a, length in enumerate(places.shape) if length > 1]
     if places is None or len(varying) != 1:
@@ -96,20 +96,20 @@ def _moved(call: Call, output: int, found: Mapping[str, UnitLabels]) -> UnitLabe
     return varying[0], _first(*keys)
 
 
-def _joined(call: Call, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
+def _joined(call: Call, known: Mapping[str, UnitLabels]) -> UnitLabels | None:
     """The twins of each part; a part without known ones has none."""
     keys: list[Hashable] = []
     joined = next((a for a in range(len(call.op.y_shape())) if call.rule.places(call.op, 0, a) is not None), 0)
     for position, name in enumerate(call.inputs):
-        axis, labels = found.get(name, (-1, np.zeros(0, np.int64)))
+        axis, labels = known.get(name, (-1, np.zeros(0, np.int64)))
         keys += [(position, i) for i in (labels if axis == joined else np.arange(call.op.x_shape(position)[joined]))]
     return joined, _first(keys)
 
 
-def _elementwise(call: Call, found: Mapping[str, UnitLabels]) -> UnitLabels | None:
+def _elementwise(call: Call, known: Mapping[str, UnitLabels]) -> UnitLabels | None:
     """Units stay twins where every operand holds the same for both: twins themselves, equal numbers, one for all."""
     op, shape = call.op, call.op.y_shape()
-    whole = {p: found[n] for p, n in enumerate(call.inputs) if n in found and op.x_shape(p) == shape}
+    whole = {p: known[n] for p, n in enumerate(call.inputs) if n in known and op.x_shape(p) == shape}
     if not whole:
         return None
     axis = next(iter(whole.values()))[0]
@@ -155,12 +155,12 @@ def merge_duplicates(loaded: LoadedModel, context: Context) -> tuple[LoadedModel
 
     Whether these go is for the cut to say: something else may need them.
     """
-    found = find_twins(context)
+    known = find_twins(context)
     copy = loaded.copy()
     editor, merged = Editor(copy), Twins()
     for call in context.calls:
         total = None if call.barrier is not None else call.rule.weighted_sum(call.op)
-        before = None if total is None else found.get(call.inputs[total.data])
+        before = None if total is None else known.get(call.inputs[total.data])
         if total is None or before is None or (before[1] == np.arange(len(before[1]))).all():
             continue
         (axis, labels), name = before, call.inputs[total.weight]

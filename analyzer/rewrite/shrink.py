@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ class Shrinker:
     context: Context
     plan: CutPlan
     editor: Editor
+    written_anew: bool = field(default=False, init=False)  # tensors were, for single readers
+    _stored_anew: set[str] = field(default_factory=set, init=False)
+    _copies: dict[str, Array] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
         """Make all edits.
@@ -114,10 +117,7 @@ class Shrinker:
         graph, name = self.context.graph, call.inputs[position]
         array = graph.constant(name)
         if array is not None:
-            new = np.array(array)
-            for axis, length in lengths.items():
-                new[axis] = length
-            self._set_input(call, position, new)
+            self._set_input(call, position, _with_lengths(array, lengths))
             return
         reader, place, shared = call.op.node.index, position, False
         while True:
@@ -133,11 +133,7 @@ class Shrinker:
             size = int(np.prod(self.context.shapes[part])) if stored is None else stored.size
             inside = {a - start: n for a, n in lengths.items() if start <= a < start + size}
             if inside and stored is not None:
-                new = np.array(stored)
-                for axis, length in inside.items():
-                    new[axis] = length
-                tensor = self._own_tensor(part, new)
-                self.editor.set_input(speller, place, tensor)
+                self.editor.set_input(speller, place, self._own_tensor(part, _with_lengths(stored, inside)))
             start += size
 
     def _add(self, call: Call, summand: Array) -> None:
@@ -168,18 +164,12 @@ class Shrinker:
             return np.dtype(self.context.table.dtypes.get(name, "float32"))
         return declared
 
-    def __post_init__(self) -> None:
-        self._stored_anew: set[str] = set()
-        self._copies: dict[str, Array] = {}
-        self.written_anew = False
-
     def _store_constants(self) -> None:
         """Values that are constant as a whole are stored, one element per index that varies."""
         for name in sorted(self.plan.materialized):
             if not self.plan.keeps.alive(name):
                 continue
-            found, vectors = self.plan.facts[name], self.plan.keeps.vectors(name)
-            number = pattern.compress(found.number)
+            vectors, number = self.plan.keeps.vectors(name), pattern.compress(self.plan.facts[name].number)
             kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(vectors, number.shape, strict=True)]
             tensor = self.editor.add_tensor(f"{name}/constant", cut_array(number, kept).astype(self._dtype(name)))
             lengths = self.context.lengths(name) if name in self.context.outputs else None
@@ -195,8 +185,8 @@ class Shrinker:
             own = len(graph.consumers.get(name, ())) == 1
             if name in self._stored_anew or (own and any((n.index, p) in edited for n, p in readers)):
                 continue
-            apart = bool(readers) and self.context.by_node[readers[0][0].index].inputs[readers[0][1]] != name
-            if not readers or apart or not graph.initializer_shape(name) or not keeps.alive(name):
+            copied = bool(readers) and self.context.by_node[readers[0][0].index].inputs[readers[0][1]] != name
+            if not readers or copied or not graph.initializer_shape(name) or not keeps.alive(name):
                 continue
             vectors = keeps.vectors(name)
             if not all(v.all() for v in vectors):
@@ -232,6 +222,13 @@ class Shrinker:
                 changed = {a: d for a, (d, before) in enumerate(zip(new, shape, strict=True)) if d != before}
                 if changed:
                     self.editor.set_shape(name, changed)
+
+
+def _with_lengths(shape: Array, lengths: dict[int, int]) -> Array:
+    """A stored shape with other lengths at some places."""
+    changed = np.array(shape)
+    changed[list(lengths)] = list(lengths.values())
+    return changed
 
 
 @np.errstate(all="ignore")  # as in the flow of constants

@@ -12,11 +12,11 @@ from analyzer.facts.tolerances import REBATCHED, REBATCHED_QUANTISED
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import Graph, LoadedModel
 from analyzer.ops.operator import is_quantised, traits_of
+from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.runtime.session import Session
 from analyzer.shapes.sample_rows import close, grown_axis, row_means, same_samples, show_both
 from analyzer.shapes.shape_session import ShapeRun, Shown, extended
-from analyzer.shapes.trial_feeds import Feeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class BatchPlan:
 def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequence[str] = ()) -> BatchPlan:
     """Feed up to `batch_size` samples at once where the data allows it and they do not influence each other.
 
-    `values` are the values whose samples must be told apart.
+    `values` are the values whose samples must be separable.
     """
     scrambled = any(v in shapes.scrambled for v in values)
     if not (shapes.independent and probe.batchable) or scrambled or batch_size <= shapes.samples:
@@ -75,8 +75,7 @@ class TwoSamples:
         return show_both(together[1], *self.outputs)
 
     def _batched(self, together: Shown, free: tuple[str, ...]) -> ShapeTable:
-        grown = together[0] | {n: a.shape for n, a in self.pair.items()}
-        axes = {n: grown_axis(s, grown.get(n, s)) for n, s in self.alone.shapes.items()}
+        axes = {n: grown_axis(s, together[0].get(n, s)) for n, s in self.alone.shapes.items()}
         folded = {n: a for n, a in axes.items() if a is not None and a.rows > 1}
         scrambled = {n for n, a in axes.items() if a is None} | self._not_sample_major(folded, free)
         known = {n: SampleAxis(None) if a is None or n in scrambled else a for n, a in axes.items()}

@@ -18,7 +18,7 @@ from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import Graph
 from analyzer.graph.view import TensorType
 from analyzer.ops.operator import traits_of
-from analyzer.shapes.trial_feeds import Feeds
+from analyzer.probes.fitting import Feeds
 
 LARGE = 1 << 18  # elements of an input from which a smaller one is tried, not a larger one
 MOST_GROUPS = 6
@@ -57,8 +57,7 @@ def with_free_dims(
         if not hidden or not small:
             break
         with suppress(RunError):
-            feeds = _resized(first, every, partial(_times_as_long, times=times))
-            resized.append(run(feeds) | {name: np.shape(array) for name, array in feeds.items()})
+            resized.append(run(_resized(first, every, partial(_times_as_long, times=times))))
     dynamic = changed_axes(table, resized)
     for name, axes in _hidden_by_strides(graph, table, dynamic).items():
         dynamic[name] = dynamic.get(name, frozenset()) | axes
@@ -116,9 +115,8 @@ def _doubt_behind(graph: Graph, table: ShapeTable, dynamic: dict[str, frozenset[
 def _attempt(first: Feeds, axes: Axes, run: Callable[[Feeds], dict[str, Shape]]) -> dict[str, Shape] | None:
     """Shapes with these axes twice (or half) as long, else one longer; None when the model runs on neither."""
     for change in (_other_size, _one_more):
-        feeds = _resized(first, axes, change)
         with suppress(RunError):
-            return run(feeds) | {name: np.shape(array) for name, array in feeds.items()}
+            return run(_resized(first, axes, change))
     return None
 
 
@@ -134,10 +132,10 @@ def _other_size(array: Array, axis: int) -> Array:
     length = array.shape[axis]
     if array.size > LARGE and length % 2 == 0:
         return array.take(range(length // 2), axis)
-    return np.concatenate([array, array], axis)
+    return _times_as_long(array, axis)
 
 
-def _times_as_long(array: Array, axis: int, times: int) -> Array:
+def _times_as_long(array: Array, axis: int, times: int = 2) -> Array:
     return np.concatenate([array] * times, axis)
 
 

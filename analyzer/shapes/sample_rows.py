@@ -8,7 +8,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.facts.tolerances import REBATCHED
 from analyzer.facts.units import SampleAxis, Shape
 from analyzer.graph import Editor
-from analyzer.shapes.trial_feeds import Feeds
+from analyzer.probes.fitting import Feeds
 
 
 def grown_axis(one: Shape, two: Shape) -> SampleAxis | None:

@@ -11,12 +11,13 @@ from analyzer.graph import LoadedModel
 from analyzer.graph.infer_shapes import inferred_shapes
 from analyzer.ops.context import Context
 from analyzer.ops.samples import mixes_samples
+from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.batching import TwoSamples
 from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
 from analyzer.shapes.shape_session import ShapeRun
-from analyzer.shapes.trial_feeds import Feeds, first_samples, guessed_samples, join
+from analyzer.shapes.trial_feeds import first_samples, guessed_samples, join
 
 
 def measure_shapes(
@@ -63,14 +64,13 @@ def _measured(
     first = samples[0]
     with ShapeRun(loaded, threads) as run:
         single, outputs = run(first)
-        given = {n: a.shape for n, a in first.items()}
-        shapes = _stored_shapes(loaded) | given | single
+        shapes = _stored_shapes(loaded) | single
         alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, run.dtypes)
         if len(samples) < 2:
             return alone
         other, second = run(samples[1])
         if moved := changed_axes(alone, [other]):  # by what the samples hold, as they have the same shapes
-            alone = replace(alone, dynamic=moved, resized=(given | other,))
+            alone = replace(alone, dynamic=moved, resized=(other,))
         if not batchable:
             return alone
         both = TwoSamples(loaded, threads, alone, samples, join(samples, step, fixed), (outputs, second))

@@ -10,12 +10,12 @@ import numpy as np
 from analyzer.errors import RunError
 from analyzer.facts.units import Shape
 from analyzer.graph import Editor, LoadedModel
+from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session
-from analyzer.shapes.trial_feeds import Feeds
 
 ATTEMPTS = 20  # values that may be dropped one by one before the run is given up
 
-Shown = tuple[dict[str, Shape], Feeds]  # shapes of all values, and the model's outputs
+Shown = tuple[dict[str, Shape], Feeds]  # shapes of all values, inputs included, and the model's outputs
 
 
 class ShapeRun:
@@ -36,7 +36,8 @@ class ShapeRun:
     def __call__(self, feeds: Feeds) -> Shown:
         """Shapes of all values for this feed, and the model's outputs."""
         results = self._session.run(feeds)
-        shapes = {v: tuple(int(d) for d in results[s]) for v, s in self._shapes.items()}
+        shapes = {name: np.shape(array) for name, array in feeds.items()}
+        shapes |= {v: tuple(int(d) for d in results[s]) for v, s in self._shapes.items()}
         return shapes, {o: results[o] for o in self._loaded.graph.outputs if isinstance(results[o], np.ndarray)}
 
     def attempt(self, feeds: Feeds) -> Shown | None:

@@ -10,9 +10,8 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import TensorType
+from analyzer.probes.fitting import Feeds, same_array
 from analyzer.probes.probe import Probe
-
-Feeds = dict[str, Array]
 
 CANDIDATES = 4  # samples among which we look for two that differ
 # Sizes tried for every free dim but the first; 1 comes last, since a window that hangs over the edge of such an input
@@ -38,11 +37,6 @@ def join(pair: Sequence[Feeds], samples: int = 1, fixed: Collection[str] = ()) -
     first, second = pair
     grows = {n: a.ndim > 0 and len(a) == samples and n not in fixed for n, a in first.items()}
     return {name: np.concatenate([a, second[name]]) if grows[name] else a for name, a in first.items()}
-
-
-def same_array(a: Array, b: Array) -> bool:
-    """Same shape and same bytes."""
-    return a is b or (a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
 
 def guessed_samples(inputs: Mapping[str, TensorType]) -> Iterator[list[Feeds]]:

@@ -333,7 +333,7 @@ def test_what_a_python_file_prints_stays_out_of_standard_output(
 ) -> None:
     text = "print('loaded')\ndef feeds():\n    print('fed')\n    yield np.zeros((1, 3))\n    print('done')\n"
     for _ in open_probe(python_file(tmp_path, text), X).batches(1):
-        print("ours")  # noqa: T201 - only the guest's is moved
+        print("ours")  # noqa: T201 - only the user's is moved
     assert capsys.readouterr() == ("ours\n", "loaded\nfed\ndone\n")
 
 
