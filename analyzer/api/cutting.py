@@ -14,7 +14,7 @@ from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Refused
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
-from analyzer.graph.defaults import restore_defaults
+from analyzer.graph.edit import restore_defaults
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear

@@ -129,12 +129,12 @@ def check_names(graph: onnx.GraphProto, where: str, outer: frozenset[str] = froz
 
     `outer` are the names that a subgraph sees around it.
     """
-    made = [output for node in graph.node for output in node.output if output]
+    computed = [output for node in graph.node for output in node.output if output]
     given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    twice = next((name for name, count in Counter(made).items() if count > 1 or name in given), None)
+    twice = next((name for name, count in Counter(computed).items() if count > 1 or name in given), None)
     if twice is not None:
         raise ModelError(f"{where}: {_quoted(twice)} is made twice: {DAMAGED}.")
-    known = outer | given | set(made)
+    known = outer | given | set(computed)
     for node in graph.node:
         unmade = next((name for name in node.input if name and name not in known), None)
         if unmade is not None:

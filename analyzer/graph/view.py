@@ -229,24 +229,11 @@ def _attribute(attribute: ir.Attr) -> Any:
 
 def _captured(node: ir.Node) -> tuple[str, ...]:
     """Names that the node's subgraphs read from outside, in order of first use."""
-    names: dict[str, None] = {}
-
-    def visit(graph: ir.Graph, known: frozenset[str]) -> None:
-        inside = known | {str(v.name) for v in graph.inputs} | {str(n) for n in graph.initializers}
-        inside |= {str(o.name) for inner in graph for o in inner.outputs}
-        for inner in graph:
-            for value in inner.inputs:
-                if value is not None and str(value.name) not in inside:
-                    names[str(value.name)] = None
-            for sub in _subgraphs(inner):
-                visit(sub, inside)
-        for value in graph.outputs:
-            if str(value.name) not in inside:
-                names[str(value.name)] = None
-
-    for sub in _subgraphs(node):
-        visit(sub, frozenset())
-    return tuple(names)
+    scopes = [scope for graph in _subgraphs(node) for scope in (graph, *graph.subgraphs())]
+    inside = {value for scope in scopes for value in (*scope.inputs, *scope.initializers.values())}
+    inside |= {value for scope in scopes for inner in scope for value in inner.outputs}
+    read = (value for scope in scopes for value in (*(i for inner in scope for i in inner.inputs), *scope.outputs))
+    return tuple(dict.fromkeys(str(value.name) for value in read if value is not None and value not in inside))
 
 
 def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:

@@ -187,18 +187,18 @@ def listed_files(path: Path) -> list[Path]:
         if not text or text.startswith("#"):
             continue
         named = [path.parent / text, path.parent / text.rsplit(maxsplit=1)[0]]
-        found = next((p for p in named if is_there(p)), None)
-        if found is None:
+        image = next((p for p in named if is_there(p)), None)
+        if image is None:
             raise ProbeError(f"{path.name}, line {number}: no image file {text}; paths are relative to the list.")
-        files.append(found)
+        files.append(image)
     return files
 
 
 def listed_images(*sources: Any) -> tuple[Path, ...]:
     """The images that text lists among the sources name; a folder guards its own."""
-    found: list[Path] = []
+    images: list[Path] = []
     for source in sources:
         if isinstance(source, str | Path) and Path(source).suffix.lower() in LIST_SUFFIXES:
             with suppress(OSError, ProbeError):
-                found += listed_files(Path(source))
-    return tuple(found)
+                images += listed_files(Path(source))
+    return tuple(images)

@@ -44,10 +44,10 @@ def merge_linear(
     gone: list[str] = []
     context = Context(loaded.graph, shapes)
     for value in always_on:
-        found = _pair(context, value)
-        if found is None:
+        pair = _pair(context, value)
+        if pair is None:
             continue
-        merged = _merged(loaded, *found)
+        merged = _merged(loaded, *pair)
         if _stored(merged.graph) < _stored(loaded.graph):  # a weight that others read as well stays beside the new one
             loaded, context = merged, Context(merged.graph, shapes)
             gone.append(value)
@@ -90,8 +90,8 @@ def _ending_at(context: Context, last: Call) -> Dense | None:
     shifted = last.rule.affine(last.op)
     if shifted is None:
         return _dense(last)
-    (position, factor), *more = shifted.factors.items()
-    call = None if more or (factor != 1).any() else _maker(context, last.inputs[position])
+    (position, factor), *others = shifted.factors.items()
+    call = None if others or (factor != 1).any() else _maker(context, last.inputs[position])
     dense = None if call is None else _dense(call)
     bias = None if dense is None or dense.bias.any() else _per_unit(shifted.shift, len(dense.weight))
     if call is None or dense is None or bias is None or last.op.x_shape(position) != last.op.y_shape():
@@ -130,7 +130,7 @@ def _merged(loaded: LoadedModel, first: Dense, relu: Call, second: Dense) -> Loa
         editor.set_input(node.index, total.bias, editor.add_tensor(f"{node.name}/bias", bias))
     elif bias.any():
         editor.add_behind(node.index, "Add", editor.add_tensor(f"{node.name}/bias", bias))
-    for index in dict.fromkeys(made.op.node.index for made in (relu, first.last, first.call)):
+    for index in dict.fromkeys(call.op.node.index for call in (relu, first.last, first.call)):
         editor.drop_node(index)
     editor.finish()
     return copy

@@ -149,8 +149,8 @@ class TwoSamples:
 
 def _lengths(graph: Graph) -> set[str]:
     """Values computed from stored tensors and lengths alone: they tell how many samples there are."""
-    found: set[str] = set(graph.initializer_names)
+    known: set[str] = set(graph.initializer_names)
     for node in graph.nodes:
-        if traits_of(node).measures or (node.inputs and found.issuperset(i for i in node.inputs if i)):
-            found.update(node.outputs)
-    return found
+        if traits_of(node).measures or (node.inputs and known.issuperset(i for i in node.inputs if i)):
+            known.update(node.outputs)
+    return known

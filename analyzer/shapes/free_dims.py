@@ -30,13 +30,13 @@ Axes = frozenset[tuple[str, int]]
 
 def free_axes(inputs: Mapping[str, TensorType], table: ShapeTable) -> list[Axes]:
     """Axes of inputs that are declared without a number, but for the sample axis; those of one name together."""
-    found: dict[object, set[tuple[str, int]]] = {}
+    by_name: dict[object, set[tuple[str, int]]] = {}
     for name, declared in inputs.items():
         samples = table.sample_axes[name].axis if table.batchable and name in table.sample_axes else None
         for axis, dim in enumerate(declared.shape or ()):
             if not isinstance(dim, int) and axis != samples:
-                found.setdefault(dim if dim is not None else (name, axis), set()).add((name, axis))
-    return [frozenset(axes) for axes in found.values()]
+                by_name.setdefault(dim if dim is not None else (name, axis), set()).add((name, axis))
+    return [frozenset(axes) for axes in by_name.values()]
 
 
 def with_free_dims(
