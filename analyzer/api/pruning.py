@@ -95,7 +95,7 @@ def _cut_and_compared(
     if alive := alive_units(walked.layers, named):
         choice = replace(choice, lossy=_constants_for(source, walked, alive))
     cut_model = _better(source, cut(source.loaded, source.shapes, walked.layers, choice, partial(_shapes_of, source)))
-    gc.collect()  # a model refers to itself: those that were cut again would hold their weights until much later
+    gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
     notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes)
     if not (takes_something(chosen) or cut_model.merged_relus):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 import analyzer
 from analyzer import Choice, ComparisonFailed, Evidence, InputError
 from analyzer.api import cutting, pruning
+from analyzer.api.agreement import compare_models
 from analyzer.api.choosing import choice_from_plan
 from analyzer.errors import OutputError, Refusal, RunError, RunFailure
 from analyzer.rewrite.shrink import Shrinker, shrink
@@ -217,6 +220,30 @@ def test_the_holdout_is_compared_too(model: onnx.ModelProto) -> None:
 
 
 # ---- weights beside the file
+
+
+def test_a_cut_that_was_replaced_is_gone_before_the_models_run(
+    audit: analyzer.Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts: list[weakref.ref[ir.Graph]] = []
+
+    def cut_again(*arguments: Any) -> Any:
+        for _ in range(2):
+            smaller, anew = shrink(*arguments)
+            cuts.append(weakref.ref(smaller.model.graph))
+        return smaller, anew
+
+    def compared(*arguments: Any) -> Any:
+        assert [cut() is not None for cut in cuts] == [False, True]
+        return compare_models(*arguments)
+
+    monkeypatch.setattr(cutting, "shrink", cut_again)
+    monkeypatch.setattr(pruning, "compare_models", compared)
+    gc.disable()  # a graph refers to itself, and the collector may come at any time
+    try:
+        assert audit.prune(latency=False).changed
+    finally:
+        gc.enable()
 
 
 @pytest.fixture
