@@ -53,19 +53,22 @@ def _insert(editor: Editor, bridge: Bridge, shape: Shape, stem: str) -> list[tup
         tensor = editor.add_tensor(f"{name}/{operand}", array)
         return editor.insert_before(bridge.node, bridge.position, op_type, [tensor], attributes, name)
 
+    def gather(name: str, indices: Array) -> str:
+        return insert("Gather", name, "indices", indices, axis=axis)
+
     if bridge.kind == "narrow":
-        return [(insert("Gather", stem, "indices", np.arange(length), axis=axis), length)]
+        return [(gather(stem, np.arange(length)), length)]
     live = np.setdiff1d(np.arange(length), bridge.dead)
     places = np.full(length, len(live), np.int64)
     places[live] = np.arange(len(live))
-    nodes = [(insert("Gather", f"{stem}/take", "indices", live, axis=axis), len(live))]
+    nodes = [(gather(f"{stem}/take", live), len(live))]
     pads, name = np.zeros(2 * rank, np.int64), f"{stem}/pad"
     pads[rank + axis] = 1
     if editor.opset < PAD_TAKES_INPUTS:
         padded = editor.insert_before(bridge.node, bridge.position, "Pad", [], {"pads": pads.tolist()}, name)
     else:
         padded = insert("Pad", name, "pads", pads)
-    nodes += [(padded, len(live) + 1), (insert("Gather", f"{stem}/place", "indices", places, axis=axis), length)]
+    nodes += [(padded, len(live) + 1), (gather(f"{stem}/place", places), length)]
     if any(bridge.fill):
         constants = np.zeros((length, *(1,) * (rank - axis - 1)), bridge.dtype)
         constants.reshape(-1)[list(bridge.dead)] = bridge.fill
