@@ -273,17 +273,23 @@ class Contraction(Operator):
         if all(cut.keeps.get((node.inputs[self.a], letters.a.index(i))).all() for i in letters.contracted):
             fill = fill & ~cut.derived[0].known  # every term is still there
         if sides is not None and fill.any():
-            fill_value, stored = cut.ys[0].number, np.asarray(node.static(sides.weight))
-            open_to = (
-                project(_float(fill), letters.y, np.ones((1,) * stored.ndim, np.float32), sides.own, sides.own) > 0
-            )
-            vectors = cut.keeps.vectors(node.inputs[sides.weight])
-            edit.inputs[sides.weight] = cut_array(np.where(open_to, 0, stored).astype(stored.dtype), vectors)
+            fill_value, ones = cut.ys[0].number, np.ones((1,) * len(sides.own), np.float32)
+            columns = project(_float(fill), letters.y, ones, sides.own, sides.own) > 0
+            edit.inputs |= self.cleared(node, cut, sides.weight, columns)
             bias = self.with_bias(node, cut.xs, Constants.exactly(np.zeros((1,) * len(letters.y)))).number
             delta = np.where(fill, fill_value - bias, delta)
         if delta.any():
             self._add_bias(node, cut, delta, edit)
         return edit
+
+    def cleared(self, node: OpNode, cut: Cut, position: int, columns: Mask) -> dict[int, Array]:
+        """New stored inputs in which these columns of the weight are zero."""
+        stored = np.asarray(node.static(position))
+        return {
+            position: cut_array(
+                np.where(columns, 0, stored).astype(stored.dtype), cut.keeps.vectors(node.inputs[position])
+            )
+        }
 
     def _moved(self, node: OpNode, cut: Cut, letters: Letters, sides: Sides) -> Array:
         """What the constants that go always added to the output, as a pattern of it."""
@@ -303,12 +309,11 @@ class Contraction(Operator):
     def _add_bias(self, node: OpNode, cut: Cut, delta: Array, edit: Edit) -> None:
         """Into the bias operand where there can be one, else as a summand behind the node."""
         vectors = cut.keeps.vectors(node.outputs[0])
-        static = node.static(self.bias) if self.bias is not None and node.has(self.bias) else None
-        if self.bias is None or (node.has(self.bias) and static is None):
+        if self.bias is None or not self.bias_holds(node, delta):
             kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(vectors, delta.shape, strict=False)]
             edit.add = cut_array(delta, kept)
             return
-        scale = self.bias_scale(node)
+        static, scale = node.static(self.bias), self.bias_scale(node)
         base = np.zeros(()) if static is None else np.asarray(static, np.float64) * (scale or 1.0)
         if scale == 0 or (static is None and scale != 1):  # a new bias counts as it is, wherever it is put
             base, scale = np.zeros(()), 1.0
@@ -318,9 +323,13 @@ class Contraction(Operator):
             total = total[0]
         wide = vectors[-total.ndim :]
         kept = [v if d > 1 else np.ones(1, np.bool_) for v, d in zip(wide, total.shape, strict=True)]
-        weight = node.static(self.b) if node.static(self.b) is not None else node.static(self.a)
-        dtype = static.dtype if static is not None else np.asarray(weight).dtype
+        weight = self.b if node.static(self.b) is not None else self.a
+        dtype = static.dtype if static is not None else self.numbers(node, weight).dtype
         edit.inputs[self.bias] = cut_array(total, kept).astype(dtype)
+
+    def bias_holds(self, node: OpNode, delta: Array) -> bool:
+        """Whether the bias operand, an input of this operator, can take a summand."""
+        return self.bias is not None and (not node.has(self.bias) or node.static(self.bias) is not None)
 
     def axes(self, node: OpNode) -> Correspondence:
         letters = self.letters(node)

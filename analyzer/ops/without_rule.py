@@ -8,7 +8,6 @@ from analyzer.ops.operator import CONTRIB, describe
 from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, Traits
 
 _INDEXED = replace(CONTINUOUS, geometry=(1,), passes_geometry=True)
-_SCATTERED = replace(CONTINUOUS, geometry=(1,))
 
 describe(
     CONTINUOUS,
@@ -22,7 +21,7 @@ describe(replace(STEADY, lengths_from=(2,), geometry=(1, 2)), "MaxUnpool")
 describe(Traits(draws=False, geometry=(1,), passes_geometry=True), "Compress", "SplitToSequence")
 describe(Traits(draws=False, geometry=(2, 3, 4)), "NonMaxSuppression")
 describe(_INDEXED, "GatherElements", "GatherND", "ReverseSequence")
-describe(_SCATTERED, "ScatterElements", "ScatterND", "RoiAlign")
+describe(replace(CONTINUOUS, geometry=(1,)), "RoiAlign")
 describe(STEADY, "ArgMax", "ArgMin", "BitShift", "IsInf", "IsNaN", "Mod")
 describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "OneHot", "TopK", "CenterCropPad")
 describe(replace(CONTINUOUS, lengths_from=(1,), geometry=(1,)), "AffineGrid")
@@ -36,6 +35,5 @@ describe(
     domain=CONTRIB,
 )
 describe(replace(CONTINUOUS, geometry=(5, 6)), "GroupQueryAttention", domain=CONTRIB)
-describe(replace(STEADY, packed=(1, 3)), "MatMulNBits", domain=CONTRIB)
 describe(replace(STEADY, packed=(0, 3), geometry=(1,)), "GatherBlockQuantized", domain=CONTRIB)
 describe(replace(STEADY, quantises=True), "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "QAttention", domain=CONTRIB)

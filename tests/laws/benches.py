@@ -60,6 +60,7 @@ class Case:
     samplers: dict[str, Sampler] = field(default_factory=dict)
     constants: bool = True  # whether facts about the inputs may be drawn
     tolerance: float = 2e-5
+    spelled: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # attributes that are lengths: (value, axis)
 
     def __repr__(self) -> str:
         shapes = {n: (a.dtype.name, a.shape, "stored" if n in self.stored else "") for n, a in self.arrays.items()}

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from random import Random
 
+import tests.laws
 from analyzer.ops.operator import all_rules
-from tests.laws import cases_elementwise, cases_linear, cases_moving, cases_qlinear
 from tests.laws.benches import Case
 from tests.laws.draws import GENERATORS, Draw
+from tests.laws.laws import Fault
 
-MODULES = (cases_elementwise, cases_linear, cases_moving, cases_qlinear)
+_MODULES = [
+    importlib.import_module(f"tests.laws.{module.name}")
+    for module in pkgutil.iter_modules(tests.laws.__path__)
+    if module.name.startswith(("cases_", "faults_"))
+]
+
+#: Wrong rules, beside the cases that find them out or in files of their own.
+FAULTS: list[Fault] = [fault for module in _MODULES for fault in getattr(module, "FAULTS", ())]
 
 #: Registered because files hold them, but no runtime here runs them under this name.
 NOT_RUNNABLE = {("com.microsoft", "LayerNormalization"), ("com.microsoft", "SimplifiedLayerNormalization")}

@@ -85,9 +85,13 @@ def call(
     samplers: dict[int, Sampler] | None = None,
     constants: bool = True,
     tolerance: float = 2e-5,
+    spelled: dict[str, tuple[str, int]] | None = None,
     **attributes: Any,
 ) -> Case:
-    """One call; the inputs at the positions `fed` come from outside, the others are stored."""
+    """One call; the inputs at the positions `fed` come from outside, the others are stored.
+
+    `spelled` names attributes that spell out a length, with the value and the axis whose length it is.
+    """
     names = ["" if a is None else f"x{i}" for i, a in enumerate(inputs)]
     while names and not names[-1]:
         names.pop()
@@ -103,4 +107,5 @@ def call(
         samplers={f"x{i}": s for i, s in (samplers or {}).items()},
         constants=constants,
         tolerance=tolerance,
+        spelled=spelled or {},
     )

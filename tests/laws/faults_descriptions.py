@@ -10,7 +10,6 @@ import pytest
 
 from analyzer.ops import concat, conv, conv_transpose, gemm, move, quantised_sums, quantize_linear
 from tests.laws import description_laws, laws
-from tests.laws.faults_qlinear import Patch
 
 
 def _rows_of_a_transposed_kernel_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +67,7 @@ def _parts_out_of_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concat.ConcatRule, "places", places)
 
 
-DESCRIPTION_FAULTS: list[tuple[Patch, str, laws.Law]] = [
+FAULTS: list[laws.Fault] = [
     (_rows_of_a_transposed_kernel_as_stored, "ConvTranspose", description_laws.weighted_sums_are_their_rows),
     (_gemm_forgets_alpha, "Gemm", description_laws.weighted_sums_are_their_rows),
     (_bias_is_forgotten, "Gemm", description_laws.weighted_sums_are_their_rows),

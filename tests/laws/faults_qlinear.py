@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,6 @@ from analyzer.algebra.constants import Constants
 from analyzer.ops import qlinear
 from analyzer.ops.pool import AveragePool, Spatial
 from tests.laws import laws, shrink_laws
-
-Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def _halves_are_certain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +66,7 @@ def _a_factor_at_integer_zero_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qlinear.QLinear, "needs", needs)
 
 
-QLINEAR_FAULTS: list[tuple[Patch, str, laws.Law]] = [
+FAULTS: list[laws.Fault] = [
     (_halves_are_certain, "QLinearAdd", laws.constants_are_constant),
     (_zero_points_ignored, "QLinearSigmoid", laws.constants_are_constant),
     (_zero_points_ignored, "QLinearMul", laws.constants_are_constant),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import numpy as np
+import pytest
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
@@ -22,6 +23,9 @@ from tests.models import Array, run
 
 DRAWS = 3
 Law = Callable[[Case, Random], None]
+Patch = Callable[[pytest.MonkeyPatch], None]
+#: A wrong rule, the operator, and the law that it breaks.
+Fault = tuple[Patch, str, Law]
 
 
 def constants_are_constant(case: Case, random: Random) -> None:

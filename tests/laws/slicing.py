@@ -60,6 +60,7 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
                 reference[op.inputs[position]] = _rested(bench, keeps, position)
     elif op.op_type in _RESPELL:
         changes = _RESPELL[op.op_type](bench, keeps, arrays)
+    changes |= {name: keeps.shape(value)[axis] for name, (value, axis) in case.spelled.items()}
     for name, value in changes.items():
         for old in [a for a in node.attribute if a.name == name]:
             node.attribute.remove(old)

@@ -1,0 +1,182 @@
+"""MatMulNBits (com.microsoft): Y = A * W' + bias, where W [N, K] is stored in `bits` bits per number, by blocks of K.
+
+A [*m, K]  B [N, blocks, bytes of a block]  scales [N, blocks]  zero points [N, blocks], bias [N]  Y [*m, N]
+
+W = (q - zero point) * scale; the first numbers stand in the lowest bits. Zero points are numbers of A's type, or packed
+as q is, along the blocks; half of the range where there are none. Older files store scales and zero points flat.
+Columns of Y go one by one, those of A by whole blocks: what stays of a block would have to be packed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array, Mask, Shape
+from analyzer.graph import Node
+from analyzer.ops.axes import Axes, row
+from analyzer.ops.contraction import Contraction, Letters, MatMul
+from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.largest import Stored
+from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit, cut_array
+from analyzer.ops.operator import CONTRIB, register
+from analyzer.ops.traits import Traits
+from analyzer.ops.weighted_sum import WeightedSum
+
+_SCALES, _ZEROS, _ORDER = 2, 3, 4
+
+
+class MatMulNBits(Contraction):
+    """A product with a stored matrix, computed with the numbers that its bits stand for."""
+
+    bias = 5
+
+    def unsupported(self, node: OpNode) -> str | None:
+        packed = [node.static(p) for p in (self.b, _SCALES, _ZEROS) if node.has(p)]
+        if any(array is None for array in packed) or node.static(self.a) is not None:
+            return "a product of other than a computed and a stored operand"
+        if node.has(_ORDER) or node.attr("weight_prepacked", 0) or _bits(node.node) not in (2, 4, 8):
+            return "numbers in another order, or of another width"
+        count, size = self._blocks(node)
+        fits = node.x_shape(self.b) == (node.y_shape()[-1], count, size * _bits(node.node) // 8)
+        return None if fits else "packed numbers of another shape"
+
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
+        return replace(stated, jumps=True, carries_nan=(), carries_infinity=()) if _rounds(node) else stated
+
+    def letters(self, node: OpNode) -> Letters:
+        outer = tuple(range(3, 2 + len(node.x_shape(self.a))))
+        return Letters((*outer, 1), (2, 1), (*outer, 2))
+
+    def axes(self, node: OpNode) -> Correspondence:
+        """A is blocks of places; `i` counts blocks whose zero points share a byte: they go together."""
+        (count, size), zeros = self._blocks(node), self._zeros_per_row(node)
+        shared = 1 if zeros == count else 8 // _bits(node.node)
+        even = node.x_shape(self.a)[-1] == count * size and zeros * shared == count  # else everything stays
+        block, point = ("g", "g") if shared == 1 else ("g i", "g")
+        if not even:
+            block, point = "w", "w" if zeros == count else "z"
+
+        def parameter(position: int, letters: str) -> str:
+            flat = len(node.in_shapes[position] or ()) == 1 if node.has(position) else None
+            return "_" if flat is None else f"p: (n {letters})" if flat else f"p: n ({letters})"
+
+        outer = " ".join(row("m", len(node.x_shape(self.a)) - 1))
+        return Axes(
+            f"A: {outer} {f'({block} s)' if even else 'k'}, B: n ({block}) bytes, {parameter(_SCALES, block)}, "
+            f"{parameter(_ZEROS, point)}, _, bias: n -> Y: {outer} n",
+            whole="i s w z k bytes",
+            one="g",
+            made="n",
+            loops=f"{outer} n g i s k",
+        )(node)
+
+    def operand(self, node: OpNode, xs: Sequence[Constants], position: int) -> Constants:
+        """What enters the products; of values that are rounded on the way, only zeros stay what they are."""
+        if position == self.b:
+            return Constants.exactly(self.numbers(node, position))
+        x = xs[position]
+        return Constants(x.zero, np.zeros((1,) * x.rank)) if _rounds(node.node) else x
+
+    def can_add_bias(self, node: OpNode) -> bool:
+        return True
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        """As a product with the numbers themselves; where A is rounded, a block's largest element sets its steps."""
+        result, size = super().needs(node, ys, xs, yc), self._blocks(node)[1]
+        if _rounds(node.node) and result[self.a].shape[-1] > 1:
+            starts = np.arange(0, result[self.a].shape[-1], size)
+            blocks = np.logical_or.reduceat(result[self.a], starts, axis=-1).repeat(size, axis=-1)
+            result[self.a] = blocks[..., : result[self.a].shape[-1]] & ~xs[self.a].zero
+        weights = np.broadcast_to(result[self.b], self.numbers(node, self.b).shape)
+        blocks = np.logical_or.reduceat(weights, np.arange(0, weights.shape[1], size), axis=1)
+        result[self.b] = pattern.compress(blocks[..., np.newaxis])
+        for position in (_SCALES, _ZEROS):
+            if node.has(position):
+                result[position] = _per_block(blocks, node.x_shape(position), _bits(node.node))
+        return result
+
+    def weighted_sum(self, node: OpNode) -> WeightedSum | None:
+        total = super().weighted_sum(node)
+        if total is None or not _rounds(node.node):
+            return total and replace(total, stored_axis=None)
+        return replace(total, stored_axis=None, dequantised=None, absorbs=False)
+
+    def numbers(self, node: OpNode, position: int) -> Array:
+        """The numbers that the bits stand for, [N, K]."""
+        if "weights" not in node.memo:
+            packed, scales, zeros = (node.static(p) for p in (self.b, _SCALES, _ZEROS))
+            assert packed is not None and scales is not None  # `unsupported` says so
+            (count, _), bits, rows = self._blocks(node), _bits(node.node), len(packed)
+            points = np.full((), 2 ** (bits - 1)) if zeros is None else zeros.reshape(rows, -1)
+            if zeros is not None and zeros.dtype == np.uint8:
+                points = _unpacked(points, bits)[:, :count]
+            steps = _unpacked(packed, bits).astype(scales.dtype) - points[..., np.newaxis].astype(scales.dtype)
+            weights = (steps * scales.reshape(rows, count, 1)).reshape(rows, -1)
+            node.memo["weights"] = weights[:, : node.x_shape(self.a)[-1]]
+        return np.asarray(node.memo["weights"])
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """The attributes spell both lengths out, and the bias is one number per column."""
+        edit = super().shrink(node, cut)
+        lengths = {"K": cut.keeps.shape(node.inputs[self.a])[-1], "N": cut.keeps.shape(node.outputs[0])[-1]}
+        if self.bias in edit.inputs:
+            edit.inputs[self.bias] = np.resize(edit.inputs[self.bias], lengths["N"])
+        edit.attributes |= {name: length for name, length in lengths.items() if length != node.attr(name)}
+        return edit
+
+    def bias_holds(self, node: OpNode, delta: Array) -> bool:
+        return super().bias_holds(node, delta) and max(delta.shape[:-1], default=1) == 1
+
+    def cleared(self, node: OpNode, cut: Cut, position: int, columns: Mask) -> dict[int, Array]:
+        """A scale of zero clears a block."""
+        scales = np.asarray(node.static(_SCALES))
+        rows = np.broadcast_to(columns.any(axis=1, keepdims=True), (len(self.numbers(node, position)), 1))
+        scales = np.where(rows, 0, scales.reshape(len(rows), -1)).astype(scales.dtype).reshape(scales.shape)
+        return {_SCALES: cut_array(scales, cut.keeps.vectors(node.inputs[_SCALES]))}
+
+    def _blocks(self, node: OpNode) -> tuple[int, int]:
+        """How many, and how many numbers in each."""
+        size = int(node.attr("block_size", 0))
+        return -(-node.x_shape(self.a)[-1] // size), size
+
+    def _zeros_per_row(self, node: OpNode) -> int:
+        if not node.has(_ZEROS):
+            return self._blocks(node)[0]
+        return int(np.prod(node.x_shape(_ZEROS))) // node.y_shape()[-1]
+
+
+def _bits(node: Node) -> int:
+    return int(node.attr("bits", 4))
+
+
+def _rounds(node: Node) -> bool:
+    """Whether A is rounded to whole numbers, each block of it in steps of its own."""
+    return int(node.attr("accuracy_level", 0)) == 4
+
+
+def _unpacked(packed: Array, bits: int) -> Array:
+    """Numbers of so many bits, the lowest bits first, one after another along the last axis."""
+    numbers = (packed[..., np.newaxis] >> np.arange(0, 8, bits, dtype=np.uint8)) & (2**bits - 1)
+    return np.asarray(numbers.reshape(*packed.shape[:-1], -1))
+
+
+def _per_block(blocks: Mask, shape: Shape, bits: int) -> Mask:
+    """A mask [N, blocks] for a parameter: one per block, or packed; flat or not."""
+    if blocks.size != np.prod(shape):
+        blocks = np.logical_or.reduceat(blocks, np.arange(0, blocks.shape[1], 8 // bits), axis=1)
+    return pattern.compress(blocks.reshape(shape))
+
+
+_READ = (0,)
+register(
+    MatMulNBits(),
+    "MatMulNBits",
+    domain=CONTRIB,
+    traits=replace(MatMul.stated, carries_nan=_READ, carries_infinity=_READ, packed=(1, _ZEROS)),
+)
