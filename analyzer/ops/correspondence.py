@@ -166,18 +166,19 @@ class Lettered(Correspondence):
     def tied(self, ref: Ref, index: int) -> list[Tied]:
         found: dict[Ref, Tied] = {}
         for mine in self._groups_at(ref):
-            if self.whole.intersection(mine) or (len(mine) == 1 and mine[0] in self.own):
+            if self.whole.issuperset(mine) or (len(mine) == 1 and mine[0] in self.own):
                 continue
-            at = dict(zip(mine, np.unravel_index(index, self._lengths(mine)), strict=True))
+            places = zip(mine, np.unravel_index(index, self._lengths(mine)), strict=True)
+            at = {letter: int(place) for letter, place in places if letter not in self.whole}
             for group, refs in self.places.items():
-                common = set(mine) & set(group)
+                common, cut = at.keys() & set(group), set(group) - self.whole
                 alone = len(group) == 1 and group[0] in self.own
-                if not common or common not in (set(mine), set(group)) or alone or self.whole.intersection(group):
+                if not common or common not in (at.keys(), cut) or alone:
                     continue
-                ranges = [[int(at[letter])] if letter in at else range(self.lengths[letter]) for letter in group]
+                ranges = [[at[letter]] if letter in at else range(self.lengths[letter]) for letter in group]
                 indices = np.asarray([np.ravel_multi_index(i, self._lengths(group)) for i in product(*ranges)])
-                part = len(group) < len(mine)
-                found.update((other, (other, indices, part)) for other in refs if other != ref)
+                part = len(cut) < len(at)
+                found.update((o, (o, indices, part)) for o in refs if o != ref or len(indices) > 1)
         return list(found.values())
 
     def same(self) -> Iterator[tuple[Ref, Ref]]:

@@ -156,8 +156,8 @@ def _bits(node: Node) -> int:
 
 
 def _rounds(node: Node) -> bool:
-    """Whether A is rounded to whole numbers, each block of it in steps of its own."""
-    return int(node.attr("accuracy_level", 0)) == 4
+    """Whether A is rounded on the way: to whole numbers at level 4, each block of it in steps of its own."""
+    return int(node.attr("accuracy_level", 0)) > 1
 
 
 def _unpacked(packed: Array, bits: int) -> Array:

@@ -88,7 +88,7 @@ class Reasons:
                 if shared and stored
                 else None
             )
-        if rule.aligned and not self._partner_known(call, position, slot):
+        if rule.aligned and not self._partner_known(call, position, slot) and not self._decided(call, slot):
             affine = rule.affine(call.op)
             joined = affine is not None and len(affine.factors) > 1
             how = "joins it with a value" if joined else "combines it, place by place, with a value"
@@ -111,6 +111,14 @@ class Reasons:
             if fact is None or not fact.per_index(axis, shapes[name][axis])[0][slot.index]:
                 return False
         return True
+
+    def _decided(self, call: Call, slot: Slot) -> bool:
+        """Whether the result is constant there, whatever the slot is joined with: a product with zero."""
+        shape, fact = self.context.shapes.get(call.outputs[0]), self.facts.get(call.outputs[0])
+        if shape is None or fact is None:
+            return False
+        axis = slot.axis + len(shape) - len(self.context.shapes[slot.value])
+        return slot.index < shape[axis] and bool(fact.per_index(axis, shape[axis])[0][slot.index])
 
     def _beside(self, start: Slot) -> tuple[Reason, list[Slot]]:
         """No reader downstream minds: some slot that is cut together with it has one that does. And what was met."""

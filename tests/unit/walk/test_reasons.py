@@ -58,6 +58,20 @@ def test_a_gate_is_no_residual_partner() -> None:
     assert reasons(walked(body, ROWS, **DENSE)) == {"elementwise-partner-alive"}
 
 
+def test_a_gate_of_zero_stays_for_the_block_that_is_read() -> None:
+    body = (
+        "h = Gemm(x, w1, b1) r = Relu(h) k = Gemm(x, w1) a = Mul(r, k) "
+        "y = com.microsoft.MatMulNBits<K=32, N=2, bits=4, block_size=16>(a, q, s)"
+    )
+    stored: dict[str, Any] = {
+        "w1": noise(3, 32),
+        "q": np.full((2, 2, 8), 7, np.uint8),
+        "s": np.ones((2, 2), np.float32),
+    }
+    assert reasons(walked(body, ROWS, b1=bias(32, 1), **stored)) == {"tied-to-kept-index"}
+    assert reasons(walked(body, ROWS, b1=bias(32, *range(16)), **stored)) == set()
+
+
 def test_a_stored_shape_is_not_computed_at_run_time() -> None:
     body = STEM + "f = Reshape(r, shape) o = Reshape(f, back) k = Conv(x, w1) a = Add(o, k) y = Conv(a, w2)"
     shapes: dict[str, Any] = {"shape": np.array([0, -1]), "back": np.array([0, 4, 4, 4])}
