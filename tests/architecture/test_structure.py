@@ -30,6 +30,20 @@ HOMES = {
     "pyarrow": {"probes"},
     "PIL": {"probes"},
 }
+# File names that stand in several packages because one mirrors the other: commands, formats, options.
+MIRRORED = {
+    "__init__",
+    "audit",
+    "prune",
+    "check",
+    "compare",
+    "explain",
+    "json",
+    "terminal",
+    "html",
+    "markdown",
+    "options",
+}
 OPTIONAL = ["pandas", "pyarrow", "PIL", "torch", "tensorflow", "jax", "sklearn", "matplotlib"]
 
 
@@ -86,6 +100,14 @@ def test_nothing_evaluates_or_unpickles_data(path: Path) -> None:
         assert keyword.arg != "allow_pickle" or ast.unparse(keyword.value) == "False"
     imported = {module.partition(".")[0] for module, _ in imports_of(path)}
     assert not {"pickle", "dill", "joblib", "marshal", "shelve"} & imported
+
+
+def test_a_file_name_stands_in_one_package() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in PACKAGE:
+        if path.stem not in MIRRORED:
+            homes.setdefault(path.stem, []).append(name_of(path))
+    assert not {name: places for name, places in homes.items() if len(places) > 1}
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
