@@ -13,6 +13,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Mask
+from analyzer.errors import DeadunitsError
 from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable, Withdrawn
 from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
@@ -130,7 +131,11 @@ def walk(
         if contradiction is None:
             break
         withdrawn.append(contradiction[0])
-        doubted |= {n: mask | doubted.get(n, np.False_) for n, mask in contradiction[1].items()}
+        known = doubted
+        doubted = known | {n: mask | known.get(n, np.False_) for n, mask in contradiction[1].items()}
+        if not any((mask & ~known.get(n, np.False_)).any() for n, mask in doubted.items()):
+            name = contradiction[0].value
+            raise DeadunitsError(f"What is known of {name} is not what the run showed, and it follows from nothing.")
     taken = judged
     if frozen := decisive_calls(context, _seeds(judged, chosen.exact), doubted):
         context = Context(graph, shapes, frozen=frozen)
