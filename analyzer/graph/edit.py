@@ -121,11 +121,11 @@ class Editor:
         self._graph.remove(node, safe=False)
         self._nodes[index] = fresh
 
-    def add_behind(self, index: int, op_type: str, name: str) -> None:
-        """Insert `op_type(output, name)` behind a node; readers see the new value under the old name."""
+    def add_behind(self, index: int, name: str) -> None:
+        """Add another value to a node's output, behind it; readers see the sum under the old name."""
         node = self._node(index)
-        old, behind = node.outputs[0], self._fresh(f"{node.outputs[0].name}/before_{op_type}")
-        new = self._new(f"{node.name}/{op_type}", op_type, [name, name])
+        old, behind = node.outputs[0], self._fresh(f"{node.outputs[0].name}/before_Add")
+        new = self._new(f"{node.name}/Add", "Add", [name, name])
         self._graph.insert_after(node, new)
         self._take_over(old, new.outputs[0])
         old.name = behind

@@ -28,6 +28,18 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True)
+class Summand:
+    """A stored operand that can take what is added to a computed input: its position, and the sign it counts with.
+
+    `per_unit`: it holds one number for each index of axis 1 of that input; else it lies over its last axes.
+    """
+
+    position: int
+    sign: int = 1
+    per_unit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Normalisation:
     """The input positions of the learned scale and shift; `alone`: each unit is normalised by itself."""
 

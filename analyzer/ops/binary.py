@@ -17,7 +17,7 @@ from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
 from analyzer.graph import Node
-from analyzer.ops.affine import Affine
+from analyzer.ops.affine import Affine, Summand
 from analyzer.ops.axes import Axes
 from analyzer.ops.largest import Stored, operands, product
 from analyzer.ops.node import OpNode
@@ -135,6 +135,11 @@ class Aligned(Operator):
         if node.op_type == "Div" and computed == [0]:
             return Affine({0: 1 / np.where(stored[1] == 0, 1.0, stored[1])}, none)
         return None
+
+    def summand(self, node: OpNode, position: int) -> Summand | None:
+        other = 1 - position
+        stored = node.op_type == "Add" and position in (0, 1) and node.static(other) is not None
+        return Summand(other) if stored else None
 
 
 def _finite(node: OpNode, xs: Sequence[Constants]) -> bool:

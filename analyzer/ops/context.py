@@ -265,7 +265,7 @@ class Context:
         if array is not None:
             return tuple(int(v) for v in np.atleast_1d(array))
         producer = self.graph.producer.get(node.inputs[place])
-        while producer is not None and len(producer.inputs) == 1 and self._listed(producer, ("",)) == ("",):
+        while producer is not None and self.passes_list(producer):
             producer = self.graph.producer.get(producer.inputs[0])
         if producer is None or not traits_of(producer).joins:
             return None
@@ -280,6 +280,10 @@ class Context:
             else:
                 pieces += [None] * int(np.prod(shape or ()))
         return tuple(pieces)
+
+    def passes_list(self, node: Node) -> bool:
+        """Whether a node's output lists the numbers that its only input lists."""
+        return len(node.inputs) == 1 and self._listed(node, ("",)) == ("",)
 
     def _used_axes(self, node: Node) -> frozenset[int] | None:
         """The axes of a Shape node's input whose length some reader looks at, through Gather, Slice and Cast too.

@@ -16,7 +16,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask
 from analyzer.graph import Node
-from analyzer.ops.affine import Affine, Normalisation
+from analyzer.ops.affine import Affine, Normalisation, Summand
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored, most
@@ -74,6 +74,9 @@ class BatchNorm(PerChannel):
             slope = scale / np.sqrt(var + float(node.attr("epsilon", 1e-5)))
             shift = bias - slope * mean
         return Affine({0: slope}, shift) if np.isfinite(slope).all() else None
+
+    def summand(self, node: OpNode, position: int) -> Summand | None:
+        return Summand(3, sign=-1, per_unit=True) if position == 0 else None
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         scale, offset, mean, variance = (stored(place) for place in range(1, 5))

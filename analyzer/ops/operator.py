@@ -21,7 +21,7 @@ from analyzer.algebra.keeps import KeepVectors
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import Curve, Kind
 from analyzer.graph import Graph, Node
-from analyzer.ops.affine import Affine, Normalisation
+from analyzer.ops.affine import Affine, Normalisation, Summand
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
@@ -153,6 +153,10 @@ class Operator:
 
     def affine(self, node: OpNode) -> Affine | None:
         """Where the output is a sum of scaled inputs and stored numbers, place by place: the factors."""
+        return None
+
+    def summand(self, node: OpNode, position: int) -> Summand | None:
+        """The stored operand to which a number can be added instead of to an input, with the same output."""
         return None
 
     def normalisation(self, node: OpNode) -> Normalisation | None:

@@ -129,7 +129,7 @@ def _merged(loaded: LoadedModel, first: Dense, relu: Call, second: Dense) -> Loa
     if total.bias is not None:
         editor.set_input(node.index, total.bias, editor.add_tensor(f"{node.name}/bias", bias))
     elif bias.any():
-        editor.add_behind(node.index, "Add", editor.add_tensor(f"{node.name}/bias", bias))
+        editor.add_behind(node.index, editor.add_tensor(f"{node.name}/bias", bias))
     for index in dict.fromkeys(call.op.node.index for call in (relu, first.last, first.call)):
         editor.drop_node(index)
     editor.finish()

@@ -12,6 +12,7 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.cut import CutPlan
 from analyzer.graph import Editor, LoadedModel
+from analyzer.ops.affine import Summand
 from analyzer.ops.context import Call, Context, Copy
 from analyzer.ops.node_edit import Cut, Edit, cut_array
 
@@ -63,7 +64,7 @@ class Shrinker:
         index = call.op.node.index
         for position, array in edit.inputs.items():
             missing = position >= len(call.inputs) or not call.inputs[position]
-            if not (missing and self._into_batch_norm(call, array)):
+            if not (missing and self._into_reader(call, array)):
                 self._set_input(call, position, array)
         for position, lengths in edit.pieces.items():
             self._respell(call, position, lengths)
@@ -96,20 +97,37 @@ class Shrinker:
         else:
             self.editor.set_tensor(name, array)
 
-    def _into_batch_norm(self, call: Call, bias: Array) -> bool:
-        """A bias that would have to be created goes into the mean of a BatchNormalization that alone reads the sum."""
+    def _taker(self, call: Call, *, per_unit: bool) -> tuple[Call, Summand] | None:
+        """The only reader of a node, where a stored operand of it can take what is added to the node's output."""
         graph, name = self.context.graph, call.outputs[0]
         readers = graph.consumers.get(name, ())
-        if len(readers) != 1 or name in graph.outputs or readers[0][0].op_type != "BatchNormalization":
-            return False
+        if len(readers) != 1 or name in graph.outputs:
+            return None
         after = self.context.by_node[readers[0][0].index]
-        if after.barrier is not None or not after.op.sole_user[3] or bias.ndim != 1:
+        place = None if after.barrier is not None else after.rule.summand(after.op, readers[0][1])
+        if place is None or place.per_unit != per_unit or not after.op.sole_user[place.position]:
+            return None
+        return after, place
+
+    def _with_summand(self, after: Call, place: Summand, summand: Array) -> Array:
+        """What stays of a reader's operand, and the summand."""
+        stored = after.op.static(place.position)
+        assert stored is not None
+        left = cut_array(stored, self.plan.keeps.vectors(after.inputs[place.position]))
+        return left.astype(np.float64) + place.sign * summand.astype(np.float64)
+
+    def _store_anew(self, after: Call, place: Summand, array: Array) -> None:
+        name, stored = after.inputs[place.position], after.op.static(place.position)
+        assert stored is not None
+        self._set_tensor(name, array.astype(stored.dtype))
+        self._stored_anew.add(name)
+
+    def _into_reader(self, call: Call, bias: Array) -> bool:
+        """A bias that would have to be created goes into what the only reader has per unit, such as a mean."""
+        taker = self._taker(call, per_unit=True)
+        if taker is None or bias.ndim != 1:
             return False
-        mean = after.op.static(3)
-        assert mean is not None
-        kept = cut_array(mean, self.plan.keeps.vectors(after.inputs[3]))
-        self._set_tensor(after.inputs[3], (kept.astype(np.float64) - bias).astype(mean.dtype))
-        self._stored_anew.add(after.inputs[3])
+        self._store_anew(*taker, self._with_summand(*taker, bias))
         return True
 
     def _respell(self, call: Call, position: int, lengths: dict[int, int]) -> None:
@@ -124,7 +142,7 @@ class Shrinker:
             producer = graph.producer[name]
             shared = shared or name in graph.outputs or len({n.index for n, _ in graph.consumers[name]}) > 1
             speller = self.editor.copy_producer(reader, place) if shared else producer.index
-            if producer.op_type not in ("Cast", "Identity"):
+            if not self.context.passes_list(producer):
                 break
             name, reader, place = producer.inputs[0], speller, 0
         start = 0
@@ -137,25 +155,18 @@ class Shrinker:
             start += size
 
     def _add(self, call: Call, summand: Array) -> None:
-        """A summand behind a node without bias: into the stored operand of an Add that follows, else a new Add."""
-        graph, name = self.context.graph, call.outputs[0]
-        readers = graph.consumers.get(name, ())
-        if len(readers) == 1 and name not in graph.outputs and readers[0][0].op_type == "Add":
-            after = self.context.by_node[readers[0][0].index]
-            other = 1 - readers[0][1]
-            stored = after.op.static(other)
-            if stored is not None and after.op.sole_user[other] and stored.ndim <= summand.ndim:
-                keeps = self.plan.keeps.vectors(after.inputs[other])
-                wide = cut_array(stored, keeps).astype(np.float64) + summand.astype(np.float64)
-                if wide.size <= max(stored.size, summand.size):
-                    extra = max(wide.ndim - max(stored.ndim, 1), 0)
-                    ones = next((a for a in range(extra) if wide.shape[a] > 1), extra)
-                    shaped = wide.reshape(wide.shape[ones:])
-                    self._set_tensor(after.inputs[other], shaped.astype(stored.dtype))
-                    self._stored_anew.add(after.inputs[other])
-                    return
-        tensor = self.editor.add_tensor(f"{call.op.name}/bias", summand.astype(self._dtype(name)))
-        self.editor.add_behind(call.op.node.index, "Add", tensor)
+        """A summand behind a node without bias: into a stored operand of the only reader, else a new Add."""
+        taker = self._taker(call, per_unit=False)
+        stored = None if taker is None else taker[0].op.static(taker[1].position)
+        if taker is not None and stored is not None and stored.ndim <= summand.ndim:
+            wide = self._with_summand(*taker, summand)
+            if wide.size <= max(stored.size, summand.size):
+                extra = max(wide.ndim - max(stored.ndim, 1), 0)
+                ones = next((a for a in range(extra) if wide.shape[a] > 1), extra)
+                self._store_anew(*taker, wide.reshape(wide.shape[ones:]))
+                return
+        tensor = self.editor.add_tensor(f"{call.op.name}/bias", summand.astype(self._dtype(call.outputs[0])))
+        self.editor.add_behind(call.op.node.index, tensor)
 
     def _dtype(self, name: str) -> np.dtype[Any]:
         """Element type of a value that some node computes."""

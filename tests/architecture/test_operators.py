@@ -20,7 +20,7 @@ NAMED = {
     # public names of ours that operators have, too
     "__init__.py": 2,
     # nodes that we write ourselves
-    "graph/edit.py": 7,
+    "graph/edit.py": 6,
     "graph/static.py": 1,
     "observe/instrument.py": 3,
     "observe/reducers.py": 16,
@@ -35,10 +35,6 @@ NAMED = {
     # the file format: a node that holds a tensor, and how a constant is written out
     "graph/sparse.py": 1,
     "walk/flow.py": 1,
-    # patterns of several operators that stand for one
-    "rewrite/linear.py": 1,
-    # knowledge that is still to be said by descriptions
-    "rewrite/shrink.py": 5,
 }
 
 

@@ -6,8 +6,9 @@ from random import Random
 
 import numpy as np
 
+from analyzer.algebra import pattern
 from tests.laws.benches import Bench, Case
-from tests.models import Array
+from tests.models import Array, run
 
 
 def weighted_sums_are_their_rows(case: Case, random: Random) -> None:
@@ -50,6 +51,26 @@ def affine_maps_are_their_factors(case: Case, random: Random) -> None:
     actual = bench.first[bench.op.outputs[0]]
     with np.errstate(invalid="ignore"):
         _close(actual[np.isfinite(actual)], np.broadcast_to(expected, actual.shape)[np.isfinite(actual)], case)
+
+
+def summands_count_in_the_operand_that_takes_them(case: Case, random: Random) -> None:
+    """What is added to an input gives what it gives when the stored operand has it, with the sign that is stated."""
+    bench, generator = Bench(case), np.random.default_rng(random.getrandbits(32))
+    for position, name in enumerate(bench.op.inputs):
+        place = bench.call.rule.summand(bench.op, position) if bench.call.barrier is None else None
+        if place is None or name not in case.feeds or case.arrays[name].dtype.kind != "f":
+            continue
+        x, operand = case.arrays[name], bench.op.inputs[place.position]
+        stored = case.arrays[operand]
+        fits = place.per_unit or np.broadcast_shapes(x.shape, stored.shape) == x.shape
+        added = generator.normal(size=stored.shape if fits else ()).astype(x.dtype)
+        spread = pattern.on_axis(added, 1, x.ndim) if place.per_unit else added
+        taken = {**case.weights, operand: np.asarray(stored + place.sign * added, stored.dtype)}
+        output = case.outputs[0]
+        expected = bench.run({**case.feeds, name: np.asarray(x + spread, x.dtype)})[output]
+        actual = run(case.model(taken), case.feeds)[output]
+        with np.errstate(invalid="ignore"):
+            _close(actual[np.isfinite(expected)], expected[np.isfinite(expected)], case)
 
 
 def elements_come_from_their_places(case: Case, random: Random) -> None:

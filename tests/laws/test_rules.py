@@ -28,6 +28,7 @@ LAWS: tuple[Law, ...] = (
     laws.products_are_counted,
     description_laws.weighted_sums_are_their_rows,
     description_laws.affine_maps_are_their_factors,
+    description_laws.summands_count_in_the_operand_that_takes_them,
     description_laws.elements_come_from_their_places,
     shrink_laws.shrunk_nodes_agree,
     shrink_laws.observed_constants_are_filled_in,
