@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.ops import concat, conv, conv_transpose, gemm, move, quantised_sums, quantize_linear
+from analyzer.ops import concat, conv, conv_transpose, gemm, move, norm, quantised_sums, quantize_linear
+from analyzer.ops.affine import Summand
 from tests.laws import description_laws, laws
 
 
@@ -47,6 +48,10 @@ def _zero_point_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantize_linear.Linear, "affine", wrong)
 
 
+def _mean_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norm.BatchNorm, "summand", lambda self, node, position: Summand(3, per_unit=True))
+
+
 def _fillings_come_from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = move.MoveRule.places
 
@@ -74,6 +79,7 @@ FAULTS: list[laws.Fault] = [
     (_zero_points_are_forgotten, "MatMulInteger", description_laws.weighted_sums_are_their_rows),
     (_padding_absorbs, "Conv", description_laws.weighted_sums_are_their_rows),
     (_zero_point_added, "DequantizeLinear", description_laws.affine_maps_are_their_factors),
+    (_mean_is_added, "BatchNormalization", description_laws.summands_count_in_the_operand_that_takes_them),
     (_fillings_come_from_the_first, "Pad", description_laws.elements_come_from_their_places),
     (_parts_out_of_step, "Concat", description_laws.elements_come_from_their_places),
 ]
