@@ -46,6 +46,7 @@ from analyzer.walk.plan import peak_activation
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
 
+WORTH_COLLECTING = 16 << 20  # bytes of weights; looking through all objects of a process may take a second
 MOST_WITHDRAWALS = 20  # rounds of derived constants that the comparison contradicts
 
 
@@ -95,7 +96,8 @@ def _cut_and_compared(
     if alive := alive_units(walked.layers, named):
         choice = replace(choice, lossy=_constants_for(source, walked, alive))
     cut_model = _better(source, cut(source.loaded, source.shapes, walked.layers, choice, partial(_shapes_of, source)))
-    gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
+    if stored_bytes(source.loaded) >= WORTH_COLLECTING:
+        gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
     notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes)
     if not (takes_something(chosen) or cut_model.merged_relus):
