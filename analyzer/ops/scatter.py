@@ -56,8 +56,18 @@ class Scatter(Operator):
         batch = tuple(f"u{axis}" for axis in range(len(node.x_shape(1)) - 1))
         return Layout((*(f"w{axis}" for axis in range(named)), *rest), (*batch, "u"), (*batch, *rest))
 
+    def written(self, node: OpNode) -> Mask | None:
+        """Which elements of X are written over, as a pattern; None where that is not known.
+
+        Stored indices that fill an axis of this run need not fill it where X is longer.
+        """
+        layout, indices = self.layout(node), node.static(1)
+        reached = {axis for axis, letter in enumerate(layout.x) if letter[0] == "w" or letter in layout.indices}
+        free = reached & (node.in_free[0] if node.in_free else frozenset())
+        return None if indices is None or free else pattern.compress(self.covered(node, indices))
+
     def covered(self, node: OpNode, indices: Array) -> Mask:
-        """Which elements of X are written over, as a pattern, for these indices."""
+        """Which elements of X these indices name."""
         named, shape = indices.shape[-1], node.x_shape()
         mask = np.zeros(shape[:named], np.bool_)
         mask[tuple(np.moveaxis(indices, -1, 0))] = True
@@ -74,7 +84,7 @@ class Scatter(Operator):
         return Axes(f"X: {x}, indices: {indices}, updates: {updates} -> Y: {x}", whole=layout.whole)(node)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
-        """What is written is known where all updates agree; where is known only of stored indices."""
+        """What is written is known where all updates agree."""
         x, reduction = xs[0], str(node.attr("reduction", "none"))
         if 0 in node.x_shape(2):
             return [Constants(x.known, x.number)]
@@ -83,11 +93,10 @@ class Scatter(Operator):
             known, value = x.known & known & (value == _NEUTRAL[reduction]), x.number
         elif reduction in _CHOOSING:
             known, value = x.known & known, _CHOOSING[reduction](x.number, value)
-        indices = node.static(1)
-        if indices is None:
+        written = self.written(node)
+        if written is None:
             known = known & x.known & (value == x.number)
         else:
-            written = pattern.compress(self.covered(node, indices))
             known, value = np.where(written, known, x.known), np.where(written, value, x.number)
         return [Constants(known, np.where(known, value, 0.0))]
 
@@ -101,10 +110,9 @@ class Scatter(Operator):
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         """Updates are needed along the shared axes; X is not where it is written over."""
-        layout, indices, asked = self.layout(node), node.static(1), ys[0]
+        layout, asked, mask = self.layout(node), ys[0], self.written(node)
         kept = written = asked
-        if indices is not None:
-            mask = pattern.compress(self.covered(node, indices))
+        if mask is not None:
             written = asked & mask
             kept = asked & ~mask if str(node.attr("reduction", "none")) == "none" else asked
         addressed = tuple(axis for axis, letter in enumerate(layout.x) if letter[0] == "w")

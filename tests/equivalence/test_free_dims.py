@@ -65,6 +65,19 @@ CASES = {
         PARTS | {"s": np.array([-1, 2]), "two": np.array([-2]), "end": np.array([1 << 40]), "o": noise(2, 3)},
         [noise(n, 4, seed=n) for n in (1, 2, 3)],
     ),
+    "indices that name every step of the probe": (
+        "g (float[1, T, 4] x) => (float[1, T, 3] y) { q = MatMul(x, w) h = Relu(q)"
+        " s = ScatterElements<axis = 1>(h, i, p) z = MatMul(s, u) k = MatMul(x, o) y = Add(z, k) }",
+        PARTS
+        | {"i": np.tile(np.arange(2)[:, None], (1, 1, 4)), "p": np.ones((1, 2, 4), np.float32)}
+        | {"u": noise(4, 3), "o": noise(4, 3, seed=5)},
+        [noise(1, t, 4, seed=t) for t in (3, 2, 5)],
+    ),
+    "indices that name the single sample": (
+        "g (float[N, 4] x) => (float[N, 2] y) { q = MatMul(x, w) h = Relu(q) s = ScatterND(h, i, p) y = MatMul(s, v) }",
+        PARTS | {"i": np.array([[0]]), "p": np.zeros((1, 4), np.float32)},
+        [noise(n, 4, seed=n) for n in (3, 1, 5)],
+    ),
     "a sum over a free length": (
         f"{HEAD.replace('[A, B]', '[A, B, C]')} {{ q = MatMul(x, z) p = Add(q, b) h = Relu(p)"
         " u = Slice(h, zero, one, two) t = Transpose<perm = [0, 2, 1]>(u) g = MatMul(t, h) y = MatMul(g, v) }",
