@@ -132,7 +132,7 @@ class Audit(Reporting):
         return prune_walk(
             self._source,
             self._walk,
-            Choice() if choice is None else choice,
+            Choice.of(choice),
             self,
             lossy=lossy,
             latency=latency,

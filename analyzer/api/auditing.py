@@ -68,7 +68,7 @@ def audit(
     Raises:
         InputError: the model, the data or the call cannot be used; the message says what to change.
     """
-    data, run, thresholds = Data.of(data), run or Run(), Thresholds.of(thresholds)
+    data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)

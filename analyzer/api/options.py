@@ -91,6 +91,17 @@ class Run:
     threads: int | None = None
     independent: bool = False
 
+    @classmethod
+    def of(cls, given: Any) -> Run:
+        """`Run` as it is, or as it is by default.
+
+        Raises:
+            InputError: it is something else.
+        """
+        if given is not None and not isinstance(given, cls):
+            raise InputError(f"run is of type {type(given).__name__}: give an analyzer.Run.")
+        return cls() if given is None else given
+
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant.
 
@@ -106,5 +117,7 @@ class Run:
 
 def _check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
+        if count is not None and not isinstance(count, int):
+            raise InputError(f"{name} is {count!r}: give a whole number.")
         if count is not None and count < 1:
             raise InputError(f"{name} is {count}: give at least 1.")

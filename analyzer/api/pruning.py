@@ -233,6 +233,7 @@ def _record(
         "evidence": "lossy" if choice.lossy else "observed" if basis else "structural",
         "probe": "random data" if random else "",
         "probe_fingerprint": probe.fingerprint if probe is not None else "",
+        "independence": "stated" if audit.conditions.stated else "",
         "probe_samples": str(probe.samples) if probe is not None else "",
         "firing_bound_95": f"{max(bounds):.3g}" if bounds else "",
         "max_abs_difference": f"{comparison.max_abs_difference:.3g}" if comparison is not None else "",

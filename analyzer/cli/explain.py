@@ -17,6 +17,7 @@ from analyzer.cli.groups import Without
 from analyzer.cli.values import unit_of
 from analyzer.errors import InputError
 from analyzer.facts.thresholds import Thresholds
+from analyzer.facts.wording import INDEPENDENCE_STATED
 
 UnitOption = Annotated[
     str | None,
@@ -56,6 +57,7 @@ def explain(
 
         with ProgressLine(quiet=quiet) as progress:
             audited = analyzer.audit(model, data(), run=run(), thresholds=thresholds(), progress=progress)
+        stated = [f"{INDEPENDENCE_STATED}."] if audited.facts.conditions.stated else []
         lines = audited.explain_parameter(str(parameter)) if wanted is None else audited.explain_unit(*wanted)
         with writing_to_stdout():
-            sys.stdout.writelines(f"{on_one_line(line)}\n" for line in lines)
+            sys.stdout.writelines(f"{on_one_line(line)}\n" for line in (*lines, *stated))

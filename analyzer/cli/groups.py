@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+
+from analyzer.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def with_groups(groups: Mapping[type, Group]) -> Callable[[Callable[..., None]],
             for parameter, (group, names) in wanted.items():
                 read = {name: _value(group.flags[name], given.pop(name)) for name in names}
                 values = {name: value for name, value in read.items() if value is not None}
-                filled[parameter] = functools.partial(group.make or group.makes, **values)
+                filled[parameter] = functools.partial(_made, group, **values)
             function(**given, **filled)
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
@@ -82,6 +85,22 @@ def with_groups(groups: Mapping[type, Group]) -> Callable[[Callable[..., None]],
         return command
 
     return decorate
+
+
+def _made(group: Group, **values: Any) -> Any:
+    """The object; what it says against one of its fields names the flag instead.
+
+    Raises:
+        InputError: a value makes no sense.
+    """
+    try:
+        return (group.make or group.makes)(**values)
+    except InputError as error:
+        said = re.match(r"(?:The choice's )?(\w+)(?= (?:is|are|gives|says) )(.*)", str(error), re.DOTALL)
+        flag = None if said is None else group.flags.get(said[1])
+        if said is None or flag is None:
+            raise
+        raise InputError(f"{flag.names.partition('/')[0]}{said[2]}") from error
 
 
 def _parts(hint: Any) -> tuple[Any, Without]:

@@ -106,7 +106,7 @@ def prune(
                 run=run(),
                 thresholds=thresholds(),
                 # a second pass over the data
-                causes=chosen.min_distance > 0 or "html" in dict(reporting.files()),
+                causes=chosen.min_distance > 0 or "html" in reporting.formats,
                 progress=progress,
             )
         written = _saved(pruned, None if dry_run else output, if_nothing)

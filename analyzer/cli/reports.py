@@ -41,6 +41,10 @@ class Reports:
         named += [] if self.output is None else [(self.format, self.output)]
         named += [] if self.html is None else [("html", self.html)]
         named += [] if self.json in (None, STDOUT) else [("json", str(self.json))]
+        if self.json == STDOUT and self.output is None and self.format not in (TERMINAL, "json"):
+            raise OutputError(
+                f"--json - and --format {self.format} both write to standard output: name a file for one."
+            )
         format_named(self.command, self.format)
         return [(format_named(self.command, name), path) for name, path in named]
 
@@ -67,12 +71,23 @@ class Reports:
         """
         for name, path in self.files():
             result.save_report(path, name)
-        printed = "json" if self.json == STDOUT else self.format
         with writing_to_stdout():
-            if self.output is None and printed != TERMINAL:
+            if (printed := self.printed) not in (None, TERMINAL):
                 sys.stdout.write(result.report(printed))
-            elif self.output is None and not quiet:
+            elif printed is not None and not quiet:
                 show(show_all=self.show_all)
+
+    @property
+    def printed(self) -> str | None:
+        """The format that is printed; None where the report goes to a file."""
+        if self.json == STDOUT:
+            return "json"
+        return self.format if self.output is None else None
+
+    @property
+    def formats(self) -> set[str | None]:
+        """All formats that the report is made in."""
+        return {self.printed, *(name for name, _ in self.files())}
 
 
 class AuditReports(Reports):

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 _STEPS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 _LONGEST_RANGE = 10_000_000  # units; a longer one is a slip of the keyboard
 
+INDEPENDENCE_STATED = "Samples shared runs because they are said to be independent (--independent): nothing proves it"
+
 
 def number(count: int) -> str:
     """`52,650`, and from a million on `25.6 M`."""
@@ -78,3 +80,10 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """The end of a sentence: `: did you mean …?`, or the list of what there is."""
     hint = did_you_mean(word, names := list(known))
     return f": {hint}" if hint else f"; there are {', '.join(names)}."
+
+
+def unchanged_outputs(*, observed: bool) -> str:
+    """What a cut leaves as it was; `observed`: it rests on what the data showed."""
+    if observed:
+        return "no change on the probe beyond rounding"
+    return "no change beyond rounding for any input that stays finite on the way"

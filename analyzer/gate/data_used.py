@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.facts.wording import counted
+from analyzer.facts.wording import INDEPENDENCE_STATED, counted
 from analyzer.gate.finding_kind import FindingKind, finding_kind
 from analyzer.gate.situation import Situation
 
@@ -19,10 +19,10 @@ def probe_too_small(situation: Situation, kind: FindingKind) -> Iterator[Finding
         return
     asked = situation.budgets.min_samples is not None
     bound = 100 * firing_bound_of(samples)
-    wanted = "the budget asks for" if asked else "give at least"
+    wanted = f", and the budget asks for {enough:,}" if asked else f"; give at least {enough:,}"
     yield kind.finding(
-        f"The probe has {counted(samples, 'sample')}, {wanted} {enough:,}: "
-        f"a unit that was silent on it may still fire on up to {bound:.0f} % of inputs.",
+        f"The probe has {counted(samples, 'sample')}{wanted}: a unit that was silent on it may still fire "
+        f"on up to {bound:.0f} % of inputs.",
         About.PROBE,
         severity=Severity.ERROR if asked else kind.severity,
         measured=samples,
@@ -91,7 +91,6 @@ def independence_stated(situation: Situation, kind: FindingKind) -> Iterator[Fin
     conditions = situation.audit.conditions
     if conditions.stated:
         yield kind.finding(
-            f"Samples shared runs because they are said to be independent (--independent); nothing proves it "
-            f"({conditions.may_mix}).",
+            f"{INDEPENDENCE_STATED} ({conditions.may_mix}).",
             About.PROBE,
         )

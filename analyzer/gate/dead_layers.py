@@ -17,7 +17,7 @@ FEWEST_UNITS = 4  # in a smaller layer, half of the units says nothing
 
 @dataclass(frozen=True, slots=True)
 class DeadLayer:
-    """A layer with its dead units that nobody expects; `by_weights`: the weights alone decide most of it."""
+    """A layer with its dead units that nobody expects; `by_weights`: the weights alone decide most of them."""
 
     layer: LayerVerdicts
     units: tuple[int, ...]
@@ -32,8 +32,7 @@ def dead_layers(situation: Situation) -> Iterator[DeadLayer]:
         units = situation.unexpected(layer, still)
         whole = len(still) == layer.units
         if units and (whole or (layer.units >= FEWEST_UNITS and len(units) >= MOSTLY * layer.units)):
-            by_data = len(still) - len(layer.structural)
-            yield DeadLayer(layer, units, whole, by_data < MOSTLY * layer.units)
+            yield DeadLayer(layer, units, whole, 2 * len(layer.structural) > len(still))
 
 
 @finding_kind("DU001", "layer-dead", Severity.ERROR, "Every unit of a layer is dead", in_audit=True)
@@ -67,7 +66,12 @@ def layer_mostly_dead(situation: Situation, kind: FindingKind) -> Iterator[Findi
 
 
 @finding_kind(
-    "DU027", "layer-dead-by-weights", Severity.WARNING, "The weights alone kill a layer, or most of it", in_audit=True
+    "DU027",
+    "layer-dead-by-weights",
+    Severity.WARNING,
+    "The weights alone kill a layer, or most of it",
+    in_audit=True,
+    at_least="DU014",  # as severe as if the data had killed these units
 )
 def layer_dead_by_weights(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per layer."""

@@ -18,7 +18,8 @@ _INSTALLED, _CHECKOUT = Path(__file__).parent / "pages", Path(__file__).parents[
 class FindingKind:
     """One finding: stable code (never reused), slug, default severity, one-line title, and what looks for it.
 
-    `find` yields nothing where all is well. `in_audit`: an audit shows it as well, judged without budgets.
+    `find` yields nothing where all is well. `in_audit`: an audit shows it as well, judged without budgets. `at_least`
+    is the code of another finding: whoever makes that one more severe means this one, too.
     """
 
     code: str
@@ -27,6 +28,7 @@ class FindingKind:
     title: str
     find: Callable[[Situation, FindingKind], Iterable[Finding]]
     in_audit: bool = False
+    at_least: str = ""
 
     def finding(self, message: str, about: About = About.MODEL, **details: Any) -> Finding:
         """A finding of this kind, of its default severity unless another is given."""
@@ -45,7 +47,7 @@ class FindingKind:
 
 
 def finding_kind(
-    code: str, name: str, severity: Severity, title: str, *, in_audit: bool = False
+    code: str, name: str, severity: Severity, title: str, *, in_audit: bool = False, at_least: str = ""
 ) -> Callable[[Callable[[Situation, FindingKind], Iterable[Finding]]], FindingKind]:
     """Makes a kind of finding of the function that looks for it."""
-    return lambda find: FindingKind(code, name, severity, title, find, in_audit)
+    return lambda find: FindingKind(code, name, severity, title, find, in_audit, at_least)

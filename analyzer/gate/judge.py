@@ -61,9 +61,16 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _severity(kind: FindingKind, budgets: Budgets) -> Severity:
     if kind.code in budgets.ignore:
         return Severity.OFF
-    return Severity(budgets.severity.get(kind.code, kind.severity))
+    return Severity(budgets.severity.get(kind.code, _severest(kind.severity, budgets.severity.get(kind.at_least))))
+
+
+def _severest(severity: Severity, other: Severity | None) -> Severity:
+    return severity if other is None else min(severity, Severity(other), key=_ORDER.index)
 
 
 def _leveled(finding: Finding, kind: FindingKind, severity: Severity, budgets: Budgets) -> Finding:
     """With the severity that the budgets ask for; a finding that raised its own keeps that unless they do."""
-    return replace(finding, severity=severity) if kind.code in budgets.severity else finding
+    asked = (
+        severity if kind.code in budgets.severity else _severest(finding.severity, budgets.severity.get(kind.at_least))
+    )
+    return replace(finding, severity=asked)

@@ -10,8 +10,6 @@ from analyzer.facts.audit import Locked
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.wording import unit_ranges
 
-INDEPENDENCE_STATED = "Samples shared runs because they are said to be independent: nothing proves it"
-
 Entry = TypeVar("Entry")
 
 

@@ -121,7 +121,7 @@ def walk(
     """
     context = Context(graph, shapes)
     doubted = doubts_before(context, layers, shapes.contradicted)
-    chosen = Choice() if choice is None else choice
+    chosen = Choice.of(choice)
     withdrawn: list[Withdrawn] = []
     while True:
         structural = constants_forward(context, {}, doubted)

@@ -65,6 +65,17 @@ def test_operators_are_named_in_ops_alone_but_for_a_list_that_shrinks() -> None:
     assert not shrunk, f"named and allowed: {shrunk}. Lower the numbers."
 
 
+def test_no_rule_is_asked_for_its_class_outside_ops() -> None:
+    classes = {type(rule).__name__ for rule in all_rules().values()}
+    asked = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        if path.parent.name != "ops" and imported & classes:
+            asked[str(path.relative_to(PACKAGE))] = imported & classes
+    assert not asked
+
+
 @pytest.mark.parametrize("operator", sorted(all_rules()), ids="-".join)
 def test_every_rule_states_traits_and_has_cases(operator: tuple[str, str]) -> None:
     assert all_traits()[operator] != Traits(), "no trait is stated: that is right for a barrier only"

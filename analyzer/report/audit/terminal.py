@@ -17,7 +17,7 @@ from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
-from analyzer.facts.wording import counted, number, share, size, unit_ranges
+from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
 from analyzer.report.cause_phrases import why
 from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
 from analyzer.report.phrases import bar, by_reason, dims, largest, named, printable, shortened
@@ -113,10 +113,10 @@ class _View:
                 f"{counted(removable.parameters, 'parameter')} can go ({share(removable.parameters_share)})",
                 "bold",
             )
-            where = "on the probe" if facts.dead_by(Evidence.OBSERVED) else "for any input that stays finite on the way"
+            unchanged = unchanged_outputs(observed=bool(facts.dead_by(Evidence.OBSERVED)))
             can_go.append(
                 f", with {counted(removable.multiply_adds, 'multiply-add')} "
-                f"({share(removable.multiply_adds_share)}) and no change {where} beyond rounding"
+                f"({share(removable.multiply_adds_share)}) and {unchanged}"
             )
             lines.append(can_go)
         lines.extend(Text(line, QUIET) for line in _evidence(facts))

@@ -8,9 +8,9 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from analyzer.facts.history import Change, Course, LayerCourse
-from analyzer.facts.wording import counted, number, share, unit_ranges
+from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, unit_ranges
 from analyzer.report.console import QUIET, heading, plain, table
-from analyzer.report.phrases import INDEPENDENCE_STATED, largest, printable, shortened
+from analyzer.report.phrases import largest, printable, shortened
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
 LAYERS_SHOWN = 20

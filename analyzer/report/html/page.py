@@ -20,7 +20,7 @@ from analyzer.facts.evidence import Evidence
 from analyzer.facts.model_report import AuditReport, PruneReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
-from analyzer.facts.wording import counted, number, share, size
+from analyzer.facts.wording import counted, number, share, size, unchanged_outputs
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
@@ -128,6 +128,7 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         **{name: sum(len(getattr(layer, name) or ()) for layer in layers) for name in ("constant", *_COLUMNS)},
         "structural": structural,
         "observed": facts.dead_by(Evidence.OBSERVED),
+        "unchanged": unchanged_outputs(observed=bool(facts.dead_by(Evidence.OBSERVED))),
         "with_dead": sum(bool(layer.dead) for layer in layers),
         "whole_dead": sum(bool(layer.units) and len(layer.dead) == layer.units for layer in layers),
         "bound": max((layer.firing_bound or 0.0 for layer in layers), default=0.0),

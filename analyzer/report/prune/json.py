@@ -70,8 +70,8 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     `comparison` is null where nothing changed. `removed_units` are, per audited value, the units that went, by
     their index in the original; `lossy_units` those of them that were named although they are not dead, so that
     their removal is not exact. `removed_relus` were always on in the data and went when the layers around them were
-    merged. `observed`: the same outputs rest on what the data showed; else they hold for every input (unless units
-    are lossy).
+    merged. `observed`: the same outputs rest on what the data showed; else they hold for every input that stays
+    finite on the way (unless units are lossy).
     """
 
     changed: bool

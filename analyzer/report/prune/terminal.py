@@ -12,9 +12,9 @@ from rich.text import Text
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
-from analyzer.facts.wording import counted, number, share, size, unit_ranges
+from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
 from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
-from analyzer.report.phrases import INDEPENDENCE_STATED, largest, printable, shortened
+from analyzer.report.phrases import largest, printable, shortened
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5

@@ -20,6 +20,11 @@ from tests.models import Array, parse, run
 RNG = np.random.default_rng(11)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_numbers_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(11))
+
+
 def weights(*shape: int, dead: int = 0) -> Array:
     array = RNG.normal(size=shape).astype(np.float32)
     array[..., :dead] = 0
@@ -92,13 +97,8 @@ def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_ask
     for sample in probe[:5]:
         one, two = (run(m, {"x": sample[None]})["y"] for m in (model, small))
         np.testing.assert_allclose(one, two, atol=1e-4)
-    try:
-        together = onnx.ModelProto.FromString(analyzer.prune(model, {"x": probe}, latency=False).data)
-    except InputError as error:
-        assert "--batch-size 1" in str(error)
-    else:
-        one, two = (run(m, {"x": probe[:8]})["y"] for m in (model, together))
-        np.testing.assert_allclose(one, two, atol=1e-4)
+    with pytest.raises(InputError, match="--batch-size 1"):
+        analyzer.prune(model, {"x": probe}, latency=False)
 
 
 def test_both_sizes_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,25 +117,6 @@ def test_both_sizes_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pruned.comparison is not None
     assert pruned.comparison.samples == 30
     assert {1, 8} <= set(seen)
-
-
-def test_a_model_that_makes_much_of_rounding_is_no_bug() -> None:
-    """A step in the middle of what rounding leaves of a difference."""
-    model = dense(
-        """k = MatMul(x, w2) l = Relu(k) m = MatMul(l, v2) d = Sub(h, m) e = Mul(d, big) y = Sin(e)""",
-        stored={"big": np.array(1e9, np.float32), "w2": weights(6, 8), "v2": weights(8, 4)},
-    )
-    stored = {t.name: t for t in model.graph.initializer}
-    for name in "wv":
-        stored[f"{name}2"].raw_data = stored[name].raw_data
-    probe = weights(30, 6)
-    try:
-        pruned = analyzer.prune(model, {"x": probe}, latency=False)
-    except InputError as error:
-        assert "makes much of rounding" in str(error)
-    else:
-        one, two = (run(m, {"x": probe})["y"] for m in (model, onnx.ModelProto.FromString(pruned.data)))
-        np.testing.assert_allclose(one, two, atol=1e-4)
 
 
 def test_a_bug_of_ours_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -287,7 +287,7 @@ def test_nothing_seen_one_by_one_counts_where_samples_influence_each_other() -> 
     assert pruned.facts.comparison.within
 
 
-def switched_off_by_company(most: float = 2.5) -> onnx.ModelProto:
+def switched_off_by_company(most: float = 2.5, silent: int = 0) -> onnx.ModelProto:
     """With more samples in a batch, everything is switched off; a look at two shows nothing of it."""
     return parse(
         "g (float[N, 4] x) => (float[N, 2] y) { s = Shape(x)  n = Gather(s, zero)  f = Cast<to=1>(n) "
@@ -296,8 +296,8 @@ def switched_off_by_company(most: float = 2.5) -> onnx.ModelProto:
         {
             "zero": np.array(0, np.int64),
             "many": np.array(most, np.float32),
-            "w": np.eye(4, 3, dtype=np.float32),
-            "v": np.ones((3, 2), np.float32),
+            "w": np.eye(4, 3 + silent, dtype=np.float32) * (np.arange(3 + silent) < 3).astype(np.float32),
+            "v": np.ones((3 + silent, 2), np.float32),
         },
         17,
     )
@@ -322,7 +322,7 @@ def test_samples_of_which_nothing_is_proven_share_runs_on_the_users_word_only() 
 def test_every_report_repeats_that_samples_are_said_to_be_independent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = switched_off_by_company(1e6)
+    model = switched_off_by_company(1e6, silent=1)
     x, word = np.random.default_rng(4).standard_normal((70, 4)).astype(np.float32), analyzer.Run(independent=True)
     reports: dict[str, Any] = {
         "audit": analyzer.audit(model, x, run=word),
@@ -337,6 +337,32 @@ def test_every_report_repeats_that_samples_are_said_to_be_independent(
         capsys.readouterr()
         report.show()
         assert "said to be independent" in " ".join(capsys.readouterr().out.split()), name
+    pruned = reports["prune"]
+    assert pruned.changed
+    assert {p.key: p.value for p in onnx.ModelProto.FromString(pruned.data).metadata_props}[
+        "deadunits.independence"
+    ] == "stated"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda m, x: analyzer.audit(m, x, run=cast(Any, {"batch_size": 3})),
+            "run is of type dict: give an analyzer.Run.",
+        ),
+        (
+            lambda m, x: analyzer.prune(m, x, choice=cast(Any, {"round_to": 8})),
+            "choice is of type dict: give an analyzer.Choice.",
+        ),
+        (lambda m, x: analyzer.Run(batch_size=cast(Any, "3")), "batch_size is '3': give a whole number."),
+    ],
+)
+def test_options_of_another_type_are_refused_in_one_sentence(call: Any, said: str) -> None:
+    x = np.ones((70, 4), np.float32)
+    with pytest.raises(analyzer.InputError) as refused:
+        call(switched_off_by_company(1e6), x)
+    assert str(refused.value) == said
 
 
 def test_without_data_free_lengths_are_guessed_large_enough_for_windows() -> None:

@@ -166,3 +166,20 @@ def test_the_help_names_the_table_of_the_settings_file(
     monkeypatch.setenv("COLUMNS", "200")
     assert run(["check", "--help"]) == 0
     assert "[tool.deadunits]" in capsys.readouterr().out
+
+
+def test_a_severity_for_mostly_dead_layers_holds_for_those_that_the_weights_kill() -> None:
+    pruned_by_hand = ["check", *data("digits_cnn_dynamo")]
+    assert run(pruned_by_hand) == 0
+    assert run([*pruned_by_hand, "--severity", "DU014=error"]) == 1
+    assert run([*pruned_by_hand, "--severity", "DU014=error", "--severity", "DU027=note"]) == 0
+
+
+def test_json_on_the_screen_goes_beside_another_report_in_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*KILLED, "--format", "junit", "-o", str(tmp_path / "x.xml"), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == "deadunits.check/1"
+    assert (tmp_path / "x.xml").read_text(encoding="utf-8").startswith("<?xml")
+    assert run([*KILLED, "--format", "markdown", "--json", "-"]) == 2
+    assert "both write to standard output" in capsys.readouterr().err

@@ -58,6 +58,25 @@ def test_quiet_audit_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (tmp_path / "a.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["audit", MODEL, "--probe", PROBE, "--batch-size", "0"], "--batch-size is 0: give at least 1."),
+        (["audit", MODEL, "--dim", "a=3"], "--dim gives sizes to random samples, and none are drawn: leave it out."),
+        (
+            ["prune", MODEL, "--dry-run", "--round-to", "0"],
+            "--round-to is 0: give a whole number of at least 1.",
+        ),
+        (["prune", MODEL, "--dry-run", "--residual", "some"], "--residual is 'some': choose off, params or latency."),
+    ],
+)
+def test_what_makes_no_sense_is_named_by_its_flag(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    assert capsys.readouterr().err == f"deadunits: {said}\n"
+
+
 def test_explain_prints_the_chain(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", MODEL, "--probe", PROBE, "--parameter", "0.weight"]) == 0
     assert "0.weight" in capsys.readouterr().out

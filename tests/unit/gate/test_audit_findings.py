@@ -84,6 +84,7 @@ def test_a_layer_that_the_weights_kill_does_not_blame_the_probe() -> None:
     mixed = by_weights(first_dead(8, 8, "mixed"), *range(5))
     assert "most of them by the weights alone" in findings(mixed)[0].message
     assert names(by_weights(first_dead(8, 8, "mixed"), *range(4))) == ["layer-dead"]
+    assert names(by_weights(first_dead(8, 5, "few"), 0, 1)) == ["layer-mostly-dead"]
 
 
 def test_half_a_layer_counts_from_four_units_on() -> None:

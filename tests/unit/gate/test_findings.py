@@ -233,7 +233,7 @@ def test_messages_are_sentences_without_names_from_files() -> None:
 def test_every_finding_has_a_page_that_says_what_the_kind_says(kind: FindingKind) -> None:
     audits = " `deadunits audit` shows it as well." if kind.in_audit else ""
     assert kind.page().startswith(
-        f"# {kind.code} {kind.name}: {kind.title}\n\nSeverity unless told otherwise: **{kind.severity}**.{audits}\n"
+        f"# {kind.code} {kind.name}: {kind.title}\n\nSeverity unless another is set: **{kind.severity}**.{audits}\n"
     )
     headings = [line.removeprefix("## ") for line in kind.page().splitlines() if line.startswith("## ")]
     assert headings == ["What it means", "Why it matters", "What to do", "Evidence", "Turn it off"]

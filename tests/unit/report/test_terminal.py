@@ -96,7 +96,7 @@ def test_what_the_weights_decide_holds_for_any_input() -> None:
     dead = by_weights(first_dead(8, 2, "relu"), 0, 1)
     text = squeezed(shown(facts([dead])))
     assert "2 units dead by the weights alone, for every input that stays finite on the way" in text
-    assert "no change for any input that stays finite on the way beyond rounding" in text
+    assert "no change beyond rounding for any input that stays finite on the way" in text
 
 
 @pytest.mark.parametrize(
