@@ -12,7 +12,7 @@ from analyzer.shapes.free_dims import free_axes
 def pooled_maximum(graph: Graph, shapes: ShapeTable, audited: AuditedValue) -> str | None:
     """Name of the pooled value that has the same maximum per sample and channel; None where there is none.
 
-    Every position has to lie in some window; that is told from one run, so it holds where `lengths_are_fixed`.
+    Every position has to lie in some window; one run shows that, so it holds where `lengths_are_fixed`.
     Where the lower bound of the activation is known, a window is never without a finite value.
     """
     if audited.kind is not Kind.RECTIFIER or audited.low is None or audited.axis != 1:

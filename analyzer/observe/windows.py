@@ -11,12 +11,12 @@ from analyzer.graph import Node
 def sees_every_position(node: Node, shapes: ShapeTable) -> bool:
     """Whether every position of the first input of a convolution or pool lies under some position of the window.
 
-    Told from the lengths of one run, so never where they are free, or more with more samples in a feed.
+    Seen in the lengths of one run, so never where they are free, or more with more samples in a feed.
     """
     data, result = shapes.shapes.get(node.inputs[0]), shapes.shapes.get(node.outputs[0])
     free = any(axis >= 2 for axis in shapes.dynamic.get(node.inputs[0], ()))
-    apart = shapes.batchable and shapes.sample_axes.get(node.inputs[0], SampleAxis(None)).axis == 0
-    if data is None or result is None or free or not apart:
+    samples_first = shapes.batchable and shapes.sample_axes.get(node.inputs[0], SampleAxis(None)).axis == 0
+    if data is None or result is None or free or not samples_first:
         return False
     window = _window(node, shapes, len(data) - 2)
     if window is None:

@@ -221,7 +221,7 @@ def _limits(node: OpNode) -> np.iinfo[Any] | None:
 
 
 def _surely_float(node: OpNode) -> bool:
-    """Whether no whole numbers are divided, which would cut the fraction off: told by the type or a stored operand."""
+    """Whether no whole numbers are divided, which would cut the fraction off: by the type or a stored operand."""
     if node.y_dtype is not None:
         return node.y_dtype.startswith(("float", "bfloat"))
     return any(array is not None and array.dtype.kind not in "iub" for array in node.statics)

@@ -1,4 +1,4 @@
-"""Clip and its fused kin: X [*shape] between two bounds, flat at both.
+"""Clip and its fused forms: X [*shape] between two bounds, flat at both.
 
 The bounds are attributes before opset 11 and inputs from 11 on.
 """

@@ -1,4 +1,4 @@
-"""Operators that only move elements, told as a chain of three steps: reshape, transpose, take along an axis.
+"""Operators that only move elements, described as a chain of three steps: reshape, transpose, take along an axis.
 
 The chain is the whole rule: facts go forward through it, needs and keeps go through it both ways.
 """

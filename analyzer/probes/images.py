@@ -146,7 +146,7 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
 def _layout(dims: Sequence[Any], name: str) -> str:
     first, last = dims[0] in (1, 3), dims[2] in (1, 3)
     if first == last:
-        raise ProbeError(f"Whether input '{name}' takes NCHW or NHWC images cannot be told: set the layout.")
+        raise ProbeError(f"Whether input '{name}' takes NCHW or NHWC images is not known: set the layout.")
     return "NHWC" if last else "NCHW"
 
 

@@ -165,7 +165,7 @@ def test_impossible_options_are_refused(settings: Any, message: str) -> None:
     [
         ({**NCHW, "y": NCHW["x"]}, {}, "Images fit a model with one input, this one has 2"),
         ({"x": TensorType(FLOAT, (None, 3))}, {}, "expects 2 axes, so it takes no images"),
-        ({"x": TensorType(FLOAT, (None, 9, 4, 6))}, {}, "cannot be told: set the layout"),
+        ({"x": TensorType(FLOAT, (None, 9, 4, 6))}, {}, "is not known: set the layout"),
         ({"x": TensorType(FLOAT, (None, 9, 4, 6))}, {"layout": "NCHW"}, "expects 9 channels in layout NCHW"),
         ({"x": TensorType(FLOAT, (None, 3, None, None))}, {}, "leaves the image size free: set a size"),
         (NCHW, {"size": (8, 8)}, "expects images of 4x6, not 8x8"),
