@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -14,9 +15,10 @@ from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, RunErr
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel
 from analyzer.ops.operator import is_quantised
+from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.rewrite.bisect import first_difference, moving_values
-from analyzer.rewrite.comparison import Feeds, compare, perturbed, rows_depend_on_others
+from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_others
 from analyzer.rewrite.nudge import nudged
 from analyzer.runtime.session import Session
 from analyzer.shapes.batching import plan_batches
@@ -74,14 +76,15 @@ def compare_models(
             results[name] = _on_data(source, before, after, probe, name, progress)
     if source.probe is not None:
         few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
-        results["perturbed"] = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised)
+        noisy = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised, leave_out=True)
+        results["perturbed"] = noisy if noisy.samples else None
         return results
     feeds = drawn_feeds(source.loaded.graph.inputs, source.shapes)
-    on_random_data = compare(before, after, feeds, source="random data", quantised=quantised, made_up=True)
+    on_random_data = compare(before, after, feeds, source="random data", quantised=quantised, leave_out=True)
     if not on_random_data.samples:
         raise InputError(
             "A smaller model could not be compared with the original, which does not run on inputs made up from its "
-            "declaration: give data that it runs on with --probe. Nothing was written."
+            "declaration, or gives nothing finite: give data that it runs on with --probe. Nothing was written."
         )
     results["probe"] = on_random_data
     return results
@@ -92,38 +95,60 @@ def _on_data(
 ) -> Comparison:
     """Several samples at once where the model takes that, and one at a time: all of them in at least one way."""
     quantised, alone = is_quantised(source.loaded.graph), source.shapes.samples
-    together: Comparison | None = None
-    if size := _several(source, probe):
-        with suppress(RunError):
-            batches = _batches(probe, size, name, progress)
-            together = compare(before, after, batches, source=probe.source, quantised=quantised)
-    singles = _batches(probe, alone, name, progress if together is None else None)
+    size, together = _several(source, probe), None
+    if size:
+        batches = _batches(probe, size, name, progress)
+        together = compare(before, after, batches, source=probe.source, quantised=quantised, leave_out=True)
+    enough = together is not None and together.samples > 0 and not together.refused
+    singles = _batches(probe, alone, name, None if enough else progress)
+    if enough:
+        singles = islice(singles, max(1, SINGLE_SAMPLES // alone))
+    result = one_by_one = compare(before, after, singles, source=probe.source, quantised=quantised)
     if together is not None:
-        singles = islice(singles, SINGLE_SAMPLES // alone)
-    one_by_one = compare(before, after, singles, source=probe.source, quantised=quantised)
-    if together is None:
-        return one_by_one
-    if one_by_one.within and not together.within and _influence_each_other(source, before, probe, size):
+        result = one_by_one.joined(together) if together.samples else one_by_one
+        result = replace(result, refused=together.refused)
+    if result.within and not result.samples:
+        raise InputError(
+            f"There is nothing finite to compare: no sample of {probe.source} gives a number that is. Give data on "
+            "which the model computes something. Nothing was written."
+        )
+    if one_by_one.within and not result.within and _influence_each_other(source, before, probe, size):
         raise InputError(
             f"Samples influence each other in this model: cut, it gives the same for one at a time, and something else "
             f"for {size} at once. If it is used on one at a time, say so with --batch-size 1. Nothing was written."
         )
-    return together.joined(one_by_one)
+    return result
+
+
+def refusal_notes(source: Source, comparisons: Iterable[Comparison | None]) -> list[str]:
+    """What is said where the original does not take as many samples at once as it was audited with."""
+    refused = sum(c.refused for c in comparisons if c is not None) if source.probe is not None else 0
+    if not refused:
+        return []
+    many = "1 sample was" if refused == 1 else f"{refused} samples were"
+    return [
+        f"The model does not run on {source.run.batch_size} samples at once everywhere, so {many} compared one at a "
+        "time only."
+    ]
 
 
 def _several(source: Source, probe: Probe) -> int:
     """How many samples share a run when the model is used as it was audited; 0: the file takes one at a time."""
-    size, alone = source.run.batch_size, source.shapes.samples
-    return 0 if source.shapes.free_inputs or not probe.batchable or size <= alone else size
+    alone, inputs = source.shapes.samples, source.loaded.graph.inputs
+    size = source.run.batch_size - source.run.batch_size % alone
+    numbered = any(isinstance((t.shape or (None,))[0], int) for n, t in inputs.items() if n not in probe.fixed)
+    return 0 if numbered or not probe.batchable or size <= alone else size
 
 
 def _influence_each_other(source: Source, before: Session, probe: Probe, size: int) -> bool:
     quantised = is_quantised(source.loaded.graph)
     pairs = zip(probe.batches(size), _groups(probe.batches(source.shapes.samples), size), strict=False)
-    return any(
-        rows_depend_on_others(before, batch.feeds, [single.feeds for single in singles], quantised=quantised)
-        for batch, singles in islice(pairs, SINGLE_SAMPLES // size + 1)
-    )
+    for batch, singles in islice(pairs, SINGLE_SAMPLES // size + 1):
+        with suppress(RunError):  # what several samples at once are refused for says nothing of others
+            alone = [single.feeds for single in singles]
+            if rows_depend_on_others(before, batch.feeds, alone, quantised=quantised):
+                return True
+    return False
 
 
 def _groups(batches: Any, size: int) -> Iterator[list[Any]]:
@@ -179,7 +204,7 @@ def _rounding_shows(source: Source) -> float:
     for seed in range(NUDGES):
         with suppress(RunError), Session(loaded, threads=threads) as before, nudged(loaded, threads, seed) as after:
             few = islice(usual_batches(source, "rounding"), PERTURBED_SAMPLES)
-            moved = max(moved, compare(before, after, few, source="", made_up=True).max_relative_difference)
+            moved = max(moved, compare(before, after, few, source="", leave_out=True).max_relative_difference)
     return moved
 
 

@@ -19,6 +19,7 @@ from analyzer.api.agreement import (
     contradicted,
     disagreement,
     our_model,
+    refusal_notes,
     usual_batches,
 )
 from analyzer.api.choosing import alive_units, check_choice, choice_notes
@@ -127,7 +128,7 @@ def _cut_and_compared(
         latency=measured,
         refused=refused,
         removed_units=removed,
-        notes=notes,
+        notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"]))),
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
         removed_relus=cut_model.merged_relus,
         observed=bool(basis),

@@ -40,11 +40,15 @@ class OutputDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both models on one data set."""
+    """Both models on one data set: `samples` on which some output was finite, `refused` that the original did not take.
+
+    `refused` samples were in feeds that were left out.
+    """
 
     source: str
     samples: int
     outputs: tuple[OutputDifference, ...]
+    refused: int = 0
 
     @property
     def max_abs_difference(self) -> float:
@@ -67,11 +71,15 @@ class Comparison:
         return all(o.within for o in self.outputs)
 
     def joined(self, other: Comparison) -> Comparison:
-        """This one, with the larger differences that another run of the same data showed."""
+        """Both together, with the larger differences and the smaller tolerances; the rest is that of more samples."""
+        if other.samples > self.samples:
+            return other.joined(self)
         outputs = []
         for mine, theirs in zip(self.outputs, other.outputs, strict=True):
             absolute, scale = max(mine.absolute, theirs.absolute), max(mine.scale, theirs.scale)
-            outputs.append(replace(mine, absolute=absolute, scale=scale, relative=absolute / (scale or 1.0)))
+            tolerance, relative = min(mine.tolerance, theirs.tolerance), absolute / (scale or 1.0)
+            joined = replace(mine, absolute=absolute, scale=scale, relative=relative, tolerance=tolerance)
+            outputs.append(joined)
         return replace(self, outputs=tuple(outputs))
 
 

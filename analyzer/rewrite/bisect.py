@@ -14,7 +14,8 @@ from analyzer.facts.pruned import OutputDifference
 from analyzer.facts.tolerances import REORDERED
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.node_edit import cut_array
-from analyzer.rewrite.comparison import Feeds, Tally
+from analyzer.probes.fitting import Feeds
+from analyzer.rewrite.comparison import Tally
 from analyzer.runtime.session import Session
 
 

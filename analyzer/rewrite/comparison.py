@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -10,9 +11,8 @@ from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.facts.tolerances import REORDERED, REORDERED_QUANTISED
+from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Session
-
-Feeds = Mapping[str, Array]
 
 
 class Tally:
@@ -26,22 +26,22 @@ class Tally:
         self.classes = True
         self.single = True  # whether all that was seen are numbers of single precision
 
-    def add(self, a: Array, b: Array, samples: int) -> None:
-        """Compare one output of one batch."""
+    def add(self, a: Array, b: Array, samples: int) -> bool:
+        """Compare one output of one batch; returns whether that shows anything: the same NaN in both does not."""
         self.dtype = a.dtype.name
         if a.shape != b.shape:
             self.absolute = np.inf
-            return
+            return True
         if a.dtype.kind not in "fV":
             self.absolute = max(self.absolute, 0.0 if np.array_equal(a, b) else np.inf)
             self.classes = False
-            return
+            return bool(a.size)
         one, two = a.astype(np.float64), b.astype(np.float64)
         finite = np.isfinite(one)
         alike = np.array_equal(finite, np.isfinite(two))
         if not alike or not np.array_equal(one[~finite], two[~finite], equal_nan=True):
             self.absolute = np.inf
-            return
+            return True
         self.single = self.single and _is_single(one[finite]) and _is_single(two[finite])
         if finite.any():
             self.absolute = max(self.absolute, float(np.abs(one[finite] - two[finite]).max()))
@@ -51,6 +51,7 @@ class Tally:
             self.rows += samples
         else:
             self.classes = False
+        return bool(finite.any())
 
     def result(self, quantised: bool) -> OutputDifference:
         """The difference over all batches."""
@@ -74,27 +75,27 @@ def compare(
     *,
     source: str,
     quantised: bool = False,
-    made_up: bool = False,
+    leave_out: bool = False,
 ) -> Comparison:
     """Both models on the same batches (feeds and their number of samples).
 
-    Feeds that are `made_up` and that the original does not take are left out.
+    A batch on which both give nothing finite counts as no sample. `leave_out`: batches that the original refuses count
+    as `refused`.
     """
     tallies = {name: Tally(name) for name in original.output_names}
-    total = 0
+    compared = refused = 0
     for feeds, samples in batches:
         try:
             one = original.run(dict(feeds))
         except RunError as error:
-            if made_up and error.kind is not RunFailure.MEMORY:
-                continue
-            raise
+            if not leave_out or error.kind is RunFailure.MEMORY:
+                raise
+            refused += samples
+            continue
         two = rewritten.run(dict(feeds))
-        for name, tally in tallies.items():
-            if isinstance(one[name], np.ndarray):
-                tally.add(one[name], two[name], samples)
-        total += samples
-    return Comparison(source, total, tuple(t.result(quantised) for t in tallies.values()))
+        shown = [t.add(one[n], two[n], samples) for n, t in tallies.items() if isinstance(one[n], np.ndarray)]
+        compared += samples if any(shown) else 0
+    return Comparison(source, compared, tuple(t.result(quantised) for t in tallies.values()), refused)
 
 
 def rows_depend_on_others(
@@ -104,12 +105,22 @@ def rows_depend_on_others(
     both, alone = session.run(dict(together)), [session.run(dict(feeds)) for feeds in singles]
     for name in session.output_names:
         rows = [single[name] for single in alone]
-        if isinstance(both[name], np.ndarray) and all(isinstance(row, np.ndarray) and row.ndim for row in rows):
+        if all(isinstance(value, np.ndarray) for value in (both[name], *rows)):
             tally = Tally(name)
-            tally.add(both[name], np.concatenate(rows), len(singles))
+            for whole, row in _laid_beside(both[name], rows):
+                tally.add(whole, row, len(singles))
             if not tally.result(quantised).within:
                 return True
     return False
+
+
+def _laid_beside(both: Array, rows: Sequence[Array]) -> list[tuple[Array, Array]]:
+    """The value of several samples with those of each: joined along the axis that grew, else each with the whole."""
+    grown = [i for i, (many, few) in enumerate(zip(both.shape, rows[0].shape, strict=False)) if many != few]
+    if len(grown) == 1 and all(row.ndim == both.ndim for row in rows):
+        with suppress(ValueError):  # other axes differ from sample to sample
+            return [(both, np.concatenate(rows, axis=grown[0]))]
+    return [(both, row) for row in rows]
 
 
 def perturbed(batches: Iterable[tuple[Feeds, int]], share: float = 0.05) -> Iterable[tuple[Feeds, int]]:

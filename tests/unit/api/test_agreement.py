@@ -12,9 +12,10 @@ import analyzer
 from analyzer import Choice
 from analyzer.api import agreement
 from analyzer.api.cutting import cut
-from analyzer.errors import ComparisonFailed, InputError
+from analyzer.errors import ComparisonFailed, InputError, RunError, RunFailure
 from analyzer.graph import Editor
 from analyzer.rewrite.comparison import compare
+from analyzer.runtime.session import Session
 from tests.models import Array, parse, run
 
 RNG = np.random.default_rng(11)
@@ -99,6 +100,87 @@ def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_ask
         np.testing.assert_allclose(one, two, atol=1e-4)
     with pytest.raises(InputError, match="--batch-size 1"):
         analyzer.prune(model, {"x": probe}, latency=False)
+
+
+def late_units(remainder: int) -> onnx.ModelProto:
+    """Three units fire from five samples at once on; numbers of samples that leave that much of seven are refused."""
+    return parse(
+        """g (float[n, 6] x) => (float[n, 4] y) {
+            l = Shape(x)
+            n = Gather(l, zero)
+            f = Cast<to=1>(n)
+            late = Sub(f, half)
+            m = Mod(n, seven)
+            t = Gather(table, m)
+            a = MatMul(x, w)
+            far = Mul(late, u)
+            s = Add(a, far)
+            r = Relu(s)
+            p = MatMul(r, v)
+            y = Mul(p, t)
+        }""",
+        {
+            "zero": np.array(0, np.int64),
+            "seven": np.array(7, np.int64),
+            "half": np.array(4.5, np.float32),
+            "table": np.ones(remainder, np.float32),
+            "w": weights(6, 8, dead=3),
+            "u": np.array([30.0] * 3 + [0.0] * 5, np.float32),
+            "v": weights(8, 4),
+        },
+    )
+
+
+def test_what_a_batch_showed_counts_though_a_later_one_is_refused() -> None:
+    """Twelve samples are run as eight, on which the models differ, and four, which the original refuses."""
+    with pytest.raises(InputError, match="--batch-size 1"):
+        analyzer.prune(late_units(4), {"x": weights(12, 6)}, run=analyzer.Run(batch_size=8), latency=False)
+
+
+def test_samples_that_are_refused_together_are_all_compared_alone_and_that_is_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agreement, "SINGLE_SAMPLES", 2)
+    pruned = analyzer.prune(late_units(2), {"x": weights(12, 6)}, run=analyzer.Run(batch_size=4), latency=False)
+    assert pruned.comparison is not None
+    assert (pruned.comparison.samples, pruned.comparison.refused) == (12, 12)
+    assert "12 samples were compared one at a time only" in " ".join(pruned.facts.notes)
+
+
+def test_memory_that_runs_out_on_several_samples_is_no_reason_to_compare_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Session.run
+
+    def scarce(self: Session, feeds: Any, *rest: Any, **options: Any) -> Any:
+        if type(self) is Session and len(feeds["x"]) > 2 and list(self.output_names) == ["y"]:
+            raise RunError("no memory", RunFailure.MEMORY)
+        return plain(self, feeds, *rest, **options)
+
+    monkeypatch.setattr(Session, "run", scarce)
+    with pytest.raises(RunError, match="no memory"):
+        analyzer.prune(dense("y = Relu(h)"), {"x": weights(30, 6)}, latency=False)
+
+
+@pytest.mark.parametrize("with_probe", [True, False])
+def test_where_nothing_is_finite_nothing_was_compared(with_probe: bool) -> None:
+    model = dense("y = Mul(h, lost)", stored={"lost": np.array(np.nan, np.float32)})
+    data = {"x": weights(10, 6)} if with_probe else None
+    with pytest.raises(InputError, match="finite"):
+        analyzer.prune(model, data, latency=False)
+
+
+def test_noise_that_the_original_refuses_is_left_out() -> None:
+    """An index that is a float leaves its table with the least noise."""
+    tail = "s = Slice(x, zero, one, one) i = Cast<to=7>(s) t = Gather(table, i) q = Squeeze(t, one) y = Add(h, q)"
+    stored: dict[str, Array] = {
+        "zero": np.array([0], np.int64),
+        "one": np.array([1], np.int64),
+        "table": np.ones((3, 4), np.float32),
+    }
+    probe = weights(10, 6)
+    probe[:, 0] = np.where(np.arange(10) % 2, 2.999, -3)
+    pruned = analyzer.prune(dense(tail, stored=stored), {"x": probe}, latency=False)
+    assert pruned.changed
+    assert pruned.facts.perturbed is None or pruned.facts.perturbed.samples < 10
 
 
 def test_both_sizes_are_run(monkeypatch: pytest.MonkeyPatch) -> None:

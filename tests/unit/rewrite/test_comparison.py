@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.facts.pruned import Comparison
 from analyzer.facts.tolerances import REORDERED
-from analyzer.rewrite.comparison import compare, perturbed
+from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_others
 from analyzer.rewrite.latency import LEAST_RUNS, measure_latency
 from analyzer.rewrite.unit_means import unit_means
 from analyzer.runtime.loading import load_model
@@ -74,6 +74,28 @@ def test_what_is_not_finite_or_of_another_shape_never_agrees(other: Array) -> No
 def test_the_same_nans_and_infinities_agree() -> None:
     strange = np.array([[np.nan, np.inf, 1.0]], np.float32)
     assert compared(strange, strange.copy()).within
+    assert compared(strange, strange.copy()).samples == 1
+
+
+@pytest.mark.parametrize("nothing", [np.full((4, 3), np.nan, np.float32), np.zeros((4, 0), np.int64)])
+def test_what_shows_nothing_counts_as_no_sample(nothing: Array) -> None:
+    assert compared(nothing, nothing.copy()).samples == 0
+
+
+@pytest.mark.parametrize(("axis", "shift"), [(0, 0), (1, 0), (1, 1), (None, 0), (None, 1)])
+def test_samples_that_share_a_feed_are_found_where_they_lie(axis: int | None, shift: int) -> None:
+    """Beside each other along whichever axis grew, or in a value that no sample changes."""
+    single = np.arange(6, dtype=np.float32).reshape(2, 3)
+    together = single if axis is None else np.concatenate([single, single], axis)
+    answers = iter([{"y": together + np.float32(shift)}, {"y": single}, {"y": single}])
+
+    class Answers:
+        output_names = ("y",)
+
+        def run(self, feeds: Any) -> dict[str, Array]:
+            return next(answers)
+
+    assert rows_depend_on_others(Answers(), {}, [{}, {}]) == bool(shift)  # type: ignore[arg-type]
 
 
 def test_whole_numbers_agree_exactly_or_not_at_all() -> None:
