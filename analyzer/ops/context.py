@@ -198,6 +198,7 @@ class Context:
             statics=statics,
             sole_user=tuple(n in self.copies or self._sole_user(n) for n in reads),
             in_free=tuple(self.free_axes(n) for n in node.inputs),
+            x_dtype=self.dtype(node.inputs[0]) if node.inputs else None,
             y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,
             target=self._pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),

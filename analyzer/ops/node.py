@@ -22,7 +22,8 @@ class OpNode:
     statics: tuple[Array | None, ...]
     sole_user: tuple[bool, ...] = ()
     in_free: tuple[frozenset[int], ...] = ()  # per input, axes whose length another feed may change
-    y_dtype: str | None = None  # NumPy name of the first output's element type, where it is known
+    x_dtype: str | None = None  # NumPy name of the first input's element type, where it is known
+    y_dtype: str | None = None  # NumPy name of that of the first output
     target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
     memo: dict[str, Any] = field(default_factory=dict)  # what a rule computed from stored arrays alone
     used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out

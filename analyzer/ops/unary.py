@@ -302,6 +302,11 @@ class CastRule(IdentityRule):
             return [Constants.unknown(x.rank)]  # formats that round in their own ways
         return [Constants(x.known, number.astype(np.float16).astype(np.float64) if to == "FLOAT16" else number)]
 
+    def affine(self, node: OpNode) -> Affine | None:
+        """To a float, and from whole numbers to wide ones; all else cuts fractions off or wraps around."""
+        widened = _target(node.node) in ("INT32", "INT64") and "int" in (node.x_dtype or "")
+        return super().affine(node) if widened or _target(node.node) in _FLOATS else None
+
 
 def _is_false(array: Array | None) -> bool:
     return array is not None and not bool(np.any(array))

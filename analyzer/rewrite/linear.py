@@ -96,6 +96,8 @@ def _ending_at(context: Context, last: Call) -> Dense | None:
     bias = None if dense is None or dense.bias.any() else _per_unit(shifted.shift, len(dense.weight))
     if call is None or dense is None or bias is None or last.op.x_shape(position) != last.op.y_shape():
         return None
+    if call.op.y_dtype != last.op.y_dtype:
+        return None  # what is added is a change of type
     return Dense(call, last, dense.total, dense.weight, bias)
 
 

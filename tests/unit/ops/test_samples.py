@@ -70,6 +70,10 @@ def test_these_keep_samples_apart(body: str) -> None:
         ("t = Transpose <perm = [1, 0]> (x) y = Reshape (t, shape)", "keep samples to themselves"),
         ("t = Transpose <perm = [1, 0]> (x) g = MatMul (x, t) y = ReduceMax <keepdims = 0> (g, one)", "no known order"),
         ("p = Concat <axis = 0> (x, x) y = ReduceMean <keepdims = 0> (p, one)", "keep samples to themselves"),
+        ("s = Shape (x) n = Gather (s, zero) b = Cast <to = 9> (n) i = Cast <to = 7> (b) d = Add (i, one)"
+         " l = Concat <axis = 0> (d, last) y = Reshape (x, l)", "in proportion"),  # two rows for any number of samples
+        ("s = Shape (x) n = Gather (s, zero) f = Cast <to = 1> (n) h = Sub (f, half) i = Cast <to = 7> (h)"
+         " l = Concat <axis = 0> (i, last) y = Reshape (x, l)", "in proportion"),
         ("s = Shape (x) y = Gather (s, zero)", "is computed from the number of samples"),
     ],
 )  # fmt: skip
@@ -77,6 +81,7 @@ def test_these_may_mix_samples(body: str, why: str) -> None:
     stored = {
         "zero": _ints(0), "one": _ints(1), "last": _ints(-1), "first": _ints(-9), "back": _ints(-1),
         "nought": np.asarray(0, np.int64), "shape": _ints(-1, 4), "oneone": np.ones(1, np.float32),
+        "half": np.full(1, -0.5, np.float32),
     }  # fmt: skip
     used = {n: a for n, a in stored.items() if n in body.replace("(", " ").replace(")", " ").replace(",", " ").split()}
     assert why in (question(body, stored=used) or "proven")

@@ -140,3 +140,14 @@ def test_the_sizes_after_a_merge_are_those_of_the_written_model() -> None:
     assert not again.changed
     assert result.facts.after == again.facts.before
     assert result.facts.after.multiply_adds == 4 * 3
+
+
+def test_a_cast_to_another_float_is_no_bias() -> None:
+    stored: dict[str, Array] = {"w1": drawn(12, 8).astype(np.float64), "w2": drawn(8, 3)}
+    stored["w1"] = np.abs(stored["w1"])
+    model = parse(
+        "g (double[n,12] x) => (float[n,3] y) { h = MatMul(x, w1) f = Cast<to = 1>(h) a = Relu(f) y = MatMul(a, w2) }",
+        stored,
+    )
+    x = np.abs(drawn(60, 12)).astype(np.float64)
+    assert merged(model, x).facts.after.parameters == 12 * 8 + 8 * 3
