@@ -98,7 +98,7 @@ class Context:
 
     def __reduce__(self) -> tuple[type[Context], tuple[object, ...]]:
         """For another process, which builds it anew: operators hold functions, which cannot be sent."""
-        return Context, (self.graph, self.table, self._tied)
+        return Context, (self.graph, self.table, self._tied, self._frozen)
 
     def _separate(self, name: str) -> None:
         readers = self.graph.consumers.get(name, ())

@@ -11,8 +11,8 @@ _INDEXED = replace(CONTINUOUS, geometry=(1,), passes_geometry=True)
 
 describe(
     CONTINUOUS,
-    *("Acos", "Acosh", "Asin", "Asinh", "Atanh", "Attention", "GridSample", "MaxRoiPool"),
-    *("MeanVarianceNormalization", "RotaryEmbedding"),
+    *("Acos", "Acosh", "Asin", "Asinh", "Atanh", "Attention", "MeanVarianceNormalization"),
+    "RotaryEmbedding",
 )
 describe(_INDEXED, "CumSum", "Trilu")
 describe(replace(STEADY, lengths_from=(1, 2), geometry=(1, 2)), "Col2Im")
@@ -21,8 +21,8 @@ describe(replace(STEADY, lengths_from=(2,), geometry=(1, 2)), "MaxUnpool")
 describe(Traits(draws=False, geometry=(1,), passes_geometry=True), "Compress", "SplitToSequence")
 describe(Traits(draws=False, geometry=(2, 3, 4)), "NonMaxSuppression")
 describe(_INDEXED, "GatherElements", "GatherND", "ReverseSequence")
-describe(replace(CONTINUOUS, geometry=(1,)), "RoiAlign")
-describe(STEADY, "ArgMax", "ArgMin", "BitShift", "IsInf", "IsNaN", "Mod")
+describe(replace(STEADY, geometry=(1,)), "RoiAlign")  # rounds places to cells, as GridSample and MaxRoiPool do
+describe(STEADY, "ArgMax", "ArgMin", "BitShift", "GridSample", "IsInf", "IsNaN", "MaxRoiPool", "Mod")
 describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "OneHot", "TopK", "CenterCropPad")
 describe(replace(CONTINUOUS, lengths_from=(1,), geometry=(1,)), "AffineGrid")
 describe(replace(STEADY, lengths_from=(0, 1, 2), geometry=(0, 1, 2), passes_geometry=True), "Range")

@@ -106,6 +106,26 @@ def test_a_slice_rounds_lengths_unless_its_steps_are_known_to_be_one(
     assert bool(stated.windows) is rounds
 
 
+_MAP = np.arange(64, dtype=np.float32).reshape(1, 1, 8, 8) ** 2
+SAMPLING = [
+    call("GridSample", _MAP, np.zeros((1, 3, 3, 2), np.float32), opset=16, fed=(0, 1), mode="nearest"),
+    call(
+        "MaxRoiPool", _MAP, np.array([[0, 1, 1, 5, 5]], np.float32), fed=(1,), pooled_shape=[2, 2],
+        samplers={1: lambda g, shape: np.where(np.arange(5), g.uniform(0, 7, shape), 0).astype(np.float32)},
+    ),
+    call(
+        "RoiAlign", _MAP, np.array([[1, 1, 5, 5]], np.float32), np.array([0]), opset=16, fed=(1,),
+        output_height=1, output_width=1, samplers={1: lambda g, shape: g.uniform(0, 7, shape).astype(np.float32)},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAMPLING, ids=lambda case: case.node.op_type)
+def test_what_rounds_places_jumps(case: Case) -> None:
+    for seed in range(TRIES):
+        trait_laws.last_digits_stay_last_digits(Bench(case), Random(seed))
+
+
 @pytest.mark.parametrize(("op_type", "bound"), [("Add", 1.0), ("MatMul", 1.0), ("LeakyRelu", 0.1), ("Pad", 0.0)])
 def test_a_bound_that_is_too_low_breaks_a_law(op_type: str, bound: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(all_rules()["", op_type]), "magnitude", lambda self, node, xs, stored: bound)
