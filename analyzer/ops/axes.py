@@ -56,6 +56,7 @@ class Axes:
 
     text: str
     whole: str = ""
+    computed: str = ""
     one: str = ""
     own: str = ""
     made: str | None = None
@@ -102,7 +103,8 @@ class Axes:
             outputs=node.outputs,
             values=final,
             lengths=lengths,
-            whole=meant(self.whole) | frozenset(alone),
+            whole=meant(f"{self.whole} {self.computed}") | frozenset(alone),
+            computed=meant(self.computed) - meant(self.whole),
             one=meant(self.one),
             own=meant(self.own) & joined,
             made=None if self.made is None else meant(self.made),

@@ -91,7 +91,8 @@ class Correspondence:
 class Lettered(Correspondence):
     """One group of letters per axis; what has a letter in common is cut together.
 
-    `whole` letters keep every index, of `one` some index stays. Of the letters in `own`, which stand behind another
+    `whole` letters keep every index: `computed` because their lengths are computed at run time, others because the
+    operator combines indices. Of `one` some index stays. Of the letters in `own`, which stand behind another
     one, every outer index keeps its own choice, all of them equally many, at least one. `made` are the letters along
     which the operator makes units; None: units come from the inputs. `loops` are those over which products run.
     """
@@ -99,6 +100,7 @@ class Lettered(Correspondence):
     values: tuple[tuple[str, tuple[Group, ...]], ...]
     lengths: Mapping[str, int]
     whole: frozenset[str] = frozenset()
+    computed: frozenset[str] = frozenset()
     one: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
     made: frozenset[str] | None = None
@@ -220,7 +222,7 @@ class Lettered(Correspondence):
         if not samples.keys() <= dict(self.values).keys() - set(self.pinned):
             return False
         (group,) = along
-        if len(group) != 1 or group[0] in self.whole | self.one:
+        if len(group) != 1 or group[0] in (self.whole - self.computed) | self.one:
             return False
         given = dict(self.values)
         return all(

@@ -53,15 +53,17 @@ class Spatial(Operator):
         return None if node.only_first_output else "its index output is used"
 
     def axes(self, node: OpNode) -> Correspondence:
-        free, held = self.free_axes(node), self.held_axes(node)
+        free, computed = self.free_axes(node), self.computed_axes(node)
         x, y = row("x", len(node.x_shape())), row("y", len(node.y_shape()))
-        whole = [letter for axis in range(len(x)) if axis not in free or axis in held for letter in (x[axis], y[axis])]
+        mixed = [letter for axis in range(len(x)) if axis not in free for letter in (x[axis], y[axis])]
         for axis in free:
             y[axis] = x[axis]
-        return Axes(f"X: {' '.join(x)} -> Y: {' '.join(y)}", whole=" ".join(whole))(node)
+        sized = [y[axis] for axis in computed if axis in free]
+        text = f"X: {' '.join(x)} -> Y: {' '.join(y)}"
+        return Axes(text, whole=" ".join(mixed), computed=" ".join(sized))(node)
 
-    def held_axes(self, node: OpNode) -> Sequence[int]:
-        """Axes that stay whole although their indices keep their places."""
+    def computed_axes(self, node: OpNode) -> Sequence[int]:
+        """Axes that stay whole because their length is computed at run time."""
         return ()
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
@@ -146,8 +148,7 @@ class ResizeRule(Spatial):
     def keeps_zero(self, node: OpNode) -> bool:
         return self.keeps_constant(node)
 
-    def held_axes(self, node: OpNode) -> Sequence[int]:
-        """Those whose length is computed at run time."""
+    def computed_axes(self, node: OpNode) -> Sequence[int]:
         named = self._sized_axes(node)
         computed = named if named and node.static(3) is None else []
         return [*computed, *(axis for axis, piece in enumerate(node.target or ()) if piece is None)]

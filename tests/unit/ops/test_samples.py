@@ -87,6 +87,13 @@ def test_these_may_mix_samples(body: str, why: str) -> None:
     assert why in (question(body, stored=used) or "proven")
 
 
+def test_sizes_that_are_computed_from_a_shape_keep_samples_apart() -> None:
+    body = """s = Shape (x) front = Slice (s, zero, two) l = Concat <axis = 0> (front, sizes)
+              y = Resize <mode = "nearest"> (x, none, none, l)"""
+    stored = {"zero": _ints(0), "two": _ints(2), "sizes": _ints(4, 4), "none": np.zeros(0, np.float32)}
+    assert question(body, "float[N, 3, 2, 2] x", stored) is None
+
+
 def test_an_input_without_samples_leaves_it_open() -> None:
     body = "y = Add (x, c)"
     assert "the input c has no axis" in (question(body, "float[N, 4] x, float[4] c") or "proven")
