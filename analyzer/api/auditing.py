@@ -30,7 +30,6 @@ from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
-from analyzer.graph.load import external_files
 from analyzer.observe.observation import Observation, observe
 from analyzer.probes.probe import Probe, open_probe, random_probe
 from analyzer.runtime.loading import load_model
@@ -117,7 +116,10 @@ def audit(
         diagnoses=diagnoses,
     )
     facts = replace(facts, warnings=audit_findings(facts))
-    files = (*guarded_files(model, data.probe, data.holdout), *_external_files(loaded))
+    files = (
+        *guarded_files(model, data.probe, data.holdout),
+        *(file.home / file.location for file in loaded.beside.values()),
+    )
     return Audit(facts, walked, _value_names(loaded), files, Source(loaded, shapes, opened, held, run, files))
 
 
@@ -237,11 +239,6 @@ def _summary(probe: Probe | None, seen: Observation | None) -> ProbeSummary | No
     return ProbeSummary(
         source=str(probe.source), samples=samples or 0, fingerprint=probe.fingerprint, random=probe.random
     )
-
-
-def _external_files(loaded: LoadedModel) -> tuple[Path, ...]:
-    folder = loaded.folder or Path()
-    return tuple(folder / name for name in sorted(external_files(loaded.model)))
 
 
 def _value_names(loaded: LoadedModel) -> dict[str, bool]:

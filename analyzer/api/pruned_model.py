@@ -103,7 +103,6 @@ class Pruned(Reporting):
             with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}.") as draft:
                 save_beside(self._smaller, Path(draft), target.name)
                 check(self._source.loaded, Path(draft) / target.name)
-                # no weight may be large enough to lie outside
                 written = [file for file in (beside, target) if (Path(draft) / file.name).exists()]
                 for file in written:
                     (Path(draft) / file.name).replace(folder / file.name)

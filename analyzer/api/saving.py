@@ -10,7 +10,6 @@ from pathlib import Path
 
 from analyzer.errors import OutputError
 from analyzer.graph import LoadedModel
-from analyzer.graph.load import external_files
 from analyzer.report.output_files import check_output, copy_whole
 
 
@@ -35,9 +34,8 @@ def weights_files(loaded: LoadedModel, target: Path, inputs: tuple[Path, ...]) -
     Raises:
         OutputError: another file lies in the place of one, or one cannot be written.
     """
-    home = loaded.folder or Path()
     folder = target.resolve().parent if target.is_symlink() else target.parent  # a link is written through
-    files = [WeightsFile(home / name, folder / name) for name in sorted(external_files(loaded.model))]
+    files = [WeightsFile(file.path, folder / name) for name, file in sorted(loaded.beside.items())]
     for file in files:
         _check(file, target, inputs)
     return files

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
+
+from analyzer.errors import ModelError
 
 
 def home_of(path: Path, names: Iterable[str]) -> Path:
@@ -31,16 +34,6 @@ def data_file(home: Path, location: str, behind: Path) -> Path | None:
     return place if linked or target.is_relative_to(home.resolve()) else None
 
 
-def gathered(home: Path, names: Iterable[str], own: Path) -> tuple[Path, dict[str, str]]:
-    """The folder that all files of a model lie in, links followed, and what each is called from there.
-
-    onnxruntime follows no link out of the folder it is given. `own` is the model's file, in which weights may lie.
-    """
-    files = {own.name: own} | {name: (home / name).resolve() for name in names}
-    folder = Path(os.path.commonpath([file.parent for file in files.values()]))
-    return folder, {name: file.relative_to(folder).as_posix() for name, file in files.items()}
-
-
 def is_there(path: Path) -> bool:
     """Whether there is a file, of whatever name."""
     try:
@@ -49,16 +42,57 @@ def is_there(path: Path) -> bool:
         return False
 
 
-class PlacedTensor(ir.ExternalTensor):
-    """External data that `data_file` has allowed.
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file of external data, as it was when the model was loaded; `behind` is the folder of the model's own file."""
 
-    onnx-ir would check again, by rules that refuse every link out of the folder and every file with a second name.
-    It checks nothing where it knows no base folder, so the folder is kept beside.
+    home: Path
+    location: str
+    behind: Path
+    stamp: tuple[int, int]
+
+    @property
+    def path(self) -> Path:
+        """Where the data lies.
+
+        Raises:
+            ModelError: the file is gone, leads out of the model's folder, or has changed.
+        """
+        place = data_file(self.home, self.location, self.behind)
+        if place is None or not is_there(place) or stamp_of(place) != self.stamp:
+            raise ModelError(f"{self.home / self.location} has changed since the model was loaded: start again.")
+        return place
+
+
+def stamp_of(place: Path) -> tuple[int, int]:
+    """What tells a file from a later one of its name: its size and when it was written."""
+    status = place.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def gathered(files: Mapping[str, DataFile], own: Path) -> tuple[Path, dict[str, str]]:
+    """The folder that all files of a model lie in, links followed, and what each is called from there.
+
+    onnxruntime follows no link out of the folder it is given. `own` is the model's file, in which weights may lie.
+
+    Raises:
+        ModelError: a file has changed since the model was loaded.
+    """
+    places = {own.name: own} | {name: file.path.resolve() for name, file in files.items()}
+    folder = Path(os.path.commonpath([place.parent for place in places.values()]))
+    return folder, {name: place.relative_to(folder).as_posix() for name, place in places.items()}
+
+
+class PlacedTensor(ir.ExternalTensor):
+    """External data that `data_file` allows, and is asked again whenever the file is opened.
+
+    onnx-ir would check by rules that refuse every link out of the folder and every file with a second name. It checks
+    nothing where it knows no base folder, so the file is kept beside.
     """
 
-    __slots__ = ("_home",)
+    __slots__ = ("_file",)
 
-    def __init__(self, tensor: ir.ExternalTensor, home: Path) -> None:
+    def __init__(self, tensor: ir.ExternalTensor, file: DataFile) -> None:
         super().__init__(
             tensor.location,
             tensor.offset,
@@ -69,25 +103,46 @@ class PlacedTensor(ir.ExternalTensor):
             doc_string=tensor.doc_string,
             metadata_props=dict(tensor.metadata_props),
         )
-        self._home = home
+        self._file = file
 
-    def __reduce__(self) -> tuple[type[PlacedTensor], tuple[ir.ExternalTensor, Path]]:
+    def __reduce__(self) -> tuple[type[PlacedTensor], tuple[ir.ExternalTensor, DataFile]]:
         """For another process: the place, not the numbers."""
         where = self.location, self.offset, self.length, self.dtype
-        return PlacedTensor, (ir.ExternalTensor(*where, shape=self.shape, name=self.name), self._home.absolute())
+        return PlacedTensor, (ir.ExternalTensor(*where, shape=self.shape, name=self.name), self._file)
 
     @property
     def path(self) -> str:
-        """Where the data lies."""
-        return str(self._home / self.location)
+        """Where the data lies.
+
+        Raises:
+            ModelError: the file has changed since the model was loaded.
+        """
+        return str(self._file.path)
 
     def release(self) -> None:
         """Forget the mapped file; it is closed once no array that was read from it is left."""
         self._array = self.raw = None
 
 
-def place_data(graph: ir.Graph, home: Path) -> None:
-    """Let the graph's external tensors be read from the folder that they are named from."""
-    for value in graph.initializers.values():
-        if isinstance(value.const_value, ir.ExternalTensor):
-            value.const_value = PlacedTensor(value.const_value, home)
+def place_data(graph: ir.Graph, files: Mapping[str, DataFile]) -> None:
+    """Let external tensors be read from the files that they are named for; those of attributes are read at once."""
+    for scope in (graph, *graph.subgraphs()):
+        for value in scope.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = _placed(value.const_value, files)
+        for node in scope:
+            for name, attribute in node.attributes.items():
+                if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
+                    node.attributes[name] = ir.AttrTensor(name, _read(attribute.value, files))
+                elif attribute.type == ir.AttributeType.TENSORS:
+                    node.attributes[name] = ir.AttrTensors(name, [_read(tensor, files) for tensor in attribute.value])
+
+
+def _placed(tensor: ir.ExternalTensor, files: Mapping[str, DataFile]) -> PlacedTensor:
+    return PlacedTensor(tensor, files[str(tensor.location)])
+
+
+def _read(tensor: ir.TensorProtocol, files: Mapping[str, DataFile]) -> ir.TensorProtocol:
+    if not isinstance(tensor, ir.ExternalTensor):
+        return tensor
+    return ir.Tensor(_placed(tensor, files).numpy().copy(), tensor.dtype, name=tensor.name)

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.external_files import gathered
-from analyzer.graph.load import LoadedModel, external_files
+from analyzer.graph.load import LoadedModel
 from analyzer.graph.runnable import Runnable, lendable, stand_in
 from analyzer.graph.stored import StoredTensor
 from analyzer.graph.validate import all_tensors
@@ -39,9 +39,9 @@ def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, Array]]:
 
 def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:
     """Name external data as it lies behind links; returns the folder to name it from."""
-    if loaded.folder is None or loaded.path is None:
+    if loaded.path is None:
         return None
-    folder, names = gathered(loaded.folder, external_files(loaded.model), loaded.path.resolve())
+    folder, names = gathered(loaded.beside, loaded.path.resolve())
     for tensor in all_tensors(proto):
         for entry in tensor.external_data:
             if entry.key == "location":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
 from analyzer.errors import ModelError
-from analyzer.graph.external_files import place_data
+from analyzer.graph.external_files import DataFile, place_data
 from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
@@ -35,14 +35,14 @@ OLDEST_OPSET = 7
 class LoadedModel:
     """A model in normal form, with where it came from.
 
-    `model` is the onnx-ir model that passes edit and sessions are made from; `folder` is where external data lies
-    (None for a model that came as bytes). The large weights of a file stay there and are mapped into memory; its bytes
-    are read again when they are asked for.
+    `model` is the onnx-ir model that passes edit and sessions are made from; `beside` are the files of its external
+    data by the names that its tensors have for them. The large weights of a file stay there and are mapped into
+    memory; its bytes are read again when they are asked for.
     """
 
     model: ir.Model
     path: Path | None
-    folder: Path | None
+    beside: Mapping[str, DataFile]
     _fold: Fold
     _digest: str  # sha256 of the file's bytes
     _length: int
@@ -54,7 +54,7 @@ class LoadedModel:
         """For another process: a file travels as its path and is mapped again there, what came from memory as bytes."""
         path = None if self.path is None else self.path.absolute()
         if self._edited:
-            return _from_bytes, (serialize(self), path, self._fold)
+            return _edited, (serialize(self), path, self._fold, self._digest_beside().digest())
         if path is None:
             return _from_bytes, (self.raw, None, self._fold)
         return _received, (path, self.sha256, self._fold)
@@ -81,15 +81,15 @@ class LoadedModel:
     @cached_property
     def sha256(self) -> str:
         """Of the file's bytes, then of each external data file in order of name."""
-        beside = sorted(external_files(self.model))
-        if not beside:
-            return self._digest
-        digest = hashlib.sha256(self.raw)
-        for name in beside:
-            with (Path(self.folder or ".") / name).open("rb") as stream:
+        return self._digest_beside(self.raw).hexdigest() if self.beside else self._digest
+
+    def _digest_beside(self, start: bytes = b"") -> hashlib._Hash:
+        digest = hashlib.sha256(start)
+        for _, file in sorted(self.beside.items()):
+            with file.path.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
-        return digest.hexdigest()
+        return digest
 
     @property
     def producer(self) -> str:
@@ -102,9 +102,7 @@ class LoadedModel:
     @property
     def size(self) -> int:
         """Bytes of the file and of its external data."""
-        return self._length + sum(
-            (Path(self.folder or ".") / name).stat().st_size for name in external_files(self.model)
-        )
+        return self._length + sum(file.stamp[0] for file in self.beside.values())
 
     def refreshed(self) -> LoadedModel:
         """The same model with a view of its present state (after edits)."""
@@ -180,6 +178,13 @@ def _received(path: Path, sha256: str, fold: Fold) -> LoadedModel:
     return loaded
 
 
+def _edited(raw: bytes, path: Path | None, fold: Fold, beside: bytes) -> LoadedModel:
+    loaded = replace(_from_bytes(raw, path, fold), _edited=True)
+    if loaded._digest_beside().digest() != beside:
+        raise loaded._changed()
+    return loaded
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -194,23 +199,25 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
 def _from_file(file: ModelFile, path: Path, fold: Fold) -> LoadedModel:
     """The model of a file whose large tensors stay there."""
     content, places = skeleton(file)
-    model, folder = _model_of(content, path, places.keys())
+    model, beside = _model_of(content, path, places.keys())
     for name, place in places.items():
         value = model.graph.initializers.get(name)
         if value is None or value.const_value is None:
             raise UnusualFile
         value.const_value = StoredTensor(file, place, value.const_value)
     file.release()
-    return LoadedModel(model, path, folder, fold, file.sha256, len(file.mapping), None, file)
+    return LoadedModel(model, path, beside, fold, file.sha256, len(file.mapping), None, file)
 
 
 def _from_bytes(raw: bytes, path: Path | None, fold: Fold, *, keep: bool = True) -> LoadedModel:
-    model, folder = _model_of(raw, path)
-    return LoadedModel(model, path, folder, fold, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
+    model, beside = _model_of(raw, path)
+    return LoadedModel(model, path, beside, fold, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
 
 
-def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozenset()) -> tuple[ir.Model, Path | None]:
-    """Parse, check and bring into normal form; returns the folder of its external data, too.
+def _model_of(
+    raw: bytes, path: Path | None, elsewhere: Collection[str] = frozenset()
+) -> tuple[ir.Model, dict[str, DataFile]]:
+    """Parse, check and bring into normal form; returns the files of its external data, too.
 
     Tensors named in `elsewhere` have their bytes in another place.
     """
@@ -218,7 +225,7 @@ def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozen
     proto = _parse(raw, where)
     check_text(proto, where)
     make_dense(proto, where)
-    folder = check_external(proto, where, path)
+    beside = check_external(proto, where, path)
     check_tensors(proto, where, elsewhere)
     check_attributes(proto, where)
     try:
@@ -230,13 +237,11 @@ def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozen
                 node.domain = ""
         undescribed = set_aside(proto)
         model = ir.from_proto(proto)
-        if folder is not None:
-            ir.external_data.set_base_dir(model.graph, folder)  # for subgraphs; the main graph's are placed below
         TopologicalSortPass()(model)
         stored = set(model.graph.initializers)
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        if folder is not None:
-            place_data(model.graph, folder)
+        if beside:
+            place_data(model.graph, beside)
         model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
         model.meta[UNDESCRIBED] = undescribed
     except ModelError:
@@ -245,7 +250,7 @@ def _model_of(raw: bytes, path: Path | None, elsewhere: Collection[str] = frozen
         raise ModelError(f"{where} is not a valid ONNX graph: {_sentence(error)}") from error
     if not model.graph.name:
         model.graph.name = "graph"
-    return model, folder
+    return model, beside
 
 
 def _parse(raw: bytes, where: str) -> onnx.ModelProto:
@@ -262,12 +267,6 @@ def _parse(raw: bytes, where: str) -> onnx.ModelProto:
             "onnx.version_converter, or export it again."
         )
     return proto
-
-
-def external_files(model: ir.Model) -> set[str]:
-    """Names, relative to the model's folder, of the files that hold its external data."""
-    tensors = (v.const_value for v in model.graph.initializers.values())
-    return {str(t.location) for t in tensors if isinstance(t, ir.ExternalTensor)}
 
 
 def _sentence(error: BaseException) -> str:

@@ -16,18 +16,19 @@ from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from analyzer.errors import ModelError
-from analyzer.graph.external_files import data_file, home_of, is_there
+from analyzer.graph.external_files import DataFile, data_file, home_of, is_there, stamp_of
 from analyzer.graph.nested import all_graphs
 
 DAMAGED = "the file is damaged, export the model again"
 
 
-def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> Path | None:
+def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> dict[str, DataFile]:
     """Refuse external data that is missing, too short, or outside the model's folder, before it is touched.
 
-    Returns the folder that it is named from; None for a model that came as bytes.
+    Returns its files by the names that tensors have for them: those of subgraphs and attributes as well.
     """
-    home = None if path is None else home_of(path, external_locations(proto))
+    files: dict[str, DataFile] = {}
+    home = None if path is None else home_of(path, external_locations(proto)).absolute()
     for tensor in all_tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
@@ -37,7 +38,8 @@ def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> Pat
             raise ModelError(
                 f"{where} came as bytes but keeps {tensor.name} in the file {location}: pass the model's path instead."
             )
-        target = data_file(home, location, path.resolve().parent)
+        behind = path.resolve().parent
+        target = data_file(home, location, behind)
         if target is None:
             raise ModelError(
                 f"{where} points to external data outside its folder ({location}): refused for safety; "
@@ -51,7 +53,8 @@ def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> Pat
             raise ModelError(f"{where} states a damaged offset or length for {tensor.name}.") from error
         if end > target.stat().st_size or end < 0:
             raise ModelError(f"{where}: external data file {location} is too short for {tensor.name}: copy it again.")
-    return home
+        files[location] = DataFile(home, location, behind, stamp_of(target))
+    return files
 
 
 def external_locations(proto: onnx.ModelProto) -> list[str]:
