@@ -12,11 +12,12 @@ import onnx
 from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.graph.static import StaticPart, shape_name
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.session import Optimization, Session, is_registered
 
 Nodes = Sequence[onnx.NodeProto]
+Group = list[onnx.NodeProto]
 
-MOST_SESSIONS = 64  # tries; what is not computed by then stays unknown
+MOST_SESSIONS = 128  # what is not computed by then stays unknown
 # Bytes of all results together: a few bytes of file can ask for any size. Dequantised weights, and every step on the
 # way from a stored weight to its use, are as many times as large as what is stored.
 ROOM = 1 << 28
@@ -37,10 +38,8 @@ def fold(part: StaticPart) -> dict[str, Array]:
 
     Not folding is always safe, so nothing raises: a node that fails is left out with all that needs it.
     """
-    folding, groups = _Folding(part), [list(part.nodes)]
-    for _ in range(MOST_SESSIONS):
-        if not groups:
-            break
+    folding, groups = _Folding(part), [[node for node in part.nodes if is_registered(node.domain, node.op_type)]]
+    while groups and folding.sessions < MOST_SESSIONS:
         group = folding.usable(groups.pop())
         if not group:
             continue
@@ -49,7 +48,7 @@ def fold(part: StaticPart) -> dict[str, Array]:
         except _Unsteady as unsteady:
             groups.append([node for node in group if node.name not in unsteady.nodes])
         except RunError as error:
-            groups += _without_failure(group, error.node)
+            groups = _without_failure(groups, group, error.node)
         else:
             groups.append(rest)
     return folding.known
@@ -70,6 +69,7 @@ class _Folding:
         self._part = part
         self._room = ROOM + ROOM_PER_BYTE * part.stored_bytes if part.nodes else 0
         self.known: dict[str, Array] = {}
+        self.sessions = 0
 
     def usable(self, nodes: Nodes) -> list[onnx.NodeProto]:
         """Those whose inputs are stored, known, or computed by others among them."""
@@ -109,6 +109,7 @@ class _Folding:
             model = self._part.model(nodes, self.known, measured)
         except Exception as error:  # a stored tensor that cannot be read, or more than fits into protobuf
             raise RunError(f"These nodes make no model: {error}") from error
+        self.sessions += 1
         return Session(model, threads=1, optimization=Optimization.NONE, few_runs=True)
 
     def _fitting(self, nodes: Nodes, sizes: Mapping[str, int | None]) -> list[onnx.NodeProto]:
@@ -152,12 +153,13 @@ def _sizes(session: Session, unclear: Sequence[str]) -> dict[str, int | None]:
     return sizes
 
 
-def _without_failure(group: list[onnx.NodeProto], failed: str) -> list[list[onnx.NodeProto]]:
-    """The group without the node that failed; where none is named, its halves, of which the first is tried first."""
+def _without_failure(waiting: list[Group], group: Group, failed: str) -> list[Group]:
+    """The waiting groups and this one without the node that failed; in halves, the first last, where none is named."""
     bad = next((node for node in group if node.name == failed), group[0] if len(group) == 1 else None)
     if bad is None:
         half = len(group) // 2
-        return [group[half:], group[:half]]
-    known = onnx.defs.has(bad.op_type, bad.domain)
+        return [*waiting, group[half:], group[:half]]
+    if onnx.defs.has(bad.op_type, bad.domain):
+        return [*waiting, [node for node in group if node is not bad]]
     kind = bad.domain, bad.op_type  # an operator of a foreign domain that is not there fails each time
-    return [[n for n in group if n is not bad and (known or (n.domain, n.op_type) != kind)]]
+    return [[node for node in other if (node.domain, node.op_type) != kind] for other in (*waiting, group)]

@@ -205,6 +205,19 @@ def _trim() -> None:
         library.malloc_trim(0)
 
 
+def is_registered(domain: str, operator: str) -> bool:
+    """Whether onnxruntime may know an operator; True where this build of it does not list those that it knows."""
+    registered = _registered()
+    return not registered or ("" if domain == "ai.onnx" else domain, operator) in registered
+
+
+@cache
+def _registered() -> frozenset[tuple[str, str]]:
+    with suppress(AttributeError):
+        return frozenset((s.domain, s.name) for s in ort.capi.onnxruntime_pybind11_state.get_all_operator_schema())
+    return frozenset()
+
+
 def available_providers() -> tuple[str, ...]:
     """Execution providers that this build of onnxruntime offers, fastest first."""
     return tuple(ort.get_available_providers())

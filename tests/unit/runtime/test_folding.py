@@ -85,6 +85,19 @@ def test_many_nodes_that_fail_do_not_hide_the_others() -> None:
     assert a is not None
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("kind", ["foreign.Bogus", "foreign.Bogus{i}"])
+def test_operators_that_onnxruntime_does_not_have_hide_nothing(
+    kind: str, listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names no node when it refuses one; a build need not list its operators."""
+    if not listed:
+        monkeypatch.setattr("analyzer.runtime.session._registered", frozenset)
+    many = 60 if listed or kind == "foreign.Bogus" else 8
+    mixed = " ".join(f"b{i} = {kind.format(i=i)}(w) c{i} = Neg(w)" for i in range(many))
+    assert all(array is not None for array in constants(mixed, *(f"c{i}" for i in range(many))))
+
+
 def test_halves_are_tried_where_no_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analyzer.runtime.session._NODE", re.compile("(nothing)"))
     nodes = "a = Neg(w) b = Reshape(w, s) c = Exp(b) d = Exp(a)"
