@@ -109,6 +109,7 @@ def audit(
             overridable=tuple(loaded.graph.defaults),
             withdrawn=walked.withdrawn,
             causes_failed=causes_failed,
+            inseparable=shapes.inseparable,
         ),
         seconds=clock.seconds,
         unused_inputs=walked.unused_inputs,

@@ -232,7 +232,7 @@ class Conditions:
     audited values through which samples of one batch influence each other, `unseen` those whose units the run could
     not show. `overridable` are stored tensors that are inputs as well, taken for no constants. `withdrawn` is what
     the run contradicted. `causes_failed` says why pre-activations could not be measured (empty: they were, or
-    nobody asked).
+    nobody asked). `inseparable` samples share every feed and may influence each other, so that they count as one.
     """
 
     one_by_one: bool = False
@@ -243,6 +243,7 @@ class Conditions:
     overridable: tuple[str, ...] = ()
     withdrawn: tuple[Withdrawn, ...] = ()
     causes_failed: str = ""
+    inseparable: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,3 +113,22 @@ class ShapeTable:
     def independent(self) -> bool:
         """Whether samples may share a feed: proven or stated, and not seen to be otherwise."""
         return self.batchable and (self.may_mix is None or self.stated)
+
+    @property
+    def inseparable(self) -> int:
+        """How many samples share every feed and cannot be told apart, or may influence each other; 1: none do."""
+        return 1 if self.independent else self.samples
+
+    @property
+    def of_single_samples(self) -> ShapeTable:
+        """This table with the rows of each single sample, where the run was fed several.
+
+        A value of which one sample holds no whole number of rows has no sample axis.
+        """
+        axes = {
+            name: SampleAxis(None)
+            if at.axis is None or at.rows % self.samples
+            else replace(at, rows=at.rows // self.samples)
+            for name, at in self.sample_axes.items()
+        }
+        return replace(self, sample_axes=axes)

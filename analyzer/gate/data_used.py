@@ -55,7 +55,18 @@ def no_probe(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
 def one_by_one(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """At most one finding."""
     conditions = situation.audit.conditions
-    if conditions.one_by_one and situation.samples > 1:
+    if conditions.inseparable > 1:
+        why = (
+            f"nothing proves that they do not influence each other ({conditions.may_mix}); if you know that they do "
+            "not, --independent counts each of them."
+            if conditions.may_mix
+            else "they influence each other, or which part of a value belongs to which of them is not known; a model "
+            "exported with a dynamic batch axis counts each of them where they do not."
+        )
+        yield kind.finding(
+            f"The model takes {conditions.inseparable} samples at once, which count as one: {why}", About.PROBE
+        )
+    elif conditions.one_by_one and situation.samples > 1:
         why = (
             "as they influence each other where the model takes several at once."
             if conditions.mixed

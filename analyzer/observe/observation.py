@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from analyzer.errors import RunError
@@ -26,7 +26,8 @@ Progress = Callable[[int, int | None], None]
 class Observation:
     """What was seen: statistics by value name, and how.
 
-    `unseen` are audited values that the run could not show (no shape, or no axis for their units).
+    Samples that share every feed and may influence each other count as one. `unseen` are audited values that the run
+    could not show (no shape, or no axis for their units).
     """
 
     statistics: dict[str, UnitStatistics]
@@ -74,11 +75,13 @@ def observe(
     look = Full(targets) if statistics == "full" else first_look(loaded.graph, shapes, targets, small=first is not None)
     tally = Tally(targets, flat_gradient)
     sessions = _Sessions(partial(Instrument, loaded, plan=plan, threads=threads), look, tally, plan, probe.samples)
+    done = 0
     try:
         for batch in probe.batches(plan.size, first=first):
-            sessions.take(batch)
+            sessions.take(replace(batch, samples=plan.counted(batch.samples)))
+            done += batch.samples
             if progress is not None:
-                progress(tally.samples, probe.samples)
+                progress(done, probe.samples)
     finally:
         sessions.close()
     seconds = time.perf_counter() - begin
@@ -102,7 +105,7 @@ class _Sessions:
         self, opened: Callable[..., Instrument], look: Look, tally: Tally, plan: BatchPlan, samples: int | None
     ) -> None:
         self._open, self._look, self._tally = opened, look, tally
-        self._size, self._samples = plan.size, samples
+        self._size, self._samples = plan.counted(plan.size), None if samples is None else plan.counted(samples)
         self._steps = True  # until a feed of another length does not fit them
         self._feeds = 0
         self._instrument: Instrument | None = None

@@ -53,7 +53,7 @@ def measure_spread(
     done = 0
     try:
         for batch in probe.batches(plan.size):
-            reading = instrument.run(batch.feeds, batch.samples)
+            reading = instrument.run(batch.feeds, plan.counted(batch.samples))
             feed = Feed(reading.samples, positions=reading.positions(targets))
             for statistic in statistics:
                 statistic.add([b for b in reading.blocks if b.statistic is type(statistic)], feed)

@@ -21,15 +21,23 @@ from analyzer.shapes.shape_session import ShapeRun, Shown, extended
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """How a probe is fed: `size` samples at a time, with the first dim of `free_inputs` made free if need be."""
+    """How a probe is fed: `size` samples at a time, with the first dim of `free_inputs` made free if need be.
+
+    `inseparable` samples of each feed may influence each other, so that they count as one.
+    """
 
     size: int
     free_inputs: tuple[str, ...] = ()
+    inseparable: int = 1
 
     @property
     def batchable(self) -> bool:
-        """Whether several samples share a feed."""
-        return self.size > 1
+        """Whether several samples share a feed and each is seen by itself."""
+        return self.size > self.inseparable
+
+    def counted(self, samples: int) -> int:
+        """As how many so many samples count."""
+        return samples // self.inseparable
 
 
 def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequence[str] = ()) -> BatchPlan:
@@ -39,7 +47,7 @@ def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequ
     """
     scrambled = any(v in shapes.scrambled for v in values)
     if not (shapes.independent and probe.batchable) or scrambled or batch_size <= shapes.samples:
-        return BatchPlan(shapes.samples)
+        return BatchPlan(shapes.samples, inseparable=shapes.inseparable)
     return BatchPlan(batch_size, shapes.free_inputs)
 
 

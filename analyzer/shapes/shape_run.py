@@ -38,7 +38,7 @@ def measure_shapes(
         table = replace(_with_free_dims(loaded, threads, table, samples[0]), stated=independent)
         if not table.batchable:
             return table
-        return replace(table, may_mix=mixes_samples(Context(loaded.graph, table), probe.fixed))
+        return replace(table, may_mix=mixes_samples(Context(loaded.graph, table.of_single_samples), probe.fixed))
     for samples in guessed_samples(loaded.graph.inputs):
         try:
             return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])

@@ -6,10 +6,13 @@ import re
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
+from analyzer.facts.spread import Watched
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.observe.observation import Observation, observe
+from analyzer.observe.suspects import measure_spread
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
@@ -27,6 +30,7 @@ STORED: dict[str, Array] = {
     "behind": np.array([2**62], np.int64),
     "rest": np.array([-1], np.int64),
     "eights": np.array([-1, 8], np.int64),
+    "fours": np.array([-1, 4, 8], np.int64),
     "half": np.array(2.5, np.float32),
     "ones": np.ones(8, np.float32),
     "none": np.zeros(8, np.float32),
@@ -133,3 +137,45 @@ def test_the_users_word_is_taken_where_nothing_contradicts_it() -> None:
     raw, data = model(MIXING["off from three on"]), samples("varied")
     assert look(raw, data, independent=True).batched
     assert not look(model(MIXING["softmax along the batch"]), data, independent=True).batched
+
+
+def declared(body: str, batch: int) -> bytes:
+    """The model with a batch of that size in its file."""
+    proto = onnx.ModelProto.FromString(model(body))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    proto.graph.output[0].type.tensor_type.shape.dim[0].Clear()
+    return proto.SerializeToString()
+
+
+#: The lengths that these compute do not fit four samples.
+UNFIT_FOR_FOUR = ("laid out by the square of their number", "laid out by halves of their number")
+#: Four samples in one feed influence each other, but no sample of another feed does.
+GROUPS = "t = Reshape(h, fours) m = ReduceMean<keepdims=1>(t, i1) e = Sub(t, m) d = Reshape(e, eights)"
+
+
+@pytest.mark.parametrize("name", [name for name in (*BODIES, "fours") if name not in UNFIT_FOR_FOUR])
+def test_samples_of_a_declared_batch_that_may_influence_each_other_are_one_feed(name: str) -> None:
+    """Four share every run: what one of them shows is no evidence of its own."""
+    feeds = 16 if name in APART else 4
+    seen = look(declared({**BODIES, "fours": GROUPS}[name], 4), samples("varied"))
+    assert seen.samples == seen.statistics["r"].samples == feeds
+    assert seen.statistics["r"].fired.max() <= feeds
+    assert seen.batched == (feeds == 16)
+
+
+def test_the_users_word_tells_samples_of_a_declared_batch_apart() -> None:
+    raw = declared(BODIES["under one window"], 4)
+    assert look(raw, samples("varied")).samples == 4
+    assert look(raw, samples("varied"), independent=True).samples == 16
+
+
+def test_what_enters_activations_is_measured_where_a_feed_counts_as_one_sample() -> None:
+    data = samples("varied")
+    loaded = load_model(declared(BODIES["less the largest"], 4))
+    probe = open_probe({"x": data}, loaded.graph.inputs)
+    spread = measure_spread(loaded, probe, [Watched("d", 1, 8, 2)], measure_shapes(loaded, probe))["d"]
+    sums = (data @ STORED["W"]).reshape(4, 4, 8)
+    below = (sums - sums.max(axis=1, keepdims=True)).reshape(16, 8)
+    np.testing.assert_allclose(spread.mean, below.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(spread.deviation, below.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(spread.minimum, below.min(axis=0), rtol=1e-5)

@@ -43,6 +43,8 @@ def test_fewer_than_59_samples_are_too_few() -> None:
 
 
 def test_sample_by_sample_is_said_where_there_are_several() -> None:
+    (counted,) = findings(ALIVE, conditions=Conditions(one_by_one=True, inseparable=4))
+    assert "4 samples at once" in counted.message
     one_by_one = Conditions(one_by_one=True)
     assert names(ALIVE, conditions=one_by_one) == ["one-by-one"]
     assert "one-by-one" not in names(ALIVE, conditions=one_by_one, probe=replace(PROBE, samples=1))

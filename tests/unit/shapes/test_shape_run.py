@@ -165,7 +165,7 @@ def test_a_fixed_batch_of_several_is_kept_as_it_is() -> None:
     probe = given(loaded, x=numbers(8, 3))
     table = measure_shapes(loaded, probe)
     assert table.samples == 4
-    assert plan_batches(table, probe, 8) == BatchPlan(4)
+    assert plan_batches(table, probe, 8) == BatchPlan(4, inseparable=4)
 
 
 def test_sequences_have_no_shape_and_break_nothing() -> None:
