@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
@@ -82,13 +81,14 @@ class Aligned(Operator):
         if node.op_type == "Mean":
             value = value / len(operands)
         if node.op_type == "Div":
-            known = known & (operands[1].number != 0) & (_surely_float(node) | (value == np.trunc(value)))
+            known = known & (operands[1].number != 0)
         if node.op_type == "Pow":
             whole = operands[1].number == np.trunc(operands[1].number)
             known = known & ((operands[0].number >= 0) | whole) & np.isfinite(value)
-        limits = _limits(node)
-        if limits is not None:
-            known = known & (limits.min <= value) & (value <= limits.max)  # beyond them it wraps around
+        if not _is_float(_element_type(node)):
+            known = known & (value == np.trunc(value))  # of whole numbers the fraction is cut off
+        low, high = _RANGES.get(_element_type(node), (-np.inf, np.inf))
+        known = known & (low <= value) & (value <= high)
         if node.op_type in ("Mul", "And"):
             zero = reduce(np.logical_or, [x.zero for x in operands])
             known, value = known | zero, np.where(zero, 0.0, value)
@@ -114,8 +114,8 @@ class Aligned(Operator):
         return None if bound is None or parts is None else bound(parts)
 
     def affine(self, node: OpNode) -> Affine | None:
-        computed = [p for p, array in enumerate(node.statics) if array is None]
-        if not computed:
+        computed, element = [p for p, array in enumerate(node.statics) if array is None], _element_type(node)
+        if not computed or not (_is_float(element) or element in ("int32", "int64")):  # the narrow ones wrap around
             return None
         rank = len(node.y_shape())
         stored = {
@@ -133,7 +133,8 @@ class Aligned(Operator):
         if node.op_type == "Mul" and len(computed) == 1:
             return Affine({computed[0]: reduce(np.multiply, stored.values(), one)}, none)
         if node.op_type == "Div" and computed == [0]:
-            return Affine({0: 1 / np.where(stored[1] == 0, 1.0, stored[1])}, none)
+            whole = _is_float(element) or bool((np.abs(stored[1]) == 1).all())
+            return Affine({0: 1 / stored[1]}, none) if whole and stored[1].all() else None
         return None
 
     def summand(self, node: OpNode, position: int) -> Summand | None:
@@ -214,19 +215,22 @@ def _number(array: Array | None) -> float | None:
     return float(np.ravel(array)[0]) if array is not None and array.size == 1 else None
 
 
-def _limits(node: OpNode) -> np.iinfo[Any] | None:
-    """The range of the whole numbers that are computed with, where a stored operand shows them."""
-    kinds = [array.dtype for array in node.statics if array is not None and array.dtype.kind in "iu"]
-    return np.iinfo(kinds[0]) if kinds else None
+def _element_type(node: OpNode) -> str:
+    """NumPy's name of the type that is computed with; empty where neither the result nor a stored operand shows it."""
+    shown = node.statics[:1] if node.op_type == "Pow" else node.statics  # an exponent may be of another type
+    stored = [array.dtype.name for array in shown if array is not None]
+    return node.y_dtype or (stored[0] if stored else "")
 
 
-def _surely_float(node: OpNode) -> bool:
-    """Whether no whole numbers are divided, which would cut the fraction off: by the type or a stored operand."""
-    if node.y_dtype is not None:
-        return node.y_dtype.startswith(("float", "bfloat"))
-    return any(array is not None and array.dtype.kind not in "iub" for array in node.statics)
+def _is_float(element: str) -> bool:
+    return element.startswith(("float", "bfloat"))
 
 
+#: Per type of whole numbers those that are computed as such: beyond them it wraps around, or a double cannot tell.
+_RANGES = {
+    dtype.__name__: (max(np.iinfo(dtype).min, -(1 << 53)), min(np.iinfo(dtype).max, 1 << 53))
+    for dtype in (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
+}
 _SPECIAL = {"Max": Extremum, "Min": Extremum, "PRelu": PReluRule}
 _PASSING = Aligned.stated
 _ARITHMETIC = replace(_PASSING, carries_nan=EVERY, carries_infinity=EVERY)

@@ -122,6 +122,8 @@ class QLinear(Operator):
                     for p, array in zip(places, stored, strict=True)
                 ),
                 sole_user=tuple(node.sole_user[p] for p in places if p < len(node.sole_user)),
+                x_dtype="float32",
+                y_dtype="float32",
                 reads=tuple(node.inputs[p] for p in places),
                 memo={},
             )

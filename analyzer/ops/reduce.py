@@ -61,6 +61,8 @@ class ReduceRule(Operator):
                 wide = pattern.along(wide, axis, node.x_shape()[axis])
             known = pattern.every(x.known, axes, keepdims=True)
             value = _IDEMPOTENT[node.op_type](wide, axis=axes, keepdims=True) if axes else wide
+            if node.op_type == "ReduceMean" and "int" in (node.x_dtype or "int"):
+                known = known & (value == np.trunc(value))  # of whole numbers the fraction is cut off
         elif node.op_type in _ZERO:
             known = pattern.every(x.zero, axes, keepdims=True)
             value = np.zeros(known.shape)

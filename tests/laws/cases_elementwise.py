@@ -97,8 +97,10 @@ def aligned(d: Draw, op: str) -> Case:
     if op in ("And", "Or", "Xor"):
         arrays = [d.ints(0, 1, *s, dtype=np.bool_) for s in shapes]
     elif op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Equal", "Less", "Greater") and d.flag(0.25):
-        kind = d.pick([np.int32, np.int64])
-        arrays = [d.ints(1, 5, *s, dtype=kind) * d.pick([1, -1]) for s in shapes]
+        narrow = (np.int8, np.uint8) if op in ("Add", "Sub", "Mul", "Div") else ()
+        kind = d.pick([np.int32, np.int64, *narrow])
+        arrays = [d.ints(1, d.pick([5, 100]), *s) * d.pick([1, -1 if kind is not np.uint8 else 1]) for s in shapes]
+        arrays = [a.astype(kind) for a in arrays]
     elif op == "Pow":
         arrays = [np.abs(d.normal(*shapes[0])) + 0.1, np.rint(d.normal(*shapes[1]))]
     else:
@@ -109,7 +111,8 @@ def aligned(d: Draw, op: str) -> Case:
     samplers = {0: positive(), 1: whole(0, 3, np.float32)} if op == "Pow" else {}
     if op == "Div":
         samplers = {i: (whole(1, 5, kind) if kind is not np.float32 else positive()) for i in fed}
-    return call(op, *arrays, opset=d.pick([13, 14, 18, 20]), fed=fed, samplers=samplers)
+    opset = d.pick([13, 14, 18, 20])
+    return call(op, *arrays, opset=max(opset, 14) if arrays[0].itemsize == 1 else opset, fed=fed, samplers=samplers)
 
 
 @cases_for("PRelu")
@@ -224,7 +227,8 @@ def reduction(d: Draw, op: str) -> Case:
     new = 13 if op == "ReduceSum" else 18
     opset = d.pick([11, 13, 18, 20])
     extra: dict[str, Any] = {}
-    inputs = [d.normal(*shape)]
+    whole_numbers = op in ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum") and d.flag(0.2)
+    inputs = [d.ints(-5, 5, *shape, dtype=np.int32) if whole_numbers else d.normal(*shape)]
     if d.flag(0.8):
         if opset >= new:
             inputs.append(np.array(axes, np.int64))

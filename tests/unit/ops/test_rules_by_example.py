@@ -45,6 +45,34 @@ def test_whole_numbers_that_would_wrap_around_are_not_claimed() -> None:
     case = call("Sub", np.ones((1, 2), np.uint8), np.full((1, 2), 5, np.uint8))
     assert derived(case, x0=along(1, 2, [9.0, 2.0])).known.tolist() == [[True, False]]
     assert not derived(call("Cast", ones(1, 2), to=2), x0=along(1, 2, [-3.0, -4.0])).any
+    both = call("Sub", np.ones((1, 2), np.uint8), np.ones((1, 2), np.uint8), fed=(0, 1))
+    assert not derived(both, x0=along(1, 2, [1.0, 2.0]), x1=along(1, 2, [2.0, 3.0])).any
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype", "stored", "affine"),
+    [
+        ("Div", np.int64, 2, False),
+        ("Div", np.int32, -1, True),
+        ("Div", np.float32, 2, True),
+        ("Div", np.float32, 0, False),
+        ("Mul", np.int64, 2, True),
+        ("Mul", np.uint8, 2, False),
+        ("Sub", np.uint8, 2, False),
+        ("Add", np.int8, 2, False),
+    ],
+)
+def test_whole_numbers_are_scaled_and_shifted_only_where_no_fraction_is_cut_off_and_nothing_wraps_around(
+    op: str, dtype: Any, stored: int, affine: bool
+) -> None:
+    bench = Bench(call(op, np.ones((1, 3), dtype), np.full((1, 3), stored, dtype)))
+    assert (bench.call.rule.affine(bench.op) is not None) == affine
+
+
+def test_a_mean_of_whole_numbers_is_claimed_where_it_is_whole() -> None:
+    known = along(1, 2, [1.0, 2.0])
+    assert not derived(call("ReduceMean", np.ones((1, 2), np.int32), np.array([1])), x0=known).any
+    assert derived(call("ReduceMean", ones(1, 2), np.array([1])), x0=known).number.tolist() == [[1.5]]
 
 
 def test_an_eight_bit_float_is_not_claimed() -> None:
