@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyzer.errors import ComparisonFailed, InputError, Refusal
+from analyzer.errors import ComparisonFailed, InputError, Refusal, RunError, RunFailure
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.bridge import Bridge
 from analyzer.facts.choice import Choice
@@ -148,9 +148,8 @@ def _finished(cut_model: CutModel, choice: Choice, measure: Callable[[LoadedMode
         if not (stand_ins(cut_model.walk) or cut_model.written_anew):
             return cut_model
         smaller = cut_model.smaller.refreshed()
-        try:
-            shapes = replace(measure(smaller), contradicted=cut_model.walk.contradicted)
-        except InputError:  # data that can be read only once; or it does not run, as the comparison will say
+        shapes = _shapes_of(smaller, cut_model, measure)
+        if shapes is None:
             return cut_model
         layers = [left_of(cut_model.walk, audited) for audited in select_units(smaller.graph, shapes)]
         again = _cut(smaller, shapes, layers, choice)
@@ -160,6 +159,18 @@ def _finished(cut_model: CutModel, choice: Choice, measure: Callable[[LoadedMode
         anew, refused = cut_model.written_anew or again.written_anew, (*cut_model.refused, *again.refused)
         cut_model = replace(cut_model, walk=whole, smaller=again.smaller, written_anew=anew, refused=refused)
     return cut_model
+
+
+def _shapes_of(
+    model: LoadedModel, cut_model: CutModel, measure: Callable[[LoadedModel], ShapeTable]
+) -> ShapeTable | None:
+    """Shapes of what was cut; None: the data can be read only once, or it does not run, as the comparison will say."""
+    try:
+        return replace(measure(model), contradicted=cut_model.walk.contradicted)
+    except InputError as error:
+        if isinstance(error, RunError) and error.kind is RunFailure.MEMORY:
+            raise
+        return None
 
 
 def _weight(model: LoadedModel) -> tuple[int, int]:
@@ -227,7 +238,9 @@ def _merged(cut_model: CutModel, choice: Choice, measure: Callable[[LoadedModel]
         return cut_model
     allowed = [value for value, trusted in always.items() if trusted]
     model = cut_model.smaller.refreshed()
-    shapes = measure(model)
+    shapes = _shapes_of(model, cut_model, measure)
+    if shapes is None:
+        return cut_model
     merged, gone = merge_linear(model, shapes, allowed)
     _, held = merge_linear(merged, shapes, [value for value, trusted in always.items() if not trusted])
     notes = [*cut_model.notes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx
 
@@ -15,6 +15,11 @@ def all_graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.Functi
         graph = pending.popleft()
         yield graph
         for attribute in (attribute for node in graph.node for attribute in node.attribute):
-            pending.extend(attribute.graphs)
-            if attribute.HasField("g"):
-                pending.append(attribute.g)
+            pending.extend(subgraphs(attribute))
+
+
+def subgraphs(attribute: onnx.AttributeProto) -> Sequence[onnx.GraphProto]:
+    """The graphs that an attribute holds, as its type says."""
+    if attribute.type == onnx.AttributeProto.GRAPH:
+        return (attribute.g,)
+    return attribute.graphs if attribute.type == onnx.AttributeProto.GRAPHS else ()

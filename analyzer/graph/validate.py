@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from analyzer.errors import ModelError
 from analyzer.graph.external_files import DataFile, data_file, home_of, is_there, stamp_of
-from analyzer.graph.nested import all_graphs
+from analyzer.graph.nested import all_graphs, subgraphs
 
 DAMAGED = "the file is damaged, export the model again"
 
@@ -111,11 +111,25 @@ def check_attributes(proto: onnx.ModelProto, where: str) -> None:
             if not node.op_type:
                 raise ModelError(f"{where}: node {node.name or '(no name)'} has no operator: {DAMAGED}.")
             for attribute in node.attribute:
-                field = _VALUE_FIELDS.get(attribute.type)
-                typeless = attribute.type == onnx.AttributeProto.UNDEFINED
-                if not attribute.name or typeless or (field is not None and not attribute.HasField(field)):
-                    problem = f" {attribute.name} without a value" if attribute.name else " without a name"
-                    raise ModelError(f"{where}: node {node.name or node.op_type} has an attribute{problem}: {DAMAGED}.")
+                problem = _problem_of(attribute)
+                if problem is not None:
+                    raise ModelError(
+                        f"{where}: node {node.name or node.op_type} has an attribute {problem}: {DAMAGED}."
+                    )
+
+
+def _problem_of(attribute: onnx.AttributeProto) -> str | None:
+    if not attribute.name:
+        return "without a name"
+    kind = attribute.type
+    held = {of for of, field in _VALUE_FIELDS.items() if attribute.HasField(field)}
+    held |= {of for of, field in _LIST_FIELDS.items() if getattr(attribute, field)}
+    if held - {kind}:
+        return f"{attribute.name} that holds something else than its type says"
+    expected = kind in _VALUE_FIELDS and not attribute.ref_attr_name  # which stands for one of the function's caller
+    if kind == onnx.AttributeProto.UNDEFINED or (expected and not held):
+        return f"{attribute.name} without a value"
+    return None
 
 
 # Where a single value of an attribute stands that has no default to stand in for it.
@@ -125,30 +139,39 @@ _VALUE_FIELDS = {
     onnx.AttributeProto.GRAPH: "g",
     onnx.AttributeProto.TYPE_PROTO: "tp",
 }
+_LIST_FIELDS = {
+    onnx.AttributeProto.TENSORS: "tensors",
+    onnx.AttributeProto.SPARSE_TENSORS: "sparse_tensors",
+    onnx.AttributeProto.GRAPHS: "graphs",
+    onnx.AttributeProto.TYPE_PROTOS: "type_protos",
+}
 
 
-def check_names(graph: onnx.GraphProto, where: str, outer: frozenset[str] = frozenset()) -> None:
+def check_names(graph: onnx.GraphProto, where: str, known: set[str] | None = None) -> None:
     """Refuse values that are read and never made, or made twice: then the graph computes nothing.
 
-    `outer` are the names that a subgraph sees around it.
+    `known` are the names that a subgraph sees around it; they are left as they were.
     """
+    known = set() if known is None else known
     computed = [output for node in graph.node for output in node.output if output]
     given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     twice = next((name for name, count in Counter(computed).items() if count > 1 or name in given), None)
     if twice is not None:
         raise ModelError(f"{where}: {_quoted(twice)} is made twice: {DAMAGED}.")
-    known = outer | given | set(computed)
+    added = given.union(computed) - known
+    known |= added
     for node in graph.node:
         unmade = next((name for name in node.input if name and name not in known), None)
         if unmade is not None:
             reader = node.name or node.op_type
             raise ModelError(f"{where}: node {reader} reads {_quoted(unmade)}, which nothing makes: {DAMAGED}.")
         for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
+            for inner in subgraphs(attribute):
                 check_names(inner, where, known)
     lost = next((value.name for value in graph.output if value.name not in known), None)
     if lost is not None:
         raise ModelError(f"{where}: nothing makes the output {_quoted(lost)}: {DAMAGED}.")
+    known -= added
 
 
 def _quoted(name: str) -> str:

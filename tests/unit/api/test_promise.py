@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import count
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 
 import analyzer
 from analyzer import Pruned
+from analyzer.errors import RunError, RunFailure
+from analyzer.shapes.shape_run import measure_shapes
 from tests.equivalence.agree import promise_is_kept
 from tests.models import Array, parse, run
 
@@ -80,6 +86,25 @@ def test_what_only_a_second_cut_takes_is_promised() -> None:
     """The softmax keeps its axis, so a unit stands in there; what it was computed from goes with the second cut."""
     audit = analyzer.audit("sample_models/digits_mlp_killed/model.onnx", "sample_models/digits_mlp_killed/probe.npz")
     promise_is_kept(audit.prune(latency=False))
+
+
+@pytest.mark.parametrize("kind", [RunFailure.MEMORY, RunFailure.REFUSED])
+def test_memory_that_runs_out_before_a_second_cut_is_no_reason_to_promise_less(
+    monkeypatch: pytest.MonkeyPatch, kind: RunFailure
+) -> None:
+    runs = count()
+
+    def scarce(*given: Any, **options: Any) -> Any:
+        if next(runs):
+            raise RunError("what was cut does not fit", kind)
+        return measure_shapes(*given, **options)
+
+    monkeypatch.setattr("analyzer.api.auditing.measure_shapes", scarce)
+    model, probe = (f"sample_models/digits_keras_cnn/{name}" for name in ("model.onnx", "probe.npz"))
+    expected = pytest.raises(RunError, match="does not fit") if kind is RunFailure.MEMORY else nullcontext()
+    with expected:
+        analyzer.audit(model, probe)
+    assert next(runs) > 1
 
 
 @pytest.mark.parametrize("middle", ["", "Cast", "Identity"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import analyzer
 from analyzer.errors import ModelError
 from analyzer.graph import serialize
+from analyzer.graph.validate import check_names
 from analyzer.runtime.loading import load_model
 from tests.models import parse, run
 
@@ -163,6 +165,14 @@ DAMAGE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         lambda m: m.graph.node[0].attribute.add(name="a", type=onnx.AttributeProto.TENSOR),
         "has an attribute a without a value",
     ),
+    "an attribute with a value of another type": (
+        lambda m: m.graph.node[0].attribute.add(name="a", type=onnx.AttributeProto.INT, g=onnx.GraphProto(name="g")),
+        "has an attribute a that holds something else than its type says",
+    ),
+    "an attribute with values of another type": (
+        lambda m: m.graph.node[0].attribute.add(name="a", type=onnx.AttributeProto.GRAPH, g={}, graphs=[{}]),
+        "has an attribute a that holds something else than its type says",
+    ),
     "a node without an operator": (lambda m: m.graph.node[0].ClearField("op_type"), "has no operator"),
     "an unknown input": (lambda m: m.graph.node[0].input.__setitem__(0, "q"), "reads 'q', which nothing makes"),
     "an unknown output": (lambda m: setattr(m.graph.output[0], "name", "q"), "nothing makes the output 'q'"),
@@ -177,6 +187,41 @@ def test_damage_is_told_in_one_sentence(name: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         load_model(damaged(change))
     assert "\n" not in str(caught.value)
+
+
+def branching(outside: str, inside: str) -> onnx.ModelProto:
+    """An If whose branches make `made`; what is read after it, and in its second branch."""
+    return onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 17]> g (float[N, 4] x, bool c) => (float[N, 4] y) {{
+        a = Relu(x)
+        b = If(c) <then_branch = t () => (made) {{ made = Neg(a) }}, else_branch = e () => (o) {{ o = Neg({inside}) }}>
+        y = Add(b, {outside}) }}"""
+    )
+
+
+def test_what_a_branch_makes_is_known_in_it_alone() -> None:
+    load_model(branching("a", "a"))
+    for outside, inside in (("made", "a"), ("a", "made")):
+        with pytest.raises(ModelError, match="reads 'made', which nothing makes"):
+            load_model(branching(outside, inside))
+
+
+def test_names_are_looked_up_in_linear_time() -> None:
+    nodes = [helper.make_node("Softmax", [f"v{i}"], [f"v{i + 1}"], axis=1) for i in range(20_000)]
+    inputs, outputs = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1])] for n in ("v0", "v20000"))
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    start = time.process_time()
+    check_names(graph, "The model")
+    assert time.process_time() - start < 2
+
+
+def test_attributes_of_a_function_stand_for_those_of_its_caller() -> None:
+    text = """<ir_version: 9, opset_import: ["" : 17, "local" : 1]> g (float[N, 4] x) => (float[N, 4] y)
+    { y = local.f <v = float[1] {2}> (x) }
+    <domain: "local", opset_import: ["" : 17]> f <v> (x) => (y) {
+        c = Constant <value: tensor = @v> ()  y = Mul(x, c) }"""
+    loaded = load_model(onnx.parser.parse_model(text))
+    assert [node.op_type for node in loaded.graph.nodes] == ["Mul"]
 
 
 def test_the_innermost_reason_is_told() -> None:

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 import analyzer
+from analyzer.errors import ProbeError
 from analyzer.facts.choice import Choice
 from tests.models import parse, run
 
@@ -163,6 +164,15 @@ def test_dense_layers_around_an_always_on_relu_are_merged_where_that_is_smaller(
     assert not any(node.op_type == "Relu" for node in smaller.graph.node)
     assert result.facts.after.parameters < result.facts.before.parameters
     assert not analyzer.prune(always_on(kind), {"x": x}, latency=False).changed
+
+
+def test_where_the_shapes_of_what_was_cut_cannot_be_had_nothing_is_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise ProbeError("It can be read only once.")
+
+    monkeypatch.setattr("analyzer.api.pruning.measure_shapes", refused)
+    x = RNG.standard_normal((40, 4)).astype(np.float32)
+    assert not analyzer.prune(always_on("Gemm"), {"x": x}, choice=Choice(merge_linear=True), latency=False).changed
 
 
 def test_a_relu_that_is_off_once_is_not_merged() -> None:
