@@ -23,6 +23,7 @@ from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import register
 from analyzer.ops.traits import EVERY, Traits
 
+_TO_THE_END = (1 << 31) - 1  # what exporters write where they mean all that is there
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T")
 
@@ -157,14 +158,29 @@ def slice_indices(node: OpNode) -> dict[int, Indices] | None:
     return taken
 
 
+def _all_or_one(start: int, end: int, step: int) -> bool:
+    """Whether these bounds take every index, or the first or last alone, however long the axis is."""
+    if step == -1:
+        return (start == -1 or start >= _TO_THE_END) and end <= -_TO_THE_END
+    first, last = start == 0 or start <= -_TO_THE_END, end >= _TO_THE_END
+    return step == 1 and ((first and (last or end == 1)) or (start == -1 and last))
+
+
 class SliceRule(MoveRule):
     """Slice with stored bounds. An axis sliced in steps stays whole, since what is left need not be a slice."""
 
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
-        stepped = len(node.inputs) > 4 and bool(node.inputs[4])
-        steps = stored(4) if stepped else None
-        one_by_one = not stepped if steps is None else bool((np.abs(steps) == 1).all())
-        return stated if one_by_one else replace(stated, windows=EVERY)  # a length is rounded to whole steps
+        given = [bool(name) for name in node.inputs]
+        bounds: list[list[int] | None] = []
+        for position, name in enumerate(("starts", "ends", "axes", "steps"), start=1):
+            array = stored(position) if given[position : position + 1] == [True] else node.attr(name, ())
+            bounds.append(None if array is None else [int(v) for v in np.atleast_1d(array)])
+        starts, ends, axes, steps = bounds
+        if starts is None or ends is None or axes is None or steps is None:
+            return replace(stated, windows=EVERY)
+        rows = zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True)
+        limited = [axis for start, end, axis, step in rows if not _all_or_one(start, end, step)]
+        return replace(stated, windows=EVERY if min(limited, default=0) < 0 else tuple(limited))
 
     def unsupported(self, node: OpNode) -> str | None:
         return "bounds computed at run time" if slice_indices(node) is None else None

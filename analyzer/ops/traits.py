@@ -39,8 +39,8 @@ class Traits:
     exact_in: Container[str] = NONE
     #: Inputs whose values, not only their shapes, decide how long outputs are.
     lengths_from: Container[int] = EVERY
-    #: Axes, of the first input and the output alike, on which the output's length is a rounded quotient, so that two
-    #: lengths may give the same one and a position may be seen by no window. None: any axis of any output.
+    #: Axes, of the first input and the output alike, on which the output's length is a rounded quotient or has a limit,
+    #: so that two lengths may give the same one and a position may be seen by no window. None: any axis of any output.
     windows: Container[int] | None = None
     #: Inputs whose every NaN shows in the first output (where windows see every position).
     carries_nan: Container[int] = NONE

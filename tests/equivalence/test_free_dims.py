@@ -65,6 +65,29 @@ CASES = {
         PARTS | {"s": np.array([-1, 2]), "two": np.array([-2]), "end": np.array([1 << 40]), "o": noise(2, 3)},
         [noise(n, 4, seed=n) for n in (1, 2, 3)],
     ),
+    "a slice that ends where the file says": (
+        "g (float[1, T, 4] x) => (float[1, K] y) { h = MatMul(x, z) g = Add(h, o) r = Relu(g) s = Slice(r, st, en, ax)"
+        " t = Transpose<perm = [0, 2, 1]>(s) p = Softmax<axis = -1>(t) c = ReduceMax<axes = [1], keepdims = 0>(p)"
+        " q = Slice(x, st, en, ax) d = ReduceMax<axes = [2], keepdims = 0>(q) y = Add(c, d) }",
+        {"z": np.zeros((4, 4), np.float32), "o": np.ones(4, np.float32)}
+        | {"st": np.array([0]), "en": np.array([4]), "ax": np.array([1])},
+        [noise(1, t, 4, seed=t) for t in (2, 8, 3, 9)],
+    ),
+    "a slice that starts where the file says, from the end": (
+        "g (float[1, T, 4] x) => (float[1, K] y) { h = MatMul(x, z) g = Add(h, o) r = Relu(g) s = Slice(r, st, en, ax)"
+        " t = Transpose<perm = [0, 2, 1]>(s) p = Softmax<axis = -1>(t) c = ReduceMax<axes = [1], keepdims = 0>(p)"
+        " q = Slice(x, st, en, ax) d = ReduceMax<axes = [2], keepdims = 0>(q) y = Add(c, d) }",
+        {"z": np.zeros((4, 4), np.float32), "o": np.ones(4, np.float32)}
+        | {"st": np.array([-3]), "en": np.array([1 << 40]), "ax": np.array([-2])},
+        [noise(1, t, 4, seed=t) for t in (2, 8, 3, 9)],
+    ),
+    "a length that is the probe's or 1": (
+        "g (float[1, T, 4] x) => (float[1, 8] y) { h = MatMul(x, z) g = Add(h, o) r = Relu(g)"
+        " t = Transpose<perm = [0, 2, 1]>(r) p = Softmax<axis = -1>(t) c = ReduceMax<axes = [1], keepdims = 0>(p)"
+        " a = Add(x, k) d = ReduceMax<axes = [2], keepdims = 0>(a) y = Add(c, d) }",
+        {"z": np.zeros((4, 4), np.float32), "o": np.ones(4, np.float32), "k": noise(1, 8, 4)},
+        [noise(1, t, 4, seed=t) for t in (1, 8)],
+    ),
     "indices that name every step of the probe": (
         "g (float[1, T, 4] x) => (float[1, T, 3] y) { q = MatMul(x, w) h = Relu(q)"
         " s = ScatterElements<axis = 1>(h, i, p) z = MatMul(s, u) k = MatMul(x, o) y = Add(z, k) }",
@@ -143,6 +166,42 @@ def test_lengths_that_other_inputs_change_are_found_and_others_are_not() -> None
     fixed = measure_shapes(load_model(parse(text.replace("H", "6"), {"k": KERNEL, "b": PARTS["b"]})), None)
     assert fixed.dynamic == {}
     assert fixed.resized == ()
+
+
+def changing(text: str, stored: dict[str, Array], data: dict[str, Array]) -> dict[str, set[int]]:
+    """Axes whose lengths may change, by value."""
+    loaded = load_model(parse(text, stored))
+    table = measure_shapes(loaded, open_probe(data, loaded.graph.inputs))
+    return {name: set(axes) for name, axes in table.dynamic.items() if axes}
+
+
+@pytest.mark.parametrize("length", [2, 3, 32, 96, 416])
+def test_a_length_that_fits_no_half_and_no_step_more_is_found(length: int) -> None:
+    text = "g (float[1, T, 640] x) => (float[1, T, 640] y) { r = Reshape(x, s) t = Relu(r) y = Reshape(t, b) }"
+    multiple = length & -length
+    stored = {"s": np.array([1, -1, multiple, 640]), "b": np.array([1, -1, 640])}
+    found = changing(text, stored, {"x": noise(1, length, 640)})
+    assert found == {"x": {1}, "y": {1}, "r": {1}, "t": {1}}
+
+
+def test_a_length_that_the_model_takes_at_no_other_size_is_fixed() -> None:
+    text = "g (float[1, T, 4] x) => (float[1, 5, 4] y) { r = Reshape(x, s) y = Relu(r) }"
+    assert changing(text, {"s": np.array([1, 5, 4])}, {"x": noise(1, 5, 4)}) == {}
+
+
+@pytest.mark.parametrize("more", [0, 6])
+def test_lengths_that_only_change_together_are_found(more: int) -> None:
+    """Beside others that are fixed: of too many of those, what is not tried counts as one that may change."""
+    fixed = [f"f{i}" for i in range(more + 1)]
+    text = (
+        f"g (float[1, S, 4] a, float[1, T, 4] b, {', '.join(f'float[1, F{i}, 4] {f}' for i, f in enumerate(fixed))})"
+        f" => (float[1, U, 4] y, {', '.join(f'float[1, 5, 4] {f}_r' for f in fixed)})"
+        f" {{ {' '.join(f'{f}_r = Reshape({f}, s)' for f in fixed)} j = MatMul(b, c) m = Add(a, j) y = Relu(m) }}"
+    )
+    data = {f: noise(1, 5, 4) for f in ("a", "b", *fixed)}
+    found = changing(text, {"s": np.array([1, 5, 4]), "c": noise(4, 4)}, data)
+    assert {"a", "b", "j", "m", "y"} <= set(found)
+    assert more or not {"f0", "f0_r"} & set(found)
 
 
 def test_a_length_that_is_the_ratio_of_two_is_found() -> None:

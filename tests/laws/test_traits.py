@@ -90,20 +90,30 @@ def test_a_slice_in_steps_that_states_no_rounding_breaks_a_law(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("opset", "known", "rounds"), [(9, (), False), (13, (), True), (13, (1, -1), False), (13, (1, 4), True)]
+    ("bounds", "limited"),
+    [
+        ((0, 1 << 40, 1), ()),
+        ((0, 1, 1), ()),
+        ((-1, 1 << 31, 1), ()),
+        ((-1, -(1 << 40), -1), ()),
+        ((0, 9, 1), (1,)),
+        ((-3, 1 << 40, 1), (1,)),
+        ((0, 1 << 40, 2), (1,)),
+        ((1, 0, -1), (1,)),
+    ],
 )
-def test_a_slice_rounds_lengths_unless_its_steps_are_known_to_be_one(
-    opset: int, known: tuple[int, ...], rounds: bool
+def test_a_slice_limits_lengths_unless_its_bounds_are_known_to_take_all_or_one(
+    bounds: tuple[int, int, int], limited: tuple[int, ...]
 ) -> None:
-    x, zeros, axes = np.zeros((9, 9), np.float32), np.array([0, 0]), np.array([0, 1])
-    case = (
-        call("Slice", x, opset=9, starts=[0, 0], ends=[9, 9])
-        if opset == 9
-        else call("Slice", x, zeros, zeros + 9, axes, zeros + 1, opset=opset)
-    )
-    node = Bench(case).op.node
-    stated = traits_of(node, lambda place: np.array(known) if known and place == 4 else None)
-    assert bool(stated.windows) is rounds
+    x, (start, end, step) = np.zeros((9, 9), np.float32), ([number] for number in bounds)
+    node = Bench(call("Slice", x, np.array(start), np.array(end), np.array([1]), np.array(step), opset=13)).op.node
+    stored = {1: start, 2: end, 3: [1], 4: step}
+    assert traits_of(node, lambda place: np.array(stored[place])).windows == limited
+    assert traits_of(node, lambda place: np.array(stored[place]) if place != 2 else None).windows == EVERY
+    assert traits_of(node, lambda place: np.array({**stored, 3: [-1]}[place])).windows == (EVERY if limited else ())
+    if step == [1] and end[0] < 1 << 31:
+        old = Bench(call("Slice", x, opset=9, starts=start, ends=end, axes=[1])).op.node
+        assert traits_of(old).windows == limited
 
 
 _MAP = np.arange(64, dtype=np.float32).reshape(1, 1, 8, 8) ** 2

@@ -143,7 +143,10 @@ def _shapes(case: Case, other: dict[str, Array]) -> dict[str, tuple[int, ...]] |
 
 
 def no_other_lengths_are_rounded(bench: Bench, random: Random) -> None:
-    """On axes that `windows` does not name, a length that grows is not the same as for an input one longer."""
+    """On axes that `windows` does not name, a length that grows is not the same as for an input one longer.
+
+    And one that is the same for a longer input is not less for a shorter one.
+    """
     windows = traits(bench).windows
     name = bench.op.node.inputs[0] if bench.op.node.inputs else ""
     if windows is None or name not in bench.case.feeds:
@@ -156,6 +159,11 @@ def no_other_lengths_are_rounded(bench: Bench, random: Random) -> None:
             first, second, last = (s[output] for s in shapes if s is not None)
             hidden = len(first) == len(last) and any(a == b < c for a, b, c in zip(first, second, last, strict=True))
             assert not hidden, f"{first}, {second}, {last} as axis {axis} grows: {bench.case}"
+        ends = [_shapes(bench.case, {name: other}) for other in (array.take([0], axis), longer[0], longer[2])]
+        for output in bench.case.outputs if None not in ends else ():
+            first, second, last = (s[output] for s in ends if s is not None)
+            limited = len(first) == len(last) and any(a < b == c for a, b, c in zip(first, second, last, strict=True))
+            assert not limited, f"{first}, {second}, {last} as axis {axis} grows from 1: {bench.case}"
 
 
 def _shown(bench: Bench, name: str, random: Random, bad: float) -> bool:
