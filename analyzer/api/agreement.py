@@ -14,11 +14,13 @@ from analyzer.api.pruned_model import Source
 from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel
+from analyzer.graph.coarsest import coarsest_types
 from analyzer.ops.operator import is_quantised
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.rewrite.bisect import first_difference, moving_values
 from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_others
+from analyzer.rewrite.moved_types import types_after_cut
 from analyzer.rewrite.nudge import nudged
 from analyzer.runtime.session import Session
 from analyzer.shapes.batching import plan_batches
@@ -62,25 +64,25 @@ class WrittenSession(Session):
 
 
 def compare_models(
-    source: Source, before: Session, after: Session, progress: Progress | None
+    source: Source, smaller: LoadedModel, before: Session, after: Session, progress: Progress | None
 ) -> dict[str, Comparison | None]:
     """Both models on probe, holdout and probe with noise; on random data without a probe.
 
     Raises:
         InputError: there is no data, and the model does not run on data that is made up.
     """
-    quantised = is_quantised(source.loaded.graph)
+    allowed: Any = {"types": _types(source, smaller), "quantised": is_quantised(source.loaded.graph)}
     results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
     for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
         if probe is not None:
-            results[name] = _on_data(source, before, after, probe, name, progress)
+            results[name] = _on_data(source, before, after, probe, name, progress, allowed)
     if source.probe is not None:
         few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
-        noisy = compare(before, after, perturbed(few), source="probe with noise", quantised=quantised, leave_out=True)
+        noisy = compare(before, after, perturbed(few), source="probe with noise", leave_out=True, **allowed)
         results["perturbed"] = noisy if noisy.samples else None
         return results
     feeds = drawn_feeds(source.loaded.graph.inputs, source.shapes)
-    on_random_data = compare(before, after, feeds, source="random data", quantised=quantised, leave_out=True)
+    on_random_data = compare(before, after, feeds, source="random data", leave_out=True, **allowed)
     if not on_random_data.samples:
         raise InputError(
             "A smaller model could not be compared with the original, which does not run on inputs made up from its "
@@ -91,19 +93,24 @@ def compare_models(
 
 
 def _on_data(
-    source: Source, before: Session, after: Session, probe: Probe, name: str, progress: Progress | None
+    source: Source,
+    before: Session,
+    after: Session,
+    probe: Probe,
+    name: str,
+    progress: Progress | None,
+    allowed: Mapping[str, Any],
 ) -> Comparison:
     """Several samples at once where the model takes that, and one at a time: all of them in at least one way."""
-    quantised, alone = is_quantised(source.loaded.graph), source.shapes.samples
-    size, together = _several(source, probe), None
+    size, alone, together = _several(source, probe), source.shapes.samples, None
     if size:
         batches = _batches(probe, size, name, progress)
-        together = compare(before, after, batches, source=probe.source, quantised=quantised, leave_out=True)
+        together = compare(before, after, batches, source=probe.source, leave_out=True, **allowed)
     enough = together is not None and together.samples > 0 and not together.refused
     singles = _batches(probe, alone, name, None if enough else progress)
     if enough:
         singles = islice(singles, max(1, SINGLE_SAMPLES // alone))
-    result = one_by_one = compare(before, after, singles, source=probe.source, quantised=quantised)
+    result = one_by_one = compare(before, after, singles, source=probe.source, **allowed)
     if together is not None:
         result = one_by_one.joined(together) if together.samples else one_by_one
         result = replace(result, refused=together.refused)
@@ -132,6 +139,10 @@ def refusal_notes(source: Source, comparisons: Iterable[Comparison | None]) -> l
     ]
 
 
+def _types(source: Source, smaller: LoadedModel) -> Mapping[str, str]:
+    return types_after_cut(source.loaded.graph, smaller.refreshed().graph, source.shapes.dtypes)
+
+
 def _several(source: Source, probe: Probe) -> int:
     """How many samples share a run when the model is used as it was audited; 0: the file takes one at a time."""
     alone, inputs = source.shapes.samples, source.loaded.graph.inputs
@@ -141,12 +152,13 @@ def _several(source: Source, probe: Probe) -> int:
 
 
 def _influence_each_other(source: Source, before: Session, probe: Probe, size: int) -> bool:
-    quantised = is_quantised(source.loaded.graph)
+    graph = source.loaded.graph
+    quantised, types = is_quantised(graph), coarsest_types(graph, source.shapes.dtypes)
     pairs = zip(probe.batches(size), _groups(probe.batches(source.shapes.samples), size), strict=False)
     for batch, singles in islice(pairs, SINGLE_SAMPLES // size + 1):
         with suppress(RunError):  # what several samples at once are refused for says nothing of others
             alone = [single.feeds for single in singles]
-            if rows_depend_on_others(before, batch.feeds, alone, quantised=quantised):
+            if rows_depend_on_others(before, batch.feeds, alone, types=types, quantised=quantised):
                 return True
     return False
 
@@ -218,6 +230,7 @@ def _difference(source: Source, chosen: Walk, smaller: LoadedModel, worst: Outpu
             chosen.needs.masks,
             usual_batches(source, "search"),
             worst.name if worst is not None else source.loaded.graph.outputs[0],
+            types=_types(source, smaller),
             quantised=is_quantised(source.loaded.graph),
         )
     place = f"; the first value that differs is {where}" if where else ""

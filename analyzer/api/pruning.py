@@ -108,7 +108,7 @@ def _cut_and_compared(
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
     threads = source.run.threads
     with Session(source.loaded, threads=threads) as before, WrittenSession(smaller, threads=threads) as after:
-        results = compare_models(source, before, after, progress)
+        results = compare_models(source, smaller, before, after, progress)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
             if moving := contradicted(source, walked):
                 return moving

@@ -12,8 +12,10 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Shape
+from analyzer.facts.tolerances import REORDERED
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
+from analyzer.graph.coarsest import coarsest_types
 from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
@@ -212,6 +214,16 @@ class Context:
         """NumPy name of a value's element type; None where neither the file nor the run tells."""
         declared = self.graph.types[name].dtype if name in self.graph.types else None
         return declared.name if declared is not None else self.table.dtypes.get(name)
+
+    def coarsest(self, name: str) -> str:
+        """The coarsest float type on the way to a value of floats; the type itself of all others."""
+        own = self.dtype(name) or "float32"
+        return self._coarsest.get(name, own) if own in REORDERED else own
+
+    @cached_property
+    def _coarsest(self) -> dict[str, str]:
+        named = {name: self.dtype(name) or "" for name in self.graph.producer}
+        return coarsest_types(self.graph, named)
 
     def _barrier(self, op: OpNode, rule: Operator) -> str | None:
         if op.node.index in self._frozen:

@@ -27,11 +27,13 @@ def first_difference(
     batches: Iterable[tuple[Feeds, int]],
     output: str,
     *,
+    types: Mapping[str, str],
     quantised: bool = False,
 ) -> str | None:
     """Name of the first value that differs on the batch on which this output differs most; None when none does.
 
-    Compared is what both have and what some output needs: what stays without being needed may hold anything.
+    `types` are the coarsest element types on the way to each value. Compared is what both have and what some output
+    needs: what stays without being needed may hold anything.
     """
     after = {name for node in rewritten.graph.nodes for name in node.outputs if name}
     names = [
@@ -44,14 +46,15 @@ def first_difference(
     with _session(original, names) as before, _session(rewritten, names) as behind:
         for feeds, samples in batches:
             one, two = (session.run(dict(feeds), list({*names, output})) for session in (before, behind))
-            much = _difference(output, one[output], two[output], samples).absolute
+            much = _difference(Tally(output), one[output], two[output], samples).absolute
             if much > most:
                 pairs = (
                     (name, *_needed(one[name], two[name], keeps.vectors(name), needs[name]))
                     for name in names
                     if _are_numbers(one[name])
                 )
-                differ = (name for name, a, b in pairs if not _difference(name, a, b, samples, quantised).within)
+                tallied = ((Tally(name, types.get(name, "")), a, b) for name, a, b in pairs)
+                differ = (t.name for t, a, b in tallied if not _difference(t, a, b, samples, quantised).within)
                 most, first = much, next(differ, None)
     return first
 
@@ -82,8 +85,7 @@ def _moves(value: Array, derived: Constants) -> bool:
     return bool((known & ~(np.abs(seen - derived.number) <= REORDERED.get(value.dtype.name, 0.0) * scale)).any())
 
 
-def _difference(name: str, one: Array, two: Array, samples: int, quantised: bool = False) -> OutputDifference:
-    tally = Tally(name)
+def _difference(tally: Tally, one: Array, two: Array, samples: int, quantised: bool = False) -> OutputDifference:
     if isinstance(cast("object", one), np.ndarray):
         tally.add(one, two, samples)
     return tally.result(quantised)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,17 +15,19 @@ from analyzer.facts.tolerances import REORDERED, REORDERED_QUANTISED
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Session
 
+NO_TYPES: Mapping[str, str] = MappingProxyType({})
+
 
 class Tally:
-    """Differences of one output, collected batch by batch."""
+    """Differences of one output, collected batch by batch; `coarsest` is the coarsest type on the way to it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, coarsest: str = "") -> None:
         self.name = name
+        self.coarsest = coarsest
         self.absolute = self.scale = 0.0
         self.same = self.rows = 0
         self.dtype = "float32"
         self.classes = True
-        self.single = True  # whether all that was seen are numbers of single precision
 
     def add(self, a: Array, b: Array, samples: int) -> bool:
         """Compare one output of one batch; returns whether that shows anything: the same NaN in both does not."""
@@ -42,7 +45,6 @@ class Tally:
         if not alike or not np.array_equal(one[~finite], two[~finite], equal_nan=True):
             self.absolute = np.inf
             return True
-        self.single = self.single and _is_single(one[finite]) and _is_single(two[finite])
         if finite.any():
             self.absolute = max(self.absolute, float(np.abs(one[finite] - two[finite]).max()))
             self.scale = max(self.scale, float(np.abs(one[finite]).max()))
@@ -56,16 +58,11 @@ class Tally:
     def result(self, quantised: bool) -> OutputDifference:
         """The difference over all batches."""
         scale = self.scale or 1.0
-        precise = self.dtype != "float64" or not self.single
-        tolerance = REORDERED.get(self.dtype if precise else "float32", 0.0)  # a float32 calculation, cast at the end
-        tolerance = max(tolerance, REORDERED_QUANTISED) if quantised and tolerance else tolerance
+        tolerance = REORDERED.get(self.dtype, 0.0)  # whole numbers have none
+        if tolerance:
+            tolerance = max(tolerance, REORDERED.get(self.coarsest, 0.0), REORDERED_QUANTISED if quantised else 0.0)
         top1 = self.same / self.rows if self.classes and self.rows else None
         return OutputDifference(self.name, self.absolute, self.scale, self.absolute / scale, tolerance, top1)
-
-
-def _is_single(numbers: Array) -> bool:
-    with np.errstate(over="ignore", under="ignore"):
-        return bool(np.array_equal(numbers, numbers.astype(np.float32)))
 
 
 def compare(
@@ -74,15 +71,17 @@ def compare(
     batches: Iterable[tuple[Feeds, int]],
     *,
     source: str,
+    types: Mapping[str, str] = NO_TYPES,
     quantised: bool = False,
     leave_out: bool = False,
 ) -> Comparison:
     """Both models on the same batches (feeds and their number of samples).
 
+    `types` are the coarsest element types on the way to each output, where that is not its own.
     A batch on which both give nothing finite counts as no sample. `leave_out`: batches that the original refuses count
     as `refused`.
     """
-    tallies = {name: Tally(name) for name in original.output_names}
+    tallies = {name: Tally(name, types.get(name, "")) for name in original.output_names}
     compared = refused = 0
     for feeds, samples in batches:
         try:
@@ -99,14 +98,19 @@ def compare(
 
 
 def rows_depend_on_others(
-    session: Session, together: Feeds, singles: Sequence[Feeds], *, quantised: bool = False
+    session: Session,
+    together: Feeds,
+    singles: Sequence[Feeds],
+    *,
+    types: Mapping[str, str] = NO_TYPES,
+    quantised: bool = False,
 ) -> bool:
     """Whether some output of samples that share a feed is not what they give one at a time."""
     both, alone = session.run(dict(together)), [session.run(dict(feeds)) for feeds in singles]
     for name in session.output_names:
         rows = [single[name] for single in alone]
         if all(isinstance(value, np.ndarray) for value in (both[name], *rows)):
-            tally = Tally(name)
+            tally = Tally(name, types.get(name, ""))
             for whole, row in _laid_beside(both[name], rows):
                 tally.add(whole, row, len(singles))
             if not tally.result(quantised).within:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.facts.tolerances import REBATCHED, REBATCHED_QUANTISED
 from analyzer.facts.units import SampleAxis, Shape, ShapeTable
 from analyzer.graph import Graph, LoadedModel
+from analyzer.graph.coarsest import coarsest_types
 from analyzer.ops.operator import is_quantised, traits_of
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
@@ -51,7 +53,7 @@ def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequ
     return BatchPlan(batch_size, shapes.free_inputs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TwoSamples:
     """A look at two samples in one feed; it can only say no, as a third one may change everything.
 
@@ -80,7 +82,12 @@ class TwoSamples:
         return alone
 
     def _agree(self, together: Shown) -> bool:
-        return show_both(together[1], *self.outputs)
+        first, second = self.outputs
+        return show_both(together[1], first, second, self._coarsest)
+
+    @cached_property
+    def _coarsest(self) -> Mapping[str, str]:
+        return coarsest_types(self.loaded.graph, self.alone.dtypes)
 
     def _batched(self, together: Shown, free: tuple[str, ...]) -> ShapeTable:
         axes = {n: grown_axis(s, together[0].get(n, s)) for n, s in self.alone.shapes.items()}
@@ -110,7 +117,7 @@ class TwoSamples:
                 mixed.update(names)
             for name in names & set(axes):
                 together, first, second, again = means[name]
-                tolerance, axis = max(coarse, REBATCHED[alone.dtypes[name]]), axes[name]
+                tolerance, axis = max(coarse, REBATCHED[self._coarsest[name]]), axes[name]
                 rows = SampleAxis(None if axis.axis is None else 0, axis.rows)
                 if not same_samples(together, first, second, rows, tolerance) and close(again, first, tolerance):
                     mixed.add(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from analyzer.algebra.pattern import Array
@@ -45,11 +47,15 @@ def close(a: Array, b: Array, tolerance: float | None = None) -> bool:
     return bool(np.allclose(a64, b64, rtol=0.0, atol=tolerance * scale, equal_nan=True))
 
 
-def show_both(both: Feeds, first: Feeds, second: Feeds) -> bool:
-    """Whether every output of two samples in one feed shows both as they are on their own."""
+def show_both(both: Feeds, first: Feeds, second: Feeds, coarsest: Mapping[str, str]) -> bool:
+    """Whether every output of two samples in one feed shows both as they are on their own.
+
+    `coarsest` is the coarsest element type on the way to each.
+    """
     for name, array in both.items():
         axis = grown_axis(np.shape(first[name]), np.shape(array))
-        if axis is None or not same_samples(array, first[name], second[name], axis):
+        tolerance = REBATCHED.get(coarsest.get(name, ""))
+        if axis is None or not same_samples(array, first[name], second[name], axis, tolerance):
             return False
     return True
 

@@ -56,7 +56,7 @@ def _contradicted(context: Context, layer: LayerVerdicts, found: Constants | Non
         return None
     known, value = found.per_index(layer.audited.axis, layer.units)
     known = known & (statistics.nonfinite == 0)
-    allowed = DERIVED.get(context.dtype(layer.value) or "float32", COARSELY_DERIVED) * (1 + np.abs(value))
+    allowed = DERIVED.get(context.coarsest(layer.value), COARSELY_DERIVED) * (1 + np.abs(value))
     low = np.where(statistics.minimum_exact, statistics.minimum, value)
     wrong = known & ((np.abs(statistics.maximum - value) > allowed) | (np.abs(low - value) > allowed))
     return wrong if wrong.any() else None

@@ -201,6 +201,39 @@ def test_both_sizes_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {1, 8} <= set(seen)
 
 
+HALF_LAYERS = "c = Cast<to = 10>(x) a = MatMul(c, w) r = Relu(a) b = MatMul(r, v)"
+FLOAT_LAYERS = "a = MatMul(x, f) r = Relu(a) b = MatMul(r, g)"
+MIXED_TYPES = {  # inputs, nodes, tolerance
+    "halves inside, float32 outside": ("float[n, 6] x", f"{HALF_LAYERS} y = Cast<to = 1>(b)", 2e-2),
+    "and float32 behind that": ("float[n, 6] x", f"{HALF_LAYERS} d = Cast<to = 1>(b) y = Mul(d, d)", 2e-2),
+    "halves behind the cut": ("float[n, 6] x", f"{FLOAT_LAYERS} c = Cast<to = 10>(b) y = Cast<to = 1>(c)", 2e-2),
+    "halves before the cut": ("float16[n, 6] h", f"d = Mul(h, h) x = Cast<to = 1>(d) {FLOAT_LAYERS} y = Relu(b)", 5e-5),
+    "halves beside the cut": (
+        "float16[n, 4] h, float[n, 6] x",
+        f"d = Mul(h, h) e = Cast<to = 1>(d) {FLOAT_LAYERS} y = Add(b, e)",
+        5e-5,
+    ),
+    "doubles of a float32 calculation": ("float[n, 6] x", f"{FLOAT_LAYERS} y = Cast<to = 11>(b)", 5e-5),
+    "doubles before the cut": ("double[n, 6] d", f"x = Cast<to = 1>(d) {FLOAT_LAYERS} y = Relu(b)", 5e-5),
+}
+
+
+@pytest.mark.parametrize("kind", MIXED_TYPES)
+def test_the_tolerance_is_that_of_the_coarsest_type_between_the_cut_and_the_output(kind: str) -> None:
+    inputs, nodes, tolerance = MIXED_TYPES[kind]
+    half = {"w": weights(6, 8, dead=2).astype(np.float16), "v": weights(8, 4).astype(np.float16)}
+    stored = half | {"f": weights(6, 8, dead=2), "g": weights(8, 4)}
+    model = parse(f"g ({inputs}) => (float[] y) {{ {nodes} }}", {n: a for n, a in stored.items() if f" {n})" in nodes})
+    if "11" in nodes:
+        model.graph.output[0].type.tensor_type.elem_type = 11
+    h = weights(20, 4 if "4] h" in inputs else 6).astype(np.float16)
+    data = {"h": h, "x": weights(20, 6), "d": RNG.normal(size=(20, 6))}
+    pruned = analyzer.prune(model, {i.name: data[i.name] for i in model.graph.input}, latency=False)
+    assert pruned.changed
+    assert pruned.comparison is not None
+    assert pruned.comparison.tolerance == tolerance
+
+
 def test_a_bug_of_ours_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "contradicted", lambda *_: frozenset())
 

@@ -45,11 +45,13 @@ def test_the_difference_is_told_in_itself_and_of_the_scale() -> None:
     assert (found.samples, found.source, found.within) == (4, "here", False)
 
 
-def test_doubles_that_a_float32_calculation_gave_are_held_to_its_tolerance() -> None:
-    a, b = (np.full((4, 3), number, np.float32).astype(np.float64) for number in (1.0, 1.0 + 1e-6))
-    assert compared(a, b).within
-    assert not compared(a, b * (1 + 1e-7)).within  # these digits float32 does not have
-    assert not compared(a, a + 2**-8).within
+def test_the_coarsest_type_on_the_way_says_how_much_is_allowed() -> None:
+    fixed = Fixed(y=ONES), Fixed(y=ONES * np.float32(1.01))
+    for coarsest, within in (("", False), ("float64", False), ("float16", True), ("bfloat16", True)):
+        found = compare(*fixed, [({}, 4)], source="here", types={"y": coarsest})  # type: ignore[arg-type]
+        assert found.within is within, coarsest
+    whole = Fixed(y=np.ones(3, np.int64)), Fixed(y=np.full(3, 2))
+    assert not compare(*whole, [({}, 3)], source="here", types={"y": "bfloat16"}).within  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
