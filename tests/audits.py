@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +16,7 @@ from analyzer.runtime.loading import load_model
 from analyzer.shapes.sample_rows import grown_axis
 from analyzer.units import select_units
 from analyzer.walk import Walk, walk
-from tests.models import Array, all_values, run
-
-Feeds = Mapping[str, Array]
+from tests.models import Array, Feeds, all_values, run
 
 
 def table_of(model: onnx.ModelProto, feeds: Feeds) -> ShapeTable:

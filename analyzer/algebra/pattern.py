@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Mask = npt.NDArray[np.bool_]
 Shape = tuple[int, ...]
+BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 
 
 def uniform(rank: int, value: bool) -> Mask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Source
 from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
@@ -31,7 +32,6 @@ PERTURBED_SAMPLES = 16
 NUDGES = 4  # how often the last digits of the weights are changed, at random, to see what rounding does
 SINGLE_SAMPLES = 64  # how many are compared one at a time as well, where several share a run
 
-Progress = Callable[[str, int, int | None], None]
 Batches = Iterator[tuple[Feeds, int]]
 
 

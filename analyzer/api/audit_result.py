@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from analyzer.api.network import picture_of
+from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.api.pruning import prune_walk
 from analyzer.api.reporting import Reporting
@@ -33,7 +34,6 @@ from analyzer.walk import Walk
 if TYPE_CHECKING:
     import pandas as pd
 
-Progress = Callable[[str, int, int | None], None]
 """Called with the stage's name, samples done, and samples in all (None while unknown)."""
 
 

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from analyzer.api.audit_result import Audit, Progress
+from analyzer.api.audit_result import Audit
 from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
-from analyzer.api.options import Data, Run
+from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.facts.audit import (

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from analyzer.api.audit_result import Audit, Progress
+from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
-from analyzer.api.options import Data, Run
+from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.reporting import Reporting
 from analyzer.errors import InputError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-from analyzer.api.audit_result import Audit, Progress
+from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
-from analyzer.api.options import Data, Run
+from analyzer.api.options import Data, Progress, Run
 from analyzer.api.reporting import Reporting
 from analyzer.errors import InputError
 from analyzer.facts.history import Course, LayerCourse, RunSummary, course_of

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from analyzer.api.options import Run
+from analyzer.api.options import Progress, Run
 from analyzer.causes.diagnose import inquire
 from analyzer.errors import ProbeError, RunError
 from analyzer.facts.audit import LayerVerdicts
@@ -26,7 +25,7 @@ def diagnose(
     shapes: ShapeTable,
     thresholds: Thresholds,
     run: Run,
-    progress: Callable[[str, int, int | None], None] | None,
+    progress: Progress | None,
 ) -> tuple[tuple[LayerDiagnosis, ...], str]:
     """Why units are dead, per layer with suspects, and why their pre-activations could not be measured (or nothing).
 

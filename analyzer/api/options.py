@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from analyzer.errors import InputError
 from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.image_options import ImageOptions
 
+Progress = Callable[[str, int, int | None], None]  # stage, samples done, samples in all (None: not known)
 MOST_THREADS = 256  # onnxruntime takes minutes to start thousands
 
 

@@ -29,8 +29,6 @@ from analyzer.walk import Walk
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 
 @dataclass(frozen=True, eq=False)
 class Source:

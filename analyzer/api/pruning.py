@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.api.agreement import (
-    Progress,
     WrittenSession,
     agree,
     compare_models,
@@ -24,6 +23,7 @@ from analyzer.api.agreement import (
 )
 from analyzer.api.choosing import alive_units, check_choice, choice_notes
 from analyzer.api.cutting import CutModel, cut, takes_something
+from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.algebra.pattern import Shape
 from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import Finding
@@ -16,7 +17,7 @@ from analyzer.facts.frozen import FrozenDict, read_only
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
 from analyzer.facts.thresholds import Thresholds
-from analyzer.facts.units import AuditedValue, Shape
+from analyzer.facts.units import AuditedValue
 
 Codes = npt.NDArray[np.uint8]
 

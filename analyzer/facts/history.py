@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ModelSummary, ProbeSummary
 from analyzer.facts.pairing import LayerKey, match_layers
-
-Units = tuple[int, ...]
+from analyzer.facts.units import Units
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyzer.facts.units import Shape
+from analyzer.algebra.pattern import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-Shape = tuple[int, ...]
+from analyzer.algebra.pattern import Shape
+
+Units = tuple[int, ...]  # their indices, in order
 LARGEST_EXACT = 2**53 - 1  # every whole number up to here differs from its neighbours in double precision
 
 

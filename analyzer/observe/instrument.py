@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
+from analyzer.facts.statistics import Ints
 from analyzer.graph import Editor, LoadedModel
 from analyzer.observe.reducers import Reducers, pooled_rank
 from analyzer.observe.statistics.minimum import Minimum
@@ -21,9 +22,6 @@ from analyzer.observe.statistics.statistic import Block, Statistic
 from analyzer.observe.targets import Target
 from analyzer.runtime.session import Session
 from analyzer.shapes.batching import BatchPlan
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)

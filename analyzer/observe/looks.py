@@ -9,10 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-
+from analyzer.algebra.pattern import Array
 from analyzer.facts.units import Kind, ShapeTable
 from analyzer.graph import Graph
 from analyzer.observe.magnitudes import within
@@ -25,7 +23,6 @@ from analyzer.observe.statistics.statistic import Statistic
 from analyzer.observe.tally import Tally
 from analyzer.observe.targets import Target, elements
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Wanted = dict[type[Statistic], Sequence[Target]]
 
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph import Graph, Node
 from analyzer.ops.operator import rule_for
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 LARGEST_INPUT = 1e6  # of a feed; more than pictures of 16 bits hold
 LARGEST_VALUE = 1e30  # single precision ends at 3.4e38, and sums may be taken in any order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.observe.instrument import Instrument
+from analyzer.observe.observation import Progress
 from analyzer.observe.statistics.maximum import Maximum
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.moments import Squares, Sum
@@ -33,7 +34,7 @@ def measure_spread(
     *,
     batch_size: int = BATCH_SIZE,
     threads: int | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Spread]:
     """Run the probe again and measure the watched values; a value that the run cannot show is left out.
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from analyzer.facts.statistics import Ints
 from analyzer.facts.units import AuditedValue, SampleAxis, ShapeTable
 from analyzer.graph import Graph
 from analyzer.observe.pooling import lengths_are_fixed, pooled_maximum
-
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 UNREDUCED = "uint64"  # onnxruntime reduces none of its own type, and doubles do not tell its values apart
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.facts.statistics import Bools, Floats, Ints, extreme_type
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.observe.targets import Target
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Edge:

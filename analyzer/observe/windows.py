@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.facts.units import SampleAxis, Shape, ShapeTable
+from analyzer.algebra.pattern import Shape
+from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Node
 
 

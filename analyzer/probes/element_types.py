@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import BFLOAT16, Array
 from analyzer.errors import ProbeError
 
 DType = np.dtype[Any]
 
-BFLOAT16: DType = np.dtype(ml_dtypes.bfloat16)
 _ACCEPTED = {
     "float": {"float", "integer", "boolean"},
     "integer": {"integer", "boolean"},

@@ -9,14 +9,12 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from analyzer.algebra.pattern import Mask
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
 from analyzer.ops.context import Context
-
-Mask = npt.NDArray[np.bool_]
 
 
 def keep_masks(context: Context, plan: CutPlan, names: Collection[str]) -> dict[str, Mask]:

@@ -8,28 +8,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import cache
-from pathlib import Path
 from textwrap import shorten
 from typing import Any, Self
 
-import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime as ort
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import BFLOAT16, Array
 from analyzer.errors import RunError, RunFailure
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
 from analyzer.graph.runnable import Runnable
 
-CPU = ("CPUExecutionProvider",)
+CPU = ["CPUExecutionProvider"]
 ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError instead
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 SHARED_ARENA = "session.use_env_allocators"
 SHRINK_ARENA = "memory.enable_memory_arena_shrinkage"
 NO_PREPACKING = "session.disable_prepacking"
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
 
 # onnxruntime's names of element types, where they are not NumPy's.
@@ -48,13 +45,12 @@ class Session:
     """A model that is ready to run.
 
     `source` is the bytes of a model, a loaded model, or what is made of one. External data is read by onnxruntime
-    itself from `folder` (by default the model's own), so weights are never held twice. `threads` limits the
-    threads inside one operator (None: onnxruntime's choice). Libraries of custom operators are loaded only when
-    named. `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and memory goes back after each.
+    itself from the model's folder, so weights are never held twice. `threads` limits the threads inside one operator
+    (None: onnxruntime's choice). `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and memory
+    goes back after each.
     `eager`: nodes that come early in the graph run as soon as they can, and Shape nodes first of all.
 
     Attributes:
-        input_names: inputs that every run needs.
         output_names: outputs in the model's order.
         output_types: NumPy name of each output's element type (`bfloat16` too); None for sequences, maps, optionals.
         output_shapes: each output's shape, as far as it is known before a run; () too where not even the number of
@@ -68,16 +64,12 @@ class Session:
         self,
         source: bytes | LoadedModel | Runnable,
         *,
-        folder: Path | None = None,
         threads: int | None = None,
-        providers: Sequence[str] = CPU,
         optimization: Optimization = Optimization.ALL,
-        custom_ops: Sequence[str | Path] = (),
         few_runs: bool = False,
         eager: bool = False,
     ) -> None:
         given = _given(source)
-        folder = folder if folder is not None else given.folder
         options = ort.SessionOptions()
         options.log_severity_level = ONLY_FATAL
         options.graph_optimization_level = optimization.value
@@ -89,26 +81,21 @@ class Session:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         if threads is not None:
             options.intra_op_num_threads = threads
-        if folder is not None:
-            options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
+        if given.folder is not None:
+            options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(given.folder))
         if _shared_arena():
             options.add_session_config_entry(SHARED_ARENA, "1")
         try:
-            for library in custom_ops:
-                options.register_custom_ops_library(str(library))
             if given.lent:
                 # These arrays are used where they lie, so they must outlive the session.
                 self._lent = [ort.OrtValue.ortvalue_from_numpy(a) for a in given.lent.values()]
                 options.add_external_initializers(list(given.lent), self._lent)
-            self._session = ort.InferenceSession(given.content, options, providers=_checked(providers))
-        except RunError:
-            raise
+            self._session = ort.InferenceSession(given.content, options, providers=CPU)
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "load") from error
         _trim()
         self._few_runs = few_runs
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
-        self.input_names = tuple(str(i.name) for i in self._session.get_inputs())
         outputs = self._session.get_outputs()
         self.output_names = tuple(str(o.name) for o in outputs)
         self.output_types = {o.name: _element_type(o.type) for o in outputs}
@@ -218,26 +205,10 @@ def _registered() -> frozenset[tuple[str, str]]:
     return frozenset()
 
 
-def available_providers() -> tuple[str, ...]:
-    """Execution providers that this build of onnxruntime offers, fastest first."""
-    return tuple(ort.get_available_providers())
-
-
 def _given(source: bytes | LoadedModel | Runnable) -> Runnable:
     if isinstance(source, LoadedModel):
         return runnable(source)
     return Runnable(source) if isinstance(source, bytes) else source
-
-
-def _checked(providers: Sequence[str]) -> list[str]:
-    offered = available_providers()
-    for name in providers:
-        if name not in offered:
-            raise RunError(
-                f"This onnxruntime has no execution provider {name}: choose among {', '.join(offered)}, "
-                "or install the onnxruntime build that has it."
-            )
-    return list(providers)
 
 
 def _element_type(kind: str) -> str | None:

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.errors import RunError
 from analyzer.facts.tolerances import REBATCHED, REBATCHED_QUANTISED
-from analyzer.facts.units import SampleAxis, Shape, ShapeTable
+from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, LoadedModel
 from analyzer.graph.coarsest import coarsest_types
 from analyzer.ops.operator import is_quantised, traits_of

@@ -13,9 +13,9 @@ from itertools import combinations
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.errors import RunError
-from analyzer.facts.units import SampleAxis, Shape, ShapeTable
+from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph
 from analyzer.graph.view import TensorType
 from analyzer.ops.operator import traits_of

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.tolerances import REBATCHED
-from analyzer.facts.units import SampleAxis, Shape
+from analyzer.facts.units import SampleAxis
 from analyzer.graph import Editor
 from analyzer.probes.fitting import Feeds
 

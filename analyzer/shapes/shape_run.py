@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from analyzer.algebra.pattern import Shape
 from analyzer.errors import RunError, RunFailure
-from analyzer.facts.units import SampleAxis, Shape, ShapeTable
+from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.infer_shapes import inferred_shapes
 from analyzer.ops.context import Context

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import numpy as np
 
+from analyzer.algebra.pattern import Shape
 from analyzer.errors import RunError
-from analyzer.facts.units import Shape
 from analyzer.graph import Editor, LoadedModel
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session

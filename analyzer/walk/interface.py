@@ -9,10 +9,9 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.pattern import Mask
+from analyzer.algebra.pattern import Mask, Shape
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
-from analyzer.facts.units import Shape
 from analyzer.ops.context import Context
 from analyzer.ops.operator import traits_of
 from analyzer.walk.flow import Needs, constants_forward, needs_backward

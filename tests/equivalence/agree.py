@@ -13,8 +13,8 @@ import onnxruntime as ort
 
 import analyzer
 from analyzer import Pruned
+from tests.models import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 TOLERANCE = {"float16": 2e-2, "float32": 2e-5, "float64": 1e-9}
 LEVELS = (
     ort.GraphOptimizationLevel.ORT_DISABLE_ALL,

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
 
-from tests.models import parse
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array, parse
 
 
 @dataclass(frozen=True)

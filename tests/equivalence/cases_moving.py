@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.equivalence.cases import Array, Case, killed, weights, zeroed
+from tests.equivalence.cases import Case, killed, weights, zeroed
+from tests.models import Array
 
 WIDE = killed(weights(w1=(6, 3, 3, 3), b1=(6,), w2=(4, 96), b2=(4,)), "b1", (1, 4))
 SHUFFLE = """h = Conv(x, w1, b1)

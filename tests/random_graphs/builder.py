@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array
+
 RECTIFIERS = ("Relu", "Relu", "Relu", "Clip", "LeakyRelu", "Elu", "PRelu", "HardSwish")
 SQUASHING = ("Sigmoid", "Tanh", "HardSigmoid", "Softplus", "Gelu")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from tests.models import Array
 from tests.random_graphs.builder import Builder, Value
 
-Array = np.ndarray[Any, np.dtype[Any]]
 SAMPLES = 5
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
@@ -13,10 +12,9 @@ import analyzer
 from analyzer import Audit, Pruned
 from analyzer.errors import ComparisonFailed
 from tests.equivalence.agree import promise_is_kept
-from tests.models import session
+from tests.models import Array, session
 from tests.random_graphs.generator import Made
 
-Array = np.ndarray[Any, np.dtype[Any]]
 TOLERANCE = 5e-5
 SMALLEST_SCALE = 1e-3
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.facts.statistics import Bools, Floats, extreme_type, largest, smallest
-from analyzer.observe.statistics.statistic import Array, Block, Feed, Statistic, count
+from analyzer.observe.statistics.statistic import Block, Feed, Statistic, count
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
 

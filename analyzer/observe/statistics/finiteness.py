@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.facts.statistics import Bools
 from analyzer.graph import Editor
-from analyzer.observe.statistics.statistic import Array, Block, Feed, Statistic, all_units, count
+from analyzer.observe.statistics.statistic import Block, Feed, Statistic, all_units, count
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.observe.statistics.extreme import Extreme
-from analyzer.observe.statistics.statistic import Array, Block, Feed
+from analyzer.observe.statistics.statistic import Block, Feed
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.graph import Editor
-from analyzer.observe.statistics.statistic import Array, Block, Feed, Statistic
+from analyzer.observe.statistics.statistic import Block, Feed, Statistic
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.facts.statistics import Bools, Ints
 from analyzer.graph import Editor
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 WIDE = frozenset(("float64", "int32", "int64", "uint32"))  # float32 does not hold all their values
 

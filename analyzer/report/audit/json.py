@@ -22,10 +22,8 @@ from analyzer.facts.findings import About, Finding, Severity
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
-from analyzer.facts.units import Kind
+from analyzer.facts.units import Kind, Units
 from analyzer.report.documents import Tool, text_of
-
-Units = tuple[int, ...]
 
 
 class Totals(Struct, frozen=True):

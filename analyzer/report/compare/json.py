@@ -5,9 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
+from analyzer.facts.units import Units
 from analyzer.report.documents import Tool, text_of
-
-Units = tuple[int, ...]
 
 
 class Counts(Struct, frozen=True):

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import PrunedFacts, Refused, Size
+from analyzer.facts.units import Units
 from analyzer.report.audit.json import Document as AuditDocument
-from analyzer.report.audit.json import Units, fields_of
+from analyzer.report.audit.json import fields_of
 from analyzer.report.documents import shown_as, text_of
 
 

@@ -9,9 +9,8 @@ import pytest
 
 import analyzer
 from analyzer.facts.causes import CauseCode, LayerDiagnosis, UnitCause
-from tests.models import parse
+from tests.models import Array, parse
 
-Array = np.ndarray[Any, np.dtype[Any]]
 SAMPLES = 64
 
 

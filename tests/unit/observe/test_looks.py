@@ -21,8 +21,8 @@ from analyzer.observe.targets import targets_of
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
+from tests.models import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 TEXT = """g (float[N, 8, 6, 6] x) => (float[N, 8, 6, 6] y) {
     a = Conv(x, W, B)  r = Relu(a)  b = Conv(r, W)  s = Relu(b)  y = Neg(s) }"""
 

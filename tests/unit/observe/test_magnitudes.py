@@ -12,8 +12,8 @@ from onnx import numpy_helper, parser
 from analyzer.observe.magnitudes import LARGEST_INPUT, magnitudes, within
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
+from tests.models import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 RANDOM = np.random.default_rng(5)
 SHAPES = {
     "W": (6, 4, 3, 3),

@@ -17,8 +17,7 @@ from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import measure_shapes
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array
 
 
 def load(text: str, opset: int = 17, **weights: Array) -> LoadedModel:

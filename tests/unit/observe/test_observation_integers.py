@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from onnx import parser
@@ -14,8 +12,8 @@ from analyzer.observe.observation import observe
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
+from tests.models import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 LARGE = 2**60
 BODIES = {
     "flat": ("int64[N, 3]", 2, 1),

@@ -16,8 +16,8 @@ from analyzer.observe.unit_row import flat_edges
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
+from tests.models import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 RANDOM = np.random.default_rng(7)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +18,8 @@ from analyzer.observe.targets import Target, targets_of
 from analyzer.probes.probe import open_probe
 from analyzer.shapes.batching import BatchPlan
 from analyzer.shapes.shape_run import measure_shapes
+from tests.models import Array
 from tests.unit.observe.test_observation import by_hand, load, look, relu
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 FOLDED = "g (float[N, T, 4] x) => (float[M, 4] y) { f = Reshape(x, s)  r = Relu(f)  y = Neg(r) }"
 APART = "g (float[N, T, 4] x) => (float[N, T, 4] y) { r = Relu(x)  y = Neg(r) }"

@@ -20,8 +20,8 @@ from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import measure_shapes
+from tests.models import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 RANDOM = np.random.default_rng(11)
 
 

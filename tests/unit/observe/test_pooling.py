@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,8 @@ from analyzer.observe.pooling import lengths_are_fixed, lengths_follow_values, p
 from analyzer.observe.windows import covered
 from analyzer.probes.probe import open_probe
 from analyzer.shapes.shape_run import measure_shapes
+from tests.models import Array
 from tests.unit.observe.test_observation import by_hand, load, look, relu
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 RELU_POOL = "g (float[N, 3, {0}] x) => (float[N, 3, A, B] y) {{ r = Relu(x)  y = MaxPool<{1}>(r) }}"
 HALVING = "kernel_shape=[2, 2], strides=[2, 2]"

@@ -12,9 +12,8 @@ from analyzer.observe.suspects import measure_spread
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
-from tests.models import all_values, parse
+from tests.models import Array, all_values, parse
 
-Array = np.ndarray[Any, np.dtype[Any]]
 TEXT = "m (float[N,2,5,5] X) => (float[N,3] Y) {C = Conv(X, K, B) R = Relu(C) P = GlobalMaxPool(R) Y = Flatten(P)}"
 
 

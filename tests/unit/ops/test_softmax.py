@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
 
 import analyzer
-from tests.models import parse, run
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array, parse, run
 
 
 def drawn(*shape: int) -> Array:

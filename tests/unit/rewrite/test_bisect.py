@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
 
 import analyzer
 from analyzer.errors import ComparisonFailed, InputError, RunError
-from tests.models import parse
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array, parse
 
 
 def drawn(*shape: int) -> Array:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
@@ -11,9 +9,7 @@ import pytest
 import analyzer
 from analyzer import Choice
 from tests.made_pruned import latency
-from tests.models import parse
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array, parse
 
 
 def drawn(*shape: int) -> Array:

@@ -13,9 +13,7 @@ from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_other
 from analyzer.rewrite.latency import LEAST_RUNS, measure_latency
 from analyzer.rewrite.unit_means import unit_means
 from analyzer.runtime.loading import load_model
-from tests.models import parse
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array, parse
 
 
 class Fixed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,9 +11,7 @@ import pytest
 import analyzer
 from analyzer import Choice
 from analyzer.cli.main import run as command
-from tests.models import parse
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tests.models import Array, parse
 
 
 def model(outputs: str, w2: Array | None = None, twins: tuple[int, ...] = (5,)) -> onnx.ModelProto:

@@ -10,9 +10,8 @@ import pytest
 
 import analyzer
 from analyzer import Choice
-from tests.models import parse, run
+from tests.models import Array, parse, run
 
-Array = np.ndarray[Any, np.dtype[Any]]
 MERGE = Choice(merge_linear=True)
 
 

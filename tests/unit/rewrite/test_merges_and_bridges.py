@@ -11,9 +11,8 @@ import pytest
 import analyzer
 from analyzer.errors import ProbeError
 from analyzer.facts.choice import Choice
-from tests.models import parse, run
+from tests.models import Array, parse, run
 
-Array = np.ndarray[Any, np.dtype[Any]]
 RNG = np.random.default_rng(7)
 
 
