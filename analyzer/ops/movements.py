@@ -35,7 +35,6 @@ class ReshapeRule(MoveRule):
     """
 
     lock_reason = "shape-computed-at-runtime"
-    lengths_at = (1,)
 
     def chains(self, node: OpNode) -> list[Chain]:
         return [[Reshape(node.x_shape(), node.y_shape())]]
@@ -102,7 +101,7 @@ class SplitRule(MoveRule):
 
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         sized = len(node.inputs) > 1 or node.attr("split") is not None
-        return stated if sized else replace(stated, windows=EVERY)  # parts as equal as can be
+        return stated if sized else replace(stated, windows=(int(node.attr("axis", 0)),))  # parts as equal as can be
 
     def unsupported(self, node: OpNode) -> str | None:
         return "sizes computed at run time" if node.has(1) and node.static(1) is None else None
@@ -180,7 +179,7 @@ class SliceRule(MoveRule):
             return replace(stated, windows=EVERY)
         rows = zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True)
         limited = [axis for start, end, axis, step in rows if not _all_or_one(start, end, step)]
-        return replace(stated, windows=EVERY if min(limited, default=0) < 0 else tuple(limited))
+        return replace(stated, windows=tuple(limited))
 
     def unsupported(self, node: OpNode) -> str | None:
         return "bounds computed at run time" if slice_indices(node) is None else None
@@ -309,7 +308,6 @@ class ExpandRule(MoveRule):
     """Expand: axes of length 1 are repeated, new axes come in front."""
 
     lock_reason = "shape-computed-at-runtime"
-    lengths_at = (1,)
 
     def chains(self, node: OpNode) -> list[Chain]:
         source, target = node.x_shape(), node.y_shape()

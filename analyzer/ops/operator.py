@@ -73,8 +73,6 @@ class Operator:
     lock_detail = "needs the axis whole"
     #: Whether units that stay because of this operator stay next to a live partner (Add of two branches).
     aligned = False
-    #: Inputs that only say how long axes of the outputs are: what they hold goes nowhere else.
-    lengths_at: tuple[int, ...] = ()
     #: Whether elements are only moved or joined, and fillings put between them.
     moves = False
     #: Whether the inputs are the parts of the output, one after another.

@@ -116,8 +116,6 @@ class LpPool(Spatial):
 class ResizeRule(Spatial):
     """Resize and Upsample: axes of unchanged length keep their places; interpolation weights sum to 1."""
 
-    lengths_at = (3,)
-
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         sized = len(node.inputs) > 3 and bool(node.inputs[3])
         return replace(stated, windows=NONE) if sized else stated

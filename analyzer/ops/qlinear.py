@@ -34,7 +34,6 @@ from analyzer.ops.norm import Softmax
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.pool import AveragePool, GlobalPool, Spatial
 from analyzer.ops.quantize_linear import QUANTISED
-from analyzer.ops.traits import EVERY
 from analyzer.ops.unary import ACTIVATIONS, Unary
 
 #: Kernels compute in float32 (about 2^-24 per step) or, on Arm, in fixed point with factors of 22 bits.
@@ -275,7 +274,7 @@ register(
     QLinearPool(_Average(), "AveragePool"),
     "QLinearAveragePool",
     domain=CONTRIB,
-    traits=replace(QUANTISED, windows=EVERY),
+    traits=replace(QUANTISED, windows=range(1, 1 << 16)),
 )
 register(QLinearPool(_GlobalAverage(), "GlobalAveragePool"), "QLinearGlobalAveragePool", domain=CONTRIB)
 register(QLinearConcat(ConcatRule(), "Concat"), "QLinearConcat", domain=CONTRIB)

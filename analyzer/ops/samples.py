@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from analyzer.algebra.pattern import Mask, Shape
 from analyzer.facts.units import SampleAxis
 from analyzer.ops.context import Call, Context
 from analyzer.ops.move import Moved
+from analyzer.ops.operator import traits_of
 
 #: Numbers of samples for which the shapes are written out: an index or a length that the file states fits one at most.
 _COUNTS = (2, 3)
@@ -62,7 +64,8 @@ class _Walk:
         if measured is not None:
             self._measure(call, measured)
             return None
-        lengths = {p for p in rule.lengths_at if known and p < len(call.inputs)}
+        traits = traits_of(call.op.node, partial(self.context.graph.stored_input, call.op.node))
+        lengths = {p for p in range(len(call.inputs)) if known and p == traits.target}
         contents = {n for p, n in enumerate(call.inputs) if n and p not in lengths} | set(call.op.node.captured)
         counted = {n: self.counted[n] for n in contents if n in self.counted}
         grown = any(self._grows(name) for name in call.outputs if name)
@@ -78,6 +81,9 @@ class _Walk:
         if counted:
             return "it reads a value that is computed from the number of samples"
         samples = {name: self.context.sample_axis(name) for name in contents & self.held}
+        first = samples.get(call.inputs[0], SampleAxis(None)).axis
+        if first is not None and traits.limits(first, len(call.op.x_shape())):
+            return "how many samples come out may have a limit"
         used = [name for name, read in zip(call.outputs, call.op.used_outputs, strict=True) if read]
         moved = {name: self.context.sample_axis(name) for name in used if name in self.context.shapes}
         if any(axis.axis is None for axis in moved.values()):

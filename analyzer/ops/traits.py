@@ -40,7 +40,8 @@ class Traits:
     #: Inputs whose values, not only their shapes, decide how long outputs are.
     lengths_from: Container[int] = EVERY
     #: Axes, of the first input and the output alike, on which the output's length is a rounded quotient or has a limit,
-    #: so that two lengths may give the same one and a position may be seen by no window. None: any axis of any output.
+    #: so that two lengths may give the same one and a position may be seen by no window; below zero from the last axis
+    #: on. None: any axis of any output.
     windows: Container[int] | None = None
     #: Inputs whose every NaN shows in the first output (where windows see every position).
     carries_nan: Container[int] = NONE
@@ -68,6 +69,10 @@ class Traits:
     passes_geometry: bool = False
     #: Results come in steps of a scale, so that another last digit may become a step.
     quantises: bool = False
+
+    def limits(self, axis: int, rank: int) -> bool:
+        """Whether on an axis of the first input, which has so many, two lengths may give the same one."""
+        return self.windows is None or axis in self.windows or axis - rank in self.windows
 
     @property
     def slides(self) -> bool:

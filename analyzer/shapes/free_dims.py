@@ -109,12 +109,13 @@ def _hidden(graph: Graph, table: ShapeTable, dynamic: Mapping[str, frozenset[int
     """
     hidden = {}
     for node in graph.nodes:
-        windows = traits_of(node, partial(graph.stored_input, node)).windows
+        traits = traits_of(node, partial(graph.stored_input, node))
         read = [name for name in (*node.inputs, *node.captured) if dynamic.get(name)]
-        moving = {a for a in dynamic.get(node.inputs[0], ()) if windows is not None and a in windows} if read else set()
+        rank = len(table.shapes.get(node.inputs[0], ())) if read else 0
+        moving = {a for a in dynamic.get(node.inputs[0], ()) if traits.limits(a, rank)} if read else set()
         for name in [o for o in node.outputs if o in table.shapes] if read else []:
             samples = {table.sample_axes.get(name, SampleAxis(None)).axis}
-            axes = moving if windows is not None else set(range(len(table.shapes[name]))) - samples
+            axes = moving if traits.windows is not None else set(range(len(table.shapes[name]))) - samples
             if still := axes - dynamic.get(name, frozenset()):
                 hidden[name] = frozenset(still)
     return hidden

@@ -147,12 +147,12 @@ def no_other_lengths_are_rounded(bench: Bench, random: Random) -> None:
 
     And one that is the same for a longer input is not less for a shorter one.
     """
-    windows = traits(bench).windows
+    stated = traits(bench)
     name = bench.op.node.inputs[0] if bench.op.node.inputs else ""
-    if windows is None or name not in bench.case.feeds:
+    if name not in bench.case.feeds:
         return
     array = bench.case.feeds[name]
-    for axis in (a for a in range(array.ndim) if a not in windows and array.shape[a]):
+    for axis in (a for a in range(array.ndim) if not stated.limits(a, array.ndim) and array.shape[a]):
         longer = [np.concatenate([array] * 9, axis).take(range(array.shape[axis] + more), axis) for more in (0, 1, 7)]
         shapes = [_shapes(bench.case, {name: other}) for other in longer]
         for output in bench.case.outputs if None not in shapes else ():
@@ -183,8 +183,8 @@ def _carries(bench: Bench, random: Random, inputs: Container[int], bad: float) -
 
 def _covers(bench: Bench) -> bool:
     """Whether windows, where there are any, see every position."""
-    windows, axes = traits(bench).windows, range(len(bench.op.in_shapes[0] or ()))
-    if windows is None or not any(axis in windows for axis in axes):
+    stated, rank = traits(bench), len(bench.op.in_shapes[0] or ())
+    if stated.windows is None or not any(stated.limits(axis, rank) for axis in range(rank)):
         return True
     shapes = bench.context.shapes
     table = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(0)), batchable=True)

@@ -48,12 +48,14 @@ def question(body: str, inputs: str = "float[N, 4] x", stored: Mapping[str, Arra
         "y = Softmax <axis = 1> (x)",
         "y = ReduceMean <keepdims = 0> (x, one)",
         "y = Slice (x, zero, one, one)",
+        "y = Slice (x, zero, end, zero)",
         "y, mask = Dropout (x)",  # nobody reads the mask
         "a, b = Split <axis = 1, num_outputs = 2> (x) y = Concat <axis = 1> (b, a)",
     ],
 )
 def test_these_keep_samples_apart(body: str) -> None:
     stored = {"w": _W, "row": _W[:, 0], "zero": _ints(0), "one": _ints(1), "rows": _ints(-1, 2), "back": _ints(-1, 4)}
+    stored |= {"end": _ints(1 << 40)}
     assert question(body, stored=stored) is None
 
 
@@ -75,13 +77,18 @@ def test_these_keep_samples_apart(body: str) -> None:
         ("s = Shape (x) n = Gather (s, zero) f = Cast <to = 1> (n) h = Sub (f, half) i = Cast <to = 7> (h)"
          " l = Concat <axis = 0> (i, last) y = Reshape (x, l)", "in proportion"),
         ("s = Shape (x) y = Gather (s, zero)", "is computed from the number of samples"),
+        ("y = Slice (x, zero, four, zero)", "have a limit"),
+        ("y = Slice (x, zero, four, minus)", "have a limit"),
+        ("y = Slice (x, third, end, zero)", "have a limit"),
+        ("r = Reshape (x, flat) s = Slice (r, zero, eight, zero) y = Reshape (s, shape)", "have a limit"),
     ],
 )  # fmt: skip
 def test_these_may_mix_samples(body: str, why: str) -> None:
     stored = {
-        "zero": _ints(0), "one": _ints(1), "last": _ints(-1), "first": _ints(-9), "back": _ints(-1),
+        "zero": _ints(0), "one": _ints(1), "last": _ints(-1), "first": _ints(-1 << 40), "back": _ints(-1),
         "nought": np.asarray(0, np.int64), "shape": _ints(-1, 4), "oneone": np.ones(1, np.float32),
-        "half": np.full(1, -0.5, np.float32),
+        "half": np.full(1, -0.5, np.float32), "four": _ints(4), "eight": _ints(8), "third": _ints(-3),
+        "end": _ints(1 << 40), "minus": _ints(-2), "flat": _ints(-1, 2),
     }  # fmt: skip
     used = {n: a for n, a in stored.items() if n in body.replace("(", " ").replace(")", " ").replace(",", " ").split()}
     assert why in (question(body, stored=used) or "proven")
