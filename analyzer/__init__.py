@@ -10,6 +10,7 @@ The names below are the public ones; everything else may change.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from analyzer.version import __version__
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from analyzer.facts.statistics import UnitStatistics
     from analyzer.facts.thresholds import PRESETS, Thresholds
     from analyzer.facts.units import AuditedValue, Curve, Kind
+
+# onnxruntime would write a device id and events into the user's cache folder; it reads this when it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "About": "facts.findings",

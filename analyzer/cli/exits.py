@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from analyzer.cli.streams import silence
 from analyzer.errors import DeadunitsError, InputError, OutputError
+from analyzer.facts.wording import concise
 
 WRONG_INPUT = 2
 BUG = 3
@@ -76,7 +77,7 @@ def on_one_line(text: str) -> str:
 
 
 def _end(message: str, code: int) -> None:
-    sys.stderr.write(f"deadunits: {on_one_line(message)}\n")
+    sys.stderr.write(f"deadunits: {concise(on_one_line(message))}\n")
     raise SystemExit(code)
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 _STEPS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 _LONGEST_RANGE = 10_000_000  # units; a longer one is a slip of the keyboard
 
+LONGEST_SENTENCE = 300  # characters, of an error
+_SHORT_NAME = 40  # characters, below which a name is not cut
+
 INDEPENDENCE_STATED = "Samples shared runs because they are said to be independent (--independent): nothing proves it"
 
 
@@ -67,6 +70,26 @@ def units_in(text: str) -> set[int] | None:
             return None
         units.update(range(low, high + 1))
     return units
+
+
+def cut_in_the_middle(text: str, width: int) -> str:
+    """At most `width` characters, with `…` in the middle: names differ at both ends."""
+    if len(text) <= width:
+        return text
+    keep = max(width - 1, 2)
+    head = max(keep // 3, 1)
+    return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
+
+
+def concise(sentence: str, width: int = LONGEST_SENTENCE) -> str:
+    """At most `width` characters: the longest words, which are names, are cut in the middle, else the sentence."""
+    pieces = re.split(r"(\s+)", sentence)
+    while (excess := sum(map(len, pieces)) - width) > 0:
+        place = max(range(len(pieces)), key=lambda place: len(pieces[place]))
+        if len(pieces[place]) <= _SHORT_NAME:
+            return cut_in_the_middle("".join(pieces), width)
+        pieces[place] = cut_in_the_middle(pieces[place], max(len(pieces[place]) - excess, _SHORT_NAME))
+    return "".join(pieces)
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 2) -> str:

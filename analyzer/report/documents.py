@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TypeVar
 
 import msgspec
@@ -10,6 +11,8 @@ import msgspec
 from analyzer.version import __version__
 
 Shown = TypeVar("Shown")
+
+_UNPRINTABLE = re.compile("[^ -~\n]")  # or not: most of them are letters
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -27,8 +30,16 @@ def shown_as(kind: type[Shown], facts: object) -> Shown:
 def text_of(document: msgspec.Struct) -> str:
     """The document as JSON that ends in a newline; what is not finite is null."""
     try:
-        return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
+        return escaped(msgspec.json.format(msgspec.json.encode(document), indent=1).decode()) + "\n"
     except UnicodeEncodeError:
         # Half a character, as in the name of a file that is not UTF-8, can only be written as an escape.
         finite = json.loads(json.dumps(msgspec.to_builtins(document)), parse_constant=lambda _: None)
         return json.dumps(finite, indent=1) + "\n"
+
+
+def escaped(text: str) -> str:
+    """The same JSON with escapes for what a terminal would obey: DEL, C1, and marks that turn the order of a line.
+
+    JSON itself escapes only C0.
+    """
+    return _UNPRINTABLE.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)

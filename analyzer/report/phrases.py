@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from analyzer.facts.audit import Locked
 from analyzer.facts.findings import About, Finding
-from analyzer.facts.wording import unit_ranges
+from analyzer.facts.wording import cut_in_the_middle, unit_ranges
 
 Entry = TypeVar("Entry")
 
@@ -21,12 +21,7 @@ def largest(entries: Sequence[Entry], most: int, size: Callable[[Entry], Any]) -
 
 def shortened(name: str, width: int) -> str:
     """A printable name of at most `width` characters, cut in the middle: exporters differ at both ends."""
-    clean = printable(name)
-    if len(clean) <= width:
-        return clean
-    keep = max(width - 1, 2)
-    head = keep // 3
-    return f"{clean[:head]}…{clean[len(clean) - (keep - head) :]}"
+    return cut_in_the_middle(printable(name), width)
 
 
 def printable(text: str) -> str:

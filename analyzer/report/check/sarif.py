@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from analyzer.facts.checked import CheckFacts, FindingCard
 from analyzer.facts.findings import Finding, Severity
+from analyzer.report.documents import escaped
 from analyzer.report.phrases import printable, sentence
 from analyzer.version import __version__
 
@@ -20,7 +21,7 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: 
 
 def to_text(facts: CheckFacts) -> str:
     """The report as a JSON document that ends in a newline."""
-    return json.dumps(to_dict(facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return escaped(json.dumps(to_dict(facts), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def to_dict(facts: CheckFacts) -> dict[str, Any]:

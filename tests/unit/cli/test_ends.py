@@ -124,6 +124,16 @@ def test_odd_palettes_are_no_reason_to_speak(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize(("flags", "lines"), [("-q", 0), ("-q --debug", 3)])
+def test_libraries_warn_only_who_debugs(flags: str, lines: int, tmp_path: Path) -> None:
+    """Here the library is a probe file: what it warns of and what it logs."""
+    probe = tmp_path / "probe.py"
+    warn = "import logging, warnings\nwarnings.warn('old')\nlogging.getLogger('lib').warning('slow')\n"
+    probe.write_text(f"{warn}import numpy\nfeeds = [numpy.ones((1, 64), 'f')]\n", encoding="utf-8")
+    done = shell(f"audit {MODEL} --probe {probe} {flags}")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (0, "", lines), done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

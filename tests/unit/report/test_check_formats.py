@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -13,6 +14,8 @@ import pytest
 import xmlschema
 
 from analyzer.facts.checked import CheckFacts
+from analyzer.facts.findings import About, Finding, Severity
+from analyzer.report.check.github import MOST
 from analyzer.report.check.markdown import code
 from analyzer.report.check.terminal import name
 from analyzer.report.formats import RENDERERS, renderer
@@ -102,12 +105,27 @@ def test_sarif_messages_hold_no_placeholder_and_no_link() -> None:
 
 def test_every_line_for_github_is_one_command_or_our_own_words() -> None:
     *commands, last = renderer("check", "github")(failing()).splitlines()
-    assert len(commands) == len(failing().findings)
+    assert len(commands) == MOST + sum(f.severity is not Severity.ERROR for f in failing().findings)  # errors are many
     for line in commands:
         kind, _, properties = line.removeprefix("::").split("::")[0].partition(" ")
         assert kind in ("error", "warning", "notice")
         assert [pair.partition("=")[0] for pair in properties.split(",")] == ["file", "title"]
     assert last.startswith("deadunits check FAILED")
+
+
+def test_at_most_ten_annotations_of_a_kind_the_worst_first_and_the_last_says_how_many_more() -> None:
+    found = [
+        Finding("DU014", "layer-mostly-dead", Severity.WARNING, "m", About.LAYER, f"layer {n}", units=tuple(range(n)))
+        for n in range(1, 12)
+    ]
+    found += [Finding("DU018", "over-budget", Severity.ERROR, "m", About.LAYER, f"{n}") for n in range(MOST)]
+    found += [Finding("DU013", "random-data", Severity.WARNING, "the data", About.PROBE)]
+    lines = renderer("check", "github")(replace(passing(), findings=tuple(found))).splitlines()
+    errors, warnings = ([line for line in lines if line.startswith(f"::{kind} ")] for kind in ("error", "warning"))
+    assert len(errors) == len(warnings) == MOST
+    assert "the data" in warnings[0] and "layer 11" in warnings[1] and "layer 4" in warnings[-2]
+    assert "and 3 more warnings" in warnings[-1]
+    assert "more" not in errors[-1]
 
 
 def test_no_line_of_a_log_starts_with_a_name_from_a_file() -> None:
