@@ -94,7 +94,8 @@ class ShapeTable:
     word that they do not; `free_inputs` are the inputs whose declared first dim had to
     be made free for that. `scrambled` are values that grow with the samples, but not sample by sample. `dynamic` are
     axes whose length depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes.
-    `contradicted` are values that were seen to differ from what was derived for them.
+    `contradicted` are values that were seen to differ from what was derived for them. `measured`: a run showed the
+    shapes; else they were inferred from the file, and need not fit together.
     """
 
     shapes: dict[str, Shape]
@@ -110,6 +111,7 @@ class ShapeTable:
     dynamic: dict[str, frozenset[int]] = field(default_factory=dict)
     resized: tuple[dict[str, Shape], ...] = ()
     contradicted: frozenset[str] = frozenset()
+    measured: bool = True
 
     @property
     def independent(self) -> bool:

@@ -18,6 +18,7 @@ from analyzer.graph import Graph, Node
 from analyzer.graph.coarsest import coarsest_types
 from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.fitting_shapes import fit_together
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, rule_for, traits_of
 from analyzer.ops.weighted_sum import WeightedSum
@@ -242,6 +243,8 @@ class Context:
         computed = [s for s, static in zip(op.in_shapes, op.statics, strict=True) if static is None]
         if any(0 in shape for shape in (*computed, *op.out_shapes) if shape):
             return "an empty value"
+        if not (self.table.measured or fit_together(rule, op)):
+            return "shapes that do not fit together"
         if any(n in self.table.scrambled for n in (*op.inputs, *op.outputs)):
             return "a value in which samples lie in no known order"
         if traits_of(op.node).regroups and self._regroups(op):
@@ -276,7 +279,7 @@ class Context:
             return None
         array = self.graph.constant(node.inputs[place])
         if array is not None:
-            return tuple(int(v) for v in np.atleast_1d(array))
+            return tuple(int(v) for v in array.reshape(-1))
         producer = self.graph.producer.get(node.inputs[place])
         while producer is not None and self.passes_list(producer):
             producer = self.graph.producer.get(producer.inputs[0])
@@ -289,7 +292,7 @@ class Context:
             if part is None and shape is None:
                 return None
             if part is not None:
-                pieces += [int(v) for v in np.atleast_1d(part)]
+                pieces += [int(v) for v in part.reshape(-1)]
             else:
                 pieces += [None] * int(np.prod(shape or ()))
         return tuple(pieces)

@@ -173,11 +173,11 @@ class SliceRule(MoveRule):
         bounds: list[list[int] | None] = []
         for position, name in enumerate(("starts", "ends", "axes", "steps"), start=1):
             array = stored(position) if given[position : position + 1] == [True] else node.attr(name, ())
-            bounds.append(None if array is None else [int(v) for v in np.atleast_1d(array)])
+            bounds.append(None if array is None else [int(v) for v in np.asarray(array).reshape(-1)])
         starts, ends, axes, steps = bounds
         if starts is None or ends is None or axes is None or steps is None:
             return replace(stated, windows=EVERY)
-        rows = zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True)
+        rows = zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=False)
         limited = [axis for start, end, axis, step in rows if not _all_or_one(start, end, step)]
         return replace(stated, windows=tuple(limited))
 

@@ -76,9 +76,9 @@ class OpNode:
         """Integers given as an input in newer opsets and as an attribute in older ones; None when neither is known."""
         array = self.static(position)
         if array is not None:
-            return [int(v) for v in np.atleast_1d(array)]
+            return [int(v) for v in array.reshape(-1)]
         value = None if self.has(position) else self.attr(attribute)
-        return None if value is None else [int(v) for v in np.atleast_1d(value)]
+        return None if value is None else [int(v) for v in np.asarray(value).reshape(-1)]
 
     def x_shape(self, position: int = 0) -> Shape:
         """Concrete shape of an input; callers run only when it is known."""

@@ -95,4 +95,4 @@ def _inferred(loaded: LoadedModel) -> ShapeTable:
     """Static shapes by ONNX shape inference; the first dim of inputs counts as one sample."""
     shapes = inferred_shapes(loaded) | _stored_shapes(loaded)
     dtypes = {n: t.dtype.name for n, t in loaded.graph.types.items() if t.dtype is not None}
-    return ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), dtypes=dtypes)
+    return ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), dtypes=dtypes, measured=False)
