@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
 
 from analyzer.version import __version__
 
+TYPE_CHECKING = False  # as in typing, which takes a while to load: a signal may come meanwhile
 if TYPE_CHECKING:
+    from typing import Any
+
     from analyzer.api.audit_result import Audit
     from analyzer.api.auditing import audit, prune
     from analyzer.api.checking import CheckResult, check

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import logging
+import signal
 import sys
 import warnings
 
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a traceback, until we can say a sentence
+    from analyzer.cli.signals import end_on_signals
+
+    end_on_signals()
     if not sys.warnoptions and "--debug" not in sys.argv:
+        import logging
+
         warnings.simplefilter("ignore")  # of libraries, about themselves: what a user must know stands in the report
         logging.lastResort = logging.NullHandler()
-    try:
-        from analyzer.cli.main import run
-    except KeyboardInterrupt:  # pressed while the libraries load
-        return 130
+    from analyzer.cli.main import run
+
     return run(sys.argv[1:])
 
 

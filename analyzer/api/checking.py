@@ -20,6 +20,7 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding
 from analyzer.facts.thresholds import Thresholds
 from analyzer.gate import check_codes, judge, kind_named
+from analyzer.regular_files import check_regular
 from analyzer.report.console import ReportConsole
 
 LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hundred million
@@ -110,7 +111,7 @@ def read_baseline(source: str | Path | Mapping[str, Any] | Audit | None) -> Base
         return baseline_of(source, "the given report")
     path = Path(source)
     try:
-        if path.stat().st_size > LARGEST_BASELINE:
+        if check_regular(path).stat().st_size > LARGEST_BASELINE:
             raise InputError(f"{path} is larger than any audit report: give the file that `audit --json` wrote.")
         report = json.loads(path.read_bytes())
     except OSError as error:

@@ -14,6 +14,7 @@ from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.wording import did_you_mean
+from analyzer.regular_files import check_regular
 
 PLAN = "deadunits.plan/1"
 
@@ -42,7 +43,7 @@ def choice_from_plan(plan: str | Path | Mapping[str, Any], base: Choice) -> Choi
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(check_regular(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

@@ -8,7 +8,10 @@ from typing import Any
 
 from analyzer.errors import OutputError
 from analyzer.probes.images import listed_images
+from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
+
+__all__ = ["check_outputs", "guarded_files", "written_together"]
 
 
 def check_outputs(names: Iterable[str | Path], inputs: Iterable[Path]) -> None:

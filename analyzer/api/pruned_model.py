@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,8 +10,8 @@ import numpy as np
 
 from analyzer.api.options import Run
 from analyzer.api.reporting import Reporting
-from analyzer.api.saving import taken_along, weights_files
-from analyzer.errors import InputError, OutputError
+from analyzer.api.saving import weights_files
+from analyzer.errors import InputError
 from analyzer.facts.choice import Choice
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
@@ -21,7 +20,8 @@ from analyzer.graph import LoadedModel
 from analyzer.graph.save import save_beside
 from analyzer.probes.probe import Probe
 from analyzer.report.console import ReportConsole
-from analyzer.report.output_files import check_output, write_whole
+from analyzer.report.file_set import FileSet, written_together
+from analyzer.report.output_files import check_output
 from analyzer.rewrite.masks import keep_masks, plan_document
 from analyzer.rewrite.metadata import check
 from analyzer.walk import Walk
@@ -77,7 +77,7 @@ class Pruned(Reporting):
         return self._bytes
 
     def save(self, path: str | Path) -> tuple[Path, ...]:
-        """Write the model, whole or not at all; a model of which nothing went is written byte for byte.
+        """Write the model and its weights, whole or not at all; one of which nothing went is written byte for byte.
 
         A model whose weights lie beside its file, or that is too large for one file, gets its weights in `path`.data;
         an unchanged one finds them under their old name. Returns the model's files, its own first.
@@ -87,26 +87,28 @@ class Pruned(Reporting):
             ComparisonFailed: what was written is not valid; it is removed again.
         """
         target = check_output(path, self._source.inputs)
-        if self._bytes is None:
-            return self._save_beside(target)
-        files = [] if self.changed else weights_files(self._source.loaded, target, self._source.inputs)
-        with taken_along(files):
-            write_whole(target, self._bytes)
-        return target, *(file.target for file in files)
+        with written_together() as files:
+            if self._bytes is None:
+                return self._save_beside(target, files)
+            weights = [] if self.changed else weights_files(self._source.loaded, target, self._source.inputs)
+            files.write(target, self._bytes)
+            for file in weights:
+                if not file.there:
+                    files.copy(file.source, file.target)
+        return target, *(file.target for file in weights)
 
-    def _save_beside(self, target: Path) -> tuple[Path, ...]:
-        beside = check_output(target.with_name(f"{target.name}.data"), self._source.inputs)
-        folder = target.resolve().parent
-        try:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=f".{target.name}.") as draft:
-                save_beside(self._smaller, Path(draft), target.name)
-                check(self._source.loaded, Path(draft) / target.name)
-                written = [file for file in (beside, target) if (Path(draft) / file.name).exists()]
-                for file in written:
-                    (Path(draft) / file.name).replace(folder / file.name)
-        except OSError as error:
-            raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
-        return tuple(reversed(written))
+    def _save_beside(self, target: Path, files: FileSet) -> tuple[Path, ...]:
+        target = target.resolve() if target.is_symlink() else target
+        weights = check_output(target.with_name(f"{target.name}.data"), self._source.inputs)
+        with files.folder(target) as draft:
+            save_beside(self._smaller, draft, target.name)
+            check(self._source.loaded, draft / target.name)
+        if not (draft / weights.name).exists():
+            files.add(draft / target.name, target)
+            return (target,)
+        files.add(draft / target.name, target, beside=weights)
+        files.add(draft / weights.name, weights)
+        return target, weights
 
     @property
     def _stored(self) -> set[str]:
@@ -117,7 +119,7 @@ class Pruned(Reporting):
         return keep_masks(self._walk.context, self._walk.cut, self._stored)
 
     def save_masks(self, path: str | Path) -> None:
-        """Write `masks()` as .npz, and the plan beside it as `plan.json`.
+        """Write `masks()` as .npz, and the plan beside it as `plan.json`: both or none.
 
         Raises:
             OutputError: a file cannot be written.
@@ -127,8 +129,9 @@ class Pruned(Reporting):
         masks, document = plan_document(
             self._walk.context, self._walk.cut, self._walk.layers, self._walk.removable, self.choice, self._stored
         )
-        write_whole(target, masks)
-        write_whole(beside, document)
+        with written_together() as files:
+            files.write(target, masks)
+            files.write(beside, document)
 
     def to_html(self, path: str | Path) -> None:
         """Write the audit's report, and what the prune changed, as one HTML page that works offline.

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+from analyzer.report.file_set import written_together
 from analyzer.report.formats import format_named, formats_of, renderer
-from analyzer.report.output_files import check_output, write_whole
+from analyzer.report.output_files import check_output
 
 __all__ = ["Reporting", "format_named", "formats_of"]
 
@@ -45,7 +46,8 @@ class Reporting:
             OutputError: the file cannot be written, or is one of the inputs.
         """
         target = check_output(path, self._guarded)
-        write_whole(target, self.report(format))
+        with written_together() as files:
+            files.write(target, self.report(format))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON report as plain lists and dicts; its schema is named in it."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.errors import OutputError
 from analyzer.graph import LoadedModel
-from analyzer.report.output_files import check_output, copy_whole
+from analyzer.report.output_files import check_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +56,3 @@ def _check(file: WeightsFile, target: Path, inputs: tuple[Path, ...]) -> None:
     if not folder.is_dir():
         raise OutputError(f"{place} cannot be written: {folder} is no folder.")
     check_output(folder / place.name, inputs)
-
-
-@contextmanager
-def taken_along(files: Sequence[WeightsFile]) -> Iterator[None]:
-    """The weights in their places; what was made for them is taken away again when what follows fails.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    created: list[Path] = []
-    try:
-        for file in files:
-            if not file.there:
-                _make_folders(file.target.parent, created)
-                copy_whole(file.source, file.target)
-                created.append(file.target)
-        yield
-    except BaseException:
-        for path in reversed(created):
-            path.rmdir() if path.is_dir() else path.unlink()
-        raise
-
-
-def _make_folders(folder: Path, created: list[Path]) -> None:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        try:
-            path.mkdir()
-        except OSError as error:
-            raise OutputError(f"{path} cannot be made: {error.strerror or error}.") from error
-        created.append(path)

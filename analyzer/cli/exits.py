@@ -1,19 +1,18 @@
 """Exit codes, and every way a command can end: one sentence on stderr, never a traceback unless asked for.
 
 0 done    1 `check` found too much    2 the input or the call was wrong    3 a bug of ours, or a result that
-failed its own comparison    130 interrupted
+failed its own comparison    130 interrupted    128 and the number of any other signal (SIGTERM: 143)
 """
 
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from analyzer import unfinished
 from analyzer.cli.streams import silence
 from analyzer.errors import DeadunitsError, InputError, OutputError
-from analyzer.facts.wording import concise
 
 WRONG_INPUT = 2
 BUG = 3
@@ -30,7 +29,7 @@ def clean_exit(*, debug: bool, batch_size: int | None = None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _end("interrupted; nothing was written.", INTERRUPTED)
+        _end("interrupted.", INTERRUPTED)
     except BrokenPipeError:
         silence(sys.stdout)
         raise SystemExit(_BROKEN_PIPE) from None
@@ -77,7 +76,12 @@ def on_one_line(text: str) -> str:
 
 
 def _end(message: str, code: int) -> None:
-    sys.stderr.write(f"deadunits: {concise(on_one_line(message))}\n")
+    from analyzer.facts.wording import concise
+
+    said = concise(on_one_line(message))
+    if unfinished.written or code == INTERRUPTED:
+        said = f"{said.removesuffix('.')}; {on_one_line(unfinished.outcome())}."
+    sys.stderr.write(f"deadunits: {said}\n")
     raise SystemExit(code)
 
 
@@ -88,4 +92,6 @@ def _one_line(error: BaseException) -> str:
 
 def _show_traceback(*, debug: bool) -> None:
     if debug:
+        import traceback
+
         traceback.print_exc()

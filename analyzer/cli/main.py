@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from analyzer import unfinished
 from analyzer.cli.audit import audit
 from analyzer.cli.check import check
 from analyzer.cli.compare import compare
@@ -46,6 +47,7 @@ def _global_options(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code and never raises."""
+    unfinished.written.clear()
     try:
         with usable_streams(), clean_exit(debug="--debug" in arguments), writing_to_stdout():
             return _code_of(arguments)

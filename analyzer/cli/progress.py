@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from analyzer import unfinished
+
 PATIENCE = 1.0  # seconds before anything is shown
 _LABELS = {"probe": "running the probe", "holdout": "running the holdout", "causes": "asking why"}
 
@@ -54,6 +56,7 @@ class ProgressLine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
+            unfinished.undo.remove(self._bar.stop)
             self._bar.stop()
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
@@ -82,5 +85,6 @@ class ProgressLine:
             transient=True,
             refresh_per_second=4,
         )
+        unfinished.undo.append(bar.stop)  # which shows the cursor again
         bar.start()
         return bar

@@ -84,7 +84,7 @@ def prune(
     """Write a smaller model without the dead units of MODEL, once both were run and agree."""
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
         from analyzer.api.choosing import choice_from_plan
-        from analyzer.api.outputs import guarded_files
+        from analyzer.api.outputs import guarded_files, written_together
         from analyzer.cli.progress import ProgressLine
 
         if output is None and not dry_run:
@@ -109,14 +109,16 @@ def prune(
                 causes=chosen.min_distance > 0 or "html" in reporting.formats,
                 progress=progress,
             )
-        written = _saved(pruned, None if dry_run else output, if_nothing)
-        if masks is not None:
-            pruned.save_masks(masks)
-        reporting.write(pruned, partial(pruned.show, written=written), quiet=quiet)
+        with written_together():
+            written = _saved(pruned, None if dry_run else output, if_nothing)
+            if masks is not None:
+                pruned.save_masks(masks)
+            reporting.save(pruned)
+        reporting.print(pruned, partial(pruned.show, written=written), quiet=quiet)
 
 
 def _saved(pruned: Pruned, output: str | None, if_nothing: str) -> str:
-    """Save the model, which comes first, because it may be refused yet; says what became of it."""
+    """Add the model to what is written, first, because it may be refused yet; says what becomes of it."""
     if output is None:
         return "nothing (--dry-run)"
     if not pruned.changed and if_nothing == "skip":

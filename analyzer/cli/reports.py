@@ -64,13 +64,32 @@ class Reports:
         check_outputs(names, inputs)
 
     def write(self, result: Reporting, show: Callable[..., None], *, quiet: bool) -> None:
-        """Write the reports, and print the one that is for the screen, a person's with `show`.
+        """Write the reports, all or none, and print the one that is for the screen, a person's with `show`.
 
         Raises:
             OutputError: a file or standard output cannot be written.
         """
-        for name, path in self.files():
-            result.save_report(path, name)
+        self.save(result)
+        self.print(result, show, quiet=quiet)
+
+    def save(self, result: Reporting) -> None:
+        """Write the reports that go into files: all or none.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        from analyzer.api.outputs import written_together
+
+        with written_together():
+            for name, path in self.files():
+                result.save_report(path, name)
+
+    def print(self, result: Reporting, show: Callable[..., None], *, quiet: bool) -> None:
+        """Print the report that is for the screen, a person's with `show`.
+
+        Raises:
+            OutputError: standard output cannot be written.
+        """
         with writing_to_stdout():
             if (printed := self.printed) not in (None, TERMINAL):
                 sys.stdout.write(result.report(printed))

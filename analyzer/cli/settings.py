@@ -10,6 +10,7 @@ from typing import Any
 
 from analyzer.errors import InputError
 from analyzer.facts.budgets import Budgets, budgets_of
+from analyzer.regular_files import check_regular
 
 OWN_FILE, SHARED_FILE, TABLE = "deadunits.toml", "pyproject.toml", "deadunits"
 SOURCES = ("probe", "holdout", "baseline")  # paths, relative to the file's folder
@@ -47,7 +48,7 @@ def read_settings(chosen: str | None = None, start: Path | None = None) -> Setti
 def _table(path: Path) -> Mapping[str, Any] | None:
     """Our table in a TOML file: all of it, or of a pyproject.toml the part that is ours (None: it has none)."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(check_regular(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:  # broken TOML, broken UTF-8

@@ -23,6 +23,7 @@ from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.validate import check_attributes, check_external, check_names, check_tensors, check_text
 from analyzer.graph.view import LIFTED, Fold, Graph, view_of
+from analyzer.regular_files import check_regular
 
 # What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
@@ -154,7 +155,7 @@ def read_model(source: str | Path | bytes | onnx.ModelProto, fold: Fold) -> Load
 
 
 def _from_path(path: Path, fold: Fold) -> LoadedModel:
-    if not path.exists():
+    if not check_regular(path).exists():
         raise ModelError(f"No model file at {path}: check the path.")
     if path.is_dir():
         raise ModelError(f"{path} is a folder: name the .onnx file inside it.")

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
+from analyzer.regular_files import check_regular
 
 
 def read_tensor(path: Path) -> tuple[str, Array]:
@@ -22,7 +23,7 @@ def read_tensor(path: Path) -> tuple[str, Array]:
     """
     where = f"{path.parent.name}/{path.name}"
     try:
-        tensor = onnx.TensorProto.FromString(path.read_bytes())
+        tensor = onnx.TensorProto.FromString(check_regular(path).read_bytes())
     except OSError as error:
         raise ProbeError(f"{where} cannot be read: {error.strerror or error}.") from error
     except DecodeError as error:

@@ -19,6 +19,7 @@ from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
 from analyzer.probes.foreign_arrays import first_line
 from analyzer.probes.memory import check_shape
+from analyzer.regular_files import check_regular
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"])
 LIST_SUFFIXES = (".txt", ".lst")
@@ -178,7 +179,7 @@ def listed_files(path: Path) -> list[Path]:
         ProbeError: it is no text, or names a file that is missing.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = check_regular(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ProbeError(f"{path.name} is no text list of image files: write one path per line as UTF-8.") from error
     files = []

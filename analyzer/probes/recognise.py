@@ -22,6 +22,7 @@ from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.source import Source
 from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
 from analyzer.probes.user_code import user_code, user_parts
+from analyzer.regular_files import check_regular
 
 Inputs = Mapping[str, TensorType]
 
@@ -68,7 +69,7 @@ def _from_path(text: str, opener: _Opener) -> Source:
     if match is not None:
         _no_image_options(opener, name)
         return _from_python(Path(match["file"]), match["name"] or "feeds", opener)
-    if not path.exists():
+    if not check_regular(path).exists():
         raise ProbeError(f"No probe data at {path}: check the path.")
     suffix = path.suffix.lower()
     if path.is_dir():

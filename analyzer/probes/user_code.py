@@ -16,16 +16,17 @@ def user_code(name: str) -> Iterator[None]:
     """Run the code that `name` stands for; the cause of a failure stays attached.
 
     Raises:
-        ProbeError: it failed, or tried to end the program, which would pass for an end of ours.
+        ProbeError: it failed, with whatever exception, or tried to end the program, which would pass for an end of
+            ours.
     """
     try:
         with redirect_stdout(sys.stderr):  # standard output may be the report
             yield
     except SystemExit as error:
         raise ProbeError(f"{name} ended with sys.exit: let it return, or raise an error that says why.") from error
-    except (InputError, MemoryError):
+    except (InputError, MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise ProbeError(f"{name} failed: {type(error).__name__}: {first_line(error)}") from error
 
 

@@ -15,7 +15,28 @@ _HEAD = """# Command line
 `deadunits COMMAND [OPTIONS] ...`; `python -m analyzer` is the same. `deadunits COMMAND --help` prints what stands here.
 
 Exit codes: 0 done (for `check`: within budget); 1 `check` found too much; 2 the input or the call was wrong, in one
-message; 3 a bug of ours, or a pruned model that failed its comparison (nothing is written then); 130 interrupted.
+message; 3 a bug of ours, or a pruned model that failed its comparison (nothing is written then); 130 after Ctrl-C, 143
+after SIGTERM, 129 after SIGHUP.
+
+## Files and signals
+
+Inputs are files or folders, which are read more than once: pipes, `<(…)`, sockets, devices and `-` are refused.
+
+The files that a command writes appear together at its end: all of them whole, or none, and then what was there before
+is still there. Where the names are pipes or devices, these get their content just before. What is printed comes last.
+
+Ctrl-C, SIGTERM and SIGHUP end a command at once, also while libraries load or onnxruntime runs, with one sentence that
+says which files were written; only while files get their names, for milliseconds, they wait. `finally` blocks of a
+probe's own code do not run then; what it started with `multiprocessing` is ended. Signals that were ignored when the
+command started, as `nohup` does with SIGHUP, stay ignored. While Python itself starts, before it comes to our code, a
+signal ends it in Python's way. On Windows this holds for Ctrl-C and Ctrl-Break; whatever else ends a process there
+gives it no chance, as SIGKILL does elsewhere.
+
+What SIGKILL or a power failure may leave are hidden files beside the outputs: drafts, `.NAME.XXXXXXXX.part`, and
+what was there before, `.NAME.XXXXXXXX.old` (NAME is cut to 40 characters). They are never read again and can be
+deleted. No file has half its content. Of several files some may be new and some old, in the moment in which they get
+their names, but a model is never beside the weights of another: while these are replaced, it is missing, and lies in
+`.old`.
 """
 _MADE = "<!-- Made from the commands by tests/docs/test_site.py; do not edit here. -->\n"
 

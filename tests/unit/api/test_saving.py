@@ -90,11 +90,15 @@ def test_what_was_copied_goes_again_when_the_model_cannot_be_written(
     found = unchanged(path)
     (tmp_path / "out").mkdir()
 
-    def full(*others: object) -> None:
-        raise OutputError("no space left")
+    rename = Path.replace
 
-    monkeypatch.setattr("analyzer.api.pruned_model.write_whole", full)
-    with pytest.raises(OutputError, match="no space"):
+    def replace(self: Path, place: Path) -> Path:
+        if place.name == "copy.onnx":
+            raise PermissionError(1, "Operation not permitted")
+        return rename(self, place)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="not permitted"):
         found.save(tmp_path / "out" / "copy.onnx")
     assert not list((tmp_path / "out").iterdir())
 

@@ -6,10 +6,8 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -181,30 +179,6 @@ def command(*arguments: str, **options: Any) -> subprocess.Popen[str]:
         text=True,
         **options,
     )
-
-
-def test_ctrl_c_ends_a_running_audit_with_one_line(tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text(
-        "import pathlib, time, numpy as np\n"
-        "def feeds():\n"
-        "    while True:\n"
-        f"        pathlib.Path({str(tmp_path / 'started')!r}).touch()\n"
-        "        time.sleep(0.02)\n"
-        "        yield {'pixels': np.zeros((4, 64), np.float32)}\n"
-    )
-    target = tmp_path / "audit.json"
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit that it is ignored
-    process = command("audit", MODEL, "--probe", f"{tmp_path / 'slow.py'}:feeds", "--json", str(target))
-    signal.signal(signal.SIGINT, before)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert out == ""
-    assert err == "deadunits: interrupted; nothing was written.\n"
-    assert not target.exists()
 
 
 def test_a_reader_that_stops_early_is_no_error() -> None:

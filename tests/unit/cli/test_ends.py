@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -24,6 +25,50 @@ def test_a_probe_file_that_exits_does_not_pass_the_gate(
     probe.write_text("import sys\ndef feeds():\n    sys.exit(0)\n", encoding="utf-8")
     assert run([command, MODEL, "--probe", f"{probe}:feeds"]) == 2
     assert "probe.py:feeds ended with sys.exit" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> str:
+    """A pipe into which nobody writes."""
+    os.mkfifo(tmp_path / "pipe.txt")  # also the name of a list of images, which is looked into before anything else
+    return str(tmp_path / "pipe.txt")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of POSIX")
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "-"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit", "IT"],
+        ["audit", MODEL, "--probe", "IT"],
+        ["audit", MODEL, "--probe", PROBE, "--holdout", "IT"],
+        ["check", MODEL, "--baseline", "IT"],
+        ["check", MODEL, "--config", "IT"],
+        ["prune", MODEL, "--dry-run", "--plan", "IT"],
+        ["compare", MODEL, "IT"],
+    ],
+)
+def test_only_files_are_read(arguments: list[str], name: str, pipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = pipe if name == "pipe" else name
+    assert run([word.replace("IT", name) for word in arguments] + ["-q"]) == 2
+    said = capsys.readouterr().err
+    assert f"{name} cannot be read: " in said and said.count("\n") == 1
+    assert ("standard input is not read" if name == "-" else "a pipe, a socket or a device") in said
+
+
+def test_a_pipe_in_a_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "input_1.pb")
+    (tmp_path / "input_0.pb").touch()
+    assert run(["audit", MODEL, "--probe", str(tmp_path), "-q"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_command_that_was_interrupted_within_the_users_code_ends_with_130(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "probe.py").write_text("def feeds():\n    raise KeyboardInterrupt\n    yield\n", encoding="utf-8")
+    assert run(["audit", MODEL, "--probe", f"{tmp_path / 'probe.py'}:feeds"]) == 130
+    assert capsys.readouterr() == ("", "deadunits: interrupted; no file was written.\n")
 
 
 LONG = "x" * 300

@@ -328,6 +328,20 @@ def test_a_python_file_that_ends_the_program_is_no_end_of_the_data(tmp_path: Pat
     assert "probe.py:feeds ended with sys.exit" in refusal(f"{python_file(tmp_path, text)}:feeds")
 
 
+@pytest.mark.parametrize("error", ["GeneratorExit", "Own", "Own('why')"])
+@pytest.mark.parametrize("text", ["", "def feeds():\n    ", "def feeds():\n    yield np.zeros((1, 3))\n    "])
+def test_whatever_a_python_file_raises_is_one_sentence(tmp_path: Path, text: str, error: str) -> None:
+    yields = "\n    yield"
+    path = python_file(tmp_path, f"class Own(BaseException): ...\n{text}raise {error}{yields if text else ''}")
+    assert refusal(f"{path}:feeds").startswith(f"probe.py:feeds failed: {error[:3]}")
+
+
+def test_ctrl_c_in_a_python_file_is_ctrl_c(tmp_path: Path) -> None:
+    path = python_file(tmp_path, "def feeds():\n    raise KeyboardInterrupt\n    yield")
+    with pytest.raises(KeyboardInterrupt):
+        list(open_probe(f"{path}:feeds", X).batches(1))
+
+
 def test_what_a_python_file_prints_stays_out_of_standard_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

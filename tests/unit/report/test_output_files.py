@@ -8,42 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.errors import OutputError
-from analyzer.report.output_files import check_output, write_whole
-
-
-def test_a_file_is_written_and_nothing_else(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a.json", "ü")
-    assert (tmp_path / "a.json").read_text(encoding="utf-8") == "ü"
-    assert os.listdir(tmp_path) == ["a.json"]  # noqa: PTH208  names are what is compared
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "a.json"
-    target.write_text("old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
-        write_whole(target, "new")
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
-    plain, ours = tmp_path / "plain", tmp_path / "ours"
-    plain.write_text("")
-    write_whole(ours, "")
-    assert ours.stat().st_mode == plain.stat().st_mode
-
-
-def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
-    (tmp_path / "real").write_text("old")
-    (tmp_path / "link").symlink_to("real")
-    write_whole(tmp_path / "link", "new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == "new"
+from analyzer.report.output_files import check_output
 
 
 def test_an_input_is_never_written_over(tmp_path: Path) -> None:

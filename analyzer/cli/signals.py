@@ -1,0 +1,84 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a command at once, wherever it is, in one sentence.
+
+An exception from a handler can be swallowed or become another one on its way through a library, and it waits while
+native code runs. So a thread waits for the signals and ends the process, as soon as no file is being renamed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from analyzer import unfinished
+from analyzer.cli.exits import on_one_line
+
+
+def end_on_signals() -> None:
+    """From now on a signal that asks to end does so, with 128 and its number as exit code; ignored ones stay ignored.
+
+    What the operating system sends where there are no signals (Windows: all but Ctrl-C and Ctrl-Break) ends the process
+    as it always does, without a sentence.
+    """
+    reading, writing = os.pipe()
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(writing, False)
+
+    def wake(number: int, _: object) -> None:
+        with suppress(OSError):
+            os.write(writing, bytes([number]))  # where the user's code has taken the descriptor below
+
+    _set_all(wake)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_end_silently)
+    atexit.register(_set_all, signal.SIG_IGN)  # runs last: the exit code is known, and Python takes its handlers away
+    threading.Thread(target=_wait, args=(reading,), daemon=True).start()
+
+
+def _end_silently() -> None:
+    """In a process that the user's code forks: a signal is not ours to report, and must not wake the parent."""
+    signal.set_wakeup_fd(-1)
+    _set_all(signal.SIG_DFL)
+    _let_through()
+
+
+def _hold_back() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, unfinished.ENDING)
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, unfinished.ENDING)
+
+
+def _set_all(handler: Callable[[int, object], object] | signal.Handlers) -> None:
+    for number in unfinished.ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _end_children() -> None:
+    """End what the user's code started with multiprocessing, such as the workers of a loader."""
+    if module := sys.modules.get("multiprocessing.process"):
+        for child in module.active_children():
+            child.terminate()
+
+
+def _wait(reading: int) -> None:
+    while (number := os.read(reading, 1)[0]) not in unfinished.ENDING:
+        pass
+    unfinished.LOCK.acquire()  # for good: nothing appears after what is said below
+    try:
+        for step in (_end_children, *unfinished.undo):
+            with suppress(Exception):
+                step()
+        if sys.__stderr__ is not None:
+            how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+            sentence = f"deadunits: {how}; {on_one_line(unfinished.outcome())}.\n"
+            os.write(sys.__stderr__.fileno(), sentence.encode(errors="replace"))
+    finally:
+        os._exit(128 + number)
