@@ -23,7 +23,7 @@ from analyzer.ops.traits import EVERY
 class ConcatRule(Operator):
     """Joining: facts stand side by side; an index of Y is an index of exactly one input."""
 
-    moves = joins = True
+    moves = True
 
     def axis(self, node: OpNode) -> int:
         """The joined axis."""

@@ -23,7 +23,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, rule_for, traits_of
 from analyzer.ops.weighted_sum import WeightedSum
 
-FROZEN = "a last digit decides a jump behind it"
+FROZEN = "it stays as it is, since its last digit decides a jump behind it"
 _NOWHERE = SampleAxis(None)
 T = TypeVar("T")
 
@@ -309,8 +309,7 @@ class Context:
         shape = self.shapes.get(node.inputs[0])
         if shape is None:
             return None
-        shown = range(len(shape))[int(node.attr("start", 0)) : node.attr("end", None)]
-        return frozenset(self._looked_at(node.outputs[0], tuple(shown)))
+        return frozenset(self._looked_at(node.outputs[0], tuple(measured_axes(node, len(shape)))))
 
     def _looked_at(self, name: str, axes: tuple[int, ...]) -> set[int]:
         """Which of the lengths of these axes, which a value lists, are looked at by some node that computes."""
@@ -329,6 +328,11 @@ class Context:
         if len(numbers) < len(arrays) or len(self.shapes.get(node.outputs[0], (0, 0))) > 1:
             return None
         return rule_for(node.domain, node.op_type).listed(node, items, numbers)
+
+
+def measured_axes(node: Node, rank: int) -> range:
+    """The axes of its input, which has so many, from whose lengths alone a node that measures computes its output."""
+    return range(rank)[int(node.attr("start", 0)) : node.attr("end", None)]
 
 
 def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:

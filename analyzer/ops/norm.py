@@ -47,13 +47,16 @@ class PerChannel(Operator):
         return Normalisation(1, 2, alone=True)
 
 
+def _trains(node: Node) -> bool:
+    """Whether a BatchNormalization takes statistics of the batch: before opset 14 its further outputs ask for that."""
+    return any(node.outputs[1:]) or bool(node.attr("training_mode", 0))
+
+
 class BatchNorm(PerChannel):
     """Y = scale * (X - mean) / sqrt(var + epsilon) + B; constant where X is, or where scale is 0."""
 
     def unsupported(self, node: OpNode) -> str | None:
-        # Before opset 14 it is the further outputs, used or not, that ask for statistics of the batch.
-        trains = any(node.outputs[1:]) if node.version < 14 else node.attr("training_mode", 0)
-        if trains or not node.only_first_output:
+        if _trains(node.node):
             return "BatchNormalization in training mode"
         if len(node.x_shape()) < 2:
             return "BatchNormalization without a channel axis"
@@ -80,8 +83,7 @@ class BatchNorm(PerChannel):
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         scale, offset, mean, variance = (stored(place) for place in range(1, 5))
-        trains = node.attr("training_mode", 0) or len(node.outputs) > 1
-        if scale is None or offset is None or mean is None or variance is None or trains or xs[0] is None:
+        if scale is None or offset is None or mean is None or variance is None or _trains(node) or xs[0] is None:
             return None
         spread = variance.astype(np.float32) + np.float32(node.attr("epsilon", 1e-5))
         if not spread.min(initial=1.0) > 0:  # in single precision, as it is computed

@@ -75,8 +75,6 @@ class Operator:
     aligned = False
     #: Whether elements are only moved or joined, and fillings put between them.
     moves = False
-    #: Whether the inputs are the parts of the output, one after another.
-    joins = False
     #: Whether every element is a function of the element at its place in the first input.
     same_unit = False
     #: Whether each unit comes out as averages or choices of its own positions.
@@ -102,10 +100,6 @@ class Operator:
         An input element that is constant and that the shrunk node can do without is not needed.
         """
         return [pattern.uniform(len(s or ()), True) for s in node.in_shapes]
-
-    def measured(self, node: OpNode) -> tuple[int, ...] | None:
-        """The axes of the first input whose lengths the output is computed from; None where contents are read."""
-        return None
 
     def axes(self, node: OpNode) -> Correspondence:
         """How the axes of the call's values correspond: `Axes` as text, or movements."""

@@ -138,7 +138,7 @@ class IntegerProduct(Contraction):
         return False
 
 
-class QLinearProduct(IntegerProduct):
+class RequantisedProduct(IntegerProduct):
     """A product of integers, rescaled and clipped: scale and zero point follow each operand, `y` is the output's."""
 
     b, y = 3, 6
@@ -169,7 +169,7 @@ class QLinearProduct(IntegerProduct):
         return [Constants(found.known, np.where(found.known, value, 0.0))]
 
 
-class QGemm(QLinearProduct, Gemm):
+class QGemm(RequantisedProduct, Gemm):
     """QGemm, with a bias that counts in steps of the product."""
 
     bias, y = 6, 7
@@ -181,5 +181,5 @@ class QGemm(QLinearProduct, Gemm):
 register(IntegerConv(), "ConvInteger")
 register(QLinearConv(), "QLinearConv", traits=replace(QUANTISED, windows=SPATIAL))
 register(IntegerProduct(), "MatMulInteger")
-register(QLinearProduct(), "QLinearMatMul", traits=QUANTISED)
+register(RequantisedProduct(), "QLinearMatMul", traits=QUANTISED)
 register(QGemm(), "QGemm", domain=CONTRIB, traits=QUANTISED)

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Mask, Shape
 from analyzer.facts.units import SampleAxis
-from analyzer.ops.context import Call, Context
+from analyzer.ops.context import Call, Context, measured_axes
 from analyzer.ops.move import Moved
 from analyzer.ops.operator import traits_of
 
@@ -59,12 +59,11 @@ class _Walk:
 
     def through(self, call: Call) -> str | None:
         """Follow one call; why it may mix samples, or None."""
-        known, rule = call.barrier is None, call.rule
-        measured = rule.measured(call.op) if known else None
-        if measured is not None:
-            self._measure(call, measured)
-            return None
+        known = call.barrier is None
         traits = traits_of(call.op.node, partial(self.context.graph.stored_input, call.op.node))
+        if known and traits.measures:
+            self._measure(call, measured_axes(call.op.node, len(call.op.x_shape())))
+            return None
         lengths = {p for p in range(len(call.inputs)) if known and p == traits.target}
         contents = {n for p, n in enumerate(call.inputs) if n and p not in lengths} | set(call.op.node.captured)
         counted = {n: self.counted[n] for n in contents if n in self.counted}
@@ -96,7 +95,7 @@ class _Walk:
     def _grows(self, name: str) -> bool:
         return name in self.context.table.scrambled or self.context.sample_axis(name).axis is not None
 
-    def _measure(self, call: Call, axes: tuple[int, ...]) -> None:
+    def _measure(self, call: Call, axes: range) -> None:
         """Lengths of a value: computed from the number of samples where the sample axis is looked at."""
         name = call.inputs[0]
         axis = self.context.sample_axis(name).axis

@@ -23,10 +23,6 @@ class ShapeRule(Operator):
 
     lock_reason = "shape-computed-at-runtime"
 
-    def measured(self, node: OpNode) -> tuple[int, ...] | None:
-        axes = range(len(node.x_shape()))
-        return tuple(axes[int(node.attr("start", 0)) : node.attr("end", None)] if node.op_type == "Shape" else axes)
-
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [pattern.uniform(xs[0].rank, False)]
 

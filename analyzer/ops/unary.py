@@ -43,7 +43,7 @@ def _hard_sigmoid(x: Array, n: OpNode) -> Array:
 def exact_gelu(x: Array, n: OpNode) -> Array:
     """x times the normal distribution function of x, or its tanh form where the node asks for it."""
     if n.attr("approximate", "none") == "tanh":
-        return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
+        return tanh_gelu(x, n)
     return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analyzer.algebra.pattern import Array
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context
-from analyzer.ops.operator import index_map
+from analyzer.ops.operator import index_map, traits_of
 from analyzer.ops.weighted_sum import WeightedSum
 
 Labels = npt.NDArray[np.int64]  # per index of the unit axis: the first index that computes the same
@@ -39,7 +39,7 @@ def find_twins(context: Context) -> Twins:
 
 def _twins_of(call: Call, output: int, known: Mapping[str, UnitLabels]) -> UnitLabels | None:
     rule, op = call.rule, call.op
-    if rule.joins:
+    if traits_of(op.node).joins:
         return _joined(call, known)
     if rule.moves:
         return _moved(call, output, known)

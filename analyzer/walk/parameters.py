@@ -28,9 +28,7 @@ def _is_content(graph: Graph, stored: str) -> bool:
             return True
         for node, position in graph.consumers.get(name, ()):
             traits = traits_of(node)
-            if (
-                position < 0 or traits.measures or position in traits.geometry
-            ):  # -1: a subgraph, which does what it does
+            if position < 0 or traits.measures or position in traits.geometry:  # below 0: inside a subgraph
                 continue
             if not (whole and traits.passes_geometry):
                 return True

@@ -135,7 +135,9 @@ def walk(
         doubted = known | {n: mask | known.get(n, np.False_) for n, mask in contradiction[1].items()}
         if not any((mask & ~known.get(n, np.False_)).any() for n, mask in doubted.items()):
             name = contradiction[0].value
-            raise DeadunitsError(f"What is known of {name} is not what the run showed, and it follows from nothing.")
+            raise DeadunitsError(
+                f"What was derived of {name} is not what the run showed, and nothing is left to withdraw."
+            )
     taken = judged
     if frozen := decisive_calls(context, _seeds(judged, chosen.exact), doubted):
         context = Context(graph, shapes, frozen=frozen)
