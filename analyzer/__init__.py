@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from analyzer.facts.image_options import ImageOptions
     from analyzer.facts.model_io import ConstantOutput, UnusedInput
     from analyzer.facts.picture import GraphPicture, PictureNode, Role
+    from analyzer.facts.probe_condition import InputCondition, LabelsInData, ProbeCondition, TrainingScale
     from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
     from analyzer.facts.statistics import UnitStatistics
     from analyzer.facts.thresholds import PRESETS, Thresholds
@@ -83,8 +84,10 @@ _HOMES = {
     "FindingCard": "facts.checked",
     "GraphPicture": "facts.picture",
     "ImageOptions": "facts.image_options",
+    "InputCondition": "facts.probe_condition",
     "InputError": "errors",
     "Kind": "facts.units",
+    "LabelsInData": "facts.probe_condition",
     "Latency": "facts.pruned",
     "LayerChange": "facts.baseline",
     "LayerCourse": "facts.history",
@@ -98,6 +101,7 @@ _HOMES = {
     "OutputDifference": "facts.pruned",
     "PRESETS": "facts.thresholds",
     "PictureNode": "facts.picture",
+    "ProbeCondition": "facts.probe_condition",
     "ProbeSummary": "facts.audit",
     "Pruned": "api.pruned_model",
     "PrunedFacts": "facts.pruned",
@@ -110,6 +114,7 @@ _HOMES = {
     "Size": "facts.pruned",
     "TensorPlan": "facts.audit",
     "Thresholds": "facts.thresholds",
+    "TrainingScale": "facts.probe_condition",
     "UnitCause": "facts.causes",
     "UnitStatistics": "facts.statistics",
     "UnusedInput": "facts.model_io",
@@ -148,8 +153,10 @@ __all__ = [
     "FindingCard",
     "GraphPicture",
     "ImageOptions",
+    "InputCondition",
     "InputError",
     "Kind",
+    "LabelsInData",
     "Latency",
     "LayerChange",
     "LayerCourse",
@@ -162,6 +169,7 @@ __all__ = [
     "OperatorWithoutRule",
     "OutputDifference",
     "PictureNode",
+    "ProbeCondition",
     "ProbeSummary",
     "Pruned",
     "PrunedFacts",
@@ -174,6 +182,7 @@ __all__ = [
     "Size",
     "TensorPlan",
     "Thresholds",
+    "TrainingScale",
     "UnitCause",
     "UnitStatistics",
     "UnusedInput",

@@ -24,6 +24,7 @@ from analyzer.facts.audit import (
     ProbeSummary,
 )
 from analyzer.facts.choice import Choice
+from analyzer.facts.probe_condition import TrainingScale
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, ShapeTable
@@ -31,11 +32,13 @@ from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
 from analyzer.observe.observation import Observation, observe
+from analyzer.observe.training_scale import training_scales
 from analyzer.probes.probe import Probe, open_probe, random_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units
 from analyzer.walk import Walk, walk
+from analyzer.walk.interface import feature_axes
 
 if TYPE_CHECKING:
     import onnx
@@ -79,6 +82,7 @@ def audit(
         selected = select_units(loaded.graph, shapes)
         audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
         believed = [a for a in audited if a.value not in shapes.mixed]
+        scales = () if opened is None or opened.random else training_scales(loaded, opened, shapes, run.threads)
     with clock.stage("probe"):
         seen = observed("probe", opened, believed, shapes)
     with clock.stage("holdout"):
@@ -93,8 +97,8 @@ def audit(
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
     facts = AuditFacts(
         model=_model_summary(loaded, model, walked),
-        probe=_summary(opened, seen),
-        holdout=_summary(held, seen_on_holdout),
+        probe=_summary(opened, seen, walked, scales),
+        holdout=_summary(held, seen_on_holdout, walked),
         thresholds=thresholds,
         layers=layers,
         removable=walked.removable,
@@ -232,13 +236,20 @@ def _model_summary(loaded: LoadedModel, source: Model, walked: Walk) -> ModelSum
     )
 
 
-def _summary(probe: Probe | None, seen: Observation | None) -> ProbeSummary | None:
+def _summary(
+    probe: Probe | None, seen: Observation | None, walked: Walk, scales: Sequence[TrainingScale] = ()
+) -> ProbeSummary | None:
     """After the run, because only then a generator's samples are counted."""
     if probe is None:
         return None
     samples = probe.samples if seen is None else seen.samples
+    fingerprint = probe.fingerprint  # of all samples: what no run has read is read now
     return ProbeSummary(
-        source=str(probe.source), samples=samples or 0, fingerprint=probe.fingerprint, random=probe.random
+        source=str(probe.source),
+        samples=samples or 0,
+        fingerprint=fingerprint,
+        random=probe.random,
+        condition=probe.condition(feature_axes(walked.context), scales),
     )
 
 

@@ -15,6 +15,7 @@ from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import Finding
 from analyzer.facts.frozen import FrozenDict, read_only
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
+from analyzer.facts.probe_condition import ProbeCondition
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue
@@ -38,12 +39,13 @@ class ModelSummary:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSummary:
-    """The data the model was run on. `random` marks probes that were drawn, not given."""
+    """The data the model was run on. `random` marks probes that were drawn, not given: they have no `condition`."""
 
     source: str
     samples: int
     fingerprint: str
     random: bool = False
+    condition: ProbeCondition | None = None
 
 
 @dataclass(frozen=True, eq=False)

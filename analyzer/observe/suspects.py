@@ -35,8 +35,11 @@ def measure_spread(
     batch_size: int = BATCH_SIZE,
     threads: int | None = None,
     progress: Progress | None = None,
+    most: int | None = None,
 ) -> dict[str, Spread]:
     """Run the probe again and measure the watched values; a value that the run cannot show is left out.
+
+    `most`: only so many of its smallest feeds are run.
 
     Raises:
         RunError: the model fails on some feed.
@@ -53,7 +56,7 @@ def measure_spread(
     )
     done = 0
     try:
-        for batch in probe.batches(plan.size):
+        for batch in probe.batches(plan.size) if most is None else probe.first(most):
             reading = instrument.run(batch.feeds, plan.counted(batch.samples))
             feed = Feed(reading.samples, positions=reading.positions(targets))
             for statistic in statistics:

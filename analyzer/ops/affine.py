@@ -41,8 +41,12 @@ class Summand:
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """The input positions of the learned scale and shift; `alone`: each unit is normalised by itself."""
+    """The input positions of the learned scale and shift; `alone`: each unit is normalised by itself.
+
+    `variance` is the position of the variance per unit that was seen in training, where that is stored.
+    """
 
     scale: int
     shift: int | None
     alone: bool = False
+    variance: int | None = None

@@ -78,6 +78,9 @@ class BatchNorm(PerChannel):
             shift = bias - slope * mean
         return Affine({0: slope}, shift) if np.isfinite(slope).all() else None
 
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return Normalisation(1, 2, alone=True, variance=4)
+
     def summand(self, node: OpNode, position: int) -> Summand | None:
         return Summand(3, sign=-1, per_unit=True) if position == 0 else None
 

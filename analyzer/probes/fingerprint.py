@@ -34,7 +34,7 @@ class Digest:
             self._add(name, array, array.shape[1:], b"")
         for name, array in fixed.items():
             # A fixed array counts once for as long as it stays the same.
-            self._add(name, array, array.shape, xxhash.xxh3_128_digest(_bytes_of(array)))
+            self._add(name, array, array.shape, xxhash.xxh3_128_digest(bytes_of(array)))
         self.samples += samples
 
     def _add(self, name: str, array: Array, shape: tuple[int, ...], content: bytes) -> None:
@@ -44,7 +44,7 @@ class Digest:
             self._headers[name] = header
             hasher.update(b"\0from %d:" % self.samples + header)
         if not content:
-            hasher.update(_bytes_of(array))
+            hasher.update(bytes_of(array))
 
     def hexdigest(self) -> str:
         """`xxh3:...` of everything added so far."""
@@ -55,7 +55,8 @@ class Digest:
         return f"xxh3:{total.hexdigest()}"
 
 
-def _bytes_of(array: Array) -> Any:
+def bytes_of(array: Array) -> Any:
+    """What is hashed of an array."""
     if family(array.dtype) == "object":
         texts = [str(item).encode() for item in array.flat]
         return b"".join(b"%d:" % len(t) + t for t in texts)

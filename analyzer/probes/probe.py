@@ -12,7 +12,9 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
+from analyzer.facts.probe_condition import FeatureAxis, ProbeCondition, TrainingScale
 from analyzer.graph.view import TensorType
+from analyzer.probes.data_watch import DataWatch
 from analyzer.probes.fingerprint import Digest
 from analyzer.probes.fitting import Feeds, Part, Role
 from analyzer.probes.input_names import check_constants
@@ -53,6 +55,8 @@ class Probe:
         self._opened: Iterator[Part] | None = source.parts()
         self._head: list[Part] = []
         self._digest = Digest()
+        self._watch = DataWatch()
+        self._labels = source.labels
         self._complete = False
         first = self._pull()
         if first is None:
@@ -95,6 +99,24 @@ class Probe:
             for _ in self._batches(self._parts(), max(self.step, 64)):
                 pass
         return self._digest.hexdigest()
+
+    def condition(self, axes: Mapping[str, FeatureAxis], scales: Sequence[TrainingScale]) -> ProbeCondition | None:
+        """What the samples show of themselves, as far as the fingerprint covers them; None where they were drawn.
+
+        `axes` says where the features of each input lie; `scales` is what the model showed of the data's scale.
+        """
+        watch = self._watch
+        if self.random:
+            return None
+        return ProbeCondition(
+            samples=watch.samples,
+            nonfinite=watch.nonfinite,
+            distinct=watch.distinct,
+            compared=watch.compared,
+            inputs=watch.inputs(axes),
+            labels=self._labels,
+            scales=tuple(scales),
+        )
 
     def first(self, n: int) -> list[Batch]:
         """The first (up to) n smallest feeds, one sample each (`step` samples), without consuming them."""
@@ -141,6 +163,8 @@ class Probe:
         # A stacked input's feed is the sample itself; a new first axis makes it look like a slice of one.
         rows = {n: a[np.newaxis] if roles[n] is Role.STACKED else a[known:] for n, a in varying.items()}
         self._digest.update(rows, fixed, batch.samples - known)
+        if not self.random:
+            self._watch.update(rows, fixed, batch.samples - known)
 
     def _parts(self) -> Iterator[Part]:
         """All parts from the start; the first call goes on with the pass that `__init__` opened."""

@@ -6,17 +6,19 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
+from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
 from analyzer.probes.fitting import Fitter, Part
 from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.images import LIST_SUFFIXES, image_files, image_reader, listed_files
 from analyzer.probes.input_names import quoted
+from analyzer.probes.labels import without_labels
 from analyzer.probes.numpy_files import mapping_of, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.source import Source
@@ -78,7 +80,8 @@ def _from_path(text: str, opener: _Opener) -> Source:
         return _from_images(listed_files(path), name, opener)
     _no_image_options(opener, name)
     if suffix == ".npz":
-        return _from_arrays(mapping_of(read_npz(path), opener.names), name, opener)
+        arrays, labels = without_labels(read_npz(path), opener.inputs)
+        return _from_arrays(mapping_of(arrays, opener.names), name, opener, labels)
     if suffix == ".npy":
         return _from_arrays(_one_input(read_npy(path), opener, name), name, opener)
     if suffix in (".csv", ".tsv"):
@@ -105,20 +108,22 @@ def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
     return Source(name, lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files), samples=len(files))
 
 
-def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener) -> Source:
+def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tuple[LabelsInData, ...] = ()) -> Source:
     part = opener.fitter.part(raw, name)
-    return Source(name, lambda: iter((part,)), samples=part.samples)
+    return Source(name, lambda: iter((part,)), samples=part.samples, labels=labels)
 
 
 def _from_table(columns: Columns, name: str, opener: _Opener) -> Source:
-    return _from_arrays(table_arrays(columns, opener.inputs, name), name, opener)
+    arrays, labels = table_arrays(columns, opener.inputs, name)
+    return _from_arrays(arrays, name, opener, labels)
 
 
 def _from_object(data: object, opener: _Opener, name: str | None) -> Source:
     """Anything but a path: arrays, a mapping, a data frame, an iterable, or a function of these."""
     if isinstance(data, Mapping):
         arrays = {str(k): as_array(v, f"'{k}'") for k, v in data.items()}
-        return _from_arrays(arrays, name or "dict of arrays", opener)
+        arrays, labels = without_labels(arrays, opener.inputs)
+        return _from_arrays(arrays, name or "dict of arrays", opener, labels)
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
         return _from_table(frame_columns(data), name or "data frame", opener)
     if _is_tensor(data):
@@ -211,7 +216,7 @@ def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
     with user_code(name):
         source = _from_object(getattr(module, attribute), opener, name)
     parts = source.parts
-    return Source(name, lambda: user_parts(name, parts()), samples=source.samples, one_shot=source.one_shot)
+    return replace(source, name=name, parts=lambda: user_parts(name, parts()))
 
 
 def _executed(path: Path) -> object:

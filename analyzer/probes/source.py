@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from analyzer.facts.probe_condition import LabelsInData
 from analyzer.probes.fitting import Part
 
 
@@ -13,7 +14,7 @@ class Source:
     """Probe data that was recognised.
 
     `parts` starts a pass over the checked parts; `one_shot` says that only one pass is possible; `samples`
-    is their number where it is known beforehand.
+    is their number where it is known beforehand. `labels` is what else was there and looks like labels.
     """
 
     name: str
@@ -21,3 +22,4 @@ class Source:
     samples: int | None = None
     one_shot: bool = False
     random: bool = False
+    labels: tuple[LabelsInData, ...] = ()

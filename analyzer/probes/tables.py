@@ -12,10 +12,12 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
+from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
 from analyzer.probes.foreign_arrays import as_array, first_line
 from analyzer.probes.input_names import check_names, quoted
+from analyzer.probes.labels import features, without_labels
 from analyzer.probes.memory import check_size
 
 Columns = dict[str, Array]
@@ -84,21 +86,29 @@ def frame_columns(frame: Any) -> Columns:
     return {str(name): as_array(frame[name].to_numpy(), f"Column '{name}'") for name in frame.columns}
 
 
-def table_arrays(columns: Columns, inputs: Mapping[str, TensorType], where: str) -> dict[str, Array]:
+def table_arrays(
+    columns: Columns, inputs: Mapping[str, TensorType], where: str
+) -> tuple[dict[str, Array], tuple[LabelsInData, ...]]:
     """Arrays by input name: all columns side by side for a one-input model, else a column per input.
+
+    And the columns that look like labels.
 
     Raises:
         ProbeError: the columns do not fit the inputs.
     """
     if len(inputs) == 1:
-        return {name: _matrix(columns, declared, name, where) for name, declared in inputs.items()}
+        ((name, declared),) = inputs.items()
+        width = declared.shape[-1] if declared.shape else None
+        columns, labels = features(columns, width if isinstance(width, int) else None)
+        return {name: _matrix(columns, declared, name, where)}, labels
+    columns, labels = without_labels(columns, inputs, column=True)
     check_names(columns, inputs, where)
     arrays = {}
     for name, declared in inputs.items():
         column = _values(columns, name, declared, where)
         rank = 1 if declared.shape is None else len(declared.shape)
         arrays[name] = column.reshape(-1, *[1] * (rank - 1))
-    return arrays
+    return arrays, labels
 
 
 def _matrix(columns: Columns, declared: TensorType, name: str, where: str) -> Array:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from analyzer.facts.audit import Locked
+from analyzer.facts.audit import AuditFacts, Locked
 from analyzer.facts.findings import About, Finding
-from analyzer.facts.wording import cut_in_the_middle, unit_ranges
+from analyzer.facts.wording import cut_in_the_middle, number, unit_ranges
 
 Entry = TypeVar("Entry")
 
@@ -27,6 +27,17 @@ def shortened(name: str, width: int) -> str:
 def printable(text: str) -> str:
     """Without control characters, so that a name from a file cannot steer the terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def not_finite(facts: AuditFacts) -> str:
+    """What the count of dead units leaves out where numbers were none: `298 showed NaN or infinity, no verdict`."""
+    units = sum(len(layer.nonfinite) for layer in facts.layers)
+    condition = None if facts.probe is None else facts.probe.condition
+    if units:
+        return f"{number(units)} showed NaN or infinity and got no verdict"
+    if condition is not None and condition.nonfinite == condition.samples:
+        return "on data with NaN or infinity in every sample"
+    return ""
 
 
 def bar(ratio: float, width: int, *, blocks: bool = True) -> str:

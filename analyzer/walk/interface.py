@@ -12,9 +12,12 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask, Shape
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
-from analyzer.ops.context import Context
-from analyzer.ops.operator import traits_of
+from analyzer.facts.probe_condition import FeatureAxis
+from analyzer.ops.context import Call, Context
+from analyzer.ops.operator import index_map, traits_of
 from analyzer.walk.flow import Needs, constants_forward, needs_backward
+
+PREPROCESSING = 16  # nodes between an input and what sums its features
 
 
 def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
@@ -35,6 +38,43 @@ def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
         by_weights = bool((idle <= ~structural.of(name, len(shape))).all())
         found.append(UnusedInput(name, shape, prod(shape), unused, axis, indices, by_weights))
     return tuple(found)
+
+
+def feature_axes(context: Context) -> dict[str, FeatureAxis]:
+    """Where each input's features lie: on the axis over which its first reader sums products."""
+    axes = {name: _feature_axis(context, name) for name in context.graph.inputs}
+    return {name: FeatureAxis(axis, len(context.shapes[name])) for name, axis in axes.items() if axis is not None}
+
+
+def _feature_axis(context: Context, name: str) -> int | None:
+    """Through what scales, shifts or moves the input; None where no product is summed right behind that."""
+    passed: list[tuple[Call, int]] = []
+    axis = None
+    while axis is None and len(passed) < PREPROCESSING and name in context.shapes:
+        calls = [(context.by_node[node.index], at) for node, at in context.graph.consumers.get(name, ()) if at >= 0]
+        readers = [(call, at) for call, at in calls if call.barrier is None]
+        axis = next((a for call, at in readers if (a := call.rule.summed_axis(call.op, at)) is not None), None)
+        follows = [(call, at) for call, at in readers if call.rule.moves or call.rule.affine(call.op) is not None]
+        if axis is None and not follows:
+            return None
+        if axis is None:
+            passed.append(follows[0])
+            name = follows[0][0].outputs[0]
+    for call, at in reversed(passed):
+        axis = None if axis is None else _axis_before(call, at, axis)
+    return axis
+
+
+def _axis_before(call: Call, position: int, axis: int) -> int | None:
+    """The axis of an operand whose indices are those of this axis of the result."""
+    shape = call.op.x_shape(position)
+    if not call.rule.moves:
+        return axis if shape == call.op.y_shape() else None
+    for candidate, length in enumerate(shape):
+        places = index_map(call.rule.places(call.op, position, candidate), axis)
+        if places is not None and length > 1 and sorted(places.tolist()) == list(range(length)):
+            return candidate
+    return None
 
 
 def constant_outputs(

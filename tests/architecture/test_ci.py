@@ -146,9 +146,10 @@ def test_the_action_passes_a_healthy_model_and_writes_its_reports(project: Path)
     arguments = "--max-dead=15%\n\n--baseline=baseline.json\n"
     done = action(project, model="model.onnx", probe="probe.npz", sarif="check.sarif", arguments=arguments)
     assert done.returncode == 0, done.stderr
-    assert (
-        done.stdout
-        == "deadunits check passed: nothing found. 17 of 170 units dead (10 %), 14.5 % of 10,730 parameters can go.\n"
+    constant, verdict = done.stdout.splitlines()
+    assert constant.startswith("::notice file=model.onnx,title=DU033 input-constant::pixels: 6 of 64 features")
+    assert verdict == (
+        "deadunits check passed: 1 note. 17 of 170 units dead (10 %), 14.5 % of 10,730 parameters can go."
     )
     assert (project / "summary.md").read_text(encoding="utf-8").startswith("### ✅")
     assert (project / "check.sarif").exists()

@@ -20,7 +20,7 @@ from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
 from analyzer.report.cause_phrases import why
 from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
-from analyzer.report.phrases import bar, by_reason, dims, largest, named, printable, shortened
+from analyzer.report.phrases import bar, by_reason, dims, largest, named, not_finite, printable, shortened
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
@@ -100,12 +100,15 @@ class _View:
         constant = sum(len(layer.constant) for layer in facts.layers)
         lines = [Text()]
         headline = Text()
-        style = "bold red" if facts.dead else "bold green"
+        doubt = not_finite(facts)
+        style = "bold red" if facts.dead or doubt else "bold green"
         headline.append(f"{number(facts.dead)} of {counted(facts.units, 'unit')}", style)
         headline.append(f" {'is' if facts.dead == 1 else 'are'} dead ({share(facts.dead, facts.units)})", style)
         if constant:
             which = "all" if constant == facts.dead else number(constant)
             headline.append(f", {which} of them constant but not zero")
+        if doubt:
+            headline.append(f"; {doubt}", style)
         lines.append(headline)
         if removable.parameters or removable.multiply_adds:
             can_go = Text()

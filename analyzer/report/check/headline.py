@@ -6,7 +6,7 @@ from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
 from analyzer.facts.wording import counted, number, share
-from analyzer.report.phrases import printable
+from analyzer.report.phrases import not_finite, printable
 
 
 def verdict(facts: CheckFacts) -> str:
@@ -18,8 +18,10 @@ def verdict(facts: CheckFacts) -> str:
 def totals(facts: CheckFacts) -> str:
     """How much is dead, and what could go."""
     audit = facts.audit
+    doubt = not_finite(audit)
     return (
         f"{number(audit.dead)} of {counted(audit.units, 'unit')} dead ({share(audit.dead, audit.units)}), "
+        f"{f'{doubt}, ' if doubt else ''}"
         f"{share(audit.removable.parameters_share)} of {counted(audit.model.parameters, 'parameter')} can go"
     )
 

@@ -48,6 +48,8 @@ def _runs(course: Course) -> RenderableType:
     for place, run in enumerate(course.runs, start=1):
         samples = "no probe" if run.probe is None else number(run.probe.samples)
         label = printable(run.label) + ("  RANDOM DATA" if run.probe is not None and run.probe.random else "")
+        if run.probe is not None and run.probe.condition is not None and run.probe.condition.nonfinite:
+            label += "  NAN OR INFINITY IN THE DATA"
         dead = Text(number(run.dead), "red" if run.dead else "")
         ratio = share(run.dead, run.units)
         rows.add_row(Text(str(place), QUIET), Text(label), samples, number(run.units), dead, ratio)

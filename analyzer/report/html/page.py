@@ -24,7 +24,7 @@ from analyzer.facts.wording import counted, number, share, size, unchanged_outpu
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import dims, named, printable, shortened, units_per_value
+from analyzer.report.phrases import dims, named, not_finite, printable, shortened, units_per_value
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def environment() -> jinja2.Environment:
         "counted": counted,
         "printable": printable,
         "named": named,
+        "not_finite": not_finite,
         "milliseconds": _milliseconds,
         "short": lambda value: f"{value:.3g}" if math.isfinite(value) else "not finite",
         "shortened": shortened,

@@ -14,7 +14,7 @@ from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
 from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
-from analyzer.report.phrases import largest, printable, shortened
+from analyzer.report.phrases import largest, not_finite, printable, shortened
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
@@ -41,7 +41,8 @@ def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
     """What the cut is worth, in one sentence."""
     if not pruned.changed:
         if not audit.dead:
-            return "Nothing to remove: no unit is dead."
+            doubt = not_finite(audit)
+            return f"Nothing to remove: no unit is dead{f', {doubt}' if doubt else ''}."
         why = pruned.notes or pruned.refused or _staying(audit, pruned)
         return f"Nothing to remove: the dead units stay{', see below' if why else ''}."
     saved = pruned.before.parameters - pruned.after.parameters

@@ -59,9 +59,9 @@ def test_one_array_in_an_npz_file_may_have_any_name(tmp_path: Path) -> None:
     assert values(tmp_path / "p.npz") == ROWS.tolist()
 
 
-def test_a_label_array_in_an_npz_file_is_named(tmp_path: Path) -> None:
-    np.savez(tmp_path / "p.npz", x=ROWS, labels=np.zeros(10))
-    assert refusal(tmp_path / "p.npz").startswith("p.npz holds 'labels', which the model does not have")
+def test_an_array_in_an_npz_file_that_is_no_input_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", x=ROWS, scores=np.zeros(10))
+    assert refusal(tmp_path / "p.npz").startswith("p.npz holds 'scores', which the model does not have")
 
 
 def test_a_npy_file_is_mapped(tmp_path: Path) -> None:

@@ -88,9 +88,9 @@ def test_a_model_without_a_batch_axis_takes_rows(tmp_path: Path) -> None:
 
 
 def test_too_many_columns_are_listed(tmp_path: Path) -> None:
-    message = refusal(written(tmp_path, "a,b,c,label\n1,2,3,0\n"))
+    message = refusal(written(tmp_path, "a,b,c,price\n1,2,3,0\n"))
     assert message.startswith("t.csv has 4 columns, but input 'x' expects 3: keep the model's features only")
-    assert "'label'" in message
+    assert "'price'" in message
 
 
 @pytest.mark.parametrize(

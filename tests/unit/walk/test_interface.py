@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from analyzer.walk.interface import feature_axes
 from tests.audits import audited
-from tests.models import Array, parse
+from tests.models import Array, context, parse
 
 RNG = np.random.default_rng(0)
 
@@ -113,3 +115,40 @@ def test_outputs_that_no_input_leads_to_are_not_told() -> None:
 def test_an_output_made_from_a_shape_alone_is_not_told() -> None:
     text = "m (float[n,4] x) => (float[n,4] y, int64[2] s) { y = Relu (x)\n t = Shape (x)\n s = Mul (t, t) }"
     assert audited(parse(text), {"x": feed(64, 4)}).constant_outputs == ()
+
+
+def axis(text: str, shape: tuple[int, ...], weights: dict[str, Array]) -> int | None:
+    features = feature_axes(context(parse(text, weights), {"x": feed(*shape)}))
+    return features["x"].axis if features else None
+
+
+KERNEL = dense(2, 27).reshape(2, 3, 3, 3)
+READS = "h = Conv(c, k) y = Relu(h) }"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("g (float[n, 3, 8, 8] x) => (float[] y) { h = Conv(x, k) y = Relu(h) }", 1),
+        ("g (float[n, 8, 8, 3] x) => (float[] y) { c = Transpose<perm = [0, 3, 1, 2]>(x) " + READS, 3),
+        ("g (float[n, 3, 8, 8] x) => (float[] y) { d = Sub(x, m) e = Mul(d, s) c = Identity(e) " + READS, 1),
+        ("g (float[n, 8, 8, 3] x) => (float[] y) { d = Sub(x, t) c = Transpose<perm = [0, 3, 1, 2]>(d) " + READS, 3),
+        ("g (float[n, 3, 8, 8] x) => (float[] y) { c = Relu(x) " + READS, None),  # no product right behind the input
+        ("g (float[n, 3, 8, 8] x) => (float[] y) { f = Flatten(x) y = MatMul(f, w) }", None),  # pixels, not channels
+        ("g (float[n, 6] x) => (float[] y) { y = MatMul(x, v) }", 1),
+        ("g (float[n, 7, 6] x) => (float[] y) { y = MatMul(x, v) }", 2),
+    ],
+)
+def test_features_lie_where_the_first_layer_sums(text: str, expected: int | None) -> None:
+    shape = (1, *(int(d) for d in text.split("n, ")[1].split("]")[0].split(", ")))
+    weights = {
+        "k": KERNEL, "m": dense(1, 3).reshape(1, 3, 1, 1), "s": dense(1, 1), "t": dense(1, 3), "w": dense(192, 4),
+        "v": dense(6, 4),
+    }  # fmt: skip
+    assert axis(text, shape, {n: a for n, a in weights.items() if f", {n})" in text}) == expected
+
+
+def test_long_chains_before_the_first_layer_end() -> None:
+    nodes = " ".join(f"a{i + 1} = Mul(a{i}, s)" for i in range(3000))
+    text = f"g (float[n, 6] x) => (float[] y) {{ a0 = Mul(x, s) {nodes} y = MatMul(a3000, v) }}"
+    assert axis(text, (1, 6), {"s": dense(1, 1), "v": dense(6, 4)}) is None

@@ -1,0 +1,83 @@
+"""LabelsInData beside the inputs are left out and said; whatever else a model does not have is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.errors import ProbeError
+from analyzer.facts.probe_condition import LabelsInData
+from analyzer.graph.view import TensorType
+from analyzer.probes.probe import Probe, open_probe
+
+X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+CLASSES = np.arange(12) % 4
+ONE = {"pixels": TensorType(np.dtype("f4"), (None, 3))}
+TWO = ONE | {"length": TensorType(np.dtype("i8"), (None,))}
+
+
+def labels(probe: Probe) -> tuple[LabelsInData, ...]:
+    assert sum(batch.samples for batch in probe.batches(5)) == 12
+    found = probe.condition({}, ())
+    assert found is not None
+    return found.labels
+
+
+def from_npz(folder: Path, inputs: Any = None, **arrays: Any) -> tuple[LabelsInData, ...]:
+    np.savez(folder / "p.npz", **arrays)
+    return labels(open_probe(folder / "p.npz", inputs or ONE))
+
+
+@pytest.mark.parametrize(
+    "name", ["y", "labels", "Target", "y_true", "class_ids", "ground_truth", "train_y", "whatever"]
+)
+def test_an_array_that_looks_like_labels_is_left_out(tmp_path: Path, name: str) -> None:
+    assert from_npz(tmp_path, **{"pixels": X, name: CLASSES}) == (LabelsInData(name, column=False, fed=False),)
+    assert from_npz(tmp_path, **{"x": X, name: CLASSES}) == (LabelsInData(name, column=False, fed=False),)
+    arrays = {"pixels": X, name: CLASSES}
+    assert [entry.name for entry in labels(open_probe(arrays, ONE))] == [name]
+
+
+def test_one_hot_rows_are_labels_by_their_name_alone(tmp_path: Path) -> None:
+    rows = np.eye(4, dtype=np.float32)[CLASSES]
+    assert [entry.name for entry in from_npz(tmp_path, pixels=X, label=rows)] == ["label"]
+    with pytest.raises(ProbeError, match="holds 'rows'"):
+        from_npz(tmp_path, pixels=X, rows=rows)
+
+
+@pytest.mark.parametrize("array", [CLASSES[:5], np.int64(3), X], ids=["another length", "a number", "the data again"])
+def test_other_arrays_are_refused(tmp_path: Path, array: Any) -> None:
+    with pytest.raises(ProbeError, match="holds 'extra'"):
+        from_npz(tmp_path, pixels=X, extra=array)
+
+
+def test_an_input_that_is_missing_is_still_said(tmp_path: Path) -> None:
+    assert from_npz(tmp_path, TWO, pixels=X, length=CLASSES, y=CLASSES)
+    with pytest.raises(ProbeError, match="no data for 'length'"):
+        from_npz(tmp_path, TWO, pixels=X, lengths=CLASSES)
+
+
+def table(folder: Path, names: list[str], width: int | None = 3, inputs: Any = None) -> tuple[LabelsInData, ...]:
+    rows = np.column_stack([X, CLASSES])[:, : len(names)]
+    lines = [",".join(names), *(",".join(map(str, row)) for row in rows)]
+    (folder / "p.csv").write_text("\n".join(lines), encoding="utf-8")
+    return labels(open_probe(folder / "p.csv", inputs or {"x": TensorType(np.dtype("f4"), (None, width))}))
+
+
+def test_a_column_too_many_is_left_out_where_it_is_named_so(tmp_path: Path) -> None:
+    assert table(tmp_path, ["a", "b", "c", "label"]) == (LabelsInData("label", column=True, fed=False),)
+    assert table(tmp_path, ["y", "b", "c", "d"]) == (LabelsInData("y", column=True, fed=False),)
+    with pytest.raises(ProbeError, match="has 4 columns"):
+        table(tmp_path, ["a", "b", "c", "d"])
+    each = {name: TensorType(np.dtype("f4"), (None, 1)) for name in "abc"}
+    assert table(tmp_path, ["a", "b", "c", "label"], inputs=each) == (LabelsInData("label", column=True, fed=False),)
+
+
+def test_a_column_of_such_a_name_that_is_fed_is_said(tmp_path: Path) -> None:
+    assert table(tmp_path, ["a", "b", "target"]) == (LabelsInData("target", column=True, fed=True),)
+    assert table(tmp_path, ["a", "b", "c", "label"], width=None) == (LabelsInData("label", column=True, fed=True),)
+    assert table(tmp_path, ["x", "z", "y"]) == ()  # coordinates
+    assert table(tmp_path, ["a", "label", "b"]) == ()
