@@ -36,7 +36,7 @@ def end_on_signals() -> None:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_end_silently)
-    atexit.register(_set_all, signal.SIG_IGN)  # runs last: the exit code is known, and Python takes its handlers away
+    atexit.register(_too_late)  # the first that is registered runs last
     threading.Thread(target=_wait, args=(reading,), daemon=True).start()
 
 
@@ -53,6 +53,12 @@ def _hold_back() -> None:
 
 def _let_through() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, unfinished.ENDING)
+
+
+def _too_late() -> None:
+    """The exit code is known: a signal changes nothing any more, unless the thread has begun to end the process."""
+    unfinished.LOCK.acquire()  # for good
+    _set_all(signal.SIG_IGN)  # for Python takes its handlers away, and the system's would change the exit code
 
 
 def _set_all(handler: Callable[[int, object], object] | signal.Handlers) -> None:

@@ -183,6 +183,19 @@ with written_together() as files:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_was_said_and_the_exit_code_agree_where_the_command_ends_meanwhile(tmp_path: Path) -> None:
+    code = """
+from analyzer import unfinished
+
+unfinished.undo.append(lambda: time.sleep(0.5))
+signal.raise_signal(signal.SIGTERM)
+time.sleep(0.2)
+"""
+    process = begun("-c", WRITING + code, cwd=tmp_path)
+    assert process.communicate(timeout=60)[1] == SIGNALS[1][2]
+    assert process.returncode == 143
+
+
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     feeds = """
 def feeds():
