@@ -18,6 +18,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSo
 from analyzer.errors import ModelError
 from analyzer.graph.external_files import DataFile, place_data
 from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
+from analyzer.graph.nested import all_graphs
 from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
@@ -261,12 +262,16 @@ def _parse(raw: bytes, where: str) -> onnx.ModelProto:
         raise ModelError(f"{where} is not an ONNX file, or it is truncated: export the model again.") from error
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise ModelError(f"{where} holds no ONNX graph: export the model again.")
+    if not proto.graph.output:
+        raise ModelError(f"{where} has no outputs, so it computes nothing: export the model again.")
     versions = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
     if versions.get("", OLDEST_OPSET) < OLDEST_OPSET:
         raise ModelError(
             f"{where} uses opset {versions['']}, older than {OLDEST_OPSET}: convert it with "
             "onnx.version_converter, or export it again."
         )
+    if "" not in versions and any(node.domain in ("", "ai.onnx") for g in all_graphs(proto) for node in g.node):
+        raise ModelError(f"{where} does not say which opset its operators are of: export the model again.")
     return proto
 
 

@@ -49,7 +49,8 @@ def random_source(
     _check_free_dims(inputs, free_dims)
     shapes = {name: _sample_shape(name, inputs, free_dims, stacked, constants) for name in inputs}
     name = f"random {kind} (seed {seed})"
-    per_sample = sum(math.prod(s) for s in shapes.values())
+    # NumPy multiplies the other lengths though one is 0, and refuses what is too large.
+    per_sample = sum(math.prod(length or 1 for length in shape) for shape in shapes.values())
     check_shape(per_sample * _LARGEST_ITEM, "One random sample", "give smaller sizes")
     block = max(1, min(_BLOCK_SAMPLES, _BLOCK_ELEMENTS // max(per_sample, 1)))
     fitter = Fitter(inputs, constants)

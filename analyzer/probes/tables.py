@@ -134,6 +134,10 @@ def _values(columns: Columns, column: str, declared: TensorType, where: str) -> 
     text = values.dtype.kind == "O" or family(values.dtype) == "text"
     if declared.dtype is not None and declared.dtype.kind == "O":
         return values if text else values.astype(str)
+    if not text and family(values.dtype) == "other":
+        raise ProbeError(
+            f"{where}: column '{column}' holds {values.dtype.name}, but the model takes numbers: convert or drop it."
+        )
     if not text:
         return values
     for row, value in enumerate(values, start=1):

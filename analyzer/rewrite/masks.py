@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection, Sequence
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from analyzer.algebra.pattern import Mask
+from analyzer.errors import OutputError
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
 from analyzer.ops.context import Context
+
+LONGEST_MEMBER = (1 << 16) - 1  # bytes of a name in a zip file
 
 
 def keep_masks(context: Context, plan: CutPlan, names: Collection[str]) -> dict[str, Mask]:
@@ -55,11 +59,10 @@ def plan_document(
     """The masks as the bytes of an .npz file, and the plan as JSON text.
 
     In the plan `remove` says what may go and is there to be edited, `removed` what went.
-    """
-    stream = io.BytesIO()
-    # savez wants keyword arguments; names of tensors are any text, so they go in as a mapping
-    np.savez_compressed(stream, **keep_masks(context, plan, names))  # type: ignore[arg-type]
 
+    Raises:
+        OutputError: an archive cannot hold the name of a tensor.
+    """
     document: dict[str, Any] = {
         "schema": "deadunits.plan/1",
         "units": {
@@ -84,4 +87,17 @@ def plan_document(
             if t.name in names
         ],
     }
-    return stream.getvalue(), json.dumps(document, indent=1) + "\n"
+    return _archive(keep_masks(context, plan, names)), json.dumps(document, indent=1) + "\n"
+
+
+def _archive(masks: Mapping[str, Mask]) -> bytes:
+    """An .npz file; NumPy's own writer takes names as keywords, of which some are its own (`file`)."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, mask in masks.items():
+            member = f"{name}.npy"
+            if "\0" in member or len(member.encode()) > LONGEST_MEMBER:
+                raise OutputError(f"No .npz file can hold a tensor called '{name}': rename it, or leave the masks out.")
+            with archive.open(member, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, mask)
+    return stream.getvalue()

@@ -111,6 +111,27 @@ def test_a_plan_that_was_not_edited_gives_the_same_model(audit: analyzer.Audit, 
         assert masks["w1"][:, 1].all()
 
 
+def renamed(name: str) -> analyzer.Pruned:
+    """The cut of the model whose first weight is called so."""
+    model = parse(TEXT, STORED)
+    model.graph.node[0].input[1] = next(t for t in model.graph.initializer if t.name == "w1").name = name
+    return analyzer.audit(model, X).prune(latency=False)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "a/../b", "名"])
+def test_masks_of_any_name_are_written(name: str, tmp_path: Path) -> None:
+    renamed(name).save_masks(tmp_path / "masks.npz")
+    with np.load(tmp_path / "masks.npz") as masks:
+        assert masks[name].shape == (7, 6)
+
+
+@pytest.mark.parametrize("name", ["n" * 70_000, "a\0b"])
+def test_masks_whose_names_no_archive_holds_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="file can hold a tensor called"):
+        renamed(name).save_masks(tmp_path / "masks.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_edited_plan_is_obeyed(audit: analyzer.Audit, tmp_path: Path) -> None:
     audit.prune(latency=False).save_masks(tmp_path / "masks.npz")
     plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))

@@ -177,6 +177,9 @@ DAMAGE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "an unknown input": (lambda m: m.graph.node[0].input.__setitem__(0, "q"), "reads 'q', which nothing makes"),
     "an unknown output": (lambda m: setattr(m.graph.output[0], "name", "q"), "nothing makes the output 'q'"),
     "a value made twice": (lambda m: m.graph.node.append(m.graph.node[0]), "is made twice"),
+    "no outputs": (lambda m: m.graph.ClearField("output"), "has no outputs"),
+    "no opset": (lambda m: m.ClearField("opset_import"), "does not say which opset"),
+    "no opset of its own": (lambda m: setattr(m.opset_import[0], "domain", "nobody"), "does not say which opset"),
     "an old opset": (lambda m: setattr(m.opset_import[0], "version", 6), "older than 7: convert it"),
 }
 

@@ -104,6 +104,7 @@ def test_inputs_with_different_fixed_first_dims_are_drawn_one_feed_per_sample() 
         (X, {"samples": 1, "seed": -1}, "seed is -1"),
         ({"x": declared(object, None, 1)}, {"samples": 1}, "takes string, which cannot be drawn"),
         ({"x": TensorType(None, None)}, {"samples": 1}, "declares no type or shape"),
+        ({"x": declared("f4", None, 0, 1 << 62, 8)}, {"samples": 1}, "One random sample takes"),
         ({}, {"samples": 1}, "has no inputs"),
     ],
 )

@@ -135,6 +135,12 @@ def test_parquet_files_are_tables(tmp_path: Path) -> None:
     assert "column 'b' holds 'Ulm'" in refusal(path)
 
 
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "timedelta64[ns]"])
+def test_columns_of_times_are_refused_beside_numbers(kind: str) -> None:
+    frame = pd.DataFrame({"a": [1.0], "b": pd.Series([0]).astype(kind), "c": [2.0]})
+    assert f"column 'b' holds {kind}, but the model takes numbers" in refusal(frame)
+
+
 def test_damaged_parquet_files_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     path = tmp_path / "t.parquet"

@@ -1,0 +1,32 @@
+"""The families of the corpus: what makes the damaged call of a seed, and how many of a hundred it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+from tests.mutants.attempts import Attempt
+from tests.mutants.damaged_arrays import damaged_data_set, damaged_npy, damaged_npz
+from tests.mutants.damaged_images import damaged_image, damaged_list
+from tests.mutants.damaged_models import damaged_graph, damaged_message
+from tests.mutants.damaged_settings import damaged_baseline, damaged_config
+from tests.mutants.damaged_tables import damaged_csv, damaged_parquet
+
+FAMILIES: Mapping[str, tuple[int, Callable[[Random], Attempt]]] = {
+    "graphs": (32, damaged_graph),
+    "messages": (23, damaged_message),
+    "npy": (8, damaged_npy),
+    "npz": (10, damaged_npz),
+    "data sets": (3, damaged_data_set),
+    "csv": (7, damaged_csv),
+    "parquet": (2, damaged_parquet),
+    "images": (6, damaged_image),
+    "lists": (2, damaged_list),
+    "baselines": (4, damaged_baseline),
+    "settings": (3, damaged_config),
+}
+
+
+def attempt(family: str, seed: int) -> Attempt:
+    """The same for the same seed."""
+    return FAMILIES[family][1](Random(f"{family} {seed}"))
