@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from analyzer.facts.findings import About, Finding, Severity
     from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
     from analyzer.facts.image_options import ImageOptions
+    from analyzer.facts.judged import Judged, LeftOut, OperatorCount
     from analyzer.facts.model_io import ConstantOutput, UnusedInput
     from analyzer.facts.picture import GraphPicture, PictureNode, Role
     from analyzer.facts.probe_condition import InputCondition, LabelsInData, ProbeCondition, TrainingScale
@@ -86,6 +87,7 @@ _HOMES = {
     "ImageOptions": "facts.image_options",
     "InputCondition": "facts.probe_condition",
     "InputError": "errors",
+    "Judged": "facts.judged",
     "Kind": "facts.units",
     "LabelsInData": "facts.probe_condition",
     "Latency": "facts.pruned",
@@ -94,9 +96,11 @@ _HOMES = {
     "LayerDiagnosis": "facts.causes",
     "LayerLimits": "facts.budgets",
     "LayerVerdicts": "facts.audit",
+    "LeftOut": "facts.judged",
     "Limit": "facts.budgets",
     "Locked": "facts.audit",
     "ModelSummary": "facts.audit",
+    "OperatorCount": "facts.judged",
     "OperatorWithoutRule": "facts.audit",
     "OutputDifference": "facts.pruned",
     "PRESETS": "facts.thresholds",
@@ -155,6 +159,7 @@ __all__ = [
     "ImageOptions",
     "InputCondition",
     "InputError",
+    "Judged",
     "Kind",
     "LabelsInData",
     "Latency",
@@ -163,9 +168,11 @@ __all__ = [
     "LayerDiagnosis",
     "LayerLimits",
     "LayerVerdicts",
+    "LeftOut",
     "Limit",
     "Locked",
     "ModelSummary",
+    "OperatorCount",
     "OperatorWithoutRule",
     "OutputDifference",
     "PictureNode",

@@ -17,6 +17,7 @@ from analyzer.facts.audit import (
     Removable,
     TensorPlan,
 )
+from analyzer.facts.judged import Judged
 from analyzer.facts.model_report import AuditReport, PruneReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
@@ -102,7 +103,8 @@ def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> Au
             Locked("/net/2/Relu_output_0", (0,), "graph-output", "the value is an output of the model"),
             Locked("/net/0/Relu_output_0", (1, 2, 3, 9), "residual-partner-alive", "Add_7 also reads /stem/Relu"),
         ),
-        operators_without_rule=(OperatorWithoutRule("com.example::Odd", 2, "custom domain"),),
+        operators_without_rule=(OperatorWithoutRule("com.example::Odd", 2, "custom domain", 0, 30),),
+        judged=Judged(6368, 6368, 6474, 6474, len(chosen), len(chosen)),
     )
     made = replace(made, **others)  # type: ignore[arg-type]
     return made if "warnings" in others else replace(made, warnings=audit_findings(made))

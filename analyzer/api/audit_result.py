@@ -24,6 +24,7 @@ from analyzer.facts.audit import (
 )
 from analyzer.facts.choice import Choice
 from analyzer.facts.findings import Finding
+from analyzer.facts.judged import Judged
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.wording import did_you_mean
@@ -77,6 +78,11 @@ class Audit(Reporting):
     def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
         """Operators the walk could not see through; they may cost savings, never correctness."""
         return self.facts.operators_without_rule
+
+    @property
+    def judged(self) -> Judged:
+        """How much of the model was looked at, and what was left out."""
+        return self.facts.judged
 
     @property
     def warnings(self) -> tuple[Finding, ...]:

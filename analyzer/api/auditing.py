@@ -95,6 +95,17 @@ def audit(
         diagnoses, causes_failed = ask() if causes else ((), "")
         walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
+    conditions = Conditions(
+        one_by_one=not (seen is None or seen.batched or run.batch_size == 1),
+        may_mix=(shapes.may_mix or "") if shapes.batchable else "",
+        stated=seen is not None and seen.batched and shapes.may_mix is not None and shapes.stated,
+        mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
+        unseen=() if seen is None else tuple(seen.unseen),
+        overridable=tuple(loaded.graph.defaults),
+        withdrawn=walked.withdrawn,
+        causes_failed=causes_failed,
+        inseparable=shapes.inseparable,
+    )
     facts = AuditFacts(
         model=_model_summary(loaded, model, walked),
         probe=_summary(opened, seen, walked, scales),
@@ -104,17 +115,8 @@ def audit(
         removable=walked.removable,
         locked=tuple(walked.locked),
         operators_without_rule=tuple(walked.operators_without_rule),
-        conditions=Conditions(
-            one_by_one=not (seen is None or seen.batched or run.batch_size == 1),
-            may_mix=(shapes.may_mix or "") if shapes.batchable else "",
-            stated=seen is not None and seen.batched and shapes.may_mix is not None and shapes.stated,
-            mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
-            unseen=() if seen is None else tuple(seen.unseen),
-            overridable=tuple(loaded.graph.defaults),
-            withdrawn=walked.withdrawn,
-            causes_failed=causes_failed,
-            inseparable=shapes.inseparable,
-        ),
+        judged=walked.judged(conditions, data=seen is not None),
+        conditions=conditions,
         seconds=clock.seconds,
         unused_inputs=walked.unused_inputs,
         constant_outputs=walked.constant_outputs,

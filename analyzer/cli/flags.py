@@ -194,6 +194,11 @@ GROUPS: dict[type, Group] = {
         Budgets,
         {
             **_limits(),
+            "min_judged": _budget(
+                "--min-judged",
+                "SHARE",
+                "At least this share of multiply-adds, of parameters and of activations must be judged, such as 90%.",
+            ),
             "min_samples": _budget("--min-samples", "N", "Fail on a smaller probe.", kind=int),
             "expect_dead": _budget(
                 "--expect-dead",

@@ -14,6 +14,7 @@ from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import Finding
 from analyzer.facts.frozen import FrozenDict, read_only
+from analyzer.facts.judged import Judged, cost_of
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.probe_condition import ProbeCondition
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
@@ -219,11 +220,26 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class OperatorWithoutRule:
-    """An operator treated as a barrier: its type, how many nodes, and why (no rule, subgraph, custom domain)."""
+    """An operator treated as a barrier: its type, how many nodes, and why (no rule, subgraph, custom domain).
+
+    `multiply_adds` (of one sample; None: not counted) and `parameters` are what these nodes cost.
+    """
 
     op: str
     nodes: int
     why: str
+    multiply_adds: int | None
+    parameters: int
+
+    @property
+    def cost(self) -> str:
+        """In words."""
+        return cost_of(self.multiply_adds, self.parameters)
+
+    @property
+    def free(self) -> bool:
+        """Whether they cost nothing: they only move, compare and count."""
+        return self.multiply_adds == 0 and not self.parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +281,7 @@ class AuditFacts:
     removable: Removable
     locked: tuple[Locked, ...]
     operators_without_rule: tuple[OperatorWithoutRule, ...]
+    judged: Judged
     warnings: tuple[Finding, ...] = ()
     conditions: Conditions = Conditions()
     seconds: Mapping[str, float] = field(default_factory=dict)

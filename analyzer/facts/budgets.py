@@ -82,6 +82,7 @@ class Budgets:
     max_saturated_layer: LayerLimits = LayerLimits()
     max_prunable: Limit | None = None
     max_prunable_layer: LayerLimits = LayerLimits()
+    min_judged: Limit | None = None
     min_samples: int | None = None
     expect_dead: tuple[ExpectedDead, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -94,7 +95,7 @@ class Budgets:
     @property
     def any_limit(self) -> bool:
         """Whether anything is limited, so that a check that looks at nothing has not done its work."""
-        limits = (getattr(self, name) for name in _READERS if name.startswith("max_"))
+        limits = (getattr(self, name) for name in _READERS if name.startswith("max_") or name == "min_judged")
         return any(limit is not None and limit != LayerLimits() for limit in limits)
 
     def overridden_by(self, others: Budgets) -> Budgets:
@@ -115,9 +116,9 @@ def _joined(mine: Any, theirs: Any) -> Any:
 def budgets_of(settings: Mapping[str, Any], source: str = "budgets", others: Iterable[str] = ()) -> Budgets:
     """Budgets from plain values, as they stand in a TOML table or in keyword form (`max_dead` or `max-dead`).
 
-    A limit is a count (`5`), or a share (`"5%"`, `0.05`). `max-…-layer` is one limit, or a table of limits by shell
-    pattern. `expect-dead` lists `VALUE:0-3,7` (or `VALUE:*`), `ignore` codes, `severity` maps codes to levels. `others`
-    are settings that stand beside them and are not about budgets.
+    A limit is a count (`5`), or a share (`"5%"`, `0.05`); `min-judged` is a share. `max-…-layer` is one limit, or a
+    table of limits by shell pattern. `expect-dead` lists `VALUE:0-3,7` (or `VALUE:*`), `ignore` codes, `severity` maps
+    codes to levels. `others` are settings that stand beside them and are not about budgets.
 
     Raises:
         InputError: a key or a value makes no sense; `source` is named in the message.
@@ -182,6 +183,13 @@ def code_of(text: str, where: str) -> str:
     return code
 
 
+def _share(value: Any, where: str) -> Limit:
+    limit = limit_of(value, where)
+    if limit.share is None:
+        raise InputError(f"{where} = {value!r} is not a share: write 90% or 0.9.")
+    return limit
+
+
 def _layer_limits(value: Any, where: str) -> LayerLimits:
     if not isinstance(value, Mapping):
         return LayerLimits((("*", limit_of(value, where)),))
@@ -222,6 +230,7 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = {
     for what in ("dead", "constant", "near_dead", "saturated", "prunable")
     for name, reader in ((f"max_{what}", limit_of), (f"max_{what}_layer", _layer_limits))
 } | {
+    "min_judged": _share,
     "min_samples": _count,
     "expect_dead": _each(expected_of),
     "ignore": _each(code_of),

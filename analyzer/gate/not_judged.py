@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.facts.wording import counted
+from analyzer.facts.judged import LITTLE
+from analyzer.facts.wording import counted, share
 from analyzer.gate.finding_kind import FindingKind, finding_kind
 from analyzer.gate.situation import Situation, and_others
+
+MOST = 0.5  # with less, a check with budgets has not done its work
 
 
 @finding_kind("DU011", "nothing-audited", Severity.WARNING, "There was nothing to audit", in_audit=True)
@@ -19,6 +22,27 @@ def nothing_audited(situation: Situation, kind: FindingKind) -> Iterator[Finding
             "The model has no units to audit"
             + (", so no budget could be checked." if asked else ": nothing was checked."),
             severity=Severity.ERROR if asked else kind.severity,
+        )
+
+
+@finding_kind("DU031", "little-judged", Severity.WARNING, "Part of the model was not judged", in_audit=True)
+def little_judged(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding; without data and without a budget for it, that no probe was given says it all."""
+    judged, budgets = situation.audit.judged, situation.budgets
+    asked = None if budgets.min_judged is None else budgets.min_judged.share
+    wanted = LITTLE if asked is None else asked
+    if judged.least is None or (asked is None and situation.audit.probe is None):
+        return
+    if judged.least < wanted * (1 - 1e-12) or judged.at_most:
+        first, *others = judged.left_out
+        most = judged.least < MOST and budgets.any_limit
+        budget = "" if asked is None else f" (the budget asks for {share(asked)} of each)"
+        more = f"; {counted(len(others), 'other reason')}" if others else ""
+        yield kind.finding(
+            f"Judged: {judged.shares}{budget}. Left out: {first.who} ({first.reason}){more}.",
+            severity=Severity.ERROR if asked is not None or most else kind.severity,
+            measured=judged.least,
+            allowed=wanted,
         )
 
 

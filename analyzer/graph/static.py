@@ -81,7 +81,7 @@ def static_nodes(nodes: Iterable[Node], stored: Iterable[str]) -> list[Node]:
     """The nodes whose inputs are stored tensors or come from such nodes; none that draws random numbers."""
     static, chosen = set(stored), []
     for node in nodes:
-        plain = node.inputs and not node.has_subgraph and all(i in static or not i for i in node.inputs)
+        plain = node.inputs and not node.bodies and all(i in static or not i for i in node.inputs)
         if plain and not draws(node.op_type, node.version, node.domain):
             chosen.append(node)
             static.update(o for o in node.outputs if o)

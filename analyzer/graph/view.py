@@ -39,7 +39,8 @@ def element_type(number: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operator call. Missing optional inputs are empty names; `captured` are outer values its subgraphs read.
+    """One operator call. Missing optional inputs are empty names; `bodies` are its subgraphs, `captured` outer values
+    that these read.
 
     `attributes` are those that are no graphs.
     """
@@ -53,7 +54,7 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     captured: tuple[str, ...] = ()
-    has_subgraph: bool = False
+    bodies: tuple[Graph, ...] = ()
 
     @property
     def qualified_type(self) -> str:
@@ -204,7 +205,6 @@ def _dim_of(dim: int | ir.SymbolicDim) -> Dim:
 def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
     domain = "" if node.domain == "ai.onnx" else node.domain
     captured = _captured(node)
-    has_subgraph = any(a.type in SUBGRAPHS for a in node.attributes.values())
     return Node(
         index=index,
         name=node.name or f"{node.op_type}_{index}",
@@ -215,8 +215,20 @@ def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
         outputs=tuple(str(v.name or "") for v in node.outputs),
         attributes={k: _attribute(a) for k, a in node.attributes.items() if a.type not in SUBGRAPHS},
         captured=captured,
-        has_subgraph=has_subgraph,
+        bodies=tuple(_body_of(graph, opsets) for graph in _subgraphs(node)),
     )
+
+
+def _body_of(graph: ir.Graph, opsets: Mapping[str, int]) -> Graph:
+    """A subgraph as far as it is looked at: its nodes, and what is stored in it."""
+    nodes = tuple(_node_of(node, index, opsets) for index, node in enumerate(graph))
+    tensors = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
+    outputs = tuple(str(value.name) for value in graph.outputs)
+    return Graph(nodes, {}, outputs, {}, dict(opsets), StaticPart((), tensors, opsets, 0), _unfolded)
+
+
+def _unfolded(part: StaticPart) -> Mapping[str, Array]:
+    return {}
 
 
 def _attribute(attribute: ir.Attr) -> Any:

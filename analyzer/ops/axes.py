@@ -60,7 +60,7 @@ class Axes:
     one: str = ""
     own: str = ""
     made: str | None = None
-    loops: str = ""
+    loops: str = ""  # of several sums, one after another, with bars between them
 
     def __call__(self, node: OpNode) -> Correspondence:
         """The letters of one call; nothing is known where the shapes do not fit, or an output that is used has none."""
@@ -96,6 +96,9 @@ class Axes:
             chosen = words.split()
             return frozenset(letter for letter in lengths if letter.partition("-")[0] in chosen)
 
+        def looped(words: str) -> Group:
+            return tuple(i for word in words.split() for i in lengths if i.partition("-")[0] == word)
+
         final = tuple((name, tuple(_without_ones(g, lengths) for g in groups)) for name, groups in fitted)
         joined = {letter for _, groups in final for group in groups if len(group) > 1 for letter in group}
         return Lettered(
@@ -108,7 +111,7 @@ class Axes:
             one=meant(self.one),
             own=meant(self.own) & joined,
             made=None if self.made is None else meant(self.made),
-            loops=meant(self.loops),
+            loops=tuple(looped(term) for term in self.loops.split("|") if term),
         )
 
 

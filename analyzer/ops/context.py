@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -20,7 +20,7 @@ from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.fitting_shapes import fit_together
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import BARRIER, Operator, rule_for, traits_of
+from analyzer.ops.operator import BARRIER, Operator, described_axes, rule_for, traits_of, why_no_rule
 from analyzer.ops.weighted_sum import WeightedSum
 
 FROZEN = "it stays as it is, since its last digit decides a jump behind it"
@@ -40,11 +40,12 @@ class Copy:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A node, the rule that speaks for it, and why it is a barrier when it is one."""
+    """A node, the rule that speaks for it, why it is a barrier when it is one, and whether a run showed its shapes."""
 
     op: OpNode
     rule: Operator
     barrier: str | None
+    shown: bool = True
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -60,6 +61,38 @@ class Call:
     def axes(self) -> Correspondence:
         """How the axes of its values correspond."""
         return self.rule.axes(self.op)
+
+    @property
+    def known_rule(self) -> Operator:
+        """The operator's rule, whether it speaks for this call or not."""
+        return rule_for(self.op.node.domain, self.op.op_type)
+
+    @cached_property
+    def described(self) -> Correspondence:
+        """The same as far as it is known of a barrier, too: no facts come through, but what it costs can be told."""
+        if self.barrier == FROZEN:
+            return self.known_rule.axes(self.op)
+        return described_axes(self.op) if self.barrier is not None and self.shown else self.axes
+
+    @cached_property
+    def opaque(self) -> str | None:
+        """Why nothing inside of it is looked at; None where its rule says what it does, or which units it makes."""
+        if self.barrier in (None, FROZEN) or self.makes_units:
+            return self.known_rule.opaque or None
+        return self.barrier
+
+    @cached_property
+    def makes_units(self) -> bool:
+        """Whether units of the first output are sums of products that are made here, by a rule that says of what."""
+        summing = self.known_rule is not BARRIER and bool(self.outputs) and traits_of(self.op.node).sums_products
+        return summing and bool(self.described.units({}).get(self.outputs[0]))
+
+    def multiply_adds(self, shape: Callable[[str], Shape]) -> int | None:
+        """Multiply-adds for the shapes that `shape` gives; None where they are not known, as within subgraphs."""
+        bodies = self.op.node.bodies
+        if bodies:
+            return None if any(_may_sum(node) for body in bodies for node in body.nodes) else 0
+        return self.described.multiply_adds(shape) if traits_of(self.op.node).sums_products else 0
 
     @cached_property
     def whole(self) -> frozenset[Ref]:
@@ -209,7 +242,7 @@ class Context:
         )
         rule = rule_for(node.domain, node.op_type)
         why = self._barrier(op, rule)
-        return Call(op, rule if why is None else BARRIER, why)
+        return Call(op, rule if why is None else BARRIER, why, self.table.measured)
 
     def dtype(self, name: str) -> str | None:
         """NumPy name of a value's element type; None where neither the file nor the run tells."""
@@ -229,12 +262,12 @@ class Context:
     def _barrier(self, op: OpNode, rule: Operator) -> str | None:
         if op.node.index in self._frozen:
             return FROZEN
-        if op.node.has_subgraph:
+        if op.node.bodies:
             return "a subgraph, left alone"
         if not any(op.outputs):
             return "no outputs"
         if rule is BARRIER:
-            return "no rule" if not op.node.domain else f"an operator of domain {op.node.domain}"
+            return why_no_rule(op.node)
         named = [*zip(op.inputs, op.in_shapes, strict=True)]
         made = zip(op.outputs, op.out_shapes, op.used_outputs, strict=True)
         named += [(name, shape) for name, shape, used in made if used]
@@ -333,6 +366,11 @@ class Context:
 def measured_axes(node: Node, rank: int) -> range:
     """The axes of its input, which has so many, from whose lengths alone a node that measures computes its output."""
     return range(rank)[int(node.attr("start", 0)) : node.attr("end", None)]
+
+
+def _may_sum(node: Node) -> bool:
+    inner = (deeper for body in node.bodies for deeper in body.nodes)
+    return any(map(_may_sum, inner)) if node.bodies else traits_of(node).sums_products
 
 
 def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:

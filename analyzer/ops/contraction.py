@@ -22,7 +22,7 @@ from analyzer.ops.largest import Stored, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
-from analyzer.ops.traits import CONTINUOUS, EVERY
+from analyzer.ops.traits import EVERY, SUMMING
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -102,7 +102,7 @@ def project(
 class Contraction(Operator):
     """Mixing: an output element is constant when every product in its sum is."""
 
-    stated = CONTINUOUS
+    stated = SUMMING
     a, b = 0, 1
     bias: int | None = None
 
@@ -382,7 +382,7 @@ def _uniform_known(x: Constants, letters: Sequence[int], contracted: Sequence[in
 class MatMul(Contraction):
     """The float product with nothing fused to it."""
 
-    stated = replace(CONTINUOUS, carries_nan=EVERY, carries_infinity=EVERY)
+    stated = replace(SUMMING, carries_nan=EVERY, carries_infinity=EVERY)
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return None if xs[0] is None else weighted_sum(xs[0], stored(1), -2)

@@ -22,7 +22,7 @@ from analyzer.ops.largest import Stored, shifted, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
-from analyzer.ops.traits import CONTINUOUS, SPATIAL
+from analyzer.ops.traits import SPATIAL, SUMMING
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -30,7 +30,8 @@ class ConvRule(Operator):
     """Channels are cut whole; kernel taps are summed over; zero padding spoils any constant but zero."""
 
     lock_reason = "group-balance"
-    stated = replace(CONTINUOUS, windows=SPATIAL)
+    stated = replace(SUMMING, windows=SPATIAL)
+    axes_hold = True
     x, w, bias = 0, 1, 2
     takes_constants = True  # in a bias, or on a carrier
 

@@ -66,9 +66,9 @@ class Correspondence:
         """The unit axes of each output, given those of the inputs; None where there are none."""
         return dict.fromkeys(self.outputs)
 
-    def multiply_adds(self, shape: Callable[[str], Shape]) -> int:
-        """Multiply-adds for the shapes that `shape` gives, whatever the element type."""
-        return 0
+    def multiply_adds(self, shape: Callable[[str], Shape]) -> int | None:
+        """Multiply-adds for the shapes that `shape` gives, whatever the element type; None: not known."""
+        return None
 
     def marks(self, given: Mapping[str, Mask]) -> dict[str, Mask]:
         """Which elements of the outputs are computed from marked elements of the inputs: patterns."""
@@ -94,7 +94,8 @@ class Lettered(Correspondence):
     `whole` letters keep every index: `computed` because their lengths are computed at run time, others because the
     operator combines indices. Of `one` some index stays. Of the letters in `own`, which stand behind another
     one, every outer index keeps its own choice, all of them equally many, at least one. `made` are the letters along
-    which the operator makes units; None: units come from the inputs. `loops` are those over which products run.
+    which the operator makes units; None: units come from the inputs. `loops` are those over which products run, for
+    each sum that the operator makes.
     """
 
     values: tuple[tuple[str, tuple[Group, ...]], ...]
@@ -104,7 +105,7 @@ class Lettered(Correspondence):
     one: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
     made: frozenset[str] | None = None
-    loops: frozenset[str] = frozenset()
+    loops: tuple[Group, ...] = ()
     places: Mapping[Group, tuple[Ref, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,11 +204,11 @@ class Lettered(Correspondence):
                 found[name] = frozenset(a for a, group in enumerate(groups) if made.intersection(group)) or None
         return found
 
-    def multiply_adds(self, shape: Callable[[str], Shape]) -> int:
+    def multiply_adds(self, shape: Callable[[str], Shape]) -> int | None:
         if not self.loops:
-            return 0
+            return None
         lengths = solved((groups, shape(name)) for name, groups in self.values)
-        return prod(lengths.get(letter, 0) for letter in self.loops if self.lengths[letter] > 1)
+        return sum(prod(lengths.get(i, 0) for i in loop if self.lengths[i] > 1) for loop in self.loops)
 
     def marks(self, given: Mapping[str, Mask]) -> dict[str, Mask]:
         values, (y, *_) = dict(self.values), self.outputs

@@ -22,6 +22,8 @@ _PARAMETERS = ("activation_alpha", "activation_beta")
 class FusedGemm(Gemm):
     """A Gemm whose constant sums go through the activation; constants are absorbed before it."""
 
+    axes_hold = True
+
     def unsupported(self, node: OpNode) -> str | None:
         """Activations we cannot evaluate make it a barrier."""
         name = activation_name(node)

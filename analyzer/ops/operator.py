@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -79,6 +79,10 @@ class Operator:
     same_unit = False
     #: Whether each unit comes out as averages or choices of its own positions.
     pools = False
+    #: Why nothing inside of it is looked at, although it says how its axes correspond; empty where it is.
+    opaque = ""
+    #: Whether `axes` holds for calls that are `unsupported`, too.
+    axes_hold = False
     #: Yes-or-no facts of all operators of this class that are registered without facts of their own.
     stated = Traits()
 
@@ -185,6 +189,9 @@ class Barrier(Operator):
 BARRIER = Barrier()
 _TABLE: dict[tuple[str, str], Operator] = {}
 _STATED: dict[tuple[str, str], Traits] = {}
+Sums = Callable[[OpNode], Correspondence]
+_SUMS: dict[tuple[str, str], Sums] = {}
+_WHY: dict[tuple[str, str], str] = {}
 _R = TypeVar("_R", bound=Operator)
 
 
@@ -198,17 +205,39 @@ def register(rule: _R, *op_types: str, domain: str = "", traits: Traits | None =
     return rule
 
 
-def describe(traits: Traits, *op_types: str, domain: str = "") -> None:
-    """Enter the traits of operators that have no rule."""
+def describe(traits: Traits, *op_types: str, domain: str = "", sums: Sums | None = None, why: str = "") -> None:
+    """Enter the traits of operators that have no rule, and the letters by which their multiply-adds are counted.
+
+    `why` says more of the reason than that there is no rule.
+    """
     for op_type in op_types:
         if (domain, op_type) in _STATED:
             raise ValueError(f"two descriptions of {domain}::{op_type}")
         _STATED[domain, op_type] = traits
+        if sums is not None:
+            _SUMS[domain, op_type] = sums
+        if why:
+            _WHY[domain, op_type] = why
 
 
 def rule_for(domain: str, op_type: str) -> Operator:
     """The operator's rule, or the barrier."""
     return all_rules().get((domain, op_type), BARRIER)
+
+
+def why_no_rule(node: Node) -> str:
+    """Why an operator that has no rule has none."""
+    plain = f"an operator of domain {node.domain}" if node.domain else "no rule"
+    return _WHY.get((node.domain, node.op_type), plain)
+
+
+def described_axes(node: OpNode) -> Correspondence:
+    """How the axes of a call correspond, as far as that is known of a call that is treated as a barrier."""
+    key = (node.node.domain, node.op_type)
+    rule = rule_for(*key)
+    said = rule.axes if rule.axes_hold else _SUMS.get(key, BARRIER.axes)
+    shown = all(shape is not None or not name for name, shape in zip(node.inputs, node.in_shapes, strict=True))
+    return said(node) if shown else BARRIER.axes(node)
 
 
 def traits_of(node: Node, stored: Stored = lambda _: None) -> Traits:

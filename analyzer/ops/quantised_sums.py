@@ -123,6 +123,8 @@ class QLinearConv(IntegerConv):
 class IntegerProduct(Contraction):
     """A product of two matrices of integers; the zero point of an operand stands two places behind it."""
 
+    axes_hold = True
+
     def unsupported(self, node: OpNode) -> str | None:
         zeros = [node.static(p) for p in (self.a + 2, self.b + 2) if node.has(p)]
         single = all(array is not None and array.size == 1 for array in zeros)
@@ -178,8 +180,9 @@ class QGemm(RequantisedProduct, Gemm):
         return "a factor" if node.attr("alpha", 1.0) != 1.0 else super().unsupported(node)
 
 
+_ROUNDED = replace(QUANTISED, sums_products=True)
 register(IntegerConv(), "ConvInteger")
-register(QLinearConv(), "QLinearConv", traits=replace(QUANTISED, windows=SPATIAL))
+register(QLinearConv(), "QLinearConv", traits=replace(_ROUNDED, windows=SPATIAL))
 register(IntegerProduct(), "MatMulInteger")
-register(RequantisedProduct(), "QLinearMatMul", traits=QUANTISED)
-register(QGemm(), "QGemm", domain=CONTRIB, traits=QUANTISED)
+register(RequantisedProduct(), "QLinearMatMul", traits=_ROUNDED)
+register(QGemm(), "QGemm", domain=CONTRIB, traits=_ROUNDED)

@@ -7,7 +7,7 @@ correctness. Each trait is a law that is tried against onnxruntime.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -69,6 +69,8 @@ class Traits:
     passes_geometry: bool = False
     #: Results come in steps of a scale, so that another last digit may become a step.
     quantises: bool = False
+    #: Products are summed: multiply-adds, whose number is not known unless letters or a description tell.
+    sums_products: bool = True
 
     def limits(self, axis: int, rank: int) -> bool:
         """Whether on an axis of the first input, which has so many, two lengths may give the same one."""
@@ -81,6 +83,8 @@ class Traits:
 
 
 #: One result for the same inputs, lengths from shapes alone, position by position; may still jump.
-STEADY = Traits(draws=False, lengths_from=NONE, windows=NONE, regroups=False)
+STEADY = Traits(draws=False, lengths_from=NONE, windows=NONE, regroups=False, sums_products=False)
 #: And a last digit stays one.
-CONTINUOUS = Traits(draws=False, lengths_from=NONE, windows=NONE, regroups=False, jumps=False)
+CONTINUOUS = replace(STEADY, jumps=False)
+#: The same of what sums products.
+SUMMING = replace(CONTINUOUS, sums_products=True)

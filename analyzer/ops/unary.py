@@ -223,7 +223,7 @@ class Unary(Operator):
 
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         trains = len(node.inputs) > 2 and bool(node.inputs[2])
-        return Traits() if trains else stated
+        return Traits(sums_products=False) if trains else stated
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.op_type == "Dropout" and node.has(2) and not _is_false(node.static(2)):

@@ -1,25 +1,58 @@
-"""Traits of operators that have no rule: what they say saves checks, while facts and cuts stop at them all the same."""
+"""Operators that have no rule: their traits save checks, and letters count what some of them multiply.
+
+Facts and cuts stop at them all the same. What no entry names is taken to sum products that nobody counted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from analyzer.ops.axes import Axes
+from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, describe
-from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, Traits
+from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, SUMMING, Traits
 
+BLOCKED = "com.microsoft.nchwc"  # onnxruntime's convolutions over channels in blocks, of its highest optimisation level
 _INDEXED = replace(CONTINUOUS, geometry=(1,), passes_geometry=True)
+_UNKNOWN = Traits(sums_products=False)
 
-describe(
-    CONTINUOUS,
-    *("Acos", "Acosh", "Asin", "Asinh", "Atanh", "Attention", "MeanVarianceNormalization"),
-    "RotaryEmbedding",
-)
+_MATRIX = Axes("A: *b k, B: k n -> Y: *b n", loops="b k n")
+_CONVOLUTION = Axes("X: n c *s, W: o i *k -> Y: n o *t", loops="n o i k t")
+_LSTM = Axes("X: t b i, W: d i m, R: d h m -> Y: t d b h", loops="t b d i m | t b d h m")
+_PACKED = Axes("X: b s i, W: i p -> Y: b s v", loops="b s i p | b s s v | b s s v")
+_FLAT = Axes("Q: b s q, K: b t q, V: b t v -> Y: b s v", loops="b s t q | b s t v")
+_GROUPED = Axes("Q: b s q, K: b t k, V: b t v -> Y: b s y", loops="b s t q | b s t y")
+_HEADS = Axes("Q: b h s d, K: b g t d, V: b g t v -> Y: b h s v", loops="b h s t d | b h s t v")
+
+
+def _attention(node: OpNode) -> Correspondence:
+    """Queries, keys and values, as (batch, position, heads x width) or (batch, head, position, width)."""
+    if node.has(4) or node.has(5):  # what came before is read as well
+        return Correspondence(outputs=node.outputs)
+    return (_HEADS if len(node.x_shape()) == 4 else _GROUPED)(node)
+
+
+def _many_heads(node: OpNode) -> Correspondence:
+    """As three values; packed forms and what came before are not counted."""
+    return Correspondence(outputs=node.outputs) if node.has(6) or not node.has(2) else _FLAT(node)
+
+
+def _with_projection(node: OpNode) -> Correspondence:
+    """Queries, keys and values of one width, made of one input by stored weights."""
+    uneven = node.attr("qkv_hidden_sizes") or node.x_shape(1)[-1] != 3 * node.y_shape()[-1]
+    return Correspondence(outputs=node.outputs) if uneven or len(node.out_shapes) > 1 else _PACKED(node)
+
+
+describe(CONTINUOUS, "Acos", "Acosh", "Asin", "Asinh", "Atanh", "MeanVarianceNormalization", "RotaryEmbedding")
+describe(SUMMING, "Attention", sums=_attention)
 describe(_INDEXED, "CumSum", "Trilu")
 describe(replace(STEADY, lengths_from=(1, 2), geometry=(1, 2)), "Col2Im")
-describe(replace(STEADY, lengths_from=(1, 2), geometry=(1, 2), windows=EVERY), "DFT")  # half as long where one-sided
+_HALVED = replace(STEADY, lengths_from=(1, 2), geometry=(1, 2), windows=EVERY, sums_products=True)
+describe(_HALVED, "DFT")  # half as long where one-sided
 describe(replace(STEADY, lengths_from=(2,), geometry=(1, 2)), "MaxUnpool")
-describe(Traits(draws=False, geometry=(1,), passes_geometry=True), "Compress", "SplitToSequence")
-describe(Traits(draws=False, geometry=(2, 3, 4)), "NonMaxSuppression")
+describe(replace(_UNKNOWN, draws=False, geometry=(1,), passes_geometry=True), "Compress", "SplitToSequence")
+describe(replace(_UNKNOWN, draws=False, geometry=(2, 3, 4)), "NonMaxSuppression")
 describe(_INDEXED, "GatherElements", "GatherND", "ReverseSequence")
 describe(replace(STEADY, geometry=(1,)), "RoiAlign")  # rounds places to cells, as GridSample and MaxRoiPool do
 describe(STEADY, "ArgMax", "ArgMin", "BitShift", "GridSample", "IsInf", "IsNaN", "MaxRoiPool", "Mod")
@@ -29,11 +62,30 @@ describe(replace(STEADY, lengths_from=(0, 1, 2), geometry=(0, 1, 2), passes_geom
 describe(replace(STEADY, lengths_from=(0,), geometry=(0,)), "ConstantOfShape")
 describe(replace(STEADY, quantises=True), "DynamicQuantizeLinear")
 describe(
-    CONTINUOUS,
-    *("Attention", "BiasSplitGelu", "DecoderMaskedMultiHeadAttention", "MatMulIntegerToFloat"),
-    *("MultiHeadAttention", "PackedAttention", "RotaryEmbedding"),
-    domain=CONTRIB,
+    _UNKNOWN,
+    *("Bernoulli", "BitCast", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike"),
+    *("ConcatFromSequence", "Constant", "CumProd", "EyeLike", "HammingWindow", "HannWindow", "Multinomial", "NonZero"),
+    *("Optional", "OptionalGetElement", "OptionalHasElement", "RandomNormal", "RandomNormalLike", "RandomUniform"),
+    *("RandomUniformLike", "RegexFullMatch", "Scatter", "SequenceAt", "SequenceConstruct", "SequenceEmpty"),
+    *("SequenceErase", "SequenceInsert", "SequenceLength", "StringConcat", "StringNormalizer", "StringSplit"),
+    *("TensorScatter", "Unique"),
 )
-describe(replace(CONTINUOUS, geometry=(5, 6)), "GroupQueryAttention", domain=CONTRIB)
+describe(CONTINUOUS, "BiasSplitGelu", "RotaryEmbedding", domain=CONTRIB)
+describe(SUMMING, "Attention", sums=_with_projection, domain=CONTRIB)
+describe(SUMMING, "MultiHeadAttention", sums=_many_heads, domain=CONTRIB)
+describe(SUMMING, "MatMulIntegerToFloat", sums=_MATRIX, domain=CONTRIB)
+describe(SUMMING, "DecoderMaskedMultiHeadAttention", "PackedAttention", domain=CONTRIB)
+describe(replace(SUMMING, geometry=(5, 6)), "GroupQueryAttention", domain=CONTRIB)
 describe(replace(STEADY, packed=(0, 3), geometry=(1,)), "GatherBlockQuantized", domain=CONTRIB)
-describe(replace(STEADY, quantises=True), "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "QAttention", domain=CONTRIB)
+_DYNAMIC = replace(STEADY, quantises=True, sums_products=True)
+describe(_DYNAMIC, "DynamicQuantizeLSTM", sums=_LSTM, domain=CONTRIB)
+describe(_DYNAMIC, "DynamicQuantizeMatMul", sums=_MATRIX, domain=CONTRIB)
+describe(_DYNAMIC, "QAttention", sums=_with_projection, domain=CONTRIB)
+_WHY = "laid out in blocks by onnxruntime's full optimisation; audit the file from before it"
+describe(Traits(), "Conv", sums=_CONVOLUTION, domain=BLOCKED, why=_WHY)
+describe(
+    _UNKNOWN,
+    *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReorderInput", "ReorderOutput", "Upsample"),
+    domain=BLOCKED,
+    why=_WHY,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from analyzer.graph import Graph
+from analyzer.graph import Graph, Node
 from analyzer.ops.operator import traits_of
 
 
@@ -15,12 +15,11 @@ def parameter_names(graph: Graph) -> list[str]:
     """
     names = graph.initializer_names
     numeric = (n for n in names if graph.initializer_dtype(n).kind in "fViu" and graph.initializer_shape(n))
-    return sorted(name for name in numeric if _is_content(graph, name))
+    return sorted(name for name in numeric if _is_content(graph, name, graph.initializer_dtype(name).kind in "iu"))
 
 
-def _is_content(graph: Graph, stored: str) -> bool:
+def _is_content(graph: Graph, stored: str, whole: bool) -> bool:
     """Whether it, or whole numbers or flags made of it, are more than lengths, places or masks to some reader."""
-    whole = graph.initializer_dtype(stored).kind in "iu"
     pending, seen = [stored], {stored}
     while pending:
         name = pending.pop()
@@ -28,7 +27,11 @@ def _is_content(graph: Graph, stored: str) -> bool:
             return True
         for node, position in graph.consumers.get(name, ()):
             traits = traits_of(node)
-            if position < 0 or traits.measures or position in traits.geometry:  # below 0: inside a subgraph
+            if position < 0:
+                if any(_is_content(body, name, whole) for body in node.bodies):
+                    return True
+                continue
+            if traits.measures or position in traits.geometry:
                 continue
             if not (whole and traits.passes_geometry):
                 return True
@@ -44,6 +47,30 @@ def numbers_in(graph: Graph, name: str) -> int:
     return 8 // int(packed[0].attr("bits", 4)) if bytewise else 1
 
 
+def parameters_of(graph: Graph) -> dict[str, int]:
+    """Numbers in each parameter."""
+    return {n: prod(graph.initializer_shape(n)) * numbers_in(graph, n) for n in parameter_names(graph)}
+
+
+def readers_of(graph: Graph, stored: str) -> list[Node]:
+    """The nodes that take a stored tensor as contents when the model runs, itself or what is made of it before."""
+    pending, readers = [stored], dict[int, Node]()
+    for name in pending:
+        for node, position in graph.consumers.get(name, ()):
+            if position >= 0 and (traits_of(node).measures or position in traits_of(node).geometry):
+                continue
+            made = [o for o in node.outputs if o in graph.static_values]
+            pending += (output for output in made if output not in pending)
+            if not made:
+                readers[node.index] = node
+    return [*readers.values()]
+
+
+def within(node: Node) -> int:
+    """Numbers in the parameters of a node's subgraphs."""
+    return sum(count_parameters(body) for body in node.bodies)
+
+
 def count_parameters(graph: Graph) -> int:
-    """Numbers in all parameters."""
-    return sum(prod(graph.initializer_shape(n)) * numbers_in(graph, n) for n in parameter_names(graph))
+    """Numbers in all parameters, those of subgraphs included."""
+    return sum(parameters_of(graph).values()) + sum(map(within, graph.nodes))

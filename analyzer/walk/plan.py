@@ -8,21 +8,18 @@ from math import prod
 import numpy as np
 
 from analyzer.facts.audit import Removable, TensorPlan
-from analyzer.ops.context import FROZEN, Context
+from analyzer.ops.context import Context
 from analyzer.ops.node_edit import cut_array
-from analyzer.ops.operator import rule_for
 from analyzer.walk.closure import Closure
 from analyzer.walk.parameters import count_parameters, numbers_in, parameter_names
 
 
 def count_macs(context: Context, shape: Callable[[str], tuple[int, ...]], closure: Closure | None = None) -> int:
-    """Multiply-adds of one sample for these shapes, over the nodes that stay."""
+    """Multiply-adds of one sample for these shapes, over the nodes that stay, as far as they are known."""
     total = 0
     for call in context.calls:
         if closure is None or closure.live(call):
-            frozen = call.barrier == FROZEN
-            axes = rule_for(call.op.node.domain, call.op.op_type).axes(call.op) if frozen else call.axes
-            total += axes.multiply_adds(shape)
+            total += call.multiply_adds(shape) or 0
     return total // max(context.table.samples, 1)
 
 

@@ -67,7 +67,7 @@ class Reasons:
     def _stops(self, call: Call, position: int, slot: Slot) -> _Stop:
         """The reason this reader gives, or None when it passes the question on or does not mind."""
         rule = call.rule
-        if position < 0 or call.op.node.has_subgraph:
+        if position < 0 or call.op.node.bodies:
             return "subgraph-capture", f"a subgraph of {_named(call)} reads it"
         if call.barrier is not None:
             return "unsupported-operator", f"{_named(call)}: {call.barrier}"

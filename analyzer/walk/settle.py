@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,9 +13,10 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Mask
 from analyzer.errors import DeadunitsError
-from analyzer.facts.audit import LayerVerdicts, Locked, OperatorWithoutRule, Removable, Withdrawn
+from analyzer.facts.audit import Conditions, LayerVerdicts, Locked, OperatorWithoutRule, Removable, Withdrawn
 from analyzer.facts.choice import Choice
 from analyzer.facts.cut import CutPlan
+from analyzer.facts.judged import Judged
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Graph
@@ -26,6 +26,7 @@ from analyzer.walk.closure import Closure, close
 from analyzer.walk.contradictions import doubts_before, first_contradiction
 from analyzer.walk.flow import Needs, Seed, constants_forward, constants_within_rounding, decisive_calls, needs_backward
 from analyzer.walk.interface import constant_outputs, unused_inputs
+from analyzer.walk.judged_share import Costs, judged_share, operators_without_rule
 from analyzer.walk.parameters import count_parameters
 from analyzer.walk.reasons import Reasons
 
@@ -80,12 +81,18 @@ class Walk:
         return self.reasons.locked(self.layers)
 
     @cached_property
+    def costs(self) -> Costs:
+        """Multiply-adds and parameters of each node."""
+        return Costs.of(self.context)
+
+    @cached_property
     def operators_without_rule(self) -> tuple[OperatorWithoutRule, ...]:
-        """Operators treated as barriers."""
-        found = Counter(
-            (call.op.node.qualified_type, call.barrier) for call in self.context.calls if call.barrier is not None
-        )
-        return tuple(OperatorWithoutRule(op, n, str(why)) for (op, why), n in sorted(found.items()))
+        """Operators treated as barriers, and those of which nothing but the axes is known."""
+        return operators_without_rule(self.context, self.costs)
+
+    def judged(self, conditions: Conditions, *, data: bool) -> Judged:
+        """How much of the model has verdicts; without `data` nothing has."""
+        return judged_share(self.context, self.costs, self.layers, conditions, data=data)
 
     @cached_property
     def unused_inputs(self) -> tuple[UnusedInput, ...]:

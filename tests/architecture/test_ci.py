@@ -149,7 +149,8 @@ def test_the_action_passes_a_healthy_model_and_writes_its_reports(project: Path)
     constant, verdict = done.stdout.splitlines()
     assert constant.startswith("::notice file=model.onnx,title=DU033 input-constant::pixels: 6 of 64 features")
     assert verdict == (
-        "deadunits check passed: 1 note. 17 of 170 units dead (10 %), 14.5 % of 10,730 parameters can go."
+        "deadunits check passed: 1 note. 17 of 170 units dead (10 %), 14.5 % of 10,730 parameters can go; "
+        "judged: 100 % of multiply-adds, 100 % of parameters, 4 of 4 activations."
     )
     assert (project / "summary.md").read_text(encoding="utf-8").startswith("### ✅")
     assert (project / "check.sarif").exists()

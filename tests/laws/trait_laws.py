@@ -302,7 +302,15 @@ def results_are_no_larger_than_said(bench: Bench, random: Random) -> None:
             assert most <= bound * (1 + 1e-5), f"{name} reaches {most}, not {bound}: {bench.case}"
 
 
+def what_sums_no_products_has_no_weights(bench: Bench, random: Random) -> None:
+    """No letters that products run over, no axis that is summed, no weighted sum."""
+    if not traits(bench).sums_products:
+        axes = bench.call.axes.multiply_adds(bench.context.shapes.__getitem__)
+        assert (axes, bench.call.sums, bench.call.weighted_sum) == (None, False, None), f"{bench.case}"
+
+
 TRAIT_LAWS: tuple[TraitLaw, ...] = (
+    what_sums_no_products_has_no_weights,
     last_digits_stay_last_digits,
     runs_repeat,
     exact_operands_give_the_formula_itself,

@@ -19,11 +19,12 @@ from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.causes import CauseCode, LayerDiagnosis, UnitCause
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.judged import LeftOut
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import Kind, Units
-from analyzer.report.documents import Tool, text_of
+from analyzer.report.documents import Tool, shown_as, text_of
 
 
 class Totals(Struct, frozen=True):
@@ -116,6 +117,26 @@ class Warning(Struct, frozen=True):
     units: Units
 
 
+class Judged(Struct, frozen=True):
+    """How much of the model was looked at; multiply-adds are those of one sample.
+
+    Shares are null where there is nothing, or nothing that is counted; with operators that are `not_counted` the share
+    of multiply-adds is one of those that are. `activations` are the values whose units there are to judge. `left_out`
+    says for each reason what got no verdict: operators that cost something (`multiply_adds` null: not counted).
+    """
+
+    multiply_adds_share: float | None
+    parameters_share: float | None
+    activations: int
+    activations_judged: int
+    multiply_adds: int
+    multiply_adds_judged: int
+    parameters: int
+    parameters_judged: int
+    not_counted: int
+    left_out: tuple[LeftOut, ...]
+
+
 class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1"):
     """The report that `deadunits audit --json` writes.
 
@@ -136,6 +157,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1")
     constant_outputs: tuple[ConstantOutput, ...]
     operators_without_rule: tuple[OperatorWithoutRule, ...]
     warnings: tuple[Warning, ...]
+    judged: Judged
 
 
 def to_text(report: AuditReport) -> str:
@@ -150,6 +172,7 @@ def fields_of(facts: AuditFacts) -> dict[str, Any]:
     return {
         **{name: getattr(facts, name) for name in (*same, "operators_without_rule")},
         "tool": Tool(),
+        "judged": shown_as(Judged, facts.judged),
         "totals": Totals(facts.units, facts.dead),
         "warnings": tuple(_warning(finding) for finding in facts.warnings),
         "layers": tuple(_layer(layer, causes.get(layer.value)) for layer in facts.layers),

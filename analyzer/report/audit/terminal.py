@@ -24,6 +24,8 @@ from analyzer.report.phrases import bar, by_reason, dims, largest, named, not_fi
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
+REASONS_SHOWN = 3  # why something was not judged
+LITTLE_JUDGED = "DU031"
 WARNINGS_SHOWN = 3  # of one code
 BAR = 16
 _COLUMNS = (  # verdict, heading, style; shown only where some layer has one
@@ -84,7 +86,7 @@ class _View:
                 model.producer,
                 f"opset {model.opset}",
                 counted(model.parameters, "parameter"),
-                counted(model.multiply_adds, "multiply-add"),
+                facts.judged.cost,
                 size(model.bytes),
             ),
         )
@@ -92,16 +94,17 @@ class _View:
         if facts.holdout is not None:
             grid.add_row(Text("holdout", QUIET), _data(facts.holdout))
         if facts.probe is not None:
-            grid.add_row(Text("judged", QUIET), Text(_judged(facts.thresholds), QUIET))
+            grid.add_row(Text("preset", QUIET), Text(_preset(facts.thresholds), QUIET))
         return grid
 
     def _answer(self) -> RenderableType:
         facts, removable = self.facts, self.facts.removable
         constant = sum(len(layer.constant) for layer in facts.layers)
-        lines = [Text()]
+        lines: list[RenderableType] = [Text()]
         headline = Text()
         doubt = not_finite(facts)
-        style = "bold red" if facts.dead or doubt else "bold green"
+        unsure = "bold yellow" if facts.judged.little else "bold green"
+        style = "bold red" if facts.dead or doubt else unsure
         headline.append(f"{number(facts.dead)} of {counted(facts.units, 'unit')}", style)
         headline.append(f" {'is' if facts.dead == 1 else 'are'} dead ({share(facts.dead, facts.units)})", style)
         if constant:
@@ -110,6 +113,8 @@ class _View:
         if doubt:
             headline.append(f"; {doubt}", style)
         lines.append(headline)
+        lines.append(Text(f"judged: {facts.judged.shares}", "bold yellow" if facts.judged.little else ""))
+        lines.extend(indented(f"left out: {line}", QUIET) for line in self._left_out())
         if removable.parameters or removable.multiply_adds:
             can_go = Text()
             can_go.append(
@@ -124,6 +129,14 @@ class _View:
             lines.append(can_go)
         lines.extend(Text(line, QUIET) for line in _evidence(facts))
         return Group(*lines)
+
+    def _left_out(self) -> Iterator[str]:
+        """What was not judged, and why; without data that is all, and the line of the probe says it."""
+        entries = () if self.facts.probe is None else self.facts.judged.left_out
+        for entry in entries if self.show_all else entries[:REASONS_SHOWN]:
+            yield printable(f"{entry.who} ({entry.cost}): {entry.reason}")
+        if len(entries) > REASONS_SHOWN and not self.show_all:
+            yield f"{counted(len(entries) - REASONS_SHOWN, 'other reason')} (--all)"
 
     def _layers(self) -> Iterator[RenderableType]:
         layers = self.facts.layers
@@ -203,11 +216,15 @@ class _View:
         return Padding(line, (0, 0, 0, 2))
 
     def _barriers(self) -> Iterator[RenderableType]:
-        if not self.facts.operators_without_rule:
+        operators = self.facts.operators_without_rule
+        shown = [operator for operator in operators if self.show_all or not operator.free]
+        if not shown:
             return
         yield heading("Operators without a rule")
-        for operator in self.facts.operators_without_rule:
-            yield indented(f"{operator.op} ({counted(operator.nodes, 'node')}): {operator.why}", QUIET)
+        for operator in shown:
+            yield indented(f"{operator.op} ({counted(operator.nodes, 'node')}, {operator.cost}): {operator.why}", QUIET)
+        if len(shown) < len(operators):
+            yield indented(f"{number(len(operators) - len(shown))} that cost nothing not shown (--all)", QUIET)
 
     def _warnings(self) -> Iterator[RenderableType]:
         warnings = self.facts.warnings
@@ -234,6 +251,8 @@ def _next_step(facts: AuditFacts, arguments: str) -> tuple[str, str]:
         return "put probe and holdout into one data set and audit again", ""
     if names & {"layer-dead", "layer-mostly-dead"}:
         return "check the probe's preprocessing, then ask why", _explain(facts, arguments)
+    if facts.judged.little and not facts.dead:
+        return "see what to do about what was not judged", f"deadunits explain {LITTLE_JUDGED}"
     if "probe-too-small" in names:
         return "give more samples", ""
     if facts.dead:
@@ -273,7 +292,7 @@ def _news(layer: LayerVerdicts) -> tuple[int, int]:
     return len(layer.dead), len(layer.near_dead)
 
 
-def _judged(thresholds: Thresholds) -> str:
+def _preset(thresholds: Thresholds) -> str:
     """What near-dead and saturated mean in this report."""
     if thresholds.dormant is not None:
         near = f"mean magnitude ≤ {thresholds.dormant:g} of the layer's"
@@ -284,7 +303,7 @@ def _judged(thresholds: Thresholds) -> str:
     else:
         near = f"fires on ≤ {share(thresholds.near_dead)} of samples"
     flat = f"flat on ≥ {share(thresholds.saturated)} of samples"
-    return f"preset {thresholds.preset}: near-dead {near}, saturated {flat}"
+    return f"{thresholds.preset}: near-dead {near}, saturated {flat}"
 
 
 def _data(probe: ProbeSummary | None) -> Text:

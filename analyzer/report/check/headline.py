@@ -16,13 +16,14 @@ def verdict(facts: CheckFacts) -> str:
 
 
 def totals(facts: CheckFacts) -> str:
-    """How much is dead, and what could go."""
+    """How much is dead, what could go, and how much was looked at."""
     audit = facts.audit
     doubt = not_finite(audit)
     return (
         f"{number(audit.dead)} of {counted(audit.units, 'unit')} dead ({share(audit.dead, audit.units)}), "
         f"{f'{doubt}, ' if doubt else ''}"
-        f"{share(audit.removable.parameters_share)} of {counted(audit.model.parameters, 'parameter')} can go"
+        f"{share(audit.removable.parameters_share)} of {counted(audit.model.parameters, 'parameter')} can go; "
+        f"judged: {audit.judged.shares}"
     )
 
 

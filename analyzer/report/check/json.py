@@ -13,6 +13,7 @@ from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.budgets import Budgets, LayerLimits, Limit
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding, Severity
+from analyzer.report.audit.json import Judged
 from analyzer.report.documents import Tool, shown_as, text_of
 
 
@@ -81,6 +82,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.check/1")
     budgets: Mapping[str, Any]
     findings: tuple[Finding, ...]
     rules: tuple[Rule, ...]
+    judged: Judged
     baseline: Baseline | None
 
 
@@ -98,6 +100,7 @@ def to_text(facts: CheckFacts) -> str:
         budgets=_budgets(facts.budgets),
         findings=facts.findings,
         rules=tuple(shown_as(Rule, card) for card in facts.kinds),
+        judged=shown_as(Judged, audit.judged),
         baseline=None if facts.comparison is None else _baseline(facts.comparison),
     )
     return text_of(document)

@@ -41,8 +41,8 @@ def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
     """What the cut is worth, in one sentence."""
     if not pruned.changed:
         if not audit.dead:
-            doubt = not_finite(audit)
-            return f"Nothing to remove: no unit is dead{f', {doubt}' if doubt else ''}."
+            doubt, part = not_finite(audit), " in what was judged" if audit.judged.little else ""
+            return f"Nothing to remove: no unit is dead{part}{f', {doubt}' if doubt else ''}."
         why = pruned.notes or pruned.refused or _staying(audit, pruned)
         return f"Nothing to remove: the dead units stay{', see below' if why else ''}."
     saved = pruned.before.parameters - pruned.after.parameters
@@ -107,6 +107,7 @@ class _View:
             lines.append(Text(f"RANDOM DATA{on}: real data may need what was removed", "bold yellow"))
         elif pruned.changed and not pruned.lossy:
             lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", QUIET))
+        lines.append(Text(f"judged: {self.audit.judged.shares}", "yellow" if self.audit.judged.little else QUIET))
         if self.audit.conditions.stated:
             lines.append(Text(INDEPENDENCE_STATED, QUIET))
         lost = unaligned(self.audit, pruned)
@@ -138,7 +139,7 @@ class _View:
         rows.add_column("", no_wrap=True)
         for what, shown, a, b in (
             ("parameters", number, before.parameters, after.parameters),
-            ("multiply-adds", number, before.multiply_adds, after.multiply_adds),
+            *([("multiply-adds", number, before.multiply_adds, after.multiply_adds)] if before.multiply_adds else []),
             ("file", size, before.bytes, after.bytes),
             ("peak activation", size, before.peak_activation, after.peak_activation),
         ):

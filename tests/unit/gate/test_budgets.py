@@ -87,6 +87,7 @@ def test_nothing_is_limited_by_default() -> None:
     assert not budgets_of({"ignore": ["DU001"]}).any_limit
     assert budgets_of({"max-dead": 0}).any_limit
     assert budgets_of({"max-dead-layer": 3}).any_limit
+    assert budgets_of({"min-judged": "90%"}).any_limit
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,8 @@ def test_nothing_is_limited_by_default() -> None:
         ({"max-dead-layer": {"a": "x"}}, r"max-dead-layer\['a'\] = 'x' is not a limit"),
         ({"min-samples": "many"}, "not a number of samples"),
         ({"min-samples": True}, "not a number of samples"),
+        ({"min-judged": 5}, "not a share: write 90% or 0.9"),
+        ({"min-judged": "most"}, "not a limit"),
         ({"ignore": 3}, "not a list of texts"),
         ({"ignore": ["DU3"]}, "not a finding code: write for example DU003"),
         ({"severity": "error"}, "not a table"),

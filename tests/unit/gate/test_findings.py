@@ -16,6 +16,7 @@ from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
+from analyzer.facts.judged import Judged, LeftOut, OperatorCount
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.gate import judge, kind_named
 from analyzer.gate.catalogue import all_kinds
@@ -47,7 +48,7 @@ def test_a_healthy_model_has_no_findings() -> None:
 
 def test_every_finding_but_those_of_a_baseline_can_be_provoked() -> None:
     seen_here = {finding.code for result in (failing(), with_baseline()) for finding in result.findings}
-    provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018"}
+    provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018", "DU031"}
     provoked_in_audits = {"DU023", "DU024", "DU025", "DU026", "DU027", "DU028", "DU029", "DU030"}
     provoked_by_data = {"DU032", "DU033", "DU034", "DU035", "DU036"}
     assert seen_here | provoked_below | provoked_in_audits | provoked_by_data == {kind.code for kind in all_kinds()}
@@ -258,3 +259,51 @@ def test_the_pages_are_those_of_the_findings_and_the_index_lists_them() -> None:
     lines = (DOCS / "README.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("| [")] == rows
     assert {path.stem for path in DOCS.glob("*.md")} == {"README", *(kind.code for kind in all_kinds())}
+
+
+CONVOLUTIONS = LeftOut("in blocks", (OperatorCount("Conv", 11),), 90, 0, 0)
+UNCOUNTED = LeftOut("a subgraph", (OperatorCount("If", 1),), None, 0, 0)
+
+
+def looked_at(share: int, *left_out: LeftOut) -> Judged:
+    return Judged(100, share, 10, 10, 2, 2, len(left_out), left_out)
+
+
+@pytest.mark.parametrize(
+    ("judged", "settings", "severity"),
+    [
+        (looked_at(90), {}, None),
+        (looked_at(89, CONVOLUTIONS), {}, Severity.WARNING),
+        (looked_at(60, CONVOLUTIONS), {"max-dead": "90%"}, Severity.WARNING),
+        (looked_at(49, CONVOLUTIONS), {"max-dead": "90%"}, Severity.ERROR),
+        (looked_at(49, CONVOLUTIONS), {"min-judged": "49%"}, None),
+        (looked_at(49, CONVOLUTIONS), {"min-judged": 0.5}, Severity.ERROR),
+        (looked_at(100, UNCOUNTED), {}, Severity.WARNING),
+        (looked_at(100, UNCOUNTED), {"max-dead": "90%"}, Severity.WARNING),
+        (looked_at(100, UNCOUNTED), {"min-judged": "10%"}, Severity.ERROR),
+        (looked_at(49, CONVOLUTIONS), {"min-judged": "90%", "severity": {"DU031": "note"}}, Severity.NOTE),
+        (Judged(100, 100, 10, 8, 2, 2, 0, (CONVOLUTIONS,)), {}, Severity.WARNING),
+        (Judged(100, 100, 10, 10, 2, 1, 0, (CONVOLUTIONS,)), {}, Severity.WARNING),
+        (Judged(), {"min-judged": "90%"}, None),
+    ],
+)
+def test_what_was_not_looked_at_does_not_pass(
+    judged: Judged, settings: dict[str, Any], severity: Severity | None
+) -> None:
+    assert found(replace(healthy(), judged=judged), settings).get("DU031") == severity
+
+
+def test_the_most_expensive_reason_is_named_with_the_shares() -> None:
+    result = judge(replace(healthy(), judged=looked_at(10, CONVOLUTIONS, UNCOUNTED)), budgets_of({"min-judged": "90%"}))
+    (finding,) = (finding for finding in result.findings if finding.code == "DU031")
+    assert finding.message == (
+        "Judged: at most 10 % of multiply-adds, 100 % of parameters, 2 of 2 activations "
+        "(the budget asks for 90 % of each). Left out: 11 Conv (in blocks); 1 other reason."
+    )
+    assert (finding.measured, finding.allowed) == (0.1, 0.9)
+
+
+def test_without_data_a_low_share_is_no_news_unless_it_was_asked_for() -> None:
+    blind = replace(healthy(), probe=None, judged=looked_at(0, CONVOLUTIONS))
+    assert found(blind) == {"DU013": Severity.WARNING}
+    assert found(blind, {"min-judged": "90%"}) == {"DU013": Severity.ERROR, "DU031": Severity.ERROR}

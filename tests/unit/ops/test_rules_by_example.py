@@ -174,7 +174,7 @@ def test_a_logarithm_of_what_may_be_negative_is_not_claimed() -> None:
 
 def test_multiply_adds_count_the_whole_batch() -> None:
     bench = Bench(call("Conv", ones(3, 2, 4, 4), ones(5, 2, 3, 3)))
-    assert bench.call.axes.multiply_adds(bench.context.shapes.__getitem__) == 3 * 5 * 2 * 2 * 2 * 9
+    assert bench.call.multiply_adds(bench.context.shapes.__getitem__) == 3 * 5 * 2 * 2 * 2 * 9
 
 
 def test_two_rules_for_one_operator_are_a_mistake() -> None:

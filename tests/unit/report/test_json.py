@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from analyzer.facts.audit import AuditFacts
+from analyzer.facts.judged import Judged, LeftOut, OperatorCount
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.report.audit.json import to_text
 from tests.made import by_weights, facts, first_dead, layer, relu, reported, seen
@@ -71,3 +72,19 @@ def test_structural_and_observed_units_are_told_apart() -> None:
 def test_the_same_audit_gives_the_same_text() -> None:
     assert to_text(reported(facts())) == to_text(reported(facts()))
     assert to_text(reported(facts())).endswith("}\n")
+
+
+def test_the_judged_share_is_null_where_nothing_is_counted() -> None:
+    left = LeftOut("a subgraph", (OperatorCount("If", 1),), None, 7, 1)
+    judged = written(facts(judged=Judged(0, 0, 7, 0, 1, 0, 1, (left,))))["judged"]
+    assert (judged["multiply_adds_share"], judged["parameters_share"]) == (None, 0)
+    assert (judged["activations"], judged["activations_judged"], judged["not_counted"]) == (1, 0, 1)
+    assert judged["left_out"] == [
+        {
+            "reason": "a subgraph",
+            "operators": [{"op": "If", "nodes": 1}],
+            "multiply_adds": None,
+            "parameters": 7,
+            "activations": 1,
+        }
+    ]

@@ -36,3 +36,7 @@ def test_an_audit_without_data_says_so() -> None:
 
 def test_an_audit_of_nothing_is_shown() -> None:
     assert "0 of 0 units" in render_snippet(replace(made.facts(), layers=()))
+
+
+def test_how_much_was_judged_is_shown() -> None:
+    assert "judged: 100 % of multiply-adds" in render_snippet(made.facts())

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts, Removable, TensorPlan
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, OperatorWithoutRule, Removable, TensorPlan
+from analyzer.facts.judged import Judged, LeftOut, OperatorCount
 from analyzer.facts.thresholds import PRESETS
 from analyzer.report.audit.terminal import LAYERS_SHOWN, render
 from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
@@ -127,7 +128,7 @@ def test_what_nothing_reads_can_go_although_no_unit_is_dead() -> None:
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_the_definition_used_is_stated(preset: str) -> None:
-    assert f"preset {preset}: near-dead" in shown(facts(thresholds=PRESETS[preset]))
+    assert f"preset {preset}: near-dead" in squeezed(shown(facts(thresholds=PRESETS[preset])))
 
 
 def test_names_from_the_file_cannot_steer_the_terminal() -> None:
@@ -137,3 +138,36 @@ def test_names_from_the_file_cannot_steer_the_terminal() -> None:
     text = shown(made, 200, show_all=True)
     assert "\x1b" not in text
     assert "[31mred[bold]:smile:[/bold]" in text
+
+
+LITTLE = Judged(
+    *(1000, 100, 50, 40, 3, 1, 2),
+    left_out=(
+        LeftOut("laid out in blocks", (OperatorCount("Conv", 11), OperatorCount("Add", 2)), 900, 10, 1),
+        LeftOut("a subgraph", (OperatorCount("If", 1),), None, 0, 1),
+    ),
+)
+
+
+def test_what_was_not_judged_stands_in_the_headline() -> None:
+    text = squeezed(shown(facts([first_dead(8, 0, "relu")], judged=LITTLE)))
+    head = text.partition("Warnings")[0]
+    assert "judged: at most 10 % of multiply-adds, 80 % of parameters, 1 of 3 activations" in head
+    assert "left out: 11 Conv, 2 Add (900 multiply-adds, 10 parameters): laid out in blocks" in head
+    assert "left out: 1 If (multiply-adds not counted): a subgraph" in head
+    assert "at least 1,000 multiply-adds" in head
+    assert "deadunits explain DU031" in text
+    assert "in use on this probe" not in text
+
+
+def test_operators_without_a_rule_are_listed_by_what_they_cost() -> None:
+    operators = (
+        OperatorWithoutRule("LSTM", 2, "no rule", 5000, 30),
+        OperatorWithoutRule("Range", 3, "no rule", 0, 0),
+    )
+    text = squeezed(shown(facts(operators_without_rule=operators)))
+    assert "LSTM (2 nodes, 5,000 multiply-adds, 30 parameters): no rule" in text
+    assert "Range" not in text
+    assert "1 that cost nothing not shown (--all)" in text
+    assert "Range (3 nodes, no cost)" in squeezed(shown(facts(operators_without_rule=operators), show_all=True))
+    assert "Operators without a rule" not in shown(facts(operators_without_rule=operators[1:]))
