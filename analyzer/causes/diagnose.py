@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +19,6 @@ from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import Kind
 from analyzer.units.decomposed import find_decomposed
 from analyzer.walk.settle import Walk
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,19 +119,16 @@ def _diagnosis(
 
 
 def _roots(rulings: Mapping[str, Mapping[int, Ruling]]) -> dict[Root, Root]:
-    """For each starved unit the nearest dead unit upstream that is not starved itself."""
-    import networkx as nx
-
-    reads: nx.DiGraph[Any] = nx.DiGraph()
+    """For each starved unit the nearest dead unit upstream that is not starved itself; layers come in graph order."""
+    nearest: dict[Root, tuple[int, Root]] = {}  # steps and root, of starved units
+    starved = {(value, unit) for value, own in rulings.items() for unit, _ in sources_of(own)}
     for value, own in rulings.items():
         for unit, sources in sources_of(own):
-            reads.add_node((value, unit), starved=True)
-            reads.add_edges_from(((value, unit), source) for source in sources)
-    starved = [node for node, is_starved in reads.nodes(data="starved") if is_starved]
-    roots: dict[Root, Root] = {}
-    for start in starved:
-        for _, unit in nx.bfs_edges(reads, start):
-            if not reads.nodes[unit].get("starved"):
-                roots[start] = unit
-                break
-    return roots
+            reached = [
+                (1, s) if s not in starved else (nearest[s][0] + 1, nearest[s][1])
+                for s in sources
+                if s not in starved or s in nearest
+            ]
+            if reached:
+                nearest[value, unit] = min(reached, key=lambda way: way[0])
+    return {unit: root for unit, (_, root) in nearest.items()}

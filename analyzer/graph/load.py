@@ -10,13 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
 from analyzer.errors import ModelError
 from analyzer.graph.external_files import DataFile, place_data
+from analyzer.graph.inlining import inlined
 from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.nested import all_graphs
 from analyzer.graph.serialize import serialize
@@ -231,8 +231,7 @@ def _model_of(
     check_tensors(proto, where, elsewhere)
     check_attributes(proto, where)
     try:
-        if proto.functions:
-            proto = onnx.inliner.inline_local_functions(proto)
+        proto = inlined(proto, where)
         check_names(proto.graph, where)
         for node in proto.graph.node:
             if node.domain == "ai.onnx":

@@ -27,7 +27,7 @@ def unit_axes(context: Context) -> dict[str, Units]:
 def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
     """The audited values of a graph in topological order."""
     context = Context(graph, shapes)
-    axes = unit_axes(context)
+    axes, summed = unit_axes(context), _summed_downstream(context)
     decomposed = {f.node.index: f for f in find_decomposed(graph)}
     inner = {name for f in decomposed.values() for name in f.inner}
     chosen: dict[str, AuditedValue] = {}
@@ -38,18 +38,18 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
         found = decomposed.get(node.index)
         if found is not None:
             name = f"{found.name} (decomposed)" if found.inner else found.name
-            _choose(chosen, context, node, name, found.activation, axes)
+            _choose(chosen, context, node, name, found.activation, axes, summed)
             continue
         activation = call.rule.activation(call.op)
         if activation is not None:
             if activation.kind is not Kind.LINEAR or not enters_activation(context, call.outputs[0]):
                 name = f"{call.op.op_type}+{activation.fused}" if activation.fused else call.op.op_type
-                _choose(chosen, context, node, name, activation, axes)
+                _choose(chosen, context, node, name, activation, axes, summed)
             continue
         clipped = clipped_by_rounding(context, call, chosen)
         if clipped is not None:
-            _choose(chosen, context, node, clipped[0], clipped[1], axes)
-    _add_linear(chosen, context, axes, inner)
+            _choose(chosen, context, node, clipped[0], clipped[1], axes, summed)
+    _add_linear(chosen, context, axes, summed, inner)
     order = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
     return tuple(sorted(chosen.values(), key=lambda a: order[a.value]))
 
@@ -61,13 +61,14 @@ def _choose(
     op: str,
     activation: Activation,
     axes: dict[str, Units],
+    summed: dict[str, tuple[int, int]],
 ) -> None:
     value = node.outputs[0]
     shape = context.shapes.get(value)
     dtype = context.graph.types[value].dtype if value in context.graph.types else None
     if shape is None or not shape or 0 in shape or (dtype is not None and dtype.kind in "bSUO"):
         return
-    axis = _unit_axis(context, value, axes.get(value))
+    axis = _unit_axis(context, value, axes.get(value), summed)
     if activation.kind is Kind.LINEAR and not axes.get(value):
         return
     if _is_seen_to_change(context, value, axis):  # steps of a length that the inputs leave free
@@ -94,33 +95,40 @@ def _is_seen_to_change(context: Context, value: str, axis: int) -> bool:
     return any(other[axis] != context.shapes[value][axis] for other in others)
 
 
-def _unit_axis(context: Context, value: str, found: Units) -> int:
-    """The unit axis; of several, the last. Where nothing made units: channels of maps, else the last axis."""
+def _unit_axis(context: Context, value: str, found: Units, summed: dict[str, tuple[int, int]]) -> int:
+    """The unit axis; of several, the last. Where nothing made units: what is summed, channels, the last axis."""
     sample = context.sample_axis(value).axis
     usable = sorted(a for a in found or () if a != sample)
     if usable:
         return usable[-1]
-    return _asked_axis(context, value)
+    rank = len(context.shapes[value])
+    return summed[value][1] if value in summed else 1 if rank >= 4 else rank - 1
 
 
-def _asked_axis(context: Context, value: str) -> int:
-    """Where no operator made the units: the axis that the first sum downstream runs over, over same-unit operators."""
-    rank, queue, seen = len(context.shapes[value]), [value], set()
-    while queue:
-        name = queue.pop(0)
-        for node, position in context.graph.consumers.get(name, ()):
-            call = context.by_node[node.index]
-            summed = call.rule.summed_axis(call.op, position)
-            if summed is not None:
-                return summed
-            if position == 0 and call.rule.same_unit and node.outputs[0] not in seen:
-                seen.add(node.outputs[0])
-                queue.append(node.outputs[0])
-    return 1 if rank >= 4 else rank - 1
+def _summed_downstream(context: Context) -> dict[str, tuple[int, int]]:
+    """How many same-unit operators lie before the nearest sum downstream of a value, and the axis it runs over."""
+    nearest: dict[str, tuple[int, int]] = {}
+    for call in reversed(context.calls):
+        after = nearest.get(call.op.node.outputs[0])
+        for position, name in reversed(list(enumerate(call.op.node.inputs))):
+            axis = call.rule.summed_axis(call.op, position)
+            way = (0, axis) if axis is not None else None
+            if axis is None and position == 0 and call.rule.same_unit and after is not None:
+                way = (after[0] + 1, after[1])
+            if way is not None and (name not in nearest or way[0] <= nearest[name][0]):  # of equals the first reader's
+                nearest[name] = way
+    return nearest
 
 
-def _add_linear(chosen: dict[str, AuditedValue], context: Context, axes: dict[str, Units], inner: set[str]) -> None:
+def _add_linear(
+    chosen: dict[str, AuditedValue],
+    context: Context,
+    axes: dict[str, Units],
+    summed: dict[str, tuple[int, int]],
+    inner: set[str],
+) -> None:
     """Outputs of weighted sums and normalisations that feed no activation, at the end of their affine chain."""
+    entering = _entering_activations(context, set(chosen) | inner)
     for call in context.calls:
         total, norm = call.rule.weighted_sum(call.op), call.rule.normalisation(call.op)
         if (total is None and norm is None) or call.outputs[0] in context.graph.static_values:
@@ -128,8 +136,8 @@ def _add_linear(chosen: dict[str, AuditedValue], context: Context, axes: dict[st
         last = _end_of_chain(context, call)
         if last.outputs[0] in chosen or last.outputs[0] in inner:
             continue
-        if not _reaches_activation(context, last.outputs[0], set(chosen) | inner):
-            _choose(chosen, context, last.op.node, call.op.op_type, _LINEAR, axes)
+        if last.outputs[0] not in entering:
+            _choose(chosen, context, last.op.node, call.op.op_type, _LINEAR, axes, summed)
 
 
 def _normalises_units(call: Call) -> bool:
@@ -151,17 +159,17 @@ def _end_of_chain(context: Context, call: Call) -> Call:
         call = after
 
 
-def _reaches_activation(context: Context, value: str, audited: set[str]) -> bool:
-    """Whether an audited activation reads the value, directly or over movements and quantisation."""
-    if value in audited:
-        return True
-    for node, _ in context.graph.consumers.get(value, ()):
-        call = context.by_node[node.index]
-        if any(o in audited for o in node.outputs):
-            return True
-        affine = call.rule.affine(call.op)
-        rescaled = affine is not None and affine.integers and len(affine.factors) == 1
-        through = rescaled or call.rule.moves or _normalises_units(call)
-        if through and any(_reaches_activation(context, o, audited) for o in node.outputs):
-            return True
-    return False
+def _entering_activations(context: Context, audited: set[str]) -> set[str]:
+    """Values that an audited activation reads, directly or over movements and quantisation."""
+    entering: set[str] = set()
+    for call in reversed(context.calls):
+        read = not audited.isdisjoint(call.outputs)
+        if read or (not entering.isdisjoint(call.outputs) and _passes_on(call)):
+            entering.update(call.inputs)
+    return entering
+
+
+def _passes_on(call: Call) -> bool:
+    affine = call.rule.affine(call.op)
+    rescaled = affine is not None and affine.integers and len(affine.factors) == 1
+    return rescaled or call.rule.moves or _normalises_units(call)
