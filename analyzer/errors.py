@@ -40,6 +40,7 @@ class RunFailure(Enum):
     NOT_LOADED = "not loaded"  # the model, before any run
     NO_KERNEL = "no kernel"  # not loaded for an operator that this onnxruntime does not have
     MEMORY = "memory"  # it ran out
+    TOO_LARGE = "too large"  # more memory than the session was given room for
 
 
 class RunError(InputError):

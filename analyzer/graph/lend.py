@@ -59,7 +59,12 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
             if isinstance(tensor, StoredTensor):
                 originals.append((value, tensor))
                 value.const_value = tensor.reference()
-            elif tensor is not None and not isinstance(tensor, ir.ExternalTensor) and lendable(tensor):
+            elif (
+                tensor is not None
+                and not isinstance(tensor, ir.ExternalTensor)
+                and lendable(tensor)
+                and _is_read(value)
+            ):
                 originals.append((value, tensor))
                 lent[name] = np.ascontiguousarray(tensor.numpy())
                 value.const_value = stand_in(tensor, name)
@@ -67,3 +72,8 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
     finally:
         for value, tensor in originals:
             value.const_value = tensor
+
+
+def _is_read(value: ir.Value) -> bool:
+    """Whether the session keeps the tensor at all: it can be lent nothing that it drops."""
+    return bool(value.uses()) or value.is_graph_output()

@@ -6,6 +6,7 @@ import ctypes
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from textwrap import shorten
@@ -48,6 +49,7 @@ class Session:
     itself from the model's folder, so weights are never held twice. `threads` limits the threads inside one operator
     (None: onnxruntime's choice). `few_runs`: only a few runs are meant, so onnxruntime repacks no weights, and memory
     goes back after each.
+    `room`: bytes that values and copied weights may take, refused before more is taken (0: what the machine has).
     `eager`: nodes that come early in the graph run as soon as they can, and Shape nodes first of all.
 
     Attributes:
@@ -68,6 +70,7 @@ class Session:
         optimization: Optimization = Optimization.ALL,
         few_runs: bool = False,
         eager: bool = False,
+        room: int = 0,
     ) -> None:
         given = _given(source)
         options = ort.SessionOptions()
@@ -83,7 +86,7 @@ class Session:
             options.intra_op_num_threads = threads
         if given.folder is not None:
             options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(given.folder))
-        if _shared_arena():
+        if _shared_arena(room):
             options.add_session_config_entry(SHARED_ARENA, "1")
         try:
             if given.lent:
@@ -94,7 +97,7 @@ class Session:
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "load") from error
         _trim()
-        self._few_runs = few_runs
+        self._few_runs, self._room = few_runs, room
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
         outputs = self._session.get_outputs()
         self.output_names = tuple(str(o.name) for o in outputs)
@@ -129,7 +132,7 @@ class Session:
         gives_back = last or self._few_runs
         options = ort.RunOptions()
         options.log_severity_level = ONLY_FATAL
-        if gives_back and _shared_arena():
+        if gives_back and _shared_arena(self._room):
             options.add_run_config_entry(SHRINK_ARENA, "cpu:0")
         types = {a.dtype.name for a in feeds.values()} | {self.output_types.get(n) for n in names}
         try:
@@ -159,21 +162,34 @@ def _as_array(result: Any) -> Any:
     return np.concatenate([part.reshape(-1) for part in parts]) if parts else np.zeros(0, np.float32)
 
 
-@cache
-def _shared_arena() -> bool:
-    """Let all sessions of this process share one pool of memory; whether that worked.
+@dataclass(slots=True)
+class _Arena:
+    """The pool of memory that the next session takes part in."""
+
+    room: int | None = None
+    shared: bool = False
+
+
+_arena = _Arena()
+
+
+def _shared_arena(room: int) -> bool:
+    """Let all sessions of this process that have so much room share one pool of memory; whether that worked.
 
     Sessions follow one another on the same data. Fresh memory costs page faults: without sharing, the first runs of
     each session take two to three times as long as the later ones.
     """
+    if _arena.room == room:
+        return _arena.shared
+    _arena.room = room
     try:
         kind = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
         # 1: grow by what is asked for; the default doubles every time, which costs up to twice the memory.
-        growth = ort.OrtArenaCfg({"arena_extend_strategy": 1})
-        ort.create_and_register_allocator(kind, growth)
+        ort.create_and_register_allocator(kind, ort.OrtArenaCfg({"arena_extend_strategy": 1, "max_mem": room}))
+        _arena.shared = True
     except Exception:  # noqa: BLE001 - sharing is only faster; whoever embeds us may have registered one
-        return False
-    return True
+        _arena.shared = False
+    return _arena.shared
 
 
 @cache
@@ -235,7 +251,14 @@ def _unwrap(value: Any) -> Array:
 
 
 def _run_error(error: Exception, verb: str) -> RunError:
-    text = str(error)
+    text = " ".join(str(error).split())
+    if (asked := _NO_ROOM.search(text)) is not None:
+        maker = re.findall(r"while running (\w+) node", text)
+        sentence = (
+            f"{maker[-1] if maker else 'The model'} asks for {int(asked[2]) / (1 << 30):.3g} GiB of memory where "
+            f"{int(asked[1]) / (1 << 30):.3g} GiB are left of what a model and a sample of this size may take."
+        )
+        return RunError(sentence, RunFailure.TOO_LARGE)
     if isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate memory" in text:
         sentence = (
             f"onnxruntime ran out of memory when it tried to {verb} the model: lower the batch size (--batch-size)."
@@ -254,6 +277,7 @@ _NO_KERNEL = ("is not a registered function/op", "No Op registered for", "Could 
 LONGEST_REASON = 240  # characters, of a sentence that a terminal shows
 
 
+_NO_ROOM = re.compile(r"Available memory of (\d+) is smaller than requested bytes of (\d+)")
 _NODE = re.compile(
     r"""(?:\bName:'|node with name '|in node \(|In Node, \(")([^'")]+)"""
 )  # how onnxruntime names a node

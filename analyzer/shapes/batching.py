@@ -75,7 +75,7 @@ class TwoSamples:
         free = self._fixed_inputs()
         with suppress(RunError):
             if free:
-                with ShapeRun(self.loaded, self.threads, free) as run:
+                with ShapeRun(self.loaded, self.threads, self.pair, free) as run:
                     together = run(self.pair)
                 if self._agree(together):
                     return self._batched(together, free)

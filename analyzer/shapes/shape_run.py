@@ -40,6 +40,7 @@ def measure_shapes(
         if not table.batchable:
             return table
         return replace(table, may_mix=mixes_samples(Context(loaded.graph, table.of_single_samples), probe.fixed))
+    too_large = None
     for samples in guessed_samples(loaded.graph.inputs):
         try:
             return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])
@@ -49,6 +50,10 @@ def measure_shapes(
             if error.kind is RunFailure.NOT_LOADED:  # with what was added to it; is it refused by itself?
                 Session(loaded, threads=threads, optimization=Optimization.NONE, few_runs=True).close()
                 break
+            if error.kind is RunFailure.TOO_LARGE:
+                too_large = error
+    if too_large is not None:
+        raise too_large
     return _inferred(loaded)
 
 
@@ -63,7 +68,7 @@ def _measured(
 ) -> ShapeTable:
     """`samples` are the feeds of one or two samples of the same shapes; `fixed` inputs belong to both."""
     first = samples[0]
-    with ShapeRun(loaded, threads) as run:
+    with ShapeRun(loaded, threads, first) as run:
         single, outputs = run(first)
         shapes = _stored_shapes(loaded) | single
         alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, run.dtypes)
@@ -83,7 +88,7 @@ def _with_free_dims(loaded: LoadedModel, threads: int | None, table: ShapeTable,
     groups = free_axes(loaded.graph.inputs, table)
     if not groups:
         return table
-    with ShapeRun(loaded, threads, table.free_inputs) as run:
+    with ShapeRun(loaded, threads, first, table.free_inputs) as run:
         return with_free_dims(table, groups, first, lambda feeds: run(feeds)[0], loaded.graph)
 
 

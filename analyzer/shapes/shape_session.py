@@ -13,15 +13,18 @@ from analyzer.graph import Editor, LoadedModel
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session
 
+ROOM = 1 << 30  # bytes that the values of a run on one sample may take, whatever the size of the model, and
+ROOM_PER_BYTE = 512  # for every byte of the model and of the sample: a few bytes of file can ask for any size
 ATTEMPTS = 20  # values that may be dropped one by one before the run is given up
 
 Shown = tuple[dict[str, Shape], Feeds]  # shapes of all values, inputs included, and the model's outputs
 
 
 class ShapeRun:
-    """A session that shows the original outputs and the shape of every tensor value."""
+    """A session that shows the original outputs and the shape of every tensor value, on feeds of about these sizes."""
 
-    def __init__(self, loaded: LoadedModel, threads: int | None, free: Sequence[str] = ()) -> None:
+    def __init__(self, loaded: LoadedModel, threads: int | None, feeds: Feeds, free: Sequence[str] = ()) -> None:
+        self._room = ROOM + ROOM_PER_BYTE * (loaded.size + sum(a.nbytes for a in feeds.values()))
         self._loaded, self._threads, self._free = loaded, threads, free
         self.dtypes = self._element_types()
         self._shapes: dict[str, str] = {}
@@ -77,7 +80,9 @@ class ShapeRun:
 
     def _session_of(self, editor: Editor, *, eager: bool = False) -> Session:
         plain = Optimization.NONE
-        return Session(editor.loaded, threads=self._threads, optimization=plain, few_runs=True, eager=eager)
+        return Session(
+            editor.loaded, threads=self._threads, optimization=plain, few_runs=True, eager=eager, room=self._room
+        )
 
 
 def extended(loaded: LoadedModel, free: Sequence[str]) -> Editor:

@@ -330,3 +330,9 @@ def test_what_was_loaded_is_written_alike() -> None:
     loaded = load_model(plain())
     again = load_model(serialize(loaded))
     assert serialize(again) == serialize(loaded)
+
+
+def test_a_large_weight_that_nothing_reads_is_no_hindrance() -> None:
+    model = plain()
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 1024), np.float32), "unread"))
+    assert analyzer.audit(model, X).layers
