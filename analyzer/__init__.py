@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analyzer.facts.audit import (
         AuditFacts,
         Conditions,
+        HalfOverflow,
         LayerVerdicts,
         Locked,
         ModelSummary,
@@ -84,6 +85,7 @@ _HOMES = {
     "Finding": "facts.findings",
     "FindingCard": "facts.checked",
     "GraphPicture": "facts.picture",
+    "HalfOverflow": "facts.audit",
     "ImageOptions": "facts.image_options",
     "InputCondition": "facts.probe_condition",
     "InputError": "errors",
@@ -156,6 +158,7 @@ __all__ = [
     "Finding",
     "FindingCard",
     "GraphPicture",
+    "HalfOverflow",
     "ImageOptions",
     "InputCondition",
     "InputError",

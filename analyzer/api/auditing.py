@@ -103,6 +103,7 @@ def audit(
         unseen=() if seen is None else tuple(seen.unseen),
         overridable=tuple(loaded.graph.defaults),
         withdrawn=walked.withdrawn,
+        overflows=() if seen is None else seen.overflows,
         causes_failed=causes_failed,
         inseparable=shapes.inseparable,
     )

@@ -219,6 +219,15 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class HalfOverflow:
+    """A value of half precision with an entry that no half can hold: `extreme`, as single precision has it."""
+
+    value: str
+    node: str
+    extreme: float
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorWithoutRule:
     """An operator treated as a barrier: its type, how many nodes, and why (no rule, subgraph, custom domain).
 
@@ -250,8 +259,9 @@ class Conditions:
     two did not show it (empty: proven that they do not). `stated`: they shared runs on the user's word. `mixed` are
     audited values through which samples of one batch influence each other, `unseen` those whose units the run could
     not show. `overridable` are stored tensors that are inputs as well, taken for no constants. `withdrawn` is what
-    the run contradicted. `causes_failed` says why pre-activations could not be measured (empty: they were, or
-    nobody asked). `inseparable` samples share every feed and may influence each other, so that they count as one.
+    the run contradicted. `overflows` would be infinity on a device that computes in halves. `causes_failed` says why
+    pre-activations could not be measured (empty: they were, or nobody asked). `inseparable` samples share every
+    feed and may influence each other, so that they count as one.
     """
 
     one_by_one: bool = False
@@ -261,6 +271,7 @@ class Conditions:
     unseen: tuple[str, ...] = ()
     overridable: tuple[str, ...] = ()
     withdrawn: tuple[Withdrawn, ...] = ()
+    overflows: tuple[HalfOverflow, ...] = ()
     causes_failed: str = ""
     inseparable: int = 1
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from analyzer.facts.audit import LayerVerdicts
-from analyzer.facts.findings import Finding, Severity
+from analyzer.facts.findings import About, Finding, Severity
 from analyzer.facts.units import Kind
 from analyzer.facts.wording import counted
 from analyzer.gate.finding_kind import FindingKind, finding_kind
@@ -24,6 +25,25 @@ def nonfinite(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
             layer,
             f"{showed}{first_of(broken, layer)}.",
             layer.nonfinite,
+        )
+
+
+@finding_kind("DU037", "half-overflow", Severity.WARNING, "A value of half precision passes 65,504", in_audit=True)
+def half_overflow(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding, about the first such value: what is computed from it inherits it."""
+    overflows = situation.audit.conditions.overflows
+    if overflows:
+        extreme, others = overflows[0].extreme, len(overflows) - 1
+        reached = f"reached {extreme:.3g}" if math.isfinite(extreme) else "became infinite"
+        also = f", and {counted(others, 'other value')} passed that as well" if others else ""
+        yield kind.finding(
+            f"This value of half precision {reached} (halves end at 65,504){also}: it would be infinity on a device "
+            "that computes in halves. Keep it in float32 or bfloat16, or scale what is squared or summed.",
+            About.LAYER,
+            value=overflows[0].value,
+            node=overflows[0].node,
+            measured=abs(extreme) if math.isfinite(extreme) else None,
+            allowed=65504.0 if math.isfinite(extreme) else None,
         )
 
 

@@ -26,11 +26,15 @@ from analyzer.shapes.batching import BatchPlan
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything one feed showed. `sizes`: elements of each target, where they were asked for."""
+    """Everything one feed showed. `sizes`: elements of each target, where they were asked for.
+
+    `peaks` [values, 2]: the largest entry of each further value that was asked for, and that of its negative.
+    """
 
     blocks: list[Block]
     samples: int
     sizes: Array | None = None
+    peaks: Array | None = None
 
     @property
     def alarmed(self) -> bool:
@@ -56,11 +60,14 @@ class Instrument:
         plan: BatchPlan,
         *,
         sizes: Sequence[Target] = (),
+        values: Sequence[str] = (),
         threads: int | None = None,
         once: bool = False,
         steps: bool = True,
     ) -> None:
         """`sizes` are targets whose number of elements is wanted too; `once`: it is meant for one or two runs.
+
+        `values` are further values, whose extremes as a whole are wanted.
 
         `steps`: reduce long rows of positions in two steps, which is faster but runs only where the number of positions
         is a multiple of the step that fits the shapes seen before.
@@ -73,10 +80,13 @@ class Instrument:
         self._reducers = Reducers(editor, steps=steps)
         self._outputs = [self._joined(editor, group) for group in self._groups]
         self._sizes = self._reducers.sizes(sizes) if sizes else None
-        for name in (*self._outputs, *filter(None, [self._sizes])):
+        self._extremes = self._reducers.extremes(values) if values else None
+        for name in (*self._outputs, *filter(None, [self._sizes, self._extremes])):
             editor.output(name)
         self._session = (
-            Session(editor.loaded, threads=threads, few_runs=once, eager=not self._pools) if self._outputs else None
+            Session(editor.loaded, threads=threads, few_runs=once, eager=not self._pools)
+            if self._outputs or values
+            else None
         )
 
     def run(self, feeds: Mapping[str, Array], samples: int, *, last: bool = False) -> Reading:
@@ -103,7 +113,9 @@ class Instrument:
             if not group.sampled:
                 rows = np.broadcast_to(rows, (samples, rows.shape[1]))
             blocks.extend(pick.block(rows) for pick in group.picks)
-        return Reading(blocks, samples, None if self._sizes is None else results[self._sizes])
+        sizes = None if self._sizes is None else results[self._sizes]
+        peaks = None if self._extremes is None else results[self._extremes].reshape(-1, 2) * (1, -1)
+        return Reading(blocks, samples, sizes, peaks)
 
     @property
     def stepped(self) -> bool:

@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
+from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
+from analyzer.facts.audit import HalfOverflow
 from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import LoadedModel
+from analyzer.observe.halves import half_overflows, half_values, rectified_halves
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Course, Full, Look, first_look
 from analyzer.observe.tally import Tally
@@ -35,6 +40,7 @@ class Observation:
     batched: bool
     seconds: float
     unseen: tuple[str, ...] = ()
+    overflows: tuple[HalfOverflow, ...] = ()
 
     def merge(self, other: Observation) -> Observation:
         """Both sets of samples together; both must be of the same audited values."""
@@ -44,6 +50,7 @@ class Observation:
             batched=self.batched and other.batched,
             seconds=self.seconds + other.seconds,
             unseen=self.unseen,
+            overflows=tuple({o.value: o for o in (*self.overflows, *other.overflows)}.values()),
         )
 
 
@@ -74,7 +81,10 @@ def observe(
     first = None if statistics == "full" else _first_samples(plan, shapes.samples, probe.samples)
     look = Full(targets) if statistics == "full" else first_look(loaded.graph, shapes, targets, small=first is not None)
     tally = Tally(targets, flat_gradient)
-    sessions = _Sessions(partial(Instrument, loaded, plan=plan, threads=threads), look, tally, plan, probe.samples)
+    rectified = rectified_halves([t.audited for t in targets])
+    halves = half_values(loaded.graph, shapes, rectified)
+    opened = partial(Instrument, loaded, plan=plan, values=halves, threads=threads)
+    sessions = _Sessions(opened, look, tally, plan, probe.samples)
     done = 0
     try:
         for batch in probe.batches(plan.size, first=first):
@@ -85,7 +95,9 @@ def observe(
     finally:
         sessions.close()
     seconds = time.perf_counter() - begin
-    return Observation(tally.statistics(), tally.samples, plan.batchable, seconds, tuple(unseen))
+    seen = tally.statistics()
+    overflows = half_overflows(loaded.graph, halves, sessions.peaks, {name: seen[name] for name in rectified})
+    return Observation(seen, tally.samples, plan.batchable, seconds, tuple(unseen), tuple(overflows))
 
 
 def _first_samples(plan: BatchPlan, least: int, samples: int | None) -> int | None:
@@ -109,6 +121,7 @@ class _Sessions:
         self._steps = True  # until a feed of another length does not fit them
         self._feeds = 0
         self._instrument: Instrument | None = None
+        self.peaks: Array | None = None  # of values of half precision
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
@@ -120,6 +133,8 @@ class _Sessions:
             last = False
             reading = self._run(batch, last)
         self._tally.add(reading)
+        if reading.peaks is not None:
+            self.peaks = reading.peaks if self.peaks is None else np.maximum(self.peaks, reading.peaks)
         self._feeds += 1
         if last:
             self._turn_to(self._look.after(self._tally))

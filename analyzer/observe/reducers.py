@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -76,14 +76,25 @@ class Reducers:
 
     def sizes(self, targets: Sequence[Target]) -> str:
         """One value [targets] with the number of elements of each."""
+
+        def counted() -> Iterator[str]:
+            for target in targets:
+                self._made.clear()  # a cast that is used again here would have to be kept until the end
+                # Size has kernels for fewer types than Cast
+                yield self._editor.add("Size", [self._widened(target, Magnitude)])
+
+        return self._side_by_side(counted())
+
+    def extremes(self, names: Sequence[str]) -> str:
+        """One value [2 * names]: of each the largest entry, then the smallest, in single precision."""
+        wide = (self._editor.cast(name, "float32") for name in names)
+        both = (Maximum.reduction, Minimum.reduction)
+        return self._side_by_side(self._editor.add(kind, [name], keepdims=0) for name in wide for kind in both)
+
+    def _side_by_side(self, numbers: Iterable[str]) -> str:
+        """Nodes are added in the order in which they are best run: each number right behind its value."""
         one = self._constant(np.array([1]))
-        names = []
-        for target in targets:
-            self._made.clear()  # a cast that is used again here would have to be kept until the end
-            # Size has kernels for fewer types than Cast
-            size = self._editor.add("Size", [self._widened(target, Magnitude)])
-            names.append(self._editor.add("Reshape", [size, one]))
-        return self._editor.add("Concat", names, axis=0)
+        return self._editor.add("Concat", [self._editor.add("Reshape", [name, one]) for name in numbers], axis=0)
 
     def _down(self, statistic: type[Statistic], name: str, axes: Sequence[int]) -> str:
         for axis in axes:
