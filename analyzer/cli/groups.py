@@ -123,7 +123,7 @@ def _parameter(group: Group, name: str) -> inspect.Parameter:
         show_default=flag.shows_default,
     )
     kind = flag.kind | None if default is None else flag.kind
-    annotation = Annotated.__class_getitem__((kind, option))  # type: ignore[attr-defined]
+    annotation = Annotated[kind, option]  # type: ignore[valid-type]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
