@@ -110,6 +110,14 @@ class Editor:
             node.replace_input_with(position, value)
         node.resize_inputs(len(keep))
 
+    def leave_out(self, index: int, positions: tuple[int, ...]) -> None:
+        """Take optional inputs away; the others keep their positions."""
+        node = self._node(index)
+        for position in positions:
+            node.replace_input_with(position, None)
+        given = [position for position, value in enumerate(node.inputs) if value is not None]
+        node.resize_inputs(given[-1] + 1)
+
     def drop_outputs(self, index: int, positions: tuple[int, ...]) -> None:
         """Take outputs away that nothing reads."""
         node = self._node(index)

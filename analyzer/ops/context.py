@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 
 from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Shape
 from analyzer.facts.tolerances import REORDERED
@@ -77,9 +78,7 @@ class Call:
     @cached_property
     def opaque(self) -> str | None:
         """Why nothing inside of it is looked at; None where its rule says what it does, or which units it makes."""
-        if self.barrier in (None, FROZEN) or self.makes_units:
-            return self.known_rule.opaque or None
-        return self.barrier
+        return None if self.barrier in (None, FROZEN) or self.makes_units else self.barrier
 
     @cached_property
     def makes_units(self) -> bool:
@@ -130,7 +129,11 @@ class Context:
         self.copies: dict[str, Copy] = {}
         for name in sorted(graph.initializer_names - set(tied)):
             self._separate(name)
-        self.calls = tuple(self._call(node) for node in graph.nodes)
+        #: Node index -> its call.
+        self.by_node: dict[int, Call] = {}
+        for node in graph.nodes:
+            self.by_node[node.index] = self._call(node)
+        self.calls = tuple(self.by_node.values())
 
     def __reduce__(self) -> tuple[type[Context], tuple[object, ...]]:
         """For another process, which builds it anew: operators hold functions, which cannot be sent."""
@@ -194,11 +197,6 @@ class Context:
         return {(name, axis): dim for name, kind in declared for axis, dim in enumerate(kind.shape or ())}
 
     @cached_property
-    def by_node(self) -> dict[int, Call]:
-        """Node index -> its call."""
-        return {call.op.node.index: call for call in self.calls}
-
-    @cached_property
     def outputs(self) -> frozenset[str]:
         """Names of the graph's outputs."""
         return frozenset(self.graph.outputs)
@@ -241,8 +239,32 @@ class Context:
             used_axes=self._used_axes(node) if traits_of(node).lists_lengths else None,
         )
         rule = rule_for(node.domain, node.op_type)
+        optional = (p for p in rule.zero_if_missing if op.has(p) and op.static(p) is None)
+        op = replace(op, zeros=frozenset(p for p in optional if self._is_zero(op.inputs[p])))
         why = self._barrier(op, rule)
         return Call(op, rule if why is None else BARRIER, why, self.table.measured)
+
+    def _is_zero(self, name: str) -> bool:
+        """Whether a value is zero whatever the model is fed: a state that is made to fit the number of samples."""
+        array = self.graph.constant(name)
+        if array is not None:
+            return not array.any()
+        producer = self.graph.producer.get(name)
+        call = None if producer is None else self.by_node.get(producer.index)
+        if call is None or call.barrier is not None:
+            return False
+        xs = [self._zeros_of(call, position) for position in range(len(call.inputs))]
+        found = call.rule.constants(call.op, xs)[call.outputs.index(name)]
+        return found.all and bool(found.zero.all())
+
+    def _zeros_of(self, call: Call, position: int) -> Constants:
+        """An input as it is stored, or as the zeros that it is where the call moves them."""
+        array, name = call.op.static(position), call.inputs[position]
+        if array is not None:
+            return Constants.exactly(array)
+        rank = len(call.op.in_shapes[position] or ())
+        known = bool(name) and call.rule.moves and self._is_zero(name)
+        return Constants(pattern.uniform(rank, known), np.zeros((1,) * rank))
 
     def dtype(self, name: str) -> str | None:
         """NumPy name of a value's element type; None where neither the file nor the run tells."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class OpNode:
     memo: dict[str, Any] = field(default_factory=dict)  # what a rule computed from stored arrays alone
     used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out
     reads: tuple[str, ...] | None = None  # input names, where they are not the node's own: copies of shared tensors
+    zeros: frozenset[int] = frozenset()  # inputs that are zero whatever the model is fed, which may be left out
     used_axes: frozenset[int] | None = None  # axes of the input that a Shape node's readers look at; None: all
 
     @property
@@ -71,6 +72,11 @@ class OpNode:
     def static(self, position: int) -> Array | None:
         """The input's array when the file alone decides it."""
         return self.statics[position] if self.has(position) else None
+
+    def without(self, positions: frozenset[int]) -> OpNode:
+        """The same call with these inputs left out."""
+        given = tuple("" if p in positions else name for p, name in enumerate(self.inputs))
+        return replace(self, reads=given) if positions else self
 
     def ints(self, position: int, attribute: str) -> list[int] | None:
         """Integers given as an input in newer opsets and as an attribute in older ones; None when neither is known."""

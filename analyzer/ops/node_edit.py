@@ -31,7 +31,8 @@ class Cut:
 class Edit:
     """New stored inputs by position (already cut), new attributes (None: drop), a stored summand for output 0.
 
-    `pieces` gives, per input position that holds a shape, the new lengths by axis.
+    `pieces` gives, per input position that holds a shape, the new lengths by axis. Inputs behind those in `drop_inputs`
+    move up; those in `leave_out` are optional, and their places stay empty.
     """
 
     inputs: dict[int, Array] = field(default_factory=dict)
@@ -40,11 +41,12 @@ class Edit:
     pieces: dict[int, dict[int, int]] = field(default_factory=dict)
     drop_outputs: tuple[int, ...] = ()
     drop_inputs: tuple[int, ...] = ()
+    leave_out: tuple[int, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether nothing changes beyond the cut of stored tensors."""
-        changes = (self.inputs, self.attributes, self.drop_outputs, self.drop_inputs, self.pieces)
+        changes = (self.inputs, self.attributes, self.drop_outputs, self.drop_inputs, self.leave_out, self.pieces)
         return not any(changes) and self.add is None
 
 

@@ -79,10 +79,10 @@ class Operator:
     same_unit = False
     #: Whether each unit comes out as averages or choices of its own positions.
     pools = False
-    #: Why nothing inside of it is looked at, although it says how its axes correspond; empty where it is.
-    opaque = ""
     #: Whether `axes` holds for calls that are `unsupported`, too.
     axes_hold = False
+    #: Inputs that count as zeros where they are left out.
+    zero_if_missing: tuple[int, ...] = ()
     #: Yes-or-no facts of all operators of this class that are registered without facts of their own.
     stated = Traits()
 

@@ -65,7 +65,8 @@ class _Walk:
             self._measure(call, measured_axes(call.op.node, len(call.op.x_shape())))
             return None
         lengths = {p for p in range(len(call.inputs)) if known and p == traits.target}
-        contents = {n for p, n in enumerate(call.inputs) if n and p not in lengths} | set(call.op.node.captured)
+        unread = lengths | call.op.zeros
+        contents = {n for p, n in enumerate(call.inputs) if n and p not in unread} | set(call.op.node.captured)
         counted = {n: self.counted[n] for n in contents if n in self.counted}
         grown = any(self._grows(name) for name in call.outputs if name)
         if not self.held.intersection((*call.inputs, *contents)) and (counted or not grown):

@@ -59,7 +59,6 @@ describe(STEADY, "ArgMax", "ArgMin", "BitShift", "GridSample", "IsInf", "IsNaN",
 describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "OneHot", "TopK", "CenterCropPad")
 describe(replace(CONTINUOUS, lengths_from=(1,), geometry=(1,)), "AffineGrid")
 describe(replace(STEADY, lengths_from=(0, 1, 2), geometry=(0, 1, 2), passes_geometry=True), "Range")
-describe(replace(STEADY, lengths_from=(0,), geometry=(0,)), "ConstantOfShape")
 describe(replace(STEADY, quantises=True), "DynamicQuantizeLinear")
 describe(
     _UNKNOWN,

@@ -72,6 +72,8 @@ class Shrinker:
             self.editor.set_attributes(index, edit.attributes)
         if edit.drop_inputs:
             self.editor.drop_inputs(index, edit.drop_inputs)
+        if edit.leave_out:
+            self.editor.leave_out(index, edit.leave_out)
         if edit.drop_outputs:
             self.editor.drop_outputs(index, edit.drop_outputs)
         if edit.add is not None:

@@ -8,6 +8,7 @@ from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Graph, Node
 from analyzer.ops.context import Call, Context
 from analyzer.ops.correspondence import Units
+from analyzer.ops.joined_units import joined_units
 from analyzer.ops.operator import Activation
 from analyzer.units.decomposed import find_decomposed
 from analyzer.units.quantised import clipped_by_rounding, enters_activation
@@ -33,37 +34,53 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
     chosen: dict[str, AuditedValue] = {}
     for call in context.calls:
         node = call.op.node
-        if not call.outputs or call.outputs[0] in inner or call.outputs[0] in graph.static_values:
+        value, place = _shown(context, call)
+        if not value or value in inner or value in graph.static_values:
             continue
         found = decomposed.get(node.index)
         if found is not None:
             name = f"{found.name} (decomposed)" if found.inner else found.name
-            _choose(chosen, context, node, name, found.activation, axes, summed)
+            _choose(chosen, context, node, value, name, found.activation, axes, summed)
             continue
         activation = call.rule.activation(call.op)
         if activation is not None:
             if activation.kind is not Kind.LINEAR or not enters_activation(context, call.outputs[0]):
                 name = f"{call.op.op_type}+{activation.fused}" if activation.fused else call.op.op_type
-                _choose(chosen, context, node, name, activation, axes, summed)
+                _choose(chosen, context, node, value, f"{name}{place}", activation, axes, summed)
             continue
         clipped = clipped_by_rounding(context, call, chosen)
         if clipped is not None:
-            _choose(chosen, context, node, clipped[0], clipped[1], axes, summed)
+            _choose(chosen, context, node, value, clipped[0], clipped[1], axes, summed)
     _add_linear(chosen, context, axes, summed, inner)
     order = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
     return tuple(sorted(chosen.values(), key=lambda a: order[a.value]))
+
+
+def _shown(context: Context, call: Call) -> tuple[str, str]:
+    """The value in which the units of a call are audited, and what that is, where it is not what the operator makes.
+
+    Units along two axes are audited where movements put them on one. A layer of which only the last step is named
+    shows that alone.
+    """
+    if not call.outputs:
+        return "", ""
+    if not call.outputs[0]:
+        named = next((name for name in call.outputs if name), "")
+        return (named, " (last step)") if call.barrier is None else ("", "")
+    joined = joined_units(context, call)
+    return (call.outputs[0] if joined is None else joined.value), ""
 
 
 def _choose(
     chosen: dict[str, AuditedValue],
     context: Context,
     node: Node,
+    value: str,
     op: str,
     activation: Activation,
     axes: dict[str, Units],
     summed: dict[str, tuple[int, int]],
 ) -> None:
-    value = node.outputs[0]
     shape = context.shapes.get(value)
     dtype = context.graph.types[value].dtype if value in context.graph.types else None
     if shape is None or not shape or 0 in shape or (dtype is not None and dtype.kind in "bSUO"):
@@ -137,7 +154,7 @@ def _add_linear(
         if last.outputs[0] in chosen or last.outputs[0] in inner:
             continue
         if last.outputs[0] not in entering:
-            _choose(chosen, context, last.op.node, call.op.op_type, _LINEAR, axes, summed)
+            _choose(chosen, context, last.op.node, last.outputs[0], call.op.op_type, _LINEAR, axes, summed)
 
 
 def _normalises_units(call: Call) -> bool:

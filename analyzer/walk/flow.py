@@ -9,10 +9,11 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.pattern import Array, Mask
+from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.units import LARGEST_EXACT
 from analyzer.ops.context import Call, Context
+from analyzer.ops.joined_units import JoinedUnits
 from analyzer.walk.rounding import DOUBTFUL_ULPS, Rounding, epsilon, jumps_somewhere
 
 
@@ -21,6 +22,7 @@ class Seed:
     """Units of a value that were seen to be constant: indices along an axis, and their values.
 
     `lowest` and `highest` are what was seen of them, where that is not one value: they are constant up to rounding.
+    `across` is another axis, and the index of each unit on it, where units lie along two.
     """
 
     axis: int
@@ -28,6 +30,7 @@ class Seed:
     values: Array
     lowest: Array
     highest: Array
+    across: tuple[int, Array] | None = None
 
     @classmethod
     def of(cls, layer: LayerVerdicts, constants: Mapping[int, float]) -> Seed:
@@ -44,6 +47,22 @@ class Seed:
         return cls(
             layer.audited.axis, units, values, np.where(between, lowest, values), np.where(between, highest, values)
         )
+
+    def before(self, joined: JoinedUnits) -> Seed:
+        """The same units where they lie along two axes, before movements put them on one."""
+        (outer, inner), (first, second) = joined.axes, joined.places
+        return replace(self, axis=inner, units=second[self.units], across=(outer, first[self.units]))
+
+    def added_to(self, found: Constants, shape: Shape) -> Constants:
+        """What is known of a value of this shape, and the seed."""
+        if self.across is None:
+            return found.with_seed(self.axis, self.units, self.values, shape[self.axis] if shape else 1)
+        other, places = self.across
+        lengths = [length if axis in (self.axis, other) else 1 for axis, length in enumerate(shape)]
+        at = tuple(self.units if axis == self.axis else places if axis == other else 0 for axis in range(len(shape)))
+        known, number = np.zeros(lengths, np.bool_), np.zeros(lengths)
+        known[at], number[at] = True, self.values
+        return Constants(found.known | known, np.where(known, number, found.number), found.multiples)
 
     @property
     def exact(self) -> bool:
@@ -151,8 +170,7 @@ def _seeded(context: Context, name: str, found: Constants, seeds: Mapping[str, S
             found = Constants(found.known.all(axis=folded, keepdims=True) & _even(found, folded), _first(found, folded))
     seed = seeds.get(name)
     if seed is not None and len(seed.units):
-        length = context.shapes[name][seed.axis] if context.shapes[name] else 1
-        found = found.with_seed(seed.axis, seed.units, seed.values, length)
+        found = seed.added_to(found, context.shapes[name])
     return found
 
 

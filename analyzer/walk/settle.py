@@ -21,6 +21,7 @@ from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Graph
 from analyzer.ops.context import Context
+from analyzer.ops.joined_units import joined_units
 from analyzer.walk import explanation, plan
 from analyzer.walk.closure import Closure, close
 from analyzer.walk.contradictions import doubts_before, first_contradiction
@@ -146,7 +147,7 @@ def walk(
                 f"What was derived of {name} is not what the run showed, and nothing is left to withdraw."
             )
     taken = judged
-    if frozen := decisive_calls(context, _seeds(judged, chosen.exact), doubted):
+    if frozen := decisive_calls(context, _seeds(context, judged, chosen.exact), doubted):
         context = Context(graph, shapes, frozen=frozen)
         summed = {name for index in frozen for name in context.by_node[index].outputs}
         taken = tuple(layer for layer in judged if layer.value not in summed)
@@ -181,10 +182,19 @@ def _copied_where_it_pays(shared: Callable[[Collection[str]], Walk]) -> Walk:
     return best
 
 
-def _seeds(layers: Sequence[LayerVerdicts], choice: Choice) -> dict[str, Seed]:
+def _seeds(context: Context, layers: Sequence[LayerVerdicts], choice: Choice) -> dict[str, Seed]:
     """The units that the choice takes for constants."""
-    chosen = ((layer, choice.constants(layer)) for layer in layers)
-    return {layer.value: Seed.of(layer, constants) for layer, constants in chosen if constants}
+    seeds: dict[str, Seed] = {}
+    for layer in layers:
+        if constants := choice.constants(layer):
+            seeds[layer.value] = seed = Seed.of(layer, constants)
+            producer = context.graph.producer.get(layer.value)
+            if producer is not None and producer.name != layer.audited.node:  # audited behind what makes it
+                for call in (call for call in context.calls if call.op.name == layer.audited.node):
+                    joined = joined_units(context, call)
+                    if joined is not None and joined.value == layer.value:
+                        seeds[call.outputs[0]] = seed.before(joined)
+    return seeds
 
 
 def _facts(
@@ -195,7 +205,7 @@ def _facts(
     doubted: Mapping[str, Mask],
 ) -> dict[str, Constants]:
     """Constants that follow from the weights and from the units that the choice takes for constants."""
-    seeds = _seeds(layers, choice)
+    seeds = _seeds(context, layers, choice)
     return constants_within_rounding(context, seeds, doubted) if seeds else structural
 
 

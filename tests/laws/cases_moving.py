@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 
 from tests.laws.benches import Case, whole
 from tests.laws.draws import Draw, call, cases_for
@@ -258,15 +259,9 @@ def shape_of(d: Draw, op: str) -> Case:
     return call(op, d.normal(*d.shape()), opset=13)
 
 
-@cases_for("LSTM", "GRU", "RNN")
-def recurrent(d: Draw, op: str) -> Case:
-    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
-    directions, batch, inside, hidden = d.whole(1, 2), d.whole(1, 4), d.whole(1, 3), d.whole(1, 3)
-    x, w = d.normal(d.whole(1, 4), batch, inside), d.normal(directions, gates * hidden, inside)
-    r, b = d.normal(directions, gates * hidden, hidden), d.normal(directions, 2 * gates * hidden)
-    lengths = d.ints(1, x.shape[0], batch, dtype=np.int32) if d.flag() else None
-    states = [d.normal(directions, batch, hidden) if d.flag() else None for _ in range(2 if op == "LSTM" else 1)]
-    direction = "bidirectional" if directions == 2 else d.pick(["forward", "reverse"])
-    outputs = ["y0", "y1"][: d.whole(1, 2)]
-    rest = (b if d.flag() else None, lengths, *states)
-    return call(op, x, w, r, *rest, opset=14, hidden_size=hidden, direction=direction, outputs=outputs)
+@cases_for("ConstantOfShape")
+def constant_of_shape(d: Draw, op: str) -> Case:
+    value = d.pick([None, np.array([2.5], np.float32), np.array([3], np.int64), np.array([1], np.bool_)])
+    shape = np.array(d.shape(), np.int64)
+    made = None if value is None else numpy_helper.from_array(value)
+    return call(op, shape, samplers={0: lambda *_: shape}, constants=False, opset=d.pick([9, 20]), value=made)

@@ -37,7 +37,7 @@ def shrunk_nodes_agree(case: Case, random: Random) -> None:
     if not any(m.any() for m in asked):
         return
     needs = bench.call.rule.needs(bench.op, asked, facts, claims)
-    keeps = _closed(bench, asked, needs, facts, claims)
+    keeps = closed(bench, asked, needs, facts, claims)
     generator = np.random.default_rng(random.getrandbits(32))
     feed = bench.draw(generator, known)
     reference = bench.run(feed)
@@ -96,7 +96,7 @@ def observed_constants_are_filled_in(case: Case, random: Random) -> None:
     same = ((np.broadcast_to(a, shared) == np.broadcast_to(b, shared)).all() for shared, a, b in pairs)
     if not len(units) or all(same):
         return
-    keeps = _closed(bench, asked, needs, facts, claims)
+    keeps = closed(bench, asked, needs, facts, claims)
     feed = bench.draw(generator, known)
     small = {n: cut(a, keeps.vectors(n)) for n, a in feed.items()}
     named = {n: f for n, f in [*zip(bench.op.inputs, facts, strict=True), ("y0", claims[0])] if n}
@@ -109,7 +109,7 @@ def observed_constants_are_filled_in(case: Case, random: Random) -> None:
     assert near.all(), f"{seen[~near][:3]} instead of {expected[~near][:3]}: {case} with {known}, units {units}"
 
 
-def _closed(
+def closed(
     bench: Bench, asked: Sequence[Mask], needs: Sequence[Mask], facts: Sequence[Constants], claims: Sequence[Constants]
 ) -> Keeps:
     """Keep vectors that hold everything needed, the ties, and the carriers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from analyzer.ops.context import Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.operator import BARRIER
+from analyzer.ops.recurrent import Recurrent
 from analyzer.rewrite.shrink import shrink
 from analyzer.runtime.loading import load_model
 from tests.laws.benches import Bench, Case
@@ -30,10 +31,11 @@ _SKIPPED = ("Shape", "Size", "Dropout")
 
 @dataclass(frozen=True)
 class Sliced:
-    """The cut case, and the feed of the original that it is held against."""
+    """The cut case, and the feed of the original that it is held against; `weights` are changed in it for that."""
 
     case: Case
     reference: dict[str, Array]
+    weights: dict[str, Array] = field(default_factory=dict)
 
 
 def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
@@ -49,7 +51,7 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
     if not any(keeps.alive(o) for o in case.outputs):
         return None
     arrays = {n: cut(a, keeps.vectors(n)) for n, a in case.arrays.items()}
-    reference = dict(case.feeds)
+    reference, weights = dict(case.feeds), dict[str, Array]()
     changes: dict[str, Any] = {}
     if isinstance(bench.call.rule, ConvRule):
         changes = _conv(bench, keeps, arrays)
@@ -58,6 +60,9 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         for position in (bench.call.rule.a, bench.call.rule.b):
             if op.inputs[position] in reference:
                 reference[op.inputs[position]] = _rested(bench, keeps, position)
+    elif isinstance(bench.call.rule, Recurrent):
+        reference[op.inputs[0]] = _rested(bench, keeps, 0)
+        weights = {op.inputs[2]: np.where(keeps.get((op.inputs[2], 2)), case.arrays[op.inputs[2]], 0)}
     elif op.op_type in _RESPELL:
         changes = _RESPELL[op.op_type](bench, keeps, arrays)
     changes |= {name: keeps.shape(value)[axis] for name, (value, axis) in case.spelled.items()}
@@ -76,7 +81,7 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         raise AssertionError(f"{dead_in} died, but the output lives: {case}")
     kept = {n: a for n, a in arrays.items() if n in node.input}
     made = Case(node, kept, case.stored & set(kept), case.opset, case.domains, case.samplers, True, case.tolerance)
-    return Sliced(made, reference)
+    return Sliced(made, reference, weights)
 
 
 def cut(array: Array, vectors: Sequence[Mask]) -> Array:

@@ -91,7 +91,7 @@ def test_a_relu_behind_a_sum_whose_zero_point_comes_at_run_time_judges_it() -> N
     assert "zero points" in entry.reason
 
 
-def test_a_recurrent_layer_is_counted_and_left_out_with_the_table_in_front_of_it() -> None:
+def test_a_recurrent_layer_is_counted_and_judged_but_not_the_table_in_front_of_it() -> None:
     text = """g (int64[N, 5] x) => (float y) {
         e = Gather(table, x) t = Transpose<perm=[1, 0, 2]>(e) s, h = LSTM<hidden_size=6>(t, w, r)
         k = Squeeze(h, zero) d = Gemm(k, w2) y = Relu(d) }"""
@@ -105,13 +105,10 @@ def test_a_recurrent_layer_is_counted_and_left_out_with_the_table_in_front_of_it
     audit = audited(text, stored, x=np.arange(40).reshape(8, 5) % 10)
     found = audit.judged
     assert found.multiply_adds == 5 * 24 * (4 + 6) + 18
-    assert found.multiply_adds_judged == 18
+    assert found.multiply_adds_judged == found.multiply_adds
     assert found.parameters == 40 + 24 * 10 + 18
-    assert found.parameters_judged == 18
-    assert (found.activations_judged, found.activations) == (1, 3)
-    recurrent = next(entry for entry in found.left_out if entry.operators[0].op == "LSTM")
-    assert (recurrent.multiply_adds, recurrent.parameters) == (1200, 240)
-    assert [(o.op, o.multiply_adds, o.parameters) for o in audit.operators_without_rule] == [("LSTM", 1200, 240)]
+    assert found.parameters_judged == 24 * 10 + 18
+    assert not audit.operators_without_rule
     assert left(found)["their units lead to no audited value"].parameters == 40
 
 
