@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from analyzer.causes.origins import Term, trace
 from analyzer.causes.pre_activation import Entry, entry_of
 from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of
 from analyzer.facts.audit import LayerVerdicts
-from analyzer.facts.causes import LayerDiagnosis, Root
+from analyzer.facts.causes import CauseCode, LayerDiagnosis, Root
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.remedies import remedies
 from analyzer.facts.spread import Spread, Watched
@@ -20,14 +21,21 @@ from analyzer.facts.units import Kind
 from analyzer.units.decomposed import find_decomposed
 from analyzer.walk.settle import Walk
 
+MOST_UNITS = 1 << 14  # of all layers together: giving a cause to one more takes longer than observing it
+
 
 @dataclass(frozen=True, eq=False)
 class Suspect:
-    """A layer with dead, near-dead or saturated units: what enters it, and what that is made of."""
+    """A layer with dead, near-dead or saturated units: what enters it, and what that is made of.
+
+    `dead` and `saturated` are the units that are asked for a cause; where there are very many, the first ones.
+    """
 
     layer: LayerVerdicts
     entry: Entry
     terms: tuple[Term, ...]
+    dead: tuple[int, ...]
+    saturated: tuple[int, ...]
 
     @property
     def observed(self) -> tuple[int, ...]:
@@ -77,8 +85,8 @@ class Inquiry:
         for suspect in self.suspects:
             layer = suspect.layer
             case = Case(self.walk.context, layer, suspect.entry, suspect.terms, self.inputs, layers, spreads)
-            own = {unit: case.ruling(unit, float(layer.stays_at[unit])) for unit in layer.dead}
-            rulings[layer.value] = own | {u: case.saturation(u) for u in layer.saturated}
+            own = {unit: case.ruling(unit, float(layer.stays_at[unit])) for unit in suspect.dead}
+            rulings[layer.value] = own | {u: case.saturation(u) for u in suspect.saturated}
         roots = _roots(rulings)
         return tuple(_diagnosis(s, rulings[s.layer.value], roots, spreads) for s in self.suspects)
 
@@ -90,18 +98,30 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
     layers = {layer.value: layer for layer in walk.layers}
     decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
     suspects, inputs = [], {}
-    for layer in walk.layers:
-        if not (layer.dead or layer.near_dead or layer.saturated):
-            continue
+    suspected = [layer for layer in walk.layers if layer.dead or layer.near_dead or layer.saturated]
+    most = _most_of_each([len(units) for layer in suspected for units in (layer.dead, layer.saturated)])
+    for layer in suspected:
         entry = entry_of(context, layer.audited, decomposed, flat_gradient)
-        ill = np.asarray(layer.dead, np.int64)
+        dead, saturated = layer.dead[:most], layer.saturated[:most]
+        ill = np.asarray(dead, np.int64)
         terms = tuple(t for t in trace(context, entry.start, layer.audited.axis, ill) if len(t.units))
-        suspects.append(Suspect(layer, entry, terms))
+        suspects.append(Suspect(layer, entry, terms, dead, saturated))
         for term in terms:
             where = (term.kernel.data, term.kernel.axis) if term.kernel is not None else (term.source, term.axis)
             if not term.ends and where not in inputs and context.shapes.get(where[0]):
                 inputs[where] = channels_of(context, walk.facts, layers, *where)
     return Inquiry(walk, tuple(suspects), inputs)
+
+
+def _most_of_each(numbers: list[int]) -> int:
+    """How many of each may be taken, so that all together are at most `MOST_UNITS`."""
+    left = MOST_UNITS
+    for place, number in enumerate(sorted(numbers)):
+        others = len(numbers) - place
+        if number * others > left:
+            return left // others
+        left -= number
+    return MOST_UNITS
 
 
 def _diagnosis(
@@ -114,21 +134,19 @@ def _diagnosis(
         for unit, ruling in sorted(rulings.items())
     )
     found = LayerDiagnosis(layer.value, causes, tuple(distances))
-    dead = [distances[unit] for unit in layer.dead]
+    dead = [distances[unit] for unit in suspect.dead]
     return LayerDiagnosis(layer.value, causes, tuple(distances), remedies(found.counts(), dead, len(dead)))
 
 
 def _roots(rulings: Mapping[str, Mapping[int, Ruling]]) -> dict[Root, Root]:
     """For each starved unit the nearest dead unit upstream that is not starved itself; layers come in graph order."""
-    nearest: dict[Root, tuple[int, Root]] = {}  # steps and root, of starved units
-    starved = {(value, unit) for value, own in rulings.items() for unit, _ in sources_of(own)}
+    nearest: dict[Root, tuple[int, Root]] = {}  # steps and root
     for value, own in rulings.items():
         for unit, sources in sources_of(own):
             reached = [
-                (1, s) if s not in starved else (nearest[s][0] + 1, nearest[s][1])
-                for s in sources
-                if s not in starved or s in nearest
+                (steps + 1, root) for source in sources if (known := nearest.get(source)) for steps, root in [known]
             ]
             if reached:
-                nearest[value, unit] = min(reached, key=lambda way: way[0])
-    return {unit: root for unit, (_, root) in nearest.items()}
+                nearest[value, unit] = min(reached, key=itemgetter(0))
+        nearest |= {(value, u): (0, (value, u)) for u, ruling in own.items() if ruling.code is not CauseCode.STARVED}
+    return {unit: root for unit, (steps, root) in nearest.items() if steps}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -88,9 +89,14 @@ class Case:
     spreads: Mapping[str, Spread]
     _readings: dict[Part, Reading] = field(default_factory=dict)
 
+    @cached_property
+    def _places(self) -> list[tuple[Term, dict[int, int]]]:
+        """The terms, and the place of each unit in them."""
+        return [(t, {unit: place for place, unit in enumerate(t.units.tolist())}) for t in self.terms]
+
     def ruling(self, unit: int, value: float) -> Ruling:
         """Why this dead unit is dead; `value` is its constant."""
-        parts = [Part(t, int(p[0])) for t in self.terms if len(p := np.flatnonzero(t.units == unit))]
+        parts = [Part(term, places[unit]) for term, places in self._places if unit in places]
         silent = [self._silent(part) for part in parts]
         found = [ruling for ruling in silent if ruling is not None]
         if parts and len(found) == len(parts):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.facts.wording import INDEPENDENCE_STATED, counted
+from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number
 from analyzer.gate.finding_kind import FindingKind, finding_kind
 from analyzer.gate.situation import Situation
 
@@ -81,11 +81,20 @@ def one_by_one(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
 
 @finding_kind("DU028", "causes-not-measured", Severity.NOTE, "Causes of death could not be measured", in_audit=True)
 def causes_not_measured(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
-    """At most one finding."""
+    """One finding where nothing was measured, one where units were not asked about."""
     if situation.audit.conditions.causes_failed:
         yield kind.finding(
             "Causes come from the weights alone, and how far units are from firing is not known, because the data "
             f"could not be run a second time: {situation.audit.conditions.causes_failed}",
+            About.PROBE,
+        )
+    suspects = {layer.value: len({*layer.dead, *layer.saturated}) for layer in situation.audit.layers}
+    asked = [(len(d.causes), suspects.get(d.value, 0)) for d in situation.audit.diagnoses]
+    if any(known < suspected for known, suspected in asked):
+        yield kind.finding(
+            f"Causes were asked for {number(sum(known for known, _ in asked))} of "
+            f"{number(sum(suspected for _, suspected in asked))} dead and saturated units, the first of each layer: "
+            "for all of them that would take much longer than the audit.",
             About.PROBE,
         )
 
