@@ -8,7 +8,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ from analyzer.probes.foreign_arrays import first_line
 from analyzer.probes.memory import check_size
 
 MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
+PIECE = 1 << 20  # bytes that are unpacked at a time
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -36,6 +37,12 @@ class _Header:
     @property
     def bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
+
+    def leading(self, entries: int | None) -> int:
+        """Bytes of so many first entries along axis 0 (None: of all)."""
+        if entries is None or self.fortran or not self.shape or entries >= self.shape[0]:
+            return self.bytes
+        return self.bytes // self.shape[0] * entries
 
 
 def read_npy(path: Path) -> Array:
@@ -52,8 +59,11 @@ def read_npy(path: Path) -> Array:
     return _mapped(path, header, header.length)
 
 
-def read_npz(path: Path) -> dict[str, Array]:
+def read_npz(path: Path, limit: int | None = None, whole: Collection[str] = ()) -> dict[str, Array]:
     """All arrays of a `.npz` file by name; large uncompressed ones are mapped.
+
+    Of arrays that are not named in `whole`, only the first `limit` entries along axis 0 are unpacked and take memory:
+    the others are zeros.
 
     Raises:
         ProbeError: not such a file, truncated, of Python objects, or larger than memory when unpacked.
@@ -63,12 +73,10 @@ def read_npz(path: Path) -> dict[str, Array]:
             headers = {info.filename: _member_header(archive, info, path.name) for info in archive.infolist()}
             if not headers:
                 raise ProbeError(f"{path.name} holds no arrays: save them with numpy.savez.")
-            mapped = {i.filename for i in archive.infolist() if _maps(i)}
-            check_size(sum(h.bytes for n, h in headers.items() if n not in mapped), path.name)
-            return {
-                info.filename.removesuffix(".npy"): _member(archive, info, headers[info.filename], path)
-                for info in archive.infolist()
-            }
+            names = {info: info.filename.removesuffix(".npy") for info in archive.infolist()}
+            needed = {i: headers[i.filename].leading(None if n in whole else limit) for i, n in names.items()}
+            check_size(sum(size for info, size in needed.items() if not _maps(info)), path.name)
+            return {n: _member(archive, i, headers[i.filename], needed[i], path) for i, n in names.items()}
     except OSError as error:
         raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except (
@@ -105,7 +113,8 @@ def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) 
     return header
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, path: Path) -> Array:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, needed: int, path: Path) -> Array:
+    """The array of a member, of which the first `needed` bytes are read."""
     if _maps(info):
         with path.open("rb") as stream:
             stream.seek(info.header_offset)
@@ -115,8 +124,26 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, pa
         return _mapped(path, header, info.header_offset + _LOCAL_HEADER.size + name + extra + header.length)
     with archive.open(info) as stream:
         stream.read(header.length)
+        if needed < header.bytes:
+            return _partly_read(stream, header, needed, f"{path.name}: '{info.filename}'")
         content = stream.read(header.bytes)  # to the end of the member, where its checksum is compared
     return np.ndarray(header.shape, header.dtype, content, order="F" if header.fortran else "C")
+
+
+def _partly_read(stream: IO[bytes], header: _Header, needed: int, where: str) -> Array:
+    """An array of which only the first bytes were read; the system gives memory to what is written to alone."""
+    try:
+        array = np.zeros(header.shape, header.dtype)
+    except MemoryError as error:
+        raise ProbeError(f"{where} declares more than this machine can address: save fewer samples.") from error
+    content, at = array.reshape(-1).view(np.uint8)[:needed].data, 0
+    while at < needed:
+        piece = stream.read(min(PIECE, needed - at))
+        if not piece:
+            raise EOFError(f"{where} ends early")
+        content[at : at + len(piece)] = piece
+        at += len(piece)
+    return array
 
 
 def _mapped(path: Path, header: _Header, offset: int) -> Array:

@@ -298,7 +298,7 @@ def open_probe(
     if not inputs:
         raise ProbeError("The model has no inputs, so it takes no probe data: leave the probe out.")
     again = partial(open_probe, data, dict(inputs), limit=limit, constants=tuple(constants), images=images)
-    return Probe(source_of(data, inputs, check_constants(constants, inputs), images), again, limit)
+    return Probe(source_of(data, inputs, check_constants(constants, inputs), images, limit), again, limit)
 
 
 def random_probe(

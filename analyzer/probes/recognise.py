@@ -17,7 +17,7 @@ from analyzer.graph.view import TensorType
 from analyzer.probes.fitting import Fitter, Part
 from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.images import LIST_SUFFIXES, image_files, image_reader, listed_files
-from analyzer.probes.input_names import quoted
+from analyzer.probes.input_names import has_sample_axis, quoted
 from analyzer.probes.labels import without_labels
 from analyzer.probes.numpy_files import mapping_of, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
@@ -42,19 +42,31 @@ class _Opener:
     inputs: Inputs
     fitter: Fitter
     images: ImageOptions | None
+    limit: int | None
+
+    @property
+    def whole(self) -> set[str]:
+        """Inputs that are fed as they are, not sample by sample."""
+        return {n for n in self.inputs if n in self.fitter.constants or not has_sample_axis(n, self.inputs)}
 
     @property
     def names(self) -> list[str]:
         return list(self.inputs)
 
 
-def source_of(data: object, inputs: Inputs, constants: frozenset[str], images: ImageOptions | None) -> Source:
-    """The source for any supported kind of data.
+def source_of(
+    data: object,
+    inputs: Inputs,
+    constants: frozenset[str],
+    images: ImageOptions | None,
+    limit: int | None = None,
+) -> Source:
+    """The source for any supported kind of data, of which at most `limit` samples are asked for.
 
     Raises:
         ProbeError: the kind is not known, or the data cannot be read or does not fit.
     """
-    opener = _Opener(inputs, Fitter(inputs, constants), images)
+    opener = _Opener(inputs, Fitter(inputs, constants), images, limit)
     if isinstance(data, str | Path):
         try:
             return _from_path(str(data), opener)
@@ -80,7 +92,9 @@ def _from_path(text: str, opener: _Opener) -> Source:
         return _from_images(listed_files(path), name, opener)
     _no_image_options(opener, name)
     if suffix == ".npz":
-        arrays, labels = without_labels(read_npz(path), opener.inputs)
+        # the only input's array may have any name
+        limit = None if opener.whole and len(opener.names) == 1 else opener.limit
+        arrays, labels = without_labels(read_npz(path, limit, opener.whole), opener.inputs)
         return _from_arrays(mapping_of(arrays, opener.names), name, opener, labels)
     if suffix == ".npy":
         return _from_arrays(_one_input(read_npy(path), opener, name), name, opener)

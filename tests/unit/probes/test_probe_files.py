@@ -191,6 +191,47 @@ def test_an_npz_file_larger_than_memory_is_refused_before_it_is_unpacked(
     assert message.startswith("p.npz unpacks to 3.0 MiB, more than the 1.0 MiB of memory that are free")
 
 
+@pytest.mark.parametrize("name", ["x", "any"])
+def test_of_a_packed_file_only_the_samples_that_are_asked_for_take_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """4 of 2^18 samples, of which all would not fit."""
+    rows = np.zeros((1 << 18, 3), np.float32)
+    rows[:4] = ROWS[:4]
+    with (
+        zipfile.ZipFile(tmp_path / "p.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(f"{name}.npy", "w") as member,
+    ):
+        np.save(member, rows)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 20)
+    read = list[int]()
+    plain = zipfile.ZipExtFile.read
+
+    def counting(stream: zipfile.ZipExtFile, length: int | None = -1) -> bytes:
+        piece = plain(stream, length)
+        read.append(len(piece))
+        return piece
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", counting)
+    probe = open_probe(tmp_path / "p.npz", X, limit=4)
+    assert probe.samples == 4
+    (batch,) = probe.batches(8)
+    assert batch.feeds["x"].tolist() == ROWS[:4].tolist()
+    assert sum(read) < 1000
+
+
+def test_what_is_fed_with_every_sample_is_read_whole(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "p.npz", x=ROWS, y=ROWS[:, :2])
+    probe = open_probe(tmp_path / "p.npz", XY, limit=2, constants=["y"])
+    assert [b.feeds["y"].tolist() for b in probe.batches(2)] == [ROWS[:, :2].tolist()]
+
+
+def test_inputs_disagree_on_samples_that_are_not_read(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "p.npz", x=ROWS, y=ROWS[:7, :2])
+    with pytest.raises(ProbeError, match="disagree on the number of samples"):
+        open_probe(tmp_path / "p.npz", XY, limit=2)
+
+
 def test_free_memory_is_guessed_where_the_system_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.available_memory() > 1 << 20
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
