@@ -22,7 +22,14 @@ from analyzer.graph.nested import all_graphs
 from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
-from analyzer.graph.validate import check_attributes, check_external, check_names, check_tensors, check_text
+from analyzer.graph.validate import (
+    check_attributes,
+    check_external,
+    check_names,
+    check_tensors,
+    check_text,
+    check_types,
+)
 from analyzer.graph.view import LIFTED, Fold, Graph, view_of
 from analyzer.regular_files import check_regular
 
@@ -230,6 +237,7 @@ def _model_of(
     beside = check_external(proto, where, path)
     check_tensors(proto, where, elsewhere)
     check_attributes(proto, where)
+    check_types(proto.graph, where)
     try:
         proto = inlined(proto, where)
         check_names(proto.graph, where)

@@ -178,6 +178,16 @@ def _quoted(name: str) -> str:
     return f"'{shorten(name, 80, placeholder='…')}'"
 
 
+def check_types(graph: onnx.GraphProto, where: str) -> None:
+    """Refuse inputs that are maps: nothing here can feed them."""
+    for value in graph.input:
+        kind = value.type
+        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+            kind = getattr(kind, kind.WhichOneof("value")).elem_type
+        if kind.HasField("map_type"):
+            raise ModelError(f"{where}: input {_quoted(value.name)} is a map, which is not supported: export tensors.")
+
+
 def check_text(proto: onnx.ModelProto, where: str) -> None:
     """Refuse names and other text that is not UTF-8: protobuf reads it, but nothing can write it again."""
     for name in _damaged_text(proto):

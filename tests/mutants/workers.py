@@ -26,6 +26,7 @@ class Worker:
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._last_words = tempfile.NamedTemporaryFile()  # noqa: SIM115  what is said on the way to a death
 
     def run(self, attempt: Attempt) -> Outcome:
         """What came of the attempt, in a folder of its own that is gone afterwards."""
@@ -57,7 +58,7 @@ class Worker:
             self._process.join()
             code = self._process.exitcode
             self.close()
-            return None, "", f"died with {code}", 0, 0
+            return None, "", f"died with {code}: {Path(self._last_words.name).read_text(errors='replace')}", 0, 0
         if at_rest > AT_REST:
             self.close()
         return code, out, err, seconds, memory
@@ -65,27 +66,31 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._last_words.name), daemon=True)
         self._process.start()
         theirs.close()
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, last_words: str) -> None:
     os.environ["COLUMNS"] = "100"
     resource.setrlimit(resource.RLIMIT_DATA, (HARD_LIMIT, HARD_LIMIT))
     from analyzer.__main__ import main
+    from analyzer.cli.main import run
 
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryFile() as out, Path(last_words).open("w+b") as err:
         # The streams of the system, so that what native libraries say is heard.
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
+        sys.argv = ["deadunits", "--version"]
+        main()  # once, for what is prepared for a whole process
+        _said(out, sys.stdout)
         with suppress(EOFError):
             while True:
                 arguments, folder = pipe.recv()
                 os.chdir(folder)
                 _forget_the_peak()
-                sys.argv, start = ["deadunits", *arguments], time.process_time()
-                code = main()
+                start = time.process_time()
+                code = run(arguments)
                 seconds = time.process_time() - start
                 os.chdir("/")
                 said = _said(out, sys.stdout), _said(err, sys.stderr)

@@ -177,6 +177,12 @@ DAMAGE: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "an unknown input": (lambda m: m.graph.node[0].input.__setitem__(0, "q"), "reads 'q', which nothing makes"),
     "an unknown output": (lambda m: setattr(m.graph.output[0], "name", "q"), "nothing makes the output 'q'"),
     "a value made twice": (lambda m: m.graph.node.append(m.graph.node[0]), "is made twice"),
+    "a map as input": (
+        lambda m: m.graph.input.add(
+            name="d", type=helper.make_sequence_type_proto(helper.make_map_type_proto(7, m.graph.input[0].type))
+        ),
+        "input 'd' is a map, which is not supported",
+    ),
     "no outputs": (lambda m: m.graph.ClearField("output"), "has no outputs"),
     "no opset": (lambda m: m.ClearField("opset_import"), "does not say which opset"),
     "no opset of its own": (lambda m: setattr(m.opset_import[0], "domain", "nobody"), "does not say which opset"),
