@@ -190,9 +190,13 @@ class Contraction(Operator):
         result[self.a] = ~free_a & (project(need, letters.y, _float(live_b), letters.b, letters.a) > 0)
         live_a = ~free_a if node.static(self.b) is not None else ~a.zero
         result[self.b] = ~free_b & (project(need, letters.y, _float(live_a), letters.a, letters.b) > 0)
-        if self.bias is not None and node.has(self.bias):
-            result[self.bias] = pattern.any_to(ys[0], node.x_shape(self.bias))
+        for position in self.per_output(node):
+            result[position] = pattern.any_to(ys[0], node.x_shape(position))
         return result
+
+    def per_output(self, node: OpNode) -> list[int]:
+        """Inputs whose elements each belong to outputs, along whose last axes they are repeated: the bias."""
+        return [self.bias] if self.bias is not None and node.has(self.bias) else []
 
     def fillable(self, node: OpNode, known: Mask) -> Mask:
         """Which constant output elements a bias alone can give: those whose column of the weight may go.
@@ -335,9 +339,9 @@ class Contraction(Operator):
         letters = self.letters(node)
         named = {i: f"l{i}" for i in (*letters.a, *letters.b, *letters.y)}
         texts = {self.a: letters.a, self.b: letters.b}
-        if self.bias is not None and node.has(self.bias):
-            rank = len(node.x_shape(self.bias))
-            texts[self.bias] = letters.y[len(letters.y) - rank :] if rank <= len(letters.y) else ()
+        for position in self.per_output(node):
+            rank = len(node.x_shape(position))
+            texts[position] = letters.y[len(letters.y) - rank :] if rank <= len(letters.y) else ()
         inputs = [f"x{p}: {' '.join(named[i] for i in texts[p])}" if p in texts else "_" for p in range(max(texts) + 1)]
         alone = (set(letters.a) ^ set(letters.b)) - set(letters.y)
         units = self._units(node, letters)

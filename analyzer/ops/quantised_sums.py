@@ -5,7 +5,8 @@ QLinearConv     X, scale, zero, W, scale, zero, y scale, y zero, B (int32)  one 
 QLinearMatMul   A, scale, zero, B, scale, zero, y scale, y zero
 QGemm           A, scale, zero, B, scale, zero, C (int32), y scale, y zero  (com.microsoft)
 
-Whole numbers wrap around: only what lies at its zero point can go, since it adds nothing.
+Scales and zero points of a matrix B are one, or one per column: [N]. Only what lies at its zero point can go, since it
+adds nothing; a constant needs a bias that counts in steps of the products, which QGemm has.
 """
 
 from __future__ import annotations
@@ -23,24 +24,32 @@ from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.gemm import Gemm
 from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import CONTRIB, Activation, register
 from analyzer.ops.quantize_linear import QUANTISED
 from analyzer.ops.traits import SPATIAL
 
-
-def off_zero(x: Constants, zero: Array | None) -> Constants:
-    """Constants as they enter a product: with the zero point, one for all, taken off."""
-    return x if zero is None else Constants(x.known, np.where(x.known, x.number - float(np.ravel(zero)[0]), 0.0))
+_LARGEST = 255.0**2  #: of a product of two bytes
 
 
-def stands_for(q: Array, scale: Array | None, zero: Array | None) -> Array:
-    """The numbers that stored integers stand for: one scale and zero point for all, or per index of axis 0."""
+def off_zero(x: Constants, zero: Array | None, axis: int = 0) -> Constants:
+    """Constants as they enter a product: with the zero point, one for all or per index of the axis, taken off."""
+    if zero is None:
+        return x
+    value = x.number - _along(zero, axis, x.rank)
+    known = np.broadcast_to(x.known, np.broadcast_shapes(x.known.shape, value.shape))
+    return Constants(known, np.where(known, value, 0.0))
 
-    def parameter(array: Array | None, default: float) -> Array:
-        flat = np.full(1, default) if array is None else np.asarray(array, np.float64).reshape(-1)
-        return flat if flat.size == 1 else pattern.on_axis(flat, 0, q.ndim)
 
-    return np.asarray((q.astype(np.float64) - parameter(zero, 0.0)) * parameter(scale, 1.0))
+def stands_for(q: Array, scale: Array | None, zero: Array | None, axis: int = 0) -> Array:
+    """The numbers that stored integers stand for: one scale and zero point for all, or per index of the axis."""
+    steps = q.astype(np.float64) - (0.0 if zero is None else _along(zero, axis, q.ndim))
+    return np.asarray(steps if scale is None else steps * _along(scale, axis, q.ndim))
+
+
+def _along(parameter: Array, axis: int, rank: int) -> Array:
+    flat = np.asarray(parameter, np.float64).reshape(-1)
+    return flat.reshape(()) if flat.size == 1 else pattern.on_axis(flat, axis, rank)
 
 
 def one_step(scale: Array | None) -> float | None:
@@ -126,15 +135,36 @@ class IntegerProduct(Contraction):
     axes_hold = True
 
     def unsupported(self, node: OpNode) -> str | None:
-        zeros = [node.static(p) for p in (self.a + 2, self.b + 2) if node.has(p)]
-        single = all(array is not None and array.size == 1 for array in zeros)
-        return None if single else "zero points per row, or computed at run time"
+        fits = self.single(node, self.a + 2) and self.per_column(node, self.b + 2)
+        return None if fits else "zero points per row, or computed at run time"
+
+    def single(self, node: OpNode, position: int) -> bool:
+        """Whether a parameter is one stored number, or not there."""
+        array = node.static(position)
+        return not node.has(position) if array is None else array.size == 1
+
+    def per_column(self, node: OpNode, position: int) -> bool:
+        """Whether a parameter of B is one stored number, or one for each column of a matrix."""
+        stored, shape = node.static(position) is not None, node.x_shape(self.b)
+        columns = len(shape) == 2 and node.has(position) and node.x_shape(position) == node.y_shape()[-1:]
+        return (stored and columns) or self.single(node, position)
+
+    def per_output(self, node: OpNode) -> list[int]:
+        columns = [p for p in (self.b + 2,) if node.has(p)]
+        return [*super().per_output(node), *(p for p in columns if len(node.x_shape(p)) == 1)]
+
+    def columns(self, node: OpNode, position: int) -> int:
+        """The axis of an operand along which its scales and zero points lie, where these are several."""
+        letters = self.letters(node)
+        own = letters.a if position == self.a else letters.b
+        return own.index(letters.y[-1]) if letters.y and letters.y[-1] in own else 0
 
     def operand(self, node: OpNode, xs: Sequence[Constants], position: int) -> Constants:
-        return off_zero(xs[position], node.static(position + 2))
+        return off_zero(xs[position], node.static(position + 2), self.columns(node, position))
 
     def numbers(self, node: OpNode, position: int) -> Array:
-        return stands_for(super().numbers(node, position), None, node.static(position + 2))
+        zero, axis = node.static(position + 2), self.columns(node, position)
+        return stands_for(super().numbers(node, position), None, zero, axis)
 
     def can_add_bias(self, node: OpNode) -> bool:
         return False
@@ -148,9 +178,11 @@ class RequantisedProduct(IntegerProduct):
     def unsupported(self, node: OpNode) -> str | None:
         if not node.has(self.y + 1):
             return "a product of integers that gives floats"
-        arrays = [node.static(p) for p in (self.a + 1, self.b + 1, self.y, self.y + 1)]
-        single = all(array is not None and array.size == 1 for array in arrays)
-        return super().unsupported(node) if single else "scales per row, or computed at run time"
+        fits = all(self.single(node, p) for p in (self.a + 1, self.y, self.y + 1)) and self.per_column(node, self.b + 1)
+        return super().unsupported(node) if fits else "scales per row, or computed at run time"
+
+    def per_output(self, node: OpNode) -> list[int]:
+        return [*super().per_output(node), *([self.b + 1] if len(node.x_shape(self.b + 1)) == 1 else [])]
 
     def activation(self, node: OpNode) -> Activation | None:
         return clipped_sum(node.static(self.y + 1))
@@ -159,7 +191,9 @@ class RequantisedProduct(IntegerProduct):
         return one_step(node.static(position + 1))
 
     def numbers(self, node: OpNode, position: int) -> Array:
-        return stands_for(super().numbers(node, position), node.static(position + 1), None)
+        return stands_for(
+            super().numbers(node, position), node.static(position + 1), None, self.columns(node, position)
+        )
 
     def added(self, node: OpNode, length: int) -> Array | None:
         return None
@@ -167,17 +201,35 @@ class RequantisedProduct(IntegerProduct):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         found = super().constants(node, xs)[0]
         positions = (self.a + 1, self.b + 1, self.y, self.y + 1)
-        value = requantised(node, found.number.reshape(-1), positions).reshape(found.number.shape)
-        return [Constants(found.known, np.where(found.known, value, 0.0))]
+        value = requantised(node, found.number, positions)
+        value = value.reshape((*found.number.shape[:-1], -1) if found.rank else ())
+        known = np.broadcast_to(found.known, np.broadcast_shapes(found.known.shape, value.shape))
+        return [Constants(known, np.where(known, value, 0.0))]
 
 
 class QGemm(RequantisedProduct, Gemm):
-    """QGemm, with a bias that counts in steps of the product."""
+    """QGemm, with a bias that counts in steps of the product: it takes constants."""
 
     bias, y = 6, 7
 
     def unsupported(self, node: OpNode) -> str | None:
-        return "a factor" if node.attr("alpha", 1.0) != 1.0 else super().unsupported(node)
+        if node.attr("alpha", 1.0) != 1.0:
+            return "a factor"
+        bias, products = node.static(self.bias), _LARGEST * node.x_shape(self.a)[self.letters(node).a.index(1)]
+        fits = products + (0.0 if bias is None else np.abs(bias.astype(np.float64)).max()) < 2.0**31
+        return super().unsupported(node) if fits else "a sum that may wrap around"
+
+    def can_add_bias(self, node: OpNode) -> bool:
+        return node.static(self.b) is not None and (not node.has(self.bias) or node.static(self.bias) is not None)
+
+    def fillable(self, node: OpNode, known: Mask) -> Mask:
+        return np.zeros_like(known)  # the bias is added before the sum is rounded
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        edit = super().shrink(node, cut)
+        if self.bias in edit.inputs:
+            edit.inputs[self.bias] = edit.inputs[self.bias].astype(np.int32)
+        return edit
 
 
 _ROUNDED = replace(QUANTISED, sums_products=True)

@@ -52,7 +52,9 @@ class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-def
         return next(self._feeds, None)
 
 
-def quantise(model: Path, folder: Path, name: str, data: np.ndarray[Any, Any], layout: str, activations: str) -> Path:
+def quantise(
+    model: Path, folder: Path, name: str, data: np.ndarray[Any, Any], layout: str, activations: str, **options: Any
+) -> Path:
     """The model, quantised on this data."""
     path = folder / "quantised.onnx"
     quantization.quantize_static(
@@ -62,6 +64,7 @@ def quantise(model: Path, folder: Path, name: str, data: np.ndarray[Any, Any], l
         quant_format=quantization.QuantFormat[layout],
         activation_type=quantization.QuantType[activations],
         weight_type=quantization.QuantType.QInt8,
+        **options,
     )
     return path
 
@@ -94,6 +97,32 @@ def test_the_killed_network_is_as_dead_when_quantised(tmp_path: Path, layout: st
     assert pruned.comparison is not None
     assert pruned.comparison.max_abs_difference == 0
     assert pruned.facts.after.parameters < 0.25 * pruned.facts.before.parameters
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_constants_go_into_the_bias_of_a_product_with_scales_per_column(tmp_path: Path) -> None:
+    arrays = weights(w1=(16, 6), b1=(16,), w2=(12, 16), b2=(12,), w3=(4, 12), b3=(4,))
+    arrays["b1"][:4], arrays["b2"][:4] = (20, 20, 20, -20), -20  # four sit at 1 or -1, four never fire
+    text = """g (float[N, 6] x) => (float[N, 4] y) {
+        h = Gemm<transB=1>(x, w1, b1) t = Tanh(h) k = Gemm<transB=1>(t, w2, b2) r = Relu(k)
+        y = Gemm<transB=1>(r, w3, b3)
+    }"""
+    onnx.save(parse(text, arrays), tmp_path / "model.onnx")
+    data = np.random.default_rng(0).normal(0, 1, (256, 6)).astype(np.float32)
+    path = quantise(tmp_path / "model.onnx", tmp_path, "x", data, "QOperator", "QUInt8", per_channel=True)
+    assert "QGemm" in operators(path)
+    audit = analyzer.audit(path, {"x": data}, causes=False)
+    (tanh,) = [la for la in audit.layers if la.audited.op == "Tanh"]
+    (relu,) = [la for la in audit.layers if la.audited.op == "QGemm+Relu"]
+    assert set(tanh.constant) == set(range(4)) <= set(relu.dead)
+    pruned = audit.prune(latency=False)
+    assert pruned.comparison is not None
+    assert pruned.comparison.max_abs_difference == 0
+    small = onnx.load_model_from_string(pruned.data)
+    shapes = {tensor.name: list(tensor.dims) for tensor in small.graph.initializer}
+    products = [[shapes[name] for name in node.input[3:7]] for node in small.graph.node if node.op_type == "QGemm"]
+    live = 12 - len(relu.dead)
+    assert products == [[[n, k], [n], [n], [n]] for n, k in ((12, 6), (live, 12), (4, live))]
 
 
 @pytest.mark.parametrize("activations", ["QUInt8", "QInt8"])

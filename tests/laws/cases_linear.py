@@ -236,13 +236,19 @@ def qlinear_conv(d: Draw, op: str) -> Case:
     return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: _around(int(zero))}, **window)
 
 
+def _matrix(d: Draw, rests: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """Integers [4, columns], their scale and their zero point: one for all, or one per column."""
+    columns = d.whole(1, 4)
+    shape = (columns,) if d.flag() else ()
+    rest = np.asarray(d.arrays.choice(rests, shape), np.int8)
+    return np.clip(d.weight(4, columns) * 4 + rest, -100, 100).astype(np.int8), _scale(d, *shape), rest
+
+
 @cases_for("MatMulInteger")
 def matmul_integer(d: Draw, op: str) -> Case:
-    b = (4, d.whole(1, 4))
     a = (*((2,) if d.flag(0.3) else ()), d.whole(1, 3), 4)
     zero = _zero(d, np.uint8) if d.flag(0.8) else None
-    rest = np.array(d.pick((0, 3, -7)), np.int8)
-    w = np.clip(d.weight(*b) * 4 + rest, -100, 100).astype(np.int8)
+    w, _, rest = _matrix(d, (0, 3, -7))
     samplers = {0: _around(0 if zero is None else int(zero))}
     return call(op, d.ints(110, 140, *a, dtype=np.uint8), w, zero, rest, opset=10, samplers=samplers)
 
@@ -250,17 +256,19 @@ def matmul_integer(d: Draw, op: str) -> Case:
 @cases_for("QLinearMatMul")
 def qlinear_matmul(d: Draw, op: str) -> Case:
     zero = _zero(d, np.uint8)
-    w = np.clip(d.weight(4, d.whole(1, 4)) * 4, -100, 100).astype(np.int8)
-    tail = (w, _scale(d), np.array(0, np.int8), _scale(d), _zero(d, np.uint8))
+    tail = (*_matrix(d, (0, 3, -7)), _scale(d), _zero(d, np.uint8))
     x = d.ints(110, 140, d.whole(1, 3), 4, dtype=np.uint8)
     return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: _around(int(zero))})
 
 
 @cases_for("QGemm", domain=CONTRIB)
 def qgemm(d: Draw, op: str) -> Case:
-    zero, columns = _zero(d, np.uint8), d.whole(1, 4)
-    w = np.clip(d.weight(4, columns) * 4, -100, 100).astype(np.int8)
-    bias = d.ints(-50, 50, columns, dtype=np.int32)
-    tail = (w, _scale(d), np.array(0, np.int8), bias, _scale(d), _zero(d, np.uint8))
+    zero, turned = _zero(d, np.uint8), d.flag()
+    w, scale, rest = _matrix(d, (0, 3, -7))
+    bias = (
+        d.ints(-50, 50, *d.pick([w.shape[1:], w.shape[1:], (1, w.shape[1])]), dtype=np.int32) if d.flag(0.8) else None
+    )
+    tail = (w.T if turned else w, scale, rest, bias, _scale(d), d.pick([_zero(d, np.uint8), np.array(0, np.uint8)]))
     x = d.ints(110, 140, d.whole(1, 3), 4, dtype=np.uint8)
-    return call(op, x, _scale(d), zero, *tail, opset=13, domain=CONTRIB, samplers={0: _around(int(zero))})
+    samplers = {0: _around(int(zero))}
+    return call(op, x, _scale(d), zero, *tail, domain=CONTRIB, samplers=samplers, transB=int(turned))

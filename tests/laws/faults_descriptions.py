@@ -30,7 +30,7 @@ def _bias_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _zero_points_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantised_sums, "stands_for", lambda q, scale, zero: q)
+    monkeypatch.setattr(quantised_sums, "stands_for", lambda q, scale, zero, axis=0: q)
 
 
 def _padding_absorbs(monkeypatch: pytest.MonkeyPatch) -> None:

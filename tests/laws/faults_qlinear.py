@@ -10,9 +10,10 @@ import pytest
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.ops import qlinear
+from analyzer.ops import qlinear, quantised_sums
+from analyzer.ops.contraction import Contraction
 from analyzer.ops.pool import AveragePool, Spatial
-from tests.laws import laws, shrink_laws
+from tests.laws import description_laws, laws, shrink_laws
 
 
 def _halves_are_certain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +67,23 @@ def _a_factor_at_integer_zero_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qlinear.QLinear, "needs", needs)
 
 
+def _one_column_speaks_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums, "_along", lambda parameter, axis, rank: float(np.ravel(parameter)[0]))
+
+
+def _columns_stay_in_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums.IntegerProduct, "per_output", Contraction.per_output)
+    monkeypatch.setattr(quantised_sums.RequantisedProduct, "per_output", Contraction.per_output)
+
+
+def _constants_keep_their_zero_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums, "off_zero", lambda x, zero, axis=0: x)
+
+
+def _a_bias_gives_any_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums.QGemm, "fillable", Contraction.fillable)
+
+
 FAULTS: list[laws.Fault] = [
     (_halves_are_certain, "QLinearAdd", laws.constants_are_constant),
     (_zero_points_ignored, "QLinearSigmoid", laws.constants_are_constant),
@@ -77,4 +95,9 @@ FAULTS: list[laws.Fault] = [
     (_channels_always_first, "QLinearAveragePool", laws.cut_nodes_agree),
     (_padding_is_not_counted, "QLinearAveragePool", laws.constants_are_constant),
     (_a_factor_at_integer_zero_is_zero, "QLinearMul", laws.unneeded_inputs_change_nothing),
+    (_one_column_speaks_for_all, "QGemm", description_laws.weighted_sums_are_their_rows),
+    (_one_column_speaks_for_all, "MatMulInteger", laws.constants_are_constant),
+    (_columns_stay_in_parameters, "QLinearMatMul", laws.cut_nodes_agree),
+    (_constants_keep_their_zero_point, "QGemm", shrink_laws.shrunk_nodes_agree),
+    (_a_bias_gives_any_output, "QGemm", shrink_laws.shrunk_nodes_agree),
 ]

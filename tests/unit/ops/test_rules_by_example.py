@@ -49,6 +49,14 @@ def test_whole_numbers_that_would_wrap_around_are_not_claimed() -> None:
     assert not derived(both, x0=along(1, 2, [1.0, 2.0]), x1=along(1, 2, [2.0, 3.0])).any
 
 
+@pytest.mark.parametrize(("bias", "claimed"), [(1000, True), (2**31 - 100, False)])
+def test_a_sum_of_integers_that_would_wrap_around_is_not_claimed(bias: int, claimed: bool) -> None:
+    one, zero, weight = np.array(1, np.float32), np.array(0, np.uint8), np.full((2, 1), 100, np.int8)
+    stored = (one, zero, weight, one, np.array(0, np.int8), np.array([bias], np.int32), one, zero)
+    case = call("QGemm", np.ones((1, 2), np.uint8), *stored, domain="com.microsoft")
+    assert derived(case, x0=along(1, 2, [1.0, 1.0])).all == claimed
+
+
 @pytest.mark.parametrize(
     ("op", "dtype", "stored", "affine"),
     [
