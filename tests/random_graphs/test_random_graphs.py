@@ -9,6 +9,7 @@ import pytest
 
 from tests.random_graphs.generator import make
 from tests.random_graphs.law import prune_obeys, trembles
+from tests.random_graphs.recurrent import make_recurrent
 
 COUNTS = {"dev": 30, "ci": 200, "nightly": 2000}
 COUNT = COUNTS.get(os.environ.get("HYPOTHESIS_PROFILE", "dev"), 30)
@@ -60,3 +61,16 @@ def test_the_same_seed_makes_the_same_graph() -> None:
     assert one.model == two.model
     assert (one.probe["x"] == two.probe["x"]).all()
     assert make(8).model != one.model
+
+
+@pytest.mark.parametrize("start", range(FIRST, FIRST + COUNT, BATCH))
+def test_graphs_with_layers_that_remember_hold_too(start: int) -> None:
+    changed = 0
+    for seed in range(start, start + BATCH):
+        try:
+            found = prune_obeys(make_recurrent(seed), fresh=seed % 4 == 0)
+            changed += found is not None and found.changed
+        except Exception as error:
+            error.add_note(f"the graph is made by tests.random_graphs.recurrent.make_recurrent({seed})")
+            raise
+    assert changed > BATCH // 2, "most graphs have something to remove"
