@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from analyzer.api.options import Progress, Run
 from analyzer.causes.diagnose import inquire
+from analyzer.causes.gates import with_gates
 from analyzer.errors import ProbeError, RunError
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import LayerDiagnosis
-from analyzer.facts.spread import Spread
+from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
@@ -34,17 +35,21 @@ def diagnose(
     inquiry = inquire(walked, thresholds.flat_gradient)
     spreads: dict[str, Spread] = {}
     failure = ""
-    if probe is not None and inquiry.watched:
+    if probe is not None and (inquiry.watched or inquiry.gated):
+        named: dict[str, Watched] = {}
+        if inquiry.gated:
+            loaded, shapes, named = with_gates(loaded, shapes, [*inquiry.gated.values()])
         try:
             spreads = measure_spread(
                 loaded,
                 probe,
-                inquiry.watched,
+                (*inquiry.watched, *named.values()),
                 shapes,
                 batch_size=run.batch_size,
                 threads=run.threads,
                 progress=None if progress is None else lambda done, total: progress("causes", done, total),
             )
+            spreads |= {name: spreads[watched.value] for name, watched in named.items() if watched.value in spreads}
         except (ProbeError, RunError) as error:
             failure = str(error)
     return inquiry.diagnoses(spreads), failure

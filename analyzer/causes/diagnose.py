@@ -9,6 +9,7 @@ from operator import itemgetter
 import numpy as np
 
 from analyzer.causes.channels import Channels, channels_of
+from analyzer.causes.gates import GatedLayer, gated_layer
 from analyzer.causes.origins import Term, trace
 from analyzer.causes.pre_activation import Entry, entry_of
 from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of
@@ -58,6 +59,7 @@ class Inquiry:
     walk: Walk
     suspects: tuple[Suspect, ...]
     inputs: Mapping[tuple[str, int], Channels]
+    gated: Mapping[str, GatedLayer]
 
     @property
     def watched(self) -> tuple[Watched, ...]:
@@ -86,6 +88,9 @@ class Inquiry:
             layer = suspect.layer
             case = Case(self.walk.context, layer, suspect.entry, suspect.terms, self.inputs, layers, spreads)
             own = {unit: case.ruling(unit, float(layer.stays_at[unit])) for unit in suspect.dead}
+            if (gated := self.gated.get(layer.value)) is not None:
+                inside = {unit: gated.ruling(unit, float(layer.stays_at[unit]), spreads) for unit in suspect.dead}
+                own |= {unit: ruling for unit, ruling in inside.items() if ruling is not None}
             rulings[layer.value] = own | {u: case.saturation(u) for u in suspect.saturated}
         roots = _roots(rulings)
         return tuple(_diagnosis(s, rulings[s.layer.value], roots, spreads) for s in self.suspects)
@@ -110,7 +115,8 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
             where = (term.kernel.data, term.kernel.axis) if term.kernel is not None else (term.source, term.axis)
             if not term.ends and where not in inputs and context.shapes.get(where[0]):
                 inputs[where] = channels_of(context, walk.facts, layers, *where)
-    return Inquiry(walk, tuple(suspects), inputs)
+    gated = (gated_layer(context, s.layer, s.dead, flat_gradient) for s in suspects if s.dead)
+    return Inquiry(walk, tuple(suspects), inputs, {layer.value: layer for layer in gated if layer is not None})
 
 
 def _most_of_each(numbers: list[int]) -> int:

@@ -23,6 +23,7 @@ from analyzer.facts.units import Curve, Kind
 from analyzer.graph import Graph, Node
 from analyzer.ops.affine import Affine, Normalisation, Summand
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.gates import Gates
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
@@ -145,6 +146,10 @@ class Operator:
 
     def summed_axis(self, node: OpNode, position: int) -> int | None:
         """The axis of an input over which products are summed."""
+        return None
+
+    def gates(self, node: OpNode) -> Gates | None:
+        """Where units are made by gates inside the operator: the gates that are sums of what it reads and gives out."""
         return None
 
     def affine(self, node: OpNode) -> Affine | None:

@@ -26,6 +26,7 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Curve, Kind
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.gates import Gates
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array
 from analyzer.ops.operator import Activation, Operator, register
@@ -40,6 +41,7 @@ _AXES = Axes(
     made="d h",
     loops="t b d g h i | t b d g h h",
 )
+_BACKWARD = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 #: Activations that are 0 at 0, without the parameters that would change that.
 _ZERO_AT_ZERO = {"tanh", "relu", "leakyrelu", "thresholdedrelu", "scaledtanh", "elu", "softsign"}
 
@@ -89,7 +91,7 @@ class Recurrent(Operator):
     stated = SUMMING
     axes_hold = True
     zero_if_missing = (H0, C0)
-    gates = 1
+    count = 1
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.attr("layout", 0):
@@ -124,12 +126,35 @@ class Recurrent(Operator):
             w, r = (np.asarray(node.static(position), np.float64) for position in (W, R))
             d, hidden = r.shape[0], r.shape[2]
             bias = node.static(B)
-            both = np.zeros((d, 2, self.gates, hidden)) if bias is None else np.asarray(bias, np.float64)
-            both = both.reshape(d, 2, self.gates, hidden)
-            w, r = w.reshape(d, self.gates, hidden, -1), r.reshape(d, self.gates, hidden, hidden)
+            both = np.zeros((d, 2, self.count, hidden)) if bias is None else np.asarray(bias, np.float64)
+            both = both.reshape(d, 2, self.count, hidden)
+            w, r = w.reshape(d, self.count, hidden, -1), r.reshape(d, self.count, hidden, hidden)
             node.memo["weights"] = Weights(w, r, both[:, 0], both[:, 1])
         found: Weights = node.memo["weights"]
         return found
+
+    def sums(self, node: OpNode) -> tuple[tuple[str, int, int], ...]:
+        """The gates that are sums of inputs and hidden units: name, position, and which of `functions` it is put in."""
+        return (("sum", 0, 0),)
+
+    def gates(self, node: OpNode) -> Gates | None:
+        if node.has(LENGTHS) or not node.outputs[0]:  # past the end nothing is summed
+            return None
+        weights, sums = self.weights(node), self.sums(node)
+        at = [place for _, place, _ in sums]
+        new = [part[:, -1] for part in (weights.w, weights.r, weights.w_bias[..., np.newaxis])]
+        new.append(weights.r_bias[:, -1, :, np.newaxis])
+        return Gates(
+            names=tuple(name for name, _, _ in sums),
+            functions=tuple(tuple(names[place] for _, _, place in sums) for names in self.functions(node)),
+            w=weights.w[:, at],
+            r=weights.r[:, at],
+            bias=(weights.w_bias + weights.r_bias)[:, at],
+            empty=np.asarray((np.concatenate(new, axis=2) == 0).all(axis=2)),
+            data=X,
+            start=H0,
+            backward=_BACKWARD[str(node.attr("direction", "forward"))],
+        )
 
     # -- what is constant ---------------------------------------------------------------------------------------
 
@@ -284,8 +309,14 @@ def _carriers(state: State, heard: Mask, asked: Mask) -> Mask:
 class LSTM(Recurrent):
     """A unit is 0 where nothing ever enters its cell."""
 
-    gates = 4
+    count = 4
     defaults = ("sigmoid", "tanh", "tanh")
+
+    def sums(self, node: OpNode) -> tuple[tuple[str, int, int], ...]:
+        candidate = ("candidate", 3, 1)
+        if node.has(P):  # the others read the cell, too, which is not given out
+            return (candidate,)
+        return ("input gate", 0, 0), ("output gate", 1, 0), ("forget gate", 2, 0), candidate
 
     def candidate(self, node: OpNode, weights: Weights, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         empty = (weights.w_bias + weights.r_bias)[:, -1] == 0
@@ -298,8 +329,12 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """A unit is 0 where its candidate is 0 and it starts there."""
 
-    gates = 3
+    count = 3
     defaults = ("sigmoid", "tanh")
+
+    def sums(self, node: OpNode) -> tuple[tuple[str, int, int], ...]:
+        """The candidate reads hidden units through the reset gate."""
+        return ("update gate", 0, 0), ("reset gate", 1, 0)
 
     def candidate(self, node: OpNode, weights: Weights, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         both = weights.w_bias[:, -1], weights.r_bias[:, -1]

@@ -1,0 +1,101 @@
+"""Recurrent layers in a model: where their units are audited, which go, and what keeps its interface."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from tests.models import Array, parse, run
+
+STEPS, INPUTS, HIDDEN = 5, 3, 6
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(0, 0.7, shape).astype(np.float32)
+
+
+def weights(op: str, *empty: tuple[int, ...]) -> dict[str, Array]:
+    """Weights of one layer, of which nothing ever enters some units: per direction."""
+    d, g = len(empty), GATES[op]
+    w, r, b = noise(d, g, HIDDEN, INPUTS), noise(d, g, HIDDEN, HIDDEN, seed=1), noise(d, 2, g, HIDDEN, seed=2)
+    for direction, units in enumerate(empty):
+        for array in (w, r):
+            array[direction, -1, list(units)] = 0
+        b[direction][:, -1, list(units)] = 0
+    return {"w": w.reshape(d, -1, INPUTS), "r": r.reshape(d, -1, HIDDEN), "b": b.reshape(d, -1)}
+
+
+def model(op: str, body: str, stored: dict[str, Array], attributes: str = "") -> onnx.ModelProto:
+    layer = f"{op}<hidden_size = {HIDDEN}{attributes}>"
+    return parse(f"g (float[N, {STEPS}, {INPUTS}] x) => (float y) {{ {body.replace(op, layer)} }}", stored)
+
+
+def pruned(proto: onnx.ModelProto, feeds: dict[str, Array]) -> tuple[analyzer.Audit, dict[str, tuple[int, ...]]]:
+    """The audit, and the shapes of what is stored in the smaller model, which gives the same."""
+    audit = analyzer.audit(proto, feeds)
+    small = onnx.ModelProto.FromString(audit.prune(latency=False).data)
+    for one in range(len(next(iter(feeds.values())))):
+        feed = {name: array[one : one + 1] for name, array in feeds.items()}
+        for before, after in zip(run(proto, feed).values(), run(small, feed).values(), strict=True):
+            np.testing.assert_allclose(after, before, atol=1e-5)
+    return audit, {t.name: tuple(t.dims) for t in small.graph.initializer}
+
+
+X = {"x": noise(8, STEPS, INPUTS, seed=5)}
+TURNED = "t = Transpose<perm = [1, 0, 2]>(x)"
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_units_into_which_nothing_comes_go(op: str) -> None:
+    body = f"{TURNED} s = {op}(t, w, r, b) q = Squeeze(s, one) y = MatMul(q, v)"
+    stored = weights(op, (0, 4)) | {"one": np.array([1]), "v": noise(HIDDEN, 2)}
+    audit, shapes = pruned(model(op, body, stored), X)
+    (layer, _) = audit.layers
+    assert (layer.value, layer.structural) == ("s", (0, 4))
+    assert shapes["r"] == (1, GATES[op] * 4, 4)
+    assert shapes["v"] == (4, 2)
+
+
+def test_directions_have_units_of_their_own_and_keep_an_index_while_either_needs_it() -> None:
+    body = f"{TURNED} s = LSTM(t, w, r, b) u = Transpose<perm = [0, 2, 1, 3]>(s) q = Reshape(u, flat) y = MatMul(q, v)"
+    stored = weights("LSTM", (0, 4), (4, 5)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
+    audit, shapes = pruned(model("LSTM", body, stored, ', direction = "bidirectional"'), X)
+    (layer, _) = audit.layers
+    assert (layer.value, layer.audited.op, layer.units) == ("q", "LSTM", 2 * HIDDEN)
+    assert layer.structural == (0, 4, HIDDEN + 4, HIDDEN + 5)
+    assert shapes["r"] == (2, 4 * (HIDDEN - 1), HIDDEN - 1)
+
+
+def test_what_nothing_reads_goes_though_it_moves() -> None:
+    stored = weights("GRU", ()) | {"one": np.array([1]), "v": noise(HIDDEN, 2)}
+    stored["v"][[1, 2]] = 0
+    stored["r"].reshape(3, HIDDEN, HIDDEN)[:, [0, 2, 3, 4, 5], 1] = 0  # only itself
+    stored["r"].reshape(3, HIDDEN, HIDDEN)[:, [0, 3, 4, 5], 2] = 0  # only itself and unit 1
+    _, shapes = pruned(model("GRU", f"{TURNED} s = GRU(t, w, r, b) q = Squeeze(s, one) y = MatMul(q, v)", stored), X)
+    assert shapes["r"] == (1, 3 * (HIDDEN - 2), HIDDEN - 2)
+
+
+def test_the_last_step_alone_is_audited_where_it_alone_is_named() -> None:
+    stored = weights("LSTM", (3,)) | {"zero": np.array([0]), "v": noise(HIDDEN, 2)}
+    body = f"{TURNED} none, s = LSTM(t, w, r, b) q = Squeeze(s, zero) y = MatMul(q, v)"
+    proto = model("LSTM", body, stored)
+    next(node for node in proto.graph.node if node.op_type == "LSTM").output[0] = ""
+    audit, shapes = pruned(proto, X)
+    assert (audit.layers[0].value, audit.layers[0].audited.op, audit.layers[0].dead) == ("s", "LSTM (last step)", (3,))
+    assert shapes["r"] == (1, 4 * (HIDDEN - 1), HIDDEN - 1)
+
+
+def test_states_that_come_in_and_go_out_keep_their_interface() -> None:
+    stored = weights("GRU", (0, 4)) | {"one": np.array([1]), "v": noise(HIDDEN, 2)}
+    text = f"""g (float[N, {STEPS}, {INPUTS}] x, float[1, N, {HIDDEN}] h) => (float y, float[1, N, {HIDDEN}] after) {{
+        {TURNED} s, after = GRU<hidden_size = {HIDDEN}>(t, w, r, b, , h) q = Squeeze(s, one) y = MatMul(q, v) }}"""
+    proto = parse(text, stored)
+    audit = analyzer.audit(proto, {**X, "h": noise(8, 1, 1, HIDDEN)})
+    small = onnx.ModelProto.FromString(audit.prune(latency=False).data)
+    assert [d.dim_value for d in small.graph.input[1].type.tensor_type.shape.dim][2] == HIDDEN
+    feed = {"x": X["x"][:1], "h": noise(1, 1, HIDDEN, seed=9)}
+    for before, after in zip(run(proto, feed).values(), run(small, feed).values(), strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-5)
