@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 import onnx
@@ -12,14 +13,20 @@ from analyzer.graph.load import LoadedModel
 LONGEST = 1 << 24  # entries along an axis, of which something is kept one by one
 
 
-def inferred_shapes(loaded: LoadedModel) -> dict[str, tuple[int, ...]]:
+def inferred_shapes(
+    loaded: LoadedModel, given: Mapping[str, tuple[int, ...]] | None = None
+) -> dict[str, tuple[int, ...]]:
     """Shapes in which every length is known, by value name; a first dim of an input that is free counts as 1.
+
+    `given` are the lengths of inputs, whatever the file declares.
 
     They follow from the inputs and the stored tensors alone, not from what the file claims of other values.
     """
     proto, _ = thin_proto(loaded)
     for value in proto.graph.input:
         dims = value.type.tensor_type.shape.dim
+        for dim, length in zip(dims, (given or {}).get(value.name, ()), strict=False):
+            dim.dim_value = length
         for dim in dims:
             if dim.dim_value < 0:  # how some exporters write a free length
                 dim.ClearField("dim_value")

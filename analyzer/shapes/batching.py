@@ -57,7 +57,8 @@ def plan_batches(shapes: ShapeTable, probe: Probe, batch_size: int, values: Sequ
 class TwoSamples:
     """A look at two samples in one feed; it can only say no, as a third one may change everything.
 
-    `alone` is the table of one sample; `samples` are the two feeds and `outputs` what they gave, `pair` is both in one.
+    `alone` is the table of one sample; `samples` are the two feeds and `outputs` what they gave, `pair` is both in
+    one; `given` are the bytes of a sample that was not guessed.
     """
 
     loaded: LoadedModel
@@ -66,6 +67,7 @@ class TwoSamples:
     samples: Sequence[Feeds]
     pair: Feeds
     outputs: Sequence[Feeds]
+    given: int
 
     def table(self, together: Shown | None) -> ShapeTable:
         """The table with sample axes, where the pair gives what both give; `together` is what the pair gave."""
@@ -75,7 +77,7 @@ class TwoSamples:
         free = self._fixed_inputs()
         with suppress(RunError):
             if free:
-                with ShapeRun(self.loaded, self.threads, self.pair, free) as run:
+                with ShapeRun(self.loaded, self.threads, self.given, free) as run:
                     together = run(self.pair)
                 if self._agree(together):
                     return self._batched(together, free)

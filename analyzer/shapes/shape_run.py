@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from analyzer.algebra.pattern import Shape
@@ -20,6 +21,8 @@ from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
 from analyzer.shapes.shape_session import ShapeRun
 from analyzer.shapes.trial_feeds import first_samples, guessed_samples, join
 
+MOST_MULTIPLY_ADDS = 1 << 36  # of a run on a guess: a second or two; a few kilobytes of weights can take hours
+
 
 def measure_shapes(
     loaded: LoadedModel, probe: Probe | None, *, threads: int | None = None, independent: bool = False
@@ -35,13 +38,18 @@ def measure_shapes(
     """
     if probe is not None:
         samples = first_samples(probe)
-        table = _measured(loaded, threads, samples, batchable=probe.batchable, step=probe.step, fixed=probe.fixed)
-        table = replace(_with_free_dims(loaded, threads, table, samples[0]), stated=independent)
+        given = sum(array.nbytes for array in samples[0].values())
+        table = _measured(
+            loaded, threads, samples, given, batchable=probe.batchable, step=probe.step, fixed=probe.fixed
+        )
+        table = replace(_with_free_dims(loaded, threads, table, samples[0], given), stated=independent)
         if not table.batchable:
             return table
         return replace(table, may_mix=mixes_samples(Context(loaded.graph, table.of_single_samples), probe.fixed))
     too_large = None
     for samples in guessed_samples(loaded.graph.inputs):
+        if _multiply_adds(loaded, samples[0]) > MOST_MULTIPLY_ADDS:
+            continue
         try:
             return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])
         except RunError as error:
@@ -61,14 +69,18 @@ def _measured(
     loaded: LoadedModel,
     threads: int | None,
     samples: Sequence[Feeds],
+    given: int = 0,
     *,
     batchable: bool = True,
     step: int = 1,
     fixed: Collection[str] = (),
 ) -> ShapeTable:
-    """`samples` are the feeds of one or two samples of the same shapes; `fixed` inputs belong to both."""
+    """`samples` are the feeds of one or two samples of the same shapes; `fixed` inputs belong to both.
+
+    `given` are the bytes of a sample that was not guessed, in proportion to which memory may be taken.
+    """
     first = samples[0]
-    with ShapeRun(loaded, threads, first) as run:
+    with ShapeRun(loaded, threads, given) as run:
         single, outputs = run(first)
         shapes = _stored_shapes(loaded) | single
         alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, run.dtypes)
@@ -79,17 +91,28 @@ def _measured(
             alone = replace(alone, dynamic=moved, resized=(other,))
         if not batchable:
             return alone
-        both = TwoSamples(loaded, threads, alone, samples, join(samples, step, fixed), (outputs, second))
+        both = TwoSamples(loaded, threads, alone, samples, join(samples, step, fixed), (outputs, second), given)
         together = run.attempt(both.pair)
     return both.table(together)
 
 
-def _with_free_dims(loaded: LoadedModel, threads: int | None, table: ShapeTable, first: Feeds) -> ShapeTable:
+def _with_free_dims(
+    loaded: LoadedModel, threads: int | None, table: ShapeTable, first: Feeds, given: int = 0
+) -> ShapeTable:
     groups = free_axes(loaded.graph.inputs, table)
     if not groups:
         return table
-    with ShapeRun(loaded, threads, first, table.free_inputs) as run:
+    with ShapeRun(loaded, threads, given, table.free_inputs) as run:
         return with_free_dims(table, groups, first, lambda feeds: run(feeds)[0], loaded.graph)
+
+
+def _multiply_adds(loaded: LoadedModel, feeds: Feeds) -> int:
+    """What a run takes, as far as shape inference tells; nothing is run. 0 for a model that makes no sense."""
+    shapes = inferred_shapes(loaded, {name: array.shape for name, array in feeds.items()}) | _stored_shapes(loaded)
+    with suppress(Exception):  # nobody has checked the model yet; onnxruntime says what is wrong with it
+        context = Context(loaded.graph, ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None))))
+        return sum(call.multiply_adds(lambda name: shapes.get(name, ())) or 0 for call in context.calls)
+    return 0
 
 
 def _stored_shapes(loaded: LoadedModel) -> dict[str, Shape]:

@@ -21,10 +21,10 @@ Shown = tuple[dict[str, Shape], Feeds]  # shapes of all values, inputs included,
 
 
 class ShapeRun:
-    """A session that shows the original outputs and the shape of every tensor value, on feeds of about these sizes."""
+    """A session that shows the original outputs and the shape of every tensor value, where so many bytes are given."""
 
-    def __init__(self, loaded: LoadedModel, threads: int | None, feeds: Feeds, free: Sequence[str] = ()) -> None:
-        self._room = ROOM + ROOM_PER_BYTE * (loaded.size + sum(a.nbytes for a in feeds.values()))
+    def __init__(self, loaded: LoadedModel, threads: int | None, given: int, free: Sequence[str] = ()) -> None:
+        self._room = ROOM + ROOM_PER_BYTE * (loaded.size + given)
         self._loaded, self._threads, self._free = loaded, threads, free
         self.dtypes = self._element_types()
         self._shapes: dict[str, str] = {}

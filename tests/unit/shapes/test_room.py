@@ -11,7 +11,7 @@ import analyzer
 from analyzer.errors import RunError, RunFailure
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
-from analyzer.shapes import shape_session
+from analyzer.shapes import shape_run, shape_session
 from analyzer.shapes.shape_run import measure_shapes
 from tests.models import parse
 
@@ -58,3 +58,19 @@ def test_room_grows_with_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_model(parse(f"g (float[N, 16384] x) => (float y) {{ {body} }}", {"many": np.array([1, 72])}, 17))
     probe = open_probe(np.ones((1, 1 << 14), np.float32), loaded.graph.inputs)
     assert measure_shapes(loaded, probe).shapes["e"] == (1, 72 << 14)
+
+
+def test_guesses_that_compute_too_much_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter of 7 by 7 over 32 by 32 positions takes 33,124 multiply-adds, over 8 by 8 it takes 196."""
+    monkeypatch.setattr(shape_run, "MOST_MULTIPLY_ADDS", 1000)
+    text = "g (float[N, 1, H, W] x) => (float y) { c = Conv(x, w) y = Relu(c) }"
+    model = parse(text, {"w": np.ones((1, 1, 7, 7), np.float32)}, 17)
+    assert measure_shapes(load_model(model), None).shapes["x"] == (1, 1, 8, 8)
+
+
+def test_where_every_guess_computes_too_much_shapes_are_inferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shape_run, "MOST_MULTIPLY_ADDS", 1000)
+    monkeypatch.setattr(shape_run, "ShapeRun", None)
+    text = "g (float[N, 1, 32, 32] x) => (float y) { c = Conv(x, w) y = Relu(c) }"
+    model = parse(text, {"w": np.ones((1, 1, 7, 7), np.float32)}, 17)
+    assert measure_shapes(load_model(model), None).shapes["y"] == (1, 1, 26, 26)
