@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
@@ -20,13 +19,13 @@ from analyzer.graph.coarsest import coarsest_types
 from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.fitting_shapes import fit_together
+from analyzer.ops.lengths import Lengths, joined_axes
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, described_axes, rule_for, traits_of, why_no_rule
 from analyzer.ops.weighted_sum import WeightedSum
 
 FROZEN = "it stays as it is, since its last digit decides a jump behind it"
 _NOWHERE = SampleAxis(None)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +128,7 @@ class Context:
         self.copies: dict[str, Copy] = {}
         for name in sorted(graph.initializer_names - set(tied)):
             self._separate(name)
+        self.lists = Lengths(graph, self.shapes)
         #: Node index -> its call.
         self.by_node: dict[int, Call] = {}
         for node in graph.nodes:
@@ -234,9 +234,9 @@ class Context:
             in_free=tuple(self.free_axes(n) for n in node.inputs),
             x_dtype=self.dtype(node.inputs[0]) if node.inputs else None,
             y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,
-            target=self._pieces(node),
+            target=self.lists.pieces(node),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
-            used_axes=self._used_axes(node) if traits_of(node).lists_lengths else None,
+            used_axes=self.lists.used_axes(node) if traits_of(node).lists_lengths else None,
         )
         rule = rule_for(node.domain, node.op_type)
         optional = (p for p in rule.zero_if_missing if op.has(p) and op.static(p) is None)
@@ -309,10 +309,10 @@ class Context:
     def _regroups(self, op: OpNode) -> bool:
         """Whether inputs of another size make other axes of the input into other axes of the output."""
         name, made = op.inputs[0], op.outputs[0]
-        mine = _joined_axes(op.x_shape(), op.y_shape())
+        mine = joined_axes(op.x_shape(), op.y_shape())
         for shapes in self.table.resized:
             source, target = shapes.get(name, op.x_shape()), shapes.get(made, op.y_shape())
-            groups = _joined_axes(source, target)
+            groups = joined_axes(source, target)
             if any(group not in groups for group in mine):
                 return True
             for left, right in groups:
@@ -327,74 +327,7 @@ class Context:
         alone = len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs
         return alone and name in self.graph.initializer_names
 
-    def _pieces(self, node: Node) -> tuple[int | None, ...] | None:
-        """The pieces of a shape operand: numbers that the file spells out, None where computed at run time."""
-        place = traits_of(node).target
-        if place is None or place >= len(node.inputs) or not node.inputs[place] or node.attr("axes"):
-            return None
-        array = self.graph.constant(node.inputs[place])
-        if array is not None:
-            return tuple(int(v) for v in array.reshape(-1))
-        producer = self.graph.producer.get(node.inputs[place])
-        while producer is not None and self.passes_list(producer):
-            producer = self.graph.producer.get(producer.inputs[0])
-        if producer is None or not traits_of(producer).joins:
-            return None
-        pieces: list[int | None] = []
-        for name in producer.inputs:
-            part = self.graph.constant(name)
-            shape = self.shapes.get(name)
-            if part is None and shape is None:
-                return None
-            if part is not None:
-                pieces += [int(v) for v in part.reshape(-1)]
-            else:
-                pieces += [None] * int(np.prod(shape or ()))
-        return tuple(pieces)
-
-    def passes_list(self, node: Node) -> bool:
-        """Whether a node's output lists the numbers that its only input lists."""
-        return len(node.inputs) == 1 and self._listed(node, ("",)) == ("",)
-
-    def _used_axes(self, node: Node) -> frozenset[int] | None:
-        """The axes of a Shape node's input whose length some reader looks at, through Gather, Slice and Cast too.
-
-        None, for all axes, where the shape is unknown.
-        """
-        shape = self.shapes.get(node.inputs[0])
-        if shape is None:
-            return None
-        return frozenset(self._looked_at(node.outputs[0], tuple(measured_axes(node, len(shape)))))
-
-    def _looked_at(self, name: str, axes: tuple[int, ...]) -> set[int]:
-        """Which of the lengths of these axes, which a value lists, are looked at by some node that computes."""
-        if name in self.graph.outputs:
-            return set(axes)
-        used: set[int] = set()
-        for reader, position in self.graph.consumers.get(name, ()):
-            passed = self._listed(reader, axes) if position == 0 else None
-            used |= set(axes) if passed is None else self._looked_at(reader.outputs[0], passed)
-        return used
-
-    def _listed(self, node: Node, items: tuple[T, ...]) -> tuple[T, ...] | None:
-        """What a node that only moves a list makes of it; None for any other node, or for a table of lists."""
-        arrays = [self.graph.constant(n) for n in node.inputs[1:]]
-        numbers = [np.atleast_1d(a).reshape(-1) for a in arrays if a is not None]
-        if len(numbers) < len(arrays) or len(self.shapes.get(node.outputs[0], (0, 0))) > 1:
-            return None
-        return rule_for(node.domain, node.op_type).listed(node, items, numbers)
-
-
-def measured_axes(node: Node, rank: int) -> range:
-    """The axes of its input, which has so many, from whose lengths alone a node that measures computes its output."""
-    return range(rank)[int(node.attr("start", 0)) : node.attr("end", None)]
-
 
 def _may_sum(node: Node) -> bool:
     inner = (deeper for body in node.bodies for deeper in body.nodes)
     return any(map(_may_sum, inner)) if node.bodies else traits_of(node).sums_products
-
-
-def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:
-    """Which axes become which; axes of length 1 left out."""
-    return [(left, right) for left, right in pattern.reshape_groups(source, target) if left and right]

@@ -10,7 +10,8 @@ import numpy as np
 
 from analyzer.algebra.pattern import Mask, Shape
 from analyzer.facts.units import SampleAxis
-from analyzer.ops.context import Call, Context, measured_axes
+from analyzer.ops.context import Call, Context
+from analyzer.ops.lengths import measured_axes
 from analyzer.ops.move import Moved
 from analyzer.ops.operator import traits_of
 

@@ -283,6 +283,9 @@ class IdentityRule(Unary):
 class CastRule(IdentityRule):
     """Cast: exact between floats; to whole numbers the fraction goes, towards zero."""
 
+    def listed(self, node: Node, items: tuple[T, ...], numbers: Sequence[Array]) -> tuple[T, ...] | None:
+        return items if _target(node) in ("INT32", "INT64") else None  # other types have no room for every length
+
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         return stated if _target(node) in _FLOATS else replace(stated, jumps=True, passes_geometry=True)
 

@@ -144,7 +144,7 @@ class Shrinker:
             producer = graph.producer[name]
             shared = shared or name in graph.outputs or len({n.index for n, _ in graph.consumers[name]}) > 1
             speller = self.editor.copy_producer(reader, place) if shared else producer.index
-            if not self.context.passes_list(producer):
+            if not self.context.lists.passed(producer):
                 break
             name, reader, place = producer.inputs[0], speller, 0
         start = 0
