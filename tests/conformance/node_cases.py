@@ -70,6 +70,9 @@ def as_case(case: Any) -> Case | None:
     if fed not in arrays or not plain(arrays[fed]):
         return None
     sampler = {fed: positive(arrays[fed].dtype)} if node.op_type in ("Log", "Sqrt", "ReduceLogSum", "Pow") else {}
+    spells_lengths = all_traits()[node.domain, node.op_type].lengths_from == (0,)
+    if spells_lengths:
+        sampler = {fed: lambda *_: arrays[fed]}
     others = {o: v for o, v in opsets.items() if o}
     return Case(
         node,
@@ -78,6 +81,6 @@ def as_case(case: Any) -> Case | None:
         min(opsets.get("", NEWEST_OPSET), NEWEST_OPSET),
         others,
         sampler,
-        True,
+        not spells_lengths,
         3e-4,
     )

@@ -55,7 +55,7 @@ def recurrent_layer(d: Draw, op: str) -> Case:
     return call(
         op, *inputs, opset=d.pick([7, 14]), fed=[p for p in fed if p < len(inputs) and inputs[p] is not None],
         outputs=d.pick(y if op == "LSTM" else y[:3]), samplers={4: whole(0, steps, np.int32)}, tolerance=1e-4,
-        spelled={"hidden_size": ("x2", 2)}, **named,
+        **named,
     )  # fmt: skip
 
 

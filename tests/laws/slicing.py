@@ -62,6 +62,7 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
                 reference[op.inputs[position]] = _rested(bench, keeps, position)
     elif isinstance(bench.call.rule, Recurrent):
         reference[op.inputs[0]] = _rested(bench, keeps, 0)
+        changes = {"hidden_size": int(keeps.get((op.inputs[2], 2)).sum())}
         weights = {op.inputs[2]: np.where(keeps.get((op.inputs[2], 2)), case.arrays[op.inputs[2]], 0)}
     elif op.op_type in _RESPELL:
         changes = _RESPELL[op.op_type](bench, keeps, arrays)
