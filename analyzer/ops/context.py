@@ -19,7 +19,7 @@ from analyzer.graph.coarsest import coarsest_types
 from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.fitting_shapes import fit_together
-from analyzer.ops.lengths import Lengths, joined_axes
+from analyzer.ops.lengths import Lengths
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, described_axes, rule_for, traits_of, why_no_rule
 from analyzer.ops.weighted_sum import WeightedSum
@@ -60,7 +60,8 @@ class Call:
     @cached_property
     def axes(self) -> Correspondence:
         """How the axes of its values correspond."""
-        return self.rule.axes(self.op)
+        axes = self.rule.axes(self.op)
+        return replace(axes, follows=self.op.follows) if self.op.follows else axes
 
     @property
     def known_rule(self) -> Operator:
@@ -159,6 +160,11 @@ class Context:
         copy = self.copies.get(name)
         return self.graph.consumers.get(name, ()) if copy is None else [(copy.node, copy.position)]
 
+    def around(self, name: str) -> list[Node]:
+        """The nodes that read a value, follow its lengths or make it: by which others are cut together with it."""
+        nodes = [*(node for node, _ in self.readers(name)), *self.lists.followers.get(name, ())]
+        return [*nodes, self.graph.producer[name]] if name in self.graph.producer else nodes
+
     def stored(self, name: str) -> str | None:
         """The stored tensor behind a name: itself, or the one that it is a reader's copy of; None for other values."""
         copy = self.copies.get(name)
@@ -235,6 +241,7 @@ class Context:
             x_dtype=self.dtype(node.inputs[0]) if node.inputs else None,
             y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,
             target=self.lists.pieces(node),
+            follows=tuple(((node.outputs[0], axis), ref) for axis, ref in self.lists.follows(node).items()),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
             used_axes=self.lists.used_axes(node) if traits_of(node).lists_lengths else None,
         )
@@ -309,10 +316,10 @@ class Context:
     def _regroups(self, op: OpNode) -> bool:
         """Whether inputs of another size make other axes of the input into other axes of the output."""
         name, made = op.inputs[0], op.outputs[0]
-        mine = joined_axes(op.x_shape(), op.y_shape())
+        mine = _joined_axes(op.x_shape(), op.y_shape())
         for shapes in self.table.resized:
             source, target = shapes.get(name, op.x_shape()), shapes.get(made, op.y_shape())
-            groups = joined_axes(source, target)
+            groups = _joined_axes(source, target)
             if any(group not in groups for group in mine):
                 return True
             for left, right in groups:
@@ -331,3 +338,8 @@ class Context:
 def _may_sum(node: Node) -> bool:
     inner = (deeper for body in node.bodies for deeper in body.nodes)
     return any(map(_may_sum, inner)) if node.bodies else traits_of(node).sums_products
+
+
+def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:
+    """Which axes become which; axes of length 1 left out."""
+    return [(left, right) for left, right in pattern.reshape_groups(source, target) if left and right]

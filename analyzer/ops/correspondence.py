@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from math import prod
 from typing import Self
 
@@ -29,10 +29,14 @@ Group = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Correspondence:
-    """Nothing is known: every value in `pinned` stays whole, nothing is tied, units and samples are lost."""
+    """Nothing is known: every value in `pinned` stays whole, nothing is tied, units and samples are lost.
+
+    `follows`, of any call: pairs of axes that are equally long as one is measured to make the other.
+    """
 
     pinned: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    follows: tuple[tuple[Ref, Ref], ...] = ()
 
     def ties(self, keeps: Growth) -> None:
         """Grow the keep vectors of inputs and outputs towards what the smaller node needs to be consistent.
@@ -42,24 +46,29 @@ class Correspondence:
         for name in self.pinned:
             if name in keeps:
                 keeps.pin(name)
+        for pair in self.follows:
+            kept = _either([keeps.get(ref) for ref in pair])
+            for ref in pair:
+                keeps.grow(ref, kept)
 
     def tied(self, ref: Ref, index: int) -> list[Tied]:
         """The indices of the call's other axes that are cut together with this one.
 
         Along a part of its axis (the channel of a flattened map) only if the other parts stay whole.
         """
-        return []
+        others = [other for pair in self.follows if ref in pair for other in pair if other != ref]
+        return [(other, np.asarray([index]), False) for other in others]
 
     def same(self) -> Iterator[tuple[Ref, Ref]]:
         """Pairs of axes that always keep the same indices."""
-        return iter(())
+        return iter(self.follows)
 
     def held(self) -> Iterator[Ref]:
         """Axes of values that are not pinned and that stay whole all the same."""
         return iter(())
 
     def chosen(self) -> int | None:
-        """The axis of the first output whose indices are stored one by one, so that any of them may go."""
+        """The axis of the first output whose indices are copies one by one, so that any of them may go."""
         return None
 
     def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
@@ -167,7 +176,7 @@ class Lettered(Correspondence):
         return tuple(self.lengths[letter] for letter in group)
 
     def tied(self, ref: Ref, index: int) -> list[Tied]:
-        found: dict[Ref, Tied] = {}
+        found: dict[Ref, Tied] = {tied[0]: tied for tied in super().tied(ref, index)}
         for mine in self._groups_at(ref):
             if self.whole.issuperset(mine) or (len(mine) == 1 and mine[0] in self.own):
                 continue
@@ -185,7 +194,7 @@ class Lettered(Correspondence):
         return list(found.values())
 
     def same(self) -> Iterator[tuple[Ref, Ref]]:
-        return (pair for refs in self.places.values() for pair in pairwise(refs))
+        return chain(self.follows, (pair for refs in self.places.values() for pair in pairwise(refs)))
 
     def held(self) -> Iterator[Ref]:
         return (ref for group, refs in self.places.items() if self.whole.issuperset(group) for ref in refs)

@@ -1,19 +1,18 @@
 """Lists of lengths: what a shape operand is made of, and which lengths of a value somebody looks at.
 
 A model measures values, picks some of the lengths, joins them with numbers that the file spells out, and gives the list
-to an operator that makes an output of that shape. Where the length of an axis only says how long the same axis is
-behind that operator, both may be cut: the list follows.
+to an operator that makes an output of that shape. An axis that is as long as the one that was measured follows it: both
+may be cut together, and the list says how long they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import prod
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from analyzer.algebra import pattern
+from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Shape
 from analyzer.graph import Graph, Node
 from analyzer.ops.operator import rule_for, traits_of
@@ -45,32 +44,40 @@ class Lengths:
         for name in self._lists:
             for length in self._looked_at(name):
                 self._used.setdefault(length.node.index, set()).add(length.axis)
+        self.followers: dict[str, list[Node]] = {}  # by a value whose lengths they follow
+        for node in graph.nodes:
+            for name, _ in self.follows(node).values():
+                self.followers.setdefault(name, []).append(node)
 
     def pieces(self, node: Node) -> tuple[int | None, ...] | None:
         """The pieces of a shape operand: numbers that the file spells out, None where computed at run time.
 
-        The length of an axis of the first input that becomes this very axis adapts by itself, however it is cut.
+        A length that follows that of another axis adapts by itself, however that is cut.
         """
+        items, follows = self._target(node), self.follows(node)
+        if items is None:
+            return None
+        computed = [None if isinstance(item, Measured) else item for item in items]
+        return tuple(ADAPTS if axis in follows else piece for axis, piece in enumerate(computed))
+
+    def follows(self, node: Node) -> dict[int, Ref]:
+        """The axes of an output of a computed shape that are as long as an axis of some value, and are cut with it."""
+        items, made = self._target(node) or (), self._shapes.get(node.outputs[0], ()) if node.outputs else ()
+        found = {}
+        for axis, (item, length) in enumerate(zip(items, made, strict=False)):
+            if isinstance(item, Measured):
+                name = item.node.inputs[0]
+                if self._shapes[name][item.axis] == length:
+                    found[axis] = name, item.axis
+        return found
+
+    def _target(self, node: Node) -> tuple[int | Measured | None, ...] | None:
+        """The list that is the target of a node."""
         place = traits_of(node).target
         if place is None or place >= len(node.inputs) or not node.inputs[place] or node.attr("axes"):
             return None
         array = self._graph.constant(node.inputs[place])
-        if array is not None:
-            return tuple(int(v) for v in array.reshape(-1))
-        items = self._lists.get(node.inputs[place])
-        source, target = self._shapes.get(node.inputs[0]), self._shapes.get(node.outputs[0])
-        if items is None:
-            return None
-        alone: set[tuple[int, ...]] = set()
-        if source and target and traits_of(node).regroups and prod(source) == prod(target) != 0:
-            alone = {(*left, *right) for left, right in joined_axes(source, target) if len(left) == len(right) == 1}
-
-        def piece(item: int | Measured | None, axis: int) -> int | None:
-            if not isinstance(item, Measured):
-                return item
-            return ADAPTS if item.node.inputs[0] == node.inputs[0] and (item.axis, axis) in alone else None
-
-        return tuple(piece(item, axis) for axis, item in enumerate(items))
+        return self._lists.get(node.inputs[place]) if array is None else tuple(int(v) for v in array.reshape(-1))
 
     def used_axes(self, node: Node) -> frozenset[int] | None:
         """The axes of a measured input whose length matters to more than the same axis elsewhere; None: all."""
@@ -133,11 +140,6 @@ class Lengths:
 def measured_axes(node: Node, rank: int) -> range:
     """The axes of its input, which has so many, from whose lengths alone a node that measures computes its output."""
     return range(rank)[int(node.attr("start", 0)) : node.attr("end", None)]
-
-
-def joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:
-    """Which axes become which; axes of length 1 left out."""
-    return [(left, right) for left, right in pattern.reshape_groups(source, target) if left and right]
 
 
 def _lengths_alone(items: tuple[int | Measured | None, ...]) -> tuple[Measured | None, ...]:

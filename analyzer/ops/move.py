@@ -79,7 +79,7 @@ class Transpose:
 class Take:
     """Indices along one axis; -1 stands for a stored filling.
 
-    `one_by_one`: each index is stored, so a copy that nothing needs can go although what it copies stays.
+    `one_by_one`: how many copies there are is free, so one that nothing needs can go although what it copies stays.
     """
 
     axis: int
@@ -164,7 +164,7 @@ class Moved(Correspondence):
             keeps.grow((name, chain[-1].axis), chain[-1].indices < 0)
 
     def tied(self, ref: Ref, index: int) -> list[Tied]:
-        found: list[Tied] = []
+        found = super().tied(ref, index)
         if ref in self.whole:
             return found
         for chain, name, shape in self.chains:
@@ -178,6 +178,7 @@ class Moved(Correspondence):
         return [tied for tied in found if tied[0] not in self.whole]
 
     def same(self) -> Iterator[tuple[Ref, Ref]]:
+        yield from self.follows
         for chain, name, _ in self.chains:
             after = {axis: _places_of(chain, axis) for axis in range(len(self.shape))}
             for axis, places in after.items():

@@ -305,15 +305,15 @@ class GatherRule(MoveRule):
 
 
 class ExpandRule(MoveRule):
-    """Expand: axes of length 1 are repeated, new axes come in front."""
+    """Expand: axes of length 1 are repeated, as often as something reads them; new axes come in front."""
 
     lock_reason = "shape-computed-at-runtime"
 
     def chains(self, node: OpNode) -> list[Chain]:
         source, target = node.x_shape(), node.y_shape()
         wide = (*(1,) * (len(target) - len(source)), *source)
-        takes = [Take(a, np.zeros(t, np.int64), 1) for a, (s, t) in enumerate(zip(wide, target, strict=True)) if s != t]
-        return [[Reshape(source, wide), *takes]]
+        longer = [a for a, (s, t) in enumerate(zip(wide, target, strict=True)) if s != t]
+        return [[Reshape(source, wide), *(Take(a, np.zeros(target[a], np.int64), 1, one_by_one=True) for a in longer)]]
 
     def whole_y(self, node: OpNode) -> Sequence[int]:
         rank, target = len(node.y_shape()), node.target or ()

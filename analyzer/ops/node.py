@@ -25,6 +25,7 @@ class OpNode:
     x_dtype: str | None = None  # NumPy name of the first input's element type, where it is known
     y_dtype: str | None = None  # NumPy name of that of the first output
     target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
+    follows: tuple[tuple[Ref, Ref], ...] = ()  # axes of the output whose lengths are measured, and of which axes
     memo: dict[str, Any] = field(default_factory=dict)  # what a rule computed from stored arrays alone
     used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out
     reads: tuple[str, ...] | None = None  # input names, where they are not the node's own: copies of shared tensors

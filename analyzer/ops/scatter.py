@@ -1,7 +1,8 @@
-"""Scattering: Y is X, with updates written into places that indices name.
+"""Scattering: Y is X, with updates written into places that indices name; gathering: Y is what stands there.
 
 ScatterND        X [*w *r]  indices [*u, len(w)]  updates [*u *r]  Y [*w *r];  an index names a place on the axes w
 ScatterElements  X, Y [*w *r]  indices, updates [*u *r];  w is `axis`, and axes along which the indices are fewer
+GatherElements   X [*w *r]  indices, Y [*u *r];  the same axes
 
 `reduction` (from opset 16 on): none, add, mul, and from 18 on max, min.
 """
@@ -20,6 +21,7 @@ from analyzer.graph import Node
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored, most, operands
+from analyzer.ops.move import MOVED
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import CONTINUOUS, Traits
@@ -151,5 +153,37 @@ class ScatterElements(Scatter):
         return mask
 
 
+class GatherElements(ScatterElements):
+    """An index per element of Y, which names a place on one axis of X."""
+
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
+        return stated
+
+    def axes(self, node: OpNode) -> Correspondence:
+        layout = self.layout(node)
+        x, indices = " ".join(layout.x), " ".join(layout.indices)
+        return Axes(f"X: {x}, indices: {indices} -> Y: {indices}", whole=layout.whole)(node)
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        """What is the same wherever an index may point."""
+        layout = self.layout(node)
+        own = tuple(axis for axis, letter in enumerate(layout.x) if letter[0] == "w")
+        low, high = (f(xs[0].number, axis=own, keepdims=True) for f in (np.min, np.max))
+        known = pattern.every(xs[0].known, own, keepdims=True) & (low == high)
+        known, value = (self._onto(array, layout.x, layout.indices) for array in (known, low))
+        return [Constants(known, np.where(known, value, 0.0))]
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        layout = self.layout(node)
+        asked = ys[0] & ~self.constants(node, xs)[0].known
+        own = tuple(axis for axis, letter in enumerate(layout.indices) if letter[0] == "u")
+        read = self._onto(pattern.some(asked, own, keepdims=True), layout.indices, layout.indices)
+        return [self._onto(read, layout.indices, layout.x), read]
+
+    def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
+        return xs[0]
+
+
 register(Scatter(), "ScatterND")
 register(ScatterElements(), "ScatterElements")
+register(GatherElements(), "GatherElements", traits=replace(MOVED, geometry=(1,)))

@@ -53,7 +53,7 @@ describe(_HALVED, "DFT")  # half as long where one-sided
 describe(replace(STEADY, lengths_from=(2,), geometry=(1, 2)), "MaxUnpool")
 describe(replace(_UNKNOWN, draws=False, geometry=(1,), passes_geometry=True), "Compress", "SplitToSequence")
 describe(replace(_UNKNOWN, draws=False, geometry=(2, 3, 4)), "NonMaxSuppression")
-describe(_INDEXED, "GatherElements", "GatherND", "ReverseSequence")
+describe(_INDEXED, "GatherND", "ReverseSequence")
 describe(replace(STEADY, geometry=(1,)), "RoiAlign")  # rounds places to cells, as GridSample and MaxRoiPool do
 describe(STEADY, "ArgMax", "ArgMin", "BitShift", "GridSample", "IsInf", "IsNaN", "MaxRoiPool", "Mod")
 describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "OneHot", "TopK", "CenterCropPad")

@@ -49,11 +49,7 @@ def close(
     pending: dict[int, None] = {}
 
     def touch(name: str) -> None:
-        node = graph.producer.get(name)
-        if node is not None:
-            pending[node.index] = None
-        for reader, _ in context.readers(name):
-            pending[reader.index] = None
+        pending.update((node.index, None) for node in context.around(name))
 
     waiting: dict[Ref, None] = {}  # axes of which any index must stay, until all that is asked for by name is there
     keeps = Growth(context.shapes, touch, waiting.setdefault)

@@ -68,9 +68,7 @@ class TieGraph:
         if slot not in self._explored:
             self._explored.add(slot)
             self._slots.add_node(slot)
-            nodes = [node for node, position in self.context.readers(slot.value) if position >= 0]
-            producer = self.context.graph.producer.get(slot.value)
-            for node in nodes if producer is None else [*nodes, producer]:
+            for node in self.context.around(slot.value):
                 call = self.context.by_node[node.index]
                 self._slots.add_edges_from(((slot, other) for other in self.tied(call, slot)), node=call.op.name)
         return [*self._slots.successors(slot)]

@@ -42,6 +42,21 @@ def scatter_elements(d: Draw, op: str) -> Case:
     return _scattered(d, op, shape, indices, d.normal(*written), shape[axis], axis if d.flag() else axis - len(shape))
 
 
+@cases_for("GatherElements")
+def gather_elements(d: Draw, op: str) -> Case:
+    shape = d.shape()
+    axis = d.whole(0, len(shape) - 1)
+    read = tuple(d.whole(1, 5) if a == axis else d.whole(1, n) if d.flag(0.3) else n for a, n in enumerate(shape))
+    low = -shape[axis] if d.flag(0.3) else 0
+    fed = d.pick([(0,), (1,), (0, 1)])
+    x = d.weight(*shape) if 0 not in fed else d.normal(*shape)
+    samplers = {1: whole(low, shape[axis] - 1)} if 1 in fed else {}
+    indices = d.ints(low, shape[axis] - 1, *read)
+    return call(
+        op, x, indices, opset=d.pick([11, 13]), fed=fed, samplers=samplers, axis=axis if d.flag() else axis - len(shape)
+    )
+
+
 def _scattered(
     d: Draw, op: str, shape: tuple[int, ...], indices: Array, updates: Array, places: int, axis: int | None = None
 ) -> Case:
@@ -87,10 +102,23 @@ def _places_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scatter.Scatter, "axes", axes)
 
 
+def _one_place_is_as_good_as_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = scatter.GatherElements.needs
+
+    def needs(self: Any, node: Any, ys: Any, xs: Any, yc: Any) -> Any:
+        x, indices = honest(self, node, ys, xs, yc)
+        axis = int(node.attr("axis", 0)) % len(node.x_shape())
+        return [x & pattern.on_axis(np.arange(node.x_shape()[axis]) == 0, axis, x.ndim), indices]
+
+    monkeypatch.setattr(scatter.GatherElements, "needs", needs)
+
+
 FAULTS: list[laws.Fault] = [
     (_nothing_is_written, "ScatterND", laws.constants_are_constant),
     (_only_the_first_update_counts, "ScatterElements", laws.constants_are_constant),
     (_reductions_leave_zeros, "ScatterND", laws.constants_are_constant),
     (_x_is_always_written_over, "ScatterND", laws.unneeded_inputs_change_nothing),
     (_places_are_cut, "ScatterND", laws.cut_nodes_agree),
+    (_only_the_first_update_counts, "GatherElements", laws.constants_are_constant),
+    (_one_place_is_as_good_as_all, "GatherElements", laws.unneeded_inputs_change_nothing),
 ]
