@@ -100,6 +100,7 @@ def audit(
         may_mix=(shapes.may_mix or "") if shapes.batchable else "",
         stated=seen is not None and seen.batched and shapes.may_mix is not None and shapes.stated,
         mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
+        scaled_together=tuple(a.value for a in audited if a.value in shapes.scaled_together),
         unseen=() if seen is None else tuple(seen.unseen),
         overridable=tuple(loaded.graph.defaults),
         withdrawn=walked.withdrawn,

@@ -257,17 +257,19 @@ class Conditions:
 
     `one_by_one`: samples were run one by one; `may_mix` says why they might influence each other where a look at
     two did not show it (empty: proven that they do not). `stated`: they shared runs on the user's word. `mixed` are
-    audited values through which samples of one batch influence each other, `unseen` those whose units the run could
-    not show. `overridable` are stored tensors that are inputs as well, taken for no constants. `withdrawn` is what
-    the run contradicted. `overflows` would be infinity on a device that computes in halves. `causes_failed` says why
-    pre-activations could not be measured (empty: they were, or nobody asked). `inseparable` samples share every
-    feed and may influence each other, so that they count as one.
+    audited values through which samples of one batch influence each other, `scaled_together` those in which they do as
+    they are rounded by one scale, `unseen` those whose units the run could not show. `overridable` are stored tensors
+    that are inputs as well, taken for no constants. `withdrawn` is what the run contradicted. `overflows` would be
+    infinity on a device that computes in halves. `causes_failed` says why pre-activations could not be measured
+    (empty: they were, or nobody asked). `inseparable` samples share every feed and may influence each other, so that
+    they count as one.
     """
 
     one_by_one: bool = False
     may_mix: str = ""
     stated: bool = False
     mixed: tuple[str, ...] = ()
+    scaled_together: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     overridable: tuple[str, ...] = ()
     withdrawn: tuple[Withdrawn, ...] = ()

@@ -91,11 +91,12 @@ class ShapeTable:
     `dtypes` holds NumPy names of element types (`bfloat16` too) where the run could tell. `batchable`: a feed of two
     samples was seen to give what two feeds of one give; `may_mix` says why samples that share a feed might influence
     each other all the same (None: the descriptions of the operators prove that they do not), `stated` is the user's
-    word that they do not; `free_inputs` are the inputs whose declared first dim had to
-    be made free for that. `scrambled` are values that grow with the samples, but not sample by sample. `dynamic` are
-    axes whose length depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes.
-    `contradicted` are values that were seen to differ from what was derived for them. `measured`: a run showed the
-    shapes; else they were inferred from the file, and need not fit together.
+    word that they do not; `free_inputs` are the inputs whose declared first dim had to be made free for that.
+    `scrambled` are values that grow with the samples, but not sample by sample. In `mixed` samples of one feed were
+    seen to influence each other, in `scaled_together` behind a scale that they share. `dynamic` are axes whose length
+    depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes. `contradicted` are values
+    that were seen to differ from what was derived for them. `measured`: a run showed the shapes; else they were
+    inferred from the file, and need not fit together.
     """
 
     shapes: dict[str, Shape]
@@ -108,6 +109,7 @@ class ShapeTable:
     free_inputs: tuple[str, ...] = ()
     scrambled: frozenset[str] = frozenset()
     mixed: frozenset[str] = frozenset()
+    scaled_together: frozenset[str] = frozenset()
     dynamic: dict[str, frozenset[int]] = field(default_factory=dict)
     resized: tuple[dict[str, Shape], ...] = ()
     contradicted: frozenset[str] = frozenset()

@@ -69,7 +69,7 @@ def one_by_one(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     elif conditions.one_by_one and situation.samples > 1:
         why = (
             "as they influence each other where the model takes several at once."
-            if conditions.mixed
+            if conditions.mixed or conditions.scaled_together
             else f"as nothing proves that they do not influence each other ({conditions.may_mix}); if you know that "
             "they do not, --independent runs them together."
             if conditions.may_mix

@@ -48,7 +48,15 @@ def little_judged(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
 
 @finding_kind("DU023", "samples-mix", Severity.WARNING, "Samples of one batch influence each other", in_audit=True)
 def samples_mix(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
-    """At most one finding, about the first such value."""
+    """At most two findings, each about the first such value."""
+    rounded = situation.audit.conditions.scaled_together
+    if rounded:
+        yield kind.finding(
+            f"Samples of one batch are rounded by one scale, and influence each other in this value"
+            f"{and_others(rounded, 'value')}: verdicts hold for one sample per run, as the data was run.",
+            About.LAYER,
+            value=rounded[0],
+        )
     mixed = situation.audit.conditions.mixed
     if mixed:
         yield kind.finding(

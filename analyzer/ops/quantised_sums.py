@@ -6,13 +6,15 @@ QLinearMatMul   A, scale, zero, B, scale, zero, y scale, y zero
 QGemm           A, scale, zero, B, scale, zero, C (int32), y scale, y zero  (com.microsoft)
 
 Scales and zero points of a matrix B are one, or one per column: [N]. Only what lies at its zero point can go, since it
-adds nothing; a constant needs a bias that counts in steps of the products, which QGemm has.
+adds nothing; a constant needs a bias that counts in steps of the products, which QGemm has. Zero points of computed
+operands may be computed, too (DynamicQuantizeLinear): zeros lie at them, whatever they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -39,6 +41,14 @@ def off_zero(x: Constants, zero: Array | None, axis: int = 0) -> Constants:
     value = x.number - _along(zero, axis, x.rank)
     known = np.broadcast_to(x.known, np.broadcast_shapes(x.known.shape, value.shape))
     return Constants(known, np.where(known, value, 0.0))
+
+
+def at_computed(x: Constants, zero: str) -> Constants:
+    """What is known of elements as they enter a product, with a zero point taken off that is computed: zeros."""
+    held = x.multiples
+    if held is None or held.profile != zero:
+        return Constants.unknown(x.rank)
+    return Constants(held.held & (held.factor == 1), np.zeros((1,) * x.rank))
 
 
 def stands_for(q: Array, scale: Array | None, zero: Array | None, axis: int = 0) -> Array:
@@ -88,14 +98,19 @@ class IntegerConv(ConvRule):
     takes_constants = False
 
     def unsupported(self, node: OpNode) -> str | None:
-        dynamic = any(node.has(i) and node.static(i) is None for i in (self.x_zero, self.w_zero))
-        return "zero points computed at run time" if dynamic else super().unsupported(node)
+        if node.has(self.w_zero) and node.static(self.w_zero) is None:
+            return "zero points computed at run time"
+        return super().unsupported(node)
 
     def kernel(self, node: OpNode) -> Array:
         return stands_for(super().kernel(node), None, node.static(self.w_zero))
 
     def channels(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
-        known, value = off_zero(xs[self.x], node.static(self.x_zero)).per_index(1, node.x_shape(self.x)[1])
+        zero, x = node.static(self.x_zero), xs[self.x]
+        entering = (
+            at_computed(x, node.inputs[self.x_zero]) if zero is None and node.has(self.x_zero) else off_zero(x, zero)
+        )
+        known, value = entering.per_index(1, node.x_shape(self.x)[1])
         return known & (value == 0), np.zeros_like(value)
 
     def fills(self, node: OpNode) -> bool:
@@ -135,8 +150,14 @@ class IntegerProduct(Contraction):
     axes_hold = True
 
     def unsupported(self, node: OpNode) -> str | None:
-        fits = self.single(node, self.a + 2) and self.per_column(node, self.b + 2)
-        return None if fits else "zero points per row, or computed at run time"
+        stored = self.single(node, self.a + 2), self.per_column(node, self.b + 2)
+        fits = all(held or self._both_computed(node, p) for held, p in zip(stored, (self.a, self.b), strict=True))
+        return None if fits else "zero points per row, or computed for a stored operand"
+
+    def _both_computed(self, node: OpNode, position: int) -> bool:
+        """Whether an operand is computed, and its zero point as well, one for all."""
+        computed = node.static(position) is None and node.static(position + 2) is None
+        return computed and prod(node.x_shape(position + 2)) == 1
 
     def single(self, node: OpNode, position: int) -> bool:
         """Whether a parameter is one stored number, or not there."""
@@ -160,7 +181,10 @@ class IntegerProduct(Contraction):
         return own.index(letters.y[-1]) if letters.y and letters.y[-1] in own else 0
 
     def operand(self, node: OpNode, xs: Sequence[Constants], position: int) -> Constants:
-        return off_zero(xs[position], node.static(position + 2), self.columns(node, position))
+        zero = node.static(position + 2)
+        if zero is None and node.has(position + 2):
+            return at_computed(xs[position], node.inputs[position + 2])
+        return off_zero(xs[position], zero, self.columns(node, position))
 
     def numbers(self, node: OpNode, position: int) -> Array:
         zero, axis = node.static(position + 2), self.columns(node, position)

@@ -1,6 +1,7 @@
 """Quantised operators: integers stand for scale * (q - zero point); a unit rests at its zero point.
 
 QuantizeLinear / DequantizeLinear  X [*shape]  scale [] or [channels] along `axis`, zero point alike.
+DynamicQuantizeLinear  X [*shape] -> Y [*shape] (uint8), scale [], zero point [], which the range of X and 0 decides
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.algebra import pattern
-from analyzer.algebra.constants import Constants
+from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.graph import element_type
 from analyzer.ops.affine import Affine
@@ -97,6 +98,22 @@ class Linear(Operator):
         return Affine({0: 1 / scale}, zero, integers=True, rounds=True)
 
 
+class Dynamic(Operator):
+    """DynamicQuantizeLinear: a zero is stored as the zero point, and leaves the range as it is; nothing else does."""
+
+    def axes(self, node: OpNode) -> Correspondence:
+        return Axes("X: *s -> Y: *s, scale: , zero: ", one="s")(node)  # one scale for all samples
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        zero, rank = xs[0].zero, xs[0].rank
+        at_rest = Multiples(node.outputs[2], zero, zero.astype(np.float64)) if zero.any() else None
+        return [replace(Constants.unknown(rank), multiples=at_rest), Constants.unknown(0), Constants.unknown(0)]
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        return [~xs[0].zero & any(mask.any() for mask in ys)]
+
+
 for _domain in ("", CONTRIB):
     register(Linear(), "QuantizeLinear", domain=_domain, traits=replace(QUANTISED, exact_in=EVERY))
     register(Linear(), "DequantizeLinear", domain=_domain, traits=replace(CONTINUOUS, exact_in=SINGLE_OR_DOUBLE))
+register(Dynamic(), "DynamicQuantizeLinear", traits=replace(QUANTISED, shares_scale=True))

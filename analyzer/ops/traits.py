@@ -69,6 +69,8 @@ class Traits:
     passes_geometry: bool = False
     #: Results come in steps of a scale, so that another last digit may become a step.
     quantises: bool = False
+    #: The scale of these steps is found in the first input as a whole: samples influence each other, by a step at most.
+    shares_scale: bool = False
     #: Products are summed: multiply-adds, whose number is not known unless letters or a description tell.
     sums_products: bool = True
 

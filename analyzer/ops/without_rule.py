@@ -59,7 +59,6 @@ describe(STEADY, "ArgMax", "ArgMin", "BitShift", "GridSample", "IsInf", "IsNaN",
 describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "OneHot", "TopK", "CenterCropPad")
 describe(replace(CONTINUOUS, lengths_from=(1,), geometry=(1,)), "AffineGrid")
 describe(replace(STEADY, lengths_from=(0, 1, 2), geometry=(0, 1, 2), passes_geometry=True), "Range")
-describe(replace(STEADY, quantises=True), "DynamicQuantizeLinear")
 describe(
     _UNKNOWN,
     *("Bernoulli", "BitCast", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike"),
@@ -76,10 +75,10 @@ describe(SUMMING, "MatMulIntegerToFloat", sums=_MATRIX, domain=CONTRIB)
 describe(SUMMING, "DecoderMaskedMultiHeadAttention", "PackedAttention", domain=CONTRIB)
 describe(replace(SUMMING, geometry=(5, 6)), "GroupQueryAttention", domain=CONTRIB)
 describe(replace(STEADY, packed=(0, 3), geometry=(1,)), "GatherBlockQuantized", domain=CONTRIB)
-_DYNAMIC = replace(STEADY, quantises=True, sums_products=True)
+_DYNAMIC = replace(STEADY, quantises=True, shares_scale=True, sums_products=True)
 describe(_DYNAMIC, "DynamicQuantizeLSTM", sums=_LSTM, domain=CONTRIB)
 describe(_DYNAMIC, "DynamicQuantizeMatMul", sums=_MATRIX, domain=CONTRIB)
-describe(_DYNAMIC, "QAttention", sums=_with_projection, domain=CONTRIB)
+describe(replace(_DYNAMIC, shares_scale=False), "QAttention", sums=_with_projection, domain=CONTRIB)
 _WHY = "laid out in blocks by onnxruntime's full optimisation; audit the file from before it"
 describe(Traits(), "Conv", sums=_CONVOLUTION, domain=BLOCKED, why=_WHY)
 describe(

@@ -73,7 +73,7 @@ class TwoSamples:
         """The table with sample axes, where the pair gives what both give; `together` is what the pair gave."""
         if together is not None and self._agree(together):
             return self._batched(together, ())
-        alone = self.alone if together is None else replace(self.alone, mixed=self._mixed(together[0]))
+        alone = self.alone if together is None else self._mixed(together[0])
         free = self._fixed_inputs()
         with suppress(RunError):
             if free:
@@ -98,10 +98,11 @@ class TwoSamples:
         known = {n: SampleAxis(None) if a is None or n in scrambled else a for n, a in axes.items()}
         return replace(self.alone, sample_axes=known, batchable=True, free_inputs=free, scrambled=frozenset(scrambled))
 
-    def _mixed(self, grown: Mapping[str, Shape]) -> frozenset[str]:
-        """Values that differ when two samples share a feed, by more than rounding and chance, and what follows them.
+    def _mixed(self, grown: Mapping[str, Shape]) -> ShapeTable:
+        """The table with the values that differ when two samples share a feed, by more than rounding and chance.
 
-        Judged by the mean magnitude of each row; values that grow in some other way than sample by sample are left out.
+        And with what follows them. Behind a scale that samples share it is this that makes them differ. Judged by the
+        mean magnitude of each row; values that grow in some other way than sample by sample are left out.
         """
         graph, alone, axes = self.loaded.graph, self.alone, dict[str, SampleAxis]()
         coarse = REBATCHED_QUANTISED if is_quantised(graph) else 0.0
@@ -110,20 +111,22 @@ class TwoSamples:
             scale = coarse > 0 and axis is not None and axis.axis is None
             if axis is not None and not scale and alone.dtypes.get(name) in REBATCHED:
                 axes[name] = axis
-        means, mixed = self._row_means(axes, magnitude=True), set[str]()
+        means, mixed, scaled, together = self._row_means(axes, magnitude=True), set[str](), set[str](), set[str]()
         if means is None:
-            return frozenset()
+            return alone
         for node in graph.nodes:
-            names = {o for o in node.outputs if o}
-            if not traits_of(node).measures and mixed.intersection((*node.inputs, *node.captured)):
-                mixed.update(names)
+            names, traits = {o for o in node.outputs if o}, traits_of(node)
+            read = () if traits.measures else (*node.inputs, *node.captured)
+            for group in (mixed, scaled, together):
+                group.update(names if group.intersection(read) else ())
+            scaled.update(names if traits.shares_scale else ())
             for name in names & set(axes):
-                together, first, second, again = means[name]
+                both, first, second, again = means[name]
                 tolerance, axis = max(coarse, REBATCHED[self._coarsest[name]]), axes[name]
                 rows = SampleAxis(None if axis.axis is None else 0, axis.rows)
-                if not same_samples(together, first, second, rows, tolerance) and close(again, first, tolerance):
-                    mixed.add(name)
-        return frozenset(mixed)
+                if not same_samples(both, first, second, rows, tolerance) and close(again, first, tolerance):
+                    (together if name in scaled else mixed).add(name)
+        return replace(alone, mixed=frozenset(mixed), scaled_together=frozenset(together - mixed))
 
     def _row_means(
         self, axes: Mapping[str, SampleAxis], free: tuple[str, ...] = (), *, magnitude: bool = False

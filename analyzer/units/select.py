@@ -163,7 +163,7 @@ def _normalises_units(call: Call) -> bool:
 
 
 def _end_of_chain(context: Context, call: Call) -> Call:
-    """Over a stored bias, a scale or a BatchNormalization that alone reads the sum."""
+    """Over a bias, a scale or a BatchNormalization that alone reads the sum; a scale may be computed."""
     while True:
         readers = context.graph.consumers.get(call.outputs[0], ())
         if len(readers) != 1 or call.outputs[0] in context.outputs:
@@ -171,9 +171,20 @@ def _end_of_chain(context: Context, call: Call) -> Call:
         after = context.by_node[readers[0][0].index]
         affine = after.rule.affine(after.op)
         shifts = affine is not None and len(affine.factors) == 1 and not affine.integers and not affine.passes
-        if not shifts and not _normalises_units(after):
+        if not shifts and not _normalises_units(after) and not _rescales(after, call.outputs[0]):
             return call
         call = after
+
+
+def _rescales(call: Call, value: str) -> bool:
+    """Whether a sum of integers becomes floats, or meets scales computed at run time: one for all, or per column."""
+    affine, op = call.rule.affine(call.op), call.op
+    if affine is not None and affine.passes:
+        return "int" in (op.x_dtype or "") and "float" in (op.y_dtype or "")
+    if not call.rule.aligned:
+        return False
+    ranks = [len(op.x_shape(position)) for position, name in enumerate(op.inputs) if name != value]
+    return max(ranks, default=2) < 2 <= len(op.y_shape())
 
 
 def _entering_activations(context: Context, audited: set[str]) -> set[str]:

@@ -125,6 +125,45 @@ def test_constants_go_into_the_bias_of_a_product_with_scales_per_column(tmp_path
     assert products == [[[n, k], [n], [n], [n]] for n, k in ((12, 6), (live, 12), (4, live))]
 
 
+DYNAMIC = """g (float[N, 3, 6, 6] x) => (float[N, 4] y) {
+    h = Conv<pads=[1, 1, 1, 1]>(x, w1, b1) a = Relu(h) k = Conv(a, w2, b2) c = Relu(k) f = Flatten(c)
+    d = MatMul(f, w3) e = Add(d, b3) r = Relu(e) s = MatMul(r, w4) y = Add(s, b4)
+}"""
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("weight", ["QInt8", "QUInt8"])
+@pytest.mark.filterwarnings("ignore")
+def test_zeros_go_from_what_is_quantised_dynamically_and_other_constants_stay(
+    tmp_path: Path, per_channel: bool, weight: str
+) -> None:
+    shapes = {"w1": (8, 3, 3, 3), "b1": (8,), "w2": (5, 8, 3, 3), "b2": (5,), "w3": (80, 12), "b3": (12,)}
+    arrays = weights(**shapes, w4=(12, 4), b4=(4,))
+    arrays["b1"][:3] = arrays["b2"][:2] = arrays["b3"][:4] = -90
+    arrays["w1"][3], arrays["b1"][3] = 0, 12  # constant, and the largest: the range is its own
+    onnx.save(parse(DYNAMIC, arrays), tmp_path / "model.onnx")
+    path = tmp_path / "quantised.onnx"
+    kind = quantization.QuantType[weight]
+    quantization.quantize_dynamic(tmp_path / "model.onnx", path, per_channel=per_channel, weight_type=kind)
+    assert {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"} <= operators(path)
+    data = np.random.default_rng(0).normal(0, 1, (64, 3, 6, 6)).astype(np.float32)
+    audit = analyzer.audit(path, {"x": data}, causes=False)
+    names = [("a", 3), ("c", 2), ("r", 4)]
+    layers = {la.value: set(la.dead) for la in audit.layers}
+    assert all(set(range(killed_units)) <= layers[name] for name, killed_units in names)
+    assert len(layers) == 4  # and the output
+    assert audit.judged.multiply_adds_share == 1
+    assert not audit.operators_without_rule
+    pruned = audit.prune(latency=False)
+    assert pruned.comparison is not None
+    assert pruned.comparison.max_abs_difference == 0
+    small = onnx.load_model_from_string(pruned.data)
+    found = {tensor.name: list(tensor.dims) for tensor in small.graph.initializer}
+    kept = 5 - len(layers["c"])
+    assert (found["w1_quantized"], found["w2_quantized"]) == ([5, 3, 3, 3], [kept, 5, 3, 3])
+    assert (found["w3_quantized"], found["w4_quantized"]) == ([16 * kept, 8], [8, 4])
+
+
 @pytest.mark.parametrize("activations", ["QUInt8", "QInt8"])
 @pytest.mark.filterwarnings("ignore")
 def test_a_residual_network_is_cut_across_its_quantised_sums(tmp_path: Path, activations: str) -> None:

@@ -61,6 +61,7 @@ class Case:
     constants: bool = True  # whether facts about the inputs may be drawn
     tolerance: float = 2e-5
     spelled: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # attributes that are lengths: (value, axis)
+    rests: Mapping[str, str] = field(default_factory=dict)  # inputs that may lie at the number that another one holds
 
     def __repr__(self) -> str:
         shapes = {n: (a.dtype.name, a.shape, "stored" if n in self.stored else "") for n, a in self.arrays.items()}
@@ -151,7 +152,12 @@ class Bench:
 
     def draw(self, generator: np.random.Generator, facts: Mapping[str, Constants]) -> dict[str, Array]:
         """A feed on which the facts hold."""
-        return {n: filled(generator, self.case.sampler(n), a, facts[n]) for n, a in self.case.feeds.items()}
+        feed = {n: filled(generator, self.case.sampler(n), a, facts[n]) for n, a in self.case.feeds.items()}
+        for name, zero in self.case.rests.items():
+            multiples = facts[name].multiples
+            if multiples is not None:
+                feed[name] = np.where(multiples.held, feed[zero].reshape(()), feed[name]).astype(feed[name].dtype)
+        return feed
 
 
 def filled(generator: np.random.Generator, sampler: Sampler, like: Array, facts: Constants) -> Array:
@@ -198,6 +204,11 @@ def random_facts(random: Random, case: Case) -> dict[str, Constants]:
         value = np.where(generator.random(known.shape) < (0.6 if name not in case.samplers else 0.0), plain, value)
         as_double = random.random() < 0.7  # derived facts are in double precision, stored ones as stored
         found[name] = Constants(known, value.astype(np.float64) if as_double else value)
+        if name in case.rests:
+            resting = random_mask(random, array.shape) & ~known
+            found[name] = replace(
+                found[name], multiples=Multiples(case.rests[name], resting, resting.astype(np.float64))
+            )
     return found
 
 

@@ -217,13 +217,24 @@ def _around(zero: int) -> Any:
     return lambda g, s: np.where(g.random(s) < 0.4, zero, whole(110, 140)(g, s)).astype(np.uint8)
 
 
+def _zero_point(d: Draw, zero: Array | None) -> dict[str, Any]:
+    """How operand 0 is drawn, around its zero point at position 2: none, stored, or computed as well."""
+    if zero is not None and d.flag():
+        return {"fed": (0, 2), "samplers": {0: _around(120), 2: whole(110, 130, np.uint8)}, "rests": {0: 2}}
+    return {"samplers": {0: _around(0 if zero is None else int(zero))}}
+
+
+@cases_for("DynamicQuantizeLinear")
+def dynamic_linear(d: Draw, op: str) -> Case:
+    return call(op, d.normal(*d.shape(1, 4)), opset=11, outputs=3)
+
+
 @cases_for("ConvInteger")
 def conv_integer(d: Draw, op: str) -> Case:
     x, w, window = _integer_conv(d)
     x_zero = _zero(d, np.uint8) if d.flag(0.8) else None
     w_zero = np.array(0, np.int8) if x_zero is not None and d.flag(0.4) else None
-    samplers = {0: _around(0 if x_zero is None else int(x_zero))}
-    return call(op, x, w, x_zero, w_zero, opset=10, samplers=samplers, **window)
+    return call(op, x, w, x_zero, w_zero, opset=10, **_zero_point(d, x_zero), **window)
 
 
 @cases_for("QLinearConv")
@@ -249,8 +260,7 @@ def matmul_integer(d: Draw, op: str) -> Case:
     a = (*((2,) if d.flag(0.3) else ()), d.whole(1, 3), 4)
     zero = _zero(d, np.uint8) if d.flag(0.8) else None
     w, _, rest = _matrix(d, (0, 3, -7))
-    samplers = {0: _around(0 if zero is None else int(zero))}
-    return call(op, d.ints(110, 140, *a, dtype=np.uint8), w, zero, rest, opset=10, samplers=samplers)
+    return call(op, d.ints(110, 140, *a, dtype=np.uint8), w, zero, rest, opset=10, **_zero_point(d, zero))
 
 
 @cases_for("QLinearMatMul")

@@ -86,11 +86,13 @@ def call(
     constants: bool = True,
     tolerance: float = 2e-5,
     spelled: dict[str, tuple[str, int]] | None = None,
+    rests: dict[int, int] | None = None,
     **attributes: Any,
 ) -> Case:
     """One call; the inputs at the positions `fed` come from outside, the others are stored.
 
-    `spelled` names attributes that spell out a length, with the value and the axis whose length it is.
+    `spelled` names attributes that spell out a length, with the value and the axis whose length it is; `rests` the
+    inputs that may lie at the number that another input holds.
     """
     names = ["" if a is None else f"x{i}" for i, a in enumerate(inputs)]
     while names and not names[-1]:
@@ -108,4 +110,5 @@ def call(
         constants=constants,
         tolerance=tolerance,
         spelled=spelled or {},
+        rests={f"x{i}": f"x{zero}" for i, zero in (rests or {}).items()},
     )

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from analyzer.algebra import pattern
-from analyzer.algebra.constants import Constants
-from analyzer.ops import qlinear, quantised_sums
+from analyzer.algebra.constants import Constants, Multiples
+from analyzer.ops import qlinear, quantised_sums, quantize_linear
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.pool import AveragePool, Spatial
 from tests.laws import description_laws, laws, shrink_laws
@@ -84,6 +84,35 @@ def _a_bias_gives_any_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantised_sums.QGemm, "fillable", Contraction.fillable)
 
 
+def _zeros_lie_at_any_zero_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums, "at_computed", lambda x, zero: x)
+
+
+def _everything_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    exactly = Constants.exactly
+    monkeypatch.setattr(quantised_sums, "at_computed", lambda x, zero: exactly(np.zeros((1,) * x.rank)))
+
+
+def _everything_lies_at_the_zero_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    def constants(self: Any, node: Any, xs: Sequence[Constants]) -> list[Constants]:
+        everything = np.ones((1,) * xs[0].rank)
+        claim = Constants(everything < 0, everything, Multiples(node.outputs[2], everything > 0, everything))
+        return [claim, Constants.unknown(0), Constants.unknown(0)]
+
+    monkeypatch.setattr(quantize_linear.Dynamic, "constants", constants)
+
+
+def _constants_leave_the_range_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs(self: Any, node: Any, ys: Any, xs: Sequence[Constants], yc: Any) -> Any:
+        return [~xs[0].known & any(mask.any() for mask in ys)]
+
+    monkeypatch.setattr(quantize_linear.Dynamic, "needs", needs)
+
+
+def _only_what_is_asked_for_sets_the_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize_linear.Dynamic, "needs", lambda self, node, ys, xs, yc: [ys[0] & ~xs[0].zero])
+
+
 FAULTS: list[laws.Fault] = [
     (_halves_are_certain, "QLinearAdd", laws.constants_are_constant),
     (_zero_points_ignored, "QLinearSigmoid", laws.constants_are_constant),
@@ -98,6 +127,11 @@ FAULTS: list[laws.Fault] = [
     (_one_column_speaks_for_all, "QGemm", description_laws.weighted_sums_are_their_rows),
     (_one_column_speaks_for_all, "MatMulInteger", laws.constants_are_constant),
     (_columns_stay_in_parameters, "QLinearMatMul", laws.cut_nodes_agree),
+    (_zeros_lie_at_any_zero_point, "MatMulInteger", laws.constants_are_constant),
+    (_everything_adds_nothing, "ConvInteger", laws.constants_are_constant),
+    (_everything_lies_at_the_zero_point, "DynamicQuantizeLinear", laws.multiples_share_a_map),
+    (_constants_leave_the_range_as_it_is, "DynamicQuantizeLinear", shrink_laws.shrunk_nodes_agree),
+    (_only_what_is_asked_for_sets_the_scale, "DynamicQuantizeLinear", laws.unneeded_inputs_change_nothing),
     (_constants_keep_their_zero_point, "QGemm", shrink_laws.shrunk_nodes_agree),
     (_a_bias_gives_any_output, "QGemm", shrink_laws.shrunk_nodes_agree),
 ]

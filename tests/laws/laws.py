@@ -66,7 +66,10 @@ def multiples_share_a_map(case: Case, random: Random) -> None:
     feed = bench.draw(np.random.default_rng(random.getrandbits(32)), known)
     seen = bench.run(feed)
     for name, claim in zip(bench.op.outputs, claims, strict=True):
-        if name and claim.multiples is not None and seen[name].ndim > 1:
+        if name and claim.multiples is not None and claim.multiples.profile in {*bench.op.outputs} - {name}:
+            zeros = claim.multiples.factor * seen[claim.multiples.profile]
+            assert not (claim.multiples.held & (seen[name] != zeros)).any(), f"not multiples: {case} with {known}"
+        elif name and claim.multiples is not None and seen[name].ndim > 1:
             y = seen[name].astype(np.float64)
             held = np.broadcast_to(claim.multiples.held, y.shape)
             factor = np.broadcast_to(claim.multiples.factor, y.shape)

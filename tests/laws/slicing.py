@@ -64,6 +64,8 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         reference[op.inputs[0]] = _rested(bench, keeps, 0)
         changes = {"hidden_size": int(keeps.get((op.inputs[2], 2)).sum())}
         weights = {op.inputs[2]: np.where(keeps.get((op.inputs[2], 2)), case.arrays[op.inputs[2]], 0)}
+    elif op.op_type == "DynamicQuantizeLinear":  # only zeros leave the range as it is
+        reference[op.inputs[0]] = _rested(bench, keeps, 0)
     elif op.op_type in _RESPELL:
         changes = _RESPELL[op.op_type](bench, keeps, arrays)
     changes |= {name: keeps.shape(value)[axis] for name, (value, axis) in case.spelled.items()}
@@ -81,7 +83,17 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
     elif dead_in:
         raise AssertionError(f"{dead_in} died, but the output lives: {case}")
     kept = {n: a for n, a in arrays.items() if n in node.input}
-    made = Case(node, kept, case.stored & set(kept), case.opset, case.domains, case.samplers, True, case.tolerance)
+    made = Case(
+        node,
+        kept,
+        case.stored & set(kept),
+        case.opset,
+        case.domains,
+        case.samplers,
+        True,
+        case.tolerance,
+        rests=case.rests,
+    )
     return Sliced(made, reference, weights)
 
 
@@ -241,7 +253,7 @@ def resting(bench: Bench, name: str) -> float:
     zero = {"ConvInteger": {0: 2}, "MatMulInteger": {0: 2, 1: 3}, "QLinearConv": {0: 2}, "QLinearMatMul": {0: 2}}
     zero["QGemm"] = {0: 2}
     place = zero.get(bench.op.op_type, {}).get(position)
-    point = None if place is None else bench.op.static(place)
+    point = bench.case.arrays.get(bench.op.inputs[place]) if place is not None and bench.op.has(place) else None
     return 0.0 if point is None else float(np.ravel(point)[0])
 
 

@@ -61,6 +61,7 @@ FLIPPED: list[tuple[str, dict[str, Any], TraitLaw]] = [
     ("Cast", {"passes_geometry": True}, trait_laws.places_come_out_of_places),
     ("Reshape", {"regroups": False}, trait_laws.other_lengths_join_the_same_axes),
     ("Relu", {"quantises": True}, trait_laws.steps_are_jumps),
+    ("QuantizeLinear", {"shares_scale": True}, trait_laws.a_shared_scale_rounds_by_a_step),
     ("MatMul", {"sums_products": False}, trait_laws.what_sums_no_products_has_no_weights),
     ("Conv", {"sums_products": False}, trait_laws.what_sums_no_products_has_no_weights),
     ("LSTM", {"sums_products": False}, trait_laws.what_sums_no_products_has_no_weights),

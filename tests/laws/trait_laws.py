@@ -309,6 +309,17 @@ def what_sums_no_products_has_no_weights(bench: Bench, random: Random) -> None:
         assert (axes, bench.call.sums, bench.call.weighted_sum) == (None, False, None), f"{bench.case}"
 
 
+def a_shared_scale_rounds_by_a_step(bench: Bench, random: Random) -> None:
+    """The integers stand for the first input, by a scale and a zero point that come out beside them."""
+    if traits(bench).shares_scale:
+        names, feeds = bench.case.outputs, _drawn(bench, random)
+        assert traits(bench).quantises and len(names) == 3, f"{bench.case}"
+        y, scale, zero = (_seen(bench, feeds)[name].astype(np.float64) for name in names)
+        x = feeds[bench.op.inputs[0]]
+        gap = np.abs((y - zero) * scale - x).max(initial=0)
+        assert gap <= 1.001 * scale, f"{gap} apart in steps of {scale}: {bench.case} at {feeds}"
+
+
 TRAIT_LAWS: tuple[TraitLaw, ...] = (
     what_sums_no_products_has_no_weights,
     last_digits_stay_last_digits,
@@ -326,5 +337,6 @@ TRAIT_LAWS: tuple[TraitLaw, ...] = (
     places_come_out_of_places,
     other_lengths_join_the_same_axes,
     steps_are_jumps,
+    a_shared_scale_rounds_by_a_step,
     results_are_no_larger_than_said,
 )

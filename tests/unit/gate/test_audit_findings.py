@@ -72,6 +72,13 @@ def test_samples_that_influence_each_other_are_said_with_what_to_do() -> None:
     assert "does not take several" not in slow.message
 
 
+def test_verdicts_behind_a_scale_that_samples_share_are_said_to_hold_for_one_sample_per_run() -> None:
+    mixing, slow = findings(ALIVE, conditions=Conditions(one_by_one=True, scaled_together=("alive", "b")))
+    assert (mixing.name, mixing.value) == ("samples-mix", "alive")
+    assert "one sample per run" in mixing.message
+    assert "influence each other" in slow.message
+
+
 def test_a_dead_layer_hints_at_preprocessing() -> None:
     (finding,) = findings(first_dead(8, 8, "whole"))
     assert finding.name == "layer-dead"

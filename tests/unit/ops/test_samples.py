@@ -35,6 +35,10 @@ def question(body: str, inputs: str = "float[N, 4] x", stored: Mapping[str, Arra
     return mixes_samples(Context(load_model(proto).graph, ShapeTable(one, axes, batchable=True, scrambled=scrambled)))
 
 
+def test_one_scale_for_all_samples_leaves_it_open_even_where_nobody_reads_it() -> None:
+    assert "DynamicQuantizeLinear" in (question("q, s, z = DynamicQuantizeLinear (x) y = Cast <to = 1> (q)") or "")
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -144,6 +144,19 @@ def test_samples_that_merely_cannot_share_a_feed_do_not_mix(body: str) -> None:
     assert measured(text, x=numbers(5, 4)).mixed == frozenset()
 
 
+def test_values_that_samples_influence_by_a_shared_scale_are_named_apart_from_the_rest() -> None:
+    rows = numbers(5, 4) * np.array([[1], [1000], [1], [1], [1]], np.float32)
+    rounded = "q, s, z = DynamicQuantizeLinear(x)  y = DequantizeLinear(q, s, z)"
+    table = measured(f"g (float[N, 4] x) => (float[N, 4] y) {{ {rounded} }}", x=rows)
+    assert not table.batchable
+    assert table.scaled_together == {"y"}
+    assert not table.mixed
+    first = "m = ReduceMean<axes=[0], keepdims=1>(i)  x = Sub(i, m)"
+    table = measured(f"g (float[N, 4] i) => (float[N, 4] y) {{ {first}  {rounded} }}", i=rows)
+    assert {"x", "q", "s", "z", "y"} == table.mixed
+    assert not table.scaled_together
+
+
 def test_a_model_that_takes_one_sample_only_cannot_mix_two() -> None:
     table = measured(
         "g (float[1, 4] x) => (float[1, 4] y) { m = ReduceMean<axes=[0], keepdims=1>(x)  y = Sub(x, m) }",
