@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from analyzer.ops.operator import all_rules, all_traits
+from analyzer.ops.traits import Traits
 from tests.conformance.node_cases import NEWEST_OPSET, arrays_of, as_case, node_cases, plain
 from tests.laws import laws, shrink_laws
 from tests.laws.benches import Bench
@@ -71,7 +72,8 @@ def test_traits_are_true_on_the_cases_of_onnx(op_type: str) -> None:
                 continue  # a drawn operand that the operator does not take
             except AssertionError as error:
                 raise AssertionError(f"{given.name}: {error}") from error
-    assert held or op_type in NONE_RUNS or op_type not in node_cases()
+    silent = all_traits()["", op_type] == Traits(sums_products=False)  # strings, sequences: nothing a run could refute
+    assert held or silent or op_type in NONE_RUNS or op_type not in node_cases()
 
 
 def test_the_walk_holds_on_operators_spelled_out() -> None:
