@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from analyzer.api.options import Progress, Run
 from analyzer.causes.diagnose import inquire
-from analyzer.causes.gates import with_gates
+from analyzer.causes.gate_sums import with_gates
 from analyzer.errors import ProbeError, RunError
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import LayerDiagnosis

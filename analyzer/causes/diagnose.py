@@ -9,7 +9,7 @@ from operator import itemgetter
 import numpy as np
 
 from analyzer.causes.channels import Channels, channels_of
-from analyzer.causes.gates import GatedLayer, gated_layer
+from analyzer.causes.gate_sums import GatedLayer, gated_layer
 from analyzer.causes.origins import Term, trace
 from analyzer.causes.pre_activation import Entry, entry_of
 from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of

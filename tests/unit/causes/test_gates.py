@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import analyzer
-from analyzer.causes.gates import GatedLayer, with_gates
+from analyzer.causes.gate_sums import GatedLayer, with_gates
 from analyzer.facts.causes import CauseCode
 from analyzer.graph import Editor
 from analyzer.graph.serialize import serialize
