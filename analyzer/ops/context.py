@@ -241,6 +241,7 @@ class Context:
             x_dtype=self.dtype(node.inputs[0]) if node.inputs else None,
             y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,
             target=self.lists.pieces(node),
+            averages=tuple(self._sums_to_one(n) for n in node.inputs),
             follows=tuple(((node.outputs[0], axis), ref) for axis, ref in self.lists.follows(node).items()),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
             used_axes=self.lists.used_axes(node) if traits_of(node).lists_lengths else None,
@@ -250,6 +251,11 @@ class Context:
         op = replace(op, zeros=frozenset(p for p in optional if self._is_zero(op.inputs[p])))
         why = self._barrier(op, rule)
         return Call(op, rule if why is None else BARRIER, why, self.table.measured)
+
+    def _sums_to_one(self, name: str) -> int | None:
+        producer = self.graph.producer.get(name)
+        call = None if producer is None else self.by_node.get(producer.index)
+        return call.rule.sums_to_one(call.op) if call is not None and call.outputs.index(name) == 0 else None
 
     def _is_zero(self, name: str) -> bool:
         """Whether a value is zero whatever the model is fed: a state that is made to fit the number of samples."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 
 import numpy as np
 
@@ -22,22 +21,9 @@ from analyzer.ops.largest import Stored, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
+from analyzer.ops.product_letters import Letters, matmul_letters, project
 from analyzer.ops.traits import EVERY, SUMMING
 from analyzer.ops.weighted_sum import WeightedSum
-
-
-@dataclass(frozen=True, slots=True)
-class Letters:
-    """One letter (a number) per axis of the two operands and of the output."""
-
-    a: tuple[int, ...]
-    b: tuple[int, ...]
-    y: tuple[int, ...]
-
-    @property
-    def contracted(self) -> list[int]:
-        """Letters that both operands share and the output lacks."""
-        return [i for i in self.a if i in self.b and i not in self.y]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,55 +34,6 @@ class Sides:
     data: int
     own: tuple[int, ...]
     read: tuple[int, ...]
-
-
-def matmul_letters(a: Sequence[int], b: Sequence[int]) -> Letters:
-    """Letters of numpy's matmul for these shapes."""
-    fresh = count(100)
-    k, m, n = 0, 1, 2
-    core_a = (m, k) if len(a) > 1 else (k,)
-    core_b = (k, n) if len(b) > 1 else (k,)
-    batch_a, batch_b = a[:-2], b[:-2]
-    rank = max(len(batch_a), len(batch_b))
-    out, la, lb = [], [], []
-    for axis in range(rank):
-        i, j = axis - rank + len(batch_a), axis - rank + len(batch_b)
-        da, db = (batch_a[i] if i >= 0 else 1), (batch_b[j] if j >= 0 else 1)
-        letter = 3 + axis
-        out.append(letter)
-        if i >= 0:
-            la.append(letter if da >= db or da > 1 else next(fresh))
-        if j >= 0:
-            lb.append(letter if db >= da or db > 1 else next(fresh))
-    y = (*out, *((m,) if len(a) > 1 else ()), *((n,) if len(b) > 1 else ()))
-    return Letters((*la, *core_a), (*lb, *core_b), y)
-
-
-def project(
-    left: Array, left_letters: Sequence[int], right: Array, right_letters: Sequence[int], onto: Sequence[int]
-) -> Array:
-    """Sum of products with the letters of `onto`; a letter neither operand has gets length 1."""
-    present = [i for i in onto if i in left_letters or i in right_letters]
-    lengths: dict[int, int] = {}
-    for array, letters in ((left, left_letters), (right, right_letters)):
-        for letter, length in zip(letters, array.shape, strict=True):
-            lengths[letter] = max(length, lengths.get(letter, 1))
-
-    def fitted(array: Array, letters: Sequence[int]) -> Array:
-        shared = [lengths[i] if i not in onto else d for i, d in zip(letters, array.shape, strict=True)]
-        return np.broadcast_to(array, shared)
-
-    names = {letter: position for position, letter in enumerate(dict.fromkeys((*left_letters, *right_letters)))}
-    total = np.einsum(
-        fitted(left, left_letters), [names[i] for i in left_letters],
-        fitted(right, right_letters), [names[i] for i in right_letters],
-        [names[i] for i in present], optimize=True,
-    )  # fmt: skip
-    shape, axes = [1] * len(onto), iter(total.shape)
-    for position, letter in enumerate(onto):
-        if letter in present:
-            shape[position] = next(axes)
-    return np.asarray(total.reshape(shape))
 
 
 class Contraction(Operator):
@@ -120,17 +57,37 @@ class Contraction(Operator):
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         a, b, letters = self.operand(node, xs, self.a), self.operand(node, xs, self.b), self.letters(node)
+        total = self._total(node, a, b, letters)
+        for position, text, values, other in ((self.a, letters.a, b, letters.b), (self.b, letters.b, a, letters.a)):
+            axis = node.averages[position] if node.averages else None
+            if axis is not None and values.any and letters.summed == {text[axis]} == {*letters.contracted}:
+                mean = self._mean(node, values, other, other.index(text[axis]), letters)
+                known = total.known | mean.known
+                total = Constants(known, np.where(total.known, total.number, mean.number))
+        return [self.with_bias(node, xs, total)]
+
+    def _mean(self, node: OpNode, values: Constants, text: Sequence[int], axis: int, letters: Letters) -> Constants:
+        """The averages of values along an axis of theirs: where all of them are one constant, that constant."""
+        low, high = (f(values.number, axis=axis, keepdims=True) for f in (np.min, np.max))
+        known = pattern.every(values.known, axis, keepdims=True) & (low == high)
+        one = np.ones(()), ()
+        unknown = project(_float(~known), text, *one, letters.y) > 0
+        number = self.scale(node) * project(np.where(known, low, 0.0), text, *one, letters.y)
+        return Constants(~unknown, np.where(unknown, 0.0, number))
+
+    def _total(self, node: OpNode, a: Constants, b: Constants, letters: Letters) -> Constants:
+        """The sums of which all products are known."""
         rank = len(letters.y)
         if not ((a.any and b.any) or a.zero.any() or b.zero.any()):
-            return [Constants.unknown(rank)]
+            return Constants.unknown(rank)
         bad = self._unknown_products(a, b, letters)
         if self._free_sum(node, letters):  # of more or fewer products in the next feed: only zeros stay zero
             bad = project(_float(~a.zero), letters.a, _float(~b.zero), letters.b, letters.y) > 0
         if bad.all():
-            return [Constants.unknown(rank)]
+            return Constants.unknown(rank)
         number_a = _wide(a.number, letters.a, letters.contracted, node.x_shape(self.a))
         value = self.scale(node) * project(number_a, letters.a, b.number, letters.b, letters.y)
-        return [self.with_bias(node, xs, Constants(~bad, np.where(bad, 0.0, value)))]
+        return Constants(~bad, np.where(bad, 0.0, value))
 
     def _free_sum(self, node: OpNode, letters: Letters) -> bool:
         """Whether the number of products in a sum depends on how many samples there are, or how long they are."""

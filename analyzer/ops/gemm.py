@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analyzer.graph import Node
-from analyzer.ops.contraction import Contraction, Letters, MatMul, matmul_letters
+from analyzer.ops.contraction import Contraction, MatMul
 from analyzer.ops.largest import Stored, most, shifted, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, register
+from analyzer.ops.product_letters import Letters, matmul_letters
 
 
 class Gemm(Contraction):

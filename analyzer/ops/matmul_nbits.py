@@ -19,12 +19,13 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.graph import Node
 from analyzer.ops.axes import Axes, row
-from analyzer.ops.contraction import Contraction, Letters, MatMul
+from analyzer.ops.contraction import Contraction, MatMul
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array
 from analyzer.ops.operator import CONTRIB, register
+from analyzer.ops.product_letters import Letters
 from analyzer.ops.traits import Traits
 from analyzer.ops.weighted_sum import WeightedSum
 

@@ -22,7 +22,7 @@ from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored, most
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Operator, register
-from analyzer.ops.traits import CONTINUOUS
+from analyzer.ops.traits import CONTINUOUS, SINGLE_OR_DOUBLE
 
 
 class PerChannel(Operator):
@@ -222,6 +222,12 @@ class Softmax(Normalised):
         total = np.exp(shifted).sum(axis=axes[0], keepdims=True)
         value = np.exp(shifted) / total if node.op_type == "Softmax" else shifted - np.log(total)
         return [Constants(known, np.where(known, value, 0.0))]
+
+    def sums_to_one(self, node: OpNode) -> int | None:
+        """Where the element type has room for the sum's last digits."""
+        axes = self.normalised(node)
+        exact = node.op_type == "Softmax" and len(axes) == 1 and node.y_dtype in SINGLE_OR_DOUBLE
+        return axes[0] if exact else None
 
     def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
         return None

@@ -164,6 +164,10 @@ class Operator:
         """Where values are normalised, then scaled and shifted by learned numbers: where those stand."""
         return None
 
+    def sums_to_one(self, node: OpNode) -> int | None:
+        """The axis of the output along which all entries, none of them negative, add up to 1."""
+        return None
+
     def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
         """Where elements are only moved: which index on an input's axis each element of an output comes from.
 

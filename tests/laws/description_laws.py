@@ -54,6 +54,15 @@ def affine_maps_are_their_factors(case: Case, random: Random) -> None:
         _close(actual[np.isfinite(actual)], np.broadcast_to(expected, actual.shape)[np.isfinite(actual)], case)
 
 
+def entries_add_up_to_one(case: Case, random: Random) -> None:
+    """Along an axis of which that is said; none is negative."""
+    bench = Bench(case)
+    axis, y = bench.call.rule.sums_to_one(bench.op), bench.first.get(bench.op.outputs[0])
+    if axis is not None and y is not None:
+        assert (y >= 0).all(), f"entries below zero: {case}"
+        np.testing.assert_allclose(y.sum(axis=axis, dtype=np.float64), 1, rtol=1e-5, err_msg=str(case))
+
+
 def summands_count_in_the_operand_that_takes_them(case: Case, random: Random) -> None:
     """What is added to an input gives what it gives when the stored operand has it, with the sign that is stated."""
     bench, generator = Bench(case), np.random.default_rng(random.getrandbits(32))

@@ -13,6 +13,7 @@ from analyzer.ops import binary, concat, contraction, conv, gemm, movements, nor
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Lettered
 from analyzer.ops.move import Take
+from analyzer.ops.product_letters import Letters
 from tests.laws import laws, sample_laws
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -53,7 +54,7 @@ def _parts_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _gemm_letters_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     def letters(self: Any, node: Any) -> Any:
-        return contraction.Letters((0, 1), (1, 2), (0, 2))  # whatever is transposed
+        return Letters((0, 1), (1, 2), (0, 2))  # whatever is transposed
 
     monkeypatch.setattr(gemm.Gemm, "letters", letters)
 

@@ -9,9 +9,10 @@ import pytest
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.ops import binary, concat, contraction, conv, gemm, movements, norm, pool, unary
+from analyzer.ops import binary, concat, conv, gemm, movements, norm, pool, unary
 from analyzer.ops.move import Reshape
-from tests.laws import laws, shrink_laws
+from analyzer.ops.product_letters import Letters
+from tests.laws import description_laws, laws, shrink_laws
 
 
 def _conv_ignores_padding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +95,7 @@ def _gemm_transposed_the_wrong_way(monkeypatch: pytest.MonkeyPatch) -> None:
     def letters(self: Any, node: Any) -> Any:
         found = honest(self, node)
         square = len(set(node.x_shape(1))) == 1
-        return contraction.Letters(found.a, found.b[::-1] if square else found.b, found.y)
+        return Letters(found.a, found.b[::-1] if square else found.b, found.y)
 
     monkeypatch.setattr(gemm.Gemm, "letters", letters)
 
@@ -115,7 +116,12 @@ def _softplus_of_zero_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def _logarithms_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norm.Softmax, "sums_to_one", lambda self, node: self.normalised(node)[0])
+
+
 FAULTS: list[laws.Fault] = [
+    (_logarithms_add_up, "LogSoftmax", description_laws.entries_add_up_to_one),
     (_conv_ignores_padding, "Conv", laws.constants_are_constant),
     (_zero_kernel_by_sum, "Conv", laws.constants_are_constant),
     (_zero_kernel_by_sum, "Conv", laws.unneeded_inputs_change_nothing),
