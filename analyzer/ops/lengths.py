@@ -94,6 +94,8 @@ class Lengths:
             return measured and tuple(Measured(node, axis) for axis in measured_axes(node, len(measured)))
         if traits.joins:
             return self._joined(node)
+        if len(node.inputs) == 2 and (factor := self._only_factor(*node.inputs)) and node.qualified_type == "Mul":
+            return (factor,)
         items = self._lists.get(node.inputs[0])
         moved = None if items is None else self._moved(node, items)
         return moved if moved is None or self.passed(node) else _lengths_alone(moved)
@@ -114,6 +116,14 @@ class Lengths:
                 return None
         return tuple(items)
 
+    def _only_factor(self, *names: str) -> Measured | None:
+        """Of two single lengths the one that their product is, as the other is 1."""
+        lists = [self._lists.get(name, ()) for name in names]
+        factors = [items[0] for items in lists if len(items) == 1]
+        measured = [item for item in factors if isinstance(item, Measured)]
+        longer = [item for item in measured if self._shapes[item.node.inputs[0]][item.axis] != 1]
+        return longer[0] if len(measured) == 2 and len(longer) == 1 else None
+
     def _moved(self, node: Node, items: tuple[T, ...]) -> tuple[T, ...] | None:
         """What a node that only moves a list makes of it; None for any other node, or for a table of lists."""
         arrays = [self._graph.constant(n) for n in node.inputs[1:]]
@@ -129,7 +139,8 @@ class Lengths:
             yield from (item for item in items if isinstance(item, Measured))
         for reader, position in self._graph.consumers.get(name, ()):
             traits = traits_of(reader)
-            if reader.outputs and reader.outputs[0] in self._lists and (position == 0 or traits.joins):
+            made = self._lists.get(reader.outputs[0]) if reader.outputs else None
+            if made is not None and (position == 0 or traits.joins or set(items) <= set(made)):
                 continue
             pieces = self.pieces(reader) if position == traits.target else None
             for place, item in enumerate(items):

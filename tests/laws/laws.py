@@ -132,11 +132,8 @@ def _weights_too(
             quiet[name] = np.where(absorbed, resting(bench, name), feed[name]).astype(feed[name].dtype)
     reference = run(case.model(), quiet)
     for position, (name, need) in enumerate(zip(bench.op.inputs, needs, strict=True)):
-        if (
-            isinstance(bench.call.rule, Recurrent)
-            and position == 2
-            and bench.call.rule.silent(bench.op, facts)[1].any()
-        ):
+        rule = bench.call.rule
+        if isinstance(rule, Recurrent) and position in (2, 3) and rule.silent(bench.op, facts)[1].any():
             continue  # what hidden constants add goes into the bias, or onto a carrier
         if name in case.stored and case.arrays[name].dtype.kind == "f" and not need.all():
             array = case.arrays[name]

@@ -69,6 +69,17 @@ def test_directions_have_units_of_their_own_and_keep_an_index_while_either_needs
     assert shapes["r"] == (2, 4 * (HIDDEN - 1), HIDDEN - 1)
 
 
+def test_directions_and_units_that_are_flattened_by_measured_lengths_go_as_well() -> None:
+    body = f"""{TURNED} s = LSTM(t, w, r, b) u = Transpose<perm = [0, 2, 1, 3]>(s) m = Shape(u)
+        a = Slice(m, zero, one) c = Slice(m, one, two) d = Slice(m, two, three) h = Slice(m, three, four)
+        dh = Mul(d, h) flat = Concat<axis = 0>(a, c, dh) q = Reshape(u, flat) y = MatMul(q, v)"""
+    places = {name: np.array([number]) for number, name in enumerate(("zero", "one", "two", "three", "four"))}
+    audit, shapes = pruned(model("LSTM", body, weights("LSTM", (0, 4)) | places | {"v": noise(HIDDEN, 2)}), X)
+    assert not audit.facts.locked
+    assert shapes["r"] == (1, 4 * (HIDDEN - 2), HIDDEN - 2)
+    assert shapes["v"] == (HIDDEN - 2, 2)
+
+
 def test_what_nothing_reads_goes_though_it_moves() -> None:
     stored = weights("GRU", ()) | {"one": np.array([1]), "v": noise(HIDDEN, 2)}
     stored["v"][[1, 2]] = 0
