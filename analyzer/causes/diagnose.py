@@ -9,7 +9,7 @@ from operator import itemgetter
 import numpy as np
 
 from analyzer.causes.channels import Channels, channels_of
-from analyzer.causes.gate_sums import GatedLayer, gated_layer
+from analyzer.causes.gate_sums import GatedLayer, gated_calls, gated_layer
 from analyzer.causes.origins import Term, trace
 from analyzer.causes.pre_activation import Entry, entry_of
 from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of
@@ -115,7 +115,12 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
             where = (term.kernel.data, term.kernel.axis) if term.kernel is not None else (term.source, term.axis)
             if not term.ends and where not in inputs and context.shapes.get(where[0]):
                 inputs[where] = channels_of(context, walk.facts, layers, *where)
-    gated = (gated_layer(context, s.layer, s.dead, flat_gradient) for s in suspects if s.dead)
+    calls = gated_calls(context)
+    gated = (
+        gated_layer(context, *calls[suspect.layer.audited.node], suspect.layer, suspect.dead, flat_gradient)
+        for suspect in suspects
+        if suspect.dead and suspect.layer.audited.node in calls
+    )
     return Inquiry(walk, tuple(suspects), inputs, {layer.value: layer for layer in gated if layer is not None})
 
 

@@ -66,22 +66,25 @@ class GatedLayer:
         return Ruling(CauseCode.SATURATED if shut or full else CauseCode.UNKNOWN, detail)
 
 
+def gated_calls(context: Context) -> dict[str, tuple[Call, Gates]]:
+    """The calls that have gates, by the node's name."""
+    asked = ((call, call.rule.gates(call.op)) for call in context.calls if call.barrier is None)
+    return {call.op.name: (call, gates) for call, gates in asked if gates is not None}
+
+
 def gated_layer(
-    context: Context, layer: LayerVerdicts, dead: Collection[int], flat_gradient: float
+    context: Context, call: Call, gates: Gates, layer: LayerVerdicts, dead: Collection[int], flat_gradient: float
 ) -> GatedLayer | None:
-    """The recurrent layer whose dead units these are; None for others, and where directions are not told apart."""
-    for call in (call for call in context.calls if call.op.name == layer.audited.node):
-        gates = call.rule.gates(call.op) if call.barrier is None else None
-        if gates is None:
-            return None
-        joined = joined_units(context, call)
-        if joined is not None and joined.value == layer.value:
-            outer, inner = joined.places
-            places = {unit: (int(outer[unit]), int(inner[unit])) for unit in dead}
-            return GatedLayer(gates, layer.value, places, flat_gradient, call)
-        if call.outputs[0] == layer.value and len(gates.backward) == 1:
-            return GatedLayer(gates, layer.value, {unit: (0, unit) for unit in dead}, flat_gradient, call)
-    return None
+    """The recurrent layer whose dead units these are; None where directions are not told apart."""
+    joined = joined_units(context, call)
+    if joined is not None and joined.value == layer.value:
+        outer, inner = joined.places
+        places = {unit: (int(outer[unit]), int(inner[unit])) for unit in dead}
+    elif call.outputs[0] == layer.value and len(gates.backward) == 1:
+        places = {unit: (0, unit) for unit in dead}
+    else:
+        return None
+    return GatedLayer(gates, layer.value, places, flat_gradient, call)
 
 
 def with_gates(
