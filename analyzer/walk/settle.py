@@ -159,7 +159,7 @@ def walk(
     round_to = chosen.round_to
 
     def shared(tensors: Collection[str]) -> Walk:
-        whole = Context(graph, shapes, tensors, frozen)
+        whole = Context(graph, shapes, tensors, frozen) if tensors else context
         return Walk(whole, judged, facts, *settle(whole, facts, kept, round_to), tuple(withdrawn))
 
     return _copied_where_it_pays(shared)
