@@ -35,7 +35,10 @@ SAID = re.compile(
 LEFT_BY_SIGKILL = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.(part|old)")
 OLD = b"what was there before"
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks /proc for handlers")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks /proc for handlers"),
+    pytest.mark.usefixtures("heeded_signals"),
+]
 
 
 @dataclass(frozen=True)

@@ -73,4 +73,4 @@ def test_graphs_with_layers_that_remember_hold_too(start: int) -> None:
         except Exception as error:
             error.add_note(f"the graph is made by tests.random_graphs.recurrent.make_recurrent({seed})")
             raise
-    assert changed > BATCH // 2, "most graphs have something to remove"
+    assert changed > BATCH // 3, "many graphs have something to remove"

@@ -41,7 +41,10 @@ from analyzer.report.file_set import written_together
 end_on_signals()
 """
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+    pytest.mark.usefixtures("heeded_signals"),
+]
 
 
 def begun(*arguments: str, **options: Any) -> subprocess.Popen[str]:
