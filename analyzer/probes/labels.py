@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,12 @@ def without_labels(
     """
     extra = [name for name in arrays if name not in inputs]
     if len(inputs) == 1 and len(extra) == len(arrays) > 1:  # its array has another name as well
-        extra = [name for name in arrays if _looks_like_labels(name, arrays, [n for n in arrays if n != name])]
+        lengths = _lengths(arrays)
+        extra = [name for name, array in arrays.items() if _looks_like_labels(name, array, lengths, 2)]
     rest = {name: array for name, array in arrays.items() if name not in extra}
     fits = rest.keys() == inputs.keys() or (len(rest) == len(inputs) == 1)
-    if not extra or not fits or not all(_looks_like_labels(name, arrays, list(rest)) for name in extra):
+    lengths = _lengths(rest) if extra and fits else Counter()
+    if not extra or not fits or not all(_looks_like_labels(name, arrays[name], lengths, 1) for name in extra):
         return dict(arrays), ()
     return rest, tuple(LabelsInData(name, column=column, fed=False) for name in extra)
 
@@ -55,10 +58,14 @@ def features(columns: Mapping[str, Array], wanted: int | None) -> tuple[dict[str
     return dict(columns), tuple(LabelsInData(name, column=True, fed=True) for name in fed)
 
 
-def _looks_like_labels(name: str, arrays: Mapping[str, Any], others: Sequence[str]) -> bool:
-    array = np.asarray(arrays[name])
-    lengths = {len(other) for key in others if (other := np.asarray(arrays[key])).ndim}
-    if not array.ndim or len(array) not in lengths:
+def _lengths(arrays: Mapping[str, Any]) -> Counter[int]:
+    return Counter(len(array) for given in arrays.values() if (array := np.asarray(given)).ndim)
+
+
+def _looks_like_labels(name: str, given: Any, lengths: Counter[int], least: int) -> bool:
+    """Whether it is like labels of arrays of these lengths, at least so many of which are as long."""
+    array = np.asarray(given)
+    if not array.ndim or lengths[len(array)] < least:
         return False
     single = array.ndim == 1 or array.shape[1:] == (1,)
     return named_like_labels(name) or (single and array.dtype.kind in "iubUS")

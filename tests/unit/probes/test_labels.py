@@ -11,6 +11,7 @@ import pytest
 from analyzer.errors import ProbeError
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
+from analyzer.probes.labels import without_labels
 from analyzer.probes.probe import Probe, open_probe
 
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -81,3 +82,17 @@ def test_a_column_of_such_a_name_that_is_fed_is_said(tmp_path: Path) -> None:
     assert table(tmp_path, ["a", "b", "c", "label"], width=None) == (LabelsInData("label", column=True, fed=True),)
     assert table(tmp_path, ["x", "z", "y"]) == ()  # coordinates
     assert table(tmp_path, ["a", "label", "b"]) == ()
+
+
+def test_each_of_many_arrays_is_looked_at_a_few_times() -> None:
+    looks = 0
+
+    class Counted:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return X
+
+    arrays = {f"a{i}": Counted() for i in range(100)}
+    assert without_labels(arrays, ONE) == (arrays, ())
+    assert looks <= 400
