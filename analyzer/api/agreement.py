@@ -156,10 +156,13 @@ def _influence_each_other(source: Source, before: Session, probe: Probe, size: i
     quantised, types = is_quantised(graph), coarsest_types(graph, source.shapes.dtypes)
     pairs = zip(probe.batches(size), _groups(probe.batches(source.shapes.samples), size), strict=False)
     for batch, singles in islice(pairs, SINGLE_SAMPLES // size + 1):
-        with suppress(RunError):  # what several samples at once are refused for says nothing of others
+        try:
             alone = [single.feeds for single in singles]
             if rows_depend_on_others(before, batch.feeds, alone, types=types, quantised=quantised):
                 return True
+        except RunError as error:  # what several samples at once are refused for says nothing of others
+            if error.kind is RunFailure.MEMORY:
+                raise
     return False
 
 

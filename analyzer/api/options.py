@@ -8,6 +8,7 @@ from typing import Any
 
 from analyzer.errors import InputError
 from analyzer.facts.batch_size import BATCH_SIZE
+from analyzer.facts.given import WithDefaults
 from analyzer.facts.image_options import ImageOptions
 
 Progress = Callable[[str, int, int | None], None]  # stage, samples done, samples in all (None: not known)
@@ -78,7 +79,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(WithDefaults):
     """How a model is run.
 
     Attributes:
@@ -91,17 +92,6 @@ class Run:
     batch_size: int = BATCH_SIZE
     threads: int | None = None
     independent: bool = False
-
-    @classmethod
-    def of(cls, given: Any) -> Run:
-        """`Run` as it is, or as it is by default.
-
-        Raises:
-            InputError: it is something else.
-        """
-        if given is not None and not isinstance(given, cls):
-            raise InputError(f"run is of type {type(given).__name__}: give an analyzer.Run.")
-        return cls() if given is None else given
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant.

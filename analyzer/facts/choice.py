@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import inf
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from analyzer.errors import InputError
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.frozen import FrozenDict
+from analyzer.facts.given import WithDefaults
 
 if TYPE_CHECKING:
     from analyzer.facts.audit import LayerVerdicts
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(WithDefaults):
     """Which dead units may go.
 
     evidence: `structural` takes only what the weights alone decide, `observed` also what was seen. only / skip:
@@ -44,17 +45,6 @@ class Choice:
     residual: Literal["off", "params", "latency"] = "off"
     merge_duplicates: bool = False
     merge_linear: bool = False
-
-    @classmethod
-    def of(cls, given: Any) -> Choice:
-        """`Choice` as it is, or all that may go.
-
-        Raises:
-            InputError: it is something else.
-        """
-        if given is not None and not isinstance(given, cls):
-            raise InputError(f"choice is of type {type(given).__name__}: give an analyzer.Choice.")
-        return cls() if given is None else given
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -133,26 +134,23 @@ def _units_hear_of_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrent.Recurrent, "matter", matter)
 
 
-def _hidden_size_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def _spoil_edits(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Any], object]) -> None:
     honest: Any = recurrent.Recurrent.shrink
 
     def shrink(self: Any, node: Any, cut: Any) -> Any:
         edit = honest(self, node, cut)
-        edit.attributes.clear()
+        spoil(edit)
         return edit
 
     monkeypatch.setattr(recurrent.Recurrent, "shrink", shrink)
+
+
+def _hidden_size_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    _spoil_edits(monkeypatch, lambda edit: edit.attributes.clear())
 
 
 def _constant_inputs_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Any = recurrent.Recurrent.shrink
-
-    def shrink(self: Any, node: Any, cut: Any) -> Any:
-        edit = honest(self, node, cut)
-        edit.inputs.pop(recurrent.B, None)
-        return edit
-
-    monkeypatch.setattr(recurrent.Recurrent, "shrink", shrink)
+    _spoil_edits(monkeypatch, lambda edit: edit.inputs.pop(recurrent.B, None))
 
 
 FAULTS: list[laws.Fault] = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 import pytest
 
-from tests.random_graphs.generator import make
+from tests.random_graphs.generator import Made, make
 from tests.random_graphs.law import prune_obeys, trembles
 from tests.random_graphs.recurrent import make_recurrent
 
@@ -33,17 +34,18 @@ ONCE_FAILED = (
 )
 
 
+@pytest.mark.parametrize(("maker", "least"), [(make, BATCH // 2), (make_recurrent, BATCH // 3)])
 @pytest.mark.parametrize("start", range(FIRST, FIRST + COUNT, BATCH))
-def test_a_pruned_graph_agrees_never_grows_and_is_done(start: int) -> None:
+def test_a_pruned_graph_agrees_never_grows_and_is_done(start: int, maker: Callable[[int], Made], least: int) -> None:
     changed = 0
     for seed in range(start, start + BATCH):
         try:
-            found = prune_obeys(make(seed), fresh=seed % 4 == 0)
+            found = prune_obeys(maker(seed), fresh=seed % 4 == 0)
             changed += found is not None and found.changed
         except Exception as error:
-            error.add_note(f"the graph is made by tests.random_graphs.generator.make({seed})")
+            error.add_note(f"the graph is made by {maker.__module__}.{maker.__name__}({seed})")
             raise
-    assert changed > BATCH // 2, "most graphs have something to remove"
+    assert changed > least, "many graphs have something to remove"
 
 
 @pytest.mark.parametrize("seed", ONCE_FAILED)
@@ -61,16 +63,3 @@ def test_the_same_seed_makes_the_same_graph() -> None:
     assert one.model == two.model
     assert (one.probe["x"] == two.probe["x"]).all()
     assert make(8).model != one.model
-
-
-@pytest.mark.parametrize("start", range(FIRST, FIRST + COUNT, BATCH))
-def test_graphs_with_layers_that_remember_hold_too(start: int) -> None:
-    changed = 0
-    for seed in range(start, start + BATCH):
-        try:
-            found = prune_obeys(make_recurrent(seed), fresh=seed % 4 == 0)
-            changed += found is not None and found.changed
-        except Exception as error:
-            error.add_note(f"the graph is made by tests.random_graphs.recurrent.make_recurrent({seed})")
-            raise
-    assert changed > BATCH // 3, "many graphs have something to remove"

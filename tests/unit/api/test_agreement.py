@@ -68,9 +68,9 @@ def test_made_up_feeds_that_do_not_run_are_left_out_and_others_count() -> None:
     assert pruned.comparison.samples > 0
 
 
-def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_asked_for() -> None:
-    """From the third sample of a run on the units fire: single samples, and two, show them dead."""
-    model = parse(
+def fires_from_the_third_sample_on() -> onnx.ModelProto:
+    """Single samples, and two, show units dead that fire from the third sample of a run on."""
+    return parse(
         """g (float[n, 6] x) => (float[n, 4] y) {
             one = Mul(x, zero)
             ones = Add(one, c)
@@ -92,7 +92,10 @@ def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_ask
             "v": weights(8, 4),
         },
     )
-    probe = weights(40, 6)
+
+
+def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_asked_for() -> None:
+    model, probe = fires_from_the_third_sample_on(), weights(40, 6)
     alone = analyzer.prune(model, {"x": probe}, run=analyzer.Run(batch_size=1), latency=False)
     small = onnx.ModelProto.FromString(alone.data)
     for sample in probe[:5]:
@@ -100,6 +103,17 @@ def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_ask
         np.testing.assert_allclose(one, two, atol=1e-4)
     with pytest.raises(InputError, match="--batch-size 1"):
         analyzer.prune(model, {"x": probe}, latency=False)
+
+
+def test_memory_that_runs_out_where_samples_are_held_against_each_other_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def scarce(*_: Any, **__: Any) -> bool:
+        raise RunError("no memory", RunFailure.MEMORY)
+
+    monkeypatch.setattr(agreement, "rows_depend_on_others", scarce)
+    with pytest.raises(RunError, match="no memory"):
+        analyzer.prune(fires_from_the_third_sample_on(), {"x": weights(40, 6)}, latency=False)
 
 
 def late_units(remainder: int) -> onnx.ModelProto:

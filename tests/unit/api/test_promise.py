@@ -82,9 +82,9 @@ def test_a_bias_that_must_be_made_is_counted(bias: bool, constant: float) -> Non
     assert pruned.facts.before.parameters - pruned.facts.after.parameters == 6 * (30 + 1 + 9) - added
 
 
-def test_what_only_a_second_cut_takes_is_promised() -> None:
-    """The softmax keeps its axis, so a unit stands in there; what it was computed from goes with the second cut."""
-    audit = analyzer.audit("sample_models/digits_mlp_killed/model.onnx", "sample_models/digits_mlp_killed/probe.npz")
+@pytest.mark.parametrize("name", ["digits_mlp_killed", "digits_keras_cnn"])  # cut once, and looked at again
+def test_what_a_trained_model_promises_is_taken(name: str) -> None:
+    audit = analyzer.audit(f"sample_models/{name}/model.onnx", f"sample_models/{name}/probe.npz")
     promise_is_kept(audit.prune(latency=False))
 
 
