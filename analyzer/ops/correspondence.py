@@ -67,6 +67,10 @@ class Correspondence:
         """Axes of values that are not pinned and that stay whole all the same."""
         return iter(())
 
+    def block(self, ref: Ref) -> int:
+        """How many neighbouring indices of an axis can only go together; 1 where each goes by itself."""
+        return 1
+
     def chosen(self) -> int | None:
         """The axis of the first output whose indices are copies one by one, so that any of them may go."""
         return None
@@ -198,6 +202,10 @@ class Lettered(Correspondence):
 
     def held(self) -> Iterator[Ref]:
         return (ref for group, refs in self.places.items() if self.whole.issuperset(group) for ref in refs)
+
+    def block(self, ref: Ref) -> int:
+        parts = (group for group in self._groups_at(ref) if not self.whole.issuperset(group))
+        return max((prod(self.lengths[letter] for letter in self.whole.intersection(g)) for g in parts), default=1)
 
     def _groups_at(self, ref: Ref) -> Iterator[Group]:
         yield from (groups[ref[1]] for name, groups in self.values if name == ref[0] and ref[1] < len(groups))

@@ -28,6 +28,9 @@ EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 SHARED_ARENA = "session.use_env_allocators"
 SHRINK_ARENA = "memory.enable_memory_arena_shrinkage"
 NO_PREPACKING = "session.disable_prepacking"
+#: onnxruntime fuses DequantizeLinear of four bits and MatMul; by itself it rounds what enters to whole numbers there,
+#: in blocks, which the file does not say.
+DEQUANTISED_SUMS = "session.qdq_matmulnbits_accuracy_level"
 BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
 
 # onnxruntime's names of element types, where they are not NumPy's.
@@ -78,6 +81,7 @@ class Session:
         options.graph_optimization_level = optimization.value
         # One block for all values of a run would come on top of what the first run took, and is not faster.
         options.enable_mem_pattern = False
+        options.add_session_config_entry(DEQUANTISED_SUMS, "1")
         if few_runs:
             options.add_session_config_entry(NO_PREPACKING, "1")
         if eager:

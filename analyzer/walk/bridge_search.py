@@ -7,7 +7,7 @@ import numpy as np
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.bridge import Bridge
 from analyzer.ops.context import Call
-from analyzer.walk.reasons import ELEMENTWISE, RESIDUAL, kept_dead
+from analyzer.walk.reasons import BLOCKS, ELEMENTWISE, RESIDUAL, kept_dead
 from analyzer.walk.settle import Walk
 from analyzer.walk.tie_graph import Slot
 
@@ -28,7 +28,7 @@ def find_bridges(found: Walk, round_to: int = 1) -> list[Bridge]:
         reason = found.reasons.of(start)
         if reason.code in (RESIDUAL, ELEMENTWISE):
             _before_join(found, reason.path[-1], places)
-        _before_readers(found, start, places)
+        _before_readers(found, start, places, "widen" if reason.code == BLOCKS else "narrow")
     bridges = [_bridge(found, place, units, round_to) for place, units in sorted(places.items())]
     return [bridge for bridge in bridges if bridge.dead]
 
@@ -78,8 +78,8 @@ def _before_join(found: Walk, slot: Slot, places: dict[Place, set[int]]) -> None
             places.setdefault(("widen", slot.value, slot.axis, node.index, position), set()).add(slot.index)
 
 
-def _before_readers(found: Walk, start: Slot, places: dict[Place, set[int]]) -> None:
-    """The weighted sums downstream that can do without the constant."""
+def _before_readers(found: Walk, start: Slot, places: dict[Place, set[int]], kind: str) -> None:
+    """The weighted sums downstream that can do without the constant, or, where blocks go as a whole, be given it."""
 
     def goes_on(slot: Slot, call: Call) -> bool:
         known = slot.value not in found.context.graph.initializer_names and _constant(found, slot) is not None
@@ -89,7 +89,7 @@ def _before_readers(found: Walk, start: Slot, places: dict[Place, set[int]]) -> 
         for node, position in found.context.graph.consumers.get(slot.value, ()):
             call = found.context.by_node[node.index]
             if found.closure.live(call) and _absorbs(found, call, position, slot):
-                places.setdefault(("narrow", slot.value, slot.axis, node.index, position), set()).add(slot.index)
+                places.setdefault((kind, slot.value, slot.axis, node.index, position), set()).add(slot.index)
 
 
 def _constant(found: Walk, slot: Slot) -> float | None:

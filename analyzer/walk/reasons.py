@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from analyzer.algebra.constants import Constants
 from analyzer.facts.audit import LayerVerdicts, Locked
@@ -11,7 +12,7 @@ from analyzer.ops.context import Call, Context
 from analyzer.walk.closure import Closure
 from analyzer.walk.tie_graph import Slot, TieGraph
 
-TIED = "tied-to-kept-index"
+TIED, BLOCKS = "tied-to-kept-index", "packed-in-blocks"
 #: It is joined with something that is alive: by a sum, as in a residual stream, or in another way, as by a gate.
 RESIDUAL, ELEMENTWISE = "residual-partner-alive", "elementwise-partner-alive"
 _Stop = tuple[str, str] | None
@@ -130,14 +131,27 @@ class Reasons:
             for call, position in self._readers(slot.value):
                 stop = self._stops_beside(call, position, slot)
                 if stop is not None:
-                    return Reason(*stop, self.ties.path(start, slot)), met
+                    path = self.ties.path(start, slot)
+                    return Reason(*(self._in_block(path) if stop[0] == TIED else None) or stop, path), met
         return Reason(TIED, "an index that is cut together with it stays", (start,)), met
+
+    def _in_block(self, path: Sequence[Slot]) -> _Stop:
+        """The reason where the way leads from one index of a block that goes as a whole to another."""
+        for slot, after in pairwise(path):
+            if (slot.value, slot.axis) != (after.value, after.axis):
+                continue
+            for node in self.context.around(slot.value):
+                call = self.context.by_node[node.index]
+                size = call.axes.block((slot.value, slot.axis))
+                if size > 1:
+                    return BLOCKS, f"{_named(call)} holds numbers in blocks of {size}, which go as a whole"
+        return None
 
     def _stops_beside(self, call: Call, position: int, slot: Slot) -> _Stop:
         stop = self._stops(call, position, slot)
         if stop is not None and stop[0] not in (RESIDUAL, ELEMENTWISE):
             return stop
-        if not call.sums:
+        if not call.sums or call.op.static(position) is not None:
             return None
         fact, length = self.facts.get(slot.value), self.context.shapes[slot.value][slot.axis]
         if fact is not None and fact.per_index(slot.axis, length)[0][slot.index]:

@@ -183,9 +183,13 @@ def linear(d: Draw, op: str) -> Case:
     shape, opset = d.shape(1, 4), d.pick([10, 13, 19, 21])
     axis, dtype = d.whole(0, len(shape) - 1), d.pick([np.uint8, np.int8])
     per_channel = opset >= 13 and d.flag()
-    size = (shape[axis],) if per_channel else ()
-    zero = _zero(d, dtype, *size) if d.flag(0.8) else None
+    size: tuple[int, ...] = (shape[axis],) if per_channel else ()
     extra: dict[str, Any] = {"axis": axis if d.flag() else axis - len(shape)} if per_channel else {}
+    if opset == 21 and per_channel and shape != (1,) and d.flag(0.7):
+        extra["block_size"] = block = d.whole(1, 3)
+        longer = shape[axis] * block - (d.whole(0, block - 1) if d.flag(0.3) else 0)
+        size, shape = shape, (*shape[:axis], longer, *shape[axis + 1 :])
+    zero = _zero(d, dtype, *size) if d.flag(0.8) else None
     if op == "QuantizeLinear":
         if zero is None and opset == 21 and d.flag():
             extra["output_dtype"] = 3

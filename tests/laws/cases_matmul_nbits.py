@@ -1,4 +1,4 @@
-"""Cases of a product with numbers of few bits, and wrong rules for it."""
+"""Cases of products and look-ups with numbers of few bits, and wrong rules for them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.ops import matmul_nbits
+from analyzer.ops import gather_blocks, matmul_nbits, quantize_linear
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.operator import CONTRIB
 from tests.laws import laws, shrink_laws
-from tests.laws.benches import Case
+from tests.laws.benches import Case, whole
 from tests.laws.draws import Draw, call, cases_for
 
 
@@ -35,6 +35,24 @@ def few_bits(d: Draw, op: str) -> Case:
     spelled = {"K": ("x0", -1), "N": ("y0", -1)}
     tolerance = 1e-4 if level and level > 1 else 2e-5
     return call(op, *inputs, opset=20, domain=CONTRIB, tolerance=tolerance, spelled=spelled, **named)
+
+
+@cases_for("GatherBlockQuantized", domain=CONTRIB)
+def table_of_blocks(d: Draw, op: str) -> Case:
+    bits, size, rows = d.pick([2, 4, 4, 8]), 16, d.whole(1, 5)
+    columns = size * d.whole(1, 5) - (d.pick([4, 8]) if d.flag(0.2) else 0)
+    blocks = -(-columns // size)
+    data, zeros = (d.ints(0, 255, rows, -(-length * bits // 8), dtype=np.uint8) for length in (columns, blocks))
+    scales = np.abs(d.normal(rows, blocks))
+    named: dict[str, Any] = {
+        "bits": bits,
+        "block_size": size,
+        "gather_axis": d.pick([None, 0]),
+        "quantize_axis": d.pick([None, 1, -1]),
+    }
+    inputs = (data, d.ints(0, rows - 1, *d.shape(0, 2, 3)), scales, zeros if d.flag(0.7) else None)
+    samplers = {1: whole(0, rows - 1)}
+    return call(op, *inputs, opset=20, domain=CONTRIB, fed=(1,), samplers=samplers, constants=False, **named)
 
 
 def _highest_bits_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,10 +82,54 @@ def _lengths_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul_nbits.MatMulNBits, "shrink", Contraction.shrink)
 
 
+def _blocks_of_a_byte_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = gather_blocks.GatherBlocks.axes
+
+    def axes(self: Any, node: Any) -> Any:
+        found = honest(self, node)
+        return replace(found, whole=found.whole - {"i", "s"})
+
+    monkeypatch.setattr(gather_blocks.GatherBlocks, "axes", axes)
+
+
+def _the_block_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = gather_blocks.GatherBlocks.needs
+
+    def needs(self: Any, node: Any, *others: Any) -> Any:
+        return [
+            mask if position == 1 else np.roll(mask, 1, -1) for position, mask in enumerate(honest(self, node, *others))
+        ]
+
+    monkeypatch.setattr(gather_blocks.GatherBlocks, "needs", needs)
+
+
+def _rows_of_a_block_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = quantize_linear.Linear.axes
+
+    def axes(self: Any, node: Any) -> Any:
+        found = honest(self, node)
+        return replace(found, whole=found.whole - {"s"})
+
+    monkeypatch.setattr(quantize_linear.Linear, "axes", axes)
+
+
+def _one_scale_for_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = quantize_linear.Linear.parameter
+
+    def parameter(self: Any, node: Any, *others: Any) -> Any:
+        return np.roll(honest(self, node, *others), 1, self.axis(node))
+
+    monkeypatch.setattr(quantize_linear.Linear, "parameter", parameter)
+
+
 FAULTS: list[laws.Fault] = [
     (_highest_bits_first, "MatMulNBits", laws.constants_are_constant),
     (_every_level_is_exact, "MatMulNBits", laws.unneeded_inputs_change_nothing),
     (_a_bias_for_all_rows, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
     (_half_a_byte_goes, "MatMulNBits", laws.cut_nodes_agree),
     (_lengths_as_they_were, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
+    (_rows_of_a_block_part, "DequantizeLinear", laws.cut_nodes_agree),
+    (_one_scale_for_two_blocks, "DequantizeLinear", laws.constants_are_constant),
+    (_blocks_of_a_byte_part, "GatherBlockQuantized", laws.cut_nodes_agree),
+    (_the_block_before, "GatherBlockQuantized", laws.unneeded_inputs_change_nothing),
 ]

@@ -226,6 +226,10 @@ def _resize(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, A
     return {}
 
 
+def _one_block(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    return {"block_size": None} if arrays[bench.op.inputs[1]].shape == (1,) else {}
+
+
 _RESPELL = {
     "Reshape": _shape_operand,
     "Expand": _shape_operand,
@@ -234,6 +238,8 @@ _RESPELL = {
     "Slice": _slice,
     "Gather": _gather,
     "Resize": _resize,
+    "QuantizeLinear": _one_block,
+    "DequantizeLinear": _one_block,
 }
 
 

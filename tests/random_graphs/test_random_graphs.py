@@ -10,6 +10,7 @@ import pytest
 
 from tests.random_graphs.generator import Made, make
 from tests.random_graphs.law import prune_obeys, trembles
+from tests.random_graphs.quantised import make_few_bits
 from tests.random_graphs.recurrent import make_recurrent
 
 COUNTS = {"dev": 30, "ci": 200, "nightly": 2000}
@@ -34,7 +35,10 @@ ONCE_FAILED = (
 )
 
 
-@pytest.mark.parametrize(("maker", "least"), [(make, BATCH // 2), (make_recurrent, BATCH // 3)])
+_MAKERS = [(make, BATCH // 2), (make_recurrent, BATCH // 3), (make_few_bits, BATCH // 2)]
+
+
+@pytest.mark.parametrize(("maker", "least"), _MAKERS)
 @pytest.mark.parametrize("start", range(FIRST, FIRST + COUNT, BATCH))
 def test_a_pruned_graph_agrees_never_grows_and_is_done(start: int, maker: Callable[[int], Made], least: int) -> None:
     changed = 0

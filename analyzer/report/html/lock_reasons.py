@@ -23,6 +23,8 @@ REASONS = MappingProxyType(
         "shared-parameter": "Its weight is used in several places, and not all of them can do without.",
         "subgraph-capture": "A subgraph (a loop or a branch) reads it.",
         "shape-computed-at-runtime": "Shapes that are computed while the model runs depend on this axis.",
+        "packed-in-blocks": "It shares the scale of a block of weights with units that are alive, and blocks go as a "
+        "whole: cut the model before it is quantised, or use --residual.",
         "tied-to-kept-index": "It is cut together with another index that stays.",
     }
 )

@@ -39,6 +39,31 @@ def pruned_and_compared(model: onnx.ModelProto, x: Array, choice: Choice) -> tup
     return smaller, result
 
 
+@pytest.mark.parametrize("rests", [-100.0, 3.0])
+def test_units_that_share_a_block_with_others_go_in_front_of_it(rests: float) -> None:
+    bias = weights(32)
+    bias[[1, 5, 20, 21, 30]] = rests
+    w = weights(8, 32)
+    w[:, [1, 5, 20, 21, 30]] = 0
+    stored = {
+        "w": w, "b": bias, "q": RNG.integers(0, 256, (4, 2, 8)).astype(np.uint8),
+        "s": np.asarray(RNG.random((4, 2)), np.float32),
+    }  # fmt: skip
+    model = parse(
+        """blocks (float[n,8] x) => (float[n,4] y) {
+            h = Gemm(x, w, b)
+            r = Relu(h)
+            y = com.microsoft.MatMulNBits<K=32, N=4, bits=4, block_size=16>(r, q, s)
+        }""",
+        stored,
+    )
+    x = weights(12, 8)
+    smaller, _ = pruned_and_compared(model, x, Choice(residual="params"))
+    kept = next(list(t.dims) for t in smaller.graph.initializer if t.name == "w")
+    assert kept == [8, 27]
+    assert not pruned_and_compared(model, x, Choice())[1].changed
+
+
 def residual(dead_in_branch: int = 5) -> onnx.ModelProto:
     """Stem, a ReLU of which some channels are dead, read by a convolution and by the Add behind it."""
     stem_bias = weights(8)

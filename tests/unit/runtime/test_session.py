@@ -50,6 +50,17 @@ def test_a_loaded_model_and_an_extended_one_run_alike() -> None:
         assert np.array_equal(plain.run({"x": X})["y"], -extended.run({"x": X}, [added])[added])
 
 
+def test_sums_of_four_bits_are_those_of_the_numbers_that_they_stand_for() -> None:
+    random = np.random.default_rng(0)
+    numbers, x = random.integers(-8, 8, (64, 8)), random.standard_normal((4, 64)).astype(np.float32)
+    text = "g (float[N, 64] x) => (float[N, 8] y) { w = DequantizeLinear(q, s) y = MatMul(x, w) }"
+    model = parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {text}')
+    stored = {"q": numbers.astype(ml_dtypes.int4), "s": np.array(0.1, np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in stored.items())
+    with Session(model.SerializeToString()) as session:
+        assert np.abs(session.run({"x": x})["y"] - x @ (numbers * 0.1)).max() < 1e-5
+
+
 def large_model() -> onnx.ModelProto:
     weights = np.random.default_rng(0).random((64, 64), dtype=np.float32)
     node = helper.make_node("MatMul", ["x", "W"], ["y"])

@@ -25,7 +25,7 @@ def bias(units: int, *dead: int) -> Array:
 
 def walked(body: str, x: Array, outputs: str = "float y", **stored: Array) -> Walk:
     dims = ", ".join(["N", *map(str, x.shape[1:])])
-    return audited(parse(f"g (float[{dims}] x) => ({outputs}) {{ {body} }}", stored, 20), {"x": x})
+    return audited(parse(f"g (float[{dims}] x) => ({outputs}) {{ {body} }}", stored, 21), {"x": x})
 
 
 DENSE: dict[str, Any] = {"w1": noise(3, 4), "b1": bias(4, 1), "w2": noise(4, 2)}
@@ -68,8 +68,17 @@ def test_a_gate_of_zero_stays_for_the_block_that_is_read() -> None:
         "q": np.full((2, 2, 8), 7, np.uint8),
         "s": np.ones((2, 2), np.float32),
     }
-    assert reasons(walked(body, ROWS, b1=bias(32, 1), **stored)) == {"tied-to-kept-index"}
+    assert reasons(walked(body, ROWS, b1=bias(32, 1), **stored)) == {"packed-in-blocks"}
     assert reasons(walked(body, ROWS, b1=bias(32, *range(16)), **stored)) == set()
+
+
+def test_a_unit_that_shares_a_block_of_stored_integers_stays_for_that() -> None:
+    body = HEAD + "w = DequantizeLinear<axis=0, block_size=2>(q, s) y = Gemm(r, w) "
+    stored: dict[str, Any] = {"q": np.arange(8, dtype=np.int8).reshape(4, 2), "s": np.ones((2, 2), np.float32)}
+    found = walked(body, ROWS, **DENSE, **stored)
+    assert reasons(found) == {"packed-in-blocks"}
+    assert "blocks of 2" in found.locked[0].detail
+    assert reasons(walked(body, ROWS, **{**DENSE, "b1": bias(4, 2, 3)}, **stored)) == set()
 
 
 def test_a_stored_shape_is_not_computed_at_run_time() -> None:
