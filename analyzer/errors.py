@@ -5,6 +5,7 @@
     │   ├── ModelError        the model file cannot be used
     │   ├── ProbeError        the probe data cannot be used with this model
     │   ├── RunError          onnxruntime cannot load or run the model
+    │   ├── RunTooLong        a run took longer than it may
     │   └── OutputError       an output file cannot be written
     ├── Refusal               a rewrite that does not happen, with its reason
     └── ComparisonFailed      the rewritten model differs from the original (exit code 3)
@@ -53,6 +54,10 @@ class RunError(InputError):
         super().__init__(message)
         self.kind = kind
         self.node = node
+
+
+class RunTooLong(InputError):
+    """A run of the model was ended. No `RunError`: whoever tries another feed after one would wait as long again."""
 
 
 class OutputError(InputError):

@@ -15,6 +15,8 @@ ENDING: tuple[int, ...] = tuple(
 LOCK = threading.RLock()
 #: What takes away what was begun: drafts of files, a progress bar.
 undo: list[Callable[[], object]] = []
+#: Called with a sentence where a run of the model does not heed that it is to end. A library can do nothing.
+when_stuck: list[Callable[[str], object]] = []
 #: The files that appeared, as they were named.
 written: list[str] = []
 

@@ -135,15 +135,16 @@ class Audit(Reporting):
         """
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and prune its result.")
-        return prune_walk(
-            self._source,
-            self._walk,
-            Choice.of(choice),
-            self,
-            lossy=lossy,
-            latency=latency,
-            progress=progress,
-        )
+        with self._source.run.limited():
+            return prune_walk(
+                self._source,
+                self._walk,
+                Choice.of(choice),
+                self,
+                lossy=lossy,
+                latency=latency,
+                progress=progress,
+            )
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one HTML page that works offline.

@@ -71,6 +71,14 @@ def audit(
         InputError: the model, the data or the call cannot be used; the message says what to change.
     """
     data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
+    with run.limited():
+        return _audited(model, data, run, thresholds, causes, progress)
+
+
+def _audited(
+    model: Model, data: Data, run: Run, thresholds: Thresholds, causes: bool, progress: Progress | None
+) -> Audit:
+    """The stages, one after the other."""
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)

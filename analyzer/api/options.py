@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -10,8 +11,10 @@ from analyzer.errors import InputError
 from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.given import WithDefaults
 from analyzer.facts.image_options import ImageOptions
+from analyzer.runtime.run_limit import runs_limited
 
 Progress = Callable[[str, int, int | None], None]  # stage, samples done, samples in all (None: not known)
+RUN_LIMIT = 600  # seconds: large models on slow machines take minutes for a batch
 MOST_THREADS = 256  # onnxruntime takes minutes to start thousands
 
 
@@ -87,11 +90,14 @@ class Run(WithDefaults):
         threads: threads of onnxruntime; None: its own choice.
         independent: your word that the samples of a batch do not influence each other, where that cannot be read from
             the model; every report repeats it.
+        run_limit: seconds that a single run may take; one that takes longer is ended, as a loop in a model may have no
+            end. Runs on guessed inputs may take at most a minute.
     """
 
     batch_size: int = BATCH_SIZE
     threads: int | None = None
     independent: bool = False
+    run_limit: float = RUN_LIMIT
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant.
@@ -104,6 +110,13 @@ class Run(WithDefaults):
             raise InputError(
                 f"threads is {self.threads}: give at most {MOST_THREADS}; more than there are cores do not help."
             )
+        limit: object = self.run_limit
+        if not (isinstance(limit, float | int) and limit > 0):
+            raise InputError(f"run_limit is {limit!r}: give a number of seconds.")
+
+    def limited(self) -> AbstractContextManager[None]:
+        """The runs inside may take `run_limit` seconds each."""
+        return runs_limited(self.run_limit, "raise the limit (--run-limit SECONDS), or lower --batch-size")
 
 
 def _check_counts(**counts: int | None) -> None:

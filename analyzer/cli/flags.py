@@ -143,6 +143,13 @@ GROUPS: dict[type, Group] = {
                 "The samples of a batch do not influence each other: your word, which the report repeats.",
                 kind=bool,
             ),
+            "run_limit": _running(
+                "--run-limit",
+                "SECONDS",
+                "End a single run of the model that takes longer: its loops may have no end.",
+                kind=float,
+                shows_default=True,
+            ),
         },
     ),
     Choice: Group(

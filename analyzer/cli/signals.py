@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from analyzer import unfinished
-from analyzer.cli.exits import on_one_line
+from analyzer.cli.exits import WRONG_INPUT, on_one_line
 
 
 def end_on_signals() -> None:
@@ -38,6 +38,7 @@ def end_on_signals() -> None:
         os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_end_silently)
     atexit.register(_too_late)  # the first that is registered runs last
     threading.Thread(target=_wait, args=(reading,), daemon=True).start()
+    unfinished.when_stuck.append(_end_stuck)
 
 
 def _end_silently() -> None:
@@ -77,14 +78,22 @@ def _end_children() -> None:
 def _wait(reading: int) -> None:
     while (number := os.read(reading, 1)[0]) not in unfinished.ENDING:
         pass
-    unfinished.LOCK.acquire()  # for good: nothing appears after what is said below
+    how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+    _end(lambda: f"{how}; {unfinished.outcome()}", 128 + number)
+
+
+def _end_stuck(sentence: str) -> None:
+    _end(lambda: f"{sentence.removesuffix('.')}; {unfinished.outcome()}", WRONG_INPUT)
+
+
+def _end(sentence: Callable[[], str], code: int) -> None:
+    """End the process from any thread, as soon as no file gets its name; nothing appears after the sentence."""
+    unfinished.LOCK.acquire()  # for good
     try:
         for step in (_end_children, *unfinished.undo):
             with suppress(Exception):
                 step()
         if sys.__stderr__ is not None:
-            how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
-            sentence = f"deadunits: {how}; {on_one_line(unfinished.outcome())}.\n"
-            os.write(sys.__stderr__.fileno(), sentence.encode(errors="replace"))
+            os.write(sys.__stderr__.fileno(), f"deadunits: {on_one_line(sentence())}.\n".encode(errors="replace"))
     finally:
-        os._exit(128 + number)
+        os._exit(code)

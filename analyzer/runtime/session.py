@@ -17,10 +17,11 @@ import onnx
 import onnxruntime as ort
 
 from analyzer.algebra.pattern import BFLOAT16, Array
-from analyzer.errors import RunError, RunFailure
+from analyzer.errors import RunError, RunFailure, RunTooLong
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
 from analyzer.graph.runnable import Runnable
+from analyzer.runtime.run_limit import watched
 
 CPU = ["CPUExecutionProvider"]
 ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError instead
@@ -129,6 +130,7 @@ class Session:
 
         Raises:
             RunError: the feed does not fit, an operator failed, or memory ran out.
+            RunTooLong: it took longer than `runs_limited` allows.
         """
         names = list(self.output_names if outputs is None else outputs)
         if not names:  # which onnxruntime takes for all of them
@@ -140,11 +142,14 @@ class Session:
             options.add_run_config_entry(SHRINK_ARENA, "cpu:0")
         types = {a.dtype.name for a in feeds.values()} | {self.output_types.get(n) for n in names}
         try:
-            if "bfloat16" in types:  # onnxruntime's plain call knows no NumPy type for it
-                wrapped = {name: _wrap(array) for name, array in feeds.items()}
-                results = [_unwrap(value) for value in self._session.run_with_ort_values(names, wrapped, options)]
-            else:
-                results = self._session.run(names, dict(feeds), options)
+            with watched(options):
+                if "bfloat16" in types:  # onnxruntime's plain call knows no NumPy type for it
+                    wrapped = {name: _wrap(array) for name, array in feeds.items()}
+                    results = [_unwrap(value) for value in self._session.run_with_ort_values(names, wrapped, options)]
+                else:
+                    results = self._session.run(names, dict(feeds), options)
+        except RunTooLong:
+            raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "run") from error
         if gives_back:

@@ -15,6 +15,7 @@ from analyzer.ops.context import Context
 from analyzer.ops.samples import mixes_samples
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
+from analyzer.runtime.run_limit import runs_limited
 from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.batching import TwoSamples
 from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
@@ -22,6 +23,7 @@ from analyzer.shapes.shape_session import ShapeRun
 from analyzer.shapes.trial_feeds import first_samples, guessed_samples, join
 
 MOST_MULTIPLY_ADDS = 1 << 36  # of a run on a guess: a second or two; a few kilobytes of weights can take hours
+LONGEST_GUESS = 60  # seconds of a run on a guess
 
 
 def measure_shapes(
@@ -51,7 +53,8 @@ def measure_shapes(
         if _multiply_adds(loaded, samples[0]) > MOST_MULTIPLY_ADDS:
             continue
         try:
-            return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])
+            with runs_limited(LONGEST_GUESS, "its inputs were guessed; give data (--probe DATA)"):
+                return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])
         except RunError as error:
             if error.kind is RunFailure.NO_KERNEL:
                 break

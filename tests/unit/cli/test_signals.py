@@ -151,6 +151,42 @@ def feeds():
     assert process.returncode == 143
 
 
+ENDLESS = f"""g (float[N, 4] x) => (float[N, 4] y) {{
+    rounds = Constant <value_int = {1 << 62}> ()
+    more = Constant <value = bool {{1}}> ()
+    h = Loop (rounds, more, x) <body = body (int64 i, bool c, float[N, 4] a) => (bool BODY}}>
+    y = Relu(h)
+}}"""
+
+
+def test_it_ends_a_loop_without_end(tmp_path: Path) -> None:
+    model = parse(ENDLESS.replace("BODY", "co, float[N, 4] b) { co = Identity(c) b = Abs(a) "))
+    onnx.save(model, tmp_path / "endless.onnx")
+    feeds = """
+def feeds():
+    started()
+    yield np.ones((1, 4), "f")
+"""
+    process = audit(str(tmp_path / "endless.onnx"), tmp_path, feeds)
+    wait_for((tmp_path / "started").exists)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", SIGNALS[0][2])
+    assert process.returncode == 130
+
+
+def test_a_run_that_does_not_heed_its_limit_ends_with_the_process(tmp_path: Path) -> None:
+    """onnxruntime looks for the wish to end where a node begins, and the body of this loop has none."""
+    onnx.save(parse(ENDLESS.replace("BODY", "c, float[N, 4] a) { ")), tmp_path / "endless.onnx")
+    process = begun("-m", "analyzer", "audit", str(tmp_path / "endless.onnx"), "--run-limit", "0.5")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err == (
+        "deadunits: A run of the model took longer than 0.5 s, maybe in a loop: raise the limit (--run-limit SECONDS), "
+        "or lower --batch-size; no file was written.\n"
+    )
+
+
 def test_files_that_are_getting_their_names_all_get_them(tmp_path: Path) -> None:
     code = """
 rename = Path.replace

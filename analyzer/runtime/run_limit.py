@@ -1,0 +1,97 @@
+"""An end to every run: a loop in a model may have none, and native code hears no exception.
+
+A thread looks at what is running and asks onnxruntime to end what takes too long. That is heeded where a node begins. A
+single kernel, and a loop with an empty body, do not heed it: then `unfinished.when_stuck` is called.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from analyzer import unfinished
+from analyzer.errors import RunTooLong
+
+TICK = 0.2  # seconds between two looks
+GRACE = 5  # seconds after which a run that was asked to end is stuck
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    seconds: float = inf
+    advice: str = ""
+
+    def error(self) -> RunTooLong:
+        return RunTooLong(f"A run of the model took longer than {self.seconds:g} s, maybe in a loop: {self.advice}.")
+
+
+@dataclass(slots=True)
+class _Running:
+    options: Any  # onnxruntime's RunOptions
+    limit: _Limit
+    end: float  # as time.monotonic() counts
+
+
+_NONE = _Limit()
+_limit: ContextVar[_Limit] = ContextVar("_limit", default=_NONE)
+_running: dict[int, _Running] = {}
+_busy = threading.Event()
+_watchers: list[threading.Thread] = []
+
+
+@contextmanager
+def runs_limited(seconds: float, advice: str) -> Iterator[None]:
+    """Each run inside may take so many seconds, and no more than a block around this one allows.
+
+    `advice` says what to change where one takes longer.
+    """
+    token = _limit.set(min(_limit.get(), _Limit(seconds, advice), key=lambda limit: limit.seconds))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+@contextmanager
+def watched(options: Any) -> Iterator[None]:
+    """A run with these RunOptions is inside.
+
+    Raises:
+        RunTooLong: it was ended.
+    """
+    limit = _limit.get()
+    if limit.seconds == inf:
+        yield
+        return
+    _running[id(options)] = _Running(options, limit, time.monotonic() + limit.seconds)
+    if not (_watchers and _watchers[0].is_alive()):  # a forked process has none
+        _watchers[:] = [threading.Thread(target=_watch, daemon=True)]
+        _watchers[0].start()
+    _busy.set()
+    try:
+        yield
+    except Exception as error:
+        if options.terminate:
+            raise limit.error() from error
+        raise
+    finally:
+        del _running[id(options)]
+
+
+def _watch() -> None:
+    while _busy.wait():
+        _busy.clear()
+        while _running:
+            time.sleep(TICK)
+            now = time.monotonic()
+            for run in [run for run in list(_running.values()) if now > run.end]:
+                run.options.terminate = True
+                if now > run.end + GRACE:
+                    for act in unfinished.when_stuck:
+                        act(str(run.limit.error()))

@@ -1,0 +1,109 @@
+"""Runs that would not end are ended, in one sentence; nobody tries another feed after one."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer import unfinished
+from analyzer.errors import InputError, RunError, RunTooLong
+from analyzer.runtime import run_limit
+from analyzer.runtime.run_limit import runs_limited
+from analyzer.runtime.session import Session
+from tests.models import parse
+
+X = np.ones((2, 4), np.float32)
+BODIES = {
+    "adds": "co = Identity(c) one = Constant <value_float = 1.0> () b = Add(a, one)",
+    "nothing": "co = Identity(c) b = Identity(a)",
+    "nested": """co = Identity(c) b = If (c) <
+        then_branch = t () => (float[n, 4] u) { u = Relu(a) }, else_branch = e () => (float[n, 4] v) { v = Neg(a) }>""",
+}
+
+
+def endless(body: str = BODIES["adds"], start: str = "x") -> onnx.ModelProto:
+    """Rounds without end before a layer; with stored `start` values alone decide them."""
+    text = f"""g (float[n, 4] x) => (float[n, 3] y) {{
+        rounds = Constant <value_int = {1 << 62}> ()
+        more = Constant <value = bool {{1}}> ()
+        h = Loop (rounds, more, {start}) <body = body (int64 i, bool c, float[n, 4] a) => (bool co, float[n, 4] b) {{
+            {body} }}>
+        s = Add(x, h)
+        r = Relu(s)
+        y = MatMul(r, w)
+    }}"""
+    return parse(text, {"w": np.ones((4, 3), np.float32), "z": X[:1]})
+
+
+def limited(seconds: float) -> AbstractContextManager[None]:
+    return runs_limited(seconds, "wait")
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_loop_without_end_is_ended(body: str) -> None:
+    with Session(endless(body).SerializeToString()) as session, limited(0.5), pytest.raises(RunTooLong) as caught:
+        session.run({"x": X})
+    assert str(caught.value) == "A run of the model took longer than 0.5 s, maybe in a loop: wait."
+
+
+def test_every_run_counts_by_itself_and_later_ones_are_as_before() -> None:
+    with Session(endless().SerializeToString()) as loop, Session(parse(RELU).SerializeToString()) as session:
+        with limited(0.5):
+            with pytest.raises(RunTooLong):
+                loop.run({"x": X})
+            np.testing.assert_array_equal(session.run({"x": X})["y"], X)
+        np.testing.assert_array_equal(session.run({"x": X})["y"], X)
+    assert not run_limit._running
+
+
+RELU = "g (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }"
+
+
+def test_a_refusal_stays_a_refusal() -> None:
+    with Session(parse(RELU).SerializeToString()) as session, limited(60), pytest.raises(RunError):
+        session.run({"x": X[0, 0]})
+
+
+def test_a_limit_inside_another_can_only_be_lower() -> None:
+    too_long = pytest.raises(RunTooLong, match=r"0\.3 s.*: wait")
+    with Session(endless().SerializeToString()) as session, limited(0.3), runs_limited(900, "no"), too_long:
+        session.run({"x": X})
+
+
+@pytest.mark.parametrize("start", ["x", "z"])
+@pytest.mark.parametrize("probe", [None, X])
+def test_an_audit_ends_with_its_first_run_that_does_not(start: str, probe: object) -> None:
+    with pytest.raises(RunTooLong, match=r"longer than 0\.5 s.*--run-limit"):
+        analyzer.audit(endless(start=start), probe, run=analyzer.Run(run_limit=0.5))
+
+
+def test_a_run_on_a_guess_may_take_less_than_one_on_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.shapes.shape_run.LONGEST_GUESS", 0.5)
+    with pytest.raises(RunTooLong, match="inputs were guessed; give data"):
+        analyzer.audit(endless())
+
+
+def test_what_does_not_heed_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stub for what does not end: nothing of it could be ended here."""
+
+    class Deaf:
+        terminate = False
+
+    said: list[str] = []
+    monkeypatch.setattr(run_limit, "GRACE", 0)
+    monkeypatch.setattr(unfinished, "when_stuck", [said.append])
+    with limited(0.01), run_limit.watched(Deaf()):
+        while not said:
+            time.sleep(0.01)
+    assert said[0].startswith("A run of the model took longer than 0.01 s")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5", None])
+def test_a_limit_is_a_number_of_seconds(seconds: object) -> None:
+    with pytest.raises(InputError, match="run_limit is"):
+        analyzer.Run(run_limit=seconds)  # type: ignore[arg-type]
