@@ -36,6 +36,7 @@ FUNCTIONS: dict[str, Function] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": lambda a, b: a / np.where(b == 0, 1, b),
+    "Mod": lambda a, b: np.mod(a, np.where(b == 0, 1, b)),
     "Pow": lambda a, b: np.power(np.abs(a), b) * np.where((a < 0) & (b % 2 == 1), -1, 1),
     "Max": np.maximum,
     "Min": np.minimum,
@@ -74,13 +75,13 @@ class Aligned(Operator):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         rank = len(node.y_shape())
         operands = [lift(x, rank) for x in xs]
-        function = FUNCTIONS[node.op_type]
+        function = np.fmod if node.attr("fmod", 0) else FUNCTIONS[node.op_type]
         known = reduce(np.logical_and, [x.known for x in operands])
         with np.errstate(all="ignore"):
             value = reduce(function, [x.number for x in operands])
         if node.op_type == "Mean":
             value = value / len(operands)
-        if node.op_type == "Div":
+        if node.op_type in ("Div", "Mod"):
             known = known & (operands[1].number != 0)
         if node.op_type == "Pow":
             whole = operands[1].number == np.trunc(operands[1].number)
@@ -103,7 +104,7 @@ class Aligned(Operator):
                 others = [lift(x, rank).zero for i, x in enumerate(xs) if i != position]
                 # A product that some other operand already makes zero does not ask for this one.
                 mask = mask & ~reduce(np.logical_or, others) if others else mask
-            if node.op_type in ("Div", "Pow") and ys[0].any() and not _finite(node, xs):
+            if node.op_type in ("Div", "Mod", "Pow") and ys[0].any() and not _finite(node, xs):
                 mask = pattern.uniform(rank, True)  # may be NaN or infinite: nothing is left to chance
             result.append(pattern.any_to(mask, shape or ()))
         return result
@@ -148,7 +149,9 @@ def _finite(node: OpNode, xs: Sequence[Constants]) -> bool:
     second = xs[1].number
     if not xs[1].all:
         return False
-    return bool((second != 0).all()) if node.op_type == "Div" else bool(((second >= 0) & (second % 1 == 0)).all())
+    return (
+        bool((second != 0).all()) if node.op_type in ("Div", "Mod") else bool(((second >= 0) & (second % 1 == 0)).all())
+    )
 
 
 class Extremum(Aligned):
@@ -243,7 +246,7 @@ _TRAITS: dict[str, Traits] = {
     "Sum": _ARITHMETIC,
     "Div": replace(_PASSING, jumps=True, carries_nan=(0,), carries_infinity=(0,), exact_in=SINGLE_OR_DOUBLE),
     "PRelu": replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,), exact_in=SINGLE_OR_DOUBLE),
-    "Pow": replace(_PASSING, jumps=True),
+    **dict.fromkeys(("Mod", "Pow"), replace(_PASSING, jumps=True)),
 }
 for _name in FUNCTIONS:
     register(_SPECIAL.get(_name, Aligned)(), _name, traits=_TRAITS.get(_name))

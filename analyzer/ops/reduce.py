@@ -1,6 +1,7 @@
 """Reductions: Y = f(X) over some axes; the others keep their places.
 
 X [*shape]  Y [*shape with the reduced axes 1 or gone];  `axes` is an attribute before opset 18 (ReduceSum: 13).
+ArgMax and ArgMin reduce one axis, `axis`, to the place of an extremum.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
-from analyzer.ops.traits import CONTINUOUS
+from analyzer.ops.traits import CONTINUOUS, STEADY
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -77,9 +78,30 @@ class ReduceRule(Operator):
         return [mask, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
 
+class PlaceRule(ReduceRule):
+    """ArgMax, ArgMin: the first of several equal ones, or the last."""
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return None
+
+    def reduced(self, node: OpNode) -> list[int]:
+        return [int(node.attr("axis", 0)) % len(node.x_shape())]
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        (axis,) = self.reduced(node)
+        known = pattern.every(xs[0].known, axis, keepdims=True)
+        wide = pattern.along(xs[0].number, axis, node.x_shape()[axis])
+        last, sign = bool(node.attr("select_last_index", 0)), 1 if node.op_type == "ArgMax" else -1
+        place = np.argmax(sign * (np.flip(wide, axis) if last else wide), axis, keepdims=True).astype(np.float64)
+        place = wide.shape[axis] - 1 - place if last else place
+        known = known & (axis not in node.in_free[0] if node.in_free else True)
+        return [Constants(self._drop(known, node), self._drop(np.where(known, place, 0.0), node))]
+
+
 _REDUCED = replace(CONTINUOUS, lengths_from=(1,), geometry=(1,))
 _SUMMED = replace(_REDUCED, carries_nan=(0,), carries_infinity=(0,))
 _others = ({*_IDEMPOTENT, *_ZERO} | {"ReduceLogSumExp"}) - {"ReduceMean", "ReduceSum"}
 register(ReduceRule(), "ReduceMean", "ReduceSum", traits=_SUMMED)
 register(ReduceRule(), *_others, traits=_REDUCED)
 register(ReduceRule(), "ReduceLogSum", traits=replace(_REDUCED, jumps=True))
+register(PlaceRule(), "ArgMax", "ArgMin", traits=STEADY)

@@ -3,6 +3,7 @@
 ScatterND        X [*w *r]  indices [*u, len(w)]  updates [*u *r]  Y [*w *r];  an index names a place on the axes w
 ScatterElements  X, Y [*w *r]  indices, updates [*u *r];  w is `axis`, and axes along which the indices are fewer
 GatherElements   X [*w *r]  indices, Y [*u *r];  the same axes
+GatherND         X [*b *w *r]  indices [*b *u, len(w)]  Y [*b *u *r];  the first `batch_dims` axes are shared by all
 
 `reduction` (from opset 16 on): none, add, mul, and from 18 on max, min.
 """
@@ -154,15 +155,15 @@ class ScatterElements(Scatter):
 
 
 class GatherElements(ScatterElements):
-    """An index per element of Y, which names a place on one axis of X."""
+    """An index per element of Y, which names a place on one axis of X; `updates` are the letters of Y."""
 
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         return stated
 
     def axes(self, node: OpNode) -> Correspondence:
         layout = self.layout(node)
-        x, indices = " ".join(layout.x), " ".join(layout.indices)
-        return Axes(f"X: {x}, indices: {indices} -> Y: {indices}", whole=layout.whole)(node)
+        x, indices, y = (" ".join(letters) for letters in (layout.x, layout.indices, layout.updates))
+        return Axes(f"X: {x}, indices: {indices} -> Y: {y}", whole=layout.whole)(node)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """What is the same wherever an index may point."""
@@ -170,20 +171,37 @@ class GatherElements(ScatterElements):
         own = tuple(axis for axis, letter in enumerate(layout.x) if letter[0] == "w")
         low, high = (f(xs[0].number, axis=own, keepdims=True) for f in (np.min, np.max))
         known = pattern.every(xs[0].known, own, keepdims=True) & (low == high)
-        known, value = (self._onto(array, layout.x, layout.indices) for array in (known, low))
+        known, value = (self._onto(array, layout.x, layout.updates) for array in (known, low))
         return [Constants(known, np.where(known, value, 0.0))]
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         layout = self.layout(node)
         asked = ys[0] & ~self.constants(node, xs)[0].known
-        own = tuple(axis for axis, letter in enumerate(layout.indices) if letter[0] == "u")
-        read = self._onto(pattern.some(asked, own, keepdims=True), layout.indices, layout.indices)
-        return [self._onto(read, layout.indices, layout.x), read]
+        own, apart = (
+            tuple(axis for axis, letter in enumerate(layout.updates) if letter not in other)
+            for other in (layout.x, layout.indices)
+        )
+        x, indices = (pattern.some(asked, axes, keepdims=True) for axes in (own, (*own, *apart)))
+        return [self._onto(x, layout.updates, layout.x), self._onto(indices, layout.updates, layout.indices)]
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return xs[0]
 
 
+class GatherND(GatherElements):
+    """Each index names a place on several axes of X, or all of them."""
+
+    def layout(self, node: OpNode) -> Layout:
+        rank, width, shared = len(node.x_shape()), len(node.x_shape(1)), int(node.attr("batch_dims", 0))
+        named = shared + node.x_shape(1)[-1]
+        batch = tuple(f"r{axis}" for axis in range(shared))
+        rest = tuple(f"r{axis}" for axis in range(named, rank))
+        places = (*batch, *(f"u{axis}" for axis in range(shared, width - 1)))
+        x = (*batch, *(f"w{axis}" for axis in range(shared, named)), *rest)
+        return Layout(x, (*places, "u"), (*places, *rest))
+
+
 register(Scatter(), "ScatterND")
 register(ScatterElements(), "ScatterElements")
 register(GatherElements(), "GatherElements", traits=replace(MOVED, geometry=(1,)))
+register(GatherND(), "GatherND", traits=replace(MOVED, geometry=(1,)))

@@ -160,6 +160,8 @@ TOTAL: dict[str, Function] = {
     "Cos": _plain(np.cos),
     "Atan": _plain(np.arctan),
     "Not": _plain(lambda x: (x == 0).astype(np.float64)),
+    "IsNaN": _plain(np.zeros_like),
+    "IsInf": _plain(np.zeros_like),
 }
 #: May give NaN or infinity; whatever goes in stays needed.
 PARTIAL: dict[str, Function] = {
@@ -192,7 +194,7 @@ _TRAITS: dict[str, Traits] = {
     ),
     **dict.fromkeys(("Identity", "Neg", "Abs"), replace(_ARITHMETIC, exact_in=EVERY, passes_geometry=True)),
     "Dropout": replace(_ARITHMETIC, exact_in=EVERY),
-    **dict.fromkeys(("Ceil", "Round", "Sign", "ThresholdedRelu"), _STEP),
+    **dict.fromkeys(("Ceil", "IsInf", "IsNaN", "Round", "Sign", "ThresholdedRelu"), _STEP),
     **dict.fromkeys(("Log", "Reciprocal", "Tan"), replace(CONTINUOUS, jumps=True)),
     "LeakyRelu": replace(_ARITHMETIC, exact_in=SINGLE_OR_DOUBLE),
     "Shrink": replace(_STEP, exact_in=SINGLE_OR_DOUBLE),

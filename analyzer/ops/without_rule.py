@@ -14,7 +14,6 @@ from analyzer.ops.operator import CONTRIB, describe
 from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, SUMMING, Traits
 
 BLOCKED = "com.microsoft.nchwc"  # onnxruntime's convolutions over channels in blocks, of its highest optimisation level
-_INDEXED = replace(CONTINUOUS, geometry=(1,), passes_geometry=True)
 _UNKNOWN = Traits(sums_products=False)
 
 _MATRIX = Axes("A: *b k, B: k n -> Y: *b n", loops="b k n")
@@ -46,27 +45,22 @@ def _with_projection(node: OpNode) -> Correspondence:
 
 describe(CONTINUOUS, "Acos", "Acosh", "Asin", "Asinh", "Atanh", "MeanVarianceNormalization", "RotaryEmbedding")
 describe(SUMMING, "Attention", sums=_attention)
-describe(_INDEXED, "CumSum", "Trilu")
 describe(replace(STEADY, lengths_from=(1, 2), geometry=(1, 2)), "Col2Im")
 _HALVED = replace(STEADY, lengths_from=(1, 2), geometry=(1, 2), windows=EVERY, sums_products=True)
 describe(_HALVED, "DFT")  # half as long where one-sided
 describe(replace(STEADY, lengths_from=(2,), geometry=(1, 2)), "MaxUnpool")
-describe(replace(_UNKNOWN, draws=False, geometry=(1,), passes_geometry=True), "Compress", "SplitToSequence")
-describe(replace(_UNKNOWN, draws=False, geometry=(2, 3, 4)), "NonMaxSuppression")
-describe(_INDEXED, "GatherND", "ReverseSequence")
-describe(replace(STEADY, geometry=(1,)), "RoiAlign")  # rounds places to cells, as GridSample and MaxRoiPool do
-describe(STEADY, "ArgMax", "ArgMin", "BitShift", "GridSample", "IsInf", "IsNaN", "MaxRoiPool", "Mod")
-describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "OneHot", "TopK", "CenterCropPad")
+describe(replace(_UNKNOWN, draws=False, geometry=(1,), passes_geometry=True), "SplitToSequence")
+describe(STEADY, "BitShift")
+describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "CenterCropPad")
 describe(replace(CONTINUOUS, lengths_from=(1,), geometry=(1,)), "AffineGrid")
-describe(replace(STEADY, lengths_from=(0, 1, 2), geometry=(0, 1, 2), passes_geometry=True), "Range")
 describe(
     _UNKNOWN,
     *("Bernoulli", "BitCast", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike"),
-    *("ConcatFromSequence", "Constant", "CumProd", "EyeLike", "HammingWindow", "HannWindow", "Multinomial", "NonZero"),
+    *("ConcatFromSequence", "Constant", "CumProd", "EyeLike", "HammingWindow", "HannWindow", "Multinomial"),
     *("Optional", "OptionalGetElement", "OptionalHasElement", "RandomNormal", "RandomNormalLike", "RandomUniform"),
     *("RandomUniformLike", "RegexFullMatch", "Scatter", "SequenceAt", "SequenceConstruct", "SequenceEmpty"),
     *("SequenceErase", "SequenceInsert", "SequenceLength", "StringConcat", "StringNormalizer", "StringSplit"),
-    *("TensorScatter", "Unique"),
+    "TensorScatter",
 )
 describe(CONTINUOUS, "BiasSplitGelu", "RotaryEmbedding", domain=CONTRIB)
 describe(SUMMING, "Attention", sums=_with_projection, domain=CONTRIB)

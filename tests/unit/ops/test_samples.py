@@ -69,10 +69,11 @@ def test_these_keep_samples_apart(body: str) -> None:
         ("y = Softmax <axis = 0> (x)", "keep samples to themselves"),
         ("m = ReduceMean <keepdims = 1> (x, zero) y = Sub (x, m)", "no axis along which samples lie"),
         ("y = Slice (x, last, first, zero, back)", "keep samples to themselves"),  # the order of samples is reversed
-        ("y = CumSum (x, nought)", "no rule"),
+        ("y = CumSum (x, nought)", "keep samples to themselves"),
+        ("y = Asinh (x)", "no rule"),
         ("s = Shape (x) n = Gather (s, zero) c = Cast <to = 1> (n) y = Mul (x, c)", "the number of samples"),
         ("s = Shape (x) n = Gather (s, zero) o = Expand (oneone, n) i = CumSum (o, nought)"
-         " u = Unsqueeze (i, one) y = Add (x, u)", "no rule"),
+         " u = Unsqueeze (i, one) y = Add (x, u)", "keep samples to themselves"),
         ("t = Transpose <perm = [1, 0]> (x) y = Reshape (t, shape)", "keep samples to themselves"),
         ("t = Transpose <perm = [1, 0]> (x) g = MatMul (x, t) y = ReduceMax <keepdims = 0> (g, one)", "no known order"),
         ("p = Concat <axis = 0> (x, x) y = ReduceMean <keepdims = 0> (p, one)", "keep samples to themselves"),

@@ -1,0 +1,39 @@
+"""Forms that exporters write around layers: sums over time, look-ups, sampling, shapes that are computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.equivalence.cases import Case, killed, weights, zeroed
+from tests.equivalence.cases_moving import ints
+
+#: Of six units 1 never fires and 4 is always 1.5; 2 fires at few places and must stay.
+ROWS = killed(zeroed(weights(w1=(8, 6), b1=(6,), w2=(6, 4), b2=(4,)), "w1", (1, 4), 1), "b1", (1,))
+ROWS = killed(killed(ROWS, "b1", (4,), 1.5), "b1", (2,), -1.0)
+MAPS = killed(zeroed(weights(w1=(6, 3, 3, 3), b1=(6,), w2=(4, 6, 1, 1), b2=(4,)), "w1", (1, 4)), "b1", (1,))
+MAPS = killed(MAPS, "b1", (4,), 1.5)
+IN = "m = MatMul(x, w1) h = Add(m, b1) a = Relu(h) "
+OUT = " n = MatMul(f, w2) y = Add(n, b2)"
+BOTH, ZERO = 4 * 9 + 4 * 4 + 4, 5 * 9 + 5 * 4 + 4  # parameters left without both dead units, without the silent one
+
+FORMS = (
+    Case("sums of all steps so far", (5, 8), IN + "f = CumSum(a, axis)" + OUT, {**ROWS, "axis": np.array(1)}, ZERO,
+         out="A,B,C"),  # a constant that is added up is none
+    Case("the upper triangle over steps and places", (3, 5, 8),
+         IN + "t = Transpose<perm=[0,3,1,2]>(a) u = Trilu(t) f = Transpose<perm=[0,2,3,1]>(u)" + OUT, ROWS, ZERO),
+    Case("the largest of all steps", (5, 8), IN + "f, i = TopK<axis=1>(a, k)" + OUT, {**ROWS, "k": ints(2)}, BOTH,
+         out="A,B,C"),
+    Case("some steps", (5, 8), IN + "f = Compress<axis=1>(a, some)" + OUT,
+         {**ROWS, "some": np.array([1, 0, 1, 1, 0], np.bool_)}, BOTH, out="A,B,C"),
+    Case("the steps that stored indices name", (5, 8),
+         IN + "t = Transpose<perm=[1,0,2]>(a) g = GatherND(t, which) f = Transpose<perm=[1,0,2]>(g)" + OUT,
+         {**ROWS, "which": np.array([[4], [0], [0]])}, BOTH, out="A,B,C"),
+    Case("the step where the score is the highest", (5, 8),
+         IN + "s = MatMul(a, ws) i = ArgMax<axis=1, keepdims=0>(s) f = GatherND<batch_dims=1>(a, i)" + OUT,
+         {**ROWS, **weights(ws=(6, 1))}, BOTH + 5, out="A,B"),
+    Case("places that the model computes", (3, 6, 6),
+         "h = Conv(x, w1, b1) a = Relu(h) p = Conv(a, wp, bp) g = Tanh(p) q = Transpose<perm=[0,2,3,1]>(g) "
+         "f = GridSample(a, q) y = Conv(f, w2, b2)",
+         {**MAPS, **weights(wp=(2, 6, 1, 1), bp=(2,))}, 5 * 28 + 5 * 6 + 6, opset=16),
+    Case("not a number, replaced", (5, 8), IN + "j = IsNaN(a) f = Where(j, b1, a)" + OUT, ROWS, BOTH, out="A,B,C"),
+)  # fmt: skip
