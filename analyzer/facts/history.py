@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ModelSummary, ProbeSummary
+from analyzer.facts.judged import Judged
 from analyzer.facts.pairing import LayerKey, match_layers
 from analyzer.facts.units import Units
 
@@ -23,6 +24,7 @@ class RunSummary:
     units: int
     dead: int
     independence_stated: bool = False
+    judged: Judged = field(default_factory=Judged)
 
     @property
     def dead_share(self) -> float:
@@ -112,7 +114,7 @@ def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
         here = [_Link(LayerKey.of(layer), layer.audited.op, ((position, layer),)) for layer in facts.layers]
         links = _joined(links, here)
     runs = [
-        RunSummary(label, facts.model, facts.probe, facts.units, facts.dead, facts.conditions.stated)
+        RunSummary(label, facts.model, facts.probe, facts.units, facts.dead, facts.conditions.stated, facts.judged)
         for facts, label in zip(audits, labels, strict=True)
     ]
     return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links))

@@ -89,6 +89,11 @@ class Judged:
         return min((each for each in shares if each is not None), default=None)
 
     @property
+    def least_shown(self) -> str:
+        """The smallest of the shares: `≤ 4.1 %`, or a dash."""
+        return "-" if self.least is None else ("≤ " if self.at_most else "") + share(self.least)
+
+    @property
     def little(self) -> bool:
         """Whether so much was left out, or so much may have been, that verdicts on the rest say little."""
         return self.at_most or (self.least is not None and self.least < LITTLE)

@@ -10,7 +10,7 @@ from analyzer.facts.wording import counted, share
 from analyzer.gate.finding_kind import FindingKind, finding_kind
 from analyzer.gate.situation import Situation, and_others
 
-MOST = 0.5  # with less, a check with budgets has not done its work
+MOST = 0.5  # with less, a check has not done its work
 
 
 @finding_kind("DU011", "nothing-audited", Severity.WARNING, "There was nothing to audit", in_audit=True)
@@ -35,12 +35,11 @@ def little_judged(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
         return
     if judged.least < wanted * (1 - 1e-12) or judged.at_most:
         first, *others = judged.left_out
-        most = judged.least < MOST and budgets.any_limit
         budget = "" if asked is None else f" (the budget asks for {share(asked)} of each)"
         more = f"; {counted(len(others), 'other reason')}" if others else ""
         yield kind.finding(
             f"Judged: {judged.shares}{budget}. Left out: {first.who} ({first.reason}){more}.",
-            severity=Severity.ERROR if asked is not None or most else kind.severity,
+            severity=Severity.ERROR if asked is not None or judged.least < MOST else kind.severity,
             measured=judged.least,
             allowed=wanted,
         )

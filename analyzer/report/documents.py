@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,11 @@ class Tool(msgspec.Struct, frozen=True):
 def shown_as(kind: type[Shown], facts: object) -> Shown:
     """Facts as a struct: each of its fields is the attribute of that name."""
     return msgspec.convert(facts, kind, from_attributes=True)
+
+
+def plain(kind: type[Shown], facts: object) -> dict[str, Any]:
+    """The same as dicts and lists."""
+    return dict(msgspec.to_builtins(shown_as(kind, facts)))
 
 
 def text_of(document: msgspec.Struct) -> str:

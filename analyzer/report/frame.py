@@ -9,6 +9,8 @@ import numpy as np
 from analyzer.errors import InputError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.evidence import Evidence
+from analyzer.report.audit.json import Judged
+from analyzer.report.documents import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,8 @@ def to_frame(facts: AuditFacts) -> pd.DataFrame:
     """One row per unit of every audited value.
 
     `verdict` is the first that holds of dead, nonfinite, near_dead, saturated, always_on, alive, or `unseen`
-    without data; `constant` what a dead unit stays at, else NaN.
+    without data; `constant` what a dead unit stays at, else NaN. How much of the model the rows speak of stands in
+    `attrs["judged"]`, as in the JSON report.
 
     Raises:
         InputError: pandas is not installed.
@@ -33,7 +36,9 @@ def to_frame(facts: AuditFacts) -> pd.DataFrame:
     except ImportError as error:
         raise InputError('to_frame() needs pandas: pip install "deadunits[tables]".') from error
     parts = [_columns(layer) for layer in facts.layers]
-    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) if parts else [] for name in COLUMNS})
+    frame = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) if parts else [] for name in COLUMNS})
+    frame.attrs["judged"] = plain(Judged, facts.judged)
+    return frame
 
 
 def _columns(layer: LayerVerdicts) -> dict[str, np.ndarray[Any, Any]]:

@@ -107,6 +107,7 @@ class _View:
         style = "bold red" if facts.dead or doubt else unsure
         headline.append(f"{number(facts.dead)} of {counted(facts.units, 'unit')}", style)
         headline.append(f" {'is' if facts.dead == 1 else 'are'} dead ({share(facts.dead, facts.units)})", style)
+        headline.append(" in what was judged" if facts.judged.little and facts.probe else "", style)
         if constant:
             which = "all" if constant == facts.dead else number(constant)
             headline.append(f", {which} of them constant but not zero")

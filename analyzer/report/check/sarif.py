@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from analyzer.facts.checked import CheckFacts, FindingCard
 from analyzer.facts.findings import Finding, Severity
-from analyzer.report.documents import escaped
+from analyzer.report.audit.json import Judged
+from analyzer.report.documents import escaped, plain
 from analyzer.report.phrases import printable, sentence
 from analyzer.version import __version__
 
@@ -47,6 +48,7 @@ def to_dict(facts: CheckFacts) -> dict[str, Any]:
             }
         ],
         "columnKind": "unicodeCodePoints",
+        "properties": {"judged": plain(Judged, facts.audit.judged)},
         "results": [_result(finding, places[finding.code], uri) for finding in facts.findings],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}

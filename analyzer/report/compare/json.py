@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
+from analyzer.facts.audit import ModelSummary, ProbeSummary
+from analyzer.facts.history import Change, Course, LayerCourse
 from analyzer.facts.units import Units
-from analyzer.report.documents import Tool, text_of
+from analyzer.report.audit.json import Judged
+from analyzer.report.documents import Tool, shown_as, text_of
+
+
+class RunSummary(Struct, frozen=True):
+    """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers.
+
+    `independence_stated`: samples shared runs because they are said to be independent; nothing proves it.
+    """
+
+    label: str
+    model: ModelSummary
+    probe: ProbeSummary | None
+    units: int
+    dead: int
+    judged: Judged
+    independence_stated: bool = False
 
 
 class Counts(Struct, frozen=True):
@@ -49,7 +66,7 @@ def to_text(course: Course) -> str:
     steps = range(len(course.runs) - 1)
     document = Document(
         tool=Tool(),
-        runs=course.runs,
+        runs=tuple(shown_as(RunSummary, run) for run in course.runs),
         totals=Counts(*course.total()),
         steps=tuple(Counts(*course.total(step, step + 1)) for step in steps),
         layers=tuple(_layer(layer) for layer in course.layers),

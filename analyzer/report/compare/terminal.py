@@ -32,6 +32,9 @@ def _sections(course: Course, width: int, show_all: bool) -> Iterator[Renderable
     runs = _shown_runs(course, show_all)
     yield _runs(course)
     yield _answer(course)
+    for place, run in enumerate(course.runs, start=1):
+        if run.judged.little and run.probe is not None:
+            yield Text(f"run {place} judged: {run.judged.shares}", "bold yellow")
     if any(run.independence_stated for run in course.runs):
         yield Text(INDEPENDENCE_STATED, QUIET)
     yield from _layers(course, runs, width, show_all)
@@ -43,7 +46,7 @@ def _sections(course: Course, width: int, show_all: bool) -> Iterator[Renderable
 
 
 def _runs(course: Course) -> RenderableType:
-    rows = table(("", "run"), ("samples", "units", "dead", ""))
+    rows = table(("", "run"), ("samples", "units", "dead", "", "judged"))
     rows.columns[1].no_wrap = False  # labels may be long
     for place, run in enumerate(course.runs, start=1):
         samples = "no probe" if run.probe is None else number(run.probe.samples)
@@ -52,7 +55,8 @@ def _runs(course: Course) -> RenderableType:
             label += "  NAN OR INFINITY IN THE DATA"
         dead = Text(number(run.dead), "red" if run.dead else "")
         ratio = share(run.dead, run.units)
-        rows.add_row(Text(str(place), QUIET), Text(label), samples, number(run.units), dead, ratio)
+        judged = Text(run.judged.least_shown, "yellow" if run.judged.little else QUIET)
+        rows.add_row(Text(str(place), QUIET), Text(label), samples, number(run.units), dead, ratio, judged)
     return rows
 
 

@@ -11,6 +11,11 @@ import pytest
 
 import analyzer
 from analyzer.errors import InputError, OutputError
+from analyzer.facts.history import course_of
+from analyzer.facts.judged import Judged, LeftOut, OperatorCount
+from analyzer.report.compare.json import to_text as to_json
+from analyzer.report.compare.terminal import to_text
+from tests.made import facts
 from tests.promised import satisfies
 
 SAMPLES = Path("sample_models")
@@ -63,6 +68,18 @@ def test_the_report_satisfies_its_schema(tmp_path: Path) -> None:
     assert document == found.to_dict()
     assert len(document["steps"]) == 2
     assert document["totals"]["died"] == 0
+
+
+def test_each_run_says_how_much_was_judged() -> None:
+    judged = Judged(100, 4, 10, 1, 3, 1, left_out=(LeftOut("in blocks", (OperatorCount("Conv", 11),), 96, 9, 2),))
+    course = course_of([facts(), facts(judged=judged)], ["old", "new"])
+    first, second = json.loads(to_json(course))["runs"]
+    assert first["judged"]["multiply_adds_share"] == 1
+    assert (second["judged"]["multiply_adds_share"], second["judged"]["activations_judged"]) == (0.04, 1)
+    assert second["judged"]["left_out"][0]["reason"] == "in blocks"
+    text = to_text(course)
+    assert "run 2 judged: 4 % of multiply-adds, 10 % of parameters, 1 of 3 activations" in text
+    assert "run 1 judged" not in text
 
 
 def test_a_comparison_never_replaces_its_own_inputs() -> None:

@@ -274,6 +274,7 @@ def looked_at(share: int, *left_out: LeftOut) -> Judged:
     [
         (looked_at(90), {}, None),
         (looked_at(89, CONVOLUTIONS), {}, Severity.WARNING),
+        (looked_at(49, CONVOLUTIONS), {}, Severity.ERROR),
         (looked_at(60, CONVOLUTIONS), {"max-dead": "90%"}, Severity.WARNING),
         (looked_at(49, CONVOLUTIONS), {"max-dead": "90%"}, Severity.ERROR),
         (looked_at(49, CONVOLUTIONS), {"min-judged": "49%"}, None),

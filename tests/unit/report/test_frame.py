@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analyzer.errors import InputError
+from analyzer.facts.judged import Judged
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.report.frame import COLUMNS, to_frame
 from tests.made import by_weights, facts, layer, relu, seen
@@ -38,6 +39,11 @@ def test_units_that_were_not_run_are_unseen() -> None:
 
 def test_no_layers_give_an_empty_table_with_all_columns() -> None:
     assert tuple(to_frame(replace(facts(), layers=())).columns) == COLUMNS
+
+
+def test_how_much_was_judged_goes_with_the_table() -> None:
+    judged = to_frame(facts(judged=Judged(100, 40, 10, 10, 2, 1))).attrs["judged"]
+    assert (judged["multiply_adds_share"], judged["parameters_share"], judged["activations_judged"]) == (0.4, 1, 1)
 
 
 def test_a_missing_pandas_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,7 @@ LITTLE = Judged(
 def test_what_was_not_judged_stands_in_the_headline() -> None:
     text = squeezed(shown(facts([first_dead(8, 0, "relu")], judged=LITTLE)))
     head = text.partition("Warnings")[0]
+    assert "0 of 8 units are dead (0 %) in what was judged" in head
     assert "judged: at most 10 % of multiply-adds, 80 % of parameters, 1 of 3 activations" in head
     assert "left out: 11 Conv, 2 Add (900 multiply-adds, 10 parameters): laid out in blocks" in head
     assert "left out: 1 If (multiply-adds not counted): a subgraph" in head
