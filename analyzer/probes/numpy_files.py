@@ -8,7 +8,8 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,8 @@ from analyzer.probes.memory import check_size
 
 MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
 PIECE = 1 << 20  # bytes that are unpacked at a time
+PIECES_FROM = 256 << 20  # bytes from which unpacked arrays are not held, but unpacked again whenever they are needed
+PIECE_OF_ARRAYS = 16 << 20  # bytes of these that are held at a time
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -68,15 +71,55 @@ def read_npz(path: Path, limit: int | None = None, whole: Collection[str] = ()) 
     Raises:
         ProbeError: not such a file, truncated, of Python objects, or larger than memory when unpacked.
     """
+    with _opened(path) as archive:
+        members = _members(archive, path.name)
+        needed = {n: m.header.leading(None if n in whole else limit) for n, m in members.items()}
+        check_size(sum(needed[n] for n, m in members.items() if not m.mapped), path.name)
+        return {n: _array(archive, m, needed[n], path) for n, m in members.items()}
+
+
+def large_npz(path: Path, limit: int | None = None, whole: Collection[str] = ()) -> int | None:
+    """How many entries along axis 0 a `.npz` file has that `npz_pieces` reads; None for one that `read_npz` can hold.
+
+    Raises:
+        ProbeError: as of `read_npz`.
+    """
+    with _opened(path) as archive:
+        members = {n: m for n, m in _members(archive, path.name).items() if n not in whole}
+        lengths = {m.header.shape[:1] for m in members.values()}
+        packed = sum(m.header.leading(limit) for m in members.values() if not m.mapped)
+        regular = len(lengths) == 1 and all(m.header.shape and not m.header.fortran for m in members.values())
+        return lengths.pop()[0] if packed > PIECES_FROM and regular else None
+
+
+def npz_pieces(path: Path, whole: Collection[str] = ()) -> Iterator[dict[str, Array]]:
+    """The arrays of a `.npz` file, some entries along axis 0 at a time; those named in `whole` come with each.
+
+    Raises:
+        ProbeError: as of `read_npz`.
+    """
+    with _opened(path) as archive, ExitStack() as streams:
+        members = _members(archive, path.name)
+        fixed = {n: m for n, m in members.items() if n in whole}
+        entry = sum(m.header.leading(1) for n, m in members.items() if n not in whole)
+        check_size(entry + sum(m.header.bytes for m in fixed.values()), path.name)
+        constants = {n: _array(archive, m, m.header.bytes, path) for n, m in fixed.items()}
+        opened = {n: streams.enter_context(archive.open(m.info)) for n, m in members.items() if n not in whole}
+        for name, stream in opened.items():
+            stream.read(members[name].header.length)
+        left = members[next(iter(opened))].header.shape[0]
+        while left:
+            count = min(left, max(PIECE_OF_ARRAYS // max(entry, 1), 1))
+            left -= count
+            yield constants | {n: _entries(s, members[n], count, last=not left) for n, s in opened.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive; what is wrong with it is said in our words."""
     try:
         with zipfile.ZipFile(path) as archive:
-            headers = {info.filename: _member_header(archive, info, path.name) for info in archive.infolist()}
-            if not headers:
-                raise ProbeError(f"{path.name} holds no arrays: save them with numpy.savez.")
-            names = {info: info.filename.removesuffix(".npy") for info in archive.infolist()}
-            needed = {i: headers[i.filename].leading(None if n in whole else limit) for i, n in names.items()}
-            check_size(sum(size for info, size in needed.items() if not _maps(info)), path.name)
-            return {n: _member(archive, i, headers[i.filename], needed[i], path) for i, n in names.items()}
+            yield archive
     except OSError as error:
         raise ProbeError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     except (
@@ -101,21 +144,35 @@ def mapping_of(arrays: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     return dict(arrays)
 
 
-def _maps(info: zipfile.ZipInfo) -> bool:
-    return info.compress_type == zipfile.ZIP_STORED and info.file_size >= MAP_FROM
+@dataclass(frozen=True)
+class _Member:
+    info: zipfile.ZipInfo
+    header: _Header
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it need not be read at once."""
+        return self.info.compress_type == zipfile.ZIP_STORED and self.info.file_size >= MAP_FROM
 
 
-def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> _Header:
-    with archive.open(info) as stream:
-        header = _header_of(stream, f"{where}: '{info.filename}'")
-    if header.length + header.bytes > info.file_size:
-        raise ProbeError(f"{where}: '{info.filename}' is shorter than its header says: write the file again.")
-    return header
+def _members(archive: zipfile.ZipFile, where: str) -> dict[str, _Member]:
+    """The members by the names of their arrays."""
+    members = {}
+    for info in archive.infolist():
+        with archive.open(info) as stream:
+            header = _header_of(stream, f"{where}: '{info.filename}'")
+        if header.length + header.bytes > info.file_size:
+            raise ProbeError(f"{where}: '{info.filename}' is shorter than its header says: write the file again.")
+        members[info.filename.removesuffix(".npy")] = _Member(info, header)
+    if not members:
+        raise ProbeError(f"{where} holds no arrays: save them with numpy.savez.")
+    return members
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, needed: int, path: Path) -> Array:
+def _array(archive: zipfile.ZipFile, member: _Member, needed: int, path: Path) -> Array:
     """The array of a member, of which the first `needed` bytes are read."""
-    if _maps(info):
+    info, header = member.info, member.header
+    if member.mapped:
         with path.open("rb") as stream:
             stream.seek(info.header_offset)
             magic, name, extra = _LOCAL_HEADER.unpack(stream.read(_LOCAL_HEADER.size))
@@ -126,8 +183,24 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, ne
         stream.read(header.length)
         if needed < header.bytes:
             return _partly_read(stream, header, needed, f"{path.name}: '{info.filename}'")
-        content = stream.read(header.bytes)  # to the end of the member, where its checksum is compared
+        content = _read(stream, header.bytes, last=True)
     return np.ndarray(header.shape, header.dtype, content, order="F" if header.fortran else "C")
+
+
+def _entries(stream: IO[bytes], member: _Member, count: int, *, last: bool) -> Array:
+    header = member.header
+    content = _read(stream, header.leading(1) * count, last=last)
+    return np.ndarray((count, *header.shape[1:]), header.dtype, content)
+
+
+def _read(stream: IO[bytes], size: int, *, last: bool) -> bytes:
+    """So many bytes; after the last of a member its checksum is compared."""
+    content = stream.read(size)
+    if len(content) < size:
+        raise EOFError("a member ends early")
+    if last:
+        stream.read(1)
+    return content
 
 
 def _partly_read(stream: IO[bytes], header: _Header, needed: int, where: str) -> Array:

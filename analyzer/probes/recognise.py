@@ -19,7 +19,7 @@ from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.images import LIST_SUFFIXES, image_files, image_reader, listed_files
 from analyzer.probes.input_names import has_sample_axis, quoted
 from analyzer.probes.labels import without_labels
-from analyzer.probes.numpy_files import mapping_of, read_npy, read_npz
+from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.source import Source
 from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
@@ -92,8 +92,10 @@ def _from_path(text: str, opener: _Opener) -> Source:
         return _from_images(listed_files(path), name, opener)
     _no_image_options(opener, name)
     if suffix == ".npz":
-        # the only input's array may have any name
-        limit = None if opener.whole and len(opener.names) == 1 else opener.limit
+        unnamed = opener.whole and len(opener.names) == 1  # the only input's array may have any name
+        limit = None if unnamed else opener.limit
+        if not unnamed and (samples := large_npz(path, limit, opener.whole)) is not None:
+            return _from_pieces(path, samples, opener)
         arrays, labels = without_labels(read_npz(path, limit, opener.whole), opener.inputs)
         return _from_arrays(mapping_of(arrays, opener.names), name, opener, labels)
     if suffix == ".npy":
@@ -125,6 +127,16 @@ def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
 def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tuple[LabelsInData, ...] = ()) -> Source:
     part = opener.fitter.part(raw, name)
     return Source(name, lambda: iter((part,)), samples=part.samples, labels=labels)
+
+
+def _from_pieces(path: Path, samples: int, opener: _Opener) -> Source:
+    def arrays() -> Iterator[dict[str, Any]]:
+        return (mapping_of(without_labels(p, opener.inputs)[0], opener.names) for p in npz_pieces(path, opener.whole))
+
+    _, labels = without_labels(next(npz_pieces(path, opener.whole)), opener.inputs)
+    return Source(
+        path.name, lambda: (opener.fitter.part(a, path.name) for a in arrays()), samples=samples, labels=labels
+    )
 
 
 def _from_table(columns: Columns, name: str, opener: _Opener) -> Source:

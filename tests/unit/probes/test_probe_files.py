@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -52,6 +53,80 @@ def test_an_array_is_the_same_read_mapped_or_unpacked(
     monkeypatch.setattr(numpy_files, "MAP_FROM", map_from)
     save(tmp_path / "p.npz", x=np.asfortranarray(ROWS), y=ROWS[:, :2])
     assert values(tmp_path / "p.npz", XY) == ROWS.tolist()
+
+
+LARGE = np.random.default_rng(0).standard_normal((24, 3)).astype(np.float32)
+FIXED = {"x": TensorType(FLOAT, (6, 3))}
+LARGE_FILES = [
+    ({"x": LARGE}, X, {}),
+    ({"any": LARGE}, X, {"limit": 7}),
+    ({"x": LARGE, "labels": np.arange(24)}, X, {}),
+    ({"x": LARGE, "y": LARGE[:, :2].astype(np.float16)}, XY, {"limit": 20}),
+    ({"x": LARGE, "y": LARGE[:1, :2]}, XY, {"constants": ("y",)}),
+    ({"x": LARGE}, FIXED, {}),
+    ({"x": LARGE.reshape(4, 6, 3)}, FIXED, {}),
+    ({"x": np.asfortranarray(LARGE)}, X, {}),
+]
+
+
+@pytest.mark.parametrize(("arrays", "inputs", "options"), LARGE_FILES)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_large_archive_is_the_same_in_pieces(
+    tmp_path: Path, save: Any, arrays: Any, inputs: Any, options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "p.npz", **arrays)
+    whole = open_probe(tmp_path / "p.npz", inputs, **options)
+    monkeypatch.setattr(numpy_files, "PIECES_FROM", 0)
+    monkeypatch.setattr(numpy_files, "PIECE_OF_ARRAYS", 5 * 12)
+    in_pieces = open_probe(tmp_path / "p.npz", inputs, **options)
+    assert (in_pieces.samples, in_pieces.step, in_pieces.batchable) == (whole.samples, whole.step, whole.batchable)
+    for size in (6, 8):
+        for one, other in zip(whole.batches(size), in_pieces.batches(size), strict=True):
+            assert {n: a.tobytes() for n, a in one.feeds.items()} == {n: a.tobytes() for n, a in other.feeds.items()}
+    assert in_pieces.fingerprint == whole.fingerprint
+    assert in_pieces._labels == whole._labels
+
+
+@pytest.mark.parametrize("cut", [40, 400, 4000])
+def test_a_large_archive_that_is_damaged_further_on_is_refused_there(
+    tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numpy_files, "PIECES_FROM", 0)
+    monkeypatch.setattr(numpy_files, "PIECE_OF_ARRAYS", 600)
+    np.savez_compressed(tmp_path / "p.npz", x=np.random.default_rng(0).random((2000, 3), np.float32))
+    raw = bytearray((tmp_path / "p.npz").read_bytes())
+    raw[-cut - 200] ^= 0xFF
+    (tmp_path / "p.npz").write_bytes(raw)
+    assert "p.npz is not a readable .npz file" in refusal(tmp_path / "p.npz")
+
+
+def test_a_small_archive_of_a_large_array_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "p.npz", x=np.zeros((5_000_000, 3), np.float32))
+    monkeypatch.setattr(memory, "available_memory", lambda: 40 << 20)
+    assert "p.npz unpacks to 57.2 MiB, more than the 40.0 MiB" in refusal(tmp_path / "p.npz")
+    monkeypatch.setattr(numpy_files, "PIECES_FROM", 1 << 20)
+    monkeypatch.setattr(numpy_files, "PIECE_OF_ARRAYS", 1 << 20)
+    probe = open_probe(tmp_path / "p.npz", X)
+    tracemalloc.start()
+    assert sum(batch.samples for batch in probe.batches(50_000)) == 5_000_000
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("declared", [130, 500, 9_000, 0xFFFFFFF0])
+def test_an_archive_that_lies_about_sizes_is_refused(tmp_path: Path, compression: int, declared: int) -> None:
+    """The array, its member and the directory say different sizes."""
+    stream = io.BytesIO()
+    np.save(stream, np.random.default_rng(0).random((100 if declared < 1000 else 200, 3), np.float32))
+    with zipfile.ZipFile(tmp_path / "p.npz", "w", compression) as archive:
+        archive.writestr("x.npy", stream.getvalue()[: 128 + 1200])
+    raw = bytearray((tmp_path / "p.npz").read_bytes())
+    for mark, place in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        at = raw.find(mark) + place
+        raw[at : at + 4] = declared.to_bytes(4, "little")
+    (tmp_path / "p.npz").write_bytes(raw)
+    assert refusal(tmp_path / "p.npz").startswith("p.npz")
 
 
 def test_one_array_in_an_npz_file_may_have_any_name(tmp_path: Path) -> None:

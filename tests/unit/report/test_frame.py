@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analyzer.errors import InputError
-from analyzer.facts.judged import Judged
+from analyzer.facts.judged import Judged, LeftOut, OperatorCount
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.report.frame import COLUMNS, to_frame
 from tests.made import by_weights, facts, layer, relu, seen
@@ -42,7 +42,8 @@ def test_no_layers_give_an_empty_table_with_all_columns() -> None:
 
 
 def test_how_much_was_judged_goes_with_the_table() -> None:
-    judged = to_frame(facts(judged=Judged(100, 40, 10, 10, 2, 1))).attrs["judged"]
+    left_out = (LeftOut("a subgraph", (OperatorCount("If", 1),), 60, 0, 1),)
+    judged = to_frame(facts(judged=Judged(100, 40, 10, 10, 2, 1, left_out=left_out))).attrs["judged"]
     assert (judged["multiply_adds_share"], judged["parameters_share"], judged["activations_judged"]) == (0.4, 1, 1)
 
 
