@@ -9,8 +9,6 @@ import numpy as np
 from analyzer.errors import InputError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.evidence import Evidence
-from analyzer.report.audit.json import Judged
-from analyzer.report.documents import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +33,9 @@ def to_frame(facts: AuditFacts) -> pd.DataFrame:
         import pandas as pd
     except ImportError as error:
         raise InputError('to_frame() needs pandas: pip install "deadunits[tables]".') from error
+    from analyzer.report.audit.json import Judged  # not before: an audit that writes no JSON need not load it
+    from analyzer.report.documents import plain
+
     parts = [_columns(layer) for layer in facts.layers]
     frame = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) if parts else [] for name in COLUMNS})
     frame.attrs["judged"] = plain(Judged, facts.judged)
