@@ -13,7 +13,7 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.pairing import LayerKey
 from analyzer.gate import judge
-from tests.made import facts, first_dead, layer, relu, seen, tanh
+from tests.made import facts, first_dead, layer, of_module, relu, seen, tanh
 
 # What an attacker would call a tensor: ends a table cell, a code span, a tag, an XML text, a log line, a command.
 HOSTILE = "a|b`c``d<script>&amp;\n::error::x\x1b[31m]]>{0}[e](http://f) @someone ##[add-mask]g,h:i%0A\ud800\ufffe"
@@ -21,11 +21,11 @@ HOSTILE = "a|b`c``d<script>&amp;\n::error::x\x1b[31m]]>{0}[e](http://f) @someone
 
 def failing() -> CheckFacts:
     """Something of everything, under names that try to break out."""
-    dead = first_dead(8, 8, HOSTILE)
+    dead = of_module(first_dead(8, 8, HOSTILE), HOSTILE)
     statistics = seen([0, 0, 0, 0], [0, 1, 1, 1], 360, nonfinite=np.array([0, 0, 2, 0]))
     layers = (
         replace(dead, revived=(0,)),
-        first_dead(32, 20, "/net/2/Relu_output_0"),
+        of_module(first_dead(32, 20, "/net/2/Relu_output_0"), "net.2"),
         layer(tanh(4), seen([1, -1, -0.5, -1], [1, -1, 0.5, 1], 360, low_samples=[0, 0, 0, 359])),
         layer(relu(4, "/net/3/Relu_output_0"), statistics),
     )

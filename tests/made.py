@@ -28,9 +28,16 @@ from analyzer.facts.verdicts import verdicts_of
 from analyzer.gate import audit_findings
 
 
-def relu(units: int, value: str = "/net/relu/Relu_output_0") -> AuditedValue:
+def relu(units: int, value: str = "/net/relu/Relu_output_0", module: str = "") -> AuditedValue:
     """A ReLU's output with units along axis 1."""
-    return AuditedValue(value, "/net/relu/Relu", "Relu", Kind.RECTIFIER, axis=1, units=units, rank=2, low=0.0)
+    return AuditedValue(
+        value, "/net/relu/Relu", "Relu", Kind.RECTIFIER, axis=1, units=units, rank=2, low=0.0, module=module
+    )
+
+
+def of_module(layer: LayerVerdicts, module: str) -> LayerVerdicts:
+    """The layer with this name in the training code."""
+    return replace(layer, audited=replace(layer.audited, module=module))
 
 
 def tanh(units: int, value: str = "tanh") -> AuditedValue:

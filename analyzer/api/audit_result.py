@@ -21,6 +21,7 @@ from analyzer.facts.audit import (
     OperatorWithoutRule,
     ProbeSummary,
     Removable,
+    layer_named,
 )
 from analyzer.facts.choice import Choice
 from analyzer.facts.findings import Finding
@@ -92,11 +93,15 @@ class Audit(Reporting):
     def explain_unit(self, value: str, index: int) -> list[str]:
         """The chain, in sentences, from one unit to the parameters it frees or to the reason why it stays.
 
+        `value` is a tensor, or the name of a layer's module.
+
         Raises:
             InputError: the model has no such value, or the value no such unit.
         """
-        _require_known(value, [name for name, stored in self._graph_values.items() if not stored], "value")
-        layer = next((layer for layer in self.layers if layer.value == value), None)
+        values = [name for name, stored in self._graph_values.items() if not stored]
+        layer = layer_named(self.layers, value)
+        value = value if layer is None else layer.value
+        _require_known(value, [*values, *(layer.audited.module for layer in self.layers)], "value")
         if layer is not None and not 0 <= index < layer.units:
             raise InputError(f"{value} has units 0 to {layer.units - 1}, no unit {index}: choose one of them.")
         if index < 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import InputError
-from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.audit import LayerVerdicts, layer_named
 from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.wording import did_you_mean
@@ -70,14 +70,14 @@ def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping
         InputError: the first such thing, and what to do about it.
     """
     by_name = {layer.value: layer for layer in layers}
-    names = {name for layer in layers for name in (layer.value, layer.audited.node, layer.audited.op)}
+    names = {name for layer in layers for name in layer.audited.names}
     for pattern in (*choice.only, *choice.skip):
         if not any(fnmatchcase(name, pattern) for name in names):
             near = _near(pattern, names)
-            raise InputError(f"No layer matches {pattern!r}{near}: name a value, a node or an operator.")
+            raise InputError(f"No layer matches {pattern!r}{near}: name a value, a module, a node or an operator.")
     for value, units in {**(choice.units or {}), **lossy}.items():
         if value not in by_name:
-            near = _near(value, by_name)
+            near = _near(value, names)
             raise InputError(f"The model has no layer {value!r}{near}: `deadunits audit --all` lists them.")
         for unit in units:
             if not 0 <= unit < by_name[value].units:
@@ -89,6 +89,15 @@ def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping
                 f"Unit {alive[0]} of {value} {_seen(by_name[value], alive[0])}, so removing it is not exact: "
                 f"take it out of the plan, or name it with --lossy {value}:{alive[0]}."
             )
+
+
+def by_value(layers: Sequence[LayerVerdicts], units: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """The same units by the values of their layers, where these are named by their modules."""
+    named: dict[str, set[int]] = {}
+    for name, wanted in units.items():
+        layer = layer_named(layers, name)
+        named.setdefault(name if layer is None else layer.value, set()).update(wanted)
+    return {value: tuple(sorted(wanted)) for value, wanted in named.items()}
 
 
 def alive_units(layers: Sequence[LayerVerdicts], lossy: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:

@@ -21,7 +21,7 @@ from analyzer.api.agreement import (
     refusal_notes,
     usual_batches,
 )
-from analyzer.api.choosing import alive_units, check_choice, choice_notes
+from analyzer.api.choosing import alive_units, by_value, check_choice, choice_notes
 from analyzer.api.cutting import CutModel, cut, takes_something
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
@@ -73,7 +73,9 @@ def prune_walk(
             compare both models on.
         ComparisonFailed: the smaller model differs from the original on the probe.
     """
-    named = lossy or {}
+    named = by_value(walked.layers, lossy or {})
+    if choice.units is not None:
+        choice = replace(choice, units=by_value(walked.layers, choice.units))
     check_choice(walked.layers, choice, named)
     for _ in range(MOST_WITHDRAWALS):
         result = _cut_and_compared(source, walked, choice, audit, named, latency, progress)

@@ -21,7 +21,12 @@ from analyzer.facts.wording import INDEPENDENCE_STATED
 
 UnitOption = Annotated[
     str | None,
-    typer.Option("--unit", metavar="VALUE:INDEX", help="One unit of an activation.", show_default=False),
+    typer.Option(
+        "--unit",
+        metavar="VALUE:INDEX",
+        help="One unit of an activation, which its module may name, too: classifier.2:0.",
+        show_default=False,
+    ),
 ]
 ParameterOption = Annotated[
     str | None, typer.Option("--parameter", metavar="NAME", help="One stored tensor.", show_default=False)

@@ -156,7 +156,10 @@ GROUPS: dict[type, Group] = {
         Choice,
         {
             "only": _choosing(
-                "--only", "PATTERN", "Cut only layers of this name, such as '/head/*' (repeatable).", kind=_Texts
+                "--only",
+                "PATTERN",
+                "Cut only layers of this name, such as 'head.*' or '/head/*' (repeatable).",
+                kind=_Texts,
             ),
             "skip": _choosing("--skip", "PATTERN", "Leave layers of this name whole (repeatable).", kind=_Texts),
             "evidence": _choosing(
@@ -210,7 +213,7 @@ GROUPS: dict[type, Group] = {
             "expect_dead": _budget(
                 "--expect-dead",
                 "VALUE:UNITS",
-                "Units that may be dead: /relu:0-3,7 or '/head/*:*' (repeatable).",
+                "Units that may be dead, by value or module: /relu:0-3,7 or 'head.*:*' (repeatable).",
                 kind=_Texts,
             ),
             "ignore": _budget(

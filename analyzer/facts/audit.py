@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -152,6 +152,12 @@ class LayerVerdicts:
             saturated=alive(self.saturated),
             always_on=alive(self.always_on),
         )
+
+
+def layer_named(layers: Iterable[LayerVerdicts], name: str) -> LayerVerdicts | None:
+    """The layer of this value, else the layer of this module; None: there is neither."""
+    named = [layer for layer in layers if name and name in (layer.value, layer.audited.module)]
+    return min(named, key=lambda layer: layer.value != name, default=None)
 
 
 def indices_of(mask: Bools) -> tuple[int, ...]:
@@ -305,6 +311,11 @@ class AuditFacts:
     def __post_init__(self) -> None:
         """The mapping is read-only from here on."""
         object.__setattr__(self, "seconds", FrozenDict(self.seconds))
+
+    @property
+    def modules(self) -> dict[str, str]:
+        """By value what layers are called in the training code, where that is known."""
+        return {layer.value: layer.audited.module for layer in self.layers if layer.audited.module}
 
     @property
     def units(self) -> int:

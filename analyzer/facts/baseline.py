@@ -48,11 +48,12 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class LayerChange:
-    """What became of one layer's units; `was` is its name in the baseline."""
+    """What became of one layer's units; `was` is its name in the baseline, `module` that in the training code."""
 
     value: str
     was: str
     units: tuple[int, ...]
+    module: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ def baseline_of(report: Any, source: str) -> Baseline:
 
 def _layer(entry: Mapping[str, Any]) -> BaselineLayer:
     return BaselineLayer(
-        key=LayerKey(str(entry["value"]), str(entry.get("kind", "")), int(entry["units"])),
+        key=LayerKey(
+            str(entry["value"]), str(entry.get("kind", "")), int(entry["units"]), str(entry.get("module", ""))
+        ),
         dead=frozenset(int(unit) for unit in entry["dead"]),
         unknown=frozenset(int(unit) for unit in entry.get("nonfinite", ())),
         samples=int(entry["evidence"]["samples"]),

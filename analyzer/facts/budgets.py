@@ -41,7 +41,7 @@ class LayerLimits:
     patterns: tuple[tuple[str, Limit], ...] = ()
 
     def for_any(self, names: Sequence[str]) -> Limit | None:
-        """The limit of a layer known by these names (its value, node and operator); None: no limit."""
+        """The limit of a layer known by these names (its value, module, node and operator); None: no limit."""
         matching = (
             limit
             for pattern, limit in reversed(self.patterns)
@@ -58,14 +58,14 @@ class LayerLimits:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedDead:
-    """Units that may be dead: a shell pattern on the value's name, and indices (None: all of them)."""
+    """Units that may be dead: a shell pattern on a layer's value or module, and indices (None: all of them)."""
 
     pattern: str
     units: frozenset[int] | None
 
-    def covers(self, value: str) -> bool:
-        """Whether the entry is about this value."""
-        return value == self.pattern or fnmatchcase(value, self.pattern)
+    def covers(self, *names: str) -> bool:
+        """Whether the entry is about a layer of these names, of which empty ones do not count."""
+        return any(name == self.pattern or fnmatchcase(name, self.pattern) for name in names if name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ class Choice(WithDefaults):
     """Which dead units may go.
 
     evidence: `structural` takes only what the weights alone decide, `observed` also what was seen. only / skip:
-    shell patterns on value, node or operator names; other layers stay whole. min_samples: observed units of smaller
-    probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths of
-    layers stay multiples of it. units: per value the only observed units that may go (an edited plan). lossy: per
-    value units that go although they are not dead, each with the constant that takes its place; not exact. residual:
-    let units go that are dead on one side of a join only, by gathers where that saves parameters, or where it is
-    measured to be no slower than without.
+    shell patterns on value, module, node or operator names; other layers stay whole. min_samples: observed units of
+    smaller probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths of
+    layers stay multiples of it. units: per layer (its value or module) the only observed units that may go (an
+    edited plan). lossy: per value units that go although they are not dead, each with the constant that takes its
+    place; not exact. residual: let units go that are dead on one side of a join only, by gathers where that saves
+    parameters, or where it is measured to be no slower than without.
     merge_duplicates: units that compute the same are merged. merge_linear: dense layers around a ReLU that is always
     on are merged where that is smaller.
     """
@@ -76,7 +76,7 @@ class Choice(WithDefaults):
 
     def covers(self, layer: LayerVerdicts) -> bool:
         """Whether the layer may lose units at all."""
-        names = (layer.value, layer.audited.node, layer.audited.op)
+        names = layer.audited.names
         if self.only and not _matches(names, self.only):
             return False
         return not _matches(names, self.skip)

@@ -31,7 +31,8 @@ class About(StrEnum):
 class Finding:
     """One thing found: `code` (such as DU001) and `name` (such as layer-dead) are stable, and mean the same.
 
-    `message` is in our own words and numbers: names from files stand in `value` and `node`, so that every format can
+    `message` is in our own words and numbers: names from files stand in `value`, `node` and `module` (a
+    layer's name in the training code, where it is known), so that every format can
     escape them in its own way. `measured` and `allowed` are comparable numbers where there is a budget (a share if
     `allowed` was given as one). `units` are indices: of units, or of features of an input or output.
     """
@@ -46,3 +47,4 @@ class Finding:
     units: tuple[int, ...] = ()
     measured: float | None = None
     allowed: float | None = None
+    module: str = ""

@@ -50,10 +50,11 @@ class Change:
 class LayerCourse:
     """One layer over all runs: its tensor name and its dead units in each, None in a run without it.
 
-    `value` and `op` are those of the last run that has it.
+    `value`, `module` (its name in the training code) and `op` are those of the last run that has it.
     """
 
     value: str
+    module: str
     op: str
     units: int
     names: tuple[str | None, ...]
@@ -106,7 +107,7 @@ class _Link:
 def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
     """Hold audits against each other, each against all before it.
 
-    Layers match by tensor name, and by order where names changed, as `match_layers` says; a layer of one name but
+    Layers match by name, and by order where names changed, as `match_layers` says; a layer of one name but
     another number of units is another layer.
     """
     links: list[_Link] = []
@@ -140,4 +141,4 @@ def _layer(link: _Link, runs: int) -> LayerCourse:
     every = [verdicts.get(position) for position in range(runs)]
     names = tuple(None if layer is None else layer.value for layer in every)
     dead = tuple(None if layer is None else layer.dead for layer in every)
-    return LayerCourse(link.key.value, link.op, link.key.units, names, dead)
+    return LayerCourse(link.key.value, link.key.module, link.op, link.key.units, names, dead)

@@ -1,4 +1,4 @@
-"""Which layer of one audit is which layer of another: by name, and by order where names changed."""
+"""Which layer of one audit is which layer of another: by module, by tensor name, by order where names changed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from analyzer.facts.audit import LayerVerdicts
 
 @dataclass(frozen=True, slots=True)
 class LayerKey:
-    """What a layer is recognised by: its tensor name, the kind of its activation, its width."""
+    """What a layer is recognised by: its tensor name, the kind of its activation, its width, its module's path."""
 
     value: str
     kind: str
     units: int
+    module: str = ""
 
     @classmethod
     def of(cls, layer: LayerVerdicts) -> LayerKey:
         """What an audited layer is recognised by."""
-        return cls(layer.value, str(layer.audited.kind), layer.units)
+        return cls(layer.value, str(layer.audited.kind), layer.units, layer.audited.module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,12 @@ class Match:
 def match_layers(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Match]:
     """Pairs of layers, in the order of `now`.
 
-    Layers of one name are a pair (whatever their widths: the caller sees that). Of the others, those that stand
-    between the same named neighbours are aligned in order, each only with one of its own kind and width.
+    Layers of one module and kind are a pair, then those of one tensor name, unless both have modules, which differ:
+    exporters number tensors through, so that in another model `relu_3` may be another layer. Widths are not looked at
+    (the caller does that). Of the others, those that stand between the same named neighbours are aligned in order, each
+    only with one of its own kind and width.
     """
-    place = {key.value: index for index, key in enumerate(then)}
-    named = [Match(place[key.value], index, by_order=False) for index, key in enumerate(now) if key.value in place]
+    named = _named(then, now)
     matches = list(named)
     start_then = start_now = 0
     taken = {match.then for match in named}, {match.now for match in named}
@@ -50,6 +52,25 @@ def match_layers(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Matc
         matches += _aligned([then[index] for index in left], [now[index] for index in right], left, right)
         start_then, start_now = end.then + 1, end.now + 1
     return sorted(matches, key=lambda match: match.now)
+
+
+def _named(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Match]:
+    """Pairs of one name, in the order of `now`."""
+    modules = [{(key.module, key.kind): index for index, key in enumerate(keys) if key.module} for keys in (then, now)]
+    unique = [
+        len(place) == sum(bool(key.module) for key in keys) for place, keys in zip(modules, (then, now), strict=True)
+    ]
+    partner = {modules[1][name]: index for name, index in modules[0].items() if all(unique) and name in modules[1]}
+    place = {key.value: index for index, key in enumerate(then) if index not in partner.values()}
+    for index, key in enumerate(now):
+        before = place.get(key.value)
+        if index not in partner and before is not None and _may_be_one(key.module, then[before].module):
+            partner[index] = before
+    return [Match(partner[index], index, by_order=False) for index in sorted(partner)]
+
+
+def _may_be_one(module: str, other: str) -> bool:
+    return not (module and other) or module == other
 
 
 def _in_order(named: Sequence[Match]) -> list[Match]:

@@ -49,7 +49,7 @@ class AuditedValue:
     `low`/`high` bound the region where the output is flat: for a rectifier the output never leaves [low, high]
     and lies exactly on a bound when flat (Relu: low 0, high None); for a saturating kind they are the asymptotes.
     `curve` is that of a saturating kind. `dtype` names the element type the value is computed in; `zero` is what stands
-    for zero in it (a zero point).
+    for zero in it (a zero point). `module` is its name in the training code, no other layer's (empty: not known).
     """
 
     value: str
@@ -64,6 +64,12 @@ class AuditedValue:
     dtype: str = "float32"
     zero: float = 0.0
     curve: Curve = Curve.TANH
+    module: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a pattern of a user may match: the value, its module, node and operator."""
+        return tuple(name for name in (self.value, self.module, self.node, self.op) if name)
 
     def of_type(self, dtype: str) -> AuditedValue:
         """The same value in its element type; bounds of integers that doubles cannot represent are forgotten."""

@@ -20,9 +20,9 @@ def compare_baseline(audit: AuditFacts, baseline: Baseline) -> BaselineCompariso
             resized.append(after.value)
             continue
         if units := tuple(unit for unit in after.dead if before.alive(unit)):
-            died.append(LayerChange(after.value, before.key.value, units))
+            died.append(LayerChange(after.value, before.key.value, units, after.audited.module))
         if units := _revived(before, after):
-            revived.append(LayerChange(after.value, before.key.value, units))
+            revived.append(LayerChange(after.value, before.key.value, units, after.audited.module))
     matched_now, matched_then = {match.now for match in matches}, {match.then for match in matches}
     fingerprint = audit.probe.fingerprint if audit.probe else ""
     return BaselineComparison(

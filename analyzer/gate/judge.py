@@ -9,7 +9,7 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import Budgets
 from analyzer.facts.checked import CheckFacts, FindingCard
-from analyzer.facts.findings import Finding, Severity
+from analyzer.facts.findings import About, Finding, Severity
 from analyzer.gate.against_baseline import compare_baseline
 from analyzer.gate.catalogue import all_kinds, kind_named
 from analyzer.gate.finding_kind import FindingKind
@@ -34,7 +34,7 @@ def judge(audit: AuditFacts, budgets: Budgets | None = None, baseline: Baseline 
         cards.append(FindingCard(kind.code, kind.name, kind.title, severity, kind.page()))
         if severity is not Severity.OFF:
             findings += (_leveled(finding, kind, severity, allowed) for finding in kind.find(situation, kind))
-    return CheckFacts(audit, allowed, _sorted(findings), tuple(cards), comparison)
+    return CheckFacts(audit, allowed, _sorted(findings, audit), tuple(cards), comparison)
 
 
 def check_codes(budgets: Budgets) -> None:
@@ -50,12 +50,14 @@ def check_codes(budgets: Budgets) -> None:
 def audit_findings(audit: AuditFacts) -> tuple[Finding, ...]:
     """What to know before trusting an audit: the findings that belong to it, judged without budgets."""
     situation = Situation(audit, Budgets())
-    return _sorted(finding for kind in all_kinds() if kind.in_audit for finding in kind.find(situation, kind))
+    return _sorted((finding for kind in all_kinds() if kind.in_audit for finding in kind.find(situation, kind)), audit)
 
 
-def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The most severe first, those of one code together and in the order of the graph."""
-    return tuple(sorted(findings, key=lambda finding: (_ORDER.index(finding.severity), finding.code)))
+def _sorted(findings: Iterable[Finding], audit: AuditFacts) -> tuple[Finding, ...]:
+    """The most severe first, those of one code together and in the order of the graph, with the modules of layers."""
+    modules = audit.modules
+    named = (replace(f, module=modules.get(f.value, "")) if f.about is About.LAYER else f for f in findings)
+    return tuple(sorted(named, key=lambda finding: (_ORDER.index(finding.severity), finding.code)))
 
 
 def _severity(kind: FindingKind, budgets: Budgets) -> Severity:

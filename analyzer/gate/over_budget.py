@@ -26,7 +26,7 @@ def of_each_layer(situation: Situation, kind: FindingKind, verdict: str) -> Iter
     """A finding for each layer that has more units of this verdict than allowed for it."""
     limits: LayerLimits = getattr(situation.budgets, f"max_{verdict}_layer")
     for layer in situation.layers:
-        limit = limits.for_any([layer.value, layer.audited.node, layer.audited.op])
+        limit = limits.for_any(layer.audited.names)
         units = _units(situation, layer, verdict)
         names = {"about": About.LAYER, "value": layer.value, "node": layer.audited.node, "units": units}
         yield from _over(kind, limit, len(units), layer.units, "unit", _are(len(units), verdict), **names)
@@ -74,7 +74,7 @@ def prunable_over_budget(situation: Situation, kind: FindingKind) -> Iterator[Fi
 def expected_dead_alive(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per entry and layer."""
     for entry in situation.budgets.expect_dead:
-        layers = [layer for layer in situation.audit.layers if entry.covers(layer.value)]
+        layers = [layer for layer in situation.audit.layers if entry.covers(layer.value, layer.audited.module)]
         if not layers:
             yield kind.finding("No audited layer has this name.", About.LAYER, value=entry.pattern)
         for layer in layers if entry.units is not None else ():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.baseline import BaselineComparison
@@ -37,11 +38,16 @@ class Situation:
         """What counts as enough: what the budgets ask for, else what bounds the firing share by 5 %."""
         return self.budgets.min_samples or samples_for_bound(USEFUL_BOUND)
 
+    @cached_property
+    def _modules(self) -> dict[str, str]:
+        return self.audit.modules
+
     def expected(self, value: str) -> frozenset[int] | None:
         """Units of a value that may be dead; None: all of them."""
+        names = (value, self._modules.get(value, ""))
         units: set[int] = set()
         for entry in self.budgets.expect_dead:
-            if entry.covers(value):
+            if entry.covers(*names):
                 if entry.units is None:
                     return None
                 units |= entry.units

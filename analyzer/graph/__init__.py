@@ -3,7 +3,18 @@
 import analyzer.graph.lazy_sympy  # noqa: F401  (before anything imports onnx-ir)
 from analyzer.graph.edit import Editor
 from analyzer.graph.load import LoadedModel, read_model
+from analyzer.graph.scopes import LONGEST_SCOPE
 from analyzer.graph.serialize import serialize
 from analyzer.graph.view import Graph, Node, TensorType, element_type
 
-__all__ = ["Editor", "Graph", "LoadedModel", "Node", "TensorType", "element_type", "read_model", "serialize"]
+__all__ = [
+    "LONGEST_SCOPE",
+    "Editor",
+    "Graph",
+    "LoadedModel",
+    "Node",
+    "TensorType",
+    "element_type",
+    "read_model",
+    "serialize",
+]

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
+from analyzer.graph.scopes import scopes_of
 from analyzer.graph.static import StaticPart, part_of, static_nodes
 
 Dim = int | str | None
@@ -42,7 +43,8 @@ class Node:
     """One operator call. Missing optional inputs are empty names; `bodies` are its subgraphs, `captured` outer values
     that these read.
 
-    `attributes` are those that are no graphs.
+    `attributes` are those that are no graphs; `scope` is the path of the module in whose code it was written, empty for
+    the model itself (None: nothing tells).
     """
 
     index: int
@@ -55,6 +57,7 @@ class Node:
     attributes: Mapping[str, Any]
     captured: tuple[str, ...] = ()
     bodies: tuple[Graph, ...] = ()
+    scope: str | None = None
 
     @property
     def qualified_type(self) -> str:
@@ -168,8 +171,9 @@ def view_of(model: ir.Model, fold: Fold) -> Graph:
     nodes = []
     for value in (*graph.inputs, *graph.initializers.values()):
         types[str(value.name)] = _type_of(value)
-    for index, node in enumerate(graph):
-        nodes.append(_node_of(node, index, opsets))
+    scopes = scopes_of(list(graph), model.producer_name or "")
+    for index, (node, scope) in enumerate(zip(graph, scopes, strict=True)):
+        nodes.append(_node_of(node, index, opsets, scope))
         types.update({str(o.name): _type_of(o) for o in node.outputs if o.name})
     return Graph(
         nodes=tuple(nodes),
@@ -202,7 +206,7 @@ def _dim_of(dim: int | ir.SymbolicDim) -> Dim:
     return dim.value or None
 
 
-def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
+def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int], scope: str | None = None) -> Node:
     domain = "" if node.domain == "ai.onnx" else node.domain
     captured = _captured(node)
     return Node(
@@ -216,6 +220,7 @@ def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int]) -> Node:
         attributes={k: _attribute(a) for k, a in node.attributes.items() if a.type not in SUBGRAPHS},
         captured=captured,
         bodies=tuple(_body_of(graph, opsets) for graph in _subgraphs(node)),
+        scope=scope,
     )
 
 

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.report.phrases import printable
+from analyzer.report.phrases import printable, shortened
 
 WIDTH = 110  # columns of a text
 HEAD, QUIET = "bold", "dim"  # styles
@@ -40,6 +40,12 @@ def heading(text: str) -> Text:
 def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:
     """A line of a section, without control characters."""
     return Padding(Text(printable(text), style), (0, 0, 0, by))
+
+
+def layer_cell(value: str, module: str, width: int) -> Text:
+    """A layer's name in the training code, where it is known, and under it the tensor's, in so many columns."""
+    name = Text(shortened(module or value, width))
+    return name.append(f"\n{shortened(value, width)}", QUIET) if module else name
 
 
 def table(left: Iterable[str], right: Iterable[str] = ()) -> Table:

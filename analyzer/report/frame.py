@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    "value", "node", "op", "unit", "verdict", "evidence", "constant", "samples", "fired",
+    "value", "module", "node", "op", "unit", "verdict", "evidence", "constant", "samples", "fired",
     "minimum", "maximum", "minimum_exact",
 )  # fmt: skip
 
@@ -52,6 +52,7 @@ def _columns(layer: LayerVerdicts) -> dict[str, np.ndarray[Any, Any]]:
         evidence[list(layer.dead_by(kind))] = str(kind)
     columns: dict[str, np.ndarray[Any, Any]] = {
         "value": np.full(units, layer.value, dtype=object),
+        "module": np.full(units, layer.audited.module, dtype=object),
         "node": np.full(units, layer.audited.node, dtype=object),
         "op": np.full(units, layer.audited.op, dtype=object),
         "unit": np.arange(units),

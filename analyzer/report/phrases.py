@@ -78,7 +78,14 @@ def units_of(finding: Finding) -> str:
 
 def named(finding: Finding) -> str:
     """The finding in plain text, printable, with the name that it is about."""
-    return printable(f"{finding.value}: {finding.message}" if finding.value else finding.message)
+    return printable(
+        f"{full_name(finding.value, finding.module)}: {finding.message}" if finding.value else finding.message
+    )
+
+
+def full_name(value: str, module: str) -> str:
+    """`encoder.fc1 (relu_3)`: the name in the training code, where it is known, and the tensor's."""
+    return f"{module} ({value})" if module else value
 
 
 def sentence(finding: Finding) -> str:

@@ -58,7 +58,8 @@ def plan_document(
 ) -> tuple[bytes, str]:
     """The masks as the bytes of an .npz file, and the plan as JSON text.
 
-    In the plan `remove` says what may go and is there to be edited, `removed` what went.
+    In the plan `remove` says what may go and is there to be edited, `removed` what went; `modules` are the
+    layers' names in the training code, which may stand for the values.
 
     Raises:
         OutputError: an archive cannot hold the name of a tensor.
@@ -81,6 +82,7 @@ def plan_document(
             for layer, constants in ((layer, choice.constants(layer)) for layer in layers)
             if (layer.dead or constants) and layer.value in plan.keeps
         },
+        "modules": {layer.value: layer.audited.module for layer in layers if layer.audited.module},
         "tensors": [
             {"name": t.name, "shape": list(t.shape), "kept": list(t.kept), "removed": [list(r) for r in t.removed]}
             for t in removable.tensors

@@ -11,6 +11,7 @@ from analyzer.ops.correspondence import Units
 from analyzer.ops.joined_units import joined_units
 from analyzer.ops.operator import Activation
 from analyzer.units.decomposed import find_decomposed
+from analyzer.units.module_names import with_modules
 from analyzer.units.quantised import clipped_by_rounding, enters_activation
 
 _LINEAR = Activation(Kind.LINEAR)
@@ -53,7 +54,7 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
             _choose(chosen, context, node, value, clipped[0], clipped[1], axes, summed)
     _add_linear(chosen, context, axes, summed, inner)
     order = {name: i for i, node in enumerate(graph.nodes) for name in node.outputs}
-    return tuple(sorted(chosen.values(), key=lambda a: order[a.value]))
+    return with_modules(context, sorted(chosen.values(), key=lambda a: order[a.value]))
 
 
 def _shown(context: Context, call: Call) -> tuple[str, str]:

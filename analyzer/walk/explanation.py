@@ -37,7 +37,8 @@ def unit(reasons: Reasons, layers: Sequence[LayerVerdicts], value: str, index: i
         if evidence is Evidence.OBSERVED
         else f"whatever the input, if it stays finite on the way ({evidence})"
     )
-    unit_text = f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node})"
+    module = f", module {layer.audited.module}" if layer.audited.module else ""
+    unit_text = f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node}{module})"
     lines = [f"{unit_text} is {layer.stays_at[index]:g} {when}."]
     if reasons.closure.keeps.get((value, layer.audited.axis))[index]:
         reason = reasons.of(slot)

@@ -77,7 +77,8 @@ class Layer(Struct, frozen=True):
     why units are dead or saturated, empty where that was not asked. `distances`, per unit: how far its largest
     pre-activation is from firing, in standard deviations of the pre-activation (negative: it fires; null: not
     measured or not varying; an empty list: a layer without suspects). `remedy` is what may help, most fitting
-    first. `covered_by` is always null.
+    first. `covered_by` is always null. `module` is the layer's name in the training code, no other layer's (empty: not
+    known).
     """
 
     value: str
@@ -99,13 +100,15 @@ class Layer(Struct, frozen=True):
     distances: tuple[float | None, ...]
     remedy: tuple[str, ...]
     covered_by: None = None
+    module: str = ""
 
 
 class Warning(Struct, frozen=True):
     """What to know before trusting the audit: a finding that needs no budget.
 
     `code` is its name and `finding` its code, for `deadunits explain`; `value` is what it is about (empty: the whole
-    audit), `about` what that names, `units` are of the layer, or features of the input or output.
+    audit), `about` what that names, `module` the layer's name in the
+    training code, `units` are of the layer, or features of the input or output.
     """
 
     code: str
@@ -115,6 +118,7 @@ class Warning(Struct, frozen=True):
     severity: Severity
     about: About
     units: Units
+    module: str = ""
 
 
 class Judged(Struct, frozen=True):
@@ -188,6 +192,7 @@ def _warning(finding: Finding) -> Warning:
         severity=finding.severity,
         about=finding.about,
         units=finding.units,
+        module=finding.module,
     )
 
 
@@ -212,6 +217,7 @@ def _layer(layer: LayerVerdicts, diagnosis: LayerDiagnosis | None) -> Layer:
         causes=() if diagnosis is None else tuple(_cause(cause) for cause in diagnosis.causes),
         distances=() if diagnosis is None else diagnosis.distances,
         remedy=() if diagnosis is None else diagnosis.remedy,
+        module=audited.module,
     )
 
 

@@ -19,7 +19,7 @@ from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
 from analyzer.report.cause_phrases import why
-from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, table
 from analyzer.report.phrases import bar, by_reason, dims, largest, named, not_finite, printable, shortened
 
 LAYERS_SHOWN = 12
@@ -164,7 +164,7 @@ class _View:
         self, layer: LayerVerdicts, columns: Sequence[tuple[str, str, str]], name_width: int
     ) -> list[RenderableType]:
         row: list[RenderableType] = [
-            Text(shortened(layer.value, name_width)),
+            layer_cell(layer.value, layer.audited.module, name_width),
             Text(printable(layer.audited.op), QUIET),
             Text(number(layer.units)),
             Text(number(len(layer.dead)) if layer.dead else "·", "red" if layer.dead else QUIET),

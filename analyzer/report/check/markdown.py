@@ -10,7 +10,7 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, totals, verdict
-from analyzer.report.phrases import printable, units_of
+from analyzer.report.phrases import full_name, printable, units_of
 
 SHOWN = 100  # rows; a comment on GitHub holds 65,536 characters
 _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "💡"}
@@ -54,6 +54,7 @@ def _lines(facts: CheckFacts) -> Iterator[str]:
         yield "|---|---|---|---|"
         for finding in facts.findings[:SHOWN]:
             where = code(finding.value) if finding.value else str(finding.about)
+            where = f"{code(finding.module)}<br>{where}" if finding.module else where
             units = f"<br>{units_of(finding)}" if finding.units else ""
             mark = f"{_MARKS[finding.severity]} {finding.severity}"
             yield f"| {mark} | {finding.code} {finding.name} | {where} | {plain(finding.message)}{units} |"
@@ -73,5 +74,6 @@ def _baseline(comparison: BaselineComparison) -> Iterator[str]:
     if comparison.revived:
         yield ""
         yield from (
-            f"- {code(change.value)}: alive again: {unit_ranges(change.units)}" for change in comparison.revived
+            f"- {code(full_name(change.value, change.module))}: alive again: {unit_ranges(change.units)}"
+            for change in comparison.revived
         )

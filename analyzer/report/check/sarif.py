@@ -85,6 +85,7 @@ def _result(finding: Finding, place: int, uri: str) -> dict[str, Any]:
             "units": list(finding.units),
             "measured": finding.measured,
             "allowed": finding.allowed,
+            **({"module": printable(finding.module)} if finding.module else {}),
         },
     }
 

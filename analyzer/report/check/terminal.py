@@ -15,7 +15,7 @@ from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, data, totals, verdict
 from analyzer.report.console import plain
-from analyzer.report.phrases import printable, shortened, units_of
+from analyzer.report.phrases import full_name, printable, shortened, units_of
 
 SHOWN = 6  # findings of one code
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -71,7 +71,7 @@ def _parts(facts: CheckFacts, width: int, *, show_all: bool) -> Iterator[Rendera
 def _entry(finding: Finding) -> RenderableType:
     text = Text("- ")
     if finding.value:
-        text.append(f"{name(finding.value)}  ", "bold")
+        text.append(f"{name(full_name(finding.value, finding.module))}  ", "bold")
     text.append(name(finding.message))
     if finding.units:
         text.append(f"  {units_of(finding)}", _QUIET)
@@ -83,7 +83,9 @@ def _baseline(comparison: BaselineComparison) -> Iterator[RenderableType]:
     for line in against(comparison):
         yield Padding(Text(line), (0, 0, 0, 2))
     for change in comparison.revived[:SHOWN]:
-        again = Text(f"- {name(change.value)}  alive again: {unit_ranges(change.units)}", "green")
+        again = Text(
+            f"- {name(full_name(change.value, change.module))}  alive again: {unit_ranges(change.units)}", "green"
+        )
         yield Padding(again, (0, 0, 0, 2))
     if len(comparison.revived) > SHOWN:
         yield Padding(Text(f"and {counted(len(comparison.revived) - SHOWN, 'layer')} more", _QUIET), (0, 0, 0, 2))

@@ -37,6 +37,7 @@ class Counts(Struct, frozen=True):
 class Layer(Struct, frozen=True):
     """One layer over all runs, named as in the last run that has it; null stands for a run that lacks it.
 
+    `module` is its name in the training code (empty: not known).
     `names` and `dead` have an entry per run; `change` is from the first run to the last.
     """
 
@@ -46,6 +47,7 @@ class Layer(Struct, frozen=True):
     names: tuple[str | None, ...]
     dead: tuple[Units | None, ...]
     change: Change | None
+    module: str
 
 
 class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.compare/1"):
@@ -75,4 +77,4 @@ def to_text(course: Course) -> str:
 
 
 def _layer(layer: LayerCourse) -> Layer:
-    return Layer(layer.value, layer.op, layer.units, layer.names, layer.dead, layer.change())
+    return Layer(layer.value, layer.op, layer.units, layer.names, layer.dead, layer.change(), layer.module)

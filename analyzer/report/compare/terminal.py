@@ -9,8 +9,8 @@ from rich.text import Text
 
 from analyzer.facts.history import Change, Course, LayerCourse
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, unit_ranges
-from analyzer.report.console import QUIET, heading, plain, table
-from analyzer.report.phrases import largest, printable, shortened
+from analyzer.report.console import QUIET, heading, layer_cell, plain, table
+from analyzer.report.phrases import full_name, largest, printable, shortened
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
 LAYERS_SHOWN = 20
@@ -40,7 +40,9 @@ def _sections(course: Course, width: int, show_all: bool) -> Iterator[Renderable
     yield from _layers(course, runs, width, show_all)
     yield from _units(course, width, show_all)
     if course.unmatched:
-        names = ", ".join(shortened(layer.value, 32) for layer in course.unmatched[: None if show_all else 3])
+        names = ", ".join(
+            shortened(layer.module or layer.value, 32) for layer in course.unmatched[: None if show_all else 3]
+        )
         ending = "" if show_all or len(course.unmatched) <= 3 else ", …"
         yield Text(f"\n{counted(len(course.unmatched), 'layer')} not found in every run: {names}{ending}", QUIET)
 
@@ -81,7 +83,7 @@ def _layers(course: Course, runs: Sequence[int], width: int, show_all: bool) -> 
     for layer in shown:
         change = layer.change() or Change((), (), ())
         rows.add_row(
-            Text(shortened(layer.value, name_width)),
+            layer_cell(layer.value, layer.module, name_width),
             Text(printable(layer.op), QUIET),
             number(layer.units),
             *(_dead(layer, run) for run in runs),
@@ -103,7 +105,7 @@ def _units(course: Course, width: int, show_all: bool) -> Iterator[RenderableTyp
     for layer, change in changed if show_all else changed[:UNITS_SHOWN]:
         for word, units, style in (("died", change.died, "red"), ("revived", change.revived, "green")):
             if units:
-                line = Text(f"  {shortened(layer.value, max(width // 2, 16))} ")
+                line = Text(f"  {shortened(full_name(layer.value, layer.module), max(width // 2, 16))} ")
                 line.append(f"{word} ", style)
                 line.append(unit_ranges(units, most))
                 yield line

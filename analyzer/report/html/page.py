@@ -24,7 +24,7 @@ from analyzer.facts.wording import counted, number, share, size, unchanged_outpu
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import dims, named, not_finite, printable, shortened, units_per_value
+from analyzer.report.phrases import dims, full_name, named, not_finite, printable, shortened, units_per_value
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def environment() -> jinja2.Environment:
         "size": size,
         "counted": counted,
         "printable": printable,
+        "full_name": full_name,
         "named": named,
         "not_finite": not_finite,
         "milliseconds": _milliseconds,

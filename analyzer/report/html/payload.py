@@ -66,6 +66,7 @@ def _layer(
     audited = layer.audited
     shown: dict[str, Any] = {
         "value": printable(layer.value),
+        "module": printable(audited.module),
         "node": printable(audited.node),
         "op": printable(audited.op),
         "kind": str(audited.kind),

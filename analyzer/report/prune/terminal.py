@@ -13,8 +13,8 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
-from analyzer.report.console import HEAD, QUIET, heading, indented, plain, table
-from analyzer.report.phrases import largest, not_finite, printable, shortened
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, table
+from analyzer.report.phrases import full_name, largest, not_finite, printable
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
@@ -185,7 +185,10 @@ class _View:
     def _revived(self) -> Iterator[RenderableType]:
         removed = self.pruned.removed_units
         alive = [
-            (layer.value, tuple(u for u in layer.revived or () if u in removed.get(layer.value, ())))
+            (
+                full_name(layer.value, layer.audited.module),
+                tuple(u for u in layer.revived or () if u in removed.get(layer.value, ())),
+            )
             for layer in self.audit.layers
         ]
         alive = [(value, units) for value, units in alive if units]
@@ -204,7 +207,7 @@ class _View:
         shown = layers if self.show_all else largest(layers, LAYERS_SHOWN, lambda layer: gone[layer.value])
         rows = table(("layer",), ("units", "removed", "left"))
         for layer in shown:
-            name = Text(shortened(layer.value, max(self.width - 34, 16)))
+            name = layer_cell(layer.value, layer.audited.module, max(self.width - 34, 16))
             numbers = (layer.units, gone[layer.value], layer.units - gone[layer.value])
             rows.add_row(name, *(number(count) for count in numbers))
         yield heading("Removed units")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.history import course_of
-from tests.made import facts, layer, relu, seen
+from tests.made import facts, layer, of_module, relu, seen
 
 
 def relu_layer(value: str, dead: tuple[int, ...], units: int = 6) -> LayerVerdicts:
@@ -30,6 +30,20 @@ def test_layers_whose_names_changed_are_found_by_their_order() -> None:
     course = course_of([first, second], ["x", "y"])
     assert [found.names for found in course.layers] == [("a", "p"), ("b", "q")]
     assert course.total() == (1, 0, 2)
+
+
+def test_modules_count_more_than_tensors() -> None:
+    """Exporters number tensors through: another activation before a layer moves its name on to the next one."""
+    first = audit(of_module(relu_layer("relu", (0,)), "a"), of_module(relu_layer("relu_1", (1,)), "b"))
+    second = audit(
+        of_module(relu_layer("relu", ()), "new"), of_module(relu_layer("relu_1", (0,)), "a"),
+        of_module(relu_layer("relu_2", (1,)), "b"),
+    )  # fmt: skip
+    course = course_of([first, second], ["x", "y"])
+    assert course.total() == (0, 0, 2)
+    assert [(found.module, found.names) for found in course.layers] == [
+        ("new", (None, "relu")), ("a", ("relu", "relu_1")), ("b", ("relu_1", "relu_2")),
+    ]  # fmt: skip
 
 
 def test_names_count_more_than_order() -> None:

@@ -16,7 +16,7 @@ from analyzer.facts.baseline import Baseline, baseline_of
 from analyzer.gate.against_baseline import compare_baseline
 from analyzer.report.audit.json import to_text
 from tests.gated import healthy
-from tests.made import facts, first_dead, layer, relu, reported, seen
+from tests.made import facts, first_dead, layer, of_module, relu, reported, seen
 
 
 def stored(audit: AuditFacts) -> Baseline:
@@ -54,6 +54,15 @@ def test_a_renamed_layer_is_matched_by_order() -> None:
     found = compare_baseline(facts((first_dead(8, 3, "new"),)), stored(facts((first_dead(8, 2, "old"),))))
     assert found.by_order == (("new", "old"),)
     assert [(change.value, change.was, change.units) for change in found.newly_dead] == [("new", "old", (2,))]
+
+
+def test_a_layer_is_found_by_its_module_where_the_tensor_has_another_name() -> None:
+    before = facts((of_module(first_dead(8, 0, "relu_1"), "a"), of_module(first_dead(8, 5, "relu_2"), "b")))
+    now = facts((of_module(first_dead(8, 5, "relu_1"), "b"), of_module(first_dead(8, 1, "relu"), "a")))
+    found = compare_baseline(now, stored(before))
+    assert found.by_order == () and found.matched == 2
+    died = [(change.module, change.value, change.was, change.units) for change in found.newly_dead]
+    assert died == [("a", "relu", "relu_1", (0,))]
 
 
 def test_a_layer_of_another_width_is_not_compared_unit_by_unit() -> None:

@@ -22,7 +22,7 @@ from analyzer.gate import judge, kind_named
 from analyzer.gate.catalogue import all_kinds
 from analyzer.gate.finding_kind import FindingKind
 from tests.gated import failing, healthy, was, with_baseline
-from tests.made import by_weights, facts, first_dead, layer, relu, seen, tanh
+from tests.made import by_weights, facts, first_dead, layer, of_module, relu, seen, tanh
 
 DOCS = Path(__file__).parents[3] / "docs" / "findings"
 
@@ -67,6 +67,8 @@ def test_a_single_sample_makes_no_layer_dead() -> None:
 
 def test_a_layer_that_may_be_dead_is_no_finding() -> None:
     assert found(one(first_dead(8, 8, "/head/relu")), {"expect-dead": ["/head/*:*"]}) == {}
+    named = of_module(first_dead(8, 8, "relu_1"), "head.act")
+    assert found(one(named), {"expect-dead": ["head.*:*"]}) == {}
     mostly = {"expect-dead": ["a:0-3"], "max-dead": 0}
     assert found(one(first_dead(8, 4, "a")), mostly) == {}
     assert set(found(one(first_dead(8, 5, "a")), mostly)) == {"DU015"}

@@ -41,6 +41,29 @@ def test_layers_are_paired(then: tuple[str, ...], now: tuple[str, ...], expected
     assert pairs(keys(*then), keys(*now)) == expected
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        ("a:m b:n", "b:m a:n", ["ab", "ba"]),
+        ("a:m", "a:n", ["aa?"]),  # by its place, as it would be found under any name
+        ("a:m", "a", ["aa"]),
+        ("a", "a:m", ["aa"]),
+        ("a:m b:m", "a:m b:m", ["aa", "bb"]),  # a name of two layers is none
+        ("a:m b:n", "b:m c:k", ["ab", "bc?"]),  # b is n, k is no other
+    ],
+)
+def test_modules_are_looked_at_first(then: str, now: str, expected: list[str]) -> None:
+    def named(text: str) -> list[LayerKey]:
+        return [LayerKey(entry[0], "rectifier", 8, entry[2:]) for entry in text.split()]
+
+    assert pairs(named(then), named(now)) == expected
+
+
+def test_a_module_with_another_activation_is_not_the_same_layer_by_its_module() -> None:
+    then, now = LayerKey("a", "rectifier", 8, "act"), LayerKey("b", "smooth", 8, "act")
+    assert match_layers([then], [now]) == []
+
+
 layers = st.lists(
     st.builds(LayerKey, st.sampled_from("abcdef"), st.just("rectifier"), st.sampled_from([4, 8])),
     unique_by=lambda key: key.value,

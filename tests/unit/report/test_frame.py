@@ -23,6 +23,11 @@ def test_there_is_one_row_per_unit() -> None:
     assert (frame["verdict"] == "dead").sum() == 63
 
 
+def test_the_module_stands_beside_the_value() -> None:
+    frame = to_frame(facts([layer(relu(2, "relu_3", "net.act"), seen([0, 0], [0, 1])), layer(relu(1), seen([0], [1]))]))
+    assert frame["module"].tolist() == ["net.act", "net.act", ""]
+
+
 def test_a_dead_unit_shows_its_constant_and_its_evidence() -> None:
     made = by_weights(layer(relu(3), seen([0, 6, 0], [0, 6, 5])), 1)
     frame = to_frame(facts([made]))

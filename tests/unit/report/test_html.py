@@ -43,7 +43,7 @@ def own_part(page: str) -> str:
 
 def evil_facts() -> tuple[AuditFacts, GraphPicture]:
     plain = made.first_dead(16, 3, EVIL)
-    layer = replace(plain, audited=replace(plain.audited, node=EVIL, op=EVIL))
+    layer = replace(plain, audited=replace(plain.audited, node=EVIL, op=EVIL, module=EVIL))
     base = made.facts()
     facts = made.facts(
         [layer],

@@ -26,8 +26,14 @@ def test_a_deep_network_shows_the_layers_that_tell_most() -> None:
 
 
 def test_names_never_become_markup() -> None:
-    plain = made.first_dead(8, 3, "<img src=x onerror=alert(1)>")
+    evil = "<img src=x onerror=alert(1)>"
+    plain = made.of_module(made.first_dead(8, 3, evil), evil)
     assert "<img" not in render_snippet(made.facts([plain]))
+
+
+def test_a_layer_has_both_its_names() -> None:
+    shown = render_snippet(made.facts([made.of_module(made.first_dead(8, 3, "relu_3"), "layers.0.act")]))
+    assert 'title="layers.0.act (relu_3)"' in shown
 
 
 def test_an_audit_without_data_says_so() -> None:

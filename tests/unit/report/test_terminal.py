@@ -134,10 +134,18 @@ def test_the_definition_used_is_stated(preset: str) -> None:
 def test_names_from_the_file_cannot_steer_the_terminal() -> None:
     name = "\x1b[31mred[bold]:smile:[/bold]"
     plan = TensorPlan(name, (4,), (2,), 2, ((0, 1),))
-    made = facts([layer(relu(4, name), seen([0] * 4, [0] * 4))], removable=Removable(2, 0.5, 0, 0.0, (plan,)))
+    made = facts([layer(relu(4, name, name), seen([0] * 4, [0] * 4))], removable=Removable(2, 0.5, 0, 0.0, (plan,)))
     text = shown(made, 200, show_all=True)
     assert "\x1b" not in text
     assert "[31mred[bold]:smile:[/bold]" in text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_layer_has_both_its_names(width: int) -> None:
+    made = facts([layer(relu(4, "relu_3", "encoder.layer.0.act"), seen([0] * 4, [0] * 4))])
+    lines = [line.split()[0] for line in shown(made, width).splitlines() if "encoder" in line or "relu_3" in line]
+    assert lines[:2] == ["encoder.layer.0.act", "relu_3"]
+    assert "DU001 encoder.layer.0.act (relu_3): " in squeezed(shown(made, width))
 
 
 LITTLE = Judged(

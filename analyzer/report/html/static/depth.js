@@ -1,6 +1,6 @@
 // Three pictures over the depth of the network, zoomed together.
-const depthNames = () => layers.map((layer, i) => (layers.length > 16 ? String(i + 1) : `${i + 1}  ${shortened(layer.value.split('/').slice(-1)[0] || layer.value, 14)}`));
-const layerName = (i) => `${i + 1}. ${shortened(layers[i].value, 60)}`;
+const depthNames = () => layers.map((layer, i) => (layers.length > 16 ? String(i + 1) : `${i + 1}  ${shortened(layer.module || layer.value.split('/').slice(-1)[0] || layer.value, 14)}`));
+const layerName = (i) => `${i + 1}. ${shortened(layers[i].module || layers[i].value, 60)}`;
 const linked = [];
 
 function depthAxes(top, names = depthNames()) {

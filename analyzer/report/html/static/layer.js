@@ -43,8 +43,8 @@ function causesOf(layer) {
 function showLayer(index) {
   const layer = layers[index];
   byId('layer').hidden = false;
-  byId('layer-title').textContent = layer.value;
-  byId('layer-facts').textContent = [`Layer ${index + 1} of ${layers.length}`, layer.op, KINDS[layer.kind], count(layer.units, 'unit'), `along axis ${layer.axis}`, `node ${layer.node}`].join(' · ');
+  byId('layer-title').textContent = layer.module || layer.value;
+  byId('layer-facts').textContent = [`Layer ${index + 1} of ${layers.length}`, ...(layer.module ? [layer.value] : []), layer.op, KINDS[layer.kind], count(layer.units, 'unit'), `along axis ${layer.axis}`, `node ${layer.node}`].join(' · ');
   byId('layer-story').textContent = story(layer);
   causesOf(layer);
   byId('layer-before').disabled = index === 0;
@@ -101,7 +101,7 @@ function stripOptions() {
   const labels = units.map((one) => one.unit), many = units.length > 48;
   const height = tops[tops.length - 1] + (many ? 26 : 4);
   if (byId('strip').clientHeight !== height) byId('strip').style.height = `${height}px`;
-  byId('strip').setAttribute('aria-label', `The units of ${layer.value}: ${story(layer)}`);
+  byId('strip').setAttribute('aria-label', `The units of ${layer.module || layer.value}: ${story(layer)}`);
   const all = rowsShown.map((_, i) => i);
   return {
     ...option,

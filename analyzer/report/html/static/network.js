@@ -165,7 +165,7 @@ function startNetwork() {
 function boxTitle([, , , label, index]) {
   if (index < 0) return label;
   const layer = layers[index];
-  return `${layer.value}\n${label}\n${layer.dead} of ${count(layer.units, 'unit')} dead`;
+  return `${layer.module ? `${layer.module}\n` : ''}${layer.value}\n${label}\n${layer.dead} of ${count(layer.units, 'unit')} dead`;
 }
 
 function networkImage() {

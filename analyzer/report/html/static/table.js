@@ -2,9 +2,9 @@
 const tableBody = document.querySelector('#table tbody');
 const rows = [...tableBody.rows];
 const searchBox = byId('search'), filterBox = byId('filter');
-const searchable = layers.map((layer) => `${layer.value} ${layer.node} ${layer.op}`.toLowerCase());
+const searchable = layers.map((layer) => `${layer.module} ${layer.value} ${layer.node} ${layer.op}`.toLowerCase());
 const sortKeys = {
-  index: (i) => i, value: (i) => layers[i].value, op: (i) => layers[i].op, units: (i) => layers[i].units, dead: (i) => layers[i].dead,
+  index: (i) => i, value: (i) => layers[i].module || layers[i].value, op: (i) => layers[i].op, units: (i) => layers[i].units, dead: (i) => layers[i].dead,
   share: (i) => layers[i].dead / Math.max(layers[i].units, 1), near_dead: (i) => layers[i].near, saturated: (i) => layers[i].saturated,
   always_on: (i) => layers[i].on, nonfinite: (i) => layers[i].nonfinite, revived: (i) => layers[i].revived ?? 0, locked: (i) => lockedIn(layers[i]),
 };
