@@ -5,6 +5,7 @@
     │   ├── ModelError        the model file cannot be used
     │   ├── ProbeError        the probe data cannot be used with this model
     │   ├── RunError          onnxruntime cannot load or run the model
+    │   │   └── OtherBranch   a sample takes another branch than the one that is looked at
     │   ├── RunTooLong        a run took longer than it may
     │   └── OutputError       an output file cannot be written
     ├── Refusal               a rewrite that does not happen, with its reason
@@ -58,6 +59,14 @@ class RunError(InputError):
 
 class RunTooLong(InputError):
     """A run of the model was ended. No `RunError`: whoever tries another feed after one would wait as long again."""
+
+
+class OtherBranch(RunError):
+    """A feed takes other branches than those that are looked at: `conditions` are not what they were."""
+
+    def __init__(self, conditions: frozenset[str]) -> None:
+        super().__init__("A feed takes other branches of the model than the samples before it.")
+        self.conditions = conditions
 
 
 class OutputError(InputError):

@@ -16,6 +16,7 @@ from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, RunErr
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel
 from analyzer.graph.coarsest import coarsest_types
+from analyzer.graph.open_branches import with_branches
 from analyzer.ops.operator import is_quantised
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
@@ -227,8 +228,8 @@ def _difference(source: Source, chosen: Walk, smaller: LoadedModel, worst: Outpu
     where = None
     with suppress(RunError):  # all values at once may not fit into memory
         where = first_difference(
-            source.loaded,
-            smaller.refreshed(),
+            source.shown,
+            with_branches(smaller.refreshed(), source.shapes.taken),
             chosen.closure.keeps,
             chosen.needs.masks,
             usual_batches(source, "search"),
@@ -243,12 +244,10 @@ def _difference(source: Source, chosen: Walk, smaller: LoadedModel, worst: Outpu
 
 def contradicted(source: Source, walked: Walk) -> frozenset[str]:
     """Computed values that are not what was derived for them, when all are looked at."""
-    derived = {
-        name: facts
-        for name, facts in walked.facts.items()
-        if facts.any and name in source.loaded.graph.producer and name not in source.loaded.graph.static_values
-    }
+    shown = source.shown
+    visible = shown.graph.producer.keys() - shown.graph.inside - shown.graph.static_values
+    derived = {name: facts for name, facts in walked.facts.items() if facts.any and name in visible}
     fresh = {name: facts for name, facts in derived.items() if name not in source.shapes.contradicted}
     with suppress(RunError):  # all values at once may not fit into memory
-        return moving_values(source.loaded, fresh, usual_batches(source, "search"))
+        return moving_values(shown, fresh, usual_batches(source, "search"))
     return frozenset()

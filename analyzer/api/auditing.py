@@ -16,6 +16,7 @@ from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned, Source
+from analyzer.errors import OtherBranch
 from analyzer.facts.audit import (
     AuditFacts,
     Conditions,
@@ -31,6 +32,7 @@ from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
+from analyzer.graph.open_branches import with_branches
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.training_scale import training_scales
 from analyzer.probes.probe import Probe, open_probe, random_probe
@@ -82,24 +84,33 @@ def _audited(
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
-    observed = partial(_observed, loaded, thresholds, run, progress)
     with clock.stage("open"):
         opened, held = _opened(data, loaded)
-    with clock.stage("shapes"):
-        shapes = measure_shapes(loaded, opened, independent=run.independent)
-        selected = select_units(loaded.graph, shapes)
-        audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
-        believed = [a for a in audited if a.value not in shapes.mixed]
-        scales = () if opened is None or opened.random else training_scales(loaded, opened, shapes, run.threads)
-    with clock.stage("probe"):
-        seen = observed("probe", opened, believed, shapes)
-    with clock.stage("holdout"):
-        seen_on_holdout = observed("holdout", held, believed, shapes)
+    varying = frozenset[str]()
+    while True:
+        with clock.stage("shapes"):
+            shapes = measure_shapes(loaded, opened, independent=run.independent, varying=varying)
+            selected = select_units(loaded.graph, shapes)
+            audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
+            believed = [a for a in audited if a.value not in shapes.mixed]
+            shown = with_branches(loaded, shapes.taken)
+            scales = () if opened is None or opened.random else training_scales(shown, opened, shapes, run.threads)
+        observed = partial(_observed, thresholds, run, progress, shown, believed, shapes)
+        try:
+            with clock.stage("probe"):
+                seen = observed("probe", opened)
+            with clock.stage("holdout"):
+                seen_on_holdout = observed("holdout", held)
+            break
+        except OtherBranch as error:
+            varying |= error.conditions
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
-        walked = planned(loaded, shapes, walked, partial(measure_shapes, probe=opened, threads=run.threads))
+        walked = planned(
+            loaded, shapes, walked, partial(measure_shapes, probe=opened, threads=run.threads, varying=varying)
+        )
     with clock.stage("causes"):
-        ask = partial(diagnose, loaded, opened, walked, shapes, thresholds, run, progress)
+        ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress)
         diagnoses, causes_failed = ask() if causes else ((), "")
         walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
@@ -165,14 +176,14 @@ def prune(
 
 
 def _observed(
-    loaded: LoadedModel,
     thresholds: Thresholds,
     run: Run,
     progress: Progress | None,
-    stage: str,
-    probe: Probe | None,
+    loaded: LoadedModel,
     audited: Sequence[AuditedValue],
     shapes: ShapeTable,
+    stage: str,
+    probe: Probe | None,
 ) -> Observation | None:
     """Statistics of every audited value over one data set; None without data."""
     if probe is None:
@@ -209,10 +220,10 @@ class _Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what runs inside."""
+        """Time what runs inside, in all."""
         start = time.perf_counter()
         yield
-        self.seconds[name] = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def _verdicts(audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds) -> list[LayerVerdicts]:

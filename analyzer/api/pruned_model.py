@@ -17,6 +17,7 @@ from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
+from analyzer.graph.open_branches import with_branches
 from analyzer.graph.save import save_beside
 from analyzer.probes.probe import Probe
 from analyzer.report.console import ReportConsole
@@ -40,6 +41,11 @@ class Source:
     holdout: Probe | None
     run: Run
     inputs: tuple[Path, ...]
+
+    @property
+    def shown(self) -> LoadedModel:
+        """The model with the branches in place that the probe takes, so that a run can show their values."""
+        return with_branches(self.loaded, self.shapes.taken)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

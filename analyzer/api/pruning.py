@@ -149,7 +149,7 @@ def _withdrawal_notes(source: Source) -> list[str]:
 
 
 def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
-    return measure_shapes(model, source.probe, threads=source.run.threads)
+    return measure_shapes(model, source.probe, threads=source.run.threads, varying=source.shapes.varying)
 
 
 def _constants_for(source: Source, walked: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
@@ -158,7 +158,7 @@ def _constants_for(source: Source, walked: Walk, units: Mapping[str, Sequence[in
         raise InputError("--lossy puts the mean of a unit in its place: give a probe to take it from.")
     axes = {layer.value: layer.audited.axis for layer in walked.layers if layer.value in units}
     feeds = (feeds for feeds, _ in usual_batches(source, "means"))
-    means = unit_means(source.loaded, axes, feeds, source.run.threads)
+    means = unit_means(source.shown, axes, feeds, source.run.threads)
     return {value: {unit: float(means[value][unit]) for unit in chosen} for value, chosen in units.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -101,8 +102,11 @@ class ShapeTable:
     `scrambled` are values that grow with the samples, but not sample by sample. In `mixed` samples of one feed were
     seen to influence each other, in `scaled_together` behind a scale that they share. `dynamic` are axes whose length
     depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes. `contradicted` are values
-    that were seen to differ from what was derived for them. `measured`: a run showed the shapes; else they were
-    inferred from the file, and need not fit together.
+    that were seen to differ from what was derived for them. `taken` says which branch of a choice (an If, by its first
+    output; 0 for true) the run took: of the others nothing is known. `varying` are conditions of choices that not all
+    samples make alike, of which nothing is known either, and loops that not all enter. `steps` is how often the body of
+    a loop (by its first output) was run. `measured`: a run showed the shapes; else they
+    were inferred from the file, and need not fit together.
     """
 
     shapes: dict[str, Shape]
@@ -119,6 +123,9 @@ class ShapeTable:
     dynamic: dict[str, frozenset[int]] = field(default_factory=dict)
     resized: tuple[dict[str, Shape], ...] = ()
     contradicted: frozenset[str] = frozenset()
+    taken: Mapping[str, int] = field(default_factory=dict)
+    varying: frozenset[str] = frozenset()
+    steps: Mapping[str, int] = field(default_factory=dict)
     measured: bool = True
 
     @property

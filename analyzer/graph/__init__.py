@@ -5,6 +5,7 @@ from analyzer.graph.edit import Editor
 from analyzer.graph.load import LoadedModel, read_model
 from analyzer.graph.scopes import LONGEST_SCOPE
 from analyzer.graph.serialize import serialize
+from analyzer.graph.subgraphs import Role
 from analyzer.graph.view import Graph, Node, TensorType, element_type
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Graph",
     "LoadedModel",
     "Node",
+    "Role",
     "TensorType",
     "element_type",
     "read_model",

@@ -10,7 +10,9 @@ import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.load import LoadedModel
+from analyzer.graph.subgraphs import COPY, Role, bodies_of, placed_nodes
 
+_PER_STACK = ("scan_output_axes", "scan_output_directions")  # an entry for each output of a Scan that is stacked
 INITIALIZERS_ALONE = 4  # the first IR version in which a stored tensor need not be listed among the inputs
 
 
@@ -25,9 +27,13 @@ class Editor:
         imports = loaded.model.opset_imports
         self.opset = imports.get("", imports.get("ai.onnx", 1))
         self._graph = loaded.model.graph
-        self._nodes: list[ir.Node | None] = list(self._graph)
+        placed = [*placed_nodes(self._graph)]
+        self._nodes: list[ir.Node | None] = [None if p.role is Role.ENTRY else p.node for p in placed]
+        bodies = {body: p.node for p in placed for body in p.bodies}
+        self._around_body = bodies
         self._values = {str(v.name): v for v in (*self._graph.inputs, *self._graph.initializers.values())}
-        for node in self._graph:
+        self._values |= {str(v.name): v for body in bodies for v in body.inputs}
+        for node in filter(None, self._nodes):
             self._values.update({str(o.name): o for o in node.outputs if o.name})
         self._names = _names_of(self._graph)
         self._numbers: dict[tuple[str, str], int] = {}  # the last that a stem and an ending got
@@ -52,10 +58,40 @@ class Editor:
         return self.add_tensor("deadunits/const", array)
 
     def add(self, op_type: str, inputs: Sequence[str], *, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
-        """Append a node; returns the name of its first output, which is the node's name."""
+        """Append a node, in the innermost body that makes one of its inputs; returns the name of its first output.
+
+        That is the node's name, too.
+        """
         node = self._new(f"deadunits/{op_type}", op_type, inputs, attributes, outputs=outputs, domain=domain)
-        self._graph.append(node)
+        scopes = [value.graph or self._graph for value in node.inputs if value is not None]
+        max(scopes, key=self._depth, default=self._graph).append(node)
         return str(node.name)
+
+    def stacked(self, name: str) -> str:
+        """Carry a value out of the loops around it, one entry per step of each in front; returns the new name."""
+        value = self._values[self.again(name)]
+        while (body := value.graph) is not None and body is not self._graph:
+            node, stem = self._around_body[body], f"{name}/steps"
+            body.outputs.append(value)
+            node.resize_outputs(len(node.outputs) + 1)
+            value = node.outputs[-1]
+            value.name = self._fresh(stem)
+            self._values[str(value.name)] = value
+            for attribute in _PER_STACK:
+                if attribute in node.attributes:
+                    listed = [*node.attributes[attribute].as_ints(), 0]
+                    node.attributes[attribute] = ir.AttrInt64s(attribute, listed)
+        return str(value.name)
+
+    def _depth(self, graph: ir.Graph) -> int:
+        depth = 0
+        while graph is not self._graph:
+            depth, graph = depth + 1, _around(self._around_body[graph])
+        return depth
+
+    def again(self, name: str) -> str:
+        """Append a node that gives a value a second name; returns it."""
+        return self.add(COPY, [name])
 
     def cast(self, name: str, dtype: str) -> str:
         """Append a Cast to the element type of this NumPy name; returns the new value's name."""
@@ -82,7 +118,7 @@ class Editor:
         for value in self._graph.inputs:
             if value.name in inputs and value.shape:
                 value.shape = ir.Shape([name, *value.shape[1:]])
-        for node in self._graph:
+        for node in filter(None, self._nodes):
             for value in node.outputs:
                 value.shape = None
 
@@ -123,10 +159,10 @@ class Editor:
         node = self._node(index)
         keep = [o for p, o in enumerate(node.outputs) if p not in positions]
         fresh = _like(node, str(node.name), len(keep))
-        self._graph.insert_after(node, fresh)
+        _around(node).insert_after(node, fresh)
         for old, new in zip(keep, fresh.outputs, strict=True):
             self._take_over(old, new)
-        self._graph.remove(node, safe=False)
+        _around(node).remove(node, safe=False)
         self._nodes[index] = fresh
 
     def add_behind(self, index: int, name: str) -> None:
@@ -134,7 +170,7 @@ class Editor:
         node = self._node(index)
         old, behind = node.outputs[0], self._fresh(f"{node.outputs[0].name}/before_Add")
         new = self._new(f"{node.name}/Add", "Add", [name, name])
-        self._graph.insert_after(node, new)
+        _around(node).insert_after(node, new)
         self._take_over(old, new.outputs[0])
         old.name = behind
         new.replace_input_with(0, old)
@@ -147,7 +183,7 @@ class Editor:
         source = node.inputs[position]
         new = self._new(name, op_type, ["", *operands], attributes)
         new.replace_input_with(0, source)
-        self._graph.insert_before(node, new)
+        _around(node).insert_before(node, new)
         if source is not None:
             new.outputs[0].type = source.type
         node.replace_input_with(position, new.outputs[0])
@@ -161,7 +197,7 @@ class Editor:
         assert source is not None
         assert producer is not None
         copy = _like(producer, self._fresh(str(producer.name or producer.op_type)), len(producer.outputs))
-        self._graph.insert_before(node, copy)
+        _around(node).insert_before(node, copy)
         for old, new in zip(producer.outputs, copy.outputs, strict=True):
             new.name, new.shape, new.type = self._fresh(str(old.name)), old.shape, old.type
         node.replace_input_with(position, copy.outputs[producer.outputs.index(source)])
@@ -182,7 +218,7 @@ class Editor:
 
         def add(op_type: str, inputs: list[str], **attributes: int) -> str:
             new = self._new(f"{name}/{op_type}", op_type, inputs, attributes)
-            self._graph.insert_before(node, new)
+            _around(node).insert_before(node, new)
             return str(new.name)
 
         for length in lengths:
@@ -198,10 +234,33 @@ class Editor:
         """Remove a node; its outputs must have no reader left once all edits are made."""
         node = self._nodes[index]
         if node is not None:
-            self._graph.remove(node, safe=False)
+            _around(node).remove(node, safe=False)
+            for body in bodies_of(node):
+                body.outputs.clear()
             for position in range(len(node.inputs)):
                 node.replace_input_with(position, None)
             self._nodes[index] = None
+
+    def take_branch(self, index: int, branch: int, *, named: bool = False) -> None:
+        """Compute one branch of a choice where the choice stands, and leave the others out.
+
+        What the branch gives out takes the names of the choice's outputs; `named`: it keeps its own beside them.
+        """
+        node = self._node(index)
+        body, around = bodies_of(node)[branch], _around(node)
+        given = [*body.outputs]
+        body.outputs.clear()
+        inner = [*body]
+        body.remove(inner)
+        around.insert_before(node, inner)
+        for old, new in zip(node.outputs, given, strict=True):
+            if named and old.name:
+                copy = self._new(f"{old.name}/taken", COPY, [str(new.name)])
+                around.insert_before(node, copy)
+                new = copy.outputs[0]
+            if old.name:
+                self._take_over(old, new)
+        self.drop_node(index)
 
     def set_shape(self, name: str, lengths: Mapping[int, int]) -> None:
         """Declare new lengths on some axes of a value (where a number was declared)."""
@@ -293,6 +352,12 @@ def _like(node: ir.Node, name: str, outputs: int) -> ir.Node:
 
 def _element_type(dtype: str) -> ir.DataType:
     return ir.DataType.from_numpy(np.dtype(dtype))
+
+
+def _around(node: ir.Node) -> ir.Graph:
+    """The graph in which a node stands."""
+    assert node.graph is not None
+    return node.graph
 
 
 def _names_of(graph: ir.Graph) -> set[str]:

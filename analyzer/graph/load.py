@@ -1,11 +1,11 @@
-"""Read an ONNX file and bring it into one form: functions inlined, Constants lifted, nodes in order."""
+"""Read an ONNX file and bring it into one form: functions inlined, Constants lifted, nodes in order, names unique."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from analyzer.graph.nested import all_graphs
 from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
+from analyzer.graph.subgraphs import unite_subgraphs
 from analyzer.graph.validate import (
     check_attributes,
     check_external,
@@ -58,6 +59,12 @@ class LoadedModel:
     _bytes: bytes | None = None  # None: to be read from `path`
     _file: ModelFile | None = None  # that weights are views of
     _edited: bool = False  # a copy that was made to be edited
+    assumed: Mapping[str, bool] = field(default_factory=dict)  # conditions, where branches were taken for good
+    closed: LoadedModel | None = None  # the model before that
+    shut: frozenset[str] = frozenset()  # loops that not all samples enter, by their first output
+    steps: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # values carried out of loops, and which these are
 
     def __reduce__(self) -> tuple[Callable[..., LoadedModel], tuple[object, ...]]:
         """For another process: a file travels as its path and is mapped again there, what came from memory as bytes."""
@@ -251,6 +258,7 @@ def _model_of(
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         if beside:
             place_data(model.graph, beside)
+        unite_subgraphs(model)
         model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
         model.meta[UNDESCRIBED] = undescribed
     except ModelError:

@@ -12,6 +12,7 @@ from onnx import helper
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.runnable import Runnable, stored_proto
+from analyzer.graph.subgraphs import Role, placed_nodes
 
 if TYPE_CHECKING:
     from analyzer.graph.view import Node
@@ -81,7 +82,7 @@ def static_nodes(nodes: Iterable[Node], stored: Iterable[str]) -> list[Node]:
     """The nodes whose inputs are stored tensors or come from such nodes; none that draws random numbers."""
     static, chosen = set(stored), []
     for node in nodes:
-        plain = node.inputs and not node.bodies and all(i in static or not i for i in node.inputs)
+        plain = node.inputs and node.role is Role.PLAIN and all(i in static or not i for i in node.inputs)
         if plain and not draws(node.op_type, node.version, node.domain):
             chosen.append(node)
             static.update(o for o in node.outputs if o)
@@ -103,9 +104,9 @@ def draws(op_type: str, version: int, domain: str) -> bool:
 def part_of(model: ir.Model, static: Sequence[Node], tensors: Mapping[str, ir.TensorProtocol]) -> StaticPart:
     """The static part of a normalised model."""
     wanted, protos = {node.index for node in static}, []
-    for index, node in enumerate(model.graph if wanted else ()):
+    for index, placed in enumerate(placed_nodes(model.graph) if wanted else ()):
         if index in wanted:
-            proto = ir.to_proto(node)
+            proto = ir.to_proto(placed.node)
             proto.name = f"static/{index}"
             protos.append(proto)
     return StaticPart(tuple(protos), tensors, dict(model.opset_imports), model.ir_version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,12 @@ import onnx_ir as ir
 from analyzer.algebra.pattern import Array
 from analyzer.graph.scopes import scopes_of
 from analyzer.graph.static import StaticPart, part_of, static_nodes
+from analyzer.graph.subgraphs import SUBGRAPHS, Place, Placed, Role, placed_nodes
 
 Dim = int | str | None
 Fold = Callable[[StaticPart], Mapping[str, Array]]
 LIFTED = "deadunits.lifted"  # key of the names of tensors that were Constant nodes in the file
-SUBGRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+STACKS_SINCE = 9  # the opset from which a Scan has no batches of its own
 DEFAULTS_SINCE = 4  # the IR version from which an input with a stored tensor is a default; before, all are listed
 
 
@@ -40,11 +41,15 @@ def element_type(number: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operator call. Missing optional inputs are empty names; `bodies` are its subgraphs, `captured` outer values
-    that these read.
+    """One operator call. Missing optional inputs are empty names; `attributes` are those that are no graphs.
 
-    `attributes` are those that are no graphs; `scope` is the path of the module in whose code it was written, empty for
-    the model itself (None: nothing tells).
+    Nodes of subgraphs are nodes like any other; `place` says in which bodies of which nodes they stand, and `sealed`
+    that nobody knows what becomes of them there. `stacks`: what else its body gave out would come out stacked, one
+    entry per step. A choice between branches (an If) reads, behind its condition, what each branch gives out. Of other
+    nodes with subgraphs there are two: the entry, before them, makes the inputs of the bodies, and the node itself,
+    behind them, reads what they give out; these links are `captured`, as they say nothing about which input becomes
+    what. `scope` is the path of the module in whose code it was written, empty for the model itself (None: nothing
+    tells).
     """
 
     index: int
@@ -56,8 +61,16 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     captured: tuple[str, ...] = ()
-    bodies: tuple[Graph, ...] = ()
     scope: str | None = None
+    role: Role = Role.PLAIN
+    place: Place = ()
+    sealed: bool = False
+    stacks: bool = False
+
+    @property
+    def key(self) -> str:
+        """What a choice between branches is called by: its first named output; empty for other nodes."""
+        return next(filter(None, self.outputs), self.name) if self.role is Role.BRANCHES else ""
 
     @property
     def qualified_type(self) -> str:
@@ -71,7 +84,7 @@ class Node:
 
 @dataclass(eq=False)
 class Graph:
-    """The main graph of a model, functions inlined and Constant nodes lifted to initializers.
+    """The graph of a model with its subgraphs, functions inlined and Constant nodes lifted to initializers.
 
     `inputs` are what every run needs; `defaults` are the shapes of further inputs, with a stored value that a run may
     override, so they are no constants.
@@ -98,7 +111,7 @@ class Graph:
 
     @cached_property
     def consumers(self) -> dict[str, list[tuple[Node, int]]]:
-        """Value name -> (node, input position); a value that a subgraph captures has position -1."""
+        """Value name -> (node, input position); what goes into a body or comes out of it has position -1."""
         links: dict[str, list[tuple[Node, int]]] = {}
         for node in self.nodes:
             for position, name in enumerate(node.inputs):
@@ -107,6 +120,24 @@ class Graph:
             for name in node.captured:
                 links.setdefault(name, []).append((node, -1))
         return links
+
+    @cached_property
+    def decided(self) -> dict[str, int]:
+        """Choices whose condition stored tensors alone decide: the branch that is always taken, 0 for true."""
+        choices = [(node.key, self.constant(node.inputs[0])) for node in self.nodes if node.key]
+        return {key: int(not flag.reshape(-1)[0]) for key, flag in choices if flag is not None and flag.size == 1}
+
+    @cached_property
+    def inside(self) -> frozenset[str]:
+        """Values that are made within subgraphs: nothing outside of these can read them."""
+        return frozenset(name for node in self.nodes if node.place for name in node.outputs if name)
+
+    @cached_property
+    def stepped(self) -> dict[str, tuple[str, ...]]:
+        """Values of bodies that a run can show, stacked over the steps: the loops around them, outermost first."""
+        loops = {next(filter(None, node.outputs), node.name) for node in self.nodes if node.stacks}
+        around = {node: tuple(key for key, _ in node.place) for node in self.nodes if node.place}
+        return {o: keys for node, keys in around.items() if loops.issuperset(keys) for o in node.outputs if o}
 
     @cached_property
     def initializer_names(self) -> frozenset[str]:
@@ -171,10 +202,12 @@ def view_of(model: ir.Model, fold: Fold) -> Graph:
     nodes = []
     for value in (*graph.inputs, *graph.initializers.values()):
         types[str(value.name)] = _type_of(value)
-    scopes = scopes_of(list(graph), model.producer_name or "")
-    for index, (node, scope) in enumerate(zip(graph, scopes, strict=True)):
-        nodes.append(_node_of(node, index, opsets, scope))
-        types.update({str(o.name): _type_of(o) for o in node.outputs if o.name})
+    order = [*placed_nodes(graph)]
+    scopes = scopes_of([placed.node for placed in order], model.producer_name or "")
+    for index, (placed, scope) in enumerate(zip(order, scopes, strict=True)):
+        nodes.append(_node_of(placed, index, opsets, scope))
+        made = [v for body in placed.bodies for v in body.inputs] if placed.role is Role.ENTRY else placed.node.outputs
+        types.update({str(value.name): _type_of(value) for value in made if value.name})
     return Graph(
         nodes=tuple(nodes),
         inputs={str(v.name): types[str(v.name)] for v in graph.inputs if v.name not in stored},
@@ -206,34 +239,36 @@ def _dim_of(dim: int | ir.SymbolicDim) -> Dim:
     return dim.value or None
 
 
-def _node_of(node: ir.Node, index: int, opsets: Mapping[str, int], scope: str | None = None) -> Node:
+def _node_of(placed: Placed, index: int, opsets: Mapping[str, int], scope: str | None) -> Node:
+    node = placed.node
     domain = "" if node.domain == "ai.onnx" else node.domain
-    captured = _captured(node)
+    inputs = tuple("" if v is None else str(v.name or "") for v in node.inputs)
+    outputs = tuple(str(v.name or "") for v in node.outputs)
+    name, captured = node.name or f"{node.op_type}_{index}", tuple[str, ...]()
+    given = tuple(str(value.name) for body in placed.bodies for value in body.outputs)
+    if placed.role is Role.BRANCHES:
+        inputs += given
+    elif placed.role is Role.ENTRY:
+        outputs = tuple(str(value.name) for body in placed.bodies for value in body.inputs)
+        name, captured, inputs = f"{name}/entry", tuple(filter(None, inputs)), ("",)
+    elif placed.role is Role.EXIT:
+        captured = given
     return Node(
         index=index,
-        name=node.name or f"{node.op_type}_{index}",
+        name=name,
         op_type=node.op_type,
         domain=domain,
         version=opsets.get(domain, 1),
-        inputs=tuple("" if v is None else str(v.name or "") for v in node.inputs),
-        outputs=tuple(str(v.name or "") for v in node.outputs),
+        inputs=inputs,
+        outputs=outputs,
         attributes={k: _attribute(a) for k, a in node.attributes.items() if a.type not in SUBGRAPHS},
         captured=captured,
-        bodies=tuple(_body_of(graph, opsets) for graph in _subgraphs(node)),
         scope=scope,
+        role=placed.role,
+        place=placed.place,
+        sealed=placed.sealed,
+        stacks=placed.stacks and not (opsets.get("", 1) < STACKS_SINCE and "num_scan_inputs" in node.attributes),
     )
-
-
-def _body_of(graph: ir.Graph, opsets: Mapping[str, int]) -> Graph:
-    """A subgraph as far as it is looked at: its nodes, and what is stored in it."""
-    nodes = tuple(_node_of(node, index, opsets) for index, node in enumerate(graph))
-    tensors = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
-    outputs = tuple(str(value.name) for value in graph.outputs)
-    return Graph(nodes, {}, outputs, {}, dict(opsets), StaticPart((), tensors, opsets, 0), _unfolded)
-
-
-def _unfolded(part: StaticPart) -> Mapping[str, Array]:
-    return {}
 
 
 def _attribute(attribute: ir.Attr) -> Any:
@@ -242,20 +277,3 @@ def _attribute(attribute: ir.Attr) -> Any:
     if attribute.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS):
         return list(attribute.value)
     return attribute.value
-
-
-def _captured(node: ir.Node) -> tuple[str, ...]:
-    """Names that the node's subgraphs read from outside, in order of first use."""
-    scopes = [scope for graph in _subgraphs(node) for scope in (graph, *graph.subgraphs())]
-    inside = {value for scope in scopes for value in (*scope.inputs, *scope.initializers.values())}
-    inside |= {value for scope in scopes for inner in scope for value in inner.outputs}
-    read = (value for scope in scopes for value in (*(i for inner in scope for i in inner.inputs), *scope.outputs))
-    return tuple(dict.fromkeys(str(value.name) for value in read if value is not None and value not in inside))
-
-
-def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.value
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.value

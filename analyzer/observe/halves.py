@@ -28,12 +28,13 @@ def half_values(graph: Graph, shapes: ShapeTable, shown: Collection[str]) -> lis
     `shown` are rectified values of which every maximum is seen anyway. What they rectify is not looked at: they show
     its largest entry, and take minus infinity for what it is. Nor is what an operator does not make larger.
     """
+    left_out = {*graph.static_values, *graph.inside, *shown}
     return [
         name
         for node in graph.nodes
         if _enlarges(graph, node)
         for name in node.outputs
-        if shapes.dtypes.get(name) == "float16" and name not in graph.static_values and name not in shown
+        if shapes.dtypes.get(name) == "float16" and name not in left_out
         if 0 not in shapes.shapes.get(name, (0,)) and not _only_rectified(graph, name, shown)
     ]
 

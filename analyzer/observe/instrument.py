@@ -16,6 +16,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.facts.statistics import Ints
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.open_branches import check_conditions, show_conditions
 from analyzer.observe.reducers import Reducers, pooled_rank
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.statistic import Block, Statistic
@@ -72,7 +73,7 @@ class Instrument:
         `steps`: reduce long rows of positions in two steps, which is faster but runs only where the number of positions
         is a multiple of the step that fits the shapes seen before.
         """
-        editor = Editor(loaded.copy())
+        self._loaded, editor = loaded, Editor(loaded.copy())
         if plan.free_inputs:
             editor.free_batch(plan.free_inputs)
         editor.clear_outputs()
@@ -83,6 +84,7 @@ class Instrument:
         self._extremes = self._reducers.extremes(values) if values else None
         for name in (*self._outputs, *filter(None, [self._sizes, self._extremes])):
             editor.output(name)
+        self._conditions = show_conditions(editor)
         self._session = (
             Session(editor.loaded, threads=threads, few_runs=once, eager=not self._pools)
             if self._outputs or values
@@ -97,6 +99,8 @@ class Instrument:
         if self._reducers.samples is not None:
             feeds = {**feeds, self._reducers.samples: np.array([samples], np.int64)}
         results = self._session.run(feeds, last=last) if self._session is not None else {}
+        if self._session is not None:
+            check_conditions(self._loaded, self._conditions, results)
         blocks: list[Block] = []
         for group, name in zip(self._groups, self._outputs, strict=True):
             rows = results[name]

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import RunError
+from analyzer.errors import OtherBranch, RunError, RunFailure
 from analyzer.facts.audit import HalfOverflow
 from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.statistics import UnitStatistics
@@ -19,6 +20,7 @@ from analyzer.graph import LoadedModel
 from analyzer.observe.halves import half_overflows, half_values, rectified_halves
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Course, Full, Look, first_look
+from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.tally import Tally
 from analyzer.observe.targets import targets_of
 from analyzer.probes.probe import Batch, Probe
@@ -77,6 +79,9 @@ def observe(
     """
     begin = time.perf_counter()
     plan = plan_batches(shapes, probe, batch_size, [a.value for a in audited])
+    loaded, shapes, stacked = over_steps(loaded, shapes, [a.value for a in audited])
+    audited = [moved(a, stacked, shapes) for a in audited]
+    within = {stack: name for name, stack in stacked.items()}
     targets, unseen = targets_of(audited, loaded.graph, shapes, plan.batchable)
     first = None if statistics == "full" else _first_samples(plan, shapes.samples, probe.samples)
     look = Full(targets) if statistics == "full" else first_look(loaded.graph, shapes, targets, small=first is not None)
@@ -88,15 +93,21 @@ def observe(
     done = 0
     try:
         for batch in probe.batches(plan.size, first=first):
-            sessions.take(replace(batch, samples=plan.counted(batch.samples)))
+            try:
+                sessions.take(replace(batch, samples=plan.counted(batch.samples)))
+            except RunError as error:
+                if loaded.steps and not isinstance(error, OtherBranch) and error.kind is not RunFailure.MEMORY:
+                    raise OtherBranch(frozenset(chain(*loaded.steps.values()))) from error  # does it run without?
+                raise
             done += batch.samples
             if progress is not None:
                 progress(done, probe.samples)
     finally:
         sessions.close()
     seconds = time.perf_counter() - begin
-    seen = tally.statistics()
-    overflows = half_overflows(loaded.graph, halves, sessions.peaks, {name: seen[name] for name in rectified})
+    seen = {within.get(name, name): found for name, found in tally.statistics().items()}
+    unseen = [within.get(name, name) for name in unseen]
+    overflows = half_overflows(loaded.graph, halves, sessions.peaks, {n: seen[within.get(n, n)] for n in rectified})
     return Observation(seen, tally.samples, plan.batchable, seconds, tuple(unseen), tuple(overflows))
 
 

@@ -17,6 +17,7 @@ from analyzer.observe.statistics.maximum import Maximum
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.moments import Squares, Sum
 from analyzer.observe.statistics.statistic import Feed, Statistic
+from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.targets import Target, targets_of
 from analyzer.observe.unit_row import UnitRow
 from analyzer.probes.probe import Probe
@@ -46,7 +47,9 @@ def measure_spread(
         ProbeError: the probe is a generator that can be read only once.
     """
     plan = plan_batches(shapes, probe, batch_size)
-    targets = _targets(loaded, watched, shapes, plan.batchable)
+    loaded, shapes, stacked = over_steps(loaded, shapes, [w.value for w in watched])
+    within = {stack: name for name, stack in stacked.items()}
+    targets = _targets(loaded, [moved(w, stacked, shapes) for w in watched], shapes, plan.batchable)
     if not targets:
         return {}
     row = UnitRow(targets)
@@ -66,7 +69,7 @@ def measure_spread(
                 progress(done, probe.samples)
     finally:
         instrument.close()
-    return {t.audited.value: _spread(t, statistics) for t in targets}
+    return {within.get(t.audited.value, t.audited.value): _spread(t, statistics) for t in targets}
 
 
 def _targets(loaded: LoadedModel, watched: Sequence[Watched], shapes: ShapeTable, batched: bool) -> list[Target]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -18,12 +19,16 @@ from analyzer.graph import Graph, Node
 from analyzer.graph.coarsest import coarsest_types
 from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.decided import decided_branches
 from analyzer.ops.fitting_shapes import fit_together
 from analyzer.ops.lengths import Lengths
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, described_axes, rule_for, traits_of, why_no_rule
 from analyzer.ops.weighted_sum import WeightedSum
 
+IDLE = "in a branch that no run took"
+NEVER = "in a branch that nothing can take"
+HIDDEN = "within a branch or a loop of which the run shows nothing"
 FROZEN = "it stays as it is, since its last digit decides a jump behind it"
 _NOWHERE = SampleAxis(None)
 
@@ -46,6 +51,7 @@ class Call:
     rule: Operator
     barrier: str | None
     shown: bool = True
+    times: int = 1  # how often it is computed in one run, within loops
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -78,7 +84,7 @@ class Call:
     @cached_property
     def opaque(self) -> str | None:
         """Why nothing inside of it is looked at; None where its rule says what it does, or which units it makes."""
-        return None if self.barrier in (None, FROZEN) or self.makes_units else self.barrier
+        return None if self.barrier in (None, FROZEN, NEVER) or self.makes_units else self.barrier
 
     @cached_property
     def makes_units(self) -> bool:
@@ -87,11 +93,11 @@ class Call:
         return summing and bool(self.described.units({}).get(self.outputs[0]))
 
     def multiply_adds(self, shape: Callable[[str], Shape]) -> int | None:
-        """Multiply-adds for the shapes that `shape` gives; None where they are not known, as within subgraphs."""
-        bodies = self.op.node.bodies
-        if bodies:
-            return None if any(_may_sum(node) for body in bodies for node in body.nodes) else 0
-        return self.described.multiply_adds(shape) if traits_of(self.op.node).sums_products else 0
+        """Multiply-adds for the shapes that `shape` gives; None where they are not known."""
+        if self.barrier in (IDLE, NEVER):
+            return 0
+        once = self.described.multiply_adds(shape) if traits_of(self.op.node).sums_products else 0
+        return None if once is None else once * self.times
 
     @cached_property
     def whole(self) -> frozenset[Ref]:
@@ -130,6 +136,8 @@ class Context:
         for name in sorted(graph.initializer_names - set(tied)):
             self._separate(name)
         self.lists = Lengths(graph, self.shapes)
+        #: Choices between branches that no input changes, by their first output: the branch that is taken, 0 for true.
+        self.decided = decided_branches(graph, table, self.lists)
         #: Node index -> its call.
         self.by_node: dict[int, Call] = {}
         for node in graph.nodes:
@@ -156,7 +164,7 @@ class Context:
         return {(copy.node.index, copy.position): copy.name for copy in self.copies.values()}
 
     def readers(self, name: str) -> Sequence[tuple[Node, int]]:
-        """Nodes that read a value, with the input position; a subgraph's position is -1."""
+        """Nodes that read a value, with the input position; -1 where it goes into a body or comes out of one."""
         copy = self.copies.get(name)
         return self.graph.consumers.get(name, ()) if copy is None else [(copy.node, copy.position)]
 
@@ -248,9 +256,13 @@ class Context:
         )
         rule = rule_for(node.domain, node.op_type)
         optional = (p for p in rule.zero_if_missing if op.has(p) and op.static(p) is None)
+        if (branch := self.decided.get(node.key)) is not None:  # what the others give out is never read
+            given = range(1 + branch * len(op.outputs), 1 + (branch + 1) * len(op.outputs))
+            op = replace(op, branch=branch).without(frozenset(range(1, len(op.inputs))).difference(given))
         op = replace(op, zeros=frozenset(p for p in optional if self._is_zero(op.inputs[p])))
         why = self._barrier(op, rule)
-        return Call(op, rule if why is None else BARRIER, why, self.table.measured)
+        times = prod(self.table.steps.get(key, 1) for key, _ in node.place)
+        return Call(op, rule if why is None else BARRIER, why, self.table.measured, times)
 
     def _sums_to_one(self, name: str) -> int | None:
         producer = self.graph.producer.get(name)
@@ -297,8 +309,12 @@ class Context:
     def _barrier(self, op: OpNode, rule: Operator) -> str | None:
         if op.node.index in self._frozen:
             return FROZEN
-        if op.node.bodies:
-            return "a subgraph, left alone"
+        if op.node.sealed:
+            return "within an operator of a foreign domain"
+        if any(self.decided.get(key, branch) != branch for key, branch in op.node.place):
+            return NEVER
+        if any(self.table.taken.get(key, branch) != branch for key, branch in op.node.place):
+            return IDLE
         if not any(op.outputs):
             return "no outputs"
         if rule is BARRIER:
@@ -307,7 +323,7 @@ class Context:
         made = zip(op.outputs, op.out_shapes, op.used_outputs, strict=True)
         named += [(name, shape) for name, shape, used in made if used]
         if any(name and shape is None for name, shape in named):
-            return "a shape that the run did not show"
+            return HIDDEN if op.node.place else "a shape that the run did not show"
         computed = [s for s, static in zip(op.in_shapes, op.statics, strict=True) if static is None]
         if any(0 in shape for shape in (*computed, *op.out_shapes) if shape):
             return "an empty value"
@@ -339,11 +355,6 @@ class Context:
         """Whether a stored tensor may be written anew: one node reads it, and nobody outside."""
         alone = len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs
         return alone and name in self.graph.initializer_names
-
-
-def _may_sum(node: Node) -> bool:
-    inner = (deeper for body in node.bodies for deeper in body.nodes)
-    return any(map(_may_sum, inner)) if node.bodies else traits_of(node).sums_products
 
 
 def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:

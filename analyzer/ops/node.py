@@ -31,6 +31,7 @@ class OpNode:
     used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out
     reads: tuple[str, ...] | None = None  # input names, where they are not the node's own: copies of shared tensors
     zeros: frozenset[int] = frozenset()  # inputs that are zero whatever the model is fed, which may be left out
+    branch: int | None = None  # of a choice between branches the one that is always taken: 0 for a true condition
     used_axes: frozenset[int] | None = None  # axes of the input that a Shape node's readers look at; None: all
 
     @property

@@ -52,6 +52,7 @@ describe(replace(STEADY, lengths_from=(2,), geometry=(1, 2)), "MaxUnpool")
 describe(replace(_UNKNOWN, draws=False, geometry=(1,), passes_geometry=True), "SplitToSequence")
 describe(STEADY, "BitShift")
 describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "CenterCropPad")
+describe(_UNKNOWN, "Loop", "Scan", "SequenceMap", why="what goes from step to step, and in and out, stays as it is")
 describe(replace(CONTINUOUS, lengths_from=(1,), geometry=(1,)), "AffineGrid")
 describe(
     _UNKNOWN,

@@ -35,7 +35,7 @@ def first_difference(
     `types` are the coarsest element types on the way to each value. Compared is what both have and what some output
     needs: what stays without being needed may hold anything.
     """
-    after = {name for node in rewritten.graph.nodes for name in node.outputs if name}
+    after = rewritten.graph.producer.keys() - rewritten.graph.inside - original.graph.inside
     names = [
         name
         for node in original.graph.nodes

@@ -40,6 +40,8 @@ class Shrinker:
         edits = [(call, self._edit(call)) for call in live]
         for call, edit in edits:
             self._apply(call, edit)
+            if call.op.branch is not None:
+                self.editor.take_branch(call.op.node.index, call.op.branch)
         self._store_constants()
         for call in self.context.calls:
             if call.op.node.index not in self.plan.live:

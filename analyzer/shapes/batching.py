@@ -106,7 +106,7 @@ class TwoSamples:
         """
         graph, alone, axes = self.loaded.graph, self.alone, dict[str, SampleAxis]()
         coarse = REBATCHED_QUANTISED if is_quantised(graph) else 0.0
-        for name in sorted(set(graph.producer) & set(grown) - _lengths(graph)):
+        for name in sorted(set(graph.producer) & set(grown) - _lengths(graph) - graph.inside):
             axis = grown_axis(alone.shapes[name], grown[name])
             scale = coarse > 0 and axis is not None and axis.axis is None
             if axis is not None and not scale and alone.dtypes.get(name) in REBATCHED:
@@ -157,7 +157,8 @@ class TwoSamples:
     def _not_sample_major(self, folded: Mapping[str, SampleAxis], free: tuple[str, ...]) -> set[str]:
         """Values whose rows do not come first sample first, by the mean of each row."""
         computed = {n: axis for n, axis in folded.items() if n not in self.pair}
-        known = {n: axis for n, axis in computed.items() if self.alone.dtypes.get(n) not in (None, "object")}
+        seen = {n: axis for n, axis in computed.items() if n not in self.loaded.graph.inside}
+        known = {n: axis for n, axis in seen.items() if self.alone.dtypes.get(n) not in (None, "object")}
         means = self._row_means(known, free) if known else {}
         major = {
             name

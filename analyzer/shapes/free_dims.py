@@ -16,7 +16,7 @@ import numpy as np
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.errors import RunError
 from analyzer.facts.units import SampleAxis, ShapeTable
-from analyzer.graph import Graph
+from analyzer.graph import Graph, Role
 from analyzer.graph.view import TensorType
 from analyzer.ops.operator import traits_of
 from analyzer.probes.fitting import Feeds
@@ -109,6 +109,8 @@ def _hidden(graph: Graph, table: ShapeTable, dynamic: Mapping[str, frozenset[int
     """
     hidden = {}
     for node in graph.nodes:
+        if node.role is Role.ENTRY:  # a step sees what goes in as it is, or an entry of it
+            continue
         traits = traits_of(node, partial(graph.stored_input, node))
         read = [name for name in (*node.inputs, *node.captured) if dynamic.get(name)]
         rank = len(table.shapes.get(node.inputs[0], ())) if read else 0

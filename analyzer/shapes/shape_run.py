@@ -11,6 +11,7 @@ from analyzer.errors import RunError, RunFailure
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.infer_shapes import inferred_shapes
+from analyzer.graph.open_branches import with_branches
 from analyzer.ops.context import Context
 from analyzer.ops.samples import mixes_samples
 from analyzer.probes.fitting import Feeds
@@ -20,6 +21,7 @@ from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.batching import TwoSamples
 from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
 from analyzer.shapes.shape_session import ShapeRun
+from analyzer.shapes.taken_branches import taken_branches
 from analyzer.shapes.trial_feeds import first_samples, guessed_samples, join
 
 MOST_MULTIPLY_ADDS = 1 << 36  # of a run on a guess: a second or two; a few kilobytes of weights can take hours
@@ -27,34 +29,45 @@ LONGEST_GUESS = 60  # seconds of a run on a guess
 
 
 def measure_shapes(
-    loaded: LoadedModel, probe: Probe | None, *, threads: int | None = None, independent: bool = False
+    loaded: LoadedModel,
+    probe: Probe | None,
+    *,
+    threads: int | None = None,
+    independent: bool = False,
+    varying: frozenset[str] = frozenset(),
 ) -> ShapeTable:
     """Shape of every value for one sample, and how each grows with a second one; whether samples may share a feed.
 
     Without a probe the inputs are guessed (free dims small); when no guess runs, or an operator is one that
     onnxruntime does not have, shapes come from ONNX shape inference. A value whose shape cannot be had is absent.
-    `independent`: the user's word that samples do not influence each other.
+    `independent`: the user's word that samples do not influence each other. `varying` are conditions that are true for
+    some samples alone: the choices that they make are left as they are, and nothing is shown of their branches.
 
     Raises:
         RunError: onnxruntime refuses the model, or it does not run on the probe's first sample.
     """
     if probe is not None:
         samples = first_samples(probe)
+        loaded, taken = _opened(loaded, samples[0], threads, varying)
         given = sum(array.nbytes for array in samples[0].values())
         table = _measured(
             loaded, threads, samples, given, batchable=probe.batchable, step=probe.step, fixed=probe.fixed
         )
-        table = replace(_with_free_dims(loaded, threads, table, samples[0], given), stated=independent)
+        table = _with_free_dims(loaded, threads, table, samples[0], given)
+        table = replace(table, stated=independent, taken=taken, varying=varying)
         if not table.batchable:
             return table
-        return replace(table, may_mix=mixes_samples(Context(loaded.graph, table.of_single_samples), probe.fixed))
+        graph = replace(loaded.graph, outputs=(*loaded.graph.outputs, *loaded.assumed))  # what is chosen is given out
+        return replace(table, may_mix=mixes_samples(Context(graph, table.of_single_samples), probe.fixed))
     too_large = None
     for samples in guessed_samples(loaded.graph.inputs):
         if _multiply_adds(loaded, samples[0]) > MOST_MULTIPLY_ADDS:
             continue
         try:
             with runs_limited(LONGEST_GUESS, "its inputs were guessed; give data (--probe DATA)"):
-                return _with_free_dims(loaded, threads, _measured(loaded, threads, samples), samples[0])
+                opened, taken = _opened(loaded, samples[0], threads)
+                table = _with_free_dims(opened, threads, _measured(opened, threads, samples), samples[0])
+                return replace(table, taken=taken)
         except RunError as error:
             if error.kind is RunFailure.NO_KERNEL:
                 break
@@ -66,6 +79,14 @@ def measure_shapes(
     if too_large is not None:
         raise too_large
     return _inferred(loaded)
+
+
+def _opened(
+    loaded: LoadedModel, feeds: Feeds, threads: int | None, varying: frozenset[str] = frozenset()
+) -> tuple[LoadedModel, dict[str, int]]:
+    """The model with the branches in place that this feed takes, and which these are."""
+    taken = taken_branches(loaded, feeds, threads, varying)
+    return replace(with_branches(loaded, taken), shut=varying), taken
 
 
 def _measured(
@@ -86,7 +107,7 @@ def _measured(
     with ShapeRun(loaded, threads, given) as run:
         single, outputs = run(first)
         shapes = _stored_shapes(loaded) | single
-        alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, run.dtypes)
+        alone = ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), step, run.dtypes, steps=dict(run.steps))
         if len(samples) < 2:
             return alone
         other, second = run(samples[1])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from math import prod
 
 import numpy as np
 
 from analyzer.algebra.pattern import Shape
-from analyzer.errors import RunError
+from analyzer.errors import OtherBranch, RunError, RunFailure
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.open_branches import check_conditions, show_conditions
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session
 
@@ -24,10 +26,25 @@ class ShapeRun:
     """A session that shows the original outputs and the shape of every tensor value, where so many bytes are given."""
 
     def __init__(self, loaded: LoadedModel, threads: int | None, given: int, free: Sequence[str] = ()) -> None:
+        self._given = given
         self._room = ROOM + ROOM_PER_BYTE * (loaded.size + given)
         self._loaded, self._threads, self._free = loaded, threads, free
-        self.dtypes = self._element_types()
+        self._stepped = {n: keys for n, keys in loaded.graph.stepped.items() if not loaded.shut.intersection(keys)}
         self._shapes: dict[str, str] = {}
+        self._conditions: dict[str, str] = {}
+        self.steps: dict[str, int] = {}
+        try:
+            self.dtypes = self._element_types()
+            self._session = self._open()
+        except RunError:
+            if not self._stepped:
+                raise
+            self._shut()
+
+    def _shut(self) -> None:
+        """Show nothing of what is within loops."""
+        self._stepped = {}
+        self.dtypes = self._element_types()
         self._session = self._open()
 
     def __enter__(self) -> ShapeRun:
@@ -38,10 +55,31 @@ class ShapeRun:
 
     def __call__(self, feeds: Feeds) -> Shown:
         """Shapes of all values for this feed, and the model's outputs."""
-        results = self._session.run(feeds)
+        try:
+            results = self._session.run(feeds)
+        except RunError as error:
+            if self.steps or not self._stepped or error.kind is RunFailure.MEMORY:
+                raise
+            self._session.close()
+            self._shut()  # what it carries out may change its shape from step to step
+            return self(feeds)
+        try:
+            check_conditions(self._loaded, self._conditions, results)
+        except OtherBranch:
+            return self._other_branches(feeds)
         shapes = {name: np.shape(array) for name, array in feeds.items()}
-        shapes |= {v: tuple(int(d) for d in results[s]) for v, s in self._shapes.items()}
+        for value, shown in self._shapes.items():
+            *steps, rank = results[shown].shape
+            rows = results[shown].reshape(prod(steps), rank)
+            if len(rows) and (rows == rows[0]).all():
+                shapes[value] = tuple(int(d) for d in rows[0])
+            self.steps.update(zip(self._stepped.get(value, ()), steps, strict=True))
         return shapes, {o: results[o] for o in self._loaded.graph.outputs if isinstance(results[o], np.ndarray)}
+
+    def _other_branches(self, feeds: Feeds) -> Shown:
+        """What the model shows as it is, for a feed that takes other branches: nothing of what is within them."""
+        with ShapeRun(self._loaded.closed or self._loaded, self._threads, self._given, self._free) as run:
+            return run(feeds)
 
     def attempt(self, feeds: Feeds) -> Shown | None:
         """The same; None where the model does not take the feed."""
@@ -51,15 +89,18 @@ class ShapeRun:
 
     def _open(self) -> Session:
         graph = self._loaded.graph
-        values = [o for node in graph.nodes for o in node.outputs if self.dtypes.get(o) is not None]
+        made = (o for node in graph.nodes for o in node.outputs)
+        values = [o for o in made if self.dtypes.get(o) is not None and (o not in graph.inside or o in self._stepped)]
         for _ in range(ATTEMPTS):
             editor = self._extended()
-            self._shapes = {v: editor.add("Shape", [v]) for v in values}
+            shown = {v: editor.add("Shape", [v]) for v in values}
+            self._shapes = {v: editor.stacked(s) if v in self._stepped else s for v, s in shown.items()}
             editor.output(*self._shapes.values())
+            self._conditions = show_conditions(editor)
             try:
                 return self._session_of(editor, eager=True)
             except RunError as error:
-                offender = next((v for v, s in self._shapes.items() if s == error.node), None)
+                offender = next((v for v, s in shown.items() if s == error.node), None)
                 if offender is None:
                     raise
                 values.remove(offender)
@@ -69,11 +110,12 @@ class ShapeRun:
         """Element type of every tensor value, as onnxruntime itself infers it; nothing is run."""
         editor, graph = self._extended(), self._loaded.graph
         editor.clear_outputs()
-        editor.output(*graph.producer)
+        stacked = {editor.stacked(name): name for name in self._stepped}
+        editor.output(*(name for name in graph.producer if name not in graph.inside), *stacked)
         known = {n: t.dtype.name for n, t in graph.types.items() if t.dtype is not None}
         known |= {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
         with self._session_of(editor) as session:
-            return known | {n: t for n, t in session.output_types.items() if t is not None}
+            return known | {stacked.get(n, n): t for n, t in session.output_types.items() if t is not None}
 
     def _extended(self) -> Editor:
         return extended(self._loaded, self._free)

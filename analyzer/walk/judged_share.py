@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from analyzer.facts.audit import Conditions, LayerVerdicts, OperatorWithoutRule
 from analyzer.facts.judged import Judged, LeftOut, OperatorCount
-from analyzer.ops.context import Call, Context
+from analyzer.graph import Role
+from analyzer.ops.context import NEVER, Call, Context
 from analyzer.ops.operator import traits_of
-from analyzer.walk.parameters import parameters_of, readers_of, within
+from analyzer.walk.parameters import parameters_of, readers_of
 
 NO_DATA = "no data was given"
 MIXED = "samples of one batch influence each other"
@@ -25,10 +26,9 @@ _SEEN = ""  # where a reason would stand: judged
 
 @dataclass(frozen=True)
 class Costs:
-    """Multiply-adds of each node by its index (None: not known), and the parameters that it reads or holds."""
+    """Multiply-adds of each node by its index (None: not known), and the parameters that it reads."""
 
     multiply_adds: Mapping[int, int | None]
-    within: Mapping[int, int]
     parameters: Mapping[str, int]
     readers: Mapping[str, Sequence[int]]
 
@@ -38,14 +38,13 @@ class Costs:
         sizes = parameters_of(context.graph)
         return cls(
             {call.op.node.index: call.multiply_adds(context.shapes.__getitem__) for call in context.calls},
-            {node.index: within(node) for node in context.graph.nodes if node.bodies},
             sizes,
             {name: [node.index for node in readers_of(context.graph, name)] for name in sizes},
         )
 
     def read(self) -> Counter[int]:
         """Parameters by node; those that several nodes read count for each."""
-        numbers = Counter(self.within)
+        numbers = Counter[int]()
         for name, readers in self.readers.items():
             numbers.update(dict.fromkeys(readers, self.parameters[name]))
         return numbers
@@ -56,7 +55,7 @@ def operators_without_rule(context: Context, costs: Costs) -> tuple[OperatorWith
     calls: dict[tuple[str, str], list[int]] = {}
     for call in context.calls:
         why = call.barrier or call.opaque
-        if why is not None:
+        if why is not None and call.barrier != NEVER and call.op.node.role is not Role.ENTRY:
             calls.setdefault((call.op.node.qualified_type, why), []).append(call.op.node.index)
     read = costs.read()
     listed = (
@@ -84,7 +83,6 @@ def judged_share(
         row = rows.setdefault(status[index], _Row())
         row.multiply_adds.append(costs.multiply_adds[index])
         row.activations += index in alone
-        row.parameters += costs.within.get(index, 0)
         if costs.multiply_adds[index] != 0 or read[index]:
             row.operators[call.op.node.qualified_type] += 1
     for name, readers in costs.readers.items():

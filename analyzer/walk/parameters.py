@@ -27,10 +27,6 @@ def _is_content(graph: Graph, stored: str, whole: bool) -> bool:
             return True
         for node, position in graph.consumers.get(name, ()):
             traits = traits_of(node)
-            if position < 0:
-                if any(_is_content(body, name, whole) for body in node.bodies):
-                    return True
-                continue
             if traits.measures or position in traits.geometry:
                 continue
             if not (whole and traits.passes_geometry):
@@ -66,11 +62,6 @@ def readers_of(graph: Graph, stored: str) -> list[Node]:
     return [*readers.values()]
 
 
-def within(node: Node) -> int:
-    """Numbers in the parameters of a node's subgraphs."""
-    return sum(count_parameters(body) for body in node.bodies)
-
-
 def count_parameters(graph: Graph) -> int:
     """Numbers in all parameters, those of subgraphs included."""
-    return sum(parameters_of(graph).values()) + sum(map(within, graph.nodes))
+    return sum(parameters_of(graph).values())

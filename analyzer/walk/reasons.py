@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from analyzer.algebra.constants import Constants
 from analyzer.facts.audit import LayerVerdicts, Locked
-from analyzer.ops.context import Call, Context
+from analyzer.graph import Role
+from analyzer.ops.context import HIDDEN, IDLE, Call, Context
 from analyzer.walk.closure import Closure
 from analyzer.walk.tie_graph import Slot, TieGraph
 
@@ -68,8 +69,13 @@ class Reasons:
     def _stops(self, call: Call, position: int, slot: Slot) -> _Stop:
         """The reason this reader gives, or None when it passes the question on or does not mind."""
         rule = call.rule
-        if position < 0 or call.op.node.bodies:
-            return "subgraph-capture", f"a subgraph of {_named(call)} reads it"
+        if position < 0:
+            name = _named(call).replace("/entry", "")
+            return "subgraph-capture", f"{name} takes it into its body, or gives it out of it"
+        if call.barrier is not None and call.op.node.role is not Role.PLAIN:
+            return "subgraph-capture", f"{_named(call)} chooses between it and what another branch gives out"
+        if call.barrier in (IDLE, HIDDEN):
+            return "subgraph-capture", f"{_named(call)} reads it, {call.barrier}"
         if call.barrier is not None:
             return "unsupported-operator", f"{_named(call)}: {call.barrier}"
         if (slot.value, slot.axis, slot.index) in self.closure.carriers:

@@ -65,6 +65,8 @@ def as_case(case: Any) -> Case | None:
         return None
     if not all(output.type.HasField("tensor_type") for output in model.graph.output):
         return None
+    if any(attribute.HasField("g") for attribute in node.attribute):  # nodes within are calls of their own
+        return None
     arrays = {n: a for n, a in arrays.items() if n in node.input}
     fed = node.input[0] if node.input else ""
     if fed not in arrays or not plain(arrays[fed]):

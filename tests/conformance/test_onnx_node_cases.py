@@ -25,8 +25,8 @@ LAWS = (
     laws.unit_axes_are_axes,
 )
 OPERATORS = sorted({op for domain, op in all_rules() if not domain} - {"SimplifiedLayerNormalization"})
-#: Operators of whose cases none runs here: too old, too new for the runtime, or with a sequence as output.
-NONE_RUNS = {"Upsample", "Not", "RoiAlign", "SplitToSequence"}
+#: Operators of whose cases none runs here: too old, too new for the runtime, with a sequence as output, with branches.
+NONE_RUNS = {"If", "Upsample", "Not", "RoiAlign", "SplitToSequence"}
 MOST = 8  # cases of one operator on which its traits are tried
 
 

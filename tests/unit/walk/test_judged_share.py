@@ -12,6 +12,7 @@ import pytest
 
 import analyzer
 from analyzer import Data, Judged, LeftOut
+from analyzer.ops.context import IDLE
 from analyzer.ops.without_rule import BLOCKED
 from tests.models import Array, parse
 
@@ -144,14 +145,14 @@ BRANCHES = """g (float[N, 3] x, bool flag) => (float y) {
                   else_branch = e () => (float p) { p = MatMul(r, w3) }> }"""
 
 
-def test_what_subgraphs_read_is_counted_and_left_out() -> None:
+def test_what_branches_read_is_judged_where_a_run_takes_them() -> None:
     model = parse(BRANCHES, {**WEIGHTS, "w3": noise(4, 2)})
     data = Data({"x": noise(8, 3), "flag": np.array(True)}, constants=["flag"])
     found = analyzer.audit(model, data, causes=False)
     assert found.model.parameters == 12 + 4 + 8 + 8
-    assert found.judged.parameters_judged == 12 + 4
-    assert found.judged.at_most
-    assert found.judged.shares.startswith("all multiply-adds but those of 1 operator (not counted), 50 % of parameters")
+    assert found.judged.parameters_judged == 12 + 4 + 8
+    assert found.judged.multiply_adds == found.judged.multiply_adds_judged == 12 + 8
+    assert [entry.reason for entry in found.judged.left_out] == [IDLE]
 
 
 def test_what_is_stored_in_subgraphs_is_counted() -> None:
@@ -163,7 +164,7 @@ def test_what_is_stored_in_subgraphs_is_counted() -> None:
     data = Data({"x": noise(8, 3), "flag": np.array(True)}, constants=["flag"])
     found = analyzer.audit(model, data, causes=False)
     assert found.model.parameters == 12 + 4 + 8 + 8
-    assert found.judged.parameters_judged == 12 + 4
+    assert found.judged.parameters_judged == 12 + 4 + 8
 
 
 def test_a_branch_that_only_moves_costs_nothing() -> None:
@@ -174,7 +175,7 @@ def test_a_branch_that_only_moves_costs_nothing() -> None:
     data = Data({"x": noise(8, 3), "flag": np.array(True)}, constants=["flag"])
     audit = analyzer.audit(parse(text, {"w1": noise(3, 4), "b1": noise(4)}), data, causes=False)
     assert audit.judged.left_out == ()
-    assert [operator.free for operator in audit.operators_without_rule] == [True]
+    assert all(operator.free for operator in audit.operators_without_rule)
 
 
 def test_convolutions_in_blocks_are_counted_and_left_out(tmp_path: Path) -> None:

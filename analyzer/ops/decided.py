@@ -1,0 +1,45 @@
+"""Choices between branches that no input changes: stored tensors decide them, or lengths that are always the same."""
+
+from __future__ import annotations
+
+from analyzer.facts.units import SampleAxis, ShapeTable
+from analyzer.graph import Graph, Node, Role
+from analyzer.ops.lengths import Lengths, measured_axes
+from analyzer.ops.operator import traits_of
+
+
+def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[str, int]:
+    """Per decided choice, by its first output, the branch that is taken: 0 for true.
+
+    A length counts as always the same where no other size of an input changed it, no samples lie along its axis, and
+    no choice or loop comes before it that may give out other lengths.
+    """
+    decided, fixed = dict(graph.decided), set(graph.static_values)
+    unclear: set[str] = set()
+    for node in graph.nodes:
+        outputs = {name for name in node.outputs if name}
+        traits = traits_of(node)
+        read = [name for name in (*node.inputs, *node.captured) if name]
+        if node.key and node.key in table.taken and node.inputs[0] in fixed and not node.sealed:
+            decided.setdefault(node.key, table.taken[node.key])
+        if node.key in decided:
+            start = 1 + decided[node.key] * len(node.outputs)
+            read = [name for name in node.inputs[start : start + len(node.outputs)] if name]
+        if traits.measures:
+            fixed |= outputs if _fixed_lengths(node, table, lists, unclear) else set()
+        elif node.role is Role.PLAIN and read and not traits.draws and fixed.issuperset(read):
+            fixed |= outputs
+        if unclear.intersection(read) or (node.role is not Role.PLAIN and node.key not in decided):
+            unclear |= outputs
+    return decided
+
+
+def _fixed_lengths(node: Node, table: ShapeTable, lists: Lengths, unclear: set[str]) -> bool:
+    name = node.inputs[0]
+    shape = table.shapes.get(name)
+    if shape is None or not table.measured or name in unclear or name in table.scrambled:
+        return False
+    used = lists.used_axes(node) if traits_of(node).lists_lengths else None
+    looked_at = set(measured_axes(node, len(shape)) if used is None else used)
+    samples = table.sample_axes.get(name, SampleAxis(None)).axis
+    return looked_at.isdisjoint({*table.dynamic.get(name, ()), samples})
