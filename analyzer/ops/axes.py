@@ -4,18 +4,20 @@ Inputs in the order of their positions, then outputs. Per value one entry per ax
 an axis that is made of several, outermost first. `*s` stands for any number of axes, counted from the last, as
 broadcasting does. `X...` is repeated for all further inputs; `_` is a value about whose axes nothing is said: it
 stays whole, like every input behind the last one. An axis of length 1 whose letter is longer elsewhere is repeated
-along it, and gets a letter of its own. A letter may be a word.
+along it, and gets a letter of its own. A letter may be a word. `(g d + g d + g v)` is an axis on which several groups
+of letters lie one after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from math import prod
 
+from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Shape
-from analyzer.ops.correspondence import Correspondence, Group, Lettered, solved
+from analyzer.ops.correspondence import Correspondence, Group, Lettered, Place, solved
 from analyzer.ops.node import OpNode
 
 _Entry = tuple[Group, ...] | None
@@ -51,7 +53,8 @@ def _entry(text: str) -> _Entry:
 class Axes:
     """What `text` says, and what is special about some letters, given as words: see `Lettered`.
 
-    A starred letter is meant with all its axes. Called with a node, it is fitted to the node's shapes.
+    A starred letter is meant with all its axes. `given` are lengths that shapes do not tell. Called with a node, it is
+    fitted to the node's shapes.
     """
 
     text: str
@@ -61,6 +64,7 @@ class Axes:
     own: str = ""
     made: str | None = None
     loops: str = ""  # of several sums, one after another, with bars between them
+    given: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, node: OpNode) -> Correspondence:
         """The letters of one call; nothing is known where the shapes do not fit, or an output that is used has none."""
@@ -83,13 +87,24 @@ class Axes:
                 values.append((name, shape, groups))
         used = [p for p, (name, read) in enumerate(zip(node.outputs, node.used_outputs, strict=False)) if name and read]
         unsaid = any(p >= len(outputs) or (node.outputs[p] in pinned and node.out_shapes[p]) for p in used)
-        lengths = solved((groups, shape) for _, shape, groups in values)
+        parted = [((n, a), s[a], g) for n, s, groups in values for a, g in enumerate(groups) if "+" in g]
+        values = [
+            (n, s, tuple((f"+{place}.{a}",) if "+" in g else g for a, g in enumerate(groups)))
+            for place, (n, s, groups) in enumerate(values)
+        ]
+        lengths = solved(((groups, shape) for _, shape, groups in values), self.given)
         fitted = [
             (name, _repeated(groups, shape, lengths, place)) for place, (name, shape, groups) in enumerate(values)
         ]
         alone = {letter: 1 for _, groups in fitted for group in groups for letter in group if letter not in lengths}
         lengths |= alone
-        if unsaid or not all(_fits(g, s, lengths) for (_, s, _), (_, g) in zip(values, fitted, strict=True)):
+        parts = [[*_parts(group, ref, lengths)] for ref, _, group in parted]
+        fits = all(_fits(g, s, lengths) for (_, s, _), (_, g) in zip(values, fitted, strict=True))
+        fits = fits and all(
+            sum(prod(lengths.get(i, 0) for i in g) for g, _ in found) == length
+            for found, (_, length, _) in zip(parts, parted, strict=True)
+        )
+        if unsaid or not fits:
             return Correspondence(pinned=tuple(n for n in (*node.inputs, *node.outputs) if n), outputs=node.outputs)
 
         def meant(words: str) -> frozenset[str]:
@@ -112,6 +127,8 @@ class Axes:
             own=meant(self.own) & joined,
             made=None if self.made is None else meant(self.made),
             loops=tuple(looped(term) for term in self.loops.split("|") if term),
+            parts=tuple((_without_ones(group, lengths), place) for found in parts for group, place in found),
+            given=self.given,
         )
 
 
@@ -134,6 +151,15 @@ def _repeated(groups: tuple[Group, ...], shape: Shape, lengths: dict[str, int], 
         (f"{'.'.join(g)}/{place}.{axis}",) if n == 1 and prod(lengths.get(i, 0) for i in g) != 1 else g
         for axis, (g, n) in enumerate(zip(groups, shape, strict=True))
     )
+
+
+def _parts(group: Group, ref: Ref, lengths: Mapping[str, int]) -> Iterator[tuple[Group, Place]]:
+    """The groups that lie one after another on an axis, and where each starts."""
+    start = 0
+    for words in " ".join(group).split("+"):
+        part = tuple(words.split())
+        yield part, (ref, start)
+        start += prod(lengths.get(i, 0) for i in part)
 
 
 def _fits(groups: Sequence[Group], shape: Shape, lengths: dict[str, int]) -> bool:

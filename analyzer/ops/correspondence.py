@@ -25,6 +25,8 @@ Units = frozenset[int] | None
 Tied = tuple[Ref, Array, bool]
 #: The letters of one axis, outermost first: several for an axis that is made of several.
 Group = tuple[str, ...]
+#: An axis, and the index on it at which something starts.
+Place = tuple[Ref, int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,14 +121,18 @@ class Lettered(Correspondence):
     own: frozenset[str] = frozenset()
     made: frozenset[str] | None = None
     loops: tuple[Group, ...] = ()
-    places: Mapping[Group, tuple[Ref, ...]] = field(init=False)
+    parts: tuple[tuple[Group, Place], ...] = ()
+    given: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[Group, tuple[Place, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        places: dict[Group, list[Ref]] = {}
+        places: dict[Group, list[Place]] = {}
         for name, groups in self.values:
             for axis, group in enumerate(groups):
-                places.setdefault(group, []).append((name, axis))
-        object.__setattr__(self, "places", {g: tuple(dict.fromkeys(refs)) for g, refs in places.items()})
+                places.setdefault(group, []).append(((name, axis), 0))
+        for group, place in self.parts:
+            places.setdefault(group, []).append(place)
+        object.__setattr__(self, "places", {g: tuple(dict.fromkeys(found)) for g, found in places.items()})
 
     def ties(self, keeps: Growth) -> None:
         super().ties(keeps)
@@ -135,21 +141,18 @@ class Lettered(Correspondence):
             if not joined.isdisjoint(group):
                 continue
             if self.whole.intersection(group):
-                for ref in refs:
-                    keeps.pin_axis(ref)
+                self._grow(keeps, refs, np.ones(prod(self._lengths(group)), np.bool_))
                 continue
-            kept = _either([keeps.get(ref) for ref in refs])
-            for ref in refs:
-                keeps.grow(ref, kept)
+            self._grow(keeps, refs, self._kept(keeps, group))
             if self.one.intersection(group):
-                keeps.keep_one(refs[0])
+                keeps.keep_one(refs[0][0])
         if joined:
             self._tie_joined(keeps, joined)
 
     def _tie_joined(self, keeps: Growth, joined: set[str]) -> None:
         """The same for letters that make up an axis together: each keeps what some place asks of it."""
         groups = [(group, refs) for group, refs in self.places.items() if joined.intersection(group)]
-        boxes = {g: _either([keeps.get(ref) for ref in refs]).reshape(self._lengths(g)) for g, refs in groups}
+        boxes = {g: self._kept(keeps, g).reshape(self._lengths(g)) for g, _ in groups}
         kept = {letter: np.full(self.lengths[letter], letter in self.whole) for letter in joined}
         for group, box in boxes.items():
             for place, letter in enumerate(group):
@@ -157,12 +160,21 @@ class Lettered(Correspondence):
                     others = tuple(p for p in range(len(group)) if p != place)
                     kept[letter] = kept[letter] | box.any(axis=others)
         for group, refs in groups:
-            grown = self._grown(group, boxes, kept)
-            for ref in refs:
-                keeps.grow(ref, grown.reshape(-1))
+            self._grow(keeps, refs, self._grown(group, boxes, kept).reshape(-1))
         for letter in self.one & (joined - self.own):
             if not kept[letter].any() and (letter,) in self.places:
-                keeps.keep_one(self.places[(letter,)][0])
+                keeps.keep_one(self.places[(letter,)][0][0])
+
+    def _kept(self, keeps: Growth, group: Group) -> Mask:
+        """What some place of a group keeps."""
+        size = prod(self._lengths(group))
+        return _either([keeps.get(ref)[start : start + size] for ref, start in self.places[group]])
+
+    def _grow(self, keeps: Growth, places: Sequence[Place], more: Mask) -> None:
+        for ref, start in places:
+            wide = np.zeros(keeps.get(ref).shape, np.bool_)
+            wide[start : start + len(more)] = more
+            keeps.grow(ref, wide)
 
     def _grown(self, group: Group, boxes: Mapping[Group, Mask], kept: Mapping[str, Mask]) -> Mask:
         """What stays along axes of this group."""
@@ -181,10 +193,10 @@ class Lettered(Correspondence):
 
     def tied(self, ref: Ref, index: int) -> list[Tied]:
         found: dict[Ref, Tied] = {tied[0]: tied for tied in super().tied(ref, index)}
-        for mine in self._groups_at(ref):
+        for mine, start in self._groups_at(ref, index):
             if self.whole.issuperset(mine) or (len(mine) == 1 and mine[0] in self.own):
                 continue
-            places = zip(mine, np.unravel_index(index, self._lengths(mine)), strict=True)
+            places = zip(mine, np.unravel_index(index - start, self._lengths(mine)), strict=True)
             at = {letter: int(place) for letter, place in places if letter not in self.whole}
             for group, refs in self.places.items():
                 common, cut = at.keys() & set(group), set(group) - self.whole
@@ -193,22 +205,36 @@ class Lettered(Correspondence):
                     continue
                 ranges = [[at[letter]] if letter in at else range(self.lengths[letter]) for letter in group]
                 indices = np.asarray([np.ravel_multi_index(i, self._lengths(group)) for i in product(*ranges)])
-                part = len(cut) < len(at)
-                found.update((o, (o, indices, part)) for o in refs if o != ref or len(indices) > 1)
+                for other, first in refs:
+                    if (other, first) != (ref, start) or len(indices) > 1:
+                        beside = found[other][1] if other in self._parted and other in found else indices[:0]
+                        found[other] = other, np.union1d(beside, first + indices), len(cut) < len(at)
         return list(found.values())
 
     def same(self) -> Iterator[tuple[Ref, Ref]]:
-        return chain(self.follows, (pair for refs in self.places.values() for pair in pairwise(refs)))
+        whole = ([ref for ref, _ in refs if ref not in self._parted] for refs in self.places.values())
+        return chain(self.follows, (pair for refs in whole for pair in pairwise(refs)))
 
     def held(self) -> Iterator[Ref]:
-        return (ref for group, refs in self.places.items() if self.whole.issuperset(group) for ref in refs)
+        groups = (refs for group, refs in self.places.items() if self.whole.issuperset(group))
+        return (ref for refs in groups for ref, _ in refs if ref not in self._parted)
 
     def block(self, ref: Ref) -> int:
-        parts = (group for group in self._groups_at(ref) if not self.whole.issuperset(group))
+        groups = (group for group, _ in self._groups_at(ref, 0))
+        parts = (group for group in groups if not self.whole.issuperset(group))
         return max((prod(self.lengths[letter] for letter in self.whole.intersection(g)) for g in parts), default=1)
 
-    def _groups_at(self, ref: Ref) -> Iterator[Group]:
-        yield from (groups[ref[1]] for name, groups in self.values if name == ref[0] and ref[1] < len(groups))
+    @property
+    def _parted(self) -> set[Ref]:
+        """Axes on which several groups lie."""
+        return {ref for _, (ref, _) in self.parts}
+
+    def _groups_at(self, ref: Ref, index: int) -> Iterator[tuple[Group, int]]:
+        """The groups that an index of an axis lies in, and where each starts."""
+        yield from ((groups[ref[1]], 0) for name, groups in self.values if name == ref[0] and ref[1] < len(groups))
+        for group, (at, start) in self.parts:
+            if at == ref and start <= index < start + prod(self._lengths(group)):
+                yield group, start
 
     def units(self, given: Mapping[str, Units]) -> dict[str, Units]:
         made = self.made
@@ -224,7 +250,7 @@ class Lettered(Correspondence):
     def multiply_adds(self, shape: Callable[[str], Shape]) -> int | None:
         if not self.loops:
             return None
-        lengths = solved((groups, shape(name)) for name, groups in self.values)
+        lengths = solved(((groups, shape(name)) for name, groups in self.values), self.given)
         return sum(prod(lengths.get(i, 0) for i in loop if self.lengths[i] > 1) for loop in self.loops)
 
     def marks(self, given: Mapping[str, Mask]) -> dict[str, Mask]:
@@ -266,10 +292,10 @@ def level(kept: Mask, live: Mask) -> Mask:
     return kept | (~kept & (order <= missing[:, None]))
 
 
-def solved(values: Iterator[tuple[Sequence[Group], Shape]]) -> dict[str, int]:
+def solved(values: Iterator[tuple[Sequence[Group], Shape]], given: Mapping[str, int]) -> dict[str, int]:
     """The length of every letter that these shapes decide; an axis of length 1 that is repeated decides nothing."""
     axes = [(group, length) for groups, shape in values for group, length in zip(groups, shape, strict=True)]
-    lengths: dict[str, int] = {}
+    lengths = dict(given)
     for group, length in axes:
         if len(group) == 1:
             lengths[group[0]] = max(length, lengths.get(group[0], 0))

@@ -20,7 +20,6 @@ _MATRIX = Axes("A: *b k, B: k n -> Y: *b n", loops="b k n")
 _CONVOLUTION = Axes("X: n c *s, W: o i *k -> Y: n o *t", loops="n o i k t")
 _LSTM = Axes("X: t b i, W: d i m, R: d h m -> Y: t d b h", loops="t b d i m | t b d h m")
 _PACKED = Axes("X: b s i, W: i p -> Y: b s v", loops="b s i p | b s s v | b s s v")
-_FLAT = Axes("Q: b s q, K: b t q, V: b t v -> Y: b s v", loops="b s t q | b s t v")
 _GROUPED = Axes("Q: b s q, K: b t k, V: b t v -> Y: b s y", loops="b s t q | b s t y")
 _HEADS = Axes("Q: b h s d, K: b g t d, V: b g t v -> Y: b h s v", loops="b h s t d | b h s t v")
 
@@ -30,11 +29,6 @@ def _attention(node: OpNode) -> Correspondence:
     if node.has(4) or node.has(5):  # what came before is read as well
         return Correspondence(outputs=node.outputs)
     return (_HEADS if len(node.x_shape()) == 4 else _GROUPED)(node)
-
-
-def _many_heads(node: OpNode) -> Correspondence:
-    """As three values; packed forms and what came before are not counted."""
-    return Correspondence(outputs=node.outputs) if node.has(6) or not node.has(2) else _FLAT(node)
 
 
 def _with_projection(node: OpNode) -> Correspondence:
@@ -64,8 +58,6 @@ describe(
     "TensorScatter",
 )
 describe(CONTINUOUS, "BiasSplitGelu", "RotaryEmbedding", domain=CONTRIB)
-describe(SUMMING, "Attention", sums=_with_projection, domain=CONTRIB)
-describe(SUMMING, "MultiHeadAttention", sums=_many_heads, domain=CONTRIB)
 describe(SUMMING, "MatMulIntegerToFloat", sums=_MATRIX, domain=CONTRIB)
 describe(SUMMING, "DecoderMaskedMultiHeadAttention", "PackedAttention", domain=CONTRIB)
 describe(replace(SUMMING, geometry=(5, 6)), "GroupQueryAttention", domain=CONTRIB)

@@ -16,6 +16,7 @@ from analyzer.algebra.pattern import Mask
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.fused_attention import ProjectedAttention
 from analyzer.ops.operator import Operator, traits_of
 from analyzer.ops.recurrent import Recurrent
 from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples
@@ -127,7 +128,7 @@ def _weights_too(
     case, generator = bench.case, np.random.default_rng(random.getrandbits(32))
     quiet = dict(feed)
     for name, need, fact in zip(bench.op.inputs, needs, facts, strict=True):
-        if name in feed and isinstance(bench.call.rule, ConvRule | Contraction | Recurrent):
+        if name in feed and isinstance(bench.call.rule, ConvRule | Contraction | Recurrent | ProjectedAttention):
             absorbed = np.broadcast_to(held_fixed(fact) & ~need, feed[name].shape)
             quiet[name] = np.where(absorbed, resting(bench, name), feed[name]).astype(feed[name].dtype)
     reference = run(case.model(), quiet)

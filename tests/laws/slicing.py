@@ -15,6 +15,7 @@ from onnx import NodeProto, helper
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
 from analyzer.facts.cut import CutPlan
+from analyzer.ops.attention import AttentionRule
 from analyzer.ops.context import Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
@@ -64,6 +65,10 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         reference[op.inputs[0]] = _rested(bench, keeps, 0)
         changes = {"hidden_size": int(keeps.get((op.inputs[2], 2)).sum())}
         weights = {op.inputs[2]: np.where(keeps.get((op.inputs[2], 2)), case.arrays[op.inputs[2]], 0)}
+    elif isinstance(bench.call.rule, AttentionRule):
+        changes = _heads(bench, keeps)
+        if bench.call.sums:
+            reference[op.inputs[0]] = _rested(bench, keeps, 0)
     elif op.op_type == "DynamicQuantizeLinear":  # only zeros leave the range as it is
         reference[op.inputs[0]] = _rested(bench, keeps, 0)
     elif op.op_type in _RESPELL:
@@ -136,6 +141,24 @@ def _conv(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any
     expected = tuple(int(v.sum()) for v in keeps.vectors(w))
     assert arrays[w].shape == expected, f"kernel {expected} planned, {arrays[w].shape} needed: {bench.case}"
     return {"group": len(live)}
+
+
+def _heads(bench: Bench, keeps: Keeps) -> dict[str, Any]:
+    """Heads counted anew: what is kept of the output, and of the keys, in heads of the old width."""
+    op, rule = bench.op, bench.call.rule
+    assert isinstance(rule, AttentionRule)
+    heads = rule.heads(op)
+    assert heads is not None
+    y = keeps.get((op.outputs[0], 1 if len(op.y_shape()) == 4 else 2))
+    each = y.reshape(heads.groups, heads.repeats, -1)
+    assert (each.all(axis=2) == each.any(axis=2)).all(), f"half a head stays: {bench.case}"
+    numbers = {rule.counts[1]: int(each.any(axis=(1, 2)).sum())}
+    numbers[rule.counts[0]] = int(each.any(axis=2).sum())
+    changes: dict[str, Any] = {name: n for name, n in numbers.items() if op.attr(name) is not None}
+    sizes = op.attr("qkv_hidden_sizes")
+    if sizes:
+        changes["qkv_hidden_sizes"] = [n // heads.groups * numbers[rule.counts[0]] for n in sizes]
+    return changes
 
 
 def _shape_operand(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:

@@ -1,0 +1,190 @@
+"""Attention: every head averages values, weighted by how well its queries fit the keys.
+
+Queries [b, s, (g r d)], keys [b, t, (g d)], values [b, t, (g v)] -> Y [b, s, (g r v)], or [b, heads, s, width] each;
+masks [b, (g r), s, u], what came before [b, g, p, d] and [b, g, p, v], what is left for later [b, g, u, d or v].
+
+b samples, s queries, t keys, p keys of the past, u = p + t; g heads of keys and values, of which each serves r heads of
+queries; d, v their widths. Y = softmax(scale Q K' + mask) V, per head. The widths of a head stay whole, heads go one by
+one: a head whose outputs nobody needs, together with its queries, keys and values. A value that is constant over all
+keys comes out as that constant, since the weights of an average add up to 1.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.axes import Axes
+from analyzer.ops.correspondence import Correspondence, Group, Lettered
+from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.operator import Operator
+from analyzer.ops.traits import SINGLE_OR_DOUBLE, SUMMING
+
+Y = 0
+
+
+@dataclass(frozen=True)
+class Heads:
+    """How many heads of keys there are, how many of queries for each, and how wide queries and values are."""
+
+    groups: int
+    repeats: int
+    width: int
+    value_width: int
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """As letters."""
+        return {"g": self.groups, "r": self.repeats, "d": self.width, "v": self.value_width}
+
+
+class AttentionRule(Operator):
+    """Heads that are not needed go; values that are constant come out as they are."""
+
+    stated = SUMMING
+    lock_reason = "tied-to-kept-index"
+    lock_detail = "takes heads whole, and this one is needed"
+    #: The letters along which units are made here; None where they come from the inputs.
+    made: str | None = None
+    #: The attributes that count heads of queries, and those of keys.
+    counts = ("num_heads", "num_heads")
+
+    @abstractmethod
+    def heads(self, node: OpNode) -> Heads | None:
+        """The heads of a call; None where shapes and attributes do not tell."""
+
+    @abstractmethod
+    def letters(self, node: OpNode) -> str:
+        """The axes of this call, as text."""
+
+    @abstractmethod
+    def values(self, node: OpNode, xs: Sequence[Constants], heads: Heads) -> tuple[Mask, Array]:
+        """Values [g, v] that are one constant over all samples and keys, and the constants."""
+
+    def averages(self, node: OpNode) -> bool:
+        """Whether the weights of every query add up to 1, in a type that has room for the last digits."""
+        return node.y_dtype in SINGLE_OR_DOUBLE
+
+    def unsupported(self, node: OpNode) -> str | None:
+        return None if isinstance(self.axes(node), Lettered) else "heads that shapes and attributes do not show"
+
+    def axes(self, node: OpNode) -> Correspondence:
+        heads = self.heads(node)
+        if heads is None or not all(heads.lengths.values()):
+            return super().axes(node)
+        text = self.letters(node)
+        keys = "u" if " u" in text else "t"
+        counted = keys == "u" or " p" not in text
+        made = {"made": self.made} if self.made else {}
+        only = " ".join(letter for letter, length in heads.lengths.items() if length == 1)
+        return Axes(
+            text,
+            whole=f"s t u p d v c {only}",
+            one="i",
+            loops=f"{self.projected}b s {keys} g r d | b s {keys} g r v" if counted else "",
+            given=heads.lengths,
+            **made,
+        )(node)
+
+    #: The sums that are made before queries meet keys.
+    projected = ""
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        found = [Constants.unknown(len(s or ())) for s in node.out_shapes]
+        heads = self.heads(node)
+        assert heads is not None  # else it is not supported
+        known, number = self.values(node, xs, heads)
+        known = known & (self.averages(node) | (number == 0))
+        shape = (1, heads.groups * heads.repeats, 1, -1) if len(node.y_shape()) == 4 else (1, 1, -1)
+        known, number = (np.repeat(array, heads.repeats, axis=0).reshape(shape) for array in (known, number))
+        found[Y] = Constants(known, np.where(known, number, 0.0))
+        return found
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        axes, asked = self.axes(node), self.asked(node, ys)
+        assert isinstance(axes, Lettered)
+        described = dict(axes.values)
+        return [
+            _spread(axes, name, described[name], asked) if name in described else pattern.uniform(x.rank, True)
+            for name, x in zip(node.inputs, xs, strict=True)
+        ]
+
+    def asked(self, node: OpNode, ys: Sequence[Mask]) -> Mask:
+        """Heads [g, r] of which something is needed."""
+        axes = self.axes(node)
+        assert isinstance(axes, Lettered)
+        lengths, described = axes.lengths, dict(axes.values)
+        asked = np.zeros((lengths["g"], lengths["r"]), np.bool_)
+        for name, mask in zip(node.outputs, ys, strict=True):
+            groups = described.get(name, ())
+            along = [axis for axis, group in enumerate(groups) if {"g", "r"}.intersection(group)]
+            for axis in along:
+                vector = pattern.per_index(mask, axis, prod(lengths[i] for i in groups[axis]), every=False)
+                box = vector.reshape([lengths[i] for i in groups[axis]])
+                box = pattern.some(box, tuple(p for p, i in enumerate(groups[axis]) if i not in ("g", "r")))
+                asked = asked | box.reshape([lengths[i] if i in groups[axis] else 1 for i in ("g", "r")])
+            if not along:
+                asked = np.asarray(asked | mask.any())
+        return asked
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Heads are counted anew; the default scale follows from a width that stays."""
+        boxes = [_box(cut.keeps.vectors(name)) if name else pattern.uniform(0, False) for name in node.outputs]
+        kept = self.asked(node, boxes)
+        numbers = {self.counts[1]: int(kept.any(axis=1).sum())}
+        numbers[self.counts[0]] = int(kept.sum())
+        return Edit(attributes={name: n for name, n in numbers.items() if node.attr(name, n) != n})
+
+
+def _box(vectors: Sequence[Mask]) -> Mask:
+    """The elements that are kept."""
+    box = pattern.uniform(0, True)
+    for vector in vectors:
+        box = np.asarray(np.logical_and.outer(box, vector))
+    return box
+
+
+def _spread(axes: Lettered, name: str, groups: Sequence[Group], asked: Mask) -> Mask:
+    """The elements of an input that belong to some of these heads [g, r]."""
+    mask = pattern.uniform(len(groups), bool(asked.any()))
+    for axis, group in enumerate(groups):
+        parts = [part for part, (ref, _) in axes.parts if ref == (name, axis)] or [group]
+        vector = np.concatenate([_along(part, axes.lengths, asked) for part in parts])
+        mask = mask & pattern.on_axis(vector, axis, len(groups))
+    return mask
+
+
+def _along(group: Group, lengths: Mapping[str, int], asked: Mask) -> Mask:
+    box = asked.any(axis=tuple(p for p, i in enumerate(("g", "r")) if i not in group))
+    shape = [lengths[i] if i in ("g", "r") else 1 for i in group]
+    return np.broadcast_to(box.reshape(shape), [lengths[i] for i in group]).reshape(-1)
+
+
+def steady(x: Constants, over: tuple[int, int], heads: Heads) -> tuple[Mask, Array]:
+    """Per slot [g, v] of values with the samples and keys `over`: whether it is one constant, and that constant."""
+    low, high = x.number.min(axis=over), x.number.max(axis=over)
+    known = pattern.every(x.known, over) & (low == high)
+    slots = (heads.groups * heads.value_width,) if known.ndim == 1 else (heads.groups, heads.value_width)
+    shape = heads.groups, heads.value_width
+    known, number = (np.broadcast_to(array, slots).reshape(shape) for array in (known, low))
+    return known, np.where(known, number, 0.0)
+
+
+def with_past(node: OpNode, position: int, xs: Sequence[Constants], heads: Heads, now: Any) -> tuple[Mask, Array]:
+    """Values that are constant `now` and were the same constant in the past, where there is one."""
+    known, number = now
+    if not node.has(position):
+        return known, number
+    if not node.x_shape(position)[2]:  # nothing; in the next feed there may be something
+        return known & (2 not in node.in_free[position]), number
+    before = steady(xs[position], (0, 2), heads)
+    return known & before[0] & (before[1] == number), number
