@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -51,6 +51,7 @@ class AttentionRule(Operator):
     """Heads that are not needed go; values that are constant come out as they are."""
 
     stated = SUMMING
+    takes_empty = True
     lock_reason = "tied-to-kept-index"
     lock_detail = "takes heads whole, and this one is needed"
     #: The letters along which units are made here; None where they come from the inputs.
@@ -81,22 +82,18 @@ class AttentionRule(Operator):
         heads = self.heads(node)
         if heads is None or not all(heads.lengths.values()):
             return super().axes(node)
-        text = self.letters(node)
-        keys = "u" if " u" in text else "t"
-        counted = keys == "u" or " p" not in text
-        made = {"made": self.made} if self.made else {}
         only = " ".join(letter for letter, length in heads.lengths.items() if length == 1)
-        return Axes(
-            text,
-            whole=f"s t u p d v c {only}",
-            one="i",
-            loops=f"{self.projected}b s {keys} g r d | b s {keys} g r v" if counted else "",
-            given=heads.lengths,
-            **made,
-        )(node)
+        made = {"made": self.made} if self.made else {}
+        whole = f"s t u p d v c m e w x {only}"
+        found = Axes(self.letters(node), whole=whole, one="i r", given=heads.lengths, **made)(node)
+        if not isinstance(found, Lettered) or ("u" not in found.lengths and "p" in found.lengths):
+            return found  # how many keys there are is not known
+        keys = "u" if "u" in found.lengths else "t"
+        loops = [*self.projected, ("b", "s", keys, "g", "r", "d"), ("b", "s", keys, "g", "r", "v")]
+        return replace(found, loops=tuple(tuple(i for i in loop if i in found.lengths) for loop in loops))
 
     #: The sums that are made before queries meet keys.
-    projected = ""
+    projected: tuple[Group, ...] = ()
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         found = [Constants.unknown(len(s or ())) for s in node.out_shapes]
@@ -138,8 +135,8 @@ class AttentionRule(Operator):
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Heads are counted anew; the default scale follows from a width that stays."""
-        boxes = [_box(cut.keeps.vectors(name)) if name else pattern.uniform(0, False) for name in node.outputs]
-        kept = self.asked(node, boxes)
+        others = [pattern.uniform(len(shape or ()), False) for shape in node.out_shapes[Y + 1 :]]
+        kept = self.asked(node, [_box(cut.keeps.vectors(node.outputs[Y])), *others])
         numbers = {self.counts[1]: int(kept.any(axis=1).sum())}
         numbers[self.counts[0]] = int(kept.sum())
         return Edit(attributes={name: n for name, n in numbers.items() if node.attr(name, n) != n})

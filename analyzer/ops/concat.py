@@ -24,6 +24,7 @@ class ConcatRule(Operator):
     """Joining: facts stand side by side; an index of Y is an index of exactly one input."""
 
     moves = True
+    takes_empty = True
 
     def axis(self, node: OpNode) -> int:
         """The joined axis."""
@@ -35,7 +36,8 @@ class ConcatRule(Operator):
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         axis, lengths = self.axis(node), self.lengths(node)
-        if not any(x.any for x in xs):
+        grows = any(not length and axis in free for length, free in zip(lengths, node.in_free, strict=False))
+        if grows or not any(x.any for x in xs):  # in the next feed there may be something in front
             return [Constants.unknown(xs[0].rank)]
         known = pattern.concatenate([x.known for x in xs], axis, lengths)
         value = pattern.concatenate([x.number for x in xs], axis, lengths)

@@ -325,7 +325,7 @@ class Context:
         if any(name and shape is None for name, shape in named):
             return HIDDEN if op.node.place else "a shape that the run did not show"
         computed = [s for s, static in zip(op.in_shapes, op.statics, strict=True) if static is None]
-        if any(0 in shape for shape in (*computed, *op.out_shapes) if shape):
+        if not rule.takes_empty and any(0 in shape for shape in (*computed, *op.out_shapes) if shape):
             return "an empty value"
         if not (self.table.measured or fit_together(rule, op)):
             return "shapes that do not fit together"

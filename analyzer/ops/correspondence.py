@@ -159,6 +159,9 @@ class Lettered(Correspondence):
                 if letter not in self.own:
                     others = tuple(p for p in range(len(group)) if p != place)
                     kept[letter] = kept[letter] | box.any(axis=others)
+        for letter in self.one & (joined - self.own):
+            if not kept[letter].any() and (letter,) not in self.places:  # it lies on no axis alone
+                kept[letter][0] = True
         for group, refs in groups:
             self._grow(keeps, refs, self._grown(group, boxes, kept).reshape(-1))
         for letter in self.one & (joined - self.own):

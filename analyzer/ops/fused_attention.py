@@ -39,7 +39,7 @@ class ProjectedAttention(AttentionRule):
     """Queries, keys and values are sums of one input; a constant input goes into the bias."""
 
     made = "g v"
-    projected = "b s i g d | b s i g d | b s i g v | "
+    projected = (("b", "s", "i", "g", "d"), ("b", "s", "i", "g", "d"), ("b", "s", "i", "g", "v"))
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.static(1) is None or (node.has(2) and node.static(2) is None):

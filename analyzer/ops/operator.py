@@ -80,6 +80,8 @@ class Operator:
     same_unit = False
     #: Whether each unit comes out as averages or choices of its own positions.
     pools = False
+    #: Whether the rule speaks for values of length 0, such as a past that is still empty.
+    takes_empty = False
     #: Whether `axes` holds for calls that are `unsupported`, too.
     axes_hold = False
     #: Inputs that count as zeros where they are left out.

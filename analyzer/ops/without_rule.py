@@ -20,15 +20,6 @@ _MATRIX = Axes("A: *b k, B: k n -> Y: *b n", loops="b k n")
 _CONVOLUTION = Axes("X: n c *s, W: o i *k -> Y: n o *t", loops="n o i k t")
 _LSTM = Axes("X: t b i, W: d i m, R: d h m -> Y: t d b h", loops="t b d i m | t b d h m")
 _PACKED = Axes("X: b s i, W: i p -> Y: b s v", loops="b s i p | b s s v | b s s v")
-_GROUPED = Axes("Q: b s q, K: b t k, V: b t v -> Y: b s y", loops="b s t q | b s t y")
-_HEADS = Axes("Q: b h s d, K: b g t d, V: b g t v -> Y: b h s v", loops="b h s t d | b h s t v")
-
-
-def _attention(node: OpNode) -> Correspondence:
-    """Queries, keys and values, as (batch, position, heads x width) or (batch, head, position, width)."""
-    if node.has(4) or node.has(5):  # what came before is read as well
-        return Correspondence(outputs=node.outputs)
-    return (_HEADS if len(node.x_shape()) == 4 else _GROUPED)(node)
 
 
 def _with_projection(node: OpNode) -> Correspondence:
@@ -37,8 +28,7 @@ def _with_projection(node: OpNode) -> Correspondence:
     return Correspondence(outputs=node.outputs) if uneven or len(node.out_shapes) > 1 else _PACKED(node)
 
 
-describe(CONTINUOUS, "Acos", "Acosh", "Asin", "Asinh", "Atanh", "MeanVarianceNormalization", "RotaryEmbedding")
-describe(SUMMING, "Attention", sums=_attention)
+describe(CONTINUOUS, "Acos", "Acosh", "Asin", "Asinh", "Atanh", "MeanVarianceNormalization")
 describe(replace(STEADY, lengths_from=(1, 2), geometry=(1, 2)), "Col2Im")
 _HALVED = replace(STEADY, lengths_from=(1, 2), geometry=(1, 2), windows=EVERY, sums_products=True)
 describe(_HALVED, "DFT")  # half as long where one-sided
@@ -57,10 +47,9 @@ describe(
     *("SequenceErase", "SequenceInsert", "SequenceLength", "StringConcat", "StringNormalizer", "StringSplit"),
     "TensorScatter",
 )
-describe(CONTINUOUS, "BiasSplitGelu", "RotaryEmbedding", domain=CONTRIB)
+describe(CONTINUOUS, "BiasSplitGelu", domain=CONTRIB)
 describe(SUMMING, "MatMulIntegerToFloat", sums=_MATRIX, domain=CONTRIB)
 describe(SUMMING, "DecoderMaskedMultiHeadAttention", "PackedAttention", domain=CONTRIB)
-describe(replace(SUMMING, geometry=(5, 6)), "GroupQueryAttention", domain=CONTRIB)
 _DYNAMIC = replace(STEADY, quantises=True, shares_scale=True, sums_products=True)
 describe(_DYNAMIC, "DynamicQuantizeLSTM", sums=_LSTM, domain=CONTRIB)
 describe(_DYNAMIC, "DynamicQuantizeMatMul", sums=_MATRIX, domain=CONTRIB)

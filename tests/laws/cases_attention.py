@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Mask
-from analyzer.ops import attention, fused_attention
+from analyzer.ops import attention, fused_attention, grouped_attention, native_attention
+from analyzer.ops import rotary as rotary_embedding
 from analyzer.ops.node_edit import Edit
 from tests.laws import laws, shrink_laws
 from tests.laws.benches import Case, whole
@@ -82,6 +84,96 @@ def many_heads(d: Draw, op: str) -> Case:
     )  # fmt: skip
 
 
+@cases_for("GroupQueryAttention", domain=CONTRIB)
+def grouped(d: Draw, op: str) -> Case:
+    batch, steps, groups, repeats, width = d.whole(1, 2), d.whole(1, 3), d.whole(1, 3), d.whole(1, 2), d.pick([8, 16])
+    heads, before = groups * repeats, d.pick([0, 0, d.whole(1, 2)])
+    packed, rotary = d.flag(0.3), width == 16 and d.flag(0.6)
+    batch = 1 if before and steps > 1 else batch
+    sizes = [heads * width, groups * width, groups * width]
+    inputs: list[Array | None] = [None] * 16
+    for position, size in enumerate([sum(sizes)] if packed else sizes):
+        inputs[position] = d.normal(batch, steps, size)
+    if before or d.flag(0.3):
+        inputs[3:5] = [d.normal(batch, groups, before, width) for _ in range(2)] if before else [None, None]
+    total = before + steps
+    inputs[5] = np.full(d.pick([(batch,), (batch, 1)]), total - 1, np.int32)
+    inputs[6] = np.array(total, np.int32)
+    if rotary:
+        inputs[7:9] = [d.normal(before + steps, width // 2) for _ in range(2)]
+    if d.flag(0.3):
+        inputs[10] = d.normal(d.pick([1, batch]), d.pick([1, heads]), steps, before + steps)
+    if d.flag(0.2):
+        inputs[11] = d.normal(heads)
+    fixed = {5: whole(total - 1, total - 1, np.int32), 6: whole(total, total, np.int32)}
+    fed = [p for p in (0, 1, 2, 3, 4, 5, 6, 10) if inputs[p] is not None]
+    return call(
+        op, *inputs, fed=fed, domain=CONTRIB, num_heads=heads, kv_num_heads=groups, samplers=fixed, tolerance=1e-4,
+        outputs=["y0", "y1", "y2"] if before or d.flag(0.3) else ["y0"], scale=d.pick([None, 0.4]),
+        do_rotary=int(rotary), rotary_interleaved=d.pick([None, 1]) if rotary else None,
+        local_window_size=d.pick([None, None, 2]), softcap=d.pick([None, None, 3.0]),
+        smooth_softmax=d.pick([None, None, 1]) if inputs[11] is None else None,
+    )  # fmt: skip
+
+
+@cases_for("Attention")
+def native(d: Draw, op: str) -> Case:
+    batch, steps, groups, repeats, width = d.whole(1, 2), d.whole(1, 3), d.whole(1, 3), d.whole(1, 2), d.whole(1, 3)
+    heads, before, keys = groups * repeats, d.pick([0, 0, d.whole(1, 2)]), d.whole(1, 4)
+    value, flat, opset = d.whole(1, 3), d.flag(), d.pick([23, 24, 25])
+    shapes = [(heads, steps, width), (groups, keys, width), (groups, keys, value)]
+    inputs: list[Array | None] = [
+        d.normal(batch, n, h * w) if flat else d.normal(batch, h, n, w) for h, n, w in shapes
+    ] + [None] * 4  # fmt: skip
+    mask = (d.pick([1, batch]), d.pick([1, heads]), steps, before + keys)[d.whole(0, 2) :]
+    kind = d.pick(["none", "none", "float", "bool"])
+    if kind != "none":
+        inputs[3] = d.normal(*mask) if kind == "float" else d.ints(0, 1, *mask, dtype=np.bool_)
+    if kind == "float" and d.flag(0.3):
+        inputs[3] = np.where(d.ints(0, 1, *mask) == 1, d.pick([-np.inf, FLOOR, -5.0]), 0).astype(np.float32)
+    if before:
+        inputs[4:6] = [d.normal(batch, groups, before, w) for w in (width, value)]
+    stored = {3} if d.flag() else set()
+    if opset > 23 and not before and d.flag(0.2):
+        inputs[6] = d.ints(0, keys, batch)
+    left, right = (d.pick([None, 1]) if opset == 25 else None for _ in range(2))
+    return call(
+        op, *inputs, fed=[p for p, a in enumerate(inputs) if a is not None and p not in stored], opset=opset,
+        samplers={6: whole(0, keys)}, q_num_heads=heads if flat else None, kv_num_heads=groups if flat else None,
+        outputs=["y0", "y1", "y2"] if before else ["y0"], scale=d.pick([None, 0.4]), is_causal=d.pick([None, 1]),
+        softcap=d.pick([None, 3.0]), tolerance=1e-4, left_window_size=left, right_window_size=right,
+    )  # fmt: skip
+
+
+@cases_for("RotaryEmbedding", domain=CONTRIB)
+def fused_rotary(d: Draw, op: str) -> Case:
+    return _rotary(d, CONTRIB)
+
+
+@cases_for("RotaryEmbedding")
+def rotary(d: Draw, op: str) -> Case:
+    return _rotary(d, "")
+
+
+def _rotary(d: Draw, domain: str) -> Case:
+    batch, heads, steps, width = d.whole(1, 2), d.whole(1, 3), d.whole(1, 3), d.pick([2, 4, 6])
+    flat, part = d.flag(), d.flag(0.4)
+    turned = d.pick([n for n in (2, 4) if n <= width]) if part else width
+    named = flat or (bool(domain) and part)
+    x = d.normal(batch, steps, heads * width) if flat else d.normal(batch, heads, steps, width)
+    looked_up = bool(domain) or d.flag()
+    caches = [d.normal(5, turned // 2) if looked_up else d.normal(batch, steps, turned // 2) for _ in range(2)]
+    places = d.ints(0, 4, batch, steps) if not domain or d.flag(0.7) else d.ints(0, 5 - steps, 1)
+    inputs = [x, places, *caches] if domain else [x, *caches, places if looked_up else None]
+    at = 1 if domain else 3
+    highest = 4 if places.ndim == 2 else 5 - steps
+    return call(
+        "RotaryEmbedding", *inputs, fed=[0, at] if looked_up else [0], domain=domain, opset=23,
+        num_heads=heads if named else None, rotary_embedding_dim=turned if part else None,
+        interleaved=d.pick([None, 1]), samplers={at: whole(0, highest)},
+    )  # fmt: skip
+
+
 def _another_head_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     honest: Any = attention.AttentionRule.asked
 
@@ -122,11 +214,39 @@ def _widths_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention.AttentionRule, "axes", axes)
 
 
+def _weights_always_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouped_attention.GroupQueryAttention, "averages", lambda self, node: True)
+
+
+def _values_stand_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = pattern.take
+    monkeypatch.setattr(pattern, "take", lambda array, axis, at: honest(array, axis, at - at[0]))
+
+
+def _places_turn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        rotary_embedding.Rotary, "partners", lambda self, node: np.arange(node.x_shape()[-1], dtype=np.int64)
+    )
+
+
+def _every_query_finds_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_attention.Attention, "_some_key", lambda self, node: True)
+
+
 FAULTS: list[laws.Fault] = [
+    (_every_query_finds_a_key, "Attention", laws.constants_are_constant),
+    (_another_head_is_asked_for, "Attention", laws.unneeded_inputs_change_nothing),
+    (_heads_are_not_counted, "Attention", shrink_laws.shrunk_nodes_agree),
+    (_weights_always_add_up, "GroupQueryAttention", laws.constants_are_constant),
+    (_values_stand_in_front, "GroupQueryAttention", laws.constants_are_constant),
+    (_another_head_is_asked_for, "GroupQueryAttention", laws.unneeded_inputs_change_nothing),
+    (_heads_are_not_counted, "GroupQueryAttention", shrink_laws.shrunk_nodes_agree),
+    (_places_turn_alone, "RotaryEmbedding", laws.constants_are_constant),
+    (_places_turn_alone, "RotaryEmbedding", laws.unneeded_inputs_change_nothing),
     (_another_head_is_asked_for, "MultiHeadAttention", laws.unneeded_inputs_change_nothing),
     (_the_past_is_forgotten, "MultiHeadAttention", laws.constants_are_constant),
     (_a_bias_is_forgotten, "MultiHeadAttention", laws.constants_are_constant),
     (_heads_are_not_counted, "MultiHeadAttention", shrink_laws.shrunk_nodes_agree),
-    (_constant_inputs_are_forgotten, "Attention", shrink_laws.shrunk_nodes_agree),
+    (_constant_inputs_are_forgotten, f"{CONTRIB}:Attention", shrink_laws.shrunk_nodes_agree),
     (_widths_are_cut, "MultiHeadAttention", laws.cut_nodes_agree),
 ]

@@ -161,6 +161,12 @@ def _heads(bench: Bench, keeps: Keeps) -> dict[str, Any]:
     return changes
 
 
+def _rotary(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    heads, shape = bench.op.attr("num_heads"), bench.op.x_shape()
+    axis = 1 if len(shape) == 4 else 2
+    return {"num_heads": int(keeps.get((bench.op.inputs[0], axis)).sum()) * heads // shape[axis]} if heads else {}
+
+
 def _shape_operand(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
     arrays[bench.op.inputs[1]] = np.array(keeps.shape(bench.op.outputs[0]), np.int64)
     return {}
@@ -263,6 +269,7 @@ _RESPELL = {
     "Resize": _resize,
     "QuantizeLinear": _one_block,
     "DequantizeLinear": _one_block,
+    "RotaryEmbedding": _rotary,
 }
 
 

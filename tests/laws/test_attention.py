@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from tests.audits import Pruned, pruned
 from tests.laws.nets import Net
 from tests.models import Array, build
 
-TRIES, SAMPLES, STEPS, MODEL, WIDTH = 12, 3, 4, 5, 2
+TRIES, SAMPLES, STEPS, MODEL, WIDTH = 12, 3, 4, 5, 16
 CONTRIB = "com.microsoft"
 
 
@@ -80,7 +81,57 @@ def many_heads(layer: Layer, x: str) -> str:
     return layer.net.add("MultiHeadAttention", q, k, v, *more, num_heads=len(layer.keys), domain=CONTRIB)
 
 
-KINDS: dict[str, tuple[Callable[[Layer, str], str], int]] = {"projected": (projected, 1), "many heads": (many_heads, 1)}
+def grouped(layer: Layer, x: str) -> str:
+    """Packed or not, turned or not, with a window or a soft cap."""
+    net = layer.net
+    packed, turned = net.random.random() < 0.4, net.random.random() < 0.5
+    weights = layer.queries, layer.keys, layer.values
+    shifts = np.zeros(layer.queries.shape[0] * WIDTH), np.zeros(layer.shift.size), layer.shift.reshape(-1)
+    if packed:
+        read = [layer.dense(x, np.concatenate(weights), np.concatenate(shifts)), "", ""]
+    else:
+        read = [layer.dense(x, *both) for both in zip(weights, shifts, strict=True)]
+    lengths = [net.keep([STEPS - 1], np.int32), net.keep(STEPS, np.int32)]
+    lengths[0] = net.add("Expand", lengths[0], net.add("Shape", x, end=1))
+    angles = [net.keep(f(np.arange(STEPS * WIDTH // 2)).reshape(STEPS, -1)) for f in (np.cos, np.sin) if turned]
+    return net.add(
+        "GroupQueryAttention", *read, "", "", *lengths, *angles, domain=CONTRIB, do_rotary=int(turned),
+        num_heads=len(layer.queries), kv_num_heads=len(layer.keys),
+        local_window_size=net.random.choice([-1, 2]), softcap=net.random.choice([0.0, 3.0]),
+    )  # fmt: skip
+
+
+def native(layer: Layer, x: str) -> str:
+    """Of ai.onnx, with a mask or not; flat, or laid out by heads, and then turned or not."""
+    net, counts = layer.net, (len(layer.queries), len(layer.keys), len(layer.keys))
+    weights = (layer.queries, None), (layer.keys, None), (layer.values, layer.shift)
+    flat = net.random.random() < 0.5
+    read = [layer.dense(x, *both) for both in weights]
+    if not flat:
+        shapes = [net.keep([0, 0, count, WIDTH], np.int64) for count in counts]
+        read = [net.add("Reshape", *both) for both in zip(read, shapes, strict=True)]
+        read = [net.add("Transpose", part, perm=[0, 2, 1, 3]) for part in read]
+    if net.random.random() < 0.5:
+        angles = [net.keep(f(np.arange(STEPS * WIDTH // 2)).reshape(STEPS, -1)) for f in (np.cos, np.sin)]
+        places = net.add("Expand", net.keep([np.arange(STEPS)], np.int64), net.keep([SAMPLES, 1], np.int64))
+        places = net.add("Slice", places, net.keep([0], np.int64), net.add("Shape", x, end=1), net.keep([0], np.int64))
+        for part, count in enumerate(counts[:2]):
+            turned: dict[str, Any] = {"num_heads": count} if flat else {}
+            read[part] = net.add("RotaryEmbedding", read[part], *angles, places, **turned)
+    mask = [net.keep(net.arrays.normal(0, 1, (STEPS, STEPS)))] if net.random.random() < 0.3 else []
+    named: dict[str, Any] = {"q_num_heads": counts[0], "kv_num_heads": counts[1]} if flat else {}
+    y = net.add("Attention", *read, *mask, is_causal=net.random.choice([0, 1]), **named)
+    if flat:
+        return y
+    return net.add("Reshape", net.add("Transpose", y, perm=[0, 2, 1, 3]), net.keep([0, 0, -1], np.int64))
+
+
+KINDS: dict[str, tuple[Callable[[Layer, str], str], int]] = {
+    "projected": (projected, 1),
+    "many heads": (many_heads, 1),
+    "grouped": (grouped, 3),
+    "native": (native, 3),
+}
 
 
 def layer_of(kind: str, seed: int) -> tuple[onnx.ModelProto, dict[str, Array], set[int]]:
@@ -100,22 +151,51 @@ def groups_left(kind: str, seed: int) -> None:
     model, feed, alive = layer_of(kind, seed)
     found = pruned(model, feed)
     assert found.difference < 1e-4
-    calls = [c for c in found.walk.context.calls if isinstance(c.rule, AttentionRule)]
-    assert len(calls) == 1
     assert _attention(found) == len(alive), f"{alive} are alive"
 
 
 def _attention(found: Pruned) -> int:
     """How many heads of keys are left, 0 where nothing attends any more."""
-    names = ("kv_num_heads", "num_heads")
-    for node in found.model.graph.node:
-        counts = {a.name: a.i for a in node.attribute if a.name in names}
-        if counts:
-            return counts[next(name for name in names if name in counts)]
-    return 0
+    (call,) = [c for c in found.walk.context.calls if isinstance(c.rule, AttentionRule)]
+    heads = call.rule.heads(call.op) if isinstance(call.rule, AttentionRule) else None
+    assert heads is not None
+    axis = 1 if len(call.op.y_shape()) == 4 else 2
+    return int(found.walk.closure.keeps.get((call.outputs[0], axis)).reshape(heads.groups, -1).any(axis=1).sum())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dead_heads_go_and_no_others(kind: str) -> None:
     for seed in range(TRIES):
         groups_left(kind, seed)
+
+
+def _with_cache(kind: str, seed: int, before: int) -> Pruned:
+    """One step behind a past of this length, which the model takes and gives out; pruned."""
+    net = Net(Random(seed))
+    layer, _ = Layer.drawn(net, 3, 1)
+    feed = {"x": (2, 1, MODEL), "past_k": (2, 3, before, WIDTH), "past_v": (2, 3, before, WIDTH)}
+    feeds = {name: net.arrays.normal(0, 1, shape).astype(np.float32) for name, shape in feed.items()}
+    read = [layer.dense("x", w) for w in (layer.queries, layer.keys)] + [layer.dense("x", layer.values, layer.shift)]
+    past = ["past_k", "past_v"]
+    if kind == "GroupQueryAttention":
+        lengths = net.add("Expand", net.keep([before], np.int32), net.add("Shape", "x", end=1))
+        inputs, counts = [*read, *past, lengths, net.keep(before + 1, np.int32)], {"kv_num_heads": 3, "num_heads": 3}
+    else:
+        inputs, counts = [*read, "", "", "", *past], {"num_heads": 3}
+    y = net.add(kind, *inputs, outputs=3, domain=CONTRIB, **counts)
+    output = net.add("MatMul", y, net.keep(np.concatenate(layer.outputs)))
+    model = build(net.nodes, feeds, net.stored, [output, f"{y}_1", f"{y}_2"], 23, {CONTRIB: 1}, free=(0,))
+    return pruned(model, feeds)
+
+
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("kind", ["GroupQueryAttention", "MultiHeadAttention"])
+def test_heads_of_a_cache_stay(kind: str, before: int) -> None:
+    reasons = set()
+    for seed in range(6):
+        found = _with_cache(kind, seed, before)
+        assert found.difference < 1e-5
+        assert _attention(found) == 3
+        assert not [call for call in found.walk.context.calls if call.barrier is not None]
+        reasons |= {locked.reason for locked in found.walk.locked}
+    assert reasons == {"graph-output"}

@@ -27,6 +27,7 @@ NOT_TAKEN = (
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
     ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
 )
 TraitLaw = Callable[[Bench, Random], None]
 STEPS = (0.5, 1 / 3)  # numbers on these grids meet jumps, also after a multiplication by stored numbers
