@@ -52,8 +52,9 @@ class AttentionRule(Operator):
 
     stated = SUMMING
     takes_empty = True
-    lock_reason = "tied-to-kept-index"
+    lock_reason = block_reason = "tied-to-kept-index"
     lock_detail = "takes heads whole, and this one is needed"
+    block_detail = "takes {} of them as a whole, a head, of which something is needed"
     #: The letters along which units are made here; None where they come from the inputs.
     made: str | None = None
     #: The attributes that count heads of queries, and those of keys.

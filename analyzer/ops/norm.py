@@ -1,8 +1,8 @@
 """Normalisations.
 
 BatchNormalization is an affine map per channel (axis 1). InstanceNormalization normalises each channel by itself.
-LayerNormalization, RMSNormalization, GroupNormalization, LRN and LpNormalization mix the normalised axes: taking an
-element away would change the statistics of the others, so those axes stay whole.
+LayerNormalization, LRN and LpNormalization mix the normalised axes: taking an element away would change the statistics
+of the others, so those axes stay whole. GroupNormalization does so per group of channels.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.pattern import Mask
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.graph import Node
 from analyzer.ops.affine import Affine, Normalisation, Summand
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored, most
 from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import CONTRIB, Operator, register
 from analyzer.ops.traits import CONTINUOUS, SINGLE_OR_DOUBLE
 
@@ -169,26 +170,53 @@ class Normalised(Operator):
 
 
 class GroupNorm(Normalised):
-    """Y normalised over the channels of a group and all positions; scale and bias per channel from opset 21 on."""
+    """Y normalised over the channels of a group and all positions; scale and bias per channel from opset 21 on.
 
-    def normalised(self, node: OpNode) -> list[int]:
-        return list(range(1, len(node.x_shape())))
+    A group of which nothing is needed goes; one that is 0 as a whole comes out as the bias.
+    """
+
+    block_reason = "normalisation-statistics"
+    block_detail = "normalises {} channels together, a group, of which some are alive"
+
+    def unsupported(self, node: OpNode) -> str | None:
+        per_channel = node.x_shape(1) == node.x_shape(2) == node.x_shape()[1:2]
+        per_group = node.x_shape(1) == node.x_shape(2) == (self._groups(node),)
+        return None if per_channel or per_group else "a scale of another shape"
+
+    def _groups(self, node: OpNode) -> int:
+        return int(node.attr("num_groups", 1))
+
+    def axes(self, node: OpNode) -> Correspondence:
+        one = "(g c)" if node.x_shape(1) == node.x_shape()[1:2] else "g"
+        whole = "c s" if self._groups(node) > 1 else "g c s"
+        text = f"X: n (g c) *s, scale: {one}, B: {one} -> Y: n (g c) *s"
+        return Axes(text, whole=whole, made="g c", given={"g": self._groups(node)})(node)
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
-        rank, channels = len(node.y_shape()), node.y_shape()[1]
-        scale, bias = node.static(1), node.static(2)
-        if scale is None or bias is None or scale.shape != (channels,) or bias.shape != (channels,):
-            return [Constants.unknown(rank)]
-        known = pattern.on_axis(scale == 0, 1, rank)
-        return [Constants(known, np.where(known, pattern.on_axis(bias, 1, rank), 0.0))]
+        rank, channels, groups = xs[0].rank, node.y_shape()[1], self._groups(node)
+        known, value = xs[0].per_index(1, channels)
+        empty = (known & (value == 0)).reshape(groups, -1).all(axis=1)
+        still = np.repeat(empty, channels // groups) | (self._per_channel(node, xs[1].number) == 0)
+        still = still & self._per_channel(node, xs[1].known) & self._per_channel(node, xs[2].known)
+        number = np.where(still, self._per_channel(node, xs[2].number), 0.0)
+        return [Constants(pattern.on_axis(still, 1, rank), pattern.on_axis(number, 1, rank))]
+
+    def _per_channel(self, node: OpNode, array: Array) -> Array:
+        """A parameter per channel or per group, as it counts for each channel."""
+        return np.repeat(np.broadcast_to(array, node.x_shape(1)), node.y_shape()[1] // node.x_shape(1)[0])
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
-        asked = ys[0] & ~self.constants(node, xs)[0].known
-        whole = pattern.some(asked, tuple(self.normalised(node)), keepdims=True)
-        return [whole, *(pattern.uniform(x.rank, True) for x in xs[1:])]
+        channels = node.y_shape()[1]
+        used = pattern.per_index(ys[0], 1, channels, every=False)
+        asked = pattern.per_index(ys[0] & ~self.constants(node, xs)[0].known, 1, channels, every=False)
+        groups = pattern.some(asked.reshape(self._groups(node), -1), 1)
+        whole = pattern.on_axis(np.repeat(groups, channels // len(groups)), 1, ys[0].ndim)
+        parameters = pattern.some(used.reshape(node.x_shape(1)[0], -1), 1)
+        return [whole, *(parameters for _ in xs[1:])]
 
-    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
-        return letters[1]
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        kept = cut.keeps.get(node.x(0, 1)).reshape(self._groups(node), -1).any(axis=1)
+        return Edit() if kept.all() else Edit(attributes={"num_groups": int(kept.sum())})
 
 
 # Of larger numbers the last digits, which another order of summation changes, show in their exponentials.
@@ -264,37 +292,13 @@ class LpNorm(Normalised):
         return None
 
 
-class SkipNorm(Normalised):
-    """com.microsoft SkipLayerNormalization and SkipSimplifiedLayerNormalization: LayerNorm(X + skip + bias)."""
-
-    def normalisation(self, node: OpNode) -> Normalisation | None:
-        return Normalisation(2, 3 if node.op_type == "SkipLayerNormalization" else None)
-
-    axes = Axes(
-        "X: *b m, skip: *b m, gamma: m, beta: m, bias: m -> Y: *b m, mean: *b m, deviation: *b m, sum: *b m",
-        whole="m",
-        made="m",
-    )
-
-    def normalised(self, node: OpNode) -> list[int]:
-        return [len(node.x_shape()) - 1]
-
-    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
-        return [Constants.unknown(len(s or ())) for s in node.out_shapes]
-
-    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
-        return [pattern.uniform(x.rank, True) for x in xs]
-
-
 register(BatchNorm(), "BatchNormalization")
 register(InstanceNorm(), "InstanceNormalization")
 _NORMALISED = PerChannel.stated
 register(Normalised(), "LayerNormalization", traits=_NORMALISED)
-register(Normalised(), "RMSNormalization", "SimplifiedLayerNormalization")
 register(GroupNorm(), "GroupNormalization", traits=_NORMALISED)
 register(Softmax(), "Softmax", "LogSoftmax", traits=replace(CONTINUOUS, carries_nan=(0,)))
 register(Softmax(), "Hardmax", traits=replace(CONTINUOUS, jumps=True))
 register(LocalResponse(), "LRN", traits=_NORMALISED)
 register(LpNorm(), "LpNormalization", traits=replace(CONTINUOUS, jumps=True))
-register(Normalised(), "LayerNormalization", "SimplifiedLayerNormalization", domain=CONTRIB)
-register(SkipNorm(), "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=CONTRIB)
+register(Normalised(), "LayerNormalization", domain=CONTRIB)

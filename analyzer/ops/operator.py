@@ -72,6 +72,9 @@ class Operator:
     lock_reason = "unsupported-operator"
     #: What it does with an axis that it needs whole.
     lock_detail = "needs the axis whole"
+    #: The same where indices go in blocks, and something of a block stays; the braces stand for how many it holds.
+    block_reason = "packed-in-blocks"
+    block_detail = "holds numbers in blocks of {}, which go as a whole"
     #: Whether units that stay because of this operator stay next to a live partner (Add of two branches).
     aligned = False
     #: Whether elements are only moved or joined, and fillings put between them.

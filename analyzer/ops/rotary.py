@@ -16,6 +16,7 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.ops.attention import AttentionRule
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence, Lettered
 from analyzer.ops.node import OpNode
@@ -28,8 +29,8 @@ class Rotary(Operator):
     """What is zero stays zero, and what does not turn passes."""
 
     stated = replace(CONTINUOUS, geometry=(3,))
-    lock_reason = "tied-to-kept-index"
-    lock_detail = "takes heads whole, and this one is needed"
+    lock_reason = block_reason = AttentionRule.lock_reason
+    lock_detail, block_detail = AttentionRule.lock_detail, AttentionRule.block_detail
     cosines, positions = 1, 3
 
     def unsupported(self, node: OpNode) -> str | None:

@@ -114,11 +114,11 @@ def _is_seen_to_change(context: Context, value: str, axis: int) -> bool:
 
 
 def _unit_axis(context: Context, value: str, found: Units, summed: dict[str, tuple[int, int]]) -> int:
-    """The unit axis; of several, the last. Where nothing made units: what is summed, channels, the last axis."""
+    """The unit axis; of several, what is summed, or the last. Where nothing made units: the same, or channels."""
     sample = context.sample_axis(value).axis
     usable = sorted(a for a in found or () if a != sample)
     if usable:
-        return usable[-1]
+        return summed[value][1] if value in summed and summed[value][1] in usable else usable[-1]
     rank = len(context.shapes[value])
     return summed[value][1] if value in summed else 1 if rank >= 4 else rank - 1
 

@@ -150,7 +150,7 @@ class Reasons:
                 call = self.context.by_node[node.index]
                 size = call.axes.block((slot.value, slot.axis))
                 if size > 1:
-                    return BLOCKS, f"{_named(call)} holds numbers in blocks of {size}, which go as a whole"
+                    return call.rule.block_reason, f"{_named(call)} {call.rule.block_detail.format(size)}"
         return None
 
     def _stops_beside(self, call: Call, position: int, slot: Slot) -> _Stop:

@@ -176,7 +176,8 @@ def layer_norm(d: Draw, op: str) -> Case:
     outputs = ["y0", "y1", "y2"] if op == "LayerNormalization" and d.flag(0.3) else 1
     opset = {"LayerNormalization": 17, "RMSNormalization": 23}.get(op, 18)
     axis = axis - len(shape) if d.flag() else axis
-    return call(op, d.normal(*shape), scale, bias, opset=opset, outputs=outputs, axis=axis)
+    epsilon = d.pick([None, 0.5])
+    return call(op, d.normal(*shape), scale, bias, opset=opset, outputs=outputs, axis=axis, epsilon=epsilon)
 
 
 @cases_for("GroupNormalization")
@@ -207,9 +208,15 @@ def softmax(d: Draw, op: str) -> Case:
 
 @cases_for("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=CONTRIB)
 def skip_norm(d: Draw, op: str) -> Case:
-    shape = (2, 3, 4)
-    beta = () if "Simplified" in op else (d.normal(4),)
-    return call(op, d.normal(*shape), d.normal(*shape), _gains(d, 4), *beta, domain=CONTRIB, fed=(0, 1))
+    simple, shape = "Simplified" in op, (d.whole(1, 2), d.whole(1, 3), d.whole(1, 5))
+    skip = d.pick([shape, shape, (1, *shape[1:]), shape[1:]])
+    more = [] if simple else [d.normal(shape[2]) if d.flag(0.7) else None]
+    more.append(d.normal(shape[2]) if d.flag(0.4) else None)
+    outputs = d.pick([["y0"], ["y0", "", "", "y3"]])
+    return call(
+        op, d.normal(*shape), d.normal(*skip), _gains(d, shape[2]), *more, domain=CONTRIB, fed=(0, 1), outputs=outputs,
+        epsilon=d.pick([None, 0.5]), tolerance=1e-4,
+    )  # fmt: skip
 
 
 # -- reductions ---------------------------------------------------------------------------------------------------

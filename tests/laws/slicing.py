@@ -21,6 +21,7 @@ from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.operator import BARRIER
 from analyzer.ops.recurrent import Recurrent
+from analyzer.ops.rms_norm import RootMeanSquare, SkipRootMeanSquare
 from analyzer.rewrite.shrink import shrink
 from analyzer.runtime.loading import load_model
 from tests.laws.benches import Bench, Case
@@ -65,6 +66,10 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         reference[op.inputs[0]] = _rested(bench, keeps, 0)
         changes = {"hidden_size": int(keeps.get((op.inputs[2], 2)).sum())}
         weights = {op.inputs[2]: np.where(keeps.get((op.inputs[2], 2)), case.arrays[op.inputs[2]], 0)}
+    elif isinstance(bench.call.rule, RootMeanSquare | SkipRootMeanSquare) and bench.call.rule.narrows(op):
+        changes = _narrowed(bench, keeps, arrays, reference)
+        if op.has(3):  # a stored bias
+            weights = {op.inputs[3]: _rested(bench, keeps, 3)}
     elif isinstance(bench.call.rule, AttentionRule):
         changes = _heads(bench, keeps)
         if bench.call.sums:
@@ -165,6 +170,24 @@ def _rotary(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, A
     heads, shape = bench.op.attr("num_heads"), bench.op.x_shape()
     axis = 1 if len(shape) == 4 else 2
     return {"num_heads": int(keeps.get((bench.op.inputs[0], axis)).sum()) * heads // shape[axis]} if heads else {}
+
+
+def _groups(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
+    groups, kept = bench.op.attr("num_groups"), keeps.get((bench.op.inputs[0], 1))
+    return {"num_groups": int(kept.sum()) * groups // len(kept)}
+
+
+def _narrowed(bench: Bench, keeps: Keeps, arrays: dict[str, Array], reference: dict[str, Array]) -> dict[str, Any]:
+    """A root mean square over fewer channels, of which those that go are 0."""
+    op, skips = bench.op, isinstance(bench.call.rule, SkipRootMeanSquare)
+    kept = keeps.get((op.inputs[0], len(op.x_shape()) - 1))
+    ratio = len(kept) / kept.sum()
+    scale = op.inputs[2 if skips else 1]
+    arrays[scale] = (arrays[scale] * np.sqrt(ratio)).astype(arrays[scale].dtype)
+    for position in (0, 1) if skips else (0,):
+        if op.inputs[position] in reference:
+            reference[op.inputs[position]] = _rested(bench, keeps, position)
+    return {"epsilon": op.attr("epsilon", 1e-12 if skips else 1e-5) * ratio}
 
 
 def _shape_operand(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
@@ -270,6 +293,7 @@ _RESPELL = {
     "QuantizeLinear": _one_block,
     "DequantizeLinear": _one_block,
     "RotaryEmbedding": _rotary,
+    "GroupNormalization": _groups,
 }
 
 

@@ -1,0 +1,78 @@
+"""Wrong normalisations over groups and over fewer channels: each breaks a law."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzer.ops import norm, rms_norm
+from analyzer.ops.node_edit import Edit
+from tests.laws import laws, shrink_laws
+
+
+def _groups_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norm.GroupNorm, "shrink", lambda self, node, cut: Edit())
+
+
+def _groups_are_cut_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = norm.GroupNorm.axes
+    monkeypatch.setattr(norm.GroupNorm, "axes", lambda self, node: replace(honest(self, node), whole=frozenset()))
+
+
+def _channels_are_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = norm.GroupNorm._groups
+    monkeypatch.setattr(
+        norm.GroupNorm, "_groups", lambda self, node: max(honest(self, node), node.x_shape()[1] * (node.version > 18))
+    )
+
+
+def _the_scale_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = rms_norm._narrowed
+    monkeypatch.setattr(rms_norm, "_narrowed", lambda *given: replace(honest(*given), inputs={}))
+
+
+def _epsilon_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = rms_norm._narrowed
+    monkeypatch.setattr(rms_norm, "_narrowed", lambda *given: replace(honest(*given), attributes={}))
+
+
+def _all_constants_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs(self: Any, node: Any, ys: Any, xs: Any, yc: Any) -> Any:
+        first, *rest = norm.Normalised.needs(self, node, ys, xs, yc)
+        return [first & ~xs[0].known if self.narrows(node) else first, *rest]
+
+    monkeypatch.setattr(rms_norm.RootMeanSquare, "needs", needs)
+
+
+def _a_sum_forgets_its_bias(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = rms_norm.SkipNorm.total
+
+    def total(self: Any, node: Any, xs: Any) -> Any:
+        return honest(self, node.without(frozenset({self.bias})), xs)
+
+    monkeypatch.setattr(rms_norm.SkipNorm, "total", total)
+
+
+def _zero_is_normalised_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = norm.GroupNorm.constants
+
+    def constants(self: Any, node: Any, xs: Any) -> Any:
+        (found,) = honest(self, node, xs)
+        return [replace(found, value=np.where(xs[0].zero, 0.0, found.number))]
+
+    monkeypatch.setattr(norm.GroupNorm, "constants", constants)
+
+
+FAULTS: list[laws.Fault] = [
+    (_groups_are_not_counted, "GroupNormalization", shrink_laws.shrunk_nodes_agree),
+    (_groups_are_cut_within, "GroupNormalization", laws.cut_nodes_agree),
+    (_channels_are_alone, "GroupNormalization", laws.unneeded_inputs_change_nothing),
+    (_zero_is_normalised_to_zero, "GroupNormalization", laws.constants_are_constant),
+    (_the_scale_stays, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
+    (_epsilon_stays, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
+    (_all_constants_go, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
+    (_a_sum_forgets_its_bias, "SkipLayerNormalization", laws.constants_are_constant),
+]
