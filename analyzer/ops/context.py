@@ -142,6 +142,7 @@ class Context:
         self.by_node: dict[int, Call] = {}
         for node in graph.nodes:
             self.by_node[node.index] = self._call(node)
+        self._level()
         self.calls = tuple(self.by_node.values())
 
     def __reduce__(self) -> tuple[type[Context], tuple[object, ...]]:
@@ -264,6 +265,19 @@ class Context:
         times = prod(self.table.steps.get(key, 1) for key, _ in node.place)
         return Call(op, rule if why is None else BARRIER, why, self.table.measured, times)
 
+    def _level(self) -> None:
+        """Tell every call along which axis a common summand in its output changes nothing: a softmax takes it off."""
+        levelled: dict[str, int] = {}
+        for index, call in reversed(self.by_node.items()):
+            axis = levelled.get(call.outputs[0]) if call.outputs else None
+            if axis is not None:
+                self.by_node[index] = replace(call, op=replace(call.op, level=axis))
+            for position, name in enumerate(call.inputs if call.barrier is None else ()):
+                found = call.rule.levels(call.op) if position == 0 else None
+                found = axis if found is None and axis is not None and _adds(call, position, axis) else found
+                if found is not None and len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs:
+                    levelled[name] = found
+
     def _sums_to_one(self, name: str) -> int | None:
         producer = self.graph.producer.get(name)
         call = None if producer is None else self.by_node.get(producer.index)
@@ -355,6 +369,14 @@ class Context:
         """Whether a stored tensor may be written anew: one node reads it, and nobody outside."""
         alone = len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs
         return alone and name in self.graph.initializer_names
+
+
+def _adds(call: Call, position: int, axis: int) -> bool:
+    """Whether a summand that is one along an axis of an input is one in the output, too."""
+    affine = call.rule.affine(call.op)
+    if affine is None or affine.integers or position not in affine.factors:
+        return False
+    return call.op.in_shapes[position] == call.op.y_shape() and affine.factors[position].shape[axis] == 1
 
 
 def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:

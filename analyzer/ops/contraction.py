@@ -140,16 +140,26 @@ class Contraction(Operator):
         letters = self.letters(node)
         a, b = self.operand(node, xs, self.a), self.operand(node, xs, self.b)
         free_a, free_b = self.absorbs(node, xs)
+        level_a, level_b = (self._level(node, x, text, yc) for x, text in ((a, letters.a), (b, letters.b)))
         asked = ys[0] & ~self.fillable(node, yc[0].known)
         result = [pattern.uniform(x.rank, True) for x in xs]
         need = _float(asked)
-        live_b = ~free_b if node.static(self.a) is not None else ~b.zero
-        result[self.a] = ~free_a & (project(need, letters.y, _float(live_b), letters.b, letters.a) > 0)
-        live_a = ~free_a if node.static(self.b) is not None else ~a.zero
-        result[self.b] = ~free_b & (project(need, letters.y, _float(live_a), letters.a, letters.b) > 0)
+        live_b = ~level_b & (~free_b if node.static(self.a) is not None else ~b.zero)
+        result[self.a] = ~free_a & ~level_a & (project(need, letters.y, _float(live_b), letters.b, letters.a) > 0)
+        live_a = ~level_a & (~free_a if node.static(self.b) is not None else ~a.zero)
+        result[self.b] = ~free_b & ~level_b & (project(need, letters.y, _float(live_a), letters.a, letters.b) > 0)
         for position in self.per_output(node):
             result[position] = pattern.any_to(ys[0], node.x_shape(position))
         return result
+
+    def _level(self, node: OpNode, x: Constants, text: Sequence[int], yc: Sequence[Constants]) -> Mask:
+        """Elements that add the same to all sums along an axis where that changes nothing: they are one along it."""
+        letter = None if node.level is None or yc[0].any else self.letters(node).y[node.level]
+        if letter is None or letter not in text:
+            return pattern.uniform(x.rank, False)
+        axis = text.index(letter)
+        even = x.number.min(axis=axis, keepdims=True) == x.number.max(axis=axis, keepdims=True)
+        return np.asarray(pattern.every(x.known, axis, keepdims=True) & even)
 
     def per_output(self, node: OpNode) -> list[int]:
         """Inputs whose elements each belong to outputs, along whose last axes they are repeated: the bias."""

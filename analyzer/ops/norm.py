@@ -253,8 +253,12 @@ class Softmax(Normalised):
 
     def sums_to_one(self, node: OpNode) -> int | None:
         """Where the element type has room for the sum's last digits."""
+        return self.levels(node) if node.op_type == "Softmax" else None
+
+    def levels(self, node: OpNode) -> int | None:
+        """Where the element type has room for the digits that a summand shifts."""
         axes = self.normalised(node)
-        exact = node.op_type == "Softmax" and len(axes) == 1 and node.y_dtype in SINGLE_OR_DOUBLE
+        exact = node.op_type != "Hardmax" and len(axes) == 1 and node.y_dtype in SINGLE_OR_DOUBLE
         return axes[0] if exact else None
 
     def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:

@@ -173,6 +173,10 @@ class Operator:
         """The axis of the output along which all entries, none of them negative, add up to 1."""
         return None
 
+    def levels(self, node: OpNode) -> int | None:
+        """The axis of the first input along which a common summand changes nothing."""
+        return None
+
     def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
         """Where elements are only moved: which index on an input's axis each element of an output comes from.
 

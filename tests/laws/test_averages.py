@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from analyzer.algebra.constants import Constants
-from analyzer.ops import contraction, norm
+from analyzer.ops import context, contraction, norm
 from tests.audits import pruned
 from tests.laws.nets import OPSET, Net
 from tests.laws.walks import check_claim
@@ -90,3 +90,67 @@ def test_a_wrong_average_is_seen(patch: Patch, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(AssertionError):
         for seed in range(TRIES):
             heads_left(seed)
+
+
+def scores(random: Random) -> tuple[onnx.ModelProto, dict[str, Array], int]:
+    """Queries times keys of which some are the same for every key, and how many are not; softmax by keys or not."""
+    net, heads = Net(random), random.choice([1, 2])
+    x = net.arrays.normal(0, 1, (3, STEPS, MODEL)).astype(np.float32)
+    width, by_keys, left = 4, random.random() < 0.8, random.random() < 0.5
+    still = net.arrays.random(width) < 0.5
+    kernels = net.arrays.normal(0, 1, (2, MODEL, heads, width))
+    kernels[1][:, :, still] = 0
+    shifts = net.arrays.normal(0, 1, (2, heads, width)) * (net.arrays.random((2, 1, width)) < 0.7)
+
+    def side(which: int, perm: list[int]) -> str:
+        dense = net.add("MatMul", "x", net.keep(kernels[which].reshape(MODEL, -1)))
+        dense = net.add("Add", dense, net.keep(shifts[which].reshape(-1)))
+        return net.add("Transpose", net.add("Reshape", dense, net.keep([0, 0, heads, width], np.int64)), perm=perm)
+
+    if left:  # queries times keys
+        y = net.add("MatMul", side(0, [0, 2, 1, 3]), side(1, [0, 2, 3, 1]))
+    else:
+        y = net.add("MatMul", side(1, [0, 2, 1, 3]), side(0, [0, 2, 3, 1]))
+    if random.random() < 0.6:
+        y = net.add("Div", y, net.keep(2.0))
+    keys, masked = -1 if left else -2, random.random()
+    axis = keys if by_keys else -3 - keys
+    if masked < 0.4:
+        y = net.add("Add", y, net.keep(net.arrays.normal(0, 1, (STEPS, STEPS))))
+    elif masked < 0.6:  # a factor for each key: what was the same is no longer
+        y, by_keys = net.add("Mul", y, net.keep(net.arrays.normal(0, 1, (STEPS, STEPS)))), False
+    outputs = [net.add("Softmax", y, axis=axis)]
+    if random.random() < 0.2:  # somebody reads the scores themselves
+        outputs, by_keys = [*outputs, y], False
+    gone = still & (shifts[1] == 0).all(axis=0) | (still & by_keys)
+    return build(net.nodes, {"x": x}, net.stored, outputs, OPSET, free=(0,)), {"x": x}, int((~gone).sum())
+
+
+def widths_left(seed: int) -> int:
+    model, feeds, expected = scores(Random(seed))
+    found = pruned(model, feeds)
+    assert found.difference < 1e-4
+    (dense,) = [c for c in found.walk.context.calls if c.op.op_type == "MatMul" and not any(c.op.sole_user)]
+    left = int(found.walk.closure.keeps.get((dense.inputs[0], 3)).sum())
+    assert left == max(expected, 1), f"{left} of {expected}"
+    return left
+
+
+def test_keys_that_are_the_same_everywhere_go() -> None:
+    assert {widths_left(seed) for seed in range(TRIES)} == {1, 2, 3, 4}
+
+
+def _any_axis_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norm.Softmax, "levels", lambda self, node: len(node.y_shape()) - 1)
+
+
+def _any_reader_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "_adds", lambda call, position, axis: call.rule.aligned)
+
+
+@pytest.mark.parametrize("patch", [_any_axis_levels, _any_reader_levels])
+def test_a_wrong_level_is_seen(patch: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch(monkeypatch)
+    with pytest.raises(AssertionError):
+        for seed in range(TRIES):
+            widths_left(seed)
