@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import onnx
 
 from analyzer.graph.lend import thin_proto
-from analyzer.graph.load import LoadedModel
+
+if TYPE_CHECKING:
+    from analyzer.graph.load import LoadedModel
 
 LONGEST = 1 << 24  # entries along an axis, of which something is kept one by one
 
@@ -32,15 +35,25 @@ def inferred_shapes(
                 dim.ClearField("dim_value")
         if dims and not dims[0].HasField("dim_value") and value.name not in loaded.graph.defaults:
             dims[0].dim_value = 1
+    known = {name: lengths for name, (_, lengths) in inferred(proto).items()}
+    return {name: lengths for name, lengths in known.items() if all(0 <= length <= LONGEST for length in lengths)}
+
+
+def inferred(proto: onnx.ModelProto) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Element type and lengths of all values of the main graph whose rank is known; -1 where a length is not.
+
+    They follow from what `proto` says of its inputs; what it says of other values is taken out.
+    """
     for value in proto.graph.output:  # lengths that the file claims, and nobody checked
         value.type.tensor_type.ClearField("shape")
     del proto.graph.value_info[:]
     with suppress(Exception):  # inference refuses what it does not know; knowing less is safe
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    shapes: dict[str, tuple[int, ...]] = {}
+    found: dict[str, tuple[int, tuple[int, ...]]] = {}
     for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
         tensor = value.type.tensor_type
-        lengths = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
-        if tensor.HasField("shape") and all(0 <= length <= LONGEST for length in lengths):
-            shapes.setdefault(value.name, lengths)
-    return shapes
+        if tensor.HasField("shape"):
+            dims = tensor.shape.dim
+            lengths = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in dims)
+            found.setdefault(value.name, (tensor.elem_type, lengths))
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -12,10 +13,12 @@ import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.external_files import gathered
-from analyzer.graph.load import LoadedModel
 from analyzer.graph.runnable import Runnable, lendable, stand_in
 from analyzer.graph.stored import StoredTensor
 from analyzer.graph.validate import all_tensors
+
+if TYPE_CHECKING:
+    from analyzer.graph.load import LoadedModel
 
 
 def runnable(loaded: LoadedModel) -> Runnable:
@@ -33,7 +36,7 @@ def runnable(loaded: LoadedModel) -> Runnable:
 def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, Array]]:
     """The model without its large weights, and the arrays of those that lie in memory."""
     lent: dict[str, Array] = {}
-    with _weights_left_out(loaded.model, lent):
+    with weights_left_out(loaded.model, lent):
         return ir.to_proto(loaded.model), lent
 
 
@@ -50,7 +53,7 @@ def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:
 
 
 @contextmanager
-def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]:
+def weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]:
     """While inside, large tensors of the main graph are mere references; `lent` gets the arrays of those in memory."""
     originals: list[tuple[ir.Value, ir.TensorProtocol]] = []
     try:
@@ -60,10 +63,7 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
                 originals.append((value, tensor))
                 value.const_value = tensor.reference()
             elif (
-                tensor is not None
-                and not isinstance(tensor, ir.ExternalTensor)
-                and lendable(tensor)
-                and _is_read(value)
+                tensor is not None and not isinstance(tensor, ir.ExternalTensor) and lendable(tensor) and is_read(value)
             ):
                 originals.append((value, tensor))
                 lent[name] = np.ascontiguousarray(tensor.numpy())
@@ -74,6 +74,6 @@ def _weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]
             value.const_value = tensor
 
 
-def _is_read(value: ir.Value) -> bool:
+def is_read(value: ir.Value) -> bool:
     """Whether the session keeps the tensor at all: it can be lent nothing that it drops."""
     return bool(value.uses()) or value.is_graph_output()

@@ -1,4 +1,6 @@
-"""Read an ONNX file and bring it into one form: functions inlined, Constants lifted, nodes in order, names unique."""
+"""Read an ONNX file and bring it into one form: functions inlined, Constants lifted, nodes in order, names unique,
+lengths that the file fixes stored as numbers.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSo
 
 from analyzer.errors import ModelError
 from analyzer.graph.external_files import DataFile, place_data
+from analyzer.graph.fixed_lengths import store_fixed_lengths
 from analyzer.graph.inlining import inlined
 from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.nested import all_graphs
@@ -221,12 +224,14 @@ def _from_file(file: ModelFile, path: Path, fold: Fold) -> LoadedModel:
         if value is None or value.const_value is None:
             raise UnusualFile
         value.const_value = StoredTensor(file, place, value.const_value)
+    store_fixed_lengths(model, fold)
     file.release()
     return LoadedModel(model, path, beside, fold, file.sha256, len(file.mapping), None, file)
 
 
 def _from_bytes(raw: bytes, path: Path | None, fold: Fold, *, keep: bool = True) -> LoadedModel:
     model, beside = _model_of(raw, path)
+    store_fixed_lengths(model, fold)
     return LoadedModel(model, path, beside, fold, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
 
 

@@ -19,6 +19,7 @@ Dim = int | str | None
 Fold = Callable[[StaticPart], Mapping[str, Array]]
 LIFTED = "deadunits.lifted"  # key of the names of tensors that were Constant nodes in the file
 STACKS_SINCE = 9  # the opset from which a Scan has no batches of its own
+MEASURED = "deadunits.measured"  # key of the names of stored lengths that the model measured in the file
 DEFAULTS_SINCE = 4  # the IR version from which an input with a stored tensor is a default; before, all are listed
 
 
@@ -87,7 +88,7 @@ class Graph:
     """The graph of a model with its subgraphs, functions inlined and Constant nodes lifted to initializers.
 
     `inputs` are what every run needs; `defaults` are the shapes of further inputs, with a stored value that a run may
-    override, so they are no constants.
+    override, so they are no constants. `measured` are lengths, and what follows from them, that are stored instead.
     """
 
     nodes: tuple[Node, ...]
@@ -98,6 +99,7 @@ class Graph:
     _static: StaticPart = field(repr=False)
     _fold: Fold = field(repr=False)
     defaults: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()
     _read: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -217,6 +219,7 @@ def view_of(model: ir.Model, fold: Fold) -> Graph:
         _static=part_of(model, static_nodes(nodes, tensors), tensors),
         _fold=fold,
         defaults={n: tuple(int(d) for d in stored[n].shape.numpy()) for n in stored if n in listed},
+        measured=frozenset(model.meta.get(MEASURED, ())),
     )
 
 

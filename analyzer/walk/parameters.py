@@ -11,9 +11,9 @@ from analyzer.ops.operator import traits_of
 def parameter_names(graph: Graph) -> list[str]:
     """Stored tensors that some reader takes as contents: weights of any element type, but no shapes, axes and indices.
 
-    A single number is none, nor are flags.
+    A single number is none, nor are flags, nor is what is computed from lengths.
     """
-    names = graph.initializer_names
+    names = graph.initializer_names - graph.measured
     numeric = (n for n in names if graph.initializer_dtype(n).kind in "fViu" and graph.initializer_shape(n))
     return sorted(name for name in numeric if _is_content(graph, name, graph.initializer_dtype(name).kind in "iu"))
 

@@ -16,6 +16,9 @@ IN = "m = MatMul(x, w1) h = Add(m, b1) a = Relu(h) "
 OUT = " n = MatMul(f, w2) y = Add(n, b2)"
 BOTH, ZERO = 4 * 9 + 4 * 4 + 4, 5 * 9 + 5 * 4 + 4  # parameters left without both dead units, without the silent one
 
+HALVES = {**killed(killed(ROWS, "b1", (4,), -60.0), "b1", (2,), 0.5), "last": ints(-1), "zero": ints(0),
+          "two": ints(2), "none": ints(0, 0, 0, 0, 0, 0, 0)}  # fmt: skip
+
 FORMS = (
     Case("sums of all steps so far", (5, 8), IN + "f = CumSum(a, axis)" + OUT, {**ROWS, "axis": np.array(1)}, ZERO,
          out="A,B,C"),  # a constant that is added up is none
@@ -36,4 +39,11 @@ FORMS = (
          "f = GridSample(a, q) y = Conv(f, w2, b2)",
          {**MAPS, **weights(wp=(2, 6, 1, 1), bp=(2,))}, 5 * 28 + 5 * 6 + 6, opset=16),
     Case("not a number, replaced", (5, 8), IN + "j = IsNaN(a) f = Where(j, b1, a)" + OUT, ROWS, BOTH, out="A,B,C"),
+    Case("halves whose bounds are computed from the width", (5, 8),
+         IN + "s = Shape(a) w = Gather(s, last) n = Div(w, two) p = Slice(a, zero, n, last) q = Slice(a, n, w, last) "
+         "g = Mul(p, q) y = MatMul(g, w3)", {**HALVES, **weights(w3=(3, 4))}, 4 * 9 + 2 * 4, out="A,B,C"),
+    Case("padded to a multiple of the width", (3, 6, 5),
+         "h = Conv(x, w1, b1) a = Relu(h) s = Shape(a) w = Gather(s, last) n = Mod(w, two) p = Concat<axis=0>(none, n) "
+         "f = Pad(a, p) y = Conv(f, w2, b2)", {**MAPS, **HALVES, "w1": MAPS["w1"], "b1": MAPS["b1"], "w2": MAPS["w2"],
+         "b2": MAPS["b2"]}, 5 * 28 + 5 * 4 + 4),
 )  # fmt: skip

@@ -1,0 +1,139 @@
+"""Lengths that a model measures although the file fixes them: they are stored as the numbers that they are.
+
+Exporters write `h[..., : h.shape[-1] // 2]` as a Shape, a Gather, a Div and a Slice, whatever is known of h. A length
+is fixed where ONNX's shape inference finds it from the stored tensors and from what the file declares of its inputs,
+their first axis excepted, which may be run at another length than declared. That holds for every run; a length that
+some run merely showed is none. What follows from fixed lengths alone is stored, too: bounds, paddings, scales.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import helper, numpy_helper
+
+from analyzer.algebra.pattern import Array
+from analyzer.graph.infer_shapes import inferred
+from analyzer.graph.lend import is_read, weights_left_out
+from analyzer.graph.static import StaticPart, draws
+from analyzer.graph.subgraphs import bodies_of
+from analyzer.graph.view import LIFTED, MEASURED, Fold
+
+ROUNDS = 8  # a shape that is made of lengths shows further lengths
+MOST = 64  # numbers of a value that is stored: shapes, bounds, paddings
+_PREFIX = "deadunits/fixed/"
+_AXES_ARE_INPUTS = 13  # of Unsqueeze
+_KINDS = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.FLOAT)
+
+
+def store_fixed_lengths(model: ir.Model, fold: Fold) -> None:
+    """Put stored numbers in the place of lengths that are fixed, and of what follows from them alone."""
+    lengths: set[str] = set()
+    for _ in range(ROUNDS):
+        if not any(node.op_type == "Shape" and not node.domain for node in model.graph):
+            return
+        found = _measured(_proto(model))
+        if found.keys() <= lengths:
+            return
+        while not found.keys() <= lengths:
+            _store(model, found)
+            lengths |= found.keys()
+            found = _computed(model, lengths, fold)
+
+
+def _proto(model: ir.Model) -> onnx.ModelProto:
+    """The model without its weights, with the first axis of every input free."""
+    with weights_left_out(model, {}):
+        proto = ir.to_proto(model)
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    kept = [
+        tensor for tensor in proto.graph.initializer if not (model.graph.initializers[tensor.name].is_graph_input())
+    ]
+    for value in proto.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if value.name not in stored and (axis == 0 or dim.dim_value < 0):
+                dim.dim_param = f"free/{value.name}/{axis}"
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(kept)  # what a caller may override decides nothing
+    return proto
+
+
+def _measured(proto: onnx.ModelProto) -> dict[str, Array]:
+    """What inference knows of values that list lengths: it says so of the shape that a value of such lengths has."""
+    made = {name for node in proto.graph.node for name in node.output if name}
+    lists = {
+        name: lengths
+        for name, (kind, lengths) in inferred(proto).items()
+        if kind == onnx.TensorProto.INT64 and len(lengths) < 2 and name in made
+    }
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([0]), _PREFIX))
+    for name, lengths in lists.items():
+        listed = name
+        if not lengths:
+            listed = f"{_PREFIX}list/{name}"
+            axes: dict[str, Any] = {} if _opset(proto) >= _AXES_ARE_INPUTS else {"axes": [0]}
+            inputs = [name] if axes else [name, _PREFIX]
+            proto.graph.node.append(helper.make_node("Unsqueeze", inputs, [listed], **axes))
+        proto.graph.node.append(helper.make_node("ConstantOfShape", [listed], [_PREFIX + name]))
+    known = inferred(proto)
+    found = {name: np.array(known[_PREFIX + name][1], np.int64) for name in lists if _PREFIX + name in known}
+    whole = {name: array for name, array in found.items() if array.size and (array >= 0).all()}
+    return {name: array.reshape(() if not lists[name] else -1) for name, array in whole.items()}
+
+
+def _opset(proto: onnx.ModelProto) -> int:
+    return next((opset.version for opset in proto.opset_import if not opset.domain), 0)
+
+
+def _computed(model: ir.Model, lengths: set[str], fold: Fold) -> dict[str, Array]:
+    """What follows from stored numbers alone, lengths among them, in one step."""
+    protos = []
+    for index, node in enumerate(model.graph):
+        names = [str(value.name) for value in node.inputs if value is not None]
+        if lengths.intersection(names) and all(_is_small(value) for value in node.inputs if value is not None):
+            version = model.opset_imports.get(node.domain, 1)
+            if not draws(node.op_type, version, node.domain) and not bodies_of(node):
+                protos.append(ir.to_proto(node))
+                protos[-1].name = f"static/{index}"
+    if not protos:
+        return {}
+    tensors = {n: v.const_value for n, v in model.graph.initializers.items() if v.const_value is not None}
+    values = fold(StaticPart(tuple(protos), tensors, dict(model.opset_imports), model.ir_version))
+    return {n: array for n, array in values.items() if array.size <= MOST}
+
+
+def _is_small(value: ir.Value) -> bool:
+    """Whether it is a small stored tensor that no caller can override."""
+    tensor = value.const_value if value.is_initializer() and not value.is_graph_input() else None
+    return tensor is not None and tensor.dtype in _KINDS and math.prod(tensor.shape.numpy()) <= MOST
+
+
+def _store(model: ir.Model, numbers: Mapping[str, Array]) -> None:
+    """Stored tensors of these names in the place of the nodes that give them, and of what only these read."""
+    graph = model.graph
+    measuring = [node for node in graph if node.op_type == "Shape" and not node.domain and node.outputs[0].uses()]
+    for node in list(graph):
+        used = [value for value in node.outputs if value.uses()]
+        if not used or any(value.name not in numbers or value.is_graph_output() for value in used):
+            continue
+        for value in used:
+            array = numbers[str(value.name)]
+            tensor = ir.tensor(array, name=value.name)
+            new = ir.Value(
+                name=value.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
+            )
+            value.replace_all_uses_with(new)
+            value.name = None
+            graph.register_initializer(new)
+        graph.remove(node, safe=True)
+    graph.remove([node for node in measuring if node.graph is graph and not node.outputs[0].uses()], safe=True)
+    unread = [n for n in model.meta[LIFTED] if n in graph.initializers and not is_read(graph.initializers[n])]
+    for name in unread:
+        del graph.initializers[name]
+    model.meta[LIFTED] = (model.meta[LIFTED] | numbers.keys()) - set(unread)
+    model.meta[MEASURED] = model.meta.get(MEASURED, frozenset()) | numbers.keys()
