@@ -98,13 +98,15 @@ class Fitter:
 
     `constants` are input names that are fed unchanged; `single` allows an array with one axis less than the
     input (one sample without its batch axis); `uneven` lets a part whose arrays disagree on their length be
-    one sample.
+    one sample, `one_feed` every part. A part is one sample, too, where the model declares first axes of different
+    lengths for its inputs and the arrays have them (a graph: nodes and edges).
     """
 
     inputs: Mapping[str, TensorType]
     constants: frozenset[str] = frozenset()
     single: bool = False
     uneven: bool = False
+    one_feed: bool = False
 
     def part(self, raw: Mapping[str, Any], where: str) -> Part:
         """Check and classify; `where` names the part in messages ("probe.npz", "Feed 3 of ...").
@@ -160,16 +162,30 @@ class Fitter:
     def _counted(self, arrays: Feeds, roles: dict[str, Role], where: str) -> Part:
         counts = {n: len(a) for n, a in arrays.items() if roles[n] is not Role.FIXED}
         differ = len(set(counts.values())) > 1
-        if differ and not (self.uneven and Role.STACKED not in roles.values()):
+        whole = self.uneven or self.is_one_feed(arrays)
+        if differ and not (whole and Role.STACKED not in roles.values()):
             listed = ", ".join(f"'{n}' has {c}" for n, c in counts.items())
             raise ProbeError(
                 f"{where}: the inputs disagree on the number of samples ({listed}): give each the same "
                 "number, or name those that are the same for every sample as constants (--constant NAME)."
             )
-        if differ or not counts:
+        if differ or self.one_feed or not counts:
             return self._whole(arrays)
         step = _fixed_batch(self.inputs, roles, where)
         return Part(arrays, roles, self.inputs, samples=next(iter(counts.values())), step=step)
+
+    def is_one_feed(self, arrays: Mapping[str, Array]) -> bool:
+        """Whether axis 0 counts something else in each input, by what the model declares: no samples."""
+        counted = [n for n in self.inputs if n not in self.constants and has_sample_axis(n, self.inputs)]
+        lengths: dict[object, set[int]] = {}
+        for name in counted:
+            declared = self.inputs[name].shape
+            if not declared or name not in arrays or arrays[name].ndim != len(declared):
+                return False
+            lengths.setdefault(declared[0], set()).add(len(arrays[name]))
+        apart = None not in lengths and all(len(found) == 1 for found in lengths.values())
+        stated = all(found == {dim} for dim, found in lengths.items() if isinstance(dim, int))
+        return apart and stated and len(set[int]().union(*lengths.values())) > 1
 
     def _whole(self, arrays: Feeds) -> Part:
         """All arrays together are one sample: a stack of one."""

@@ -30,7 +30,8 @@ Inputs = Mapping[str, TensorType]
 
 _PYTHON = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?")
 _KNOWN = (
-    ".npz, .npy, .csv, .tsv, .parquet, a folder or text list (.txt) of images, a test_data_set_* folder, or "
+    ".npz, .npy, .csv, .tsv, .parquet, a folder of .npz, a folder or text list (.txt) of images, a test_data_set_* "
+    "folder, or "
     "file.py:name"
 )
 
@@ -115,7 +116,22 @@ def _from_folder(path: Path, opener: _Opener) -> Source:
         return Source(name, lambda: (fitter.part(r, w) for w, r in read_data_sets(sets, opener.names)))
     if files := image_files(path):
         return _from_images(files, name, opener)
-    raise ProbeError(f"The folder {path} holds no images and no test_data_set_*: give {_KNOWN}.")
+    if packs := sorted(path.glob("*.npz")):
+        _no_image_options(opener, name)
+        return _from_packs(packs, name, opener)
+    raise ProbeError(f"The folder {path} holds no images, no .npz and no test_data_set_*: give {_KNOWN}.")
+
+
+def _from_packs(packs: list[Path], name: str, opener: _Opener) -> Source:
+    """Files of arrays, one after another: samples, or a graph each."""
+    whole = any(opener.fitter.is_one_feed(read_npz(pack, 0)) for pack in packs)
+
+    def parts() -> Iterator[Part]:
+        for pack in packs:
+            arrays, _ = without_labels(read_npz(pack), opener.inputs)
+            yield replace(opener.fitter, one_feed=whole).part(mapping_of(arrays, opener.names), pack.name)
+
+    return Source(f"{name} ({len(packs)} files{', each one sample' if whole else ''})", parts)
 
 
 def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
@@ -126,6 +142,8 @@ def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
 
 def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tuple[LabelsInData, ...] = ()) -> Source:
     part = opener.fitter.part(raw, name)
+    if opener.fitter.is_one_feed(dict(raw)):
+        name = f"{name} (one sample: its inputs have no number of samples in common)"
     return Source(name, lambda: iter((part,)), samples=part.samples, labels=labels)
 
 

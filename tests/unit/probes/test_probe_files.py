@@ -318,7 +318,7 @@ def test_missing_and_unknown_kinds_of_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.xyz").touch()
     assert refusal(tmp_path / "p.xyz").startswith("p.xyz is no known kind of probe data: give .npz, .npy, ")
     (tmp_path / "folder").mkdir()
-    assert "holds no images and no test_data_set_*" in refusal(tmp_path / "folder")
+    assert "holds no images, no .npz and no test_data_set_*" in refusal(tmp_path / "folder")
 
 
 def test_image_options_for_other_data_are_refused(tmp_path: Path) -> None:
@@ -376,3 +376,42 @@ def test_damaged_test_data_is_refused(tmp_path: Path) -> None:
     file.mkdir()
     (folder / "input_0.pb").rmdir()
     assert "holds no images" in refusal(folder)
+
+
+GRAPH = {"x": TensorType(FLOAT, ("nodes", 3)), "edges": TensorType(np.dtype("i8"), (2, "edges"))}
+
+
+def graph(nodes: int, edges: int) -> dict[str, Any]:
+    random = np.random.default_rng(nodes)
+    return {"x": random.normal(size=(nodes, 3)).astype("f4"), "edges": random.integers(0, nodes, (2, edges))}
+
+
+def test_inputs_without_a_common_number_of_samples_are_one_feed(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", **graph(7, 12))
+    probe = open_probe(tmp_path / "p.npz", GRAPH)
+    (batch,) = probe.batches(4)
+    assert batch.samples == 1
+    assert batch.feeds["x"].shape == (7, 3)
+    assert "no number of samples in common" in probe.source
+    assert [b.feeds["x"].shape for b in open_probe([graph(7, 12), graph(5, 3)], GRAPH).batches(4)] == [(7, 3), (5, 3)]
+
+
+def test_a_folder_of_graphs_is_one_feed_per_file_whatever_their_sizes(tmp_path: Path) -> None:
+    for i, (nodes, edges) in enumerate(((7, 12), (2, 5), (5, 5))):  # two nodes are as many as an edge has ends
+        np.savez(tmp_path / f"{i}.npz", **graph(nodes, edges))
+    probe = open_probe(tmp_path, GRAPH)
+    assert [b.feeds["x"].shape[0] for b in probe.batches(4)] == [7, 2, 5]
+    assert probe.samples == 3
+    assert "each one sample" in probe.source
+
+
+def test_a_folder_of_files_of_samples_is_read_one_after_another(tmp_path: Path) -> None:
+    for i in range(2):
+        np.savez(tmp_path / f"{i}.npz", x=ROWS[5 * i : 5 * i + 5])
+    assert values(tmp_path) == ROWS.tolist()
+
+
+@pytest.mark.parametrize("dims", [("N", "N"), (None, None), (None, "N"), ("N", 5)])
+def test_inputs_that_may_share_their_first_axis_must_agree(dims: tuple[Any, Any]) -> None:
+    declared = {n: TensorType(FLOAT, (dim, 3)) for n, dim in zip(("x", "y"), dims, strict=True)}
+    assert "disagree on the number of samples" in refusal({"x": ROWS[:7], "y": ROWS[:6]}, declared)
