@@ -129,11 +129,8 @@ def test_subgraph_capture() -> None:
 
 
 def test_shape_computed_at_runtime() -> None:
-    body = (
-        STEM
-        + "g = com.microsoft.QuickGelu(r) s = Shape(g) n = Gather(s, first) z = Unsqueeze(n, front) p = Gather(s, rest) q = Abs(p) "
-    )
-    body += "c = Concat<axis=0>(z, q) f = Reshape(r, c) m = Mul(f, two) y = Conv(m, w2)"
+    body = STEM + "g = com.microsoft.QuickGelu(r) s = Shape(g) n = Gather(s, first) z = Unsqueeze(n, front) "
+    body += "p = Gather(s, rest) q = Abs(p) c = Concat<axis=0>(z, q) f = Reshape(r, c) m = Mul(f, two) y = Conv(m, w2)"
     found = walked(
         body, IMAGE, **MAPS, first=np.array(0), front=np.array([0]), rest=np.array([1, 2, 3]),
         two=np.array(2, np.float32), w2=noise(3, 4, 1, 1),
