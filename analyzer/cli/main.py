@@ -12,16 +12,16 @@ from analyzer import unfinished
 from analyzer.cli.audit import audit
 from analyzer.cli.check import check
 from analyzer.cli.compare import compare
-from analyzer.cli.exits import BUG, INTERRUPTED, clean_exit, writing_to_stdout
+from analyzer.cli.exits import BUG, INTERRUPTED, WRONG_INPUT, clean_exit, writing_to_stdout
 from analyzer.cli.explain import explain
 from analyzer.cli.prune import prune
 from analyzer.cli.streams import usable_streams
+from analyzer.errors import InputError
 from analyzer.version import __version__
 
 app = typer.Typer(
     name="deadunits",
     help="Find the dead units of an exported ONNX model, and the parameters that can go with them.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,7 +59,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def _code_of(arguments: Sequence[str]) -> int:
     try:
-        app(list(arguments), prog_name="deadunits")
+        code = app(list(arguments) or ["--help"], prog_name="deadunits", standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else BUG if end.code else 0
-    return 0
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # which usage errors have, wherever Typer keeps their class
+            raise
+        command = getattr(error, "ctx", None)
+        path = "deadunits" if command is None else command.command_path
+        raise InputError(f"{error.format_message().rstrip('.')}: see `{path} --help`.") from error
+    return WRONG_INPUT if not arguments else code if isinstance(code, int) else 0

@@ -279,6 +279,8 @@ def _parse(raw: bytes, where: str) -> onnx.ModelProto:
     try:
         proto = onnx.ModelProto.FromString(raw)
     except (DecodeError, ValueError) as error:
+        if _TOO_DEEP in str(error):
+            raise ModelError(f"{where} cannot be read: {_sentence(error)}") from error
         raise ModelError(f"{where} is not an ONNX file, or it is truncated: export the model again.") from error
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise ModelError(f"{where} holds no ONNX graph: export the model again.")
@@ -295,7 +297,12 @@ def _parse(raw: bytes, where: str) -> onnx.ModelProto:
     return proto
 
 
+_TOO_DEEP = "MaxDepth"  # in what protobuf says of messages in messages in messages
+
+
 def _sentence(error: BaseException) -> str:
+    if _TOO_DEEP in str(error):
+        return "its subgraphs are nested deeper than protobuf follows."
     while error.__cause__ is not None:
         error = error.__cause__  # onnx-ir wraps the reason in the names of its own functions
     text = str(error).strip().splitlines()

@@ -20,6 +20,7 @@ from analyzer.graph.external_files import DataFile, data_file, home_of, is_there
 from analyzer.graph.nested import all_graphs, subgraphs
 
 DAMAGED = "the file is damaged, export the model again"
+MOST_AXES = 64  # of NumPy's arrays
 
 
 def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> dict[str, DataFile]:
@@ -87,6 +88,8 @@ def check_tensors(proto: onnx.ModelProto, where: str, elsewhere: Collection[str]
 def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
     if tensor.data_type == onnx.TensorProto.UNDEFINED or tensor.data_type not in onnx.TensorProto.DataType.values():
         return f"has no known element type ({tensor.data_type})"
+    if len(tensor.dims) > MOST_AXES:
+        return f"has {len(tensor.dims)} axes, more than the {MOST_AXES} of NumPy's arrays"
     if any(d < 0 for d in tensor.dims):
         return f"has a negative length in its shape {list(tensor.dims)}"
     if known_elsewhere or tensor.data_location == onnx.TensorProto.EXTERNAL:
@@ -179,9 +182,11 @@ def _quoted(name: str) -> str:
 
 
 def check_types(graph: onnx.GraphProto, where: str) -> None:
-    """Refuse inputs that are maps: nothing here can feed them."""
+    """Refuse inputs that are maps, or of more axes than arrays have: nothing here can feed them."""
     for value in graph.input:
         kind = value.type
+        if len(kind.tensor_type.shape.dim) > MOST_AXES:
+            raise ModelError(f"{where}: input {_quoted(value.name)} has more than {MOST_AXES} axes: none can be fed.")
         while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
             kind = getattr(kind, kind.WhichOneof("value")).elem_type
         if kind.HasField("map_type"):

@@ -34,10 +34,12 @@ def sees_every_position(node: Node, shapes: ShapeTable) -> bool:
 def covered(length: int, count: int, window: int, stride: int, dilation: int, pad: int) -> bool:
     """Whether `count` windows touch each of so many positions."""
     seen = np.zeros(length, np.bool_)
-    for tap in range(window):
-        start = tap * dilation - pad
-        stop = start + (count - 1) * stride + 1
-        seen[(start if start >= 0 else start % stride) : max(stop, 0) : stride] = True
+    # Taps and windows are alike in this: one loop over the fewer of them, as a file may declare any number of taps.
+    (few, jump), (many, step) = sorted([(window, dilation), (count, stride)])
+    for index in range(few):
+        start = index * jump - pad
+        stop = start + (many - 1) * step + 1
+        seen[(start if start >= 0 else start % step) : max(stop, 0) : step] = True
     return bool(seen.all())
 
 

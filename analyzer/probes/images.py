@@ -22,6 +22,8 @@ from analyzer.probes.memory import check_shape
 from analyzer.regular_files import check_regular
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"])
+# Of these alone: Pillow goes by what is in a file, and has PostScript rendered by another program.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 LIST_SUFFIXES = (".txt", ".lst")
 _EIGHT_BIT = frozenset(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "La", "RGBa"])
 
@@ -67,12 +69,13 @@ class ImageReader:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about palettes and metadata, which change no pixel
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(path) as image:
+                with Image.open(path, formats=_FORMATS) as image:
                     if image.mode not in _EIGHT_BIT:
                         raise ProbeError(
                             f"{path.name} has {image.mode} pixels, not 8 bits per channel: convert it, or "
                             "give an .npz file."
                         )
+                    self._check_scaled(image, path.name)
                     resized = self._resized(image.convert("L" if self.channels == "gray" else "RGB"))
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise ProbeError(f"{path.name} is larger than any usual image: refused; scale it down.") from error
@@ -80,6 +83,14 @@ class ImageReader:
             raise ProbeError(f"{path.name} is not a readable image or is truncated: {first_line(error)}") from error
         pixels = np.asarray(resized).reshape(*self.size, -1)
         return pixels[..., ::-1] if self.channels == "BGR" else pixels
+
+    def _check_scaled(self, image: Any, name: str) -> None:
+        """Refuse an image so narrow that scaling its short side takes the memory: a line of pixels is a small file."""
+        if self.options.resize == "crop":
+            scale = max(self.size[0] / image.height, self.size[1] / image.width) / self.options.crop_share
+            check_shape(
+                int(4 * scale**2 * image.height * image.width), f"{name}, scaled to be cropped,", "crop it first"
+            )
 
     def _resized(self, image: Any) -> Any:
         """Bilinear, with the rounding of torchvision's Resize and CenterCrop."""

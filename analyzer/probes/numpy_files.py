@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
@@ -240,6 +241,8 @@ def _header_of(stream: IO[bytes], where: str) -> _Header:
         raise damaged from error
     if any(type(length) is not int or length < 0 for length in shape):
         raise damaged
+    if math.prod(max(length, 1) for length in shape) * max(dtype.itemsize, 1) > sys.maxsize:
+        raise damaged  # NumPy makes no such array, be it empty
     if dtype.hasobject:
         raise ProbeError(
             f"{where} holds Python objects, not numbers: save it as an array of one element type (object "

@@ -12,6 +12,7 @@ from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.infer_shapes import inferred_shapes
 from analyzer.graph.open_branches import with_branches
+from analyzer.graph.validate import MOST_AXES
 from analyzer.ops.context import Context
 from analyzer.ops.samples import mixes_samples
 from analyzer.probes.fitting import Feeds
@@ -145,6 +146,7 @@ def _stored_shapes(loaded: LoadedModel) -> dict[str, Shape]:
 
 def _inferred(loaded: LoadedModel) -> ShapeTable:
     """Static shapes by ONNX shape inference; the first dim of inputs counts as one sample."""
-    shapes = inferred_shapes(loaded) | _stored_shapes(loaded)
+    inferred = {name: shape for name, shape in inferred_shapes(loaded).items() if len(shape) <= MOST_AXES}
+    shapes = inferred | _stored_shapes(loaded)
     dtypes = {n: t.dtype.name for n, t in loaded.graph.types.items() if t.dtype is not None}
     return ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None)), dtypes=dtypes, measured=False)

@@ -9,9 +9,10 @@ from math import prod
 import numpy as np
 
 from analyzer.algebra.pattern import Shape
-from analyzer.errors import OtherBranch, RunError, RunFailure
+from analyzer.errors import ModelError, OtherBranch, RunError, RunFailure
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
+from analyzer.graph.validate import MOST_AXES
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session
 
@@ -54,7 +55,12 @@ class ShapeRun:
         self._session.close()
 
     def __call__(self, feeds: Feeds) -> Shown:
-        """Shapes of all values for this feed, and the model's outputs."""
+        """Shapes of all values for this feed, and the model's outputs.
+
+        Raises:
+            ModelError: a value has more axes than arrays can have.
+            RunError: the model does not take the feed.
+        """
         try:
             results = self._session.run(feeds)
         except RunError as error:
@@ -73,6 +79,8 @@ class ShapeRun:
             rows = results[shown].reshape(prod(steps), rank)
             if len(rows) and (rows == rows[0]).all():
                 shapes[value] = tuple(int(d) for d in rows[0])
+            if rank > MOST_AXES:
+                raise ModelError(f"The value '{value[:80]}' has {rank} axes, more than the {MOST_AXES} of arrays.")
             self.steps.update(zip(self._stepped.get(value, ()), steps, strict=True))
         return shapes, {o: results[o] for o in self._loaded.graph.outputs if isinstance(results[o], np.ndarray)}
 

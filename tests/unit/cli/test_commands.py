@@ -99,6 +99,13 @@ def test_help_names_every_command_and_option(command: list[str], capsys: pytest.
     ("arguments", "message"),
     [
         (["audit", "none.onnx"], "No model file"),
+        (["nonsense"], "No such command 'nonsense': see `deadunits --help`."),
+        (["audit"], "Missing argument 'MODEL': see `deadunits audit --help`."),
+        (["audit", MODEL, "more"], "unexpected extra argument"),
+        (["audit", MODEL, "--nonsense"], "No such option: --nonsense"),
+        (["audit", MODEL, "--batch-size", "x"], "Invalid value for '--batch-size'"),
+        (["check", MODEL, "--max-dead"], "requires an argument"),
+        (["explain", MODEL, "--n\n\x1b[2J" + "o" * 400], "No such option: --n"),
         (["audit", MODEL, "--probe", "none.npz"], "No probe data"),
         (["audit", MODEL, "--probe", MODEL], "no known kind of probe data"),
         (["audit", MODEL, "--probe", PROBE, "--json", MODEL], "is an input"),

@@ -63,6 +63,11 @@ def test_windows_cover_what_they_touch(length: int, window: int) -> None:
         assert covered(length, count, window, stride, dilation, pad) == (set(range(length)) <= touched)
 
 
+def test_the_longer_of_windows_and_taps_is_not_counted_through() -> None:
+    assert covered(8, 9, 1 << 60, 1, 1, 1 << 59)
+    assert not covered(8, 1 << 60, 2, 1 << 50, 1, 0)
+
+
 def behind(text: str, audited: AuditedValue, data: Array) -> str | None:
     loaded = load(text)
     probe = open_probe(data, loaded.graph.inputs)

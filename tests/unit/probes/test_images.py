@@ -193,6 +193,24 @@ def test_unreadable_images_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert "refused" in refusal(tmp_path)
 
 
+def test_nothing_but_pixels_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow goes by the content, and would hand PostScript to Ghostscript."""
+    ran: list[Any] = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *given, **named: ran.append(given))
+    Image.fromarray(pixels()).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    assert "a.png is not a readable image" in refusal(tmp_path)
+    assert not ran
+
+
+def test_a_line_of_pixels_is_not_scaled_into_memory(tmp_path: Path) -> None:
+    saved(np.zeros((60_000, 1, 3), np.uint8), tmp_path / "a.png")
+    inputs = {"x": TensorType(FLOAT, (None, 3, 1000, 1000))}
+    assert "a.png, scaled to be cropped, takes" in refusal(
+        tmp_path, inputs, ImageOptions.preset("imagenet", size=(1000, 1000))
+    )
+
+
 def test_images_of_more_than_8_bits_are_refused(tmp_path: Path) -> None:
     saved(np.zeros((4, 6), np.uint16), tmp_path / "a.png")
     assert "not 8 bits per channel" in refusal(tmp_path)

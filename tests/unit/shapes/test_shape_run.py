@@ -8,15 +8,35 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from analyzer.errors import RunError
+import analyzer
+from analyzer.errors import ModelError, RunError
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.probes.probe import Probe, open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.batching import BatchPlan, plan_batches
 from analyzer.shapes.shape_run import measure_shapes
+from tests.models import parse
 
 RANDOM = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize("data", [None, np.ones((2, 4), np.float32)])
+def test_values_of_more_axes_than_arrays_have_are_refused(data: object) -> None:
+    text = (
+        "g (float[n, 4] x) => (float[n, 4] y) { r = Relu (x) s = Reshape (r, many) t = Relu (s) y = Reshape (t, few) }"
+    )
+    stored = {"many": np.array([-1, *[1] * 63, 4]), "few": np.array([-1, 4])}
+    with pytest.raises(ModelError, match="The value 's' has 65 axes, more than the 64 of arrays"):
+        analyzer.audit(parse(text, stored), data)
+    assert analyzer.audit(parse(text, stored | {"many": np.array([-1, *[1] * 62, 4])}), data).facts.units
+
+
+def test_stored_tensors_of_more_axes_than_arrays_have_are_refused() -> None:
+    model = parse("g (float[4] x) => (float[4] y) { y = Mul (x, w) }", {"w": np.ones(4, np.float32)})
+    model.graph.initializer[0].dims[:] = [*[1] * 64, 4]
+    with pytest.raises(ModelError, match="stored tensor w has 65 axes, more than the 64 of NumPy's arrays"):
+        analyzer.audit(model)
 
 
 def load(text: str, opset: int = 17) -> LoadedModel:
