@@ -48,18 +48,13 @@ def measure_shapes(
         RunError: onnxruntime refuses the model, or it does not run on the probe's first sample.
     """
     if probe is not None:
-        samples = first_samples(probe)
-        loaded, taken = _opened(loaded, samples[0], threads, varying)
-        given = sum(array.nbytes for array in samples[0].values())
-        table = _measured(
-            loaded, threads, samples, given, batchable=probe.batchable, step=probe.step, fixed=probe.fixed
-        )
-        table = _with_free_dims(loaded, threads, table, samples[0], given)
-        table = replace(table, stated=independent, taken=taken, varying=varying)
-        if not table.batchable:
-            return table
-        graph = replace(loaded.graph, outputs=(*loaded.graph.outputs, *loaded.assumed))  # what is chosen is given out
-        return replace(table, may_mix=mixes_samples(Context(graph, table.of_single_samples), probe.fixed))
+        try:
+            return _of_probe(loaded, probe, threads, independent, varying)
+        except RunError as error:
+            every = frozenset(n.inputs[0] for n in loaded.graph.nodes if n.key).union(*loaded.graph.stepped.values())
+            if error.kind is RunFailure.MEMORY or every <= varying:
+                raise
+            return _of_probe(loaded, probe, threads, independent, every)  # does it run as it is?
     too_large = None
     for samples in guessed_samples(loaded.graph.inputs):
         if _multiply_adds(loaded, samples[0]) > MOST_MULTIPLY_ADDS:
@@ -80,6 +75,21 @@ def measure_shapes(
     if too_large is not None:
         raise too_large
     return _inferred(loaded)
+
+
+def _of_probe(
+    loaded: LoadedModel, probe: Probe, threads: int | None, independent: bool, varying: frozenset[str]
+) -> ShapeTable:
+    samples = first_samples(probe)
+    loaded, taken = _opened(loaded, samples[0], threads, varying)
+    given = sum(array.nbytes for array in samples[0].values())
+    table = _measured(loaded, threads, samples, given, batchable=probe.batchable, step=probe.step, fixed=probe.fixed)
+    table = _with_free_dims(loaded, threads, table, samples[0], given)
+    table = replace(table, stated=independent, taken=taken, varying=varying)
+    if not table.batchable:
+        return table
+    graph = replace(loaded.graph, outputs=(*loaded.graph.outputs, *loaded.assumed))  # what is chosen is given out
+    return replace(table, may_mix=mixes_samples(Context(graph, table.of_single_samples), probe.fixed))
 
 
 def _opened(

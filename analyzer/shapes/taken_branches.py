@@ -23,7 +23,10 @@ def taken_branches(
     Raises:
         RunError: onnxruntime refuses the model, or it does not run on this feed.
     """
-    taken = dict(loaded.graph.decided)
+    decided, taken = loaded.graph.decided, dict[str, int]()
+    for node in loaded.graph.nodes:
+        if node.key in decided and node.inputs[0] not in varying:
+            taken[node.key] = decided[node.key]
     while True:
         opened = with_branches(loaded, taken)
         choices = [n for n in opened.graph.nodes if n.key and not n.place and n.key not in taken]

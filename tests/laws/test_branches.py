@@ -298,3 +298,18 @@ def test_a_name_that_a_branch_and_the_graph_around_it_both_use() -> None:
         session(onnx.load_from_string(m)).run(None, feeds)[0] for m in (model.SerializeToString(), pruned.data)
     )
     np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
+
+
+def test_branches_that_cannot_be_opened_are_left_alone() -> None:
+    model = parse(
+        f"""g (float[N, 4] x, bool flag) => (float[N, 4] y) {{ {DENSE}
+        some = If(flag)
+            <then_branch = t () => (seq(float[N, 4]) p) {{ s = Gemm(r, w2, b2) p = SequenceConstruct(s, s) }},
+            else_branch = e () => (seq(float[N, 4]) q) {{ q = SequenceConstruct(r) }}>
+        z = SequenceAt(some, first) y = Gemm(z, w3, b3) }}""",
+        _weights(first=np.array(0)),
+        opset=13,  # in which nothing gives a sequence another name
+    )
+    rows = np.random.default_rng(1).normal(0, 1, (8, 4)).astype(np.float32)
+    audit = analyzer.audit(model, Data({"x": rows, "flag": np.array(True)}, constants=["flag"]), causes=False)
+    assert [layer.value for layer in audit.layers if layer.samples] == ["r", "y"]
