@@ -27,7 +27,9 @@ from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.choice import Choice
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel, serialize
@@ -77,6 +79,11 @@ def prune_walk(
     if choice.units is not None:
         choice = replace(choice, units=by_value(walked.layers, choice.units))
     check_choice(walked.layers, choice, named)
+    if choice.branches == "taken":
+        _check_branches(choice, audit.facts)
+        settled = source.shapes.taken.keys() - walked.context.decided.keys()
+        source = replace(source, shapes=replace(source.shapes, settled=frozenset(settled)))
+        walked = walk(source.loaded.graph, source.shapes, [layer.undecided() for layer in walked.layers])
     for _ in range(MOST_WITHDRAWALS):
         result = _cut_and_compared(source, walked, choice, audit, named, latency, progress)
         if isinstance(result, Pruned):
@@ -103,7 +110,9 @@ def _cut_and_compared(
         gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
     notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes)
-    if not (takes_something(chosen) or cut_model.merged_relus):
+    gone = takes_something(chosen) or cut_model.merged_relus
+    notes = (*notes, *(_branch_notes(source, chosen) if gone else ()))
+    if not gone:
         notes = notes or _left_by_choice(source, walked, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
@@ -133,9 +142,31 @@ def _cut_and_compared(
         notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"]))),
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
         removed_relus=cut_model.merged_relus,
-        observed=bool(basis),
+        observed=bool(basis or source.shapes.settled),
     )
     return Pruned(facts, audit, choice, chosen, source, smaller, data)
+
+
+def _check_branches(choice: Choice, audit: AuditFacts) -> None:
+    """Refuse to leave out branches where the samples do not decide that."""
+    samples = 0 if audit.probe is None or audit.probe.random else audit.probe.samples
+    if choice.evidence is not Evidence.OBSERVED or not samples:
+        raise InputError("--branches taken goes by the samples: give a probe, and leave out --evidence structural.")
+    if samples < choice.min_samples or firing_bound_of(samples) > choice.max_firing_bound:
+        raise InputError(f"--branches taken goes by the samples, and {samples} are fewer than you ask for: give more.")
+
+
+def _branch_notes(source: Source, chosen: Walk) -> list[str]:
+    """What is said of choices that are made for good."""
+    decided, settled = len(chosen.context.decided), source.shapes.settled
+    if not decided:
+        return []
+    many = "1 choice between branches is" if decided == 1 else f"{decided} choices between branches are"
+    always = "" if settled else ", as nothing changes it" if decided == 1 else ", as nothing changes them"
+    notes = [f"{many} made for good{always}: the branch that is taken stands in its place."]
+    if settled:
+        notes.append("For inputs that would take another branch the smaller model computes something else.")
+    return notes
 
 
 def _withdrawal_notes(source: Source) -> list[str]:
@@ -228,12 +259,14 @@ def _record(
     probe = audit.probe
     random = probe is not None and probe.random
     # a bound speaks of data like the probe, and random data is like none
+    taken = "as the probe takes them" if choice.branches == "taken" else ""
     bounds = [layer.firing_bound for layer in basis if layer.firing_bound is not None and not random]
     return {
         "tool": "deadunits",
         "version": __version__,
         "source_sha256": audit.model.sha256,
-        "evidence": "lossy" if choice.lossy else "observed" if basis else "structural",
+        "evidence": "lossy" if choice.lossy else "observed" if basis or taken else "structural",
+        "branches": taken,
         "probe": "random data" if random else "",
         "probe_fingerprint": probe.fingerprint if probe is not None else "",
         "independence": "stated" if audit.conditions.stated else "",

@@ -198,6 +198,13 @@ GROUPS: dict[type, Group] = {
                 "Also merge the dense layers around a ReLU that is always on, where that is smaller.",
                 kind=bool,
             ),
+            "branches": _choosing(
+                "--branches",
+                "all|taken",
+                "taken: leave out branches (If) that no sample takes. For inputs that would take them, the smaller "
+                "model computes something else, and does not say so.",
+                shows_default=True,
+            ),
         },
     ),
     Budgets: Group(

@@ -30,7 +30,8 @@ class Choice(WithDefaults):
     place; not exact. residual: let units go that are dead on one side of a join only, by gathers where that saves
     parameters, or where it is measured to be no slower than without.
     merge_duplicates: units that compute the same are merged. merge_linear: dense layers around a ReLU that is always
-    on are merged where that is smaller.
+    on are merged where that is smaller. branches: `taken` leaves out branches (of an If) that no sample takes; for
+    inputs that would take them the model then computes something else.
     """
 
     evidence: Evidence = Evidence.OBSERVED
@@ -45,6 +46,7 @@ class Choice(WithDefaults):
     residual: Literal["off", "params", "latency"] = "off"
     merge_duplicates: bool = False
     merge_linear: bool = False
+    branches: Literal["all", "taken"] = "all"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -59,6 +61,7 @@ class Choice(WithDefaults):
             ("max_firing_bound", _is_number(self.max_firing_bound, 0, 1), "give a share from 0 to 1"),
             ("min_distance", _is_number(self.min_distance, 0), "give a number of at least 0"),
             ("residual", self.residual in ("off", "params", "latency"), "choose off, params or latency"),
+            ("branches", self.branches in ("all", "taken"), "choose all or taken"),
             ("only", _are_patterns(self.only), "give a list of patterns"),
             ("skip", _are_patterns(self.skip), "give a list of patterns"),
             ("units", isinstance(self.units, dict | None), "give the units of each value as a dict"),

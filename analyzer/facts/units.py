@@ -104,7 +104,8 @@ class ShapeTable:
     depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes. `contradicted` are values
     that were seen to differ from what was derived for them. `taken` says which branch of a choice (an If, by its first
     output; 0 for true) the run took: of the others nothing is known. `varying` are conditions of choices that not all
-    samples make alike, of which nothing is known either, and loops that not all enter. `steps` is how often the body of
+    samples make alike, of which nothing is known either, and loops that not all enter. `settled` are choices
+    that are made for good as the samples make them. `steps` is how often the body of
     a loop (by its first output) was run. `measured`: a run showed the shapes; else they
     were inferred from the file, and need not fit together.
     """
@@ -125,6 +126,7 @@ class ShapeTable:
     contradicted: frozenset[str] = frozenset()
     taken: Mapping[str, int] = field(default_factory=dict)
     varying: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
     steps: Mapping[str, int] = field(default_factory=dict)
     measured: bool = True
 

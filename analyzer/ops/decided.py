@@ -11,8 +11,9 @@ from analyzer.ops.operator import traits_of
 def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[str, int]:
     """Per decided choice, by its first output, the branch that is taken: 0 for true.
 
-    A length counts as always the same where no other size of an input changed it, no samples lie along its axis, and
-    no choice or loop comes before it that may give out other lengths.
+    Those that the table says are `settled` count as well. A length counts as always the same where no other size of an
+    input changed it, no samples lie along its axis, and no choice or loop comes before it that may give out other
+    lengths.
     """
     decided, fixed = dict(graph.decided), set(graph.static_values)
     unclear: set[str] = set()
@@ -20,7 +21,7 @@ def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[st
         outputs = {name for name in node.outputs if name}
         traits = traits_of(node)
         read = [name for name in (*node.inputs, *node.captured) if name]
-        if node.key and node.key in table.taken and node.inputs[0] in fixed and not node.sealed:
+        if node.key in table.taken and (node.key in table.settled or node.inputs[0] in fixed) and not node.sealed:
             decided.setdefault(node.key, table.taken[node.key])
         if node.key in decided:
             start = 1 + decided[node.key] * len(node.outputs)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import analyzer
 from analyzer import Data
 from analyzer.api.audit_result import Audit
-from analyzer.errors import ComparisonFailed
+from analyzer.errors import ComparisonFailed, InputError
 from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.units import ShapeTable
@@ -45,7 +45,7 @@ class Made:
         self.main, self.flags = Scope(), dict[str, Array]()
         self.unfolded, self.unfolded_stored = list[onnx.NodeProto](), dict[str, Array]()
         self.audited: list[str] = []  # in the order in which they are computed
-        self.undecided = 0  # choices that a run comes to and the file does not decide
+        self.undecided = 0  # choices that a run comes to and its feed alone decides
         self.shared = self._weights(WIDTH, WIDTH)
         self.main.stored |= {"shared_w": self.shared[0], "shared_b": self.shared[1]}
         self.unfolded_stored |= self.main.stored
@@ -148,7 +148,7 @@ class Made:
             scope.nodes.append(helper.make_node("Shape", ["x"], [f"{name}_shape"]))
             scope.nodes.append(helper.make_node("Gather", [f"{name}_shape", f"{name}_at"], [f"{name}_dim"]))
             scope.nodes.append(helper.make_node("Equal", [f"{name}_dim", f"{name}_length"], [name]))
-        self.undecided += taken and kind in ("fed", "shape")
+        self.undecided += taken and kind == "fed"
         return name, value
 
     def _choice(self, scope: Scope, source: str, twin: str, *, depth: int, taken: bool) -> tuple[str, str]:
@@ -224,6 +224,34 @@ def test_a_choice_that_the_file_decides_is_gone(seed: int) -> None:
     assert choices(made.model.graph) > 0
     layers = [layer for layer in audited(made).layers if layer.audited.op == "Relu"]
     assert len(layers) == len(made.audited)
+
+
+@pytest.mark.parametrize("seed", range(0, GRAPHS, 2))
+def test_branches_that_no_sample_takes_go_when_asked_for(seed: int) -> None:
+    made = Made(seed)
+    pruned = audited(made).prune(choice=Choice(branches="taken"), latency=False)
+    smaller = onnx.load_from_string(pruned.data)
+    assert choices(smaller.graph) == 0
+    before, after = (session(m).run(None, _fed(m, made.feeds))[0] for m in (made.model, smaller))
+    np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
+    assert pruned.facts.observed
+    assert {p.key: p.value for p in smaller.metadata_props}["deadunits.branches"] == "as the probe takes them"
+    said = any("would take another branch" in note for note in pruned.facts.notes)
+    assert said == bool(made.undecided)
+
+
+def _fed(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
+    return {value.name: feeds[value.name] for value in model.graph.input}
+
+
+def test_branches_go_by_samples_alone() -> None:
+    made = Made(0)
+    with pytest.raises(InputError, match="goes by the samples"):
+        audited(made).prune(choice=Choice(branches="taken", evidence=Evidence.STRUCTURAL), latency=False)
+    with pytest.raises(InputError, match="fewer than you ask for"):
+        audited(made).prune(choice=Choice(branches="taken", min_samples=SAMPLES + 1), latency=False)
+    with pytest.raises(InputError, match="give a probe"):
+        analyzer.audit(made.model, causes=False).prune(choice=Choice(branches="taken"), latency=False)
 
 
 def test_wrong_facts_about_branches_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
