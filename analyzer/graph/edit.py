@@ -138,6 +138,10 @@ class Editor:
             else:
                 node.attributes[name] = ir.convenience.convert_attribute(name, value)
 
+    def set_operator(self, index: int, op_type: str) -> None:
+        """Make another standard operator of a node."""
+        self._node(index).op_type = op_type
+
     def drop_inputs(self, index: int, positions: tuple[int, ...]) -> None:
         """Take inputs away; those behind them move up."""
         node = self._node(index)

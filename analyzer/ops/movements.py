@@ -14,6 +14,7 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.errors import Refusal
 from analyzer.graph import Node
+from analyzer.ops.along import across, beside
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored
@@ -166,7 +167,7 @@ def _all_or_one(start: int, end: int, step: int) -> bool:
 
 
 class SliceRule(MoveRule):
-    """Slice with stored bounds. An axis sliced in steps stays whole, since what is left need not be a slice."""
+    """Slice. Axes whose bounds are computed at run time stay whole, and facts that vary along them end there."""
 
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         given = [bool(name) for name in node.inputs]
@@ -182,7 +183,35 @@ class SliceRule(MoveRule):
         return replace(stated, windows=tuple(limited))
 
     def unsupported(self, node: OpNode) -> str | None:
-        return "bounds computed at run time" if slice_indices(node) is None else None
+        return "axes computed at run time" if node.has(3) and node.static(3) is None else None
+
+    def unsteady(self, node: OpNode) -> tuple[int, ...]:
+        """Axes whose bounds are computed at run time."""
+        if slice_indices(node) is not None:
+            return ()
+        named = node.ints(3, "axes") or range(node.x_shape(1)[0])
+        return tuple(axis % len(node.x_shape()) for axis in named)
+
+    def axes(self, node: OpNode) -> Correspondence:
+        unsteady = self.unsteady(node)
+        return beside(node, unsteady) if unsteady else super().axes(node)
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        unsteady = self.unsteady(node)
+        return [across(xs[0], unsteady)] if unsteady else super().constants(node, xs)
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        unsteady = self.unsteady(node)
+        if not unsteady:
+            return super().needs(node, ys, xs, yc)
+        return [pattern.some(ys[0], unsteady, keepdims=True), *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
+        unsteady = self.unsteady(node)
+        if not unsteady or position:
+            return super().places(node, position, axis, output)
+        rank = len(node.x_shape())
+        return None if axis in unsteady else pattern.on_axis(np.arange(node.x_shape()[axis]), axis, rank)
 
     def chains(self, node: OpNode) -> list[Chain]:
         shape = node.x_shape()
@@ -195,12 +224,16 @@ class SliceRule(MoveRule):
         return items[start : end : int(numbers[3][0]) if len(numbers) > 3 else 1]
 
     def whole_x(self, node: OpNode) -> Sequence[int]:
+        """Axes sliced in steps, beside others: what is left of one alone can be gathered where it is no slice."""
         rank, axes, steps = len(node.x_shape()), node.ints(3, "axes"), node.ints(4, "steps") or []
-        return [axes[place] % rank if axes else place for place, step in enumerate(steps) if step != 1]
+        stepped = [axes[place] % rank if axes else place for place, step in enumerate(steps) if step != 1]
+        return stepped if len(slice_indices(node) or {}) > 1 else ()
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """The same run of indices, counted among those that stay."""
         taken, rank = slice_indices(node) or {}, len(node.x_shape())
+        if node.ints(4, "steps") not in (None, [1] * len(taken)) and len(taken) == 1:
+            return self._gathered(node, cut, *taken.popitem())
         axes = node.ints(3, "axes") or list(range(len(node.ints(1, "starts") or [])))
         starts, ends = list(node.ints(1, "starts") or []), list(node.ints(2, "ends") or [])
         changed = False
@@ -220,6 +253,15 @@ class SliceRule(MoveRule):
         stored = node.static(1)
         dtype = np.int64 if stored is None else stored.dtype  # that of the axes and steps beside them
         return Edit(inputs={1: np.asarray(starts, dtype), 2: np.asarray(ends, dtype)})
+
+    def _gathered(self, node: OpNode, cut: Cut, axis: int, taken: Indices) -> Edit:
+        """What is left of indices taken in steps, as a Gather."""
+        kept, read = (cut.keeps.get((name, axis)) for name in (node.inputs[0], node.outputs[0]))
+        if kept.all():
+            return Edit()
+        left = (np.cumsum(kept) - 1)[taken[read]]
+        gone = tuple(range(2, len(node.inputs)))
+        return Edit(inputs={1: left}, attributes={"axis": axis}, drop_inputs=gone, becomes="Gather")
 
 
 class GatherRule(MoveRule):

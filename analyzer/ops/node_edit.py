@@ -32,7 +32,8 @@ class Edit:
     """New stored inputs by position (already cut), new attributes (None: drop), a stored summand for output 0.
 
     `pieces` gives, per input position that holds a shape, the new lengths by axis. Inputs behind those in `drop_inputs`
-    move up; those in `leave_out` are optional, and their places stay empty.
+    move up; those in `leave_out` are optional, and their places stay empty. `becomes` is another operator that the node
+    is made.
     """
 
     inputs: dict[int, Array] = field(default_factory=dict)
@@ -42,11 +43,20 @@ class Edit:
     drop_outputs: tuple[int, ...] = ()
     drop_inputs: tuple[int, ...] = ()
     leave_out: tuple[int, ...] = ()
+    becomes: str = ""
 
     @property
     def empty(self) -> bool:
         """Whether nothing changes beyond the cut of stored tensors."""
-        changes = (self.inputs, self.attributes, self.drop_outputs, self.drop_inputs, self.leave_out, self.pieces)
+        changes = (
+            self.inputs,
+            self.attributes,
+            self.drop_outputs,
+            self.drop_inputs,
+            self.leave_out,
+            self.pieces,
+            self.becomes,
+        )
         return not any(changes) and self.add is None
 
 

@@ -72,6 +72,8 @@ class Shrinker:
             self._respell(call, position, lengths)
         if edit.attributes:
             self.editor.set_attributes(index, edit.attributes)
+        if edit.becomes:
+            self.editor.set_operator(index, edit.becomes)
         if edit.drop_inputs:
             self.editor.drop_inputs(index, edit.drop_inputs)
         if edit.leave_out:

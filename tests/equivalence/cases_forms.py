@@ -19,6 +19,8 @@ BOTH, ZERO = 4 * 9 + 4 * 4 + 4, 5 * 9 + 5 * 4 + 4  # parameters left without bot
 HALVES = {**killed(killed(ROWS, "b1", (4,), -60.0), "b1", (2,), 0.5), "last": ints(-1), "zero": ints(0),
           "two": ints(2), "none": ints(0, 0, 0, 0, 0, 0, 0)}  # fmt: skip
 
+PLACES = zeroed(weights(p=(1, 16, 6)), "p", (1, 4), 2)["p"]
+
 FORMS = (
     Case("sums of all steps so far", (5, 8), IN + "f = CumSum(a, axis)" + OUT, {**ROWS, "axis": np.array(1)}, ZERO,
          out="A,B,C"),  # a constant that is added up is none
@@ -46,4 +48,12 @@ FORMS = (
          "h = Conv(x, w1, b1) a = Relu(h) s = Shape(a) w = Gather(s, last) n = Mod(w, two) p = Concat<axis=0>(none, n) "
          "f = Pad(a, p) y = Conv(f, w2, b2)", {**MAPS, **HALVES, "w1": MAPS["w1"], "b1": MAPS["b1"], "w2": MAPS["w2"],
          "b2": MAPS["b2"]}, 5 * 28 + 5 * 4 + 4),
+    Case("every second unit, and the others backwards", (5, 8),
+         "m = MatMul(x, w4) h = Add(m, b4) a = Relu(h) p = Slice(a, zero, end, last, two) "
+         "q = Slice(a, end, front, last, back) r = Slice(q, zero, end, last, two) g = Mul(p, r) y = MatMul(g, w5)",
+         {**killed(weights(w4=(8, 8), b4=(8,), w5=(4, 4)), "b4", (2, 3, 5, 7)), "zero": ints(0), "end": ints(99),
+          "last": ints(-1), "two": ints(2), "back": ints(-1), "front": ints(-99)}, 9 * 4 + 4 * 2, out="A,B,C"),
+    Case("places that are added as far as the steps go", (5, 8),
+         IN + "s = Shape(x) t = Gather(s, one) p = Slice(places, zero, t, one) f = Add(a, p)" + OUT,
+         {**ROWS, "places": PLACES, "zero": ints(0), "one": ints(1)}, BOTH + 4 * 16, out="A,B,C", free=(0,)),
 )  # fmt: skip

@@ -107,7 +107,12 @@ def slicing(d: Draw, op: str) -> Case:
         return call(op, d.normal(*shape), opset=9, starts=starts, ends=ends, axes=axes)
     steps_input = np.array(steps) if d.flag(0.8) or any(s != 1 for s in steps) else None
     named = np.array([a if d.flag() else a - len(shape) for a in axes])
-    return call(op, d.normal(*shape), np.array(starts), np.array(ends), named, steps_input, opset=d.pick([10, 13]))
+    arrays = [np.array(starts), np.array(ends), named, steps_input]
+    if d.flag(0.25) and all(step == 1 for step in steps):  # bounds that are computed at run time
+        fed = d.pick([(0, 1), (0, 2), (0, 1, 2)])
+        samplers: dict[int, Any] = {p: (lambda *_, kept=arrays[p - 1]: kept) for p in fed[1:]}
+        return call(op, d.normal(*shape), *arrays, opset=d.pick([10, 13]), fed=fed, samplers=samplers)
+    return call(op, d.normal(*shape), *arrays, opset=d.pick([10, 13]))
 
 
 @cases_for("Gather")

@@ -237,8 +237,14 @@ def _slice(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, An
     rank = len(op.x_shape())
     spelled = [op.ints(i, n) for i, n in ((1, "starts"), (2, "ends"), (3, "axes"), (4, "steps"))]
     starts, ends, axes, steps = spelled
+    if starts is None or ends is None or (steps is None and op.has(4)):
+        return {}
     axes = axes or list(range(len(starts)))
     steps = steps or [1] * len(starts)
+    if steps[0] != 1 and len(steps) == 1:
+        return _gathered(
+            bench, keeps, arrays, axes[0] % rank, range(op.x_shape()[axes[0]])[slice(*_bounds(op, axes[0]))]
+        )
     for place, axis in enumerate(axes):
         if steps[place] != 1:
             continue
@@ -253,6 +259,25 @@ def _slice(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, An
         return {"starts": starts, "ends": ends}
     arrays[op.inputs[1]], arrays[op.inputs[2]] = np.array(starts), np.array(ends)
     return {}
+
+
+def _bounds(op: Any, axis: int) -> tuple[int, int | None, int]:
+    (start,), (end,), (step,) = (op.ints(i, "") for i in (1, 2, 4))
+    return start, None if step < 0 and end < -op.x_shape()[axis] else end, step
+
+
+def _gathered(bench: Bench, keeps: Keeps, arrays: dict[str, Array], axis: int, taken: Sequence[int]) -> dict[str, Any]:
+    """What is left of a slice in steps is gathered."""
+    op, node = bench.op, bench.case.node
+    wanted = np.asarray(taken)[keeps.get((op.outputs[0], axis))]
+    source = keeps.get((op.inputs[0], axis))
+    assert source[wanted].all()
+    arrays[op.inputs[1]] = np.cumsum(source)[wanted] - 1
+    node.op_type = "Gather"
+    del node.input[2:]
+    for name in op.inputs[2:]:
+        arrays.pop(name, None)
+    return {"axis": axis}
 
 
 def _gather(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
