@@ -145,19 +145,23 @@ class QLinearConv(IntegerConv):
 
 
 class IntegerProduct(Contraction):
-    """A product of two matrices of integers; the zero point of an operand stands two places behind it."""
+    """A product of two matrices of integers."""
 
     axes_hold = True
 
+    def zero(self, position: int) -> int:
+        """Where the zero point of an operand stands: two places behind it."""
+        return position + 2
+
     def unsupported(self, node: OpNode) -> str | None:
-        stored = self.single(node, self.a + 2), self.per_column(node, self.b + 2)
+        stored = self.single(node, self.zero(self.a)), self.per_column(node, self.zero(self.b))
         fits = all(held or self._both_computed(node, p) for held, p in zip(stored, (self.a, self.b), strict=True))
         return None if fits else "zero points per row, or computed for a stored operand"
 
     def _both_computed(self, node: OpNode, position: int) -> bool:
         """Whether an operand is computed, and its zero point as well, one for all."""
-        computed = node.static(position) is None and node.static(position + 2) is None
-        return computed and prod(node.x_shape(position + 2)) == 1
+        computed = node.static(position) is None and node.static(self.zero(position)) is None
+        return computed and prod(node.x_shape(self.zero(position))) == 1
 
     def single(self, node: OpNode, position: int) -> bool:
         """Whether a parameter is one stored number, or not there."""
@@ -171,7 +175,7 @@ class IntegerProduct(Contraction):
         return (stored and columns) or self.single(node, position)
 
     def per_output(self, node: OpNode) -> list[int]:
-        columns = [p for p in (self.b + 2,) if node.has(p)]
+        columns = [p for p in (self.zero(self.b),) if node.has(p)]
         return [*super().per_output(node), *(p for p in columns if len(node.x_shape(p)) == 1)]
 
     def columns(self, node: OpNode, position: int) -> int:
@@ -181,13 +185,13 @@ class IntegerProduct(Contraction):
         return own.index(letters.y[-1]) if letters.y and letters.y[-1] in own else 0
 
     def operand(self, node: OpNode, xs: Sequence[Constants], position: int) -> Constants:
-        zero = node.static(position + 2)
-        if zero is None and node.has(position + 2):
-            return at_computed(xs[position], node.inputs[position + 2])
+        zero = node.static(self.zero(position))
+        if zero is None and node.has(self.zero(position)):
+            return at_computed(xs[position], node.inputs[self.zero(position)])
         return off_zero(xs[position], zero, self.columns(node, position))
 
     def numbers(self, node: OpNode, position: int) -> Array:
-        zero, axis = node.static(position + 2), self.columns(node, position)
+        zero, axis = node.static(self.zero(position)), self.columns(node, position)
         return stands_for(super().numbers(node, position), None, zero, axis)
 
     def can_add_bias(self, node: OpNode) -> bool:

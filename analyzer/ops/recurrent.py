@@ -202,7 +202,7 @@ class Recurrent(Operator):
 
     def columns(self, node: OpNode) -> Mask:
         """Units [d, j] whose weights in R are factors on what they are: a constant unit adds constants."""
-        return np.ones((node.x_shape(R)[0], node.x_shape(R)[2]), np.bool_)
+        return np.ones(_units(node), np.bool_)
 
     # -- what is needed -----------------------------------------------------------------------------------------
 
@@ -284,9 +284,14 @@ class Recurrent(Operator):
         return np.asarray(node.static(position)).dtype
 
 
+def _units(node: OpNode) -> tuple[int, int]:
+    """Directions, and hidden units of each."""
+    return node.x_shape(R)[0], min(node.x_shape(R)[1:])
+
+
 def _at_start(node: OpNode, xs: Sequence[Constants], position: int) -> tuple[Mask, Array]:
     """An initial state [d, h]: whether it is one number for all samples, and the number."""
-    shape = node.x_shape(R)[0], node.x_shape(R)[2]
+    shape = _units(node)
     if not node.has(position) or position in node.zeros:
         return np.ones(shape, np.bool_), np.zeros(shape)
     number = xs[position].number

@@ -16,9 +16,7 @@ from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, SUMMING, Traits
 BLOCKED = "com.microsoft.nchwc"  # onnxruntime's convolutions over channels in blocks, of its highest optimisation level
 _UNKNOWN = Traits(sums_products=False)
 
-_MATRIX = Axes("A: *b k, B: k n -> Y: *b n", loops="b k n")
 _CONVOLUTION = Axes("X: n c *s, W: o i *k -> Y: n o *t", loops="n o i k t")
-_LSTM = Axes("X: t b i, W: d i m, R: d h m -> Y: t d b h", loops="t b d i m | t b d h m")
 _PACKED = Axes("X: b s i, W: i p -> Y: b s v", loops="b s i p | b s s v | b s s v")
 
 
@@ -48,11 +46,8 @@ describe(
     "TensorScatter",
 )
 describe(CONTINUOUS, "BiasSplitGelu", domain=CONTRIB)
-describe(SUMMING, "MatMulIntegerToFloat", sums=_MATRIX, domain=CONTRIB)
 describe(SUMMING, "DecoderMaskedMultiHeadAttention", "PackedAttention", domain=CONTRIB)
 _DYNAMIC = replace(STEADY, quantises=True, shares_scale=True, sums_products=True)
-describe(_DYNAMIC, "DynamicQuantizeLSTM", sums=_LSTM, domain=CONTRIB)
-describe(_DYNAMIC, "DynamicQuantizeMatMul", sums=_MATRIX, domain=CONTRIB)
 describe(replace(_DYNAMIC, shares_scale=False), "QAttention", sums=_with_projection, domain=CONTRIB)
 _WHY = "laid out in blocks by onnxruntime's full optimisation; audit the file from before it"
 describe(Traits(), "Conv", sums=_CONVOLUTION, domain=BLOCKED, why=_WHY)

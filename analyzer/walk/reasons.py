@@ -10,6 +10,7 @@ from analyzer.algebra.constants import Constants
 from analyzer.facts.audit import LayerVerdicts, Locked
 from analyzer.graph import Role
 from analyzer.ops.context import HIDDEN, IDLE, Call, Context
+from analyzer.ops.operator import traits_of
 from analyzer.walk.closure import Closure
 from analyzer.walk.tie_graph import Slot, TieGraph
 
@@ -78,6 +79,8 @@ class Reasons:
             return "subgraph-capture", f"{_named(call)} reads it, {call.barrier}"
         if call.barrier is not None:
             return "unsupported-operator", f"{_named(call)}: {call.barrier}"
+        if self._moves_a_range(call, position, slot):
+            return "constant-not-zero", f"{_named(call)} rounds by the range of what it reads, where only zeros can go"
         if (slot.value, slot.axis, slot.index) in self.closure.carriers:
             return "kept-as-carrier", f"{call.op.name} pads with zeros, so one constant channel stands in for all"
         total = call.weighted_sum
@@ -104,6 +107,16 @@ class Reasons:
         if (slot.value, slot.axis) in call.whole or (not passed and call.outputs[0] not in self.context.outputs):
             return rule.lock_reason, f"{_named(call)} {rule.lock_detail}"
         return None
+
+    def _moves_a_range(self, call: Call, position: int, slot: Slot) -> bool:
+        """Whether a slot that is constant, but not 0, enters what is quantised while the model runs."""
+        fact, total = self.facts.get(slot.value), call.weighted_sum
+        traits = traits_of(call.op.node)
+        rounds = traits.shares_scale or (total is not None and traits.jumps and not total.absorbs)
+        if position != 0 or not rounds or fact is None or "float" not in (self.context.dtype(slot.value) or ""):
+            return False
+        known, value = fact.per_index(slot.axis, self.context.shapes[slot.value][slot.axis])
+        return bool(known[slot.index] and value[slot.index] != 0)
 
     def _partner_known(self, call: Call, position: int, slot: Slot) -> bool:
         """Whether all that an elementwise operator joins the slot with is constant there."""

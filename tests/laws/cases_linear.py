@@ -267,6 +267,24 @@ def matmul_integer(d: Draw, op: str) -> Case:
     return call(op, d.ints(110, 140, *a, dtype=np.uint8), w, zero, rest, opset=10, **_zero_point(d, zero))
 
 
+@cases_for("MatMulIntegerToFloat", domain=CONTRIB)
+def integers_to_float(d: Draw, op: str) -> Case:
+    zero, (w, scale, rest) = (_zero(d, np.uint8) if d.flag(0.8) else None), _matrix(d, (0, 3, -7))
+    x = d.ints(110, 140, *((2,) if d.flag(0.3) else ()), d.whole(1, 3), 4, dtype=np.uint8)
+    bias = d.normal(w.shape[1]) if d.flag() else None
+    around: dict[str, Any] = {"samplers": {0: _around(0 if zero is None else int(zero))}}
+    if zero is not None and d.flag():
+        around = {"fed": (0, 2, 4), "samplers": {0: _around(120), 4: whole(110, 130, np.uint8)}, "rests": {0: 4}}
+    return call(op, x, w, _scale(d), scale, zero, rest, bias, domain=CONTRIB, tolerance=1e-4, **around)
+
+
+@cases_for("DynamicQuantizeMatMul", domain=CONTRIB)
+def dynamic_product(d: Draw, op: str) -> Case:
+    w, scale, rest = _matrix(d, (0, 3, -7))
+    x, bias = d.normal(*((2,) if d.flag(0.3) else ()), d.whole(1, 3), 4), (d.normal(w.shape[1]) if d.flag() else None)
+    return call(op, x, w, scale, rest if d.flag(0.8) else None, bias, domain=CONTRIB, tolerance=1e-4)
+
+
 @cases_for("QLinearMatMul")
 def qlinear_matmul(d: Draw, op: str) -> Case:
     zero = _zero(d, np.uint8)

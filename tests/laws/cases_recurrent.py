@@ -60,6 +60,40 @@ def recurrent_layer(d: Draw, op: str) -> Case:
     )  # fmt: skip
 
 
+@cases_for("DynamicQuantizeLSTM", domain="com.microsoft")
+def dynamic_lstm(d: Draw, op: str) -> Case:
+    hidden, inside, directions, batch, steps = (
+        d.whole(1, 5),
+        d.whole(1, 3),
+        d.pick([1, 1, 2]),
+        d.whole(1, 3),
+        d.whole(1, 4),
+    )
+    dtype, rest = d.pick([(np.int8, 0), (np.uint8, 128)])
+    shape, b = d.pick([(directions,), (directions, 4 * hidden)]), d.normal(directions, 2, 4, hidden)
+    w, r = (d.ints(-90, 90, directions, n, 4, hidden) for n in (inside, hidden))
+    zero = np.full(shape, d.pick([0, 5]) if rest else 0)  # onnxruntime takes no others
+    for unit in range(hidden):
+        if d.flag(0.4):  # nothing new ever enters it
+            b[:, :, -1, unit] = 0 if d.flag(0.8) else 0.7
+            for array in (w, r):
+                array[:, :, -1, unit] = zero.max()
+        if d.flag(0.4):  # no other hears of it
+            r[:, unit] = zero.max()
+    w, r = ((a + rest).reshape(directions, -1, 4 * hidden).astype(dtype) for a in (w, r))
+    points, scale = (zero + rest).astype(dtype), np.asarray(d.arrays.uniform(0.004, 0.02, shape), np.float32)
+    direction = "bidirectional" if directions == 2 else d.pick(["forward", "reverse"])
+    states = [_state(d, directions, batch, hidden) for _ in range(2)]
+    peepholes = d.normal(directions, 3 * hidden) if d.flag(0.3) else None
+    inputs = [d.normal(steps, batch, inside), w, r, b.reshape(directions, -1), None, *states, peepholes]
+    fed = [p for p in (0, *(p for p in (5, 6) if d.flag())) if inputs[p] is not None]
+    return call(
+        op, *inputs, scale, points, scale, points, domain="com.microsoft", fed=fed, tolerance=5e-6,
+        outputs=d.pick([["y0"], ["y0", "y1"], ["", "y1"], ["y0", "y1", "y2"]]), hidden_size=hidden,
+        direction=direction,
+    )  # fmt: skip
+
+
 def _state(d: Draw, directions: int, batch: int, hidden: int) -> Array | None:
     """Some units start at zero for all samples, or all samples start alike."""
     state = d.normal(directions, batch, hidden)

@@ -64,8 +64,12 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
                 reference[op.inputs[position]] = _rested(bench, keeps, position)
     elif isinstance(bench.call.rule, Recurrent):
         reference[op.inputs[0]] = _rested(bench, keeps, 0)
-        changes = {"hidden_size": int(keeps.get((op.inputs[2], 2)).sum())}
-        weights = {op.inputs[2]: np.where(keeps.get((op.inputs[2], 2)), case.arrays[op.inputs[2]], 0)}
+        r, dynamic = op.inputs[2], op.op_type == "DynamicQuantizeLSTM"
+        hidden = keeps.get((r, 1 if dynamic else 2))
+        changes = {"hidden_size": int(hidden.sum())}
+        silenced = _silenced(bench, hidden) if dynamic else {r: np.where(hidden, case.arrays[r], 0)}
+        reference |= {name: array for name, array in silenced.items() if name in reference}
+        weights = {name: array for name, array in silenced.items() if name not in reference}
     elif isinstance(bench.call.rule, RootMeanSquare | SkipRootMeanSquare) and bench.call.rule.narrows(op):
         changes = _narrowed(bench, keeps, arrays, reference)
         if op.has(3):  # a stored bias
@@ -119,6 +123,22 @@ def _rested(bench: Bench, keeps: Keeps, position: int) -> Array:
     inside = np.zeros(array.shape, np.bool_)
     inside[np.ix_(*keeps.vectors(name))] = True
     return np.where(inside, array, resting(bench, name)).astype(array.dtype)
+
+
+def _silenced(bench: Bench, kept: Mask) -> dict[str, Array]:
+    """The layer with hidden units that are 0 where they go, so that they leave the range of all as it is."""
+    gone, changed = ~kept, dict[str, Array]()
+    for position, zero in ((1, 9), (2, 11)):
+        array = bench.case.arrays[bench.op.inputs[position]].copy()
+        array.reshape(*array.shape[:2], 4, -1)[:, :, -1, gone] = bench.case.arrays[bench.op.inputs[zero]].max()
+        changed[bench.op.inputs[position]] = array
+    for position in (3, 5, 6):  # the bias, and where it starts
+        if bench.op.has(position):
+            array = bench.case.arrays[bench.op.inputs[position]].copy()
+            parts = array.reshape(len(array), 2, 4, -1)[:, :, -1] if position == 3 else array
+            parts[..., gone] = 0
+            changed[bench.op.inputs[position]] = array
+    return changed
 
 
 def _conv(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:
@@ -336,7 +356,7 @@ def resting(bench: Bench, name: str) -> float:
     """The number that stands for zero in an input: its zero point where it is quantised."""
     position = list(bench.op.inputs).index(name)
     zero = {"ConvInteger": {0: 2}, "MatMulInteger": {0: 2, 1: 3}, "QLinearConv": {0: 2}, "QLinearMatMul": {0: 2}}
-    zero["QGemm"] = {0: 2}
+    zero |= {"QGemm": {0: 2}, "MatMulIntegerToFloat": {0: 4}}
     place = zero.get(bench.op.op_type, {}).get(position)
     point = bench.case.arrays.get(bench.op.inputs[place]) if place is not None and bench.op.has(place) else None
     return 0.0 if point is None else float(np.ravel(point)[0])

@@ -101,3 +101,83 @@ def _dequantised(b: Builder, x: Value, out: int) -> Value:
 
 def _scales(b: Builder, *shape: int) -> Array:
     return np.asarray(b.rng.uniform(0.01, 0.05, shape), np.float32)
+
+
+def make_dynamic(seed: int) -> Made:
+    """Products that are quantised while the model runs, as onnxruntime's tools write and fuse them."""
+    b = Builder(seed)
+    random = np.random.default_rng(seed + 1)
+    given = Value("x", (4, 5) if b.chance(0.3) else (5,))
+    x = _remembering(b, given) if len(given.shape) == 2 and b.chance(0.6) else given
+    for _ in range(b.pick([2, 2, 3])):
+        out = b.pick([4, 8, 12])
+        bias = (b.rng.standard_normal(out) * 0.3).astype(np.float32)
+        bias[b.some(out)] = b.pick([-100.0, -100.0, 100.0])
+        x = _dynamic(b, x, out, bias)
+        x = _clipped(b, x) if b.chance(0.3) else b.node("Relu", [x.name], x.shape)
+    model = b.model([given], [b.dense(x, 3)], free=b.chance(0.5))
+    model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
+    probe, fresh = (np.asarray(random.standard_normal((SAMPLES, *given.shape)), np.float32) for _ in range(2))
+    return Made(model, {"x": probe}, {"x": fresh * 3})
+
+
+def _remembering(b: Builder, x: Value) -> Value:
+    """DynamicQuantizeLSTM, with units that nothing enters and units that are constant from the first step on."""
+    steps, inside = x.shape
+    directions, hidden = b.pick([1, 1, 2]), b.pick([3, 5, 8])
+    w, r = (b.rng.integers(-90, 91, (directions, n, 4, hidden)) for n in (inside, hidden))
+    bias = (b.rng.standard_normal((directions, 2, 4, hidden)) * 0.3).astype(np.float32)
+    for direction, unit in np.ndindex(directions, hidden):
+        kind = b.pick(["alive", "alive", "empty", "empty", "shut"])
+        if kind == "empty":
+            w[direction, :, -1, unit], r[direction, :, -1, unit], bias[direction, :, -1, unit] = 0, 0, 0
+        elif kind == "shut":
+            w[direction, :, :, unit], r[direction, :, :, unit], bias[direction, 1, :, unit] = 0, 0, 0
+            bias[direction, 0, :, unit] = [200, 200, -200, 0.5]
+    shape = (directions, 4 * hidden) if b.chance(0.5) else (directions,)
+    stored = [b.store("w", a.reshape(directions, -1, 4 * hidden).astype(np.int8)) for a in (w, r)]
+    scale, zero = (
+        b.store("s", b.rng.uniform(0.004, 0.01, shape).astype(np.float32)),
+        b.store("z", np.zeros(shape, np.int8)),
+    )
+    turned = b.node("Transpose", [x.name], x.shape, perm=[1, 0, 2])
+    names = [turned.name, *stored, b.store("b", bias.reshape(directions, -1)), *[""] * 4, scale, zero, scale, zero]
+    direction = "bidirectional" if directions == 2 else b.pick(["forward", "reverse"])
+    y = b.node("DynamicQuantizeLSTM", names, (), domain=CONTRIB, hidden_size=hidden, direction=direction)
+    back = b.node("Transpose", [y.name], (), perm=[2, 0, 1, 3])
+    width = directions * hidden
+    return b.node("Reshape", [back.name, b.store("rs", np.array([-1, steps, width]))], (steps, width))
+
+
+def _clipped(b: Builder, x: Value) -> Value:
+    """With units that rest at a number other than zero, too."""
+    return b.node("Clip", [x.name, *(b.store("lim", np.array(v, np.float32)) for v in (0, 6))], x.shape)
+
+
+def _dynamic(b: Builder, x: Value, out: int, bias: Array) -> Value:
+    """A product of integers, whole or fused."""
+    inner, shape = x.shape[-1], (*x.shape[:-1], out)
+    weight = b.rng.integers(-90, 91, (inner, out)).astype(np.int8)
+    several = (out,) if b.chance(0.5) else ()
+    scale, point = (
+        b.rng.uniform(0.004, 0.01, several).astype(np.float32),
+        b.rng.integers(-9, 10, several).astype(np.int8),
+    )
+    if b.chance(0.3):
+        dead = b.some(out)
+        weight[:, dead] = point[dead] if several else point
+    w, s, z = b.store("w", weight), b.store("s", scale), b.store("z", point)
+    form = b.pick(["apart", "fused", "whole"])
+    if form == "whole":
+        return b.node("DynamicQuantizeMatMul", [x.name, w, s, z, b.store("bias", bias)], shape, domain=CONTRIB)
+    b.count += 1
+    q, q_scale, q_zero = (f"{stem}{b.count}" for stem in ("quantised", "scale", "zero"))
+    b.nodes.append(
+        helper.make_node("DynamicQuantizeLinear", [x.name], [q, q_scale, q_zero], name=f"Quantise_{b.count}")
+    )
+    if form == "fused":
+        names = [q, w, q_scale, s, q_zero, z, b.store("bias", bias)]
+        return b.node("MatMulIntegerToFloat", names, shape, domain=CONTRIB)
+    total = b.node("Cast", [b.node("MatMulInteger", [q, w, q_zero, z], shape).name], shape, to=1)
+    factor = b.node("Mul", [q_scale, s], several)
+    return b.node("Add", [b.node("Mul", [total.name, factor.name], shape).name, b.store("bias", bias)], shape)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.random_graphs.generator import Made, make
 from tests.random_graphs.law import prune_obeys, trembles
-from tests.random_graphs.quantised import make_few_bits
+from tests.random_graphs.quantised import make_dynamic, make_few_bits
 from tests.random_graphs.recurrent import make_recurrent
 
 COUNTS = {"dev": 30, "ci": 200, "nightly": 2000}
@@ -35,7 +35,7 @@ ONCE_FAILED = (
 )
 
 
-_MAKERS = [(make, BATCH // 2), (make_recurrent, BATCH // 3), (make_few_bits, BATCH // 2)]
+_MAKERS = [(make, BATCH // 2), (make_recurrent, BATCH // 3), (make_few_bits, BATCH // 2), (make_dynamic, BATCH // 2)]
 
 
 @pytest.mark.parametrize(("maker", "least"), _MAKERS)

@@ -25,6 +25,8 @@ REASONS = MappingProxyType(
         "shape-computed-at-runtime": "Shapes that are computed while the model runs depend on this axis.",
         "packed-in-blocks": "It shares the scale of a block of weights with units that are alive, and blocks go as a "
         "whole: cut the model before it is quantised, or use --residual.",
+        "constant-not-zero": "It is a constant other than 0, and what reads it is quantised while the model runs: its "
+        "range would be another one without.",
         "tied-to-kept-index": "It is cut together with another index that stays.",
     }
 )

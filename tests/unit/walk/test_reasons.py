@@ -81,6 +81,27 @@ def test_a_unit_that_shares_a_block_of_stored_integers_stays_for_that() -> None:
     assert reasons(walked(body, ROWS, **{**DENSE, "b1": bias(4, 2, 3)}, **stored)) == set()
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "q, s, z = DynamicQuantizeLinear(r) i = MatMulInteger(q, w, z) y = Cast<to=1>(i)",
+        "y = com.microsoft.DynamicQuantizeMatMul(r, w, scale, zero)",
+        "y = com.microsoft.MatMulNBits<K=4, N=2, bits=8, block_size=16, accuracy_level=4>(r, few, scale, zero)",
+    ],
+)
+def test_only_zeros_leave_a_range_as_it_is(body: str) -> None:
+    few = "few" in body
+    stored: dict[str, Any] = {
+        "w": np.arange(8, dtype=np.int8).reshape(4, 2), "few": np.ones((2, 1, 16), np.uint8),
+        "scale": np.ones((2, 1) if few else 2, np.float32),
+        "zero": np.zeros((2, 1), np.uint8) if few else np.zeros(2, np.int8),
+        "w1": np.asarray(DENSE["w1"] * [1, 0, 1, 1], np.float32),
+    }  # fmt: skip
+    held, gone = (walked(HEAD + body, ROWS, b1=np.array([1, b, 1, 1], np.float32), **stored) for b in (3, -3))
+    assert reasons(held) == {"constant-not-zero"}
+    assert few or reasons(gone) == set()
+
+
 def test_a_stored_shape_is_not_computed_at_run_time() -> None:
     body = STEM + "f = Reshape(r, shape) o = Reshape(f, back) k = Conv(x, w1) a = Add(o, k) y = Conv(a, w2)"
     shapes: dict[str, Any] = {"shape": np.array([0, -1]), "back": np.array([0, 4, 4, 4])}
