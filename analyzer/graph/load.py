@@ -26,6 +26,7 @@ from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.subgraphs import unite_subgraphs
+from analyzer.graph.unnamed_outputs import UNNAMED, name_first_outputs
 from analyzer.graph.validate import (
     check_attributes,
     check_external,
@@ -256,7 +257,7 @@ def _model_of(
         for node in proto.graph.node:
             if node.domain == "ai.onnx":
                 node.domain = ""
-        undescribed = set_aside(proto)
+        undescribed, unnamed = set_aside(proto), name_first_outputs(proto)
         model = ir.from_proto(proto)
         TopologicalSortPass()(model)
         stored = set(model.graph.initializers)
@@ -265,7 +266,7 @@ def _model_of(
             place_data(model.graph, beside)
         unite_subgraphs(model)
         model.meta[LIFTED] = frozenset(model.graph.initializers) - stored
-        model.meta[UNDESCRIBED] = undescribed
+        model.meta[UNDESCRIBED], model.meta[UNNAMED] = undescribed, unnamed
     except ModelError:
         raise
     except Exception as error:  # onnx-ir raises many kinds on a damaged graph

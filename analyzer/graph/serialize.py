@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from analyzer.graph.map_outputs import UNDESCRIBED, put_back
+from analyzer.graph.unnamed_outputs import UNNAMED, leave_out
 
 if TYPE_CHECKING:
     from analyzer.graph.load import LoadedModel
@@ -20,4 +21,5 @@ def serialize(loaded: LoadedModel) -> bytes:
     del proto.graph.value_info[:]  # a stored tensor states its type and shape itself
     proto.graph.value_info.extend(kept)
     put_back(proto, loaded.model.meta.get(UNDESCRIBED, {}))
+    leave_out(proto, loaded.model.meta.get(UNNAMED, ()))
     return bytes(proto.SerializeToString(deterministic=True))

@@ -89,6 +89,8 @@ class Operator:
     axes_hold = False
     #: Inputs that count as zeros where they are left out.
     zero_if_missing: tuple[int, ...] = ()
+    #: Outputs that hold the first one's last entries along its first axis: what is constant there is so here.
+    ends: tuple[int, ...] = ()
     #: Yes-or-no facts of all operators of this class that are registered without facts of their own.
     stated = Traits()
 

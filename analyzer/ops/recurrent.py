@@ -91,6 +91,7 @@ class Recurrent(Operator):
     stated = SUMMING
     axes_hold = True
     zero_if_missing = (H0, C0)
+    ends = (1,)
     count = 1
 
     def unsupported(self, node: OpNode) -> str | None:

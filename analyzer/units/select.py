@@ -35,7 +35,7 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
     chosen: dict[str, AuditedValue] = {}
     for call in context.calls:
         node = call.op.node
-        value, place = _shown(context, call)
+        value = _shown(context, call)
         if not value or value in inner or value in graph.static_values:
             continue
         found = decomposed.get(node.index)
@@ -47,7 +47,7 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
         if activation is not None:
             if activation.kind is not Kind.LINEAR or not enters_activation(context, call.outputs[0]):
                 name = f"{call.op.op_type}+{activation.fused}" if activation.fused else call.op.op_type
-                _choose(chosen, context, node, value, f"{name}{place}", activation, axes, summed)
+                _choose(chosen, context, node, value, name, activation, axes, summed)
             continue
         clipped = clipped_by_rounding(context, call, chosen)
         if clipped is not None:
@@ -57,19 +57,12 @@ def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
     return with_modules(context, sorted(chosen.values(), key=lambda a: order[a.value]))
 
 
-def _shown(context: Context, call: Call) -> tuple[str, str]:
-    """The value in which the units of a call are audited, and what that is, where it is not what the operator makes.
-
-    Units along two axes are audited where movements put them on one. A layer of which only the last step is named
-    shows that alone.
-    """
+def _shown(context: Context, call: Call) -> str:
+    """The value in which the units of a call are audited: those along two axes where movements put them on one."""
     if not call.outputs:
-        return "", ""
-    if not call.outputs[0]:
-        named = next((name for name in call.outputs if name), "")
-        return (named, " (last step)") if call.barrier is None else ("", "")
+        return ""
     joined = joined_units(context, call)
-    return (call.outputs[0] if joined is None else joined.value), ""
+    return call.outputs[0] if joined is None else joined.value
 
 
 def _choose(

@@ -53,6 +53,11 @@ class Seed:
         (outer, inner), (first, second) = joined.axes, joined.places
         return replace(self, axis=inner, units=second[self.units], across=(outer, first[self.units]))
 
+    def at_end(self) -> Seed:
+        """The same units in what the last entries along the first axis are."""
+        across = None if self.across is None else (self.across[0] - 1, self.across[1])
+        return replace(self, axis=self.axis - 1, across=across)
+
     def added_to(self, found: Constants, shape: Shape) -> Constants:
         """What is known of a value of this shape, and the seed."""
         if self.across is None:

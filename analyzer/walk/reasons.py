@@ -14,7 +14,7 @@ from analyzer.ops.operator import traits_of
 from analyzer.walk.closure import Closure
 from analyzer.walk.tie_graph import Slot, TieGraph
 
-TIED, BLOCKS = "tied-to-kept-index", "packed-in-blocks"
+TIED, BLOCKS, INTERFACE = "tied-to-kept-index", "packed-in-blocks", "interface"
 #: It is joined with something that is alive: by a sum, as in a residual stream, or in another way, as by a gate.
 RESIDUAL, ELEMENTWISE = "residual-partner-alive", "elementwise-partner-alive"
 _Stop = tuple[str, str] | None
@@ -147,6 +147,9 @@ class Reasons:
             met.append(slot)
             if slot == start or self.context.stored(slot.value) is not None:
                 continue
+            if slot.value in self.context.graph.inputs or slot.value in self.context.outputs:
+                detail = f"it is cut together with an index of {slot.value}, whose shape would change"
+                return Reason(INTERFACE, detail, self.ties.path(start, slot)), met
             for call, position in self._readers(slot.value):
                 stop = self._stops_beside(call, position, slot)
                 if stop is not None:

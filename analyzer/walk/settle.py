@@ -189,11 +189,17 @@ def _seeds(context: Context, layers: Sequence[LayerVerdicts], choice: Choice) ->
         if constants := choice.constants(layer):
             seeds[layer.value] = seed = Seed.of(layer, constants)
             producer = context.graph.producer.get(layer.value)
-            if producer is not None and producer.name != layer.audited.node:  # audited behind what makes it
-                for call in (call for call in context.calls if call.op.name == layer.audited.node):
-                    joined = joined_units(context, call)
-                    if joined is not None and joined.value == layer.value:
-                        seeds[call.outputs[0]] = seed.before(joined)
+            call = None if producer is None else context.by_node[producer.index]
+            if call is not None and call.op.name != layer.audited.node:  # audited behind what makes it
+                named = ((c, joined_units(context, c)) for c in context.calls if c.op.name == layer.audited.node)
+                call, joined = next(
+                    ((c, j) for c, j in named if j is not None and j.value == layer.value), (None, None)
+                )
+                if call is not None and joined is not None:
+                    seeds[call.outputs[0]] = seed = seed.before(joined)
+            if call is not None and call.outputs[0] in seeds:
+                ends = [call.outputs[p] for p in call.known_rule.ends if p < len(call.outputs)]
+                seeds |= {name: seed.at_end() for name in ends if name}
     return seeds
 
 

@@ -89,22 +89,60 @@ def test_what_nothing_reads_goes_though_it_moves() -> None:
     assert shapes["r"] == (1, 3 * (HIDDEN - 2), HIDDEN - 2)
 
 
-def test_the_last_step_alone_is_audited_where_it_alone_is_named() -> None:
-    stored = weights("LSTM", (3,)) | {"zero": np.array([0]), "v": noise(HIDDEN, 2)}
-    body = f"{TURNED} none, s = LSTM(t, w, r, b) q = Squeeze(s, zero) y = MatMul(q, v)"
-    proto = model("LSTM", body, stored)
-    next(node for node in proto.graph.node if node.op_type == "LSTM").output[0] = ""
+def last_step_only(op: str, stored: dict[str, Array]) -> onnx.ModelProto:
+    """A layer of which nothing but the last hidden state is named."""
+    stored = stored | {"zero": np.array([0]), "v": noise(HIDDEN, 2)}
+    proto = model(op, f"{TURNED} none, s = {op}(t, w, r, b) q = Squeeze(s, zero) y = MatMul(q, v)", stored)
+    next(node for node in proto.graph.node if node.op_type == op).output[0] = ""
+    return proto
+
+
+def test_every_step_is_audited_where_only_the_last_one_is_named() -> None:
+    proto = last_step_only("LSTM", weights("LSTM", (3,)))
     audit, shapes = pruned(proto, X)
-    assert (audit.layers[0].value, audit.layers[0].audited.op, audit.layers[0].dead) == ("s", "LSTM (last step)", (3,))
+    layer = audit.layers[0]
+    assert (layer.value, layer.audited.op, layer.dead) == ("s/every_step", "LSTM", (3,))
     assert shapes["r"] == (1, 4 * (HIDDEN - 1), HIDDEN - 1)
+    small = onnx.ModelProto.FromString(audit.prune(latency=False).data)
+    assert [list(node.output) for node in small.graph.node if node.op_type == "LSTM"] == [["", "s"]]
+    assert analyzer.prune(last_step_only("LSTM", weights("LSTM", ())), X, latency=False).data == last_step_only(
+        "LSTM", weights("LSTM", ())
+    ).SerializeToString(deterministic=True)
+
+
+def test_a_unit_that_only_rests_at_the_last_step_is_alive() -> None:
+    stored = weights("RNN", ())
+    stored["w"][0, 2] = [0, 0, 1]
+    stored["r"][0, 2], stored["b"][0, [2, HIDDEN + 2]] = 0, 0
+    silent_end = X["x"].copy()
+    silent_end[:, -1, 2] = 0
+    audit, _ = pruned(last_step_only("RNN", stored), {"x": silent_end})
+    assert 2 not in audit.layers[0].dead
+
+
+@pytest.mark.parametrize(("bias", "left"), [(-100, HIDDEN - 2), (100, HIDDEN - 1)])
+def test_what_every_step_shows_holds_for_the_last_one_and_for_what_hears_of_it(bias: float, left: int) -> None:
+    stored = weights("RNN", ())
+    stored["b"][0, [1, 4]] = bias
+    proto = last_step_only("RNN", stored)
+    if bias < 0:
+        next(n for n in proto.graph.node if n.op_type == "RNN").attribute.append(
+            onnx.helper.make_attribute("activations", ["Relu"])
+        )
+    audit, shapes = pruned(proto, X)
+    assert audit.layers[0].dead_by(analyzer.Evidence.OBSERVED) == (1, 4)
+    assert shapes["r"] == (1, left, left)  # of two that are 1, but start at 0, one stands in for the other
+    assert shapes["v"] == (left, 2)
 
 
 def test_states_that_come_in_and_go_out_keep_their_interface() -> None:
     stored = weights("GRU", (0, 4)) | {"one": np.array([1]), "v": noise(HIDDEN, 2)}
     text = f"""g (float[N, {STEPS}, {INPUTS}] x, float[1, N, {HIDDEN}] h) => (float y, float[1, N, {HIDDEN}] after) {{
         {TURNED} s, after = GRU<hidden_size = {HIDDEN}>(t, w, r, b, , h) q = Squeeze(s, one) y = MatMul(q, v) }}"""
+    stored["b"][0, [0, 4]] = -200  # of these nothing is kept from step to step
     proto = parse(text, stored)
     audit = analyzer.audit(proto, {**X, "h": noise(8, 1, 1, HIDDEN)})
+    assert [(locked.reason, locked.units) for locked in audit.facts.locked] == [("interface", (0, 4))]
     small = onnx.ModelProto.FromString(audit.prune(latency=False).data)
     assert [d.dim_value for d in small.graph.input[1].type.tensor_type.shape.dim][2] == HIDDEN
     feed = {"x": X["x"][:1], "h": noise(1, 1, HIDDEN, seed=9)}
