@@ -11,6 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from analyzer.graph.load import OLDEST_OPSET
+from analyzer.graph.unnamed_outputs import name_first_outputs
 from analyzer.ops.operator import all_traits
 from tests.laws.benches import Case, positive
 from tests.models import Array
@@ -57,7 +58,8 @@ def _array(value: Any) -> Any:
 
 def as_case(case: Any) -> Case | None:
     """The case with its first input fed and all others stored; None when it is not one for the laws."""
-    model: onnx.ModelProto = case.model
+    model = onnx.ModelProto.FromString(case.model.SerializeToString())
+    name_first_outputs(model)  # as loading does
     node = model.graph.node[0]
     opsets = {o.domain: o.version for o in model.opset_import}
     arrays = arrays_of(case)

@@ -44,7 +44,7 @@ def recurrent_layer(d: Draw, op: str) -> Case:
     inputs = [a if a is None or a.dtype == np.int32 else a.astype(np.float32) for a in inputs]
     stored = [position for position in (5, 6) if d.flag(0.5)]
     fed = [0, 4, *(position for position in (5, 6) if position not in stored)]
-    y = [["y0"], ["y0", "y1"], ["", "y1"], ["y0", "y1", "y2"]]
+    y = [["y0"], ["y0", "y1"], ["y0", "y1", "y2"]]
     named: dict[str, Any] = {"hidden_size": hidden, "clip": d.pick([None, None, 0.8])}
     named["direction"] = "bidirectional" if directions == 2 else d.pick(["forward", "reverse"])
     if d.flag(0.3):
@@ -55,7 +55,7 @@ def recurrent_layer(d: Draw, op: str) -> Case:
         named["input_forget"] = d.pick([None, None, 1])
     return call(
         op, *inputs, opset=d.pick([7, 14]), fed=[p for p in fed if p < len(inputs) and inputs[p] is not None],
-        outputs=d.pick(y if op == "LSTM" else y[:3]), samplers={4: whole(0, steps, np.int32)}, tolerance=1e-4,
+        outputs=d.pick(y if op == "LSTM" else y[:2]), samplers={4: whole(0, steps, np.int32)}, tolerance=1e-4,
         **named,
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def dynamic_lstm(d: Draw, op: str) -> Case:
     fed = [p for p in (0, *(p for p in (5, 6) if d.flag())) if inputs[p] is not None]
     return call(
         op, *inputs, scale, points, scale, points, domain="com.microsoft", fed=fed, tolerance=5e-6,
-        outputs=d.pick([["y0"], ["y0", "y1"], ["", "y1"], ["y0", "y1", "y2"]]), hidden_size=hidden,
+        outputs=d.pick([["y0"], ["y0", "y1"], ["y0", "y1", "y2"]]), hidden_size=hidden,
         direction=direction,
     )  # fmt: skip
 
