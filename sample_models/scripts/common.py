@@ -126,19 +126,23 @@ def strip_traces(model: onnx.ModelProto) -> None:
             part.ClearField("metadata_props")
 
 
-def publish(card: Card, model: onnx.ModelProto, probe: Floats, holdout: Floats, labels: Ints) -> Path:
-    """Write model.onnx, probe.npz, holdout.npz and holdout_labels.npz, and note the card in the manifest."""
+def publish(
+    card: Card, model: onnx.ModelProto, probe: tuple[Floats, ...], holdout: tuple[Floats, ...], labels: Ints
+) -> Path:
+    """Write model.onnx, probe.npz, holdout.npz and holdout_labels.npz, and note the card in the manifest.
+
+    `probe` and `holdout` are an array for each input of the graph, in its order.
+    """
     strip_traces(model)
     onnx.checker.check_model(model, full_check=True)
     initializers = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in initializers]
-    if len(inputs) != 1:
-        raise ValueError(f"{card.name}: expected one graph input, found {inputs}")
     folder = ROOT / card.name
     folder.mkdir(exist_ok=True)
     (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    np.savez_compressed(folder / "probe.npz", **{inputs[0]: np.ascontiguousarray(probe, np.float32)})
-    np.savez_compressed(folder / "holdout.npz", **{inputs[0]: np.ascontiguousarray(holdout, np.float32)})
+    for name, arrays in (("probe", probe), ("holdout", holdout)):
+        named = {i: np.ascontiguousarray(array, np.float32) for i, array in zip(inputs, arrays, strict=True)}
+        np.savez_compressed(folder / f"{name}.npz", **named)
     np.savez_compressed(folder / "holdout_labels.npz", label=labels)
     manifest = read_manifest()
     manifest[card.name] = asdict(card)

@@ -67,16 +67,16 @@ def complete(entry: Entry) -> Entry:
         raise ValueError(f"{folder.name}: accuracy {measured} here, {entry['framework_accuracy']} before")
     layers = measure(path, probe)
     unseen = {layer.value: set(layer.dead) for layer in measure(path, holdout)}
-    (input_name,) = probe
+    samples = {name: len(next(iter(arrays.values()))) for name, arrays in (("probe", probe), ("holdout", holdout))}
     return entry | {
-        "input": input_name,
+        "input": ", ".join(probe),
         "opset": {opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "parameters": int(sum(np.prod(tensor.dims, dtype=int) for tensor in model.graph.initializer)),
         "accuracy": round(measured, 4),
-        "probe_samples": len(probe[input_name]),
-        "holdout_samples": len(holdout[input_name]),
+        "probe_samples": samples["probe"],
+        "holdout_samples": samples["holdout"],
         "dead_units": [asdict(layer) for layer in layers],
         "dead_on_holdout_too": [len(set(layer.dead) & unseen[layer.value]) for layer in layers],
     }
@@ -116,7 +116,7 @@ def write_readme(entry: Entry) -> None:
         "",
         "## Files",
         "",
-        f"`probe.npz` and `holdout.npz` hold one array, `{entry['input']}`, named like the graph input; "
+        f"`probe.npz` and `holdout.npz` hold an array for each input of the graph ({entry['input']}); "
         "`holdout_labels.npz` holds the classes of the holdout as `label`.",
         "",
         "To make them again, in the environment of the framework (see `../README.md`):",

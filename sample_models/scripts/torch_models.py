@@ -122,3 +122,24 @@ class DigitsTransformer(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.head(self.norm(x).mean(dim=1))
+
+
+class StreamingGRU(nn.Module):
+    """Reads rows as they come: the state goes in and comes out."""
+
+    def __init__(self, classes: int, hidden: int = 32, wide: int = 48) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(8, hidden, batch_first=True)
+        self.up = nn.Linear(hidden, wide)
+        self.head = nn.Linear(wide, classes)
+
+    def candidate_gates(self) -> list[Tensor]:
+        """What enters the candidate of each unit: a row per unit."""
+        first = 2 * self.rnn.hidden_size
+        rnn = self.rnn
+        biases = [rnn.bias_ih_l0[first:, None], rnn.bias_hh_l0[first:, None]]
+        return [rnn.weight_ih_l0[first:], rnn.weight_hh_l0[first:], *biases]
+
+    def forward(self, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        y, last = self.rnn(rows, state.unsqueeze(0))
+        return self.head(functional.relu(self.up(y[:, -1]))), last.squeeze(0)

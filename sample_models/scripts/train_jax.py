@@ -90,7 +90,7 @@ def main() -> None:
         framework_accuracy=accuracy(predicted, split.holdout_y),
         prediction_output="logits",
     )
-    publish(card, exported, split.probe_x, split.holdout_x, split.holdout_y)
+    publish(card, exported, (split.probe_x,), (split.holdout_x,), split.holdout_y)
 
 
 if __name__ == "__main__":

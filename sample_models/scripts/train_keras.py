@@ -75,7 +75,7 @@ def main() -> None:
         prediction_output="logits",
         notes=["The graph input is channels last; tf2onnx places the transposes."],
     )
-    publish(card, exported, split.probe_x.reshape(-1, 8, 8, 1), holdout, split.holdout_y)
+    publish(card, exported, (split.probe_x.reshape(-1, 8, 8, 1),), (holdout,), split.holdout_y)
 
 
 if __name__ == "__main__":

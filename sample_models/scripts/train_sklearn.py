@@ -58,7 +58,7 @@ def main() -> None:
             "weak evidence by itself.",
         ],
     )
-    publish(card, exported, split.probe_x, split.holdout_x, split.holdout_y)
+    publish(card, exported, (split.probe_x,), (split.holdout_x,), split.holdout_y)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import onnx
 import torch
 from common import Card, Split, accuracy, breast_cancer, digits, package, publish
 from torch import Tensor, nn
-from torch_models import DigitsCNN, DigitsTransformer, TanhSigmoidNet, mlp
+from torch_models import DigitsCNN, DigitsTransformer, StreamingGRU, TanhSigmoidNet, mlp
 
 OPSET = 18
 DIGITS_DATA = "scikit-learn load_digits (8x8 grey images, pixels / 16)"
@@ -57,19 +57,21 @@ def fit(
     model.eval()
 
 
-def export(model: nn.Module, example: Tensor, input_name: str, dynamo: bool) -> onnx.ModelProto:
+def export(
+    model: nn.Module, example: tuple[Tensor, ...], input_names: list[str], output_names: list[str], dynamo: bool
+) -> onnx.ModelProto:
     """Export with a dynamic batch, weights inside the file."""
     model.eval()
     buffer = io.BytesIO()
     if dynamo:
         program = torch.onnx.export(
             model,
-            (example,),
+            example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[input_name],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=({0: torch.export.Dim("batch")},) * len(example),
             verbose=False,
         )
         if program is None:
@@ -77,13 +79,13 @@ def export(model: nn.Module, example: Tensor, input_name: str, dynamo: bool) -> 
         return program.model_proto
     torch.onnx.export(
         model,
-        (example,),
+        example,
         buffer,
         dynamo=False,
         opset_version=OPSET,
-        input_names=[input_name],
-        output_names=["logits"],
-        dynamic_axes={input_name: {0: "batch"}, "logits": {0: "batch"}},
+        input_names=input_names,
+        output_names=output_names,
+        dynamic_axes={name: {0: "batch"} for name in (*input_names, *output_names)},
     )
     return onnx.load_from_string(buffer.getvalue())
 
@@ -132,9 +134,9 @@ def release(
     )
     publish(
         card,
-        export(model, example, input_name, dynamo),
-        split.probe_x.reshape(-1, *shape),
-        holdout,
+        export(model, (example,), [input_name], ["logits"], dynamo),
+        (split.probe_x.reshape(-1, *shape),),
+        (holdout,),
         split.holdout_y,
     )
 
@@ -228,6 +230,65 @@ def digits_transformer() -> None:
     )
 
 
+def digits_gru_streaming() -> None:
+    """Trained on whole digits, exported for chunks of rows; a proximal step on candidate gates makes units die."""
+    seed, rate, epochs, sparsity = 0, 0.01, 40, 1.0
+    split = digits()
+    torch.manual_seed(seed)
+    model = StreamingGRU(split.classes)
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=rate / 50)
+
+    @torch.no_grad()
+    def shrink() -> None:
+        gates = model.candidate_gates()
+        norms = torch.cat(gates, 1).norm(dim=1, keepdim=True)
+        for gate in gates:
+            gate.mul_((1 - sparsity * optimizer.param_groups[0]["lr"] / norms.clamp_min(1e-12)).clamp_min(0.0))
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return model(rows, torch.zeros(len(rows), model.rnn.hidden_size))[0]
+
+    fit(Whole(), split.train_x.reshape(-1, 8, 8), split.train_y, optimizer, epochs, seed, 32, shrink, schedule)
+    probe, holdout = (_second_half(model, x) for x in (split.probe_x, split.holdout_x))
+    card = Card(
+        name="digits_gru_streaming",
+        task="classify handwritten digits (10 classes) from their last 4 rows and the state after the first 4",
+        data=DIGITS_DATA,
+        architecture="GRU of 32 units with its state as input and output, ReLU layer of 48",
+        training=(
+            f"Adam, learning rate {rate} (cosine), soft threshold {sparsity} x rate on the norm of each unit's "
+            f"candidate gate after each step, {epochs} epochs of whole digits, batches of 32"
+        ),
+        script=Path(__file__).name,
+        seed=seed,
+        framework=package("torch"),
+        exporter=exporter_name(dynamo=False),
+        framework_accuracy=accuracy(model(*holdout)[0].argmax(dim=1).numpy(), split.holdout_y),
+        prediction_output="logits",
+        notes=[
+            "A unit whose candidate gate is exactly 0 keeps a state of 0 once it starts from 0; whoever feeds another "
+            "state wakes it, so the weights alone decide nothing.",
+        ],
+    )
+    example = tuple(array[:2] for array in probe)
+    proto = export(model, example, ["rows", "state"], ["logits", "next_state"], dynamo=False)
+    arrays = [tuple(array.numpy() for array in data) for data in (probe, holdout)]
+    publish(card, proto, arrays[0], arrays[1], split.holdout_y)
+
+
+@torch.no_grad()
+def _second_half(model: nn.Module, x: np.ndarray) -> tuple[Tensor, Tensor]:
+    """The last four rows of each digit, and the state after the first four."""
+    rows = torch.from_numpy(x.reshape(-1, 8, 8))
+    return rows[:, 4:], model(rows[:, :4], torch.zeros(len(rows), model.rnn.hidden_size))[1]
+
+
 def saturated_tanh() -> None:
     seed, rate, epochs = 7, 0.002, 60
     split = breast_cancer()
@@ -266,6 +327,7 @@ RECIPES: dict[str, Callable[[], None]] = {
         "digits_mlp_elu", nn.ELU, HIGH_RATE, "Twin of digits_mlp_killed, same rate, ELU(1.0)."
     ),
     "digits_cnn": digits_cnn,
+    "digits_gru_streaming": digits_gru_streaming,
     "digits_transformer": digits_transformer,
     "saturated_tanh": saturated_tanh,
 }
