@@ -45,9 +45,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, other: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         other = x if other is None else other
         q = self.query(x).view(x.shape[0], -1, self.heads, self.size).transpose(1, 2)
-        k, v = (
-            f(other).view(x.shape[0], -1, self.kept, self.size).transpose(1, 2) for f in (self.key, self.value)
-        )
+        k, v = (f(other).view(x.shape[0], -1, self.kept, self.size).transpose(1, 2) for f in (self.key, self.value))
         if self.rotary:
             q, k = self._turned(q), self._turned(k)
         if self.kept < self.heads:
@@ -301,7 +299,9 @@ class GNN(nn.Module):
         return self.head(F.relu(passed))
 
 
-def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, activation: nn.Module | None = None) -> nn.Sequential:
+def conv(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, activation: nn.Module | None = None
+) -> nn.Sequential:
     layers = [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, activation or nn.SiLU())
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,10 @@ FORK = multiprocessing.get_context("fork")
 UNITS = 16  # killed in each victim
 SAMPLES, FRESH, BAR = 24, 8, 0.97
 START, END = "<!-- table:start -->", "<!-- table:end -->"
-HEADER = "| net | exporter | form | killed | found | cut | expected | difference | seconds | |\n|---|---|---|--:|--:|--:|--:|--:|--:|---|"
+HEADER = (
+    "| net | exporter | form | killed | found | cut | expected | difference | seconds | |\n"
+    "|---|---|---|--:|--:|--:|--:|--:|--:|---|"
+)
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,11 @@ class Row:
     short: str = ""
 
     def __str__(self) -> str:
-        share = f" ({self.cut / self.expected:.0%})" if self.expected else ""
+        share = f" ({self.cut / self.expected:.1%})" if self.expected else ""
+        short = f"**short**: {self.short}" if self.short else ""
         return (
             f"| {self.net} | {self.exporter} | {self.form} | {self.killed} | {self.found} | {self.cut:,}{share} "
-            f"| {self.expected:,} | {self.difference:.1e} | {self.seconds:.1f} | {self.short and f'**short**: {self.short}'} |"
+            f"| {self.expected:,} | {self.difference:.1e} | {self.seconds:.1f} | {short} |"
         )
 
 
@@ -123,7 +127,9 @@ def attempt(name: str, net: Net, exporter: str, form: Form, folder: Path) -> Row
     units = form.units or ([*range(1, 1 + 2 * UNITS, 2)] if name != "BERT, a head" else [*range(16, 32)])
     killed = kill(whole, units, net.constants if form.constants else (0.0,))
     with torch.random.fork_rng():
-        expected = sum(p.numel() for p in whole.parameters()) - sum(p.numel() for p in net.build(len(units)).parameters())
+        expected = sum(p.numel() for p in whole.parameters()) - sum(
+            p.numel() for p in net.build(len(units)).parameters()
+        )
     draw = torch.Generator().manual_seed(1)
     path = folder / "model.onnx"
     export(whole, net.example(2, draw), path, dynamo=exporter == "dynamo", samples=net.samples)
@@ -144,12 +150,18 @@ def attempt(name: str, net: Net, exporter: str, form: Form, folder: Path) -> Row
         name, exporter, form.name, killed, found, pruned.facts.before.parameters - pruned.facts.after.parameters,
         expected, differs(path, pruned.data, fresh), seconds,
     )  # fmt: skip
-    return Row(**{**vars(row), "short": "; ".join(shortcomings(row, audit, form))})
+    return Row(**{**vars(row), "short": "; ".join(shortcomings(row, audit, form, _added(path, pruned.data)))})
 
 
 def _width(victim: Any) -> int:
     layer = victim[-1] if isinstance(victim, tuple) else victim[1] if isinstance(victim, nn.Sequential) else victim
-    return layer.hidden_size if isinstance(layer, nn.LSTM | nn.GRU) else len(layer.bias) if layer.bias is not None else len(layer.weight)
+    return (
+        layer.hidden_size
+        if isinstance(layer, nn.LSTM | nn.GRU)
+        else len(layer.bias)
+        if layer.bias is not None
+        else len(layer.weight)
+    )
 
 
 def _found(dead: list[tuple[int, set[int]]], widths: Sequence[int], units: set[int]) -> int:
@@ -164,8 +176,15 @@ def _found(dead: list[tuple[int, set[int]]], widths: Sequence[int], units: set[i
     return total
 
 
-def shortcomings(row: Row, audit: analyzer.Audit, form: Form) -> Iterator[str]:
-    """What is missed, with what the audit says of it."""
+def _added(before: Path, after: bytes) -> int:
+    """Numbers in tensors that the smaller model stores and the whole one did not: biases that absorb constants."""
+    known = {tensor.name for tensor in onnx.load(before).graph.initializer}
+    fresh = [tensor for tensor in onnx.ModelProto.FromString(after).graph.initializer if tensor.name not in known]
+    return sum(int(np.prod(tensor.dims)) for tensor in fresh)
+
+
+def shortcomings(row: Row, audit: analyzer.Audit, form: Form, added: int) -> Iterator[str]:
+    """What is missed, with what the audit says of it; `added` numbers were stored anew."""
     if row.found < row.killed:
         left = [f"{entry.who}: {entry.reason}" for entry in audit.judged.left_out[:1]]
         yield f"{row.killed - row.found} not found" + (f" ({left[0]})" if left else "")
@@ -174,7 +193,10 @@ def shortcomings(row: Row, audit: analyzer.Audit, form: Form) -> Iterator[str]:
         for locked in audit.locked:
             reasons[locked.reason] = reasons.get(locked.reason, 0) + len(locked.units)
         most = max(reasons, key=reasons.__getitem__, default="")
-        yield f"cut short: {reasons[most]} units stay, `{most}`" if most else "cut short"
+        if most:
+            yield f"{reasons[most]} units stay, `{most}`"
+        elif row.found == row.killed:
+            yield f"{added} numbers are stored anew, in biases that take in what units are stuck at"
     if not row.difference <= form.tolerance:
         yield f"differs by more than {form.tolerance:g}"
 
@@ -217,7 +239,7 @@ def _answer(answering: Any, name: str, exporter: str, form: Form) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             answering.send(attempt(name, NETS[name], exporter, form, Path(folder)))
-        except Exception as error:  # whatever a tool raises is this row's reason
+        except Exception as error:  # noqa: BLE001  whatever a tool raises is this row's reason
             text = str(error).strip().split("\n")[0][:160].replace("|", "/")
             answering.send(Row(name, exporter, form.name, short=f"{type(error).__name__}: {text}"))
 

@@ -101,6 +101,22 @@ def test_a_parameter_that_others_read_too_tells_nothing() -> None:
     assert modules(nodes, ["fc1.weight"]) == {"b": "", "c": ""}
 
 
+def test_a_name_from_shared_parameters_is_not_given_to_one_of_the_readers() -> None:
+    nodes = [
+        node("MatMul", "x fc1.weight", "a"), node("Relu", "a", "b"),
+        node("MatMul", "b fc1.weight", "c", ["fc2"]), node("Relu", "c", "d", ["fc2"]),
+    ]  # fmt: skip
+    assert modules(nodes, ["fc1.weight"]) == {"b": "", "d": "fc2"}
+
+
+def test_two_layers_with_parameters_of_one_module_have_no_name() -> None:
+    nodes = [
+        node("MatMul", "x fc.weight", "a"), node("Relu", "a", "b"),
+        node("Add", "b fc.bias", "c"), node("Relu", "c", "d"),
+    ]  # fmt: skip
+    assert set(modules(nodes, ["fc.weight", "fc.bias"]).values()) == {""}
+
+
 def test_scopes_that_leave_a_part_out_are_not_believed() -> None:
     """TorchScript leaves out the name of a ModuleDict."""
     nodes = [
