@@ -20,9 +20,23 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 PIECEWISE = {"Relu", "Clip", "LeakyRelu", "PRelu", "HardSigmoid", "HardSwish", "ThresholdedRelu"}
-SMOOTH = {"Elu", "Selu", "Celu", "Tanh", "Sigmoid", "Softplus", "Softsign", "Gelu", "Mish", "Swish", "GRU"}
+SMOOTH = {
+    "Elu",
+    "Selu",
+    "Celu",
+    "Tanh",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Gelu",
+    "Mish",
+    "Swish",
+    "GRU",
+    "Attention",
+    "BiasGelu",
+}
 SMOOTH_ULPS = 4
-LAST_AXIS = {"MatMul", "Gemm", "GRU"}
+LAST_AXIS = {"MatMul", "Gemm", "GRU", "Attention"}
 CONVOLUTIONS = {"Conv", "ConvTranspose"}
 
 
@@ -53,7 +67,7 @@ def load_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def unit_axis(graph: onnx.GraphProto, value: str, rank: int) -> int:
-    """The axis that counts units: 1 behind a convolution, the last one behind a matrix product or a GRU."""
+    """The axis that counts units: 1 behind a convolution, the last one behind a matrix product, a GRU or attention."""
     producers = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name for tensor in graph.initializer}
     # Walk towards the inputs; `order[i]` is where axis i of the activation lies in the current tensor.

@@ -143,3 +143,41 @@ class StreamingGRU(nn.Module):
     def forward(self, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         y, last = self.rnn(rows, state.unsqueeze(0))
         return self.head(functional.relu(self.up(y[:, -1]))), last.squeeze(0)
+
+
+class PostNormLayer(nn.Module):
+    """Self-attention and a GELU feed-forward part, a LayerNorm after each, written as BERT is."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], x.shape[1], self.heads, -1).permute(0, 2, 1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (self._split(f(x)) for f in (self.query, self.key, self.value))
+        scores = torch.matmul(query, key.transpose(-1, -2)) / (x.shape[-1] // self.heads) ** 0.5
+        mixed = torch.matmul(torch.softmax(scores, dim=-1), value).permute(0, 2, 1, 3).contiguous()
+        x = self.norm1(self.out(mixed.view(x.shape[0], x.shape[1], -1)) + x)
+        return self.norm2(self.down(functional.gelu(self.up(x))) + x)
+
+
+class FusedTransformer(nn.Module):
+    """Reads the 8 pixel rows of a digit as 8 tokens; exporters' graphs of it are fused to single operators."""
+
+    def __init__(self, classes: int, width: int = 32, hidden: int = 64) -> None:
+        super().__init__()
+        self.embed = nn.Linear(8, width)
+        self.position = nn.Parameter(torch.randn(8, width) * 0.02)
+        self.layers = nn.ModuleList([PostNormLayer(width, 4, hidden) for _ in range(2)])
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        x = self.embed(rows) + self.position
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.mean(dim=1))

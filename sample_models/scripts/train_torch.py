@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import onnx
 import torch
 from common import Card, Split, accuracy, breast_cancer, digits, package, publish
 from torch import Tensor, nn
-from torch_models import DigitsCNN, DigitsTransformer, StreamingGRU, TanhSigmoidNet, mlp
+from torch_models import DigitsCNN, DigitsTransformer, FusedTransformer, StreamingGRU, TanhSigmoidNet, mlp
 
 OPSET = 18
 DIGITS_DATA = "scikit-learn load_digits (8x8 grey images, pixels / 16)"
@@ -114,8 +115,9 @@ def release(
     architecture: str,
     training: str,
     notes: list[str] | None = None,
+    rewrite: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None,
 ) -> None:
-    """Export one trained model and write its folder."""
+    """Export one trained model, rewrite its graph where that is asked for, and write its folder."""
     example = torch.from_numpy(split.probe_x[:2].reshape(-1, *shape))
     holdout = split.holdout_x.reshape(-1, *shape)
     card = Card(
@@ -132,9 +134,10 @@ def release(
         prediction_output="logits",
         notes=notes or [],
     )
+    exported = export(model, (example,), [input_name], ["logits"], dynamo)
     publish(
         card,
-        export(model, (example,), [input_name], ["logits"], dynamo),
+        exported if rewrite is None else rewrite(exported),
         (split.probe_x.reshape(-1, *shape),),
         (holdout,),
         split.holdout_y,
@@ -289,6 +292,67 @@ def _second_half(model: nn.Module, x: np.ndarray) -> tuple[Tensor, Tensor]:
     return rows[:, 4:], model(rows[:, :4], torch.zeros(len(rows), model.rnn.hidden_size))[1]
 
 
+def digits_transformer_fused() -> None:
+    """Proximal steps on whole heads and on feed-forward units; fused by onnxruntime's transformer optimizer."""
+    seed, rate, epochs, heads_sparsity, units_sparsity = 0, 0.005, 40, 2.6, 0.42
+    split = digits()
+    torch.manual_seed(seed)
+    model = FusedTransformer(split.classes)
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=rate / 50)
+
+    @torch.no_grad()
+    def shrink() -> None:
+        step = optimizer.param_groups[0]["lr"]
+        for layer in model.layers:
+            for part, groups, sparsity in (
+                (layer.up, layer.up.out_features, units_sparsity),
+                (layer.value, layer.heads, heads_sparsity),
+            ):
+                norms = torch.cat([part.weight, part.bias[:, None]], 1).view(groups, -1).norm(dim=1)
+                left = (1 - sparsity * step / norms.clamp_min(1e-12)).clamp_min(0.0)
+                left = left.repeat_interleave(part.out_features // groups)
+                part.weight.mul_(left[:, None])
+                part.bias.mul_(left)
+
+    rows = split.train_x.reshape(-1, 8, 8)
+    fit(model, rows, split.train_y, optimizer, epochs, seed, 32, shrink, schedule)
+    release(
+        "digits_transformer_fused",
+        model,
+        split,
+        (8, 8),
+        "rows",
+        dynamo=False,
+        seed=seed,
+        task="classify handwritten digits (10 classes), rows as 8 tokens of 8 features",
+        data=DIGITS_DATA,
+        architecture="2 post-norm encoder layers, width 32, 4 heads, GELU feed-forward 64",
+        training=(
+            f"Adam, learning rate {rate} (cosine), soft threshold on the norms of the values of whole heads "
+            f"({heads_sparsity} x rate) and of feed-forward units ({units_sparsity} x rate) after each step, "
+            f"{epochs} epochs, batches of 32"
+        ),
+        notes=[
+            "The exported graph was fused by onnxruntime's transformer optimizer: attention, the sums before a "
+            "LayerNorm, and GELU with its bias are single operators of com.microsoft.",
+        ],
+        rewrite=_fused,
+    )
+
+
+def _fused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with operators of com.microsoft for what BERT is made of."""
+    from onnxruntime.transformers import optimizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        fused = optimizer.optimize_model(str(path), model_type="bert", num_heads=4, hidden_size=32, opt_level=0)
+        fused.save_model_to_file(str(path))
+        return onnx.load(path)
+
+
 def saturated_tanh() -> None:
     seed, rate, epochs = 7, 0.002, 60
     split = breast_cancer()
@@ -329,6 +393,7 @@ RECIPES: dict[str, Callable[[], None]] = {
     "digits_cnn": digits_cnn,
     "digits_gru_streaming": digits_gru_streaming,
     "digits_transformer": digits_transformer,
+    "digits_transformer_fused": digits_transformer_fused,
     "saturated_tanh": saturated_tanh,
 }
 
