@@ -35,10 +35,9 @@ class Form:
 
 
 def _halves(path: Path, probe: Any) -> None:
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    kept = [*DEFAULT_OP_BLOCK_LIST, "LSTM"]  # loading one of halves ends onnxruntime 1.32 with a segmentation fault
-    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True, op_block_list=kept), path)
+    onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
 
 
 class _Calibration(q.CalibrationDataReader):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import onnx
 import torch
 from common import Card, Split, accuracy, breast_cancer, digits, package, publish
 from torch import Tensor, nn
-from torch_models import DigitsCNN, DigitsTransformer, FusedTransformer, StreamingGRU, TanhSigmoidNet, mlp
+from torch_models import DigitsCNN, DigitsTransformer, TanhSigmoidNet, mlp
 
 OPSET = 18
 DIGITS_DATA = "scikit-learn load_digits (8x8 grey images, pixels / 16)"
@@ -116,6 +115,7 @@ def release(
     training: str,
     notes: list[str] | None = None,
     rewrite: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None,
+    script: str = __file__,
 ) -> None:
     """Export one trained model, rewrite its graph where that is asked for, and write its folder."""
     example = torch.from_numpy(split.probe_x[:2].reshape(-1, *shape))
@@ -126,7 +126,7 @@ def release(
         data=data,
         architecture=architecture,
         training=training,
-        script=Path(__file__).name,
+        script=Path(script).name,
         seed=seed,
         framework=package("torch"),
         exporter=exporter_name(dynamo),
@@ -233,126 +233,6 @@ def digits_transformer() -> None:
     )
 
 
-def digits_gru_streaming() -> None:
-    """Trained on whole digits, exported for chunks of rows; a proximal step on candidate gates makes units die."""
-    seed, rate, epochs, sparsity = 0, 0.01, 40, 1.0
-    split = digits()
-    torch.manual_seed(seed)
-    model = StreamingGRU(split.classes)
-    optimizer = torch.optim.Adam(model.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=rate / 50)
-
-    @torch.no_grad()
-    def shrink() -> None:
-        gates = model.candidate_gates()
-        norms = torch.cat(gates, 1).norm(dim=1, keepdim=True)
-        for gate in gates:
-            gate.mul_((1 - sparsity * optimizer.param_groups[0]["lr"] / norms.clamp_min(1e-12)).clamp_min(0.0))
-
-    class Whole(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, rows: Tensor) -> Tensor:
-            return model(rows, torch.zeros(len(rows), model.rnn.hidden_size))[0]
-
-    fit(Whole(), split.train_x.reshape(-1, 8, 8), split.train_y, optimizer, epochs, seed, 32, shrink, schedule)
-    probe, holdout = (_second_half(model, x) for x in (split.probe_x, split.holdout_x))
-    card = Card(
-        name="digits_gru_streaming",
-        task="classify handwritten digits (10 classes) from their last 4 rows and the state after the first 4",
-        data=DIGITS_DATA,
-        architecture="GRU of 32 units with its state as input and output, ReLU layer of 48",
-        training=(
-            f"Adam, learning rate {rate} (cosine), soft threshold {sparsity} x rate on the norm of each unit's "
-            f"candidate gate after each step, {epochs} epochs of whole digits, batches of 32"
-        ),
-        script=Path(__file__).name,
-        seed=seed,
-        framework=package("torch"),
-        exporter=exporter_name(dynamo=False),
-        framework_accuracy=accuracy(model(*holdout)[0].argmax(dim=1).numpy(), split.holdout_y),
-        prediction_output="logits",
-        notes=[
-            "A unit whose candidate gate is exactly 0 keeps a state of 0 once it starts from 0; whoever feeds another "
-            "state wakes it, so the weights alone decide nothing.",
-        ],
-    )
-    example = tuple(array[:2] for array in probe)
-    proto = export(model, example, ["rows", "state"], ["logits", "next_state"], dynamo=False)
-    arrays = [tuple(array.numpy() for array in data) for data in (probe, holdout)]
-    publish(card, proto, arrays[0], arrays[1], split.holdout_y)
-
-
-@torch.no_grad()
-def _second_half(model: nn.Module, x: np.ndarray) -> tuple[Tensor, Tensor]:
-    """The last four rows of each digit, and the state after the first four."""
-    rows = torch.from_numpy(x.reshape(-1, 8, 8))
-    return rows[:, 4:], model(rows[:, :4], torch.zeros(len(rows), model.rnn.hidden_size))[1]
-
-
-def digits_transformer_fused() -> None:
-    """Proximal steps on whole heads and on feed-forward units; fused by onnxruntime's transformer optimizer."""
-    seed, rate, epochs, heads_sparsity, units_sparsity = 0, 0.005, 40, 2.6, 0.42
-    split = digits()
-    torch.manual_seed(seed)
-    model = FusedTransformer(split.classes)
-    optimizer = torch.optim.Adam(model.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=rate / 50)
-
-    @torch.no_grad()
-    def shrink() -> None:
-        step = optimizer.param_groups[0]["lr"]
-        for layer in model.layers:
-            for part, groups, sparsity in (
-                (layer.up, layer.up.out_features, units_sparsity),
-                (layer.value, layer.heads, heads_sparsity),
-            ):
-                norms = torch.cat([part.weight, part.bias[:, None]], 1).view(groups, -1).norm(dim=1)
-                left = (1 - sparsity * step / norms.clamp_min(1e-12)).clamp_min(0.0)
-                left = left.repeat_interleave(part.out_features // groups)
-                part.weight.mul_(left[:, None])
-                part.bias.mul_(left)
-
-    rows = split.train_x.reshape(-1, 8, 8)
-    fit(model, rows, split.train_y, optimizer, epochs, seed, 32, shrink, schedule)
-    release(
-        "digits_transformer_fused",
-        model,
-        split,
-        (8, 8),
-        "rows",
-        dynamo=False,
-        seed=seed,
-        task="classify handwritten digits (10 classes), rows as 8 tokens of 8 features",
-        data=DIGITS_DATA,
-        architecture="2 post-norm encoder layers, width 32, 4 heads, GELU feed-forward 64",
-        training=(
-            f"Adam, learning rate {rate} (cosine), soft threshold on the norms of the values of whole heads "
-            f"({heads_sparsity} x rate) and of feed-forward units ({units_sparsity} x rate) after each step, "
-            f"{epochs} epochs, batches of 32"
-        ),
-        notes=[
-            "The exported graph was fused by onnxruntime's transformer optimizer: attention, the sums before a "
-            "LayerNorm, and GELU with its bias are single operators of com.microsoft.",
-        ],
-        rewrite=_fused,
-    )
-
-
-def _fused(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with operators of com.microsoft for what BERT is made of."""
-    from onnxruntime.transformers import optimizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        onnx.save(model, path)
-        fused = optimizer.optimize_model(str(path), model_type="bert", num_heads=4, hidden_size=32, opt_level=0)
-        fused.save_model_to_file(str(path))
-        return onnx.load(path)
-
-
 def saturated_tanh() -> None:
     seed, rate, epochs = 7, 0.002, 60
     split = breast_cancer()
@@ -391,23 +271,22 @@ RECIPES: dict[str, Callable[[], None]] = {
         "digits_mlp_elu", nn.ELU, HIGH_RATE, "Twin of digits_mlp_killed, same rate, ELU(1.0)."
     ),
     "digits_cnn": digits_cnn,
-    "digits_gru_streaming": digits_gru_streaming,
     "digits_transformer": digits_transformer,
-    "digits_transformer_fused": digits_transformer_fused,
     "saturated_tanh": saturated_tanh,
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(recipes: dict[str, Callable[[], None]], description: str | None) -> None:
+    """Make the models whose names start with the argument."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="", help="only the models whose name starts with this")
     prefix = parser.parse_args().prefix
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    for name, recipe in RECIPES.items():
+    for name, recipe in recipes.items():
         if name.startswith(prefix):
             recipe()
 
 
 if __name__ == "__main__":
-    main()
+    main(RECIPES, __doc__)
