@@ -196,7 +196,7 @@ def shortcomings(row: Row, audit: analyzer.Audit, form: Form, added: int) -> Ite
         if most:
             yield f"{reasons[most]} units stay, `{most}`"
         elif row.found == row.killed:
-            yield f"{added} numbers are stored anew, in biases that take in what units are stuck at"
+            yield f"{added} numbers are stored anew, mostly in biases that take in what units are stuck at"
     if not row.difference <= form.tolerance:
         yield f"differs by more than {form.tolerance:g}"
 
