@@ -18,6 +18,7 @@ from tests.models import Array, build
 
 TRIES, SAMPLES, STEPS, MODEL, WIDTH = 12, 3, 4, 5, 16
 CONTRIB = "com.microsoft"
+LENGTHS = {"x": STEPS, "z": 6}  # of the inputs
 
 
 @dataclass
@@ -30,33 +31,39 @@ class Layer:
     values: Array
     shift: Array  # what is added to values
     outputs: Array
+    alive: set[int]  # groups of which some head is
+    constant: set[int]  # groups whose values are, and not 0
 
     @classmethod
-    def drawn(cls, net: Net, groups: int, repeats: int) -> tuple[Layer, set[int]]:
-        """A layer, and the groups of which some head is alive."""
+    def drawn(cls, net: Net, groups: int, repeats: int) -> Layer:
+        """A layer of which some heads are dead, and groups that are constant."""
         draw = net.arrays.normal
         layer = cls(
             net,
             draw(0, 1, (groups * repeats, MODEL, WIDTH)), draw(0, 1, (groups, MODEL, WIDTH)),
             draw(0, 1, (groups, MODEL, WIDTH)), draw(0, 1, (groups, WIDTH)),
-            draw(0, 1, (groups * repeats, WIDTH, MODEL)),
+            draw(0, 1, (groups * repeats, WIDTH, MODEL)), set(), set(),
         )  # fmt: skip
-        alive = set()
         for group in range(groups):
             heads = slice(group * repeats, (group + 1) * repeats)
             kind = net.random.choice(["unread", "zero", "constant", "half", "one", "alive"])
             if kind in ("zero", "constant"):
                 layer.values[group] = 0
                 layer.shift[group] *= kind == "constant"
+                layer.constant.update({group} if kind == "constant" else ())
             elif kind == "unread":
                 layer.outputs[heads] = 0
             else:
-                alive.add(group)
+                layer.alive.add(group)
                 if kind == "half":  # a constant slot within a head that is alive
                     layer.values[group, :, 0] = 0
                 elif kind == "one":
                     layer.outputs[heads][1:] = 0
-        return layer, alive
+        return layer
+
+    def elsewhere(self) -> str:
+        """What keys and values are made of: what queries are, or something of another length."""
+        return self.net.random.choice(["x", "z"])
 
     def dense(self, x: str, weight: Array, shift: Array | None = None) -> str:
         """X times the weights of all heads, [heads, MODEL, WIDTH], and a bias."""
@@ -73,9 +80,9 @@ def projected(layer: Layer, x: str) -> str:
 
 
 def many_heads(layer: Layer, x: str) -> str:
-    inside = layer.net.random.random() < 0.5
-    q, k = layer.dense(x, layer.queries), layer.dense(x, layer.keys)
-    v = layer.dense(x, layer.values, None if inside else layer.shift)
+    inside, z = layer.net.random.random() < 0.5, layer.elsewhere()
+    q, k = layer.dense(x, layer.queries), layer.dense(z, layer.keys)
+    v = layer.dense(z, layer.values, None if inside else layer.shift)
     bias = np.concatenate([np.zeros(2 * layer.shift.size), layer.shift.reshape(-1)])
     more = [layer.net.keep(bias)] if inside else []
     return layer.net.add("MultiHeadAttention", q, k, v, *more, num_heads=len(layer.keys), domain=CONTRIB)
@@ -102,25 +109,34 @@ def grouped(layer: Layer, x: str) -> str:
 
 
 def native(layer: Layer, x: str) -> str:
-    """Of ai.onnx, with a mask or not; flat, or laid out by heads, and then turned or not."""
-    net, counts = layer.net, (len(layer.queries), len(layer.keys), len(layer.keys))
-    weights = (layer.queries, None), (layer.keys, None), (layer.values, layer.shift)
-    flat = net.random.random() < 0.5
-    read = [layer.dense(x, *both) for both in weights]
+    """Of ai.onnx, with a mask or not; flat, or laid out by heads, and then normalised or not, turned or not."""
+    net, counts, z = layer.net, (len(layer.queries), len(layer.keys), len(layer.keys)), layer.elsewhere()
+    read = [layer.dense(x, layer.queries), layer.dense(z, layer.keys), layer.dense(z, layer.values, layer.shift)]
+    flat, normalised = net.random.random() < 0.5, net.random.random() < 0.5
     if not flat:
-        shapes = [net.keep([0, 0, count, WIDTH], np.int64) for count in counts]
-        read = [net.add("Reshape", *both) for both in zip(read, shapes, strict=True)]
-        read = [net.add("Transpose", part, perm=[0, 2, 1, 3]) for part in read]
+        for part, count in enumerate(counts):
+            apart = net.add("Reshape", read[part], net.keep([0, 0, count, WIDTH], np.int64))
+            if normalised and part < 2:
+                apart = net.add("RMSNormalization", apart, net.keep(net.arrays.normal(1, 0.3, WIDTH)))
+            read[part] = net.add("Transpose", apart, perm=[0, 2, 1, 3])
     if net.random.random() < 0.5:
-        angles = [net.keep(f(np.arange(STEPS * WIDTH // 2)).reshape(STEPS, -1)) for f in (np.cos, np.sin)]
-        places = net.add("Expand", net.keep([np.arange(STEPS)], np.int64), net.keep([SAMPLES, 1], np.int64))
-        places = net.add("Slice", places, net.keep([0], np.int64), net.add("Shape", x, end=1), net.keep([0], np.int64))
-        for part, count in enumerate(counts[:2]):
-            turned: dict[str, Any] = {"num_heads": count} if flat else {}
-            read[part] = net.add("RotaryEmbedding", read[part], *angles, places, **turned)
-    mask = [net.keep(net.arrays.normal(0, 1, (STEPS, STEPS)))] if net.random.random() < 0.3 else []
+        for part, source in enumerate((x, z)):
+            angles = net.arrays.normal(0, 1, (LENGTHS[source], WIDTH // 2))
+            caches = [net.keep(np.repeat([f(angles)], SAMPLES, axis=0)) for f in (np.cos, np.sin)]
+            zero, batch = net.keep([0], np.int64), net.add("Shape", x, end=1)
+            caches = [net.add("Slice", cache, zero, batch, zero) for cache in caches]
+            turned: dict[str, Any] = {"num_heads": counts[part]} if flat else {}
+            read[part] = net.add("RotaryEmbedding", read[part], *caches, **turned)
+    mask = net.random.choice(["none", "none", "stored", "fed"])
+    if mask == "fed":  # a query may find no key, and gets 0
+        layer.alive |= layer.constant
+        read.append(net.add("Greater", net.add("ReduceMax", z, net.keep([2], np.int64), keepdims=0), net.keep(0.5)))
+        read[3] = net.add("Unsqueeze", read[3], net.keep([1, 2], np.int64))
+        read[3] = net.add("Expand", read[3], net.keep([1, 1, LENGTHS[x], 1], np.int64))
+    elif mask == "stored":
+        read.append(net.keep(net.arrays.normal(0, 1, (LENGTHS[x], LENGTHS[z]))))
     named: dict[str, Any] = {"q_num_heads": counts[0], "kv_num_heads": counts[1]} if flat else {}
-    y = net.add("Attention", *read, *mask, is_causal=net.random.choice([0, 1]), **named)
+    y = net.add("Attention", *read, is_causal=net.random.choice([0, 1]), **named)
     if flat:
         return y
     return net.add("Reshape", net.add("Transpose", y, perm=[0, 2, 1, 3]), net.keep([0, 0, -1], np.int64))
@@ -139,11 +155,12 @@ def layer_of(kind: str, seed: int) -> tuple[onnx.ModelProto, dict[str, Array], s
     net = Net(Random(seed))
     make, most = KINDS[kind]
     groups, repeats = net.random.choice([1, 2, 3, 4]), net.random.randint(1, most)
-    layer, alive = Layer.drawn(net, groups, repeats)
+    layer = Layer.drawn(net, groups, repeats)
     y = net.add("MatMul", make(layer, "x"), net.keep(np.concatenate(layer.outputs)))
     y = net.add("Add", y, "x")
-    feed = {"x": net.arrays.normal(0, 1, (SAMPLES, STEPS, MODEL)).astype(np.float32)}
-    return build(net.nodes, feed, net.stored, [y], 23, {CONTRIB: 1}, free=(0,)), feed, alive
+    shapes = {name: (SAMPLES, length, MODEL) for name, length in LENGTHS.items()}
+    feed = {name: net.arrays.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    return build(net.nodes, feed, net.stored, [y], 23, {CONTRIB: 1}, free=(0,)), feed, layer.alive
 
 
 def groups_left(kind: str, seed: int) -> None:
@@ -172,7 +189,7 @@ def test_dead_heads_go_and_no_others(kind: str) -> None:
 def _with_cache(kind: str, seed: int, before: int) -> Pruned:
     """One step behind a past of this length, which the model takes and gives out; pruned."""
     net = Net(Random(seed))
-    layer, _ = Layer.drawn(net, 3, 1)
+    layer = Layer.drawn(net, 3, 1)
     feed = {"x": (2, 1, MODEL), "past_k": (2, 3, before, WIDTH), "past_v": (2, 3, before, WIDTH)}
     feeds = {name: net.arrays.normal(0, 1, shape).astype(np.float32) for name, shape in feed.items()}
     read = [layer.dense("x", w) for w in (layer.queries, layer.keys)] + [layer.dense("x", layer.values, layer.shift)]
