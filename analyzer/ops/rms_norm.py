@@ -7,19 +7,21 @@ comes out as a fourth output where that is named. Channels that are 0 add nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask
-from analyzer.ops.affine import Normalisation
+from analyzer.ops.affine import Normalisation, Summand
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array
 from analyzer.ops.norm import Normalised
 from analyzer.ops.operator import CONTRIB, register
+from analyzer.ops.traits import CONTINUOUS
 
 _SUM = 3  # the output that gives what is normalised
 
@@ -89,6 +91,10 @@ class SkipNorm(Normalised):
     def normalised(self, node: OpNode) -> list[int]:
         return [len(node.x_shape()) - 1]
 
+    def summand(self, node: OpNode, position: int) -> Summand | None:
+        takes = position in (0, 1) and node.static(self.bias) is not None
+        return Summand(self.bias) if takes else None
+
     def total(self, node: OpNode, xs: Sequence[Constants]) -> Constants:
         """What is normalised."""
         known, number = pattern.uniform(xs[0].rank, True), np.zeros((1,) * xs[0].rank)
@@ -152,7 +158,33 @@ class SkipRootMeanSquare(SkipNorm):
         return float(node.attr("epsilon", 1e-12))
 
 
+class EmbedNorm(Normalised):
+    """com.microsoft EmbedLayerNormalization: rows of up to three tables, added, then normalised; which keys count.
+
+    ids, segments [b, s], tables [rows, m], gamma, beta [m], mask, positions [b, s] -> Y [b, s, m], counts [b],
+    sum [b, s, m].
+    """
+
+    letters = "ids: b s, segments: b s, words: x m, places: y m, kinds: z m, gamma: m, beta: m, mask: b s, at: b s"
+
+    def axes(self, node: OpNode) -> Correspondence:
+        return Axes(f"{self.letters} -> Y: b s m, counts: b, sum: b s m", whole="s x y z m", made="m")(node)
+
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return Normalisation(5, 6)
+
+    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        found = [Constants.unknown(len(s or ())) for s in node.out_shapes]
+        known = xs[5].zero & xs[6].known
+        found[0] = Constants(known[None, None], np.where(known, xs[6].number, 0.0)[None, None])
+        return found
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        return [pattern.uniform(x.rank, True) for x in xs]
+
+
 register(RootMeanSquare(), "RMSNormalization", "SimplifiedLayerNormalization")
 register(RootMeanSquare(), "SimplifiedLayerNormalization", domain=CONTRIB)
 register(SkipNorm(), "SkipLayerNormalization", domain=CONTRIB)
 register(SkipRootMeanSquare(), "SkipSimplifiedLayerNormalization", domain=CONTRIB)
+register(EmbedNorm(), "EmbedLayerNormalization", domain=CONTRIB, traits=replace(CONTINUOUS, geometry=(0, 1, 7, 8)))

@@ -219,6 +219,25 @@ def skip_norm(d: Draw, op: str) -> Case:
     )  # fmt: skip
 
 
+@cases_for("EmbedLayerNormalization", domain=CONTRIB)
+def embed_norm(d: Draw, op: str) -> Case:
+    batch, steps, width = d.whole(1, 2), d.whole(1, 3), d.whole(1, 5)
+    ids, kinds = d.ints(0, 4, batch, steps, dtype=np.int32), d.ints(0, 1, batch, steps, dtype=np.int32)
+    segments = d.flag()
+    mask = d.ints(0, 1, batch, steps, dtype=np.int32) if d.flag() else None
+    at = d.ints(0, 3, d.pick([1, batch]), steps, dtype=np.int32) if d.flag() else None
+    inputs = [
+        ids, kinds if segments else None, d.normal(5, width), d.normal(4, width),
+        d.normal(2, width) if segments else None, _gains(d, width), d.normal(width), mask, at,
+    ]  # fmt: skip
+    highest = {0: 4, 1: 1, 7: 1, 8: 3}
+    return call(
+        op, *inputs, domain=CONTRIB, fed=[p for p in highest if inputs[p] is not None], tolerance=1e-4,
+        outputs=d.pick([["y0", "y1"], ["y0", "y1", "y2"]]), epsilon=d.pick([None, 1e-3]),
+        samplers={p: whole(0, most, np.int32) for p, most in highest.items()},
+    )  # fmt: skip
+
+
 # -- reductions ---------------------------------------------------------------------------------------------------
 
 

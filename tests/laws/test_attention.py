@@ -216,3 +216,43 @@ def test_heads_of_a_cache_stay(kind: str, before: int) -> None:
         assert not [call for call in found.walk.context.calls if call.barrier is not None]
         reasons |= {locked.reason for locked in found.walk.locked}
     assert reasons == {"graph-output"}
+
+
+def encoder(seed: int) -> tuple[Pruned, set[int], int]:
+    """A layer as it is fused: embedding, attention, two skip connections, a feed-forward part with dead units."""
+    net = Net(Random(seed))
+    draw, width, inner = net.arrays.normal, MODEL, 6
+    layer = Layer.drawn(net, 3, 1)
+    ids = net.arrays.integers(0, 7, (SAMPLES, STEPS)).astype(np.int32)
+    mask = net.add("Greater", "ids", net.keep(1, np.int32))
+    mask = net.add("Cast", mask, to=onnx.TensorProto.INT32)
+    tables = [net.keep(draw(0, 1, (rows, width))) for rows in (7, STEPS)]
+    x = net.add("EmbedLayerNormalization", "ids", "", *tables, "", *_scale(net), outputs=2, domain=CONTRIB)
+    parts = [np.concatenate(weight, axis=1) for weight in (layer.queries, layer.keys, layer.values)]
+    bias = np.concatenate([np.zeros(parts[0].shape[1] * 2), layer.shift.reshape(-1)])
+    weights = [net.keep(np.concatenate(parts, axis=1)), net.keep(bias)]
+    y = net.add("Attention", x, *weights, mask, num_heads=3, domain=CONTRIB)
+    y = net.add("MatMul", y, net.keep(np.concatenate(layer.outputs)))
+    x = net.add("SkipLayerNormalization", y, x, *_scale(net), net.keep(draw(0, 1, width)), domain=CONTRIB)
+    still = net.arrays.random(inner) < 0.4
+    y = net.add("MatMul", x, net.keep(draw(0, 1, (width, inner)) * ~still))
+    y = net.add("BiasGelu", y, net.keep(draw(0, 1, inner)), domain=CONTRIB)
+    y = net.add("MatMul", y, net.keep(draw(0, 1, (inner, width))))
+    y = net.add("SkipLayerNormalization", y, x, *_scale(net), net.keep(draw(0, 1, width)), domain=CONTRIB)
+    model = build(net.nodes, {"ids": ids}, net.stored, [y], 18, {CONTRIB: 1}, free=(0,))
+    return pruned(model, {"ids": ids}), layer.alive, int((~still).sum())
+
+
+def _scale(net: Net) -> list[str]:
+    return [net.keep(net.arrays.normal(1, 0.3, MODEL)), net.keep(net.arrays.normal(0, 1, MODEL))]
+
+
+def test_a_fused_encoder_is_cut() -> None:
+    for seed in range(TRIES):
+        found, alive, inner = encoder(seed)
+        assert found.difference < 1e-4
+        assert _attention(found) == max(len(alive), 1)  # the sum takes no constant instead of a value
+        assert not [call.barrier for call in found.walk.context.calls if call.barrier is not None]
+        (units,) = [c for c in found.walk.context.calls if c.op.op_type == "BiasGelu"]
+        assert int(found.walk.closure.keeps.get((units.outputs[0], 2)).sum()) == max(inner, 1)
+        assert "Add" not in {node.op_type for node in found.model.graph.node}  # constants go into the bias of the sum
