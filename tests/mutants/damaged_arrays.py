@@ -124,9 +124,9 @@ def damaged_npz(random: Random) -> Attempt:
     kind = random.choice(
         ("array", "array", "name", "bytes", "bytes", "record", "record", "more", "empty", "bomb", "swap", "fine")
     )
-    members, model = {"x.npy": _saved(_array(random))}, one_input()
+    members, model = {"x.npy": saved(_array(random))}, one_input()
     if random.random() < 0.5:
-        members["z.npy"], model = _saved(np.arange(8)), small_model()
+        members["z.npy"], model = saved(np.arange(8)), small_model()
     if kind == "array":
         members[random.choice(list(members))] = _npy(random)
     elif kind == "name":
@@ -136,7 +136,7 @@ def damaged_npz(random: Random) -> Attempt:
     elif kind == "empty":
         members = {}
     elif kind == "bomb":
-        members["x.npy"] = _saved(np.zeros((1 << random.choice([10, 16]), 4), np.float32))
+        members["x.npy"] = saved(np.zeros((1 << random.choice([10, 16]), 4), np.float32))
     content = _zip(random, members)
     if kind == "bytes":
         content = damaged_bytes(random, content)
@@ -215,7 +215,7 @@ def _array(random: Random) -> Array:
 
 def _npy(random: Random) -> bytes:
     """A `.npy` file whose header or data is damaged."""
-    content = _saved(_array(random))
+    content = saved(_array(random))
     match random.choice(("bytes", "header", "header", "header", "version", "length", "cut", "grow", "raw")):
         case "bytes":
             return damaged_bytes(random, content)
@@ -254,7 +254,7 @@ def _with_header(random: Random, data: bytes) -> bytes:
     return b"\x93NUMPY\x02\x00" + len(header).to_bytes(4, "little") + header + data
 
 
-def _saved(array: Array) -> bytes:
+def saved(array: Array) -> bytes:
     with io.BytesIO() as stream:
         np.save(stream, array, allow_pickle=False)
         return stream.getvalue()

@@ -1,4 +1,4 @@
-"""The families of the corpus: what makes the damaged call of a seed, and how many of a hundred it makes."""
+"""The families of the corpus: what makes the damaged call of a seed, and how many of 115 it makes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tests.mutants.damaged_images import damaged_image, damaged_list
 from tests.mutants.damaged_models import damaged_graph, damaged_message
 from tests.mutants.damaged_settings import damaged_baseline, damaged_config
 from tests.mutants.damaged_tables import damaged_csv, damaged_parquet
+from tests.mutants.odd_calls import odd_call
+from tests.mutants.odd_graphs import odd_graph
 
 FAMILIES: Mapping[str, tuple[int, Callable[[Random], Attempt]]] = {
     "graphs": (32, damaged_graph),
@@ -24,6 +26,8 @@ FAMILIES: Mapping[str, tuple[int, Callable[[Random], Attempt]]] = {
     "lists": (2, damaged_list),
     "baselines": (4, damaged_baseline),
     "settings": (3, damaged_config),
+    "odd graphs": (10, odd_graph),
+    "odd calls": (5, odd_call),
 }
 
 

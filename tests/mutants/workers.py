@@ -74,6 +74,7 @@ class Worker:
 def _serve(pipe: Connection, last_words: str) -> None:
     os.environ["COLUMNS"] = "100"
     resource.setrlimit(resource.RLIMIT_DATA, (HARD_LIMIT, HARD_LIMIT))
+    from analyzer import unfinished
     from analyzer.__main__ import main
     from analyzer.cli.main import run
 
@@ -83,6 +84,7 @@ def _serve(pipe: Connection, last_words: str) -> None:
         os.dup2(err.fileno(), 2)
         sys.argv = ["deadunits", "--version"]
         main()  # once, for what is prepared for a whole process
+        unfinished.when_stuck.clear()  # a run that is slow to end costs its call alone
         _said(out, sys.stdout)
         with suppress(EOFError):
             while True:

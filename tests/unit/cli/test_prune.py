@@ -132,6 +132,7 @@ def test_nothing_to_remove_is_written_byte_for_byte_or_not_at_all(
         (["-o", "{tmp}/a.onnx", "--json", "{tmp}/a.onnx"], "same name"),
         (["-o", "{tmp}/plan.json", "--masks", "{tmp}/m.npz"], "same name"),
         (["-o", "{tmp}/none/a.onnx"], "does not exist"),
+        (["-o", "{tmp}/a.onnx", "--masks", "."], "is a folder"),
         (["-o", "{tmp}/a.onnx", "--plan", "{tmp}/none.json"], "cannot be read"),
         (["-o", "{tmp}/a.onnx", "--plan", PROBE], "is not JSON"),
         (["-o", "{tmp}/a.onnx", "--plan", "sample_models/manifest.json"], "not a deadunits plan"),
