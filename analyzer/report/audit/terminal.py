@@ -149,9 +149,9 @@ class _View:
         rows = table(("layer", "op"), ("units", "dead", *(column[1] for column in columns)))
         rows.add_column("", no_wrap=True)
         taken = 14 + 16 + sum(len(column[1]) + 2 for column in columns) + BAR + 12
-        name_width = max(self.width - taken, 16)
+        room = self.width - taken
         for layer in shown:
-            rows.add_row(*self._layer_row(layer, columns, name_width))
+            rows.add_row(*self._layer_row(layer, columns, max(room, 16), max(BAR + min(room - 16, 0), 2)))
         yield heading("Layers")
         yield rows
         if len(shown) < len(layers):
@@ -161,7 +161,7 @@ class _View:
             yield Text(f"  {' and '.join(parts)} not shown (--all shows every layer)", QUIET)
 
     def _layer_row(
-        self, layer: LayerVerdicts, columns: Sequence[tuple[str, str, str]], name_width: int
+        self, layer: LayerVerdicts, columns: Sequence[tuple[str, str, str]], name_width: int, cells: int
     ) -> list[RenderableType]:
         row: list[RenderableType] = [
             layer_cell(layer.value, layer.audited.module, name_width),
@@ -172,7 +172,7 @@ class _View:
         for verdict, _, style in columns:
             units = getattr(layer, verdict) or ()
             row.append(Text(number(len(units)) if units else "·", style if units else QUIET))
-        drawn = bar(layer.dead_share, BAR, blocks=self.blocks)
+        drawn = bar(layer.dead_share, cells, blocks=self.blocks)
         row.append(Text(f"{drawn} {share(layer.dead_share):>7}", "red" if layer.dead else QUIET))
         return row
 

@@ -140,6 +140,15 @@ def test_names_from_the_file_cannot_steer_the_terminal() -> None:
     assert "[31mred[bold]:smile:[/bold]" in text
 
 
+def test_numbers_are_not_cut_where_columns_are_few() -> None:
+    always_on = layer(relu(64, "/model/encoder/layers.1/Relu_output_0"), seen([0] * 13 + [1] * 51, [0] * 13 + [2] * 51))
+    saturated = layer(tanh(4), seen([1, -1, -0.5, -1], [1, -1, 0.5, 1], 360, low_samples=[0, 0, 0, 359]))
+    table = shown(facts([always_on, saturated]), 80).split("Layers\n")[1].split("\n\n")[0]
+    assert table.split("\n")[0].split() == ["layer", "op", "units", "dead", "saturated", "always-on"]
+    assert [line.split()[-1] for line in table.split("\n")[1:3]] == ["%", "%"]
+    assert not [word for line in table.split("\n") for word in line.split()[1:] if word.endswith("…")]
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_layer_has_both_its_names(width: int) -> None:
     made = facts([layer(relu(4, "relu_3", "encoder.layer.0.act"), seen([0] * 4, [0] * 4))])
