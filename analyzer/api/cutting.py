@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from analyzer.graph.edit import restore_defaults
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
+from analyzer.rewrite.pair_directions import Moved, pair_directions
 from analyzer.rewrite.shrink import shrink
 from analyzer.units.select import select_units
 from analyzer.walk import Walk, walk
@@ -42,6 +43,7 @@ class CutModel:
     notes: tuple[str, ...] = ()
     bridges: tuple[Bridge, ...] = ()
     merged_relus: tuple[str, ...] = ()  # always on; the dense layers around them are one
+    moved: Moved = field(default_factory=dict)  # what was stored in another order before the cut
 
 
 def cut(
@@ -63,6 +65,11 @@ def cut(
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
     plain = _cut(loaded, shapes, layers, choice)
+    paired, table, moved = pair_directions(loaded, shapes, plain.walk)
+    if moved:
+        together = replace(_cut(paired, table, layers, choice), moved=moved)
+        if _left(together.walk) < _left(plain.walk):
+            plain, loaded, shapes = together, paired, table
     cuts = [plain]
     if choice.residual != "off":
         bridged = _with_bridges(plain, shapes, layers, choice)
@@ -81,7 +88,7 @@ def planned(
     loaded: LoadedModel, shapes: ShapeTable, walked: Walk, measure: Callable[[LoadedModel], ShapeTable]
 ) -> Walk:
     """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
-    if not takes_something(walked):
+    if not takes_something(walked) and not pair_directions(loaded, shapes, walked)[2]:
         return walked
     (default,) = cut(loaded, shapes, walked.layers, Choice(), measure)
     return replace(default.walk, left=count_parameters(default.smaller.refreshed().graph))
@@ -192,7 +199,10 @@ def _with_bridges(plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVer
         model, table = insert_bridges(bridged.base, table, bridges)
         cut_again = _cut(model, table, layers, choice)
         bridged = replace(
-            cut_again, bridges=(*bridged.bridges, *bridges), refused=(*bridged.refused, *cut_again.refused)
+            cut_again,
+            moved=plain.moved,
+            bridges=(*bridged.bridges, *bridges),
+            refused=(*bridged.refused, *cut_again.refused),
         )
     built, saved = len(bridged.bridges), _left(plain.walk) - _left(bridged.walk)
     many, they = ("1 gather was", "it saves") if built == 1 else (f"{built} gathers were", "they save")

@@ -144,7 +144,7 @@ def _cut_and_compared(
         removed_relus=cut_model.merged_relus,
         observed=bool(basis or source.shapes.settled),
     )
-    return Pruned(facts, audit, choice, chosen, source, smaller, data)
+    return Pruned(facts, audit, choice, chosen, source, smaller, data, cut_model.moved)
 
 
 def _check_branches(choice: Choice, audit: AuditFacts) -> None:

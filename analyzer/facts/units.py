@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from analyzer.algebra.pattern import Shape
 
+T = TypeVar("T")
 Units = tuple[int, ...]  # their indices, in order
 LARGEST_EXACT = 2**53 - 1  # every whole number up to here differs from its neighbours in double precision
 
@@ -139,6 +141,20 @@ class ShapeTable:
     def inseparable(self) -> int:
         """How many samples share every feed and cannot be told apart, or may influence each other; 1: none do."""
         return 1 if self.independent else self.samples
+
+    def with_values(self, new: Mapping[str, tuple[str, Shape]]) -> ShapeTable:
+        """The table with further values: each with one that it is like, but for its shape."""
+
+        def taken_over(facts: Mapping[str, T]) -> dict[str, T]:
+            return {**facts, **{name: facts[like] for name, (like, _) in new.items() if like in facts}}
+
+        return replace(
+            self,
+            shapes={**self.shapes, **{name: shape for name, (_, shape) in new.items()}},
+            sample_axes=taken_over(self.sample_axes),
+            dtypes=taken_over(self.dtypes),
+            dynamic=taken_over(self.dynamic),
+        )
 
     @property
     def of_single_samples(self) -> ShapeTable:

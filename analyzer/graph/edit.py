@@ -171,13 +171,23 @@ class Editor:
 
     def add_behind(self, index: int, name: str) -> None:
         """Add another value to a node's output, behind it; readers see the sum under the old name."""
+        self._insert_behind(index, "Add", name)
+
+    def gather_behind(self, index: int, indices: Array, axis: int) -> str:
+        """Gather from a node's output, behind it; readers see what was gathered. Returns the output's new name."""
+        places = self.add_tensor(f"{self._node(index).outputs[0].name}/places", indices)
+        return self._insert_behind(index, "Gather", places, axis=axis)
+
+    def _insert_behind(self, index: int, op_type: str, operand: str, **attributes: int) -> str:
         node = self._node(index)
-        old, behind = node.outputs[0], self._fresh(f"{node.outputs[0].name}/before_Add")
-        new = self._new(f"{node.name}/Add", "Add", [name, name])
+        old, behind = node.outputs[0], self._fresh(f"{node.outputs[0].name}/before_{op_type}")
+        new = self._new(f"{node.name}/{op_type}", op_type, [operand, operand], attributes)
         _around(node).insert_after(node, new)
+        shape, kind = old.shape, old.type
         self._take_over(old, new.outputs[0])
-        old.name = behind
+        old.name, old.shape, old.type, self._values[behind] = behind, shape, kind, old
         new.replace_input_with(0, old)
+        return behind
 
     def insert_before(
         self, index: int, position: int, op_type: str, operands: list[str], attributes: Mapping[str, Any], name: str

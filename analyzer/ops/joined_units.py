@@ -26,8 +26,8 @@ class JoinedUnits:
     places: tuple[Array, Array]
 
 
-def joined_units(context: Context, call: Call) -> JoinedUnits | None:
-    """The first value behind a call, over movements alone, that has all its units on one axis."""
+def joined_units(context: Context, call: Call, value: str = "") -> JoinedUnits | None:
+    """The first value behind a call, or this one, over movements alone, that has all its units on one axis."""
     source, shape = call.outputs[0] if call.outputs else "", (call.op.out_shapes or (None,))[0]
     axes = sorted(a for a in (call.axes.units({}).get(source) or ()) if shape and shape[a] > 1)
     if not source or shape is None or len(axes) != 2:
@@ -43,7 +43,11 @@ def joined_units(context: Context, call: Call) -> JoinedUnits | None:
             where[name] = places
             (first, outer), (second, inner) = places
             pairs = {*zip(outer.tolist(), inner.tolist(), strict=True)} if first == second else ()
-            if len(pairs) == len(outer) == shape[axes[0]] * shape[axes[1]] and min(outer.min(), inner.min()) >= 0:
+            if (
+                value in ("", name)
+                and len(pairs) == len(outer) == shape[axes[0]] * shape[axes[1]]
+                and min(outer.min(), inner.min()) >= 0
+            ):
                 return JoinedUnits(name, first, (axes[0], axes[1]), (outer, inner))
     return None
 

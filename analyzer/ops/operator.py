@@ -139,6 +139,10 @@ class Operator:
         """Whether each index of this axis is made of the same index of the first input, all in the same way."""
         return self.same_unit
 
+    def spare(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> Mask | None:
+        """Where units made along two axes can only go together: which are not needed, [outer, inner]."""
+        return None
+
     def activation(self, node: OpNode) -> Activation | None:
         """How the output is audited where the operator is an activation, or has one fused into it."""
         return None

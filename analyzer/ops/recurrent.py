@@ -228,6 +228,10 @@ class Recurrent(Operator):
                 result[position] = matter[:, np.newaxis] & (position not in node.zeros)
         return result
 
+    def spare(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> Mask:
+        silent, _ = self.silent(node, xs)
+        return ~self.matter(node, ys, self.state(node, xs, yc[0]), silent)
+
     def matter(self, node: OpNode, ys: Sequence[Mask], state: State, silent: Mask) -> Mask:
         """Units [d, h] that are asked for, or heard by units that matter; of those that one can carry, one."""
         asked = np.zeros(state.known.shape, np.bool_)

@@ -7,9 +7,7 @@ they were other constants, these are added, one stored number for each place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,30 +17,17 @@ from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
 
 PAD_TAKES_INPUTS = 11
-Fact = TypeVar("Fact")
 
 
 def insert_bridges(loaded: LoadedModel, table: ShapeTable, bridges: Sequence[Bridge]) -> tuple[LoadedModel, ShapeTable]:
     """The model with all bridges in place, and the shapes of the new values."""
-    copy, shapes, bridged = loaded.copy(), dict(table.shapes), dict[str, str]()
+    copy, new = loaded.copy(), dict[str, tuple[str, Shape]]()
     editor = Editor(copy)
     for number, bridge in enumerate(bridges):
         shape, axis = table.shapes[bridge.value], bridge.axis
         for name, length in _insert(editor, bridge, shape, f"deadunits/{bridge.kind}/{number}"):
-            shapes[name] = (*shape[:axis], length, *shape[axis + 1 :])
-            bridged[name] = bridge.value
-    return copy, replace(
-        table,
-        shapes=shapes,
-        sample_axes=_taken_over(table.sample_axes, bridged),
-        dtypes=_taken_over(table.dtypes, bridged),
-        dynamic=_taken_over(table.dynamic, bridged),
-    )
-
-
-def _taken_over(facts: Mapping[str, Fact], bridged: Mapping[str, str]) -> dict[str, Fact]:
-    """Facts by value name, those of the new values as of the values that are bridged."""
-    return {**facts, **{name: facts[value] for name, value in bridged.items() if value in facts}}
+            new[name] = bridge.value, (*shape[:axis], length, *shape[axis + 1 :])
+    return copy, table.with_values(new)
 
 
 def _insert(editor: Editor, bridge: Bridge, shape: Shape, stem: str) -> list[tuple[str, int]]:

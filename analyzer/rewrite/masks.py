@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.algebra.pattern import Mask
+from analyzer.algebra.pattern import Array, Mask
 from analyzer.errors import OutputError
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.choice import Choice
@@ -21,10 +21,11 @@ from analyzer.ops.context import Context
 LONGEST_MEMBER = (1 << 16) - 1  # bytes of a name in a zip file
 
 
-def keep_masks(context: Context, plan: CutPlan, names: Collection[str]) -> dict[str, Mask]:
+def keep_masks(context: Context, plan: CutPlan, names: Collection[str], moved: Mapping[str, Array]) -> dict[str, Mask]:
     """Per stored tensor of which something goes: True where an element stays, in the tensor's own shape.
 
-    `names` are the original's tensors: what bridges store is not the user's to cut.
+    `names` are the original's tensors: what bridges store is not the user's to cut. `moved` says of those that were
+    put into another order before the cut which element of the original each one was.
     """
     masks: dict[str, Mask] = {}
     for name in sorted(context.graph.initializer_names & set(names)):
@@ -36,6 +37,10 @@ def keep_masks(context: Context, plan: CutPlan, names: Collection[str]) -> dict[
         mask = reduce(np.multiply.outer, vectors) if alive else np.zeros(shape, np.bool_)
         grouped = _grouped(context, plan, name) if alive else None
         mask = mask if grouped is None else grouped
+        if name in moved:
+            original = np.empty_like(mask)
+            original.reshape(-1)[moved[name]] = mask
+            mask = original
         if not mask.all():
             masks[name] = mask
     return masks
@@ -55,6 +60,7 @@ def plan_document(
     removable: Removable,
     choice: Choice,
     names: Collection[str],
+    moved: Mapping[str, Array],
 ) -> tuple[bytes, str]:
     """The masks as the bytes of an .npz file, and the plan as JSON text.
 
@@ -89,7 +95,7 @@ def plan_document(
             if t.name in names
         ],
     }
-    return _archive(keep_masks(context, plan, names)), json.dumps(document, indent=1) + "\n"
+    return _archive(keep_masks(context, plan, names, moved)), json.dumps(document, indent=1) + "\n"
 
 
 def _archive(masks: Mapping[str, Mask]) -> bytes:

@@ -191,10 +191,10 @@ def _seeds(context: Context, layers: Sequence[LayerVerdicts], choice: Choice) ->
             producer = context.graph.producer.get(layer.value)
             call = None if producer is None else context.by_node[producer.index]
             if call is not None and call.op.name != layer.audited.node:  # audited behind what makes it
-                named = ((c, joined_units(context, c)) for c in context.calls if c.op.name == layer.audited.node)
-                call, joined = next(
-                    ((c, j) for c, j in named if j is not None and j.value == layer.value), (None, None)
+                named = (
+                    (c, joined_units(context, c, layer.value)) for c in context.calls if c.op.name == layer.audited.node
                 )
+                call, joined = next(((c, j) for c, j in named if j is not None), (None, None))
                 if call is not None and joined is not None:
                     seeds[call.outputs[0]] = seed = seed.before(joined)
             if call is not None and call.outputs[0] in seeds:

@@ -21,7 +21,7 @@ NAMED = {
     "__init__.py": 2,
     # nodes that we write ourselves
     "causes/gate_sums.py": 10,
-    "graph/edit.py": 6,
+    "graph/edit.py": 7,
     "graph/fixed_lengths.py": 4,  # two of them where it looks whether anything is measured at all
     "graph/open_branches.py": 1,
     "graph/subgraphs.py": 1,

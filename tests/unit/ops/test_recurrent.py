@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 import analyzer
+from analyzer.rewrite import pair_directions
 from tests.models import Array, parse, run
 
 STEPS, INPUTS, HIDDEN = 5, 3, 6
@@ -61,12 +62,44 @@ def test_units_into_which_nothing_comes_go(op: str) -> None:
 
 def test_directions_have_units_of_their_own_and_keep_an_index_while_either_needs_it() -> None:
     body = f"{TURNED} s = LSTM(t, w, r, b) u = Transpose<perm = [0, 2, 1, 3]>(s) q = Reshape(u, flat) y = MatMul(q, v)"
-    stored = weights("LSTM", (0, 4), (4, 5)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
+    stored = weights("LSTM", (0, 4), (4,)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
     audit, shapes = pruned(model("LSTM", body, stored, ', direction = "bidirectional"'), X)
     (layer, _) = audit.layers
     assert (layer.value, layer.audited.op, layer.units) == ("q", "LSTM", 2 * HIDDEN)
-    assert layer.structural == (0, 4, HIDDEN + 4, HIDDEN + 5)
+    assert layer.structural == (0, 4, HIDDEN + 4)
     assert shapes["r"] == (2, 4 * (HIDDEN - 1), HIDDEN - 1)
+
+
+BOTH = "s = LSTM(t, w, r, b) u = Transpose<perm = [0, 2, 1, 3]>(s) q = Reshape(u, flat)"
+
+
+def test_directions_that_can_do_without_other_units_are_paired() -> None:
+    stored = weights("LSTM", (0, 4, 2), (1, 5)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
+    proto = model("LSTM", f"{TURNED} {BOTH} y = MatMul(q, v)", stored, ', direction = "bidirectional"')
+    audit, shapes = pruned(proto, X)
+    assert audit.layers[0].structural == (0, 2, 4, HIDDEN + 1, HIDDEN + 5)
+    assert shapes["r"] == (2, 4 * (HIDDEN - 2), HIDDEN - 2)
+    assert shapes["v"] == (2 * HIDDEN - 5, 2)  # the gather leaves out what the layer keeps for its other direction
+    result = audit.prune(latency=False)
+    assert [*result.facts.removed_units.values()] == [audit.layers[0].structural]
+    r = result.masks()["r"].reshape(2, 4, HIDDEN, HIDDEN)
+    kept = [[unit for unit in range(HIDDEN) if r[direction, :, unit].any()] for direction in (0, 1)]
+    assert kept[1] == [0, 2, 3, 4]
+    assert len(kept[0]) == 4
+
+
+def test_units_that_are_not_put_back_in_order_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_directions, "_back", lambda pairing: np.arange(2 * len(pairing.order)))
+    with pytest.raises(AssertionError):  # what is derived of the new order is not what the run showed, so it stays
+        test_directions_that_can_do_without_other_units_are_paired()
+
+
+def test_directions_are_not_paired_where_something_else_reads_their_order() -> None:
+    stored = weights("LSTM", (0, 4, 2), (1, 5)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
+    for more in ("z = Identity(s)", "z = ReduceMax<keepdims = 0>(s)"):
+        proto = model("LSTM", f"{TURNED} {BOTH} y = MatMul(q, v) {more}", stored, ', direction = "bidirectional"')
+        proto.graph.output.append(onnx.helper.make_empty_tensor_value_info("z"))
+        assert pruned(proto, X)[1]["r"] == (2, 4 * HIDDEN, HIDDEN)
 
 
 def test_directions_and_units_that_are_flattened_by_measured_lengths_go_as_well() -> None:

@@ -1,0 +1,132 @@
+"""Directions of a layer share their hidden size: what can go of one is put beside what can go of the other.
+
+An index of a bidirectional layer goes only when neither direction needs it. Hidden units have no order of their own, so
+some of the last direction change places (in all that is stored of them), and a gather behind the layer, where both
+directions lie on one axis, puts them back. Of this the ordinary cut takes as many indices as the direction has that can
+do without fewest, and the gather keeps the order of those that stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array, Shape
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import Editor, LoadedModel
+from analyzer.ops.context import Call, Context
+from analyzer.ops.correspondence import Group, Lettered
+from analyzer.ops.joined_units import JoinedUnits, joined_units
+from analyzer.ops.operator import traits_of
+from analyzer.walk import Walk
+from analyzer.walk.flow import Needs, needs_backward
+
+#: Per stored tensor, in its shape: which element of the original each one was.
+Moved = dict[str, Array]
+#: Stored inputs by name, with the letters of their axes.
+_Stored = dict[str, tuple[Array, tuple[Group, ...]]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairing:
+    """Hidden units of the last direction in their new order, and the value in which they get their own back."""
+
+    order: Array
+    joined: JoinedUnits
+    stored: _Stored
+    lengths: Mapping[str, int]
+    outer: str
+    inner: str
+
+
+def pair_directions(loaded: LoadedModel, table: ShapeTable, walked: Walk) -> tuple[LoadedModel, ShapeTable, Moved]:
+    """The model with directions paired where more can go then, and what moved in what is stored."""
+    context = walked.context
+    joined = [(call, place) for call in context.calls if (place := _joined(context, call)) is not None]
+    needs = needs_backward(context, walked.facts) if joined else None
+    pairings = (_pairing(walked, needs, call, place) for call, place in joined if needs is not None)
+    found = [pairing for pairing in pairings if pairing is not None]
+    if not found:
+        return loaded, table, {}
+    copy, moved = loaded.copy(), Moved()
+    editor, new = Editor(copy), dict[str, tuple[str, Shape]]()
+    for pairing in found:
+        for name, (array, groups) in pairing.stored.items():
+            moved[name] = _reordered(np.arange(array.size).reshape(array.shape), groups, pairing)
+            editor.set_tensor(name, array.reshape(-1)[moved[name]])
+        value, axis = pairing.joined.value, pairing.joined.axis
+        before = editor.gather_behind(context.graph.producer[value].index, _back(pairing), axis)
+        new[before] = value, table.shapes[value]
+    return copy, table.with_values(new), moved
+
+
+def _joined(context: Context, call: Call) -> JoinedUnits | None:
+    """Where two directions lie on one axis, and nothing else reads what the layer gives."""
+    place = None if call.barrier is not None else joined_units(context, call)
+    if place is None or any(call.op.used_outputs[1:]) or call.op.y_shape()[place.axes[0]] != 2:
+        return None
+    value = call.outputs[0]
+    while value != place.value:
+        readers = [node for node, _ in context.graph.consumers.get(value, ()) if not traits_of(node).measures]
+        if len(readers) != 1 or len(readers[0].outputs) != 1 or value in context.outputs:
+            return None
+        value = readers[0].outputs[0]
+    return place
+
+
+def _pairing(walked: Walk, needs: Needs, call: Call, joined: JoinedUnits) -> _Pairing | None:
+    context, letters = walked.context, call.axes
+    if not isinstance(letters, Lettered):
+        return None
+    (outer, *_), (inner, *_) = (dict(letters.values)[call.outputs[0]][axis] for axis in joined.axes)
+    stored = _stored(context, call, dict(letters.values), outer, inner)
+    ranks = {name: len(context.shapes.get(name, ())) for name in (*call.inputs, *call.outputs)}
+    ys = [needs.of(name, ranks[name]) for name in call.outputs]
+    xs, yc = (
+        [walked.facts.get(n) or Constants.unknown(ranks[n]) for n in side] for side in (call.inputs, call.outputs)
+    )
+    spare = call.rule.spare(call.op, ys, xs, yc)
+    if spare is None or stored is None:
+        return None
+    first, last = (np.flatnonzero(own & ~other) for own, other in (spare, spare[::-1]))
+    pairs, order = min(len(first), len(last)), np.arange(spare.shape[1])
+    order[first[:pairs]], order[last[:pairs]] = last[:pairs], first[:pairs]
+    return _Pairing(order, joined, stored, letters.lengths, outer, inner) if pairs else None
+
+
+def _stored(
+    context: Context, call: Call, letters: Mapping[str, tuple[Group, ...]], outer: str, inner: str
+) -> _Stored | None:
+    """What has an entry per direction and hidden unit; None where some of that is computed, or read by others."""
+    found: _Stored = {}
+    for position, name in enumerate(call.inputs):
+        groups = letters.get(name, ())
+        within = {letter for group in groups for letter in group}
+        if inner not in within:
+            continue
+        array, alone = call.op.static(position), call.op.sole_user[position]
+        if outer not in within or array is None or name not in context.graph.initializer_names or not alone:
+            return None
+        found[name] = array, groups
+    return found
+
+
+def _reordered(array: Array, groups: tuple[Group, ...], pairing: _Pairing) -> Array:
+    """The array with the hidden units of the last direction in their new order, along all axes that list them."""
+    letters = [letter for group in groups for letter in group]
+    wide, across = array.reshape([pairing.lengths[letter] for letter in letters]), letters.index(pairing.outer)
+    last = wide.take(1, across)
+    for axis, letter in enumerate(letters):
+        if letter == pairing.inner:
+            last = last.take(pairing.order, axis - (axis > across))
+    return np.stack([wide.take(0, across), last], across).reshape(array.shape)
+
+
+def _back(pairing: _Pairing) -> Array:
+    """Where each unit lies on the joined axis once the last direction is in its new order."""
+    units = [*zip(*(places.tolist() for places in pairing.joined.places), strict=True)]
+    at = {unit: index for index, unit in enumerate(units)}
+    return np.array([at[outer, int(pairing.order[inner]) if outer else inner] for outer, inner in units])
