@@ -216,7 +216,7 @@ def disagreement(source: Source, chosen: Walk, smaller: LoadedModel, comparison:
 
 def _rounding_shows(source: Source) -> float:
     """How far the original's outputs move, relative to their scale, when its weights' last digits do."""
-    loaded, threads, moved = source.loaded, source.run.threads, 0.0
+    loaded, threads, moved = source.computed, source.run.threads, 0.0
     for seed in range(NUDGES):
         with suppress(RunError), Session(loaded, threads=threads) as before, nudged(loaded, threads, seed) as after:
             few = islice(usual_batches(source, "rounding"), PERTURBED_SAMPLES)

@@ -44,6 +44,14 @@ class Source:
     inputs: tuple[Path, ...]
 
     @property
+    def computed(self) -> LoadedModel:
+        """The model as it is run: what stored tensors choose stands in place.
+
+        onnxruntime 1.32 does that itself, and breaks what nested choices read from around them.
+        """
+        return with_branches(self.loaded, self.loaded.graph.decided)
+
+    @property
     def shown(self) -> LoadedModel:
         """The model with the branches in place that the probe takes, so that a run can show their values."""
         return with_branches(self.loaded, self.shapes.taken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import check, stamp
 from analyzer.rewrite.unit_means import unit_means
 from analyzer.runtime.loading import load_model
-from analyzer.runtime.session import Session
+from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.version import __version__
@@ -118,13 +118,21 @@ def _cut_and_compared(
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
     threads = source.run.threads
-    with Session(source.loaded, threads=threads) as before, WrittenSession(smaller, threads=threads) as after:
+    decided = bool(source.loaded.graph.decided)
+    plain = Optimization.NONE if decided else Optimization.ALL  # as `Source.computed` says, and nothing of ours in it
+    with (
+        Session(source.loaded, threads=threads, optimization=plain) as before,
+        WrittenSession(smaller, threads=threads) as after,
+    ):
         results = compare_models(source, smaller, before, after, progress)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
             if moving := contradicted(source, walked):
                 return moving
             raise disagreement(source, chosen, smaller, results["probe"])
-        measured = _timed(source, before, after) if latency else None
+        measured = None
+        if latency:
+            with Session(source.computed, threads=threads) if decided else nullcontext(before) as optimised:
+                measured = _timed(source, optimised, after)
     basis = _basis(chosen, choice, cut_model.merged_relus)
     stamp(smaller, _record(basis, choice, audit.facts, results["probe"]))
     data, after_size = _written(source, cut_model)

@@ -12,8 +12,8 @@ def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[st
     """Per decided choice, by its first output, the branch that is taken: 0 for true.
 
     Those that the table says are `settled` count as well. A length counts as always the same where no other size of an
-    input changed it, no samples lie along its axis, and no choice or loop comes before it that may give out other
-    lengths.
+    input changed it, no samples lie along its axis, and nothing comes before it whose results may have other lengths
+    for other values: an operator, a choice or a loop.
     """
     decided, fixed = dict(graph.decided), set(graph.static_values)
     unclear: set[str] = set()
@@ -30,7 +30,10 @@ def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[st
             fixed |= outputs if _fixed_lengths(node, table, lists, unclear) else set()
         elif node.role is Role.PLAIN and read and not traits.draws and fixed.issuperset(read):
             fixed |= outputs
-        if unclear.intersection(read) or (node.role is not Role.PLAIN and node.key not in decided):
+        by_value = any(p in traits.lengths_from and name not in fixed for p, name in enumerate(node.inputs) if name)
+        if node.key in decided:
+            unclear |= outputs if unclear.intersection(read) else set()
+        elif unclear.intersection(read) or node.role is not Role.PLAIN or by_value:
             unclear |= outputs
     return decided
 

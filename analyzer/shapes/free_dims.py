@@ -63,6 +63,10 @@ def with_free_dims(table: ShapeTable, groups: list[Axes], first: Feeds, run: Run
         if shapes := _attempt(first, every, run, (partial(_times_as_long, times=times),)):
             resized.append(shapes)
     dynamic = changed_axes(table, [*resized, *short])
+    if others := [*tried, *short]:  # of what lies in branches that other sizes do not take nothing is known
+        shown = set[str]().union(*others)
+        for name in graph.producer.keys() & table.shapes.keys() - shown:
+            dynamic[name] = frozenset(range(len(table.shapes[name])))
     for name, axes in _hidden(graph, table, dynamic).items():
         dynamic[name] = dynamic.get(name, frozenset()) | axes
         _doubt_behind(graph, table, dynamic, name, {1, *(table.shapes[name][axis] for axis in axes)})

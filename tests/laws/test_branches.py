@@ -21,6 +21,9 @@ from analyzer.graph import Graph
 from analyzer.ops.context import HIDDEN
 from analyzer.ops.decided import decided_branches
 from analyzer.ops.lengths import Lengths
+from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
+from analyzer.shapes.shape_run import measure_shapes
 from tests.models import Array, parse, session
 
 SAMPLES, WIDTH = 24, 6
@@ -341,3 +344,35 @@ def test_branches_that_cannot_be_opened_are_left_alone() -> None:
     rows = np.random.default_rng(1).normal(0, 1, (8, 4)).astype(np.float32)
     audit = analyzer.audit(model, Data({"x": rows, "flag": np.array(True)}, constants=["flag"]), causes=False)
     assert [layer.value for layer in audit.layers if layer.samples] == ["r", "y"]
+
+
+def test_a_length_that_values_decide_makes_no_choice_for_good() -> None:
+    model = parse(
+        f"""g (float[1, 4] x) => (float[1, 4] y) {{ {DENSE}
+        one = Reshape(x, lone) m = NonZero(one) s = Shape(m) n = Gather(s, second) c = Greater(n, none)
+        y = If(c) <then_branch = t () => (float[1, 4] p) {{ t1 = Gemm(r, w2, b2) p = Relu(t1) }},
+                  else_branch = e () => (float[1, 4] q) {{ t2 = Gemm(r, w3, b3) q = Relu(t2) }}> }}""",
+        _weights(lone=np.array([1, 4]), second=np.array(1), none=np.array(0)),
+        opset=17,
+    )
+    rows = 1 + np.random.default_rng(1).random((16, 4), np.float32)
+    audit = analyzer.audit(model, {"x": rows}, causes=False)
+    assert [layer.value for layer in audit.layers if layer.samples] == ["r", "p"]
+    pruned = audit.prune(choice=Choice(evidence=Evidence.STRUCTURAL), latency=False)
+    assert not pruned.changed
+    assert choices(onnx.load_from_string(audit.prune(latency=False).data).graph) == 1
+
+
+def test_a_branch_that_other_lengths_do_not_take_keeps_what_varies_along_its_axes() -> None:
+    model = parse(
+        """g (float[N, T, 4] x) => (float[N, T, 4] y) {
+        s = Shape(x) n = Gather(s, second) c = Less(n, limit)
+        y = If(c) <then_branch = t () => (float[N, T, 4] p) { m = MatMul(x, w1) u = Relu(m) p = MatMul(u, w2) },
+                  else_branch = e () => (float[N, T, 4] q) { q = Neg(x) }> }""",
+        _weights(second=np.array(1), limit=np.array(6)),
+        opset=17,
+    )
+    rows = np.random.default_rng(1).normal(0, 1, (16, 5, 4)).astype(np.float32)
+    shapes = measure_shapes(load_model(model), open_probe({"x": rows}, load_model(model).graph.inputs))
+    assert shapes.shapes["u"] == (1, 5, 4)
+    assert shapes.dynamic["u"] == {0, 1, 2}  # the branch takes 1 to 5 positions; none of these was tried
