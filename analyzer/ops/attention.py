@@ -4,9 +4,10 @@ Queries [b, s, (g r d)], keys [b, t, (g d)], values [b, t, (g v)] -> Y [b, s, (g
 masks [b, (g r), s, u], what came before [b, g, p, d] and [b, g, p, v], what is left for later [b, g, u, d or v].
 
 b samples, s queries, t keys, p keys of the past, u = p + t; g heads of keys and values, of which each serves r heads of
-queries; d, v their widths. Y = softmax(scale Q K' + mask) V, per head. The widths of a head stay whole, heads go one by
-one: a head whose outputs nobody needs, together with its queries, keys and values. A value that is constant over all
-keys comes out as that constant, since the weights of an average add up to 1.
+queries; d, v their widths. Y = softmax(scale Q K' + mask) V, per head. Heads go one by one: a head whose outputs nobody
+needs, together with its queries, keys and values. Queries and keys of a head stay whole; of its values, where they lie
+flat and no cache holds them, some may go, in each head as many as in the others. A value that is constant over all keys
+comes out as that constant, since the weights of an average add up to 1.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from analyzer.ops.operator import Operator
 from analyzer.ops.traits import SINGLE_OR_DOUBLE, SUMMING
 
 Y = 0
+_SLOTS = ("g", "r", "v")
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,10 @@ class AttentionRule(Operator):
     def values(self, node: OpNode, xs: Sequence[Constants], heads: Heads) -> tuple[Mask, Array]:
         """Values [g, v] that are one constant over all samples and keys, and the constants."""
 
+    def narrows(self, node: OpNode) -> bool:
+        """Whether values of a head can go one by one, as many in every head that stays: of each its own."""
+        return False
+
     def averages(self, node: OpNode) -> bool:
         """Whether the weights of every query add up to 1, in a type that has room for the last digits."""
         return node.y_dtype in SINGLE_OR_DOUBLE
@@ -85,8 +91,9 @@ class AttentionRule(Operator):
             return super().axes(node)
         only = " ".join(letter for letter, length in heads.lengths.items() if length == 1)
         made = {"made": self.made} if self.made else {}
-        whole = f"s t u p d v c m e w x {only}"
-        found = Axes(self.letters(node), whole=whole, one="i r", given=heads.lengths, **made)(node)
+        whole, own = f"s t u p d c m e w x {only}", "v" if self.narrows(node) else ""
+        whole = whole if own else f"{whole} v"
+        found = Axes(self.letters(node), whole=whole, one="i r", own=own, given=heads.lengths, **made)(node)
         if not isinstance(found, Lettered) or ("u" not in found.lengths and "p" in found.lengths):
             return found  # how many keys there are is not known
         keys = "u" if "u" in found.lengths else "t"
@@ -117,19 +124,21 @@ class AttentionRule(Operator):
         ]
 
     def asked(self, node: OpNode, ys: Sequence[Mask]) -> Mask:
-        """Heads [g, r] of which something is needed."""
+        """Values of heads [g, r, v] that are needed; all of a head where they go together."""
         axes = self.axes(node)
         assert isinstance(axes, Lettered)
         lengths, described = axes.lengths, dict(axes.values)
-        asked = np.zeros((lengths["g"], lengths["r"]), np.bool_)
+        single = _SLOTS if self.narrows(node) else _SLOTS[:2]
+        asked = np.zeros([lengths[i] for i in _SLOTS], np.bool_)
         for name, mask in zip(node.outputs, ys, strict=True):
             groups = described.get(name, ())
-            along = [axis for axis, group in enumerate(groups) if {"g", "r"}.intersection(group)]
+            along = [axis for axis, group in enumerate(groups) if not {*single}.isdisjoint(group)]
             for axis in along:
-                vector = pattern.per_index(mask, axis, prod(lengths[i] for i in groups[axis]), every=False)
-                box = vector.reshape([lengths[i] for i in groups[axis]])
-                box = pattern.some(box, tuple(p for p, i in enumerate(groups[axis]) if i not in ("g", "r")))
-                asked = asked | box.reshape([lengths[i] if i in groups[axis] else 1 for i in ("g", "r")])
+                group = groups[axis]
+                vector = pattern.per_index(mask, axis, prod(lengths[i] for i in group), every=False)
+                box = vector.reshape([lengths[i] for i in group])
+                box = pattern.some(box, tuple(p for p, i in enumerate(group) if i not in single))
+                asked = asked | box.reshape([lengths[i] if i in group and i in single else 1 for i in _SLOTS])
             if not along:
                 asked = np.asarray(asked | mask.any())
         return asked
@@ -138,8 +147,8 @@ class AttentionRule(Operator):
         """Heads are counted anew; the default scale follows from a width that stays."""
         others = [pattern.uniform(len(shape or ()), False) for shape in node.out_shapes[Y + 1 :]]
         kept = self.asked(node, [_box(cut.keeps.vectors(node.outputs[Y])), *others])
-        numbers = {self.counts[1]: int(kept.any(axis=1).sum())}
-        numbers[self.counts[0]] = int(kept.sum())
+        numbers = {self.counts[1]: int(kept.any(axis=(1, 2)).sum())}
+        numbers[self.counts[0]] = int(kept.any(axis=2).sum())
         return Edit(attributes={name: n for name, n in numbers.items() if node.attr(name, n) != n})
 
 
@@ -152,7 +161,7 @@ def _box(vectors: Sequence[Mask]) -> Mask:
 
 
 def _spread(axes: Lettered, name: str, groups: Sequence[Group], asked: Mask) -> Mask:
-    """The elements of an input that belong to some of these heads [g, r]."""
+    """The elements of an input that belong to some of these values of heads [g, r, v]."""
     mask = pattern.uniform(len(groups), bool(asked.any()))
     for axis, group in enumerate(groups):
         parts = [part for part, (ref, _) in axes.parts if ref == (name, axis)] or [group]
@@ -162,8 +171,8 @@ def _spread(axes: Lettered, name: str, groups: Sequence[Group], asked: Mask) -> 
 
 
 def _along(group: Group, lengths: Mapping[str, int], asked: Mask) -> Mask:
-    box = asked.any(axis=tuple(p for p, i in enumerate(("g", "r")) if i not in group))
-    shape = [lengths[i] if i in ("g", "r") else 1 for i in group]
+    box = asked.any(axis=tuple(p for p, i in enumerate(_SLOTS) if i not in group))
+    shape = [lengths[i] if i in _SLOTS else 1 for i in group]
     return np.broadcast_to(box.reshape(shape), [lengths[i] for i in group]).reshape(-1)
 
 

@@ -64,6 +64,9 @@ class ProjectedAttention(AttentionRule):
             " -> Y: b s (g v), present: c b g u d"
         )
 
+    def narrows(self, node: OpNode) -> bool:
+        return not node.has(4) and node.only_first_output
+
     def activation(self, node: OpNode) -> Activation | None:
         """Each unit is an average of sums that the operator makes."""
         return Activation(Kind.LINEAR, enters=None)
@@ -91,9 +94,11 @@ class ProjectedAttention(AttentionRule):
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         edit = super().shrink(node, cut)
         inputs, columns = cut.keeps.vectors(node.inputs[1])
-        if node.attr("qkv_hidden_sizes") and "num_heads" in edit.attributes:
-            each = [int(n) // int(node.attr("num_heads")) for n in node.attr("qkv_hidden_sizes")]
-            edit.attributes["qkv_hidden_sizes"] = [n * edit.attributes["num_heads"] for n in each]
+        heads, values = self.heads(node), int(cut.keeps.get((node.outputs[0], 2)).sum())
+        assert heads is not None  # else it is not supported
+        sizes = [heads.width * edit.attributes.get("num_heads", heads.groups)] * 2 + [values]
+        if node.attr("qkv_hidden_sizes") or sizes[0] != values:
+            edit.attributes["qkv_hidden_sizes"] = sizes
         weight = np.asarray(node.static(1))
         shift = removed_constants(*cut.xs[0].per_index(2, len(inputs)), inputs) @ weight.astype(np.float64)
         if shift.any():
@@ -125,6 +130,9 @@ class MultiHeadAttention(AttentionRule):
         if not groups or node.x_shape()[-1] % groups or columns % groups:
             return None
         return Heads(groups, 1, node.x_shape()[-1] // groups, columns // groups)
+
+    def narrows(self, node: OpNode) -> bool:
+        return len(node.x_shape(2)) == 3 and not node.has(7) and node.only_first_output
 
     def letters(self, node: OpNode) -> str:
         k, v = ("b g t d", "b g t v") if len(node.x_shape(1)) == 4 else ("b t (g d)", "b t (g v)")

@@ -45,6 +45,10 @@ class Attention(AttentionRule):
             f" -> Y: {y}, presentK: b g u d, presentV: b g u v, QK: b (g r) s u"
         )
 
+    def narrows(self, node: OpNode) -> bool:
+        flat, heads = len(node.x_shape(_V)) == 3, {node.attr(name) for name in self.counts}
+        return flat and len(heads) == 1 and not node.has(_PAST_V) and node.only_first_output
+
     def averages(self, node: OpNode) -> bool:
         windows = any(int(node.attr(f"{side}_window_size", -1)) >= 0 for side in ("left", "right"))
         return super().averages(node) and not windows and not node.has(_COUNTED) and self._some_key(node)

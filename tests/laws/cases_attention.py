@@ -235,7 +235,24 @@ def _every_query_finds_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_attention.Attention, "_some_key", lambda self, node: True)
 
 
+def _values_go_from_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_attention.MultiHeadAttention, "narrows", lambda self, node: True)
+
+
+def _sizes_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = fused_attention.ProjectedAttention.shrink
+
+    def shrink(self: Any, node: Any, cut: Any) -> Edit:
+        edit: Edit = honest(self, node, cut)
+        edit.attributes.pop("qkv_hidden_sizes", None)
+        return edit
+
+    monkeypatch.setattr(fused_attention.ProjectedAttention, "shrink", shrink)
+
+
 FAULTS: list[laws.Fault] = [
+    (_values_go_from_a_cache, "MultiHeadAttention", laws.cut_nodes_agree),
+    (_sizes_are_not_told, f"{CONTRIB}:Attention", shrink_laws.shrunk_nodes_agree),
     (_every_query_finds_a_key, "Attention", laws.constants_are_constant),
     (_another_head_is_asked_for, "Attention", laws.unneeded_inputs_change_nothing),
     (_heads_are_not_counted, "Attention", shrink_laws.shrunk_nodes_agree),

@@ -221,7 +221,7 @@ def tied_slots_stay_together(case: Case, random: Random) -> None:
 def more_asked_more_kept(case: Case, random: Random) -> None:
     """Ties are monotone: asking for more never keeps less."""
     bench = Bench(case)
-    if isinstance(bench.call.rule, ConvRule) and bench.call.rule.groups(bench.op) > 1:
+    if getattr(bench.call.axes, "own", None):
         return  # which channels fill a group up is a free choice
     base = {n: _random_box(random, bench.context.shapes[n]) for n in bench.names[:2]}
     small = {**base, **_random_seeds(bench, random)}  # the axes that must keep one index have something to keep

@@ -19,6 +19,7 @@ from analyzer.ops.attention import AttentionRule
 from analyzer.ops.context import Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
+from analyzer.ops.fused_attention import ProjectedAttention
 from analyzer.ops.operator import BARRIER
 from analyzer.ops.recurrent import Recurrent
 from analyzer.ops.rms_norm import RootMeanSquare, SkipRootMeanSquare
@@ -176,13 +177,15 @@ def _heads(bench: Bench, keeps: Keeps) -> dict[str, Any]:
     assert heads is not None
     y = keeps.get((op.outputs[0], 1 if len(op.y_shape()) == 4 else 2))
     each = y.reshape(heads.groups, heads.repeats, -1)
-    assert (each.all(axis=2) == each.any(axis=2)).all(), f"half a head stays: {bench.case}"
+    counts = each.sum(axis=2)[each.any(axis=2)]
+    assert len({*counts.tolist()}) == 1, f"heads of unequal size: {bench.case}"
+    assert rule.narrows(op) or (each.all(axis=2) == each.any(axis=2)).all(), f"half a head stays: {bench.case}"
     numbers = {rule.counts[1]: int(each.any(axis=(1, 2)).sum())}
     numbers[rule.counts[0]] = int(each.any(axis=2).sum())
     changes: dict[str, Any] = {name: n for name, n in numbers.items() if op.attr(name) is not None}
-    sizes = op.attr("qkv_hidden_sizes")
-    if sizes:
-        changes["qkv_hidden_sizes"] = [n // heads.groups * numbers[rule.counts[0]] for n in sizes]
+    sizes = [heads.width * numbers["num_heads"]] * 2 + [int(y.sum())] if isinstance(rule, ProjectedAttention) else []
+    if sizes and (op.attr("qkv_hidden_sizes") or sizes[0] != sizes[2]):
+        changes["qkv_hidden_sizes"] = sizes
     return changes
 
 
