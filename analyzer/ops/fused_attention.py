@@ -44,8 +44,8 @@ class ProjectedAttention(AttentionRule):
     def unsupported(self, node: OpNode) -> str | None:
         if node.static(1) is None or (node.has(2) and node.static(2) is None):
             return "its weights are computed at run time"
-        if node.attr("past_present_share_buffer", 0):
-            return "what came before is written in place"
+        if node.attr("past_present_share_buffer", 0) or node.attr("do_rotary", 0):
+            return "what came before is written in place, or queries and keys are turned"
         if mask_letters(node, 3) is None:
             return "a mask of another shape"
         return super().unsupported(node)

@@ -2,7 +2,7 @@
 
 query [b, s, (g r d)], key, value [b, t, (g d)], or query [b, s, (g r d + g d + g d)] alone; past and present keys and
 values [b, g, length, d], seqlens_k [b], one less than the keys that count, total_sequence_length, caches of rotary
-angles [m, e], attention bias [b, (g r), s, u], head_sink [(g r)], weights of RMS normalisation [d].
+angles [m, e], attention bias [b, (g r), s, u], head_sink [(g r)].
 A head of keys goes with all its heads of queries. With a sink, or a smooth softmax, weights add up to less than 1.
 """
 
@@ -22,7 +22,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, register
 from analyzer.ops.traits import SUMMING
 
-_K, _V, _PAST_V, _SINK, _NOT_COVERED = 1, 2, 4, 11, (12, 13, 16)
+_K, _V, _PAST_V, _SINK, _NOT_COVERED = 1, 2, 4, 11, range(12, 17)
 
 
 class GroupQueryAttention(AttentionRule):
@@ -33,7 +33,7 @@ class GroupQueryAttention(AttentionRule):
     def unsupported(self, node: OpNode) -> str | None:
         quantised = any(str(node.attr(name, "NONE")).upper() != "NONE" for name in ("k_quant_type", "v_quant_type"))
         if quantised or node.attr("kv_cache_bit_width", 0) or any(node.has(p) for p in _NOT_COVERED):
-            return "keys and values that are quantised, or queries that are packed"
+            return "keys and values that are quantised or normalised, or queries that are packed"
         return super().unsupported(node)
 
     def heads(self, node: OpNode) -> Heads | None:
@@ -50,7 +50,7 @@ class GroupQueryAttention(AttentionRule):
         place = "b s" if node.has(9) and node.x_shape(9)[0] == node.x_shape()[0] else "x x"
         return (
             f"q: b s {query}, k: b t (g d), v: b t (g d), pk: b g p d, pv: b g p d, lengths: {seqlens}, total: w, "
-            f"cos: m e, sin: m e, places: {place}, more: {BIAS}, sink: (g r), _, _, qn: d, kn: d"
+            f"cos: m e, sin: m e, places: {place}, more: {BIAS}, sink: (g r)"
             f" -> Y: b s (g r d), K: b g u d, V: b g u d, QK: {BIAS}"
         )
 

@@ -107,12 +107,13 @@ def grouped(d: Draw, op: str) -> Case:
         inputs[11] = d.normal(heads)
     fixed = {5: whole(total - 1, total - 1, np.int32), 6: whole(total, total, np.int32)}
     fed = [p for p in (0, 1, 2, 3, 4, 5, 6, 10) if inputs[p] is not None]
+    causal = d.pick([None, None, 0])
     outputs = ["y0", "y1", "y2", "y3"][: d.pick([3, 4])] if before or d.flag(0.3) else ["y0"]
     return call(
         op, *inputs, fed=fed, domain=CONTRIB, num_heads=heads, kv_num_heads=groups, samplers=fixed, tolerance=1e-4,
         outputs=outputs, qk_output=d.pick([1, 2]) if len(outputs) > 3 else None, scale=d.pick([None, 0.4]),
-        do_rotary=int(rotary), rotary_interleaved=d.pick([None, 1]) if rotary else None,
-        local_window_size=d.pick([None, None, 2]), softcap=d.pick([None, None, 3.0]),
+        causal=causal, do_rotary=int(rotary), rotary_interleaved=d.pick([None, 1]) if rotary else None,
+        local_window_size=d.pick([None, None, 2]) if causal is None else None, softcap=d.pick([None, None, 3.0]),
         smooth_softmax=d.pick([None, None, 1]) if inputs[11] is None else None,
     )  # fmt: skip
 
