@@ -6,7 +6,7 @@
     │   ├── ProbeError        the probe data cannot be used with this model
     │   ├── RunError          onnxruntime cannot load or run the model
     │   │   └── OtherBranch   a sample takes another branch than the one that is looked at
-    │   ├── RunTooLong        a run took longer than it may
+    │   ├── RunEnded          a run took longer, or more memory, than it may
     │   └── OutputError       an output file cannot be written
     ├── Refusal               a rewrite that does not happen, with its reason
     └── ComparisonFailed      the rewritten model differs from the original (exit code 3)
@@ -57,7 +57,7 @@ class RunError(InputError):
         self.node = node
 
 
-class RunTooLong(InputError):
+class RunEnded(InputError):
     """A run of the model was ended. No `RunError`: whoever tries another feed after one would wait as long again."""
 
 

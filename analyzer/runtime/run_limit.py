@@ -6,6 +6,7 @@ single kernel, and a loop with an empty body, do not heed it: then `unfinished.w
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from analyzer import unfinished
-from analyzer.errors import RunTooLong
+from analyzer.errors import RunEnded
 
 TICK = 0.2  # seconds between two looks
 GRACE = 5  # seconds after which a run that was asked to end is stuck
+SPARE = 1 << 30  # bytes that a run may take beside the room for its values: what a loop collects is more than values
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,8 @@ class _Limit:
     seconds: float = inf
     advice: str = ""
 
-    def error(self) -> RunTooLong:
-        return RunTooLong(f"A run of the model took longer than {self.seconds:g} s, maybe in a loop: {self.advice}.")
+    def error(self) -> RunEnded:
+        return RunEnded(f"A run of the model took longer than {self.seconds:g} s, maybe in a loop: {self.advice}.")
 
 
 @dataclass(slots=True)
@@ -36,6 +39,17 @@ class _Running:
     options: Any  # onnxruntime's RunOptions
     limit: _Limit
     end: float  # as time.monotonic() counts
+    most: float  # bytes that the process may take
+    taken: int = 0
+
+    def error(self) -> RunEnded:
+        if not self.taken:
+            return self.limit.error()
+        size = f"{self.taken / (1 << 30):.2g} GiB"
+        return RunEnded(
+            f"A run of the model was ended when {size} of memory were taken, maybe in a loop: more than a model and a "
+            "sample of this size may take."
+        )
 
 
 _NONE = _Limit()
@@ -59,17 +73,18 @@ def runs_limited(seconds: float, advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def watched(options: Any) -> Iterator[None]:
-    """A run with these RunOptions is inside.
+def watched(options: Any, room: int = 0) -> Iterator[None]:
+    """A run with these RunOptions is inside, with room for so many bytes of values (0: any number).
 
     Raises:
-        RunTooLong: it was ended.
+        RunEnded: it was ended.
     """
     limit = _limit.get()
     if limit.seconds == inf:
         yield
         return
-    _running[id(options)] = _Running(options, limit, time.monotonic() + limit.seconds)
+    most = _memory() + room + SPARE if room else inf
+    run = _running[id(options)] = _Running(options, limit, time.monotonic() + limit.seconds, most)
     if not (_watchers and _watchers[0].is_alive()):  # a forked process has none
         _watchers[:] = [threading.Thread(target=_watch, daemon=True)]
         _watchers[0].start()
@@ -78,7 +93,7 @@ def watched(options: Any) -> Iterator[None]:
         yield
     except Exception as error:
         if options.terminate:
-            raise limit.error() from error
+            raise run.error() from error
         raise
     finally:
         del _running[id(options)]
@@ -89,9 +104,20 @@ def _watch() -> None:
         _busy.clear()
         while _running:
             time.sleep(TICK)
-            now = time.monotonic()
-            for run in [run for run in list(_running.values()) if now > run.end]:
-                run.options.terminate = True
+            now, memory = time.monotonic(), _memory()
+            for run in list(_running.values()):
+                if memory > run.most and not run.taken:
+                    run.taken, run.end = memory, now
+                if now >= run.end:
+                    run.options.terminate = True
                 if now > run.end + GRACE:
                     for act in unfinished.when_stuck:
-                        act(str(run.limit.error()))
+                        act(str(run.error()))
+
+
+def _memory() -> int:
+    """Bytes that this process takes; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 0

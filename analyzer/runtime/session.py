@@ -17,7 +17,7 @@ import onnx
 import onnxruntime as ort
 
 from analyzer.algebra.pattern import BFLOAT16, Array
-from analyzer.errors import RunError, RunFailure, RunTooLong
+from analyzer.errors import RunEnded, RunError, RunFailure
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
 from analyzer.graph.runnable import Runnable
@@ -130,7 +130,7 @@ class Session:
 
         Raises:
             RunError: the feed does not fit, an operator failed, or memory ran out.
-            RunTooLong: it took longer than `runs_limited` allows.
+            RunEnded: it took longer than `runs_limited` allows, or memory that the session has no room for.
         """
         names = list(self.output_names if outputs is None else outputs)
         if not names:  # which onnxruntime takes for all of them
@@ -142,13 +142,13 @@ class Session:
             options.add_run_config_entry(SHRINK_ARENA, "cpu:0")
         types = {a.dtype.name for a in feeds.values()} | {self.output_types.get(n) for n in names}
         try:
-            with watched(options):
+            with watched(options, self._room):
                 if "bfloat16" in types:  # onnxruntime's plain call knows no NumPy type for it
                     wrapped = {name: _wrap(array) for name, array in feeds.items()}
                     results = [_unwrap(value) for value in self._session.run_with_ort_values(names, wrapped, options)]
                 else:
                     results = self._session.run(names, dict(feeds), options)
-        except RunTooLong:
+        except RunEnded:
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "run") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ import pytest
 
 import analyzer
 from analyzer import unfinished
-from analyzer.errors import InputError, RunError, RunTooLong
+from analyzer.errors import InputError, RunEnded, RunError
 from analyzer.runtime import run_limit
 from analyzer.runtime.run_limit import runs_limited
 from analyzer.runtime.session import Session
@@ -46,7 +47,7 @@ def limited(seconds: float) -> AbstractContextManager[None]:
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_a_loop_without_end_is_ended(body: str) -> None:
-    with Session(endless(body).SerializeToString()) as session, limited(0.5), pytest.raises(RunTooLong) as caught:
+    with Session(endless(body).SerializeToString()) as session, limited(0.5), pytest.raises(RunEnded) as caught:
         session.run({"x": X})
     assert str(caught.value) == "A run of the model took longer than 0.5 s, maybe in a loop: wait."
 
@@ -54,7 +55,7 @@ def test_a_loop_without_end_is_ended(body: str) -> None:
 def test_every_run_counts_by_itself_and_later_ones_are_as_before() -> None:
     with Session(endless().SerializeToString()) as loop, Session(parse(RELU).SerializeToString()) as session:
         with limited(0.5):
-            with pytest.raises(RunTooLong):
+            with pytest.raises(RunEnded):
                 loop.run({"x": X})
             np.testing.assert_array_equal(session.run({"x": X})["y"], X)
         np.testing.assert_array_equal(session.run({"x": X})["y"], X)
@@ -70,7 +71,7 @@ def test_a_refusal_stays_a_refusal() -> None:
 
 
 def test_a_limit_inside_another_can_only_be_lower() -> None:
-    too_long = pytest.raises(RunTooLong, match=r"0\.3 s.*: wait")
+    too_long = pytest.raises(RunEnded, match=r"0\.3 s.*: wait")
     with Session(endless().SerializeToString()) as session, limited(0.3), runs_limited(900, "no"), too_long:
         session.run({"x": X})
 
@@ -78,14 +79,29 @@ def test_a_limit_inside_another_can_only_be_lower() -> None:
 @pytest.mark.parametrize("start", ["x", "z"])
 @pytest.mark.parametrize("probe", [None, X])
 def test_an_audit_ends_with_its_first_run_that_does_not(start: str, probe: object) -> None:
-    with pytest.raises(RunTooLong, match=r"longer than 0\.5 s.*--run-limit"):
+    with pytest.raises(RunEnded, match=r"longer than 0\.5 s.*--run-limit"):
         analyzer.audit(endless(start=start), probe, run=analyzer.Run(run_limit=0.5))
 
 
 def test_a_run_on_a_guess_may_take_less_than_one_on_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analyzer.shapes.shape_run.LONGEST_GUESS", 0.5)
-    with pytest.raises(RunTooLong, match="inputs were guessed; give data"):
+    with pytest.raises(RunEnded, match="inputs were guessed; give data"):
         analyzer.audit(endless())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say what a process takes")
+def test_a_loop_that_collects_is_ended_by_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_limit, "SPARE", 50 << 20)
+    text = f"""g (float[n, 4] x) => (float[n, 4] y, float[k, n, 4] all) {{
+        rounds = Constant <value_int = {1 << 62}> ()
+        more = Constant <value = bool {{1}}> ()
+        y, all = Loop (rounds, more, x) <body = b (int64 i, bool c, float[n, 4] a) =>
+            (bool co, float[n, 4] b, float[n, 4] s) {{ co = Identity(c) b = Identity(a) s = Relu(a) }}>
+    }}"""
+    ended = pytest.raises(RunEnded, match=r"ended when .* GiB of memory were taken, maybe in a loop")
+    with Session(parse(text).SerializeToString(), room=1 << 30) as session, limited(600), ended:
+        monkeypatch.setattr(session, "_room", 1 << 20)
+        session.run({"x": X})
 
 
 def test_what_does_not_heed_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
