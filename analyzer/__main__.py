@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import warnings
@@ -21,6 +22,7 @@ def main() -> int:
         logging.lastResort = logging.NullHandler()
     from analyzer.cli.main import run
 
+    gc.set_threshold(50_000, 10, 10)  # a deep graph is some millions of objects that all stay: a quarter of the time
     return run(sys.argv[1:])
 
 

@@ -228,8 +228,12 @@ class _Clock:
 
 def _verdicts(audited: Sequence[AuditedValue], seen: Observation | None, thresholds: Thresholds) -> list[LayerVerdicts]:
     statistics = {} if seen is None else seen.statistics
-    empty = UnitStatistics.empty
-    return [verdicts_of(a, statistics.get(a.value, empty(a.units, a.dtype)), thresholds) for a in audited]
+
+    def of(value: AuditedValue) -> UnitStatistics:
+        shown = statistics.get(value.value)
+        return UnitStatistics.empty(value.units, value.dtype) if shown is None else shown
+
+    return [verdicts_of(value, of(value), thresholds) for value in audited]
 
 
 def _hold_against(

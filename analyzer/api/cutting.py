@@ -52,10 +52,11 @@ def cut(
     layers: Sequence[LayerVerdicts],
     choice: Choice,
     measure: Callable[[LoadedModel], ShapeTable],
+    walked: Walk | None = None,
 ) -> list[CutModel]:
     """The cut model; with residual `latency` a second one with bridges, to be timed against the first.
 
-    `measure` gives the shapes of a model that was cut.
+    `measure` gives the shapes of a model that was cut; `walked` is the walk of this choice, where it was taken.
 
     Raises:
         ComparisonFailed: no consistent cut was found: a bug of ours.
@@ -64,7 +65,7 @@ def cut(
     original = loaded
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
-    plain = _cut(loaded, shapes, layers, choice)
+    plain = _cut(loaded, shapes, layers, choice, walked if loaded is original else None)
     paired, table, moved = pair_directions(loaded, shapes, plain.walk)
     if moved:
         together = replace(_cut(paired, table, layers, choice), moved=moved)
@@ -80,6 +81,7 @@ def cut(
         cuts = [_merged(cut_model, choice, measure) for cut_model in cuts]
     for cut_model in cuts:
         restore_defaults(loaded, cut_model.smaller)
+    cuts = [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
     cuts = [_no_larger(cut_model, original, shapes, layers, choice) for cut_model in cuts]
     return [replace(cut_model, notes=(*_merged_twins(cut_model, twins), *cut_model.notes)) for cut_model in cuts]
 
@@ -90,8 +92,8 @@ def planned(
     """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
     if not takes_something(walked) and not pair_directions(loaded, shapes, walked)[2]:
         return walked
-    (default,) = cut(loaded, shapes, walked.layers, Choice(), measure)
-    return replace(default.walk, left=count_parameters(default.smaller.refreshed().graph))
+    (default,) = cut(loaded, shapes, walked.layers, Choice(), measure, walked)
+    return replace(default.walk, left=count_parameters(default.smaller.graph))
 
 
 def takes_something(chosen: Walk) -> bool:
@@ -107,7 +109,7 @@ def _no_larger(
     cut_model: CutModel, loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
 ) -> CutModel:
     """The cut, or none: a small saving can cost more than it saves, in a new bias or a second copy of a tensor."""
-    grown = count_parameters(cut_model.smaller.refreshed().graph) - count_parameters(loaded.graph)
+    grown = count_parameters(cut_model.smaller.graph) - count_parameters(loaded.graph)
     if grown <= 0:
         return cut_model
     whole = walk(loaded.graph, shapes, layers, choice, shapes.shapes)  # masks and plan say so too
@@ -127,12 +129,18 @@ def _merged_twins(cut_model: CutModel, twins: Twins) -> list[str]:
     return [f"{many} the same as another and {were} merged into it."]
 
 
-def _cut(loaded: LoadedModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
+def _cut(
+    loaded: LoadedModel,
+    shapes: ShapeTable,
+    layers: Sequence[LayerVerdicts],
+    choice: Choice,
+    walked: Walk | None = None,
+) -> CutModel:
     """Cut; a node that refuses is left whole and the walk is taken again."""
     pinned: set[str] = set()
     refused: list[Refused] = []
     for _ in range(MOST_REFUSALS):
-        chosen = walk(loaded.graph, shapes, layers, choice, pinned)
+        chosen = walk(loaded.graph, shapes, layers, choice, pinned) if walked is None or pinned else walked
         try:
             smaller, written_anew = shrink(loaded, chosen.context, chosen.cut)
             return CutModel(chosen, loaded, smaller, written_anew, tuple(refused))

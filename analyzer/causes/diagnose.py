@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 
 import numpy as np
@@ -22,7 +23,8 @@ from analyzer.facts.units import Kind
 from analyzer.units.decomposed import find_decomposed
 from analyzer.walk.settle import Walk
 
-MOST_UNITS = 1 << 14  # of all layers together: giving a cause to one more takes longer than observing it
+MOST_UNITS = 1 << 12  # of all layers together, one of each at least: a cause takes longer than observing a unit
+_SEEN = tuple(kind for kind in Evidence if kind is not Evidence.STRUCTURAL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +40,10 @@ class Suspect:
     dead: tuple[int, ...]
     saturated: tuple[int, ...]
 
-    @property
+    @cached_property
     def observed(self) -> tuple[int, ...]:
         """Dead units that the weights alone do not explain."""
-        return self.layer.dead_by(*set(Evidence) - {Evidence.STRUCTURAL})
+        return self.layer.dead_by(*_SEEN)
 
     @property
     def watched(self) -> Iterator[Watched]:
@@ -125,12 +127,12 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
 
 
 def _most_of_each(numbers: list[int]) -> int:
-    """How many of each may be taken, so that all together are at most `MOST_UNITS`."""
+    """How many of each may be taken, so that all together are at most `MOST_UNITS`; one in any case."""
     left = MOST_UNITS
     for place, number in enumerate(sorted(numbers)):
         others = len(numbers) - place
         if number * others > left:
-            return left // others
+            return max(left // others, 1)
         left -= number
     return MOST_UNITS
 

@@ -88,6 +88,7 @@ class Case:
     layers: Mapping[str, LayerVerdicts]
     spreads: Mapping[str, Spread]
     _readings: dict[Part, Reading] = field(default_factory=dict)
+    _measured: dict[Channels, tuple[Bools, Bools, Floats]] = field(default_factory=dict)
 
     @cached_property
     def _places(self) -> list[tuple[Term, dict[int, int]]]:
@@ -166,8 +167,7 @@ class Case:
             return Ruling(CauseCode.STARVED, detail, (owner,))
         if term.filled_by:
             return Ruling(CauseCode.INPUT_CONSTANT, f"it reads nothing: {term.filled_by} puts a stored number there")
-        spread = self.spreads.get(term.source)
-        if channels is None or term.opaque or not channels.constant(spread)[part.index]:
+        if channels is None or term.opaque or not self._of_channels(channels)[0][part.index]:
             return None
         return Ruling(CauseCode.INPUT_CONSTANT, f"index {part.index} of {term.source}, which it reads, does not vary")
 
@@ -201,10 +201,18 @@ class Case:
         if part not in self._readings:
             channels = self.inputs[kernel.data, kernel.axis]
             reads = kernel.reads(part.index)
-            constant = channels.constant(self.spreads.get(kernel.data))[reads]
+            constant = self._of_channels(channels)[0][reads]
             strength = np.abs(kernel.row(part.index)).max(axis=1, initial=0.0)
             self._readings[part] = Reading(channels, reads, constant, strength)
         return self._readings[part]
+
+    def _of_channels(self, channels: Channels) -> tuple[Bools, Bools, Floats]:
+        """Which are constant, which are never negative, and where constant ones rest; looked up once."""
+        if channels not in self._measured:
+            spread = self.spreads.get(channels.value)
+            found = channels.constant(spread), channels.never_negative(spread), channels.resting(spread)
+            self._measured[channels] = found
+        return self._measured[channels]
 
     # -- sums that move, but never far enough ------------------------------------------------------------------
 
@@ -286,13 +294,13 @@ class Case:
             return None
         found = self._reading(part)
         reads, channels, constant = found.reads, found.channels, found.constant
-        spread = self.spreads.get(kernel.data)
         weights = part.scale * kernel.row(part.index)
-        never = channels.never_negative(spread)[reads]
+        _, never, rests = self._of_channels(channels)
+        never = never[reads]
         if constant.all() or weights[~constant].max() > 0 or not never[~constant].all():
             return None
         # At a border that is padded with zeros any of a kernel's taps may be missing.
-        resting = weights[constant] * channels.resting(spread)[reads][constant, np.newaxis]
+        resting = weights[constant] * rests[reads][constant, np.newaxis]
         return float(np.maximum(resting, 0.0).sum())
 
     def _flattened_line(self, parts: Sequence[Part]) -> Ruling | None:

@@ -117,7 +117,11 @@ class LayerVerdicts:
 
     def dead_by(self, *evidence: Evidence) -> tuple[int, ...]:
         """The dead units that one of these shows to be dead."""
-        return indices_of(np.isin(self.evidence, [kind.code for kind in evidence]))
+        if not self.dead:
+            return ()
+        asked = np.zeros(len(Evidence) + 1, np.bool_)  # by code
+        asked[[kind.code for kind in evidence]] = True
+        return indices_of(asked[self.evidence])
 
     def evidence_of(self, unit: int) -> Evidence | None:
         """What shows that the unit is dead; None for a unit that is not."""

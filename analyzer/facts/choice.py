@@ -101,7 +101,7 @@ class Choice(WithDefaults):
         observed = layer.dead_by(Evidence.OBSERVED) if self.trusts(layer) else ()
         wanted = None if self.units is None else set(self.units.get(layer.value, ()))
         trusted = (unit for unit in observed if (wanted is None or unit in wanted) and self._far(layer, unit))
-        return sorted((*layer.dead_by(Evidence.STRUCTURAL), *trusted))
+        return sorted((*layer.structural, *trusted))
 
     def trusts(self, layer: LayerVerdicts) -> bool:
         """Whether what only the probe shows of the layer may be relied on."""

@@ -16,9 +16,12 @@ class Evidence(StrEnum):
     @property
     def code(self) -> int:
         """What stands for it in an array of evidence, where 0 stands for a unit that is not dead."""
-        return 1 + tuple(Evidence).index(self)
+        return _CODES[self]
 
     @classmethod
     def of_code(cls, code: int) -> Evidence | None:
         """The evidence that a number in an array stands for; None for 0."""
         return tuple(cls)[code - 1] if code else None
+
+
+_CODES = {kind: code for code, kind in enumerate(Evidence, 1)}

@@ -76,6 +76,8 @@ class AuditedValue:
 
     def of_type(self, dtype: str) -> AuditedValue:
         """The same value in its element type; bounds of integers that doubles cannot represent are forgotten."""
+        if dtype == self.dtype != "int64":
+            return self
         low, high = (
             None if bound is not None and dtype == "int64" and abs(bound) > LARGEST_EXACT else bound
             for bound in (self.low, self.high)
@@ -162,6 +164,8 @@ class ShapeTable:
 
         A value of which one sample holds no whole number of rows has no sample axis.
         """
+        if self.samples == 1:
+            return self
         axes = {
             name: SampleAxis(None)
             if at.axis is None or at.rows % self.samples

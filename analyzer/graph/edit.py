@@ -13,6 +13,7 @@ from analyzer.graph.load import LoadedModel
 from analyzer.graph.subgraphs import COPY, Role, bodies_of, placed_nodes
 
 _PER_STACK = ("scan_output_axes", "scan_output_directions")  # an entry for each output of a Scan that is stacked
+FREE_BATCH = "deadunits_batch"  # the name of a first dim that was made free
 INITIALIZERS_ALONE = 4  # the first IR version in which a stored tensor need not be listed among the inputs
 
 
@@ -35,7 +36,7 @@ class Editor:
         self._values |= {str(v.name): v for body in bodies for v in body.inputs}
         for node in filter(None, self._nodes):
             self._values.update({str(o.name): o for o in node.outputs if o.name})
-        self._names = _names_of(self._graph)
+        self._names = names_of(self._graph)
         self._numbers: dict[tuple[str, str], int] = {}  # the last that a stem and an ending got
 
     def set_tensor(self, name: str, array: Array) -> None:
@@ -113,7 +114,7 @@ class Editor:
         """Let nothing be an output of the graph."""
         self._graph.outputs.clear()
 
-    def free_batch(self, inputs: Sequence[str], name: str = "deadunits_batch") -> None:
+    def free_batch(self, inputs: Sequence[str], name: str = FREE_BATCH) -> None:
         """Make axis 0 of these inputs free and forget all declared inner and output shapes."""
         for value in self._graph.inputs:
             if value.name in inputs and value.shape:
@@ -374,7 +375,7 @@ def _around(node: ir.Node) -> ir.Graph:
     return node.graph
 
 
-def _names_of(graph: ir.Graph) -> set[str]:
+def names_of(graph: ir.Graph) -> set[str]:
     """Names of all nodes and values, those in subgraphs too: they share one space of names with what is outside."""
     names: set[str] = set()
     for scope in (graph, *graph.subgraphs()):

@@ -27,10 +27,19 @@ def runnable(loaded: LoadedModel) -> Runnable:
     Raises:
         ModelError: the file is gone or has changed since it was loaded.
     """
+    proto, folder, lent = thin_runnable(loaded)
+    return Runnable(proto.SerializeToString(), folder, lent)
+
+
+def thin_runnable(loaded: LoadedModel) -> tuple[onnx.ModelProto, Path | None, dict[str, Array]]:
+    """The same before it becomes bytes: without large weights, where external data lies, and the arrays in memory.
+
+    Raises:
+        ModelError: the file is gone or has changed since it was loaded.
+    """
     loaded.release()
     proto, lent = thin_proto(loaded)
-    folder = _gather(loaded, proto)
-    return Runnable(proto.SerializeToString(), folder, lent)
+    return proto, _gather(loaded, proto), lent
 
 
 def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, Array]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -83,6 +83,9 @@ class Node:
         return self.attributes.get(name, default)
 
 
+T = TypeVar("T")
+
+
 @dataclass(eq=False)
 class Graph:
     """The graph of a model with its subgraphs, functions inlined and Constant nodes lifted to initializers.
@@ -101,10 +104,12 @@ class Graph:
     defaults: dict[str, tuple[int, ...]] = field(default_factory=dict)
     measured: frozenset[str] = frozenset()
     _read: dict[str, Array] = field(default_factory=dict, repr=False)
+    #: What others found out about the graph and keep with it: it never changes.
+    derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, which reads stored tensors and folds anew."""
-        return {part.name: getattr(self, part.name) for part in fields(self)} | {"_read": {}}
+        """For another process, which reads stored tensors, folds and derives anew."""
+        return {part.name: getattr(self, part.name) for part in fields(self)} | {"_read": {}, "derived": {}}
 
     @cached_property
     def producer(self) -> dict[str, Node]:
@@ -148,7 +153,11 @@ class Graph:
 
     def initializer_shape(self, name: str) -> tuple[int, ...]:
         """Shape of a stored tensor, without reading it."""
-        return tuple(int(d) for d in self._static.tensors[name].shape.numpy())
+        return self._stored_shapes[name]
+
+    @cached_property
+    def _stored_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: _lengths(tensor) for name, tensor in self._static.tensors.items()}
 
     def initializer_dtype(self, name: str) -> np.dtype[Any]:
         """Element type of a stored tensor, without reading it."""
@@ -176,6 +185,23 @@ class Graph:
         """Names of values that depend on stored tensors alone; `constant` may not know all of them."""
         computed = (name for node in self._static.nodes for name in node.output if name)
         return frozenset((*self._static.tensors, *computed))
+
+
+def once_per_graph(function: Callable[[Graph], T]) -> Callable[[Graph], T]:
+    """The function, carried out once for each graph; whoever gets its answer must not change it."""
+
+    @wraps(function)
+    def answer(graph: Graph) -> T:
+        if function not in graph.derived:
+            graph.derived[function] = function(graph)
+        found: T = graph.derived[function]
+        return found
+
+    return answer
+
+
+def _lengths(tensor: ir.TensorProtocol) -> tuple[int, ...]:
+    return tuple(int(d) for d in tensor.shape.numpy())
 
 
 def _overridable(model: ir.Model, stored: Mapping[str, ir.TensorProtocol]) -> set[str]:
@@ -218,7 +244,7 @@ def view_of(model: ir.Model, fold: Fold) -> Graph:
         opsets=opsets,
         _static=part_of(model, static_nodes(nodes, tensors), tensors),
         _fold=fold,
-        defaults={n: tuple(int(d) for d in stored[n].shape.numpy()) for n in stored if n in listed},
+        defaults={n: _lengths(stored[n]) for n in stored if n in listed},
         measured=frozenset(model.meta.get(MEASURED, ())),
     )
 

@@ -11,6 +11,7 @@ from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import LoadedModel
+from analyzer.observe.flat_units import FlatUnits
 from analyzer.observe.instrument import Instrument
 from analyzer.observe.observation import Progress
 from analyzer.observe.statistics.maximum import Maximum
@@ -53,17 +54,22 @@ def measure_spread(
     if not targets:
         return {}
     row = UnitRow(targets)
-    statistics = [kind(row) for kind in _STATISTICS]
-    instrument = Instrument(
-        loaded, dict.fromkeys(_STATISTICS, targets), plan, sizes=targets, threads=threads, steps=False
-    )
+    statistics, flat = [kind(row) for kind in _STATISTICS], FlatUnits(row)
+    spread = [t for t in targets if not t.flat]
+    wanted = {kind: targets if kind is Maximum else spread for kind in _STATISTICS}
+    instrument = Instrument(loaded, wanted, plan, sizes=spread, threads=threads, steps=False)
+    positions = np.ones(row.units, np.int64)
     done = 0
     try:
         for batch in probe.batches(plan.size) if most is None else probe.first(most):
             reading = instrument.run(batch.feeds, plan.counted(batch.samples))
-            feed = Feed(reading.samples, positions=reading.positions(targets))
+            if (counted := reading.positions(spread)) is not None:
+                positions[~row.flat] = counted
+            feed, blocks = Feed(reading.samples, positions=positions), [*reading.blocks]
+            for block in reading.blocks:
+                blocks += flat.blocks(block, *_STATISTICS[1:]) if block.statistic is Maximum else ()
             for statistic in statistics:
-                statistic.add([b for b in reading.blocks if b.statistic is type(statistic)], feed)
+                statistic.add([b for b in blocks if b.statistic is type(statistic)], feed)
             done += batch.samples
             if progress is not None:
                 progress(done, probe.samples)

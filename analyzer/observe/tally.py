@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzer.facts.statistics import Ints, UnitStatistics
+from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import Kind
+from analyzer.observe.flat_units import FlatUnits
 from analyzer.observe.instrument import Reading
 from analyzer.observe.statistics.finiteness import Defect, finite_samples
 from analyzer.observe.statistics.maximum import Maximum
@@ -36,7 +37,7 @@ class Tally:
         self._maximum, self._minimum = Maximum(self._row), Minimum(self._row)
         others = (kind(self._row) for kind in (Defect, Nonzero, Magnitude))
         self._statistics: list[Statistic] = [self._maximum, self._minimum, *others]
-        self._flat: dict[int, tuple[Ints, Ints, Ints]] = {}
+        self._flat = FlatUnits(self._row)
 
     def add(self, reading: Reading) -> None:
         """Count one feed. Every target needs its Maximum; other statistics are used where they are there.
@@ -47,21 +48,12 @@ class Tally:
         for block in reading.blocks:
             blocks[block.statistic].append(block)
         for block in blocks[Maximum]:
-            blocks[Minimum] += self._flat_minima(block)
+            blocks[Minimum] += self._flat.blocks(block, Minimum)
         finite = finite_samples(self._row, blocks[Defect], blocks[Maximum], reading.samples)
         feed = Feed(reading.samples, finite, reading.positions(self.targets))
         self.samples += reading.samples
         for statistic in self._statistics:
             statistic.add(blocks[type(statistic)], feed)
-
-    def _flat_minima(self, block: Block) -> list[Block]:
-        """The maxima of flat units are their minima too."""
-        if id(block.units) not in self._flat:  # with the array, so that its id stays taken
-            columns = np.flatnonzero(self._row.flat[block.units])
-            self._flat[id(block.units)] = block.units, columns, block.units[columns]
-        _, columns, units = self._flat[id(block.units)]
-        # samples first in memory, as indexing would not have it
-        return [Block(Minimum, units, np.take(block.array, columns, axis=1))] if columns.size else []
 
     def suspects(self) -> list[Target]:
         """Targets with positions, narrowed to the units whose minimum must go on being computed.

@@ -11,6 +11,7 @@ from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.observe.suspects import measure_spread
 from analyzer.ops.context import Call, Context
+from analyzer.ops.shared_context import context_of
 from analyzer.probes.probe import Probe
 
 SAMPLES = 8  # feeds that are run, through the first layers only
@@ -28,7 +29,7 @@ def training_scales(
     The ratio is a median over channels, so that single ones that died, or that the data does not drive, count for
     nothing. Where exporters folded normalisations into convolutions nothing is known.
     """
-    firsts = _first_normalisations(Context(loaded.graph, shapes))
+    firsts = _first_normalisations(context_of(loaded.graph, shapes))
     watched = {}
     for call, _ in firsts:
         shape = shapes.shapes[call.inputs[0]]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
+from types import MappingProxyType
+from typing import NamedTuple
 
-from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Shape
-from analyzer.ops.correspondence import Correspondence, Group, Lettered, Place, solved
+from analyzer.ops.correspondence import Correspondence, Group, Lettered, solved
 from analyzer.ops.node import OpNode
 
 _Entry = tuple[Group, ...] | None
@@ -64,72 +65,125 @@ class Axes:
     own: str = ""
     made: str | None = None
     loops: str = ""  # of several sums, one after another, with bars between them
-    given: Mapping[str, int] = field(default_factory=dict)
+    given: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __call__(self, node: OpNode) -> Correspondence:
         """The letters of one call; nothing is known where the shapes do not fit, or an output that is used has none."""
-        inputs, outputs, repeated = _parsed(self.text)
-        if repeated:
-            inputs = (*inputs, *inputs[-1:] * (len(node.inputs) - len(inputs)))
-        pinned = [name for p, name in enumerate(node.inputs) if name and (p >= len(inputs) or inputs[p] is None)]
-        named = [
-            *zip(node.inputs, node.in_shapes, inputs, strict=False),
-            *zip(node.outputs, node.out_shapes, outputs, strict=False),
-        ]
-        values: list[tuple[str, Shape, tuple[Group, ...]]] = []
-        for name, shape, entry in named:
-            groups = None if entry is None or shape is None else _spread(entry, len(shape))
-            if not name or (entry is None and name in pinned):
-                continue
-            if not shape or groups is None:  # a number has no axes
-                pinned.append(name)
-            else:
-                values.append((name, shape, groups))
-        used = [p for p, (name, read) in enumerate(zip(node.outputs, node.used_outputs, strict=False)) if name and read]
-        unsaid = any(p >= len(outputs) or (node.outputs[p] in pinned and node.out_shapes[p]) for p in used)
-        parted = [((n, a), s[a], g) for n, s, groups in values for a, g in enumerate(groups) if "+" in g]
-        values = [
-            (n, s, tuple((f"+{place}.{a}",) if "+" in g else g for a, g in enumerate(groups)))
-            for place, (n, s, groups) in enumerate(values)
-        ]
-        lengths = solved(((groups, shape) for _, shape, groups in values), self.given)
-        fitted = [
-            (name, _repeated(groups, shape, lengths, place)) for place, (name, shape, groups) in enumerate(values)
-        ]
-        alone = {letter: 1 for _, groups in fitted for group in groups for letter in group if letter not in lengths}
-        lengths |= alone
-        parts = [[*_parts(group, ref, lengths)] for ref, _, group in parted]
-        fits = all(_fits(g, s, lengths) for (_, s, _), (_, g) in zip(values, fitted, strict=True))
-        fits = fits and all(
-            sum(prod(lengths.get(i, 0) for i in g) for g, _ in found) == length
-            for found, (_, length, _) in zip(parts, parted, strict=True)
-        )
-        if unsaid or not fits:
-            return Correspondence(pinned=tuple(n for n in (*node.inputs, *node.outputs) if n), outputs=node.outputs)
-
-        def meant(words: str) -> frozenset[str]:
-            chosen = words.split()
-            return frozenset(letter for letter in lengths if letter.partition("-")[0] in chosen)
-
-        def looped(words: str) -> Group:
-            return tuple(i for word in words.split() for i in lengths if i.partition("-")[0] == word)
-
-        final = tuple((name, tuple(_without_ones(g, lengths) for g in groups)) for name, groups in fitted)
-        joined = {letter for _, groups in final for group in groups if len(group) > 1 for letter in group}
+        names = (*node.inputs, *node.outputs)
+        named = tuple(map(bool, names))
+        given = tuple(self.given.items())
+        fitted = _fitted(self, given, len(node.inputs), named, node.in_shapes, node.out_shapes, node.used_outputs)
+        if fitted is None:
+            return Correspondence(pinned=tuple(filter(None, names)), outputs=node.outputs)
         return Lettered(
-            pinned=tuple(pinned),
+            pinned=tuple(names[slot] for slot in fitted.pinned),
             outputs=node.outputs,
-            values=final,
-            lengths=lengths,
-            whole=meant(f"{self.whole} {self.computed}") | frozenset(alone),
-            computed=meant(self.computed) - meant(self.whole),
-            one=meant(self.one),
-            own=meant(self.own) & joined,
-            made=None if self.made is None else meant(self.made),
-            loops=tuple(looped(term) for term in self.loops.split("|") if term),
-            parts=tuple((_without_ones(group, lengths), place) for found in parts for group, place in found),
+            values=tuple((names[slot], groups) for slot, groups in fitted.values),
+            lengths=fitted.lengths,
+            whole=fitted.whole,
+            computed=fitted.computed,
+            one=fitted.one,
+            own=fitted.own,
+            made=fitted.made,
+            loops=fitted.loops,
+            parts=tuple((group, ((names[slot], axis), start)) for group, slot, axis, start in fitted.parts),
             given=self.given,
         )
+
+
+class _Fitted(NamedTuple):
+    """What is the same for all calls of one operator and of the same shapes: `Lettered` with slots for names.
+
+    Slots count the inputs, then the outputs. `parts`: group, slot, axis, and where it starts there.
+    """
+
+    pinned: tuple[int, ...]
+    values: tuple[tuple[int, tuple[Group, ...]], ...]
+    lengths: Mapping[str, int]
+    whole: frozenset[str]
+    computed: frozenset[str]
+    one: frozenset[str]
+    own: frozenset[str]
+    made: frozenset[str] | None
+    loops: tuple[Group, ...]
+    parts: tuple[tuple[Group, int, int, int], ...]
+
+
+@lru_cache(maxsize=1024)
+def _fitted(
+    axes: Axes,
+    given: tuple[tuple[str, int], ...],
+    count: int,
+    named: tuple[bool, ...],
+    in_shapes: tuple[Shape | None, ...],
+    out_shapes: tuple[Shape | None, ...],
+    read: tuple[bool, ...],
+) -> _Fitted | None:
+    """The letters for these shapes of `count` inputs and of the outputs; None where nothing is known.
+
+    `named` says which slots have a name, `read` which outputs are used.
+    """
+    inputs, outputs, repeated = _parsed(axes.text)
+    if repeated:
+        inputs = (*inputs, *inputs[-1:] * (count - len(inputs)))
+    pinned = [p for p in range(count) if named[p] and (p >= len(inputs) or inputs[p] is None)]
+    placed = [
+        *zip(range(count), in_shapes, inputs, strict=False),
+        *zip(range(count, len(named)), out_shapes, outputs, strict=False),
+    ]
+    values: list[tuple[int, Shape, tuple[Group, ...]]] = []
+    for slot, shape, entry in placed:
+        groups = None if entry is None or shape is None else _spread(entry, len(shape))
+        if not named[slot] or (entry is None and slot < count):
+            continue
+        if not shape or groups is None:  # a number has no axes
+            pinned.append(slot)
+        else:
+            values.append((slot, shape, groups))
+    used = [p for p, (name, is_read) in enumerate(zip(named[count:], read, strict=False)) if name and is_read]
+    if any(p >= len(outputs) or (count + p in pinned and out_shapes[p]) for p in used):
+        return None
+    parted = [(n, a, s[a], g) for n, s, groups in values for a, g in enumerate(groups) if "+" in g]
+    values = [
+        (n, s, tuple((f"+{place}.{a}",) if "+" in g else g for a, g in enumerate(groups)))
+        for place, (n, s, groups) in enumerate(values)
+    ]
+    lengths = solved(((groups, shape) for _, shape, groups in values), dict(given))
+    fitted = [(slot, _repeated(groups, shape, lengths, place)) for place, (slot, shape, groups) in enumerate(values)]
+    alone = {letter: 1 for _, groups in fitted for group in groups for letter in group if letter not in lengths}
+    lengths |= alone
+    parts = [(slot, axis, length, [*_parts(group, lengths)]) for slot, axis, length, group in parted]
+    fits = all(_fits(g, s, lengths) for (_, s, _), (_, g) in zip(values, fitted, strict=True))
+    if not fits or any(
+        sum(prod(lengths.get(i, 0) for i in g) for g, _ in found) != length for _, _, length, found in parts
+    ):
+        return None
+
+    def meant(words: str) -> frozenset[str]:
+        chosen = words.split()
+        return frozenset(letter for letter in lengths if letter.partition("-")[0] in chosen)
+
+    def looped(words: str) -> Group:
+        return tuple(i for word in words.split() for i in lengths if i.partition("-")[0] == word)
+
+    final = tuple((slot, tuple(_without_ones(g, lengths) for g in groups)) for slot, groups in fitted)
+    joined = {letter for _, groups in final for group in groups if len(group) > 1 for letter in group}
+    return _Fitted(
+        pinned=tuple(pinned),
+        values=final,
+        lengths=MappingProxyType(lengths),
+        whole=meant(f"{axes.whole} {axes.computed}") | frozenset(alone),
+        computed=meant(axes.computed) - meant(axes.whole),
+        one=meant(axes.one),
+        own=meant(axes.own) & joined,
+        made=None if axes.made is None else meant(axes.made),
+        loops=tuple(looped(term) for term in axes.loops.split("|") if term),
+        parts=tuple(
+            (_without_ones(group, lengths), slot, axis, start)
+            for slot, axis, _, found in parts
+            for group, start in found
+        ),
+    )
 
 
 def _spread(entry: tuple[Group, ...], rank: int) -> tuple[Group, ...] | None:
@@ -153,12 +207,12 @@ def _repeated(groups: tuple[Group, ...], shape: Shape, lengths: dict[str, int], 
     )
 
 
-def _parts(group: Group, ref: Ref, lengths: Mapping[str, int]) -> Iterator[tuple[Group, Place]]:
+def _parts(group: Group, lengths: Mapping[str, int]) -> Iterator[tuple[Group, int]]:
     """The groups that lie one after another on an axis, and where each starts."""
     start = 0
     for words in " ".join(group).split("+"):
         part = tuple(words.split())
-        yield part, (ref, start)
+        yield part, start
         start += prod(lengths.get(i, 0) for i in part)
 
 

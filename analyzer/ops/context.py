@@ -260,7 +260,8 @@ class Context:
         if (branch := self.decided.get(node.key)) is not None:  # what the others give out is never read
             given = range(1 + branch * len(op.outputs), 1 + (branch + 1) * len(op.outputs))
             op = replace(op, branch=branch).without(frozenset(range(1, len(op.inputs))).difference(given))
-        op = replace(op, zeros=frozenset(p for p in optional if self._is_zero(op.inputs[p])))
+        if zeros := frozenset(p for p in optional if self._is_zero(op.inputs[p])):
+            op = replace(op, zeros=zeros)
         why = self._barrier(op, rule)
         times = prod(self.table.steps.get(key, 1) for key, _ in node.place)
         return Call(op, rule if why is None else BARRIER, why, self.table.measured, times)

@@ -36,6 +36,7 @@ class Lengths:
         """Follows every list from where it is measured to where it is read."""
         self._graph, self._shapes = graph, shapes
         self._lists: dict[str, tuple[int | Measured | None, ...]] = {}  # None: computed otherwise
+        self._aiming = {node.index: place for node in graph.nodes if (place := traits_of(node).target) is not None}
         for node in graph.nodes:
             items = self._items(node) if node.inputs and node.outputs else None
             if items is not None and len(items) <= _LONGEST:
@@ -73,7 +74,7 @@ class Lengths:
 
     def _target(self, node: Node) -> tuple[int | Measured | None, ...] | None:
         """The list that is the target of a node."""
-        place = traits_of(node).target
+        place = self._aiming.get(node.index)
         if place is None or place >= len(node.inputs) or not node.inputs[place] or node.attr("axes"):
             return None
         array = self._graph.constant(node.inputs[place])

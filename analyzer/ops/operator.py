@@ -266,8 +266,11 @@ def described_axes(node: OpNode) -> Correspondence:
 
 def traits_of(node: Node, stored: Stored = lambda _: None) -> Traits:
     """The traits of a call; the unsafe answers where nobody described the operator, or `stored` shows too little."""
-    stated = all_traits().get((node.domain, node.op_type))
-    return BARRIER.stated if stated is None else rule_for(node.domain, node.op_type).traits(node, stated, stored)
+    key = (node.domain, node.op_type)
+    stated, rule = all_traits().get(key), _TABLE.get(key, BARRIER)
+    if stated is None:
+        return BARRIER.stated
+    return stated if type(rule).traits is Operator.traits else rule.traits(node, stated, stored)
 
 
 def is_quantised(graph: Graph) -> bool:

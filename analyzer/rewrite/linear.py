@@ -17,6 +17,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.facts.units import Kind, ShapeTable
 from analyzer.graph import Editor, Graph, LoadedModel
 from analyzer.ops.context import Call, Context
+from analyzer.ops.shared_context import context_of
 from analyzer.ops.weighted_sum import WeightedSum
 
 
@@ -42,14 +43,14 @@ def merge_linear(
 ) -> tuple[LoadedModel, tuple[str, ...]]:
     """The model with every such pair merged, and the ReLU values that went; `always_on` names the candidates."""
     gone: list[str] = []
-    context = Context(loaded.graph, shapes)
+    context = context_of(loaded.graph, shapes)
     for value in always_on:
         pair = _pair(context, value)
         if pair is None:
             continue
         merged = _merged(loaded, *pair)
         if _stored(merged.graph) < _stored(loaded.graph):  # a weight that others read as well stays beside the new one
-            loaded, context = merged, Context(merged.graph, shapes)
+            loaded, context = merged, context_of(merged.graph, shapes)
             gone.append(value)
     return loaded, tuple(gone)
 

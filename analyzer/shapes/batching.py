@@ -77,7 +77,7 @@ class TwoSamples:
         free = self._fixed_inputs()
         with suppress(RunError):
             if free:
-                with ShapeRun(self.loaded, self.threads, self.given, free) as run:
+                with ShapeRun(self.loaded, self.threads, self.given, free, self.alone.dtypes) as run:
                     together = run(self.pair)
                 if self._agree(together):
                     return self._batched(together, free)

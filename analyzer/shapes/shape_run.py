@@ -14,7 +14,9 @@ from analyzer.graph.infer_shapes import inferred_shapes
 from analyzer.graph.open_branches import with_branches
 from analyzer.graph.validate import MOST_AXES
 from analyzer.ops.context import Context
+from analyzer.ops.operator import traits_of
 from analyzer.ops.samples import mixes_samples
+from analyzer.ops.shared_context import context_of
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.runtime.run_limit import runs_limited
@@ -88,8 +90,10 @@ def _of_probe(
     table = replace(table, stated=independent, taken=taken, varying=varying)
     if not table.batchable:
         return table
-    graph = replace(loaded.graph, outputs=(*loaded.graph.outputs, *loaded.assumed))  # what is chosen is given out
-    return replace(table, may_mix=mixes_samples(Context(graph, table.of_single_samples), probe.fixed))
+    graph = loaded.graph
+    if loaded.assumed:
+        graph = replace(graph, outputs=(*graph.outputs, *loaded.assumed))  # what is chosen is given out
+    return replace(table, may_mix=mixes_samples(context_of(graph, table.of_single_samples), probe.fixed))
 
 
 def _opened(
@@ -97,7 +101,8 @@ def _opened(
 ) -> tuple[LoadedModel, dict[str, int]]:
     """The model with the branches in place that this feed takes, and which these are."""
     taken = taken_branches(loaded, feeds, threads, varying)
-    return replace(with_branches(loaded, taken), shut=varying), taken
+    opened = with_branches(loaded, taken)
+    return opened if opened.shut == varying else replace(opened, shut=varying), taken
 
 
 def _measured(
@@ -137,12 +142,14 @@ def _with_free_dims(
     groups = free_axes(loaded.graph.inputs, table)
     if not groups:
         return table
-    with ShapeRun(loaded, threads, given, table.free_inputs) as run:
+    with ShapeRun(loaded, threads, given, table.free_inputs, table.dtypes) as run:
         return with_free_dims(table, groups, first, lambda feeds: run(feeds)[0], loaded.graph)
 
 
 def _multiply_adds(loaded: LoadedModel, feeds: Feeds) -> int:
     """What a run takes, as far as shape inference tells; nothing is run. 0 for a model that makes no sense."""
+    if not any(traits_of(node).sums_products for node in loaded.graph.nodes):
+        return 0
     shapes = inferred_shapes(loaded, {name: array.shape for name, array in feeds.items()}) | _stored_shapes(loaded)
     with suppress(Exception):  # nobody has checked the model yet; onnxruntime says what is wrong with it
         context = Context(loaded.graph, ShapeTable(shapes, dict.fromkeys(shapes, SampleAxis(None))))

@@ -12,6 +12,8 @@ from analyzer.algebra.pattern import Shape
 from analyzer.errors import ModelError, OtherBranch, RunError, RunFailure
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
+from analyzer.graph.reveal import Revealer
+from analyzer.graph.runnable import Runnable
 from analyzer.graph.validate import MOST_AXES
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session
@@ -24,9 +26,19 @@ Shown = tuple[dict[str, Shape], Feeds]  # shapes of all values, inputs included,
 
 
 class ShapeRun:
-    """A session that shows the original outputs and the shape of every tensor value, where so many bytes are given."""
+    """A session that shows the original outputs and the shape of every tensor value, where so many bytes are given.
 
-    def __init__(self, loaded: LoadedModel, threads: int | None, given: int, free: Sequence[str] = ()) -> None:
+    `dtypes`: the element types of all values, where a session of the same model has shown them.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        threads: int | None,
+        given: int,
+        free: Sequence[str] = (),
+        dtypes: dict[str, str] | None = None,
+    ) -> None:
         self._given = given
         self._room = ROOM + ROOM_PER_BYTE * (loaded.size + given)
         self._loaded, self._threads, self._free = loaded, threads, free
@@ -34,13 +46,21 @@ class ShapeRun:
         self._shapes: dict[str, str] = {}
         self._conditions: dict[str, str] = {}
         self.steps: dict[str, int] = {}
+        plain = not (loaded.graph.inside or loaded.assumed or loaded.steps)
+        self._revealer = Revealer(loaded, free) if plain else None
+        stated = self._revealer.state_types() if self._revealer is not None and dtypes is None else None
         try:
-            self.dtypes = self._element_types()
+            self.dtypes = self._known() | stated if stated is not None else (plain and dtypes) or self._element_types()
             self._session = self._open()
         except RunError:
-            if not self._stepped:
+            if self._stepped:
+                self._shut()
+            elif self._revealer is not None and stated is not None:
+                self._revealer.forget_types()  # onnxruntime refuses the model, or infers another type
+                self.dtypes = self._element_types()
+                self._session = self._open()
+            else:
                 raise
-            self._shut()
 
     def _shut(self) -> None:
         """Show nothing of what is within loops."""
@@ -76,12 +96,15 @@ class ShapeRun:
         shapes = {name: np.shape(array) for name, array in feeds.items()}
         for value, shown in self._shapes.items():
             *steps, rank = results[shown].shape
+            if rank > MOST_AXES:
+                raise ModelError(f"The value '{value[:80]}' has {rank} axes, more than the {MOST_AXES} of arrays.")
+            if value not in self._stepped:
+                shapes[value] = tuple(results[shown].tolist())
+                continue
             rows = results[shown].reshape(prod(steps), rank)
             if len(rows) and (rows == rows[0]).all():
                 shapes[value] = tuple(int(d) for d in rows[0])
-            if rank > MOST_AXES:
-                raise ModelError(f"The value '{value[:80]}' has {rank} axes, more than the {MOST_AXES} of arrays.")
-            self.steps.update(zip(self._stepped.get(value, ()), steps, strict=True))
+            self.steps.update(zip(self._stepped[value], steps, strict=True))
         return shapes, {o: results[o] for o in self._loaded.graph.outputs if isinstance(results[o], np.ndarray)}
 
     def _other_branches(self, feeds: Feeds) -> Shown:
@@ -100,13 +123,9 @@ class ShapeRun:
         made = (o for node in graph.nodes for o in node.outputs)
         values = [o for o in made if self.dtypes.get(o) is not None and (o not in graph.inside or o in self._stepped)]
         for _ in range(ATTEMPTS):
-            editor = self._extended()
-            shown = {v: editor.add("Shape", [v]) for v in values}
-            self._shapes = {v: editor.stacked(s) if v in self._stepped else s for v, s in shown.items()}
-            editor.output(*self._shapes.values())
-            self._conditions = show_conditions(editor)
+            model, shown = self._with_shapes(values)
             try:
-                return self._session_of(editor, eager=True)
+                return self._session_of(model, eager=True)
             except RunError as error:
                 offender = next((v for v, s in shown.items() if s == error.node), None)
                 if offender is None:
@@ -114,25 +133,42 @@ class ShapeRun:
                 values.remove(offender)
         raise RunError("onnxruntime cannot show the shapes of this model's values.")
 
+    def _with_shapes(self, values: Sequence[str]) -> tuple[Runnable | LoadedModel, dict[str, str]]:
+        """The model with the shapes of these values among its outputs, and the nodes that take them, by value."""
+        if self._revealer is not None:
+            model, self._shapes = self._revealer.shapes(values)
+            return model, self._shapes
+        editor = self._extended()
+        shown = {v: editor.add("Shape", [v]) for v in values}
+        self._shapes = {v: editor.stacked(s) if v in self._stepped else s for v, s in shown.items()}
+        editor.output(*self._shapes.values())
+        self._conditions = show_conditions(editor)
+        return editor.loaded, shown
+
     def _element_types(self) -> dict[str, str]:
         """Element type of every tensor value, as onnxruntime itself infers it; nothing is run."""
+        if self._revealer is not None:
+            with self._session_of(self._revealer.every_value()) as session:
+                return self._known() | {n: t for n, t in session.output_types.items() if t is not None}
         editor, graph = self._extended(), self._loaded.graph
         editor.clear_outputs()
         stacked = {editor.stacked(name): name for name in self._stepped}
         editor.output(*(name for name in graph.producer if name not in graph.inside), *stacked)
+        with self._session_of(editor.loaded) as session:
+            return self._known() | {stacked.get(n, n): t for n, t in session.output_types.items() if t is not None}
+
+    def _known(self) -> dict[str, str]:
+        """As the file states them."""
+        graph = self._loaded.graph
         known = {n: t.dtype.name for n, t in graph.types.items() if t.dtype is not None}
-        known |= {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
-        with self._session_of(editor) as session:
-            return known | {stacked.get(n, n): t for n, t in session.output_types.items() if t is not None}
+        return known | {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
 
     def _extended(self) -> Editor:
         return extended(self._loaded, self._free)
 
-    def _session_of(self, editor: Editor, *, eager: bool = False) -> Session:
+    def _session_of(self, model: Runnable | LoadedModel, *, eager: bool = False) -> Session:
         plain = Optimization.NONE
-        return Session(
-            editor.loaded, threads=self._threads, optimization=plain, few_runs=True, eager=eager, room=self._room
-        )
+        return Session(model, threads=self._threads, optimization=plain, few_runs=True, eager=eager, room=self._room)
 
 
 def extended(loaded: LoadedModel, free: Sequence[str]) -> Editor:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analyzer.graph import Graph, Node
+from analyzer.graph.view import once_per_graph
 from analyzer.ops.forms import FORMS, Form
 from analyzer.ops.operator import Activation
 from analyzer.units.expressions import Match, matches, parse
 
 _FORMS = tuple((form, parse(form.written)) for form in FORMS)
+#: By the operator that comes last: activations that may be written so.
+_ENDING = {
+    op: tuple((form, fits) for form, ways in _FORMS if (fits := tuple(way for way in ways if way.text == op)))
+    for op in {way.text for _, ways in _FORMS for way in ways}
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +30,13 @@ class Decomposed:
     inner: tuple[str, ...]
 
 
-def find_decomposed(graph: Graph) -> list[Decomposed]:
+@once_per_graph
+def find_decomposed(graph: Graph) -> Sequence[Decomposed]:
     """All decomposed activations of the graph, the last first; none is a part of another."""
     found: list[Decomposed] = []
     inside: set[str] = set()
     for node in reversed(graph.nodes):
-        if node.domain == "" and node.outputs and node.outputs[0] not in inside:
+        if node.domain == "" and node.op_type in _ENDING and node.outputs and node.outputs[0] not in inside:
             hit = _activation_at(graph, node)
             if hit is not None:
                 found.append(hit)
@@ -37,7 +45,7 @@ def find_decomposed(graph: Graph) -> list[Decomposed]:
 
 
 def _activation_at(graph: Graph, node: Node) -> Decomposed | None:
-    for form, ways in _FORMS:
+    for form, ways in _ENDING[node.op_type]:
         for match in matches(graph, ways, node.outputs[0]):
             if not form.hides or _alone(graph, match):
                 return _found(form, match)

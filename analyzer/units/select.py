@@ -10,6 +10,7 @@ from analyzer.ops.context import Call, Context
 from analyzer.ops.correspondence import Units
 from analyzer.ops.joined_units import joined_units
 from analyzer.ops.operator import Activation
+from analyzer.ops.shared_context import context_of
 from analyzer.units.decomposed import find_decomposed
 from analyzer.units.module_names import with_modules
 from analyzer.units.quantised import clipped_by_rounding, enters_activation
@@ -28,7 +29,7 @@ def unit_axes(context: Context) -> dict[str, Units]:
 @np.errstate(all="ignore")  # weights may be anything, as in the walk
 def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
     """The audited values of a graph in topological order."""
-    context = Context(graph, shapes)
+    context = context_of(graph, shapes)
     axes, summed = unit_axes(context), _summed_downstream(context)
     decomposed = {f.node.index: f for f in find_decomposed(graph)}
     inner = {name for f in decomposed.values() for name in f.inner}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -46,10 +47,11 @@ def close(
     `picks` are the indices chosen where any would do; choices are read from it and written to it.
     """
     graph = context.graph
-    pending: dict[int, None] = {}
+    pending = _Latest()
 
     def touch(name: str) -> None:
-        pending.update((node.index, None) for node in context.around(name))
+        for node in context.around(name):
+            pending.add(node.index)
 
     waiting: dict[Ref, None] = {}  # axes of which any index must stay, until all that is asked for by name is there
     keeps = Growth(context.shapes, touch, waiting.setdefault)
@@ -121,10 +123,30 @@ def _is_live(call: Call, keeps: Growth, needs: Needs) -> bool:
     return any(o and keeps.alive(o) and o not in needs.materialized for o in call.outputs if o in keeps)
 
 
-def _settle(context: Context, keeps: Growth, pending: dict[int, None], needs: Needs) -> None:
+class _Latest:
+    """Nodes by their index, the last of the graph first, each once."""
+
+    def __init__(self) -> None:
+        self._heap: list[int] = []
+        self._held: set[int] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def add(self, index: int) -> None:
+        if index not in self._held:
+            self._held.add(index)
+            heappush(self._heap, -index)
+
+    def pop(self) -> int:
+        index = -heappop(self._heap)
+        self._held.remove(index)
+        return index
+
+
+def _settle(context: Context, keeps: Growth, pending: _Latest, needs: Needs) -> None:
     while pending:
-        index = max(pending)
-        del pending[index]
+        index = pending.pop()
         call = context.by_node[index]
         if not _is_live(call, keeps, needs):
             continue

@@ -20,8 +20,10 @@ from analyzer.walk.flow import Needs, constants_forward, needs_backward
 PREPROCESSING = 16  # nodes between an input and what sums its features
 
 
-def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
-    """Input features that no output needs."""
+def unused_inputs(
+    context: Context, needs: Needs, by_weights: Mapping[str, Constants] | None = None
+) -> tuple[UnusedInput, ...]:
+    """Input features that no output needs; `by_weights` are the constants where nothing was observed, if known."""
     found = []
     structural: Needs | None = None
     for name in context.graph.inputs:
@@ -34,9 +36,9 @@ def unused_inputs(context: Context, needs: Needs) -> tuple[UnusedInput, ...]:
         axis, indices = _where(idle, shape)
         unused = int(np.broadcast_to(idle, shape).sum())
         if structural is None:  # what is needed when nothing was observed
-            structural = needs_backward(context, constants_forward(context, {}))
-        by_weights = bool((idle <= ~structural.of(name, len(shape))).all())
-        found.append(UnusedInput(name, shape, prod(shape), unused, axis, indices, by_weights))
+            structural = needs_backward(context, constants_forward(context, {}) if by_weights is None else by_weights)
+        idle_by_weights = bool((idle <= ~structural.of(name, len(shape))).all())
+        found.append(UnusedInput(name, shape, prod(shape), unused, axis, indices, idle_by_weights))
     return tuple(found)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from analyzer.graph import Graph, Node
+from analyzer.graph.view import once_per_graph
 from analyzer.ops.operator import traits_of
 
 
-def parameter_names(graph: Graph) -> list[str]:
+@once_per_graph
+def parameter_names(graph: Graph) -> Sequence[str]:
     """Stored tensors that some reader takes as contents: weights of any element type, but no shapes, axes and indices.
 
     A single number is none, nor are flags, nor is what is computed from lengths.
@@ -43,7 +46,8 @@ def numbers_in(graph: Graph, name: str) -> int:
     return 8 // int(packed[0].attr("bits", 4)) if bytewise else 1
 
 
-def parameters_of(graph: Graph) -> dict[str, int]:
+@once_per_graph
+def parameters_of(graph: Graph) -> Mapping[str, int]:
     """Numbers in each parameter."""
     return {n: prod(graph.initializer_shape(n)) * numbers_in(graph, n) for n in parameter_names(graph)}
 
@@ -62,6 +66,7 @@ def readers_of(graph: Graph, stored: str) -> list[Node]:
     return [*readers.values()]
 
 
+@once_per_graph
 def count_parameters(graph: Graph) -> int:
     """Numbers in all parameters, those of subgraphs included."""
     return sum(parameters_of(graph).values())

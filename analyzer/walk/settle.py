@@ -22,6 +22,7 @@ from analyzer.facts.units import ShapeTable
 from analyzer.graph import Graph
 from analyzer.ops.context import Context
 from analyzer.ops.joined_units import joined_units
+from analyzer.ops.shared_context import context_of
 from analyzer.walk import explanation, plan
 from analyzer.walk.closure import Closure, close
 from analyzer.walk.contradictions import doubts_before, first_contradiction
@@ -45,6 +46,7 @@ class Walk:
     closure: Closure
     withdrawn: tuple[Withdrawn, ...] = ()
     left: int | None = None  # parameters of the model once it is cut, where that was tried
+    by_weights: dict[str, Constants] | None = None  # constants where nothing was observed, unless some are doubted
 
     @property
     def cut(self) -> CutPlan:
@@ -98,7 +100,7 @@ class Walk:
     @cached_property
     def unused_inputs(self) -> tuple[UnusedInput, ...]:
         """Parts of the model's inputs that no output depends on."""
-        return unused_inputs(self.context, self.needs)
+        return unused_inputs(self.context, self.needs, self.by_weights)
 
     @cached_property
     def constant_outputs(self) -> tuple[ConstantOutput, ...]:
@@ -127,14 +129,15 @@ def walk(
     `choice` narrows which dead units may be taken for constants and which layers may lose units; `pinned` values
     stay whole. A derived constant that is not what the run showed is withdrawn, and what follows from it.
     """
-    context = Context(graph, shapes)
+    context = context_of(graph, shapes)
     doubted = doubts_before(context, layers, shapes.contradicted)
     chosen = Choice.of(choice)
     withdrawn: list[Withdrawn] = []
     while True:
         structural = constants_forward(context, {}, doubted)
         judged = tuple(_with_structure(layer, structural.get(layer.value)) for layer in layers)
-        facts = _facts(context, judged, chosen.exact, structural, doubted)
+        seeds = _seeds(context, judged, chosen.exact)
+        facts = _facts(context, seeds, structural, doubted)
         contradiction = first_contradiction(context, judged, facts)
         if contradiction is None:
             break
@@ -147,20 +150,22 @@ def walk(
                 f"What was derived of {name} is not what the run showed, and nothing is left to withdraw."
             )
     taken = judged
-    if frozen := decisive_calls(context, _seeds(context, judged, chosen.exact), doubted):
+    if frozen := decisive_calls(context, seeds, doubted):
         context = Context(graph, shapes, frozen=frozen)
         summed = {name for index in frozen for name in context.by_node[index].outputs}
         taken = tuple(layer for layer in judged if layer.value not in summed)
         structural = constants_forward(context, {}, doubted)
-        facts = _facts(context, taken, chosen.exact, structural, doubted)
+        facts = _facts(context, _seeds(context, taken, chosen.exact), structural, doubted)
     if chosen.lossy:  # what follows from units that are not dead is not what the run showed
-        facts = _facts(context, taken, chosen, structural, doubted)
+        facts = _facts(context, _seeds(context, taken, chosen), structural, doubted)
     kept = _whole(context, judged, chosen, pinned)
     round_to = chosen.round_to
 
     def shared(tensors: Collection[str]) -> Walk:
         whole = Context(graph, shapes, tensors, frozen) if tensors else context
-        return Walk(whole, judged, facts, *settle(whole, facts, kept, round_to), tuple(withdrawn))
+        by_weights = None if doubted or whole is not context else structural
+        settled = settle(whole, facts, kept, round_to)
+        return Walk(whole, judged, facts, *settled, tuple(withdrawn), by_weights=by_weights)
 
     return _copied_where_it_pays(shared)
 
@@ -204,14 +209,9 @@ def _seeds(context: Context, layers: Sequence[LayerVerdicts], choice: Choice) ->
 
 
 def _facts(
-    context: Context,
-    layers: Sequence[LayerVerdicts],
-    choice: Choice,
-    structural: dict[str, Constants],
-    doubted: Mapping[str, Mask],
+    context: Context, seeds: Mapping[str, Seed], structural: dict[str, Constants], doubted: Mapping[str, Mask]
 ) -> dict[str, Constants]:
-    """Constants that follow from the weights and from the units that the choice takes for constants."""
-    seeds = _seeds(context, layers, choice)
+    """Constants that follow from the weights and from the units that are taken for constants."""
     return constants_within_rounding(context, seeds, doubted) if seeds else structural
 
 

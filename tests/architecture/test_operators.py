@@ -35,6 +35,7 @@ NAMED = {
     "observe/statistics/positions.py": 3,
     "rewrite/insert_bridges.py": 4,
     "shapes/sample_rows.py": 3,
+    "graph/reveal.py": 1,
     "shapes/shape_session.py": 1,
     # the file format: a node that holds a tensor, and how a constant is written out
     "graph/sparse.py": 1,

@@ -13,6 +13,8 @@ from analyzer.observe.statistics.statistic import Block, Feed, Statistic, count
 from analyzer.observe.targets import Target
 from analyzer.observe.unit_row import UnitRow
 
+_EVERY = slice(None)
+
 
 class Extreme(Statistic):
     """The largest or smallest output; of 64-bit integers as an integer, which doubles do not tell apart."""
@@ -49,10 +51,11 @@ class Extreme(Statistic):
             finite = None if feed.finite is None else feed.finite[:, block.units]
             self._columns[id(block.units)].add(block.array, finite)
 
-    def doubles(self) -> Floats:
-        """The extremes of all units, rounded where they are large integers."""
+    def doubles(self, part: slice = _EVERY) -> Floats:
+        """The extremes of these units, rounded where they are large integers."""
         self._settle()
-        return np.where(self.row.integer, self._extremes["int64"], self._extremes["float64"])
+        whole, broken = (self._extremes[kind][part] for kind in ("int64", "float64"))
+        return np.where(self.row.integer[part], whole, broken)
 
     def fields(self, target: Target) -> dict[str, Array]:
         self._settle()

@@ -33,5 +33,5 @@ class Minimum(Extreme):
 
     def fields(self, target: Target) -> dict[str, Array]:
         """A rectifier that was seen at its lower bound cannot go below it: its minimum is known for good."""
-        at_floor = self.doubles()[target.part] == self.row.floor[target.part]
+        at_floor = self.doubles(target.part) == self.row.floor[target.part]
         return super().fields(target) | {"minimum_exact": ~self._missed[target.part] | at_floor}

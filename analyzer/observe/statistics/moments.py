@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -27,9 +28,16 @@ class Sum(Statistic):
     def element_type(cls, dtype: str) -> str:
         return "float64"
 
+    @classmethod
+    def of_one_position(cls, values: Array) -> Array:
+        return values.astype(np.float64)
+
     def add(self, blocks: Sequence[Block], feed: Feed) -> None:
         with np.errstate(invalid="ignore", over="ignore"):
-            self._sum += self.counted(blocks, feed).sum(axis=0)
+            for block in blocks:
+                finite = None if feed.finite is None else feed.finite[:, block.units]
+                rows = block.array if finite is None else np.where(finite, block.array, 0)
+                self._sum[block.units] += reduce(np.add, rows)  # in one order, however few units there are
         self._positions += 0 if feed.positions is None else feed.positions * feed.samples
 
     def fields(self, target: Target) -> dict[str, Array]:
@@ -42,6 +50,11 @@ class Squares(Sum):
     """The sum of x squared."""
 
     name = "mean square"
+
+    @classmethod
+    def of_one_position(cls, values: Array) -> Array:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.square(values, dtype=np.float64)
 
     @classmethod
     def elements(cls, editor: Editor, name: str, dtype: str) -> str:

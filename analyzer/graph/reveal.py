@@ -1,0 +1,97 @@
+"""A model that gives out all its values, or their shapes, for a session: no graph is copied for that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+import onnx
+from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
+
+from analyzer.graph.edit import FREE_BATCH, names_of
+from analyzer.graph.lend import thin_runnable
+from analyzer.graph.load import LoadedModel
+from analyzer.graph.runnable import Runnable
+
+#: Element types that NumPy has, by their numbers in ONNX.
+_NUMPY = frozenset(
+    int(np_dtype_to_tensor_dtype(np.dtype(f"{kind}{bits}")))
+    for kind, sizes in {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}.items()
+    for bits in sizes
+) | {onnx.TensorProto.BOOL}
+
+
+class Revealer:
+    """Makes models that give out more than the original; the first dim of the inputs in `free` is free in them."""
+
+    def __init__(self, loaded: LoadedModel, free: Sequence[str] = ()) -> None:
+        self._proto, self._folder, self._lent = thin_runnable(loaded)
+        self._producer = loaded.graph.producer
+        self._names = names_of(loaded.model.graph)
+        self._stated: list[onnx.ValueInfoProto] = []
+        if free:
+            self._free_batch(free)
+
+    def state_types(self) -> dict[str, str] | None:
+        """State the element type of every value in the model, for onnxruntime to check; NumPy names by value.
+
+        None, and nothing is stated, where ONNX's inference does not know all of them, the file says otherwise, or NumPy
+        does not have one of them.
+        """
+        inferred = self._proto
+        with suppress(Exception):  # inference refuses what it does not know
+            inferred = onnx.shape_inference.infer_shapes(self._proto)
+        kinds = {value.name: value.type for value in (*inferred.graph.value_info, *inferred.graph.output)}
+        numbers = {name: kinds[name].tensor_type.elem_type for name in self._producer if name in kinds}
+        described = (*self._proto.graph.value_info, *self._proto.graph.output)
+        stated = {value.name: value.type.tensor_type.elem_type for value in described}
+        other = any(stated.get(name, number) != number for name, number in numbers.items())
+        if other or len(numbers) < len(self._producer) or not _NUMPY.issuperset(numbers.values()):
+            return None
+        unstated = [(name, number) for name, number in numbers.items() if name not in stated]
+        self._stated = [onnx.helper.make_tensor_value_info(name, number, None) for name, number in unstated]
+        return {name: np.dtype(tensor_dtype_to_np_dtype(number)).name for name, number in numbers.items()}
+
+    def forget_types(self) -> None:
+        """State no more than the file does."""
+        self._stated = []
+
+    def every_value(self) -> Runnable:
+        """The model with every value that a node computes among its outputs."""
+        given = {value.name for value in self._proto.graph.output}
+        return self._with([], [name for name in self._producer if name not in given])
+
+    def shapes(self, values: Sequence[str]) -> tuple[Runnable, dict[str, str]]:
+        """The model with the shapes of these values among its outputs, and the names of those by value.
+
+        A shape has the name of the node that takes it.
+        """
+        shown, number = {}, 0
+        for value in values:
+            while (name := f"deadunits/Shape_{number}") in self._names:
+                number += 1
+            shown[value], number = name, number + 1
+        nodes = [onnx.NodeProto(name=name, op_type="Shape", input=[v], output=[name]) for v, name in shown.items()]
+        return self._with(nodes, [*shown.values()]), shown
+
+    def _with(self, nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> Runnable:
+        graph = self._proto.graph
+        before = len(graph.node), len(graph.output), len(graph.value_info)
+        graph.node.extend(nodes)
+        graph.value_info.extend(self._stated)
+        graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+        content = self._proto.SerializeToString()
+        del graph.node[before[0] :], graph.output[before[1] :], graph.value_info[before[2] :]
+        return Runnable(content, self._folder, self._lent)
+
+    def _free_batch(self, free: Sequence[str]) -> None:
+        """Make axis 0 of these inputs free and forget all declared inner and output shapes."""
+        graph = self._proto.graph
+        for value in graph.input:
+            dims = value.type.tensor_type.shape.dim
+            if value.name in free and dims:
+                dims[0].dim_param = FREE_BATCH
+        for value in (*graph.value_info, *graph.output):
+            if value.name in self._producer and value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
