@@ -206,6 +206,9 @@ class BiasActivation(Aligned):
     def activation(self, node: OpNode) -> Activation | None:
         return replace(SMOOTH, inside=node.has(1))
 
+    def summand(self, node: OpNode, position: int) -> Summand | None:
+        return Summand(1) if position == 0 and node.has(1) and node.static(1) is not None else None
+
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         rank = len(node.y_shape())
         operands = [lift(x, rank) for x, name in zip(xs, node.inputs, strict=True) if name]

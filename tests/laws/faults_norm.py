@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from analyzer.ops import norm, rms_norm
+from analyzer.ops.affine import Summand
 from analyzer.ops.node_edit import Edit
-from tests.laws import laws, shrink_laws
+from tests.laws import description_laws, laws, shrink_laws
 
 
 def _groups_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +57,13 @@ def _a_sum_forgets_its_bias(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rms_norm.SkipNorm, "total", total)
 
 
+def _a_summand_counts_behind_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def summand(self: Any, node: Any, position: int) -> Summand | None:
+        return Summand(self.shift) if position == 0 and node.has(self.shift) else None
+
+    monkeypatch.setattr(rms_norm.SkipNorm, "summand", summand)
+
+
 def _zero_is_normalised_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     honest: Any = norm.GroupNorm.constants
 
@@ -75,4 +83,9 @@ FAULTS: list[laws.Fault] = [
     (_epsilon_stays, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
     (_all_constants_go, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
     (_a_sum_forgets_its_bias, "SkipLayerNormalization", laws.constants_are_constant),
+    (
+        _a_summand_counts_behind_the_norm,
+        "SkipLayerNormalization",
+        description_laws.summands_count_in_the_operand_that_takes_them,
+    ),
 ]
