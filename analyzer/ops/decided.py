@@ -15,6 +15,8 @@ def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[st
     input changed it, no samples lie along its axis, and nothing comes before it whose results may have other lengths
     for other values: an operator, a choice or a loop.
     """
+    if not any(node.key for node in graph.nodes):
+        return {}
     decided, fixed = dict(graph.decided), set(graph.static_values)
     unclear: set[str] = set()
     for node in graph.nodes:
