@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from analyzer.facts.statistics import UnitStatistics
     from analyzer.facts.thresholds import PRESETS, Thresholds
     from analyzer.facts.units import AuditedValue, Curve, Kind
+    from analyzer.facts.vocabulary import GatheredRows
 
 # onnxruntime would write a device id and events into the user's cache folder; it reads this when it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -84,6 +85,7 @@ _HOMES = {
     "ExpectedDead": "facts.budgets",
     "Finding": "facts.findings",
     "FindingCard": "facts.checked",
+    "GatheredRows": "facts.vocabulary",
     "GraphPicture": "facts.picture",
     "HalfOverflow": "facts.audit",
     "ImageOptions": "facts.image_options",
@@ -157,6 +159,7 @@ __all__ = [
     "ExpectedDead",
     "Finding",
     "FindingCard",
+    "GatheredRows",
     "GraphPicture",
     "HalfOverflow",
     "ImageOptions",

@@ -16,6 +16,7 @@ from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned, Source
+from analyzer.api.row_counts import gathered_tables
 from analyzer.errors import OtherBranch
 from analyzer.facts.audit import (
     AuditFacts,
@@ -55,6 +56,7 @@ def audit(
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
     causes: bool = True,
+    vocabulary: bool = False,
     progress: Progress | None = None,
 ) -> Audit:
     """Find the dead units of a model, and the parameters that can go with them.
@@ -67,6 +69,7 @@ def audit(
         thresholds: when a unit is near-dead or saturated: the name of one of `PRESETS`, or own thresholds.
         causes: ask why units are dead and how far they are from firing, in a second pass over the probe for
             layers with suspects.
+        vocabulary: count which rows of embeddings the data gathers, in a further pass.
         progress: called as samples are run.
 
     Raises:
@@ -74,11 +77,17 @@ def audit(
     """
     data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
     with run.limited():
-        return _audited(model, data, run, thresholds, causes, progress)
+        return _audited(model, data, run, thresholds, causes, vocabulary, progress)
 
 
 def _audited(
-    model: Model, data: Data, run: Run, thresholds: Thresholds, causes: bool, progress: Progress | None
+    model: Model,
+    data: Data,
+    run: Run,
+    thresholds: Thresholds,
+    causes: bool,
+    vocabulary: bool,
+    progress: Progress | None,
 ) -> Audit:
     """The stages, one after the other."""
     clock = _Clock()
@@ -106,6 +115,7 @@ def _audited(
             varying |= error.conditions
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
+        gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary else None
         walked = planned(
             loaded, shapes, walked, partial(measure_shapes, probe=opened, threads=run.threads, varying=varying)
         )
@@ -142,6 +152,7 @@ def _audited(
         unused_inputs=walked.unused_inputs,
         constant_outputs=walked.constant_outputs,
         diagnoses=diagnoses,
+        vocabulary=gathered,
     )
     facts = replace(facts, warnings=audit_findings(facts))
     files = (
@@ -171,7 +182,8 @@ def prune(
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
     """
-    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress)
+    counts = choice is not None and choice.vocabulary
+    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, vocabulary=counts, progress=progress)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,9 +13,12 @@ from analyzer.facts.bridge import Bridge
 from analyzer.facts.choice import Choice
 from analyzer.facts.pruned import Refused
 from analyzer.facts.units import ShapeTable
+from analyzer.facts.vocabulary import GatheredRows
+from analyzer.facts.wording import counted
 from analyzer.graph import LoadedModel
 from analyzer.graph.edit import restore_defaults
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
+from analyzer.rewrite.fewer_rows import without_rows
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
 from analyzer.rewrite.pair_directions import Moved, pair_directions
@@ -44,6 +47,7 @@ class CutModel:
     bridges: tuple[Bridge, ...] = ()
     merged_relus: tuple[str, ...] = ()  # always on; the dense layers around them are one
     moved: Moved = field(default_factory=dict)  # what was stored in another order before the cut
+    removed_rows: Mapping[str, int] = field(default_factory=dict)  # of embeddings: as many went, by table
 
 
 def cut(
@@ -53,10 +57,12 @@ def cut(
     choice: Choice,
     measure: Callable[[LoadedModel], ShapeTable],
     walked: Walk | None = None,
+    vocabulary: Sequence[GatheredRows] = (),
 ) -> list[CutModel]:
     """The cut model; with residual `latency` a second one with bridges, to be timed against the first.
 
-    `measure` gives the shapes of a model that was cut; `walked` is the walk of this choice, where it was taken.
+    `measure` gives the shapes of a model that was cut; `walked` is the walk of this choice, where it was taken;
+    `vocabulary` are the embeddings that may lose rows.
 
     Raises:
         ComparisonFailed: no consistent cut was found: a bug of ours.
@@ -83,6 +89,7 @@ def cut(
         restore_defaults(loaded, cut_model.smaller)
     cuts = [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
     cuts = [_no_larger(cut_model, original, shapes, layers, choice) for cut_model in cuts]
+    cuts = [_with_fewer_rows(cut_model, vocabulary, choice) for cut_model in cuts]
     return [replace(cut_model, notes=(*_merged_twins(cut_model, twins), *cut_model.notes)) for cut_model in cuts]
 
 
@@ -186,6 +193,23 @@ def _shapes_of(
         if isinstance(error, RunError) and error.kind is RunFailure.MEMORY:
             raise
         return None
+
+
+def _with_fewer_rows(cut_model: CutModel, vocabulary: Sequence[GatheredRows], choice: Choice) -> CutModel:
+    """Without the rows of embeddings that the data never gathers."""
+    if not vocabulary:
+        return cut_model
+    smaller, gone = without_rows(cut_model.smaller, vocabulary, choice.unseen_id)
+    if not gone:
+        return cut_model
+    others = "are refused when the model runs" if choice.unseen_id is None else f"are read as id {choice.unseen_id}"
+    notes = [
+        f"{table.table}: {counted(gone[table.table], 'row')} went that the probe never gathers ({table.sentence}). "
+        f"Ids of other rows {others}."
+        for table in vocabulary
+        if table.table in gone
+    ]
+    return replace(cut_model, smaller=smaller.refreshed(), removed_rows=gone, notes=(*cut_model.notes, *notes))
 
 
 def _weight(model: LoadedModel) -> tuple[int, int]:

@@ -132,7 +132,13 @@ class Pruned(Reporting):
 
     def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per stored tensor the elements that stay, in the original's shape."""
-        return keep_masks(self._walk.context, self._walk.cut, self._stored, self._moved)
+        return keep_masks(self._walk.context, self._walk.cut, self._stored, self._moved, self._rows)
+
+    @property
+    def _rows(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+        """The rows that stay of embeddings that lost some."""
+        tables = self.audit.facts.vocabulary or ()
+        return {t.table: t.kept(self.choice.unseen_id) for t in tables if t.table in self.facts.removed_rows}
 
     def save_masks(self, path: str | Path) -> None:
         """Write `masks()` as .npz, and the plan beside it as `plan.json`: both or none.
@@ -142,7 +148,7 @@ class Pruned(Reporting):
         """
         target = check_output(path, self._source.inputs)
         beside = check_output(target.with_name("plan.json"), self._source.inputs)
-        walked, kept = self._walk, (self._stored, self._moved)
+        walked, kept = self._walk, (self._stored, self._moved, self._rows)
         masks, document = plan_document(walked.context, walked.cut, walked.layers, walked.removable, self.choice, *kept)
         with written_together() as files:
             files.write(target, masks)

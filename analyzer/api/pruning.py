@@ -25,6 +25,7 @@ from analyzer.api.choosing import alive_units, by_value, check_choice, choice_no
 from analyzer.api.cutting import CutModel, cut, takes_something
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
+from analyzer.api.row_counts import rows_that_may_go
 from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.bound import firing_bound_of
@@ -105,12 +106,15 @@ def _cut_and_compared(
     """The smaller model; or the values whose derived constants made it differ from the original."""
     if alive := alive_units(walked.layers, named):
         choice = replace(choice, lossy=_constants_for(source, walked, alive))
-    cut_model = _better(source, cut(source.loaded, source.shapes, walked.layers, choice, partial(_shapes_of, source)))
+    vocabulary = rows_that_may_go(audit.facts, choice)
+    measure = partial(_shapes_of, source)
+    cuts = cut(source.loaded, source.shapes, walked.layers, choice, measure, vocabulary=vocabulary)
+    cut_model = _better(source, cuts)
     if stored_bytes(source.loaded) >= WORTH_COLLECTING:
         gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
     notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes)
-    gone = takes_something(chosen) or cut_model.merged_relus
+    gone = takes_something(chosen) or cut_model.merged_relus or cut_model.removed_rows
     notes = (*notes, *(_branch_notes(source, chosen) if gone else ()))
     if not gone:
         notes = notes or _left_by_choice(source, walked, choice)
@@ -134,7 +138,7 @@ def _cut_and_compared(
             with Session(source.computed, threads=threads) if decided else nullcontext(before) as optimised:
                 measured = _timed(source, optimised, after)
     basis = _basis(chosen, choice, cut_model.merged_relus)
-    stamp(smaller, _record(basis, choice, audit.facts, results["probe"]))
+    stamp(smaller, _record(basis, cut_model, choice, audit.facts, results["probe"]))
     data, after_size = _written(source, cut_model)
     removed = _removed_units(chosen)
     facts = PrunedFacts(
@@ -150,7 +154,8 @@ def _cut_and_compared(
         notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"]))),
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
         removed_relus=cut_model.merged_relus,
-        observed=bool(basis or source.shapes.settled),
+        observed=bool(basis or source.shapes.settled or cut_model.removed_rows),
+        removed_rows=cut_model.removed_rows,
     )
     return Pruned(facts, audit, choice, chosen, source, smaller, data, cut_model.moved)
 
@@ -262,19 +267,25 @@ def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[
 
 
 def _record(
-    basis: Sequence[LayerVerdicts], choice: Choice, audit: AuditFacts, comparison: Comparison | None
+    basis: Sequence[LayerVerdicts],
+    cut_model: CutModel,
+    choice: Choice,
+    audit: AuditFacts,
+    comparison: Comparison | None,
 ) -> dict[str, str]:
     probe = audit.probe
     random = probe is not None and probe.random
     # a bound speaks of data like the probe, and random data is like none
     taken = "as the probe takes them" if choice.branches == "taken" else ""
     bounds = [layer.firing_bound for layer in basis if layer.firing_bound is not None and not random]
+    observed = basis or taken or cut_model.removed_rows
     return {
         "tool": "deadunits",
         "version": __version__,
         "source_sha256": audit.model.sha256,
-        "evidence": "lossy" if choice.lossy else "observed" if basis or taken else "structural",
+        "evidence": "lossy" if choice.lossy else "observed" if observed else "structural",
         "branches": taken,
+        "rows_removed": ", ".join(f"{table} {rows}" for table, rows in cut_model.removed_rows.items()),
         "probe": "random data" if random else "",
         "probe_fingerprint": probe.fingerprint if probe is not None else "",
         "independence": "stated" if audit.conditions.stated else "",

@@ -23,6 +23,15 @@ CausesOption = Annotated[
 ]
 
 
+VocabularyOption = Annotated[
+    bool,
+    typer.Option(
+        "--vocabulary",
+        help="Count which rows of embeddings the data gathers, in a further pass; prune --vocabulary removes others.",
+    ),
+]
+
+
 @command
 def audit(
     model: ModelArgument,
@@ -31,6 +40,7 @@ def audit(
     run: partial[Run],
     reports: partial[AuditReports],
     causes: CausesOption = True,
+    vocabulary: VocabularyOption = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -43,7 +53,13 @@ def audit(
         reporting.check(guarded_files(model, source.probe, source.holdout))
         with ProgressLine(quiet=quiet) as progress:
             audited = analyzer.audit(
-                model, source, run=run(), thresholds=thresholds(), causes=causes, progress=progress
+                model,
+                source,
+                run=run(),
+                thresholds=thresholds(),
+                causes=causes,
+                vocabulary=vocabulary,
+                progress=progress,
             )
         show = partial(audited.show, arguments=arguments_again(model, source))
         reporting.write(audited, show, quiet=quiet)

@@ -205,6 +205,13 @@ GROUPS: dict[type, Group] = {
                 "model computes something else, and does not say so.",
                 shows_default=True,
             ),
+            "vocabulary": _choosing(
+                "--vocabulary",
+                None,
+                "Also remove rows of embeddings that the probe never gathers; other ids are refused when it runs.",
+                kind=bool,
+            ),
+            "unseen_id": _choosing("--unseen-id", "ID", "Other ids are read as this one, for --vocabulary.", kind=int),
         },
     ),
     Budgets: Group(

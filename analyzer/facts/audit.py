@@ -20,6 +20,7 @@ from analyzer.facts.probe_condition import ProbeCondition
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue
+from analyzer.facts.vocabulary import GatheredRows
 
 Codes = npt.NDArray[np.uint8]
 
@@ -310,6 +311,7 @@ class AuditFacts:
     seconds: Mapping[str, float] = field(default_factory=dict)
     unused_inputs: tuple[UnusedInput, ...] = ()
     constant_outputs: tuple[ConstantOutput, ...] = ()
+    vocabulary: tuple[GatheredRows, ...] | None = None
     diagnoses: tuple[LayerDiagnosis, ...] = ()
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from analyzer.facts.given import WithDefaults
 
 if TYPE_CHECKING:
     from analyzer.facts.audit import LayerVerdicts
+    from analyzer.facts.vocabulary import GatheredRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Choice(WithDefaults):
     parameters, or where it is measured to be no slower than without.
     merge_duplicates: units that compute the same are merged. merge_linear: dense layers around a ReLU that is always
     on are merged where that is smaller. branches: `taken` leaves out branches (of an If) that no sample takes; for
-    inputs that would take them the model then computes something else.
+    inputs that would take them the model then computes something else. vocabulary:
+    rows of embeddings that the probe never gathers go; further ids are refused by the runtime, or read as `unseen_id`.
     """
 
     evidence: Evidence = Evidence.OBSERVED
@@ -47,6 +49,8 @@ class Choice(WithDefaults):
     merge_duplicates: bool = False
     merge_linear: bool = False
     branches: Literal["all", "taken"] = "all"
+    vocabulary: bool = False
+    unseen_id: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -64,6 +68,13 @@ class Choice(WithDefaults):
             ("branches", self.branches in ("all", "taken"), "choose all or taken"),
             ("only", _are_patterns(self.only), "give a list of patterns"),
             ("skip", _are_patterns(self.skip), "give a list of patterns"),
+            ("vocabulary", not self.vocabulary or self.evidence == "observed", "only data shows it: choose observed"),
+            (
+                "unseen_id",
+                self.unseen_id is None or _is_number(self.unseen_id, 0, kind=Integral),
+                "give an id from 0 on",
+            ),
+            ("unseen_id", self.unseen_id is None or self.vocabulary, "it belongs to vocabulary: choose that, too"),
             ("units", isinstance(self.units, dict | None), "give the units of each value as a dict"),
         ):
             if not fits:
@@ -109,6 +120,12 @@ class Choice(WithDefaults):
         return (
             self.evidence is Evidence.OBSERVED and layer.samples >= self.min_samples and bound <= self.max_firing_bound
         )
+
+    def takes_rows(self, table: GatheredRows, samples: int) -> bool:
+        """Whether the probe is enough to part with rows that it never gathers."""
+        bound = table.unseen_bound
+        trusted = samples >= self.min_samples and bound is not None and bound <= self.max_firing_bound
+        return self.vocabulary and not table.stays and trusted
 
     def takes_for_identity(self, layer: LayerVerdicts, units: Iterable[int]) -> bool:
         """Whether a layer whose remaining units were always on in the data may be taken for one that always is."""

@@ -191,16 +191,20 @@ class Editor:
         return behind
 
     def insert_before(
-        self, index: int, position: int, op_type: str, operands: list[str], attributes: Mapping[str, Any], name: str
-    ) -> str:
-        """Insert `op_type(input, *operands)` on one input edge of a node; returns the name of the new node."""
+        self, index: int, position: int, op_type: str, operands: list[str], attributes: Mapping[str, Any], name: str,
+        *, at: int = 0,
+    ) -> str:  # fmt: skip
+        """Insert an operator on one input edge of a node: what came along it becomes its input `at`, among operands.
+
+        Returns the name of the new node. The result has the element type of its first input.
+        """
         node = self._node(index)
         source = node.inputs[position]
-        new = self._new(name, op_type, ["", *operands], attributes)
-        new.replace_input_with(0, source)
+        new = self._new(name, op_type, [*operands[:at], "", *operands[at:]], attributes)
+        new.replace_input_with(at, source)
         _around(node).insert_before(node, new)
-        if source is not None:
-            new.outputs[0].type = source.type
+        if new.inputs[0] is not None:
+            new.outputs[0].type = new.inputs[0].type
         node.replace_input_with(position, new.outputs[0])
         return str(new.name)
 

@@ -281,6 +281,9 @@ class GatherRule(MoveRule):
         """The gathered axis."""
         return int(node.attr("axis", 0)) % len(node.x_shape())
 
+    def looks_up(self, node: OpNode) -> bool:
+        return self.axis(node) == 0 and node.static(1) is None
+
     def chains(self, node: OpNode) -> list[Chain]:
         axis, shape, indices = self.axis(node), node.x_shape(), node.static(1)
         if indices is None:

@@ -175,6 +175,10 @@ class Operator:
         """Where values are normalised, then scaled and shifted by learned numbers: where those stand."""
         return None
 
+    def looks_up(self, node: OpNode) -> bool:
+        """Whether rows of the first input, along its first axis, are looked up by the whole numbers of the second."""
+        return False
+
     def sums_to_one(self, node: OpNode) -> int | None:
         """The axis of the output along which all entries, none of them negative, add up to 1."""
         return None

@@ -21,11 +21,18 @@ from analyzer.ops.context import Context
 LONGEST_MEMBER = (1 << 16) - 1  # bytes of a name in a zip file
 
 
-def keep_masks(context: Context, plan: CutPlan, names: Collection[str], moved: Mapping[str, Array]) -> dict[str, Mask]:
+def keep_masks(
+    context: Context,
+    plan: CutPlan,
+    names: Collection[str],
+    moved: Mapping[str, Array],
+    rows: Mapping[str, Array],
+) -> dict[str, Mask]:
     """Per stored tensor of which something goes: True where an element stays, in the tensor's own shape.
 
     `names` are the original's tensors: what bridges store is not the user's to cut. `moved` says of those that were
-    put into another order before the cut which element of the original each one was.
+    put into another order before the cut which element of the original each one was. `rows` are those that stay of
+    embeddings that lose some.
     """
     masks: dict[str, Mask] = {}
     for name in sorted(context.graph.initializer_names & set(names)):
@@ -41,6 +48,8 @@ def keep_masks(context: Context, plan: CutPlan, names: Collection[str], moved: M
             original = np.empty_like(mask)
             original.reshape(-1)[moved[name]] = mask
             mask = original
+        if name in rows:
+            mask = mask & np.isin(np.arange(shape[0]), rows[name]).reshape(-1, *(1,) * (len(shape) - 1))
         if not mask.all():
             masks[name] = mask
     return masks
@@ -61,6 +70,7 @@ def plan_document(
     choice: Choice,
     names: Collection[str],
     moved: Mapping[str, Array],
+    rows: Mapping[str, Array],
 ) -> tuple[bytes, str]:
     """The masks as the bytes of an .npz file, and the plan as JSON text.
 
@@ -95,7 +105,7 @@ def plan_document(
             if t.name in names
         ],
     }
-    return _archive(keep_masks(context, plan, names, moved)), json.dumps(document, indent=1) + "\n"
+    return _archive(keep_masks(context, plan, names, moved, rows)), json.dumps(document, indent=1) + "\n"
 
 
 def _archive(masks: Mapping[str, Mask]) -> bytes:

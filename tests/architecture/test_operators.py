@@ -33,6 +33,8 @@ NAMED = {
     "observe/statistics/minimum.py": 2,
     "observe/statistics/moments.py": 2,
     "observe/statistics/positions.py": 3,
+    "observe/gathered_rows.py": 1,
+    "rewrite/fewer_rows.py": 1,
     "rewrite/insert_bridges.py": 4,
     "shapes/sample_rows.py": 3,
     "graph/reveal.py": 1,

@@ -52,7 +52,7 @@ FORMS = (
          "m = MatMul(x, w4) h = Add(m, b4) a = Relu(h) p = Slice(a, zero, end, last, two) "
          "q = Slice(a, end, front, last, back) r = Slice(q, zero, end, last, two) g = Mul(p, r) y = MatMul(g, w5)",
          {**killed(weights(w4=(8, 8), b4=(8,), w5=(4, 4)), "b4", (2, 3, 5, 7)), "zero": ints(0), "end": ints(99),
-          "last": ints(-1), "two": ints(2), "back": ints(-1), "front": ints(-99)}, 9 * 4 + 4 * 2, out="A,B,C"),
+          "last": ints(-1), "two": ints(2), "back": ints(-1), "front": ints(-99)}, 2 * 9 + 4, out="A,B,C"),
     Case("places that are added as far as the steps go", (5, 8),
          IN + "s = Shape(x) t = Gather(s, one) p = Slice(places, zero, t, one) f = Add(a, p)" + OUT,
          {**ROWS, "places": PLACES, "zero": ints(0), "one": ints(1)}, BOTH + 4 * 16, out="A,B,C", free=(0,)),

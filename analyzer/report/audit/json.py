@@ -141,11 +141,32 @@ class Judged(Struct, frozen=True):
     left_out: tuple[LeftOut, ...]
 
 
+class Rows(Struct, frozen=True):
+    """A table of which rows are looked up by ids that the model is fed: an embedding.
+
+    `seen` are the rows that the probe gathers, in `gathered` look-ups. `unseen_share` is Good and Turing's estimate of
+    the share of further look-ups that gather other rows, `unseen_bound` what it is at most, with 95 % confidence, if
+    look-ups are independent (null: nothing was looked up). `new_on_holdout`: so many look-ups of the holdout do (null:
+    no holdout). `removable` numbers can go with `--vocabulary`; `stays` says why none do.
+    """
+
+    table: str
+    rows: int
+    seen: Units
+    gathered: int
+    unseen_share: float | None
+    unseen_bound: float | None
+    new_on_holdout: int | None
+    removable: int
+    stays: str
+
+
 class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1"):
     """The report that `deadunits audit --json` writes.
 
     `probe` is null where no data was given, `holdout` where no second data set was. `thresholds` say what counted as
-    near-dead, saturated and constant; `locked` are dead units that stay.
+    near-dead, saturated and constant; `locked` are dead units that stay. `vocabulary` is null where it was not asked
+    for.
     """
 
     tool: Tool
@@ -162,6 +183,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1")
     operators_without_rule: tuple[OperatorWithoutRule, ...]
     warnings: tuple[Warning, ...]
     judged: Judged
+    vocabulary: tuple[Rows, ...] | None
 
 
 def to_text(report: AuditReport) -> str:
@@ -177,6 +199,7 @@ def fields_of(facts: AuditFacts) -> dict[str, Any]:
         **{name: getattr(facts, name) for name in (*same, "operators_without_rule")},
         "tool": Tool(),
         "judged": shown_as(Judged, facts.judged),
+        "vocabulary": None if facts.vocabulary is None else tuple(shown_as(Rows, t) for t in facts.vocabulary),
         "totals": Totals(facts.units, facts.dead),
         "warnings": tuple(_warning(finding) for finding in facts.warnings),
         "layers": tuple(_layer(layer, causes.get(layer.value)) for layer in facts.layers),

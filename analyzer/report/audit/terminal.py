@@ -73,6 +73,7 @@ class _View:
         yield from why(self.facts, show_all=self.show_all)
         yield from self._tensors()
         yield from self._locked()
+        yield from self._vocabulary()
         yield from self._barriers()
         yield from self._warnings()
 
@@ -215,6 +216,20 @@ class _View:
         if unlocks_most:
             line.append("  — solving this would unlock most", QUIET)
         return Padding(line, (0, 0, 0, 2))
+
+    def _vocabulary(self) -> Iterator[RenderableType]:
+        if self.facts.vocabulary is None:
+            return
+        yield heading("Rows of embeddings")
+        for rows in self.facts.vocabulary:
+            yield indented(f"{printable(rows.table)}: {rows.sentence}")
+            goes = f"{number(rows.removable)} numbers can go: deadunits prune --vocabulary"
+            yield indented(f"its rows stay: {printable(rows.stays)}" if rows.stays else goes, QUIET, by=4)
+            if rows.new_on_holdout:
+                lookups = counted(rows.new_on_holdout, "look-up")
+                yield indented(f"other rows are gathered on the holdout, by {lookups}", "yellow", by=4)
+        if not self.facts.vocabulary:
+            yield indented("no stored table is looked up by ids that the model is fed", QUIET)
 
     def _barriers(self) -> Iterator[RenderableType]:
         operators = self.facts.operators_without_rule

@@ -71,8 +71,9 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     `comparison` is null where nothing changed. `removed_units` are, per audited value, the units that went, by
     their index in the original; `lossy_units` those of them that were named although they are not dead, so that
     their removal is not exact. `removed_relus` were always on in the data and went when the layers around them were
-    merged. `observed`: the same outputs rest on what the data showed; else they hold for every input that stays
-    finite on the way (unless units are lossy).
+    merged. `removed_rows`: how many rows of which embedding went, as the data never gathers them. `observed`: the same
+    outputs rest on what the data showed; else they hold for every input that stays finite on the way (unless units are
+    lossy).
     """
 
     changed: bool
@@ -86,15 +87,26 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     removed_relus: tuple[str, ...]
     observed: bool
     notes: tuple[str, ...]
+    removed_rows: Mapping[str, int]
 
 
 def to_text(report: PruneReport) -> str:
     """The report as a JSON document that ends in a newline."""
     pruned = report.pruned
-    same = ("changed", "before", "after", "refused", "removed_units", "lossy_units", "removed_relus", "observed")
+    same = (
+        "changed",
+        "before",
+        "after",
+        "refused",
+        "removed_units",
+        "lossy_units",
+        "removed_relus",
+        "observed",
+        "removed_rows",
+    )
     document = Document(
         **fields_of(report.audit),
-        **{name: getattr(pruned, name) for name in (*same, "notes")},
+        **{name: getattr(pruned, name) for name in (*same, "observed", "notes")},
         comparison=_comparison(pruned),
         latency=None if pruned.latency is None else shown_as(Timed, pruned.latency),
     )

@@ -123,13 +123,14 @@ class _View:
         """The inputs for which the outputs are the same."""
         if not self.pruned.observed:
             return "for every input that stays finite on the way"
-        if not self.pruned.removed_relus:
-            stays = "units stay dead"
-        elif not self.pruned.removed_units:
-            stays = "ReLUs stay on"
-        else:
-            stays = "units stay dead and the removed ReLUs on"
-        return f"for inputs on which the removed {stays}, as{on}"
+        pruned, parts = self.pruned, list[str]()
+        if pruned.removed_relus:
+            parts.append("the removed units stay dead and the removed ReLUs on" if pruned.removed_units else
+                         "the removed ReLUs stay on")  # fmt: skip
+        elif pruned.removed_units or not pruned.removed_rows:
+            parts.append("the removed units stay dead")
+        parts += ["no other row of an embedding is gathered"] if pruned.removed_rows else []
+        return f"for inputs on which {' and '.join(parts)}, as{on}"
 
     def _sizes(self) -> Iterator[RenderableType]:
         before, after, latency = self.pruned.before, self.pruned.after, self.pruned.latency

@@ -1,0 +1,76 @@
+"""Which rows of embeddings the data gathers: the tables from the walk, the counts from a pass over the data."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from analyzer.algebra.pattern import Array
+from analyzer.api.options import Run
+from analyzer.errors import InputError
+from analyzer.facts.audit import AuditFacts
+from analyzer.facts.choice import Choice
+from analyzer.facts.vocabulary import GatheredRows
+from analyzer.graph import LoadedModel
+from analyzer.observe.gathered_rows import gathered_rows
+from analyzer.ops.context import Context
+from analyzer.probes.probe import Probe
+from analyzer.walk.lookups import tables
+
+
+def gathered_tables(
+    loaded: LoadedModel, context: Context, probe: Probe | None, holdout: Probe | None, run: Run
+) -> tuple[GatheredRows, ...]:
+    """The tables that are looked up by ids of the data, and how often each row is.
+
+    Raises:
+        InputError: there is no data that ids could come from.
+    """
+    if probe is None or probe.random:
+        raise InputError("Which rows of embeddings are gathered only real data shows: give a probe.")
+    found = tables(context)
+    if not found:
+        return ()
+    ids = {table.name: (table.rows, tuple(dict.fromkeys(i for _, i in table.lookups))) for table in found}
+    count = partial(_counts, loaded, ids, run)
+    seen, held = count(probe), None if holdout is None else count(holdout)
+    return tuple(
+        GatheredRows(
+            table=table.name,
+            outputs=tuple(output for output, _ in table.lookups),
+            counts=seen[table.name],
+            numbers=table.numbers,
+            stays=table.stays,
+            holdout=None if held is None else held[table.name],
+        )
+        for table in found
+    )
+
+
+def rows_that_may_go(audit: AuditFacts, choice: Choice) -> list[GatheredRows]:
+    """The embeddings that may lose rows.
+
+    Raises:
+        InputError: the rows were not counted; there is no such id; or the holdout needs other rows.
+    """
+    if not choice.vocabulary:
+        return []
+    if audit.vocabulary is None:
+        raise InputError("The audit did not count which rows of embeddings are gathered: audit with vocabulary=True.")
+    found = [t for t in audit.vocabulary if choice.takes_rows(t, audit.probe.samples if audit.probe else 0)]
+    for table in found:
+        if choice.unseen_id is not None and choice.unseen_id >= table.rows:
+            raise InputError(f"unseen_id is {choice.unseen_id}: {table.table} has ids 0 to {table.rows - 1}.")
+        if choice.unseen_id is None and table.new_on_holdout:
+            raise InputError(
+                f"The holdout looks up rows of {table.table} that the probe never does ({table.new_on_holdout} times): "
+                "give a probe that holds them, or an id that further ones are read as (--unseen-id ID). "
+                "Nothing was written."
+            )
+    return found
+
+
+def _counts(
+    loaded: LoadedModel, ids: dict[str, tuple[int, tuple[str, ...]]], run: Run, probe: Probe
+) -> dict[str, Array]:
+    """Sample by sample, as any model takes them; only what leads from the inputs to the ids is run."""
+    return gathered_rows(loaded, ids, (batch.feeds for batch in probe.batches(probe.step)), run.threads)

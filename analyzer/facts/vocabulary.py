@@ -1,0 +1,96 @@
+"""Which rows of an embedding the data gathers, and how much the rest of the data may gather beyond them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log, sqrt
+
+import numpy as np
+
+from analyzer.algebra.pattern import Array
+from analyzer.facts.bound import CONFIDENCE
+from analyzer.facts.wording import counted, number
+
+
+@dataclass(frozen=True, eq=False)
+class GatheredRows:
+    """One stored table whose rows are looked up by ids that the model is fed.
+
+    `counts` [rows] is how often each row was gathered. `outputs` are what its look-ups give; `stays` says why its rows
+    stay all the same (empty: those that nothing gathered can go). `numbers` are stored in each row. `holdout` are the
+    counts of a second data set.
+    """
+
+    table: str
+    outputs: tuple[str, ...]
+    counts: Array
+    numbers: int
+    stays: str = ""
+    holdout: Array | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return len(self.counts)
+
+    @cached_property
+    def seen(self) -> tuple[int, ...]:
+        """Rows that were gathered, in order."""
+        return tuple(np.flatnonzero(self.counts).tolist())
+
+    def kept(self, unseen_id: int | None) -> Array:
+        """The rows that stay, in order: those that were gathered, and that of the id which others are read as."""
+        further = [] if unseen_id is None else [unseen_id]
+        return np.union1d(self.seen, further).astype(np.int64)
+
+    @property
+    def gathered(self) -> int:
+        """How many rows were gathered in all, counted each time."""
+        return int(self.counts.sum())
+
+    @property
+    def unseen_share(self) -> float | None:
+        """Good and Turing's estimate of the share of look-ups, in further data, of rows not seen: those seen once.
+
+        Good, "The population frequencies of species and the estimation of population parameters", Biometrika 40
+        (1953). None without look-ups.
+        """
+        return float((self.counts == 1).sum()) / self.gathered if self.gathered else None
+
+    @property
+    def unseen_bound(self) -> float | None:
+        """The share of look-ups that rows not seen have, at most, with 95 % confidence, if look-ups are independent.
+
+        With M the share of what was not seen in n look-ups and G the estimate above: E[M] <= E[G]. One look-up changes
+        G by 2 / n at most, so G falls short of its mean by sqrt(2 ln(2 / d) / n) with probability d / 2 (McDiarmid); M
+        exceeds its own by sqrt(ln(2 / d) / n) with probability d / 2 (McAllester and Ortiz, "Concentration inequalities
+        for the missing mass and for histogram rule error", JMLR 4, 2003).
+        """
+        estimate, doubt = self.unseen_share, 1 - CONFIDENCE
+        if estimate is None:
+            return None
+        return min(1.0, estimate + (1 + sqrt(2)) * sqrt(log(2 / doubt) / self.gathered))
+
+    @property
+    def removable(self) -> int:
+        """Numbers in the rows that can go."""
+        return 0 if self.stays else (self.rows - len(self.seen)) * self.numbers
+
+    @property
+    def new_on_holdout(self) -> int | None:
+        """Look-ups of the holdout that gather a row which the probe never does; None without a holdout."""
+        return None if self.holdout is None else int(self.holdout[self.counts == 0].sum())
+
+    @property
+    def sentence(self) -> str:
+        """What was seen, and what is to be expected of further data."""
+        said = (
+            f"{counted(len(self.seen), 'row')} of {number(self.rows)} gathered in {counted(self.gathered, 'look-up')}"
+        )
+        if self.unseen_share is None or self.unseen_bound is None:
+            return said
+        estimate, bound = (f"{100 * share:.2g} %" for share in (self.unseen_share, self.unseen_bound))
+        return (
+            f"{said}; of further look-ups {estimate} are estimated to be of other rows, at most {bound} if independent"
+        )

@@ -1,0 +1,46 @@
+"""Tables without the rows that the data never gathers, with a map of ids in front, so that the model is fed as before.
+
+table [rows, *width]  ids [*q]  map [rows]:  Gather(table, ids) = Gather(fewer rows, Gather(map, ids)) where every id
+was seen. Another id is mapped to the row of the id that stands in for it, or, without one, to an index that the smaller
+table does not have: then the run is refused, as for an id that the table never had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.facts.vocabulary import GatheredRows
+from analyzer.graph import Editor, LoadedModel
+
+INDEX_BYTES = 4
+
+
+def without_rows(
+    loaded: LoadedModel, tables: Sequence[GatheredRows], unseen_id: int | None = None
+) -> tuple[LoadedModel, dict[str, int]]:
+    """The model with smaller tables, and how many rows of each went; tables of which too few can go stay."""
+    editor, graph, gone = Editor(loaded.copy()), loaded.graph, dict[str, int]()
+    for table in tables:
+        nodes = [graph.producer[output] for output in table.outputs if output in graph.producer]
+        for name in dict.fromkeys(node.inputs[0] for node in nodes):
+            readers = [node for node in nodes if node.inputs[0] == name]
+            if len(graph.consumers[name]) > len(readers) or name not in graph.initializer_names:
+                continue
+            array = graph.constant(name)
+            if table.stays or array is None or len(array) != table.rows:
+                continue
+            kept = table.kept(unseen_id)
+            lost = table.rows - len(kept)
+            if lost * array[0].nbytes <= table.rows * INDEX_BYTES:
+                continue
+            other = len(kept) if unseen_id is None else int(np.searchsorted(kept, unseen_id))
+            places = np.full(table.rows, other, np.int32)
+            places[kept] = np.arange(len(kept))
+            editor.set_tensor(name, np.asarray(array[kept], order="C"))
+            mapping = editor.add_tensor(f"{name}/row_of_id", places)
+            for node in readers:
+                editor.insert_before(node.index, 1, "Gather", [mapping], {"axis": 0}, f"{name}/row", at=1)
+                gone[table.table] = lost
+    return editor.loaded, gone
