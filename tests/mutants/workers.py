@@ -26,7 +26,6 @@ class Worker:
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Connection | None = None
-        self._last_words = tempfile.NamedTemporaryFile()  # noqa: SIM115  what is said on the way to a death
 
     def run(self, attempt: Attempt) -> Outcome:
         """What came of the attempt, in a folder of its own that is gone afterwards."""
@@ -43,6 +42,7 @@ class Worker:
             self._process.kill()
             self._process.join()
             self._process = None
+            self._last_words.close()
 
     def _outcome(self, attempt: Attempt, folder: Path) -> tuple[int | None, str, str, float, int]:
         if self._process is None:
@@ -56,9 +56,10 @@ class Worker:
             code, out, err, seconds, memory, at_rest = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
+            words = Path(self._last_words.name).read_text(errors="replace")
             code = self._process.exitcode
             self.close()
-            return None, "", f"died with {code}: {Path(self._last_words.name).read_text(errors='replace')}", 0, 0
+            return None, "", f"died with {code}: {words}", 0, 0
         if at_rest > AT_REST:
             self.close()
         return code, out, err, seconds, memory
@@ -66,6 +67,7 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
+        self._last_words = tempfile.NamedTemporaryFile()  # noqa: SIM115  what is said on the way to a death
         self._process = context.Process(target=_serve, args=(theirs, self._last_words.name), daemon=True)
         self._process.start()
         theirs.close()
