@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from functools import cache
 from math import prod
 from pathlib import Path
 from textwrap import shorten
@@ -113,12 +114,23 @@ def check_attributes(proto: onnx.ModelProto, where: str) -> None:
         for node in graph.node:
             if not node.op_type:
                 raise ModelError(f"{where}: node {node.name or '(no name)'} has no operator: {DAMAGED}.")
+            needed = _needed_subgraphs(node.op_type, "" if node.domain == "ai.onnx" else node.domain)
+            if needed and (missing := needed.difference(attribute.name for attribute in node.attribute)):
+                raise ModelError(f"{where}: node {node.name or node.op_type} has no {min(missing)}: {DAMAGED}.")
             for attribute in node.attribute:
                 problem = _problem_of(attribute)
                 if problem is not None:
                     raise ModelError(
                         f"{where}: node {node.name or node.op_type} has an attribute {problem}: {DAMAGED}."
                     )
+
+
+@cache
+def _needed_subgraphs(operator: str, domain: str) -> frozenset[str]:
+    if not onnx.defs.has(operator, domain):
+        return frozenset()
+    graph, attributes = onnx.defs.OpSchema.AttrType.GRAPH, onnx.defs.get_schema(operator, domain).attributes
+    return frozenset(name for name, entry in attributes.items() if entry.required and entry.type == graph)
 
 
 def _problem_of(attribute: onnx.AttributeProto) -> str | None:
