@@ -94,7 +94,7 @@ def _step(context: Context, call: Call, term: Term, first: bool) -> list[Term] |
     rule, op = call.rule, call.op
     if call.barrier is not None or not len(term.units):
         return [replace(term, opaque=True)]
-    total = rule.weighted_sum(op)
+    total = rule.weighted_sum(op) or rule.averaged_sum(op)
     if total is not None:
         if total.activated and not first:
             return None

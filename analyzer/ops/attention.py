@@ -44,6 +44,11 @@ class Heads:
     value_width: int
 
     @property
+    def value_start(self) -> int:
+        """Where values begin behind queries and keys."""
+        return 2 * self.groups * self.width
+
+    @property
     def lengths(self) -> dict[str, int]:
         """As letters."""
         return {"g": self.groups, "r": self.repeats, "d": self.width, "v": self.value_width}

@@ -21,6 +21,7 @@ from analyzer.ops.attention import AttentionRule, Heads, steady, with_past
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import CONTRIB, Activation, register
+from analyzer.ops.weighted_sum import WeightedSum
 
 PACKED = "(g d + g d + g v)"
 BIAS = "b (g r) s u"
@@ -74,9 +75,16 @@ class ProjectedAttention(AttentionRule):
     def summed_axis(self, node: OpNode, position: int) -> int | None:
         return 2 if position == 0 else None
 
+    def averaged_sum(self, node: OpNode) -> WeightedSum | None:
+        heads = self.heads(node)
+        if heads is None or node.has(4):  # with a past, other values are averaged as well
+            return None
+        weight, bias = np.asarray(node.static(1))[:, heads.value_start :], self._bias(node)[heads.value_start :]
+        return WeightedSum(0, 1, 2, 2, 2, lambda: weight.T[..., np.newaxis], lambda length: bias, stored_axis=0)
+
     def values(self, node: OpNode, xs: Sequence[Constants], heads: Heads) -> tuple[Mask, Array]:
         shape = heads.groups, heads.value_width
-        start = 2 * heads.groups * heads.width
+        start = heads.value_start
         weight = np.asarray(node.static(1), np.float64)[:, start:]
         known, number = xs[0].per_index(2, node.x_shape()[2])
         total = np.where(known, number, 0.0) @ weight + self._bias(node)[start:]

@@ -155,6 +155,10 @@ class Operator:
         """Where each unit is a sum of input units, weighted by stored numbers: what it is made of."""
         return None
 
+    def averaged_sum(self, node: OpNode) -> WeightedSum | None:
+        """Where each unit is an average of weighted sums that the operator makes, over positions: those sums."""
+        return None
+
     def summed_axis(self, node: OpNode, position: int) -> int | None:
         """The axis of an input over which products are summed."""
         return None

@@ -39,6 +39,21 @@ def weighted_sums_are_their_rows(case: Case, random: Random) -> None:
     _close(resting[known], total.offsets[known, np.newaxis], case)
 
 
+def averages_lie_among_their_sums(case: Case, random: Random) -> None:
+    """A unit that is said to be an average of weighted sums is never beyond all of its sample's sums."""
+    bench = Bench(case)
+    total = None if bench.call.barrier is not None else bench.call.rule.averaged_sum(bench.op)
+    if total is None:
+        return
+    assert total.rows is not None
+    x = bench.case.feeds[bench.op.inputs[total.data]].astype(np.float64)
+    sums = x @ total.rows[..., 0].T.astype(np.float64) + total.offsets  # [samples, positions, units]
+    y = bench.first[bench.op.outputs[0]]
+    low, high = (f(axis=1, keepdims=True) for f in (sums.min, sums.max))
+    room = 1e-4 * (1 + np.abs(sums).max())
+    assert ((y >= low - room) & (y <= high + room)).all(), f"{case}"
+
+
 def affine_maps_are_their_factors(case: Case, random: Random) -> None:
     """The output is the sum of inputs times their factors, plus the shift; rounded, where it says so."""
     bench = Bench(case)

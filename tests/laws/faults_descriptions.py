@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.ops import concat, conv, conv_transpose, gemm, move, norm, quantised_sums, quantize_linear
+from analyzer.ops import (
+    concat,
+    conv,
+    conv_transpose,
+    fused_attention,
+    gemm,
+    move,
+    norm,
+    quantised_sums,
+    quantize_linear,
+)
 from analyzer.ops.affine import Summand
 from tests.laws import description_laws, laws
 
@@ -48,6 +58,17 @@ def _zero_point_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantize_linear.Linear, "affine", wrong)
 
 
+def _keys_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = fused_attention.ProjectedAttention.averaged_sum
+
+    def averaged_sum(self: Any, node: Any) -> Any:
+        total = honest(self, node)
+        keys = np.asarray(node.static(1))[:, : len(total.rows) if total else 0]
+        return total and replace(total, dequantised=lambda: keys.T[..., np.newaxis])
+
+    monkeypatch.setattr(fused_attention.ProjectedAttention, "averaged_sum", averaged_sum)
+
+
 def _mean_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm.BatchNorm, "summand", lambda self, node, position: Summand(3, per_unit=True))
 
@@ -79,6 +100,7 @@ FAULTS: list[laws.Fault] = [
     (_zero_points_are_forgotten, "MatMulInteger", description_laws.weighted_sums_are_their_rows),
     (_padding_absorbs, "Conv", description_laws.weighted_sums_are_their_rows),
     (_zero_point_added, "DequantizeLinear", description_laws.affine_maps_are_their_factors),
+    (_keys_are_averaged, "com.microsoft:Attention", description_laws.averages_lie_among_their_sums),
     (_mean_is_added, "BatchNormalization", description_laws.summands_count_in_the_operand_that_takes_them),
     (_fillings_come_from_the_first, "Pad", description_laws.elements_come_from_their_places),
     (_parts_out_of_step, "Concat", description_laws.elements_come_from_their_places),

@@ -26,6 +26,7 @@ LAWS: tuple[Law, ...] = (
     laws.unit_axes_are_axes,
     laws.products_are_counted,
     description_laws.weighted_sums_are_their_rows,
+    description_laws.averages_lie_among_their_sums,
     description_laws.affine_maps_are_their_factors,
     description_laws.summands_count_in_the_operand_that_takes_them,
     description_laws.elements_come_from_their_places,

@@ -251,8 +251,8 @@ def test_the_tolerance_is_that_of_the_coarsest_type_between_the_cut_and_the_outp
 def test_a_bug_of_ours_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "contradicted", lambda *_: frozenset())
 
-    def wrong(*arguments: Any) -> Any:
-        made = cut(*arguments)
+    def wrong(*arguments: Any, **options: Any) -> Any:
+        made = cut(*arguments, **options)
         for one in made:
             stored = one.smaller.refreshed().graph.constant("v")
             assert stored is not None
