@@ -150,12 +150,22 @@ class ShapeTable:
         def taken_over(facts: Mapping[str, T]) -> dict[str, T]:
             return {**facts, **{name: facts[like] for name, (like, _) in new.items() if like in facts}}
 
+        def like_these(seen: Mapping[str, Shape]) -> dict[str, Shape]:
+            """With lengths of other inputs, but for the axes that are not as long as those of the like."""
+            lengths = {
+                name: zip(shape, self.shapes[like], seen[like], strict=True)
+                for name, (like, shape) in new.items()
+                if len(seen.get(like, ())) == len(shape)
+            }
+            return {**seen, **{n: tuple(a if a != b else c for a, b, c in each) for n, each in lengths.items()}}
+
         return replace(
             self,
             shapes={**self.shapes, **{name: shape for name, (_, shape) in new.items()}},
             sample_axes=taken_over(self.sample_axes),
             dtypes=taken_over(self.dtypes),
             dynamic=taken_over(self.dynamic),
+            resized=tuple(map(like_these, self.resized)),
         )
 
     @property
