@@ -102,7 +102,7 @@ def _step(context: Context, call: Call, term: Term, first: bool) -> list[Term] |
         if kernel is None:
             return [replace(term, opaque=True)]
         return [replace(term, kernel=kernel, shift=term.shift + term.scale * kernel.bias[term.index])]
-    if any(rule.summed_axis(op, position) is not None for position in range(len(op.inputs))):
+    if any(rule.summed_axes(op, position) for position in range(len(op.inputs))):
         return [replace(term, opaque=True)]
     norm, affine = rule.normalisation(op), rule.affine(op)
     if norm is not None:

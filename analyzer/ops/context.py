@@ -112,7 +112,7 @@ class Call:
     @cached_property
     def sums(self) -> bool:
         """Whether products are summed over an axis of some input."""
-        return any(self.rule.summed_axis(self.op, p) is not None for p, name in enumerate(self.inputs) if name)
+        return any(self.rule.summed_axes(self.op, p) for p, name in enumerate(self.inputs) if name)
 
 
 class Context:

@@ -208,10 +208,10 @@ class Contraction(Operator):
             scales=(self.scale(node), self.bias_scale(node)),
         )
 
-    def summed_axis(self, node: OpNode, position: int) -> int | None:
+    def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
         letters = self.letters(node)
         own = letters.a if position == self.a else letters.b if position == self.b else ()
-        return next((axis for axis, letter in enumerate(own) if letter in letters.contracted), None)
+        return tuple(axis for axis, letter in enumerate(own) if letter in letters.contracted)
 
     def _rows(self, node: OpNode, position: int, axis: int) -> Array:
         matrix = self.numbers(node, position) if axis == 1 else self.numbers(node, position).T

@@ -96,8 +96,8 @@ class ConvRule(Operator):
             step=self.step(node),
         )
 
-    def summed_axis(self, node: OpNode, position: int) -> int | None:
-        return 1 if position == self.x else None
+    def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
+        return (1,) if position == self.x else ()
 
     def rows(self, node: OpNode) -> Array:
         """The kernel as `WeightedSum.rows`."""

@@ -72,8 +72,8 @@ class ProjectedAttention(AttentionRule):
         """Each unit is an average of sums that the operator makes."""
         return Activation(Kind.LINEAR, enters=None)
 
-    def summed_axis(self, node: OpNode, position: int) -> int | None:
-        return 2 if position == 0 else None
+    def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
+        return (2,) if position == 0 else ()
 
     def averaged_sum(self, node: OpNode) -> WeightedSum | None:
         heads = self.heads(node)

@@ -159,9 +159,9 @@ class Operator:
         """Where each unit is an average of weighted sums that the operator makes, over positions: those sums."""
         return None
 
-    def summed_axis(self, node: OpNode, position: int) -> int | None:
-        """The axis of an input over which products are summed."""
-        return None
+    def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
+        """The axes of an input over which products are summed."""
+        return ()
 
     def gates(self, node: OpNode) -> Gates | None:
         """Where units are made by gates inside the operator: the gates that are sums of what it reads and gives out."""

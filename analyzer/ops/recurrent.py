@@ -104,8 +104,8 @@ class Recurrent(Operator):
     def axes(self, node: OpNode) -> Correspondence:
         return super().axes(node) if node.attr("layout", 0) else _AXES(node.without(node.zeros))
 
-    def summed_axis(self, node: OpNode, position: int) -> int | None:
-        return 2 if position == X else None
+    def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
+        return (2,) if position == X else ()
 
     def activation(self, node: OpNode) -> Activation | None:
         """Each unit is between steps what its gates make of it: only an RNN's is the value of one function."""

@@ -33,7 +33,7 @@ def _may_fall_below(context: Context, rounding: Call) -> bool:
         return False
     rule, op = context.by_node[source.index].rule, context.by_node[source.index].op
     norm = rule.normalisation(op)
-    sums = any(rule.summed_axis(op, position) is not None for position in range(len(op.inputs)))
+    sums = any(rule.summed_axes(op, position) for position in range(len(op.inputs)))
     return rule.aligned or sums or (norm is not None and norm.alone)
 
 
@@ -44,7 +44,7 @@ def enters_activation(context: Context, value: str) -> bool:
         rule, op = call.rule, call.op
         if sum(array is None for array, name in zip(op.statics, op.inputs, strict=True) if name) != 1:
             continue
-        activation = rule.activation(op) if rule.summed_axis(op, 0) is None else None
+        activation = None if rule.summed_axes(op, 0) else rule.activation(op)
         if activation is not None and activation.kind is not Kind.LINEAR:
             return True
         affine = rule.affine(op)

@@ -16,6 +16,8 @@ from analyzer.units.module_names import with_modules
 from analyzer.units.quantised import clipped_by_rounding, enters_activation
 
 _LINEAR = Activation(Kind.LINEAR)
+#: How many same-unit operators lie before a sum, and the axes it runs over.
+Summed = tuple[int, tuple[int, ...]]
 
 
 def unit_axes(context: Context) -> dict[str, Units]:
@@ -26,11 +28,24 @@ def unit_axes(context: Context) -> dict[str, Units]:
     return axes
 
 
+def _laid_apart(context: Context, axes: dict[str, Units]) -> set[str]:
+    """Values along several axes of which a movement laid the units of one."""
+    apart: set[str] = set()
+    for call in context.calls:
+        before = max((len(axes.get(name) or ()) for name in call.inputs), default=0)
+        grown = {name for name in call.outputs if call.rule.moves and len(axes.get(name) or ()) > before}
+        if not apart.isdisjoint(call.inputs):
+            grown |= {name for name, made in call.axes.units({}).items() if not made}
+        apart |= grown
+    return apart
+
+
 @np.errstate(all="ignore")  # weights may be anything, as in the walk
 def select_units(graph: Graph, shapes: ShapeTable) -> tuple[AuditedValue, ...]:
     """The audited values of a graph in topological order."""
     context = context_of(graph, shapes)
-    axes, summed = unit_axes(context), _summed_downstream(context)
+    axes = unit_axes(context)
+    summed = _summed_downstream(context, axes)
     decomposed = {f.node.index: f for f in find_decomposed(graph)}
     inner = {name for f in decomposed.values() for name in f.inner}
     chosen: dict[str, AuditedValue] = {}
@@ -74,7 +89,7 @@ def _choose(
     op: str,
     activation: Activation,
     axes: dict[str, Units],
-    summed: dict[str, tuple[int, int]],
+    summed: dict[str, Summed],
 ) -> None:
     shape = context.shapes.get(value)
     dtype = context.graph.types[value].dtype if value in context.graph.types else None
@@ -107,36 +122,42 @@ def _is_seen_to_change(context: Context, value: str, axis: int) -> bool:
     return any(other[axis] != context.shapes[value][axis] for other in others)
 
 
-def _unit_axis(context: Context, value: str, found: Units, summed: dict[str, tuple[int, int]]) -> int:
-    """The unit axis; of several, what is summed, or the last. Where nothing made units: the same, or channels."""
+def _unit_axis(context: Context, value: str, found: Units, summed: dict[str, Summed]) -> int:
+    """The unit axis. Where nothing made units: what is summed, channels, the last axis.
+
+    Of several, the last: within a head, of `btd,hdf->bthf`. Where a movement laid units of one axis along several
+    (groups of channels), the last of those that are summed.
+    """
     sample = context.sample_axis(value).axis
     usable = sorted(a for a in found or () if a != sample)
+    axes = summed[value][1] if value in summed else ()
     if usable:
-        return summed[value][1] if value in summed and summed[value][1] in usable else usable[-1]
+        return max(set(usable).intersection(axes), default=usable[-1])
     rank = len(context.shapes[value])
-    return summed[value][1] if value in summed else 1 if rank >= 4 else rank - 1
+    return axes[0] if axes else 1 if rank >= 4 else rank - 1
 
 
-def _summed_downstream(context: Context) -> dict[str, tuple[int, int]]:
-    """How many same-unit operators lie before the nearest sum downstream of a value, and the axis it runs over."""
-    nearest: dict[str, tuple[int, int]] = {}
+def _summed_downstream(context: Context, axes: dict[str, Units]) -> dict[str, Summed]:
+    """The nearest sum downstream of each value, but for values whose units were made along several axes."""
+    nearest: dict[str, Summed] = {}
     for call in reversed(context.calls):
         after = nearest.get(call.op.node.outputs[0])
         for position, name in reversed(list(enumerate(call.op.node.inputs))):
-            axis = call.rule.summed_axis(call.op, position)
-            way = (0, axis) if axis is not None else None
-            if axis is None and position == 0 and call.rule.same_unit and after is not None:
+            over = call.rule.summed_axes(call.op, position)
+            way = (0, over) if over else None
+            if not over and position == 0 and call.rule.same_unit and after is not None:
                 way = (after[0] + 1, after[1])
             if way is not None and (name not in nearest or way[0] <= nearest[name][0]):  # of equals the first reader's
                 nearest[name] = way
-    return nearest
+    apart = _laid_apart(context, axes)
+    return {name: way for name, way in nearest.items() if len(axes.get(name) or ()) < 2 or name in apart}
 
 
 def _add_linear(
     chosen: dict[str, AuditedValue],
     context: Context,
     axes: dict[str, Units],
-    summed: dict[str, tuple[int, int]],
+    summed: dict[str, Summed],
     inner: set[str],
 ) -> None:
     """Outputs of weighted sums and normalisations that feed no activation, at the end of their affine chain."""

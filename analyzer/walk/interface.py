@@ -55,7 +55,7 @@ def _feature_axis(context: Context, name: str) -> int | None:
     while axis is None and len(passed) < PREPROCESSING and name in context.shapes:
         calls = [(context.by_node[node.index], at) for node, at in context.graph.consumers.get(name, ()) if at >= 0]
         readers = [(call, at) for call, at in calls if call.barrier is None]
-        axis = next((a for call, at in readers if (a := call.rule.summed_axis(call.op, at)) is not None), None)
+        axis = next((a for call, at in readers for a in call.rule.summed_axes(call.op, at)), None)
         follows = [(call, at) for call, at in readers if call.rule.moves or call.rule.affine(call.op) is not None]
         if axis is None and not follows:
             return None

@@ -170,7 +170,7 @@ def _reached(context: Context, costs: Costs, read: Counter[int], verdicts: Mappi
 
 
 def _summed(call: Call, position: int) -> bool:
-    return call.known_rule.summed_axis(call.op, position) is not None
+    return bool(call.known_rule.summed_axes(call.op, position))
 
 
 def _best(statuses: Iterable[str | None]) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.runtime.loading import load_model
 from analyzer.units import select_units
-from tests.audits import table_of
+from tests.audits import audited, table_of
 from tests.models import Array, parse
 
 IMAGE = np.zeros((3, 2, 4, 4), np.float32)
@@ -172,3 +172,58 @@ def test_channels_are_found_again_behind_a_channel_shuffle() -> None:
         together=np.array([-1, 6, 3, 3]),
     )
     assert (found.axis, found.units) == (1, 6)
+
+
+HEADS: dict[str, Any] = {"w": np.ones((3, 4, 5), np.float32), "d": np.ones((4, 3, 5), np.float32)}
+STEPS = np.zeros((3, 7, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    "after",
+    ["", 'z = Einsum<equation="bthf,hfe->bte">(y, e)', 'z = Einsum<equation="bthf,hfe->bthe">(y, e)',
+     'z = Einsum<equation="bthf,hg->btgf">(y, g)', "z = Reshape(y, flat) o = MatMul(z, m)"],
+)  # fmt: skip
+@pytest.mark.parametrize("made", ["btd,hdf->bthf>(x, w)", "btd,dhf->bthf>(x, d)"])
+def test_units_of_heads_lie_within_a_head(made: str, after: str) -> None:
+    """Also where what follows sums over heads as well."""
+    equation, operands = made.split(">(")
+    stored: dict[str, Any] = {"e": np.ones((3, 5, 2), np.float32), "g": np.ones((3, 3), np.float32),
+              "m": np.ones((15, 2), np.float32), "flat": np.array([0, 0, 15])}  # fmt: skip
+    body = f'h = Einsum<equation="{equation}">({operands} y = Relu(h) {after}'
+    found = select(body, STEPS, **HEADS, **stored)[0]
+    assert (found.value, found.op, found.axis, found.units) == ("y", "Relu", 3, 5)
+
+
+def test_units_of_heads_without_steps_lie_within_a_head() -> None:
+    body = 'h = Einsum<equation="bd,hdf->bhf">(x, w) r = Relu(h) y = Einsum<equation="bhf,hfe->be">(r, e)'
+    found = select(body, ROWS, w=HEADS["w"], e=np.ones((3, 5, 2), np.float32))[0]
+    assert (found.value, found.axis, found.units) == ("r", 2, 5)
+
+
+def test_units_that_a_reshape_splits_into_heads_lie_within_a_head() -> None:
+    body = 'h = MatMul(x, m) s = Reshape(h, split) r = Relu(s) y = Einsum<equation="bthf,hfe->bte">(r, e)'
+    stored: dict[str, Any] = {
+        "m": np.ones((4, 15), np.float32),
+        "split": np.array([0, 0, 3, 5]),
+        "e": np.ones((3, 5, 2), np.float32),
+    }
+    found = select(body, STEPS, **stored)[0]
+    assert (found.value, found.axis, found.units) == ("r", 3, 5)
+
+
+@pytest.mark.parametrize("made", ["btd,hdf->bthf", "btd,dhf->bthf", "bd,hdf->bhf"])
+def test_a_unit_is_dead_where_it_is_dead_in_every_head(made: str) -> None:
+    """And not where it is dead in one of them."""
+    rng = np.random.default_rng(0)
+    left, own, out = made.replace("->", ",").split(",")
+    weight = rng.normal(0, 1, (4, 6, 12))  # h, d, f
+    weight[:, :, [1, 4, 7, 10]] = 0  # in all heads
+    weight[[0, 2], :, [3, 8]] = 0  # pairs
+    weight = np.einsum(f"hdf->{own}", weight)
+    x = rng.normal(0, 1, [{"b": 40, "t": 5, "d": 6}[axis] for axis in left])
+    arrays = {"w": weight.astype(np.float32), "e": rng.normal(0, 1, (4, 12, 3)).astype(np.float32)}
+    dims = ", ".join(["N", *map(str, x.shape[1:])])
+    body = f'h = Einsum<equation="{made}">(x, w) r = Relu(h) y = Einsum<equation="{out},hfe->{left[:-1]}e">(r, e)'
+    found = audited(parse(f"g (float[{dims}] x) => (float y) {{ {body} }}", arrays, 20), {"x": x.astype(np.float32)})
+    layer = next(layer for layer in found.layers if layer.value == "r")
+    assert (layer.units, tuple(layer.dead)) == (12, (1, 4, 7, 10))
