@@ -182,7 +182,7 @@ def prune(
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
     """
-    counts = choice is not None and choice.vocabulary
+    counts = Choice.of(choice).vocabulary
     audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, vocabulary=counts, progress=progress)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
