@@ -73,6 +73,13 @@ def test_the_filter_leaves_layers_with_dead_units(open_page: Open, report: Path)
     assert rows(page) == [layer.value for layer in facts.layers if layer.dead]
 
 
+def test_names_in_the_table_are_not_cut_at_their_ends(open_page: Open, report: Path) -> None:
+    page = open_page(report)
+    page.set_viewport_size({"width": 1200, "height": 900})  # the least at which the table stands beside the network
+    cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.textContent)"
+    assert page.locator("#table tbody tr:visible th").evaluate_all(cut) == []
+
+
 def test_headings_sort_both_ways(open_page: Open, report: Path) -> None:
     page = open_page(report)
     facts, _ = deep(LAYERS, units=40)
