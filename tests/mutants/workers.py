@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
+from analyzer.cli.exits import WRONG_INPUT
 from tests.mutants.attempts import LONGEST, Attempt, Outcome
 
 HARD_LIMIT = 6 << 30  # bytes; above what a call may take, so that taking more is seen and not only refused
@@ -59,6 +60,8 @@ class Worker:
             words = Path(self._last_words.name).read_text(errors="replace")
             code = self._process.exitcode
             self.close()
+            if code == WRONG_INPUT:  # the command itself ended its process: a run of the model did not heed its end
+                return code, "", words, 0, 0
             return None, "", f"died with {code}: {words}", 0, 0
         if at_rest > AT_REST:
             self.close()
@@ -76,7 +79,6 @@ class Worker:
 def _serve(pipe: Connection, last_words: str) -> None:
     os.environ["COLUMNS"] = "100"
     resource.setrlimit(resource.RLIMIT_DATA, (HARD_LIMIT, HARD_LIMIT))
-    from analyzer import unfinished
     from analyzer.__main__ import main
     from analyzer.cli.main import run
 
@@ -86,7 +88,6 @@ def _serve(pipe: Connection, last_words: str) -> None:
         os.dup2(err.fileno(), 2)
         sys.argv = ["deadunits", "--version"]
         main()  # once, for what is prepared for a whole process
-        unfinished.when_stuck.clear()  # a run that is slow to end costs its call alone
         _said(out, sys.stdout)
         with suppress(EOFError):
             while True:
