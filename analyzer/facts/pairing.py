@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.units import stem_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,9 @@ class Match:
 def match_layers(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Match]:
     """Pairs of layers, in the order of `now`.
 
-    Layers of one module and kind are a pair, then those of one tensor name, unless both have modules, which differ:
-    exporters number tensors through, so that in another model `relu_3` may be another layer. Widths are not looked at
+    Layers of one module and kind are a pair, if the module makes as many layers on both sides; then those of one tensor
+    name, unless both have modules, which differ: exporters number tensors through, so that in another model `relu_3`
+    may be another layer. Widths are not looked at
     (the caller does that). Of the others, those that stand between the same named neighbours are aligned in order, each
     only with one of its own kind and width.
     """
@@ -56,11 +59,13 @@ def match_layers(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Matc
 
 def _named(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Match]:
     """Pairs of one name, in the order of `now`."""
-    modules = [{(key.module, key.kind): index for index, key in enumerate(keys) if key.module} for keys in (then, now)]
-    unique = [
-        len(place) == sum(bool(key.module) for key in keys) for place, keys in zip(modules, (then, now), strict=True)
-    ]
-    partner = {modules[1][name]: index for name, index in modules[0].items() if all(unique) and name in modules[1]}
+    earlier, later = _by_module(then), _by_module(now)
+    siblings = _siblings(then), _siblings(now)
+    partner = {
+        later[name]: index
+        for name, index in earlier.items()
+        if name in later and siblings[0][stem_of(name[0])] == siblings[1][stem_of(name[0])]
+    }
     place = {key.value: index for index, key in enumerate(then) if index not in partner.values()}
     for index, key in enumerate(now):
         before = place.get(key.value)
@@ -69,8 +74,26 @@ def _named(then: Sequence[LayerKey], now: Sequence[LayerKey]) -> list[Match]:
     return [Match(partner[index], index, by_order=False) for index in sorted(partner)]
 
 
+def _by_module(keys: Sequence[LayerKey]) -> dict[tuple[str, str], int]:
+    """Layers by module and kind, where one alone has them."""
+    times = Counter((key.module, key.kind) for key in keys)
+    return {
+        (key.module, key.kind): index
+        for index, key in enumerate(keys)
+        if key.module and times[key.module, key.kind] == 1
+    }
+
+
+def _siblings(keys: Sequence[LayerKey]) -> dict[str, set[str]]:
+    """The names of all layers that a module makes; they were counted, so they mean the same only all together."""
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        found.setdefault(stem_of(key.module), set()).add(key.module)
+    return found
+
+
 def _may_be_one(module: str, other: str) -> bool:
-    return not (module and other) or module == other
+    return not (module and other) or stem_of(module) == stem_of(other)
 
 
 def _in_order(named: Sequence[Match]) -> list[Match]:

@@ -45,6 +45,14 @@ class Curve(StrEnum):
         return math.log((1 - share) / share) * (1.0 if self is Curve.SIGMOID else 0.5) if share else math.inf
 
 
+WITHIN = "@"  # between a module and what tells its layers apart: no part of a module's own name
+
+
+def stem_of(module: str) -> str:
+    """The module itself, of a name that tells its layers apart: `act` of `act@1`."""
+    return module.partition(WITHIN)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class AuditedValue:
     """One value whose units are judged.

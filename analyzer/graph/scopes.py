@@ -15,7 +15,8 @@ LONGEST_SCOPE = 500  # characters of a path; a longer one is no name
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"  # ['', 'layers.0', 'layers.0.fc1', 'linear_1'], the last one no module
 _SCOPES = re.compile(r"\[''(?:, '[^'\\]*')+\]")
 _TORCHSCRIPT = re.compile(r"/((?:[^/]+/)*)[^/]+")
-_TENSORFLOW_CALL = re.compile(r"(Stateful)?PartitionedCall(_\d+)?$")
+_TENSORFLOW_CALL = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
+_COUNTED = re.compile(r"_\d+$")  # by Keras 3 when it exports, every name once more: `dense` is then `dense_1`
 _INSIDE_KERAS_LAYERS = {"batchnorm", "Tensordot", "einsum", "convolution"}
 
 
@@ -26,6 +27,9 @@ def scopes_of(nodes: Sequence[ir.Node], producer: str) -> list[str | None]:
         scopes = [_tensorflow_scope(node.name or "") for node in nodes]
         first = {scope[0] for scope in scopes if scope}
         model = len(first) == 1 and all(scope is None or len(scope) != 1 for scope in scopes)  # its name, as a scope
+        layers = {scope[1] for scope in scopes if scope and len(scope) > 1}
+        if model and _COUNTED.search(first.pop()) and all(map(_COUNTED.search, layers)):
+            scopes = [None] * len(scopes)
         found = [None if scope is None else ".".join(scope[model:]) for scope in scopes]
     return [None if scope is None or len(scope) > LONGEST_SCOPE else scope for scope in found]
 
@@ -52,7 +56,7 @@ def _joined(parts: Sequence[str]) -> str:
 def _tensorflow_scope(name: str) -> list[str] | None:
     if "/" not in name:
         return None
-    parts = [part for part in name.split("/")[:-1] if not _TENSORFLOW_CALL.match(part)]
+    parts = [part for part in name.split("/")[:-1] if not _TENSORFLOW_CALL.fullmatch(part)]
     while parts and parts[-1] in _INSIDE_KERAS_LAYERS:
         parts.pop()
     return parts

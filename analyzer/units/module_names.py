@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from analyzer.facts.units import AuditedValue
+from analyzer.facts.units import WITHIN, AuditedValue
 from analyzer.graph import LONGEST_SCOPE, Node
 from analyzer.ops.context import Call, Context
 
@@ -28,29 +28,30 @@ def with_modules(context: Context, audited: Sequence[AuditedValue]) -> tuple[Aud
 
     That is the module whose code computes the value. What the code of a container computes itself (a functional ReLU)
     is named by the one module inside that feeds it, unit by unit, else by the container. Where the file tells no
-    scopes, the names of parameters tell (`encoder.fc1.weight`), if nothing else reads them. A module that is called
-    several times is numbered as PyTorch does (`act`, `act_1`); different operators of one module are told apart by
-    their names (`cell.Tanh`). A name is one layer's alone.
+    scopes, the names of parameters tell (`encoder.fc1.weight`), if nothing else reads them. Of a module that makes
+    several layers, calls are numbered (`act`, `act@1`) and operators named (`cell@Tanh`). A name is one layer's alone,
+    and that of no other value.
     """
-    reader = _Reader(context)
-    paths = [reader.path(context.graph.producer[layer.value]) for layer in audited]
-    groups: dict[str, list[int]] = defaultdict(list)
-    for place, path in enumerate(paths):
+    reader, graph = _Reader(context), context.graph
+    groups: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+    for place, layer in enumerate(audited):
+        path = reader.path(graph.producer[layer.value])
         if path is not None and path.text:
-            groups[path.text].append(place)
+            groups[path.text].append((place, path.called))
     names = [""] * len(audited)
-    for text, places in groups.items():
-        if len(places) > 1 and not all(path.called for place in places if (path := paths[place])):
+    for text, layers in groups.items():
+        if len(layers) > 1 and not all(called for _, called in layers):
             continue
-        ops = [audited[place].op.split(" ")[0] for place in places]
+        ops = [audited[place].op.split(" ")[0] for place, _ in layers]
         seen = Counter[str]()
-        for place, op in zip(places, ops, strict=True):
-            name = text if len(set(ops)) == 1 else f"{text}.{op}"
-            names[place] = f"{name}_{seen[op]}" if seen[op] else name
+        for (place, _), op in zip(layers, ops, strict=True):
+            name = text if len(set(ops)) == 1 else f"{text}{WITHIN}{op}"
+            names[place] = f"{name}{WITHIN}{seen[op]}" if seen[op] else name
             seen[op] += 1
-    times = Counter(names)
+    times, others = Counter(names), {*graph.producer, *graph.inputs}
     return tuple(
-        replace(layer, module=name if times[name] == 1 else "") for layer, name in zip(audited, names, strict=True)
+        replace(layer, module=name if times[name] == 1 and (name == layer.value or name not in others) else "")
+        for layer, name in zip(audited, names, strict=True)
     )
 
 

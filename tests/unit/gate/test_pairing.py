@@ -59,6 +59,17 @@ def test_modules_are_looked_at_first(then: str, now: str, expected: list[str]) -
     assert pairs(named(then), named(now)) == expected
 
 
+def test_calls_of_a_module_are_told_apart_by_tensors_where_some_are_gone() -> None:
+    def of(**modules: str) -> list[LayerKey]:
+        return [LayerKey(value, "rectifier", 6, module) for value, module in modules.items()]
+
+    twice, renamed = of(a="act", b="act@1"), of(c="act", d="act@1")
+    assert pairs(twice, renamed) == ["ac", "bd"]
+    assert pairs(twice, of(b="act")) == ["bb"], "what was the second call is counted as the first"
+    assert pairs(of(b="act"), twice) == ["bb"]
+    assert pairs(of(a="cell@Tanh", b="cell@Sigmoid"), of(b="cell")) == ["bb"]
+
+
 def test_a_module_with_another_activation_is_not_the_same_layer_by_its_module() -> None:
     then, now = LayerKey("a", "rectifier", 8, "act"), LayerKey("b", "smooth", 8, "act")
     assert match_layers([then], [now]) == []

@@ -60,19 +60,24 @@ def test_modules_are_what_pytorch_calls_them(exporter: str) -> None:
 
 def test_a_module_that_is_called_twice_is_numbered() -> None:
     calls = [node("Relu", "x", "a", ["act"]), node("MatMul", "a w", "b", ["fc"]), node("Relu", "b", "c", ["act"])]
-    assert modules(calls, "w") == {"a": "act", "c": "act_1"}
+    assert modules(calls, "w") == {"a": "act", "c": "act@1"}
 
 
-def test_a_number_that_is_another_modules_name_leaves_both_without() -> None:
+def test_a_number_is_no_other_modules_name() -> None:
     nodes = [
         node("Relu", "x", "a", ["act"]), node("Relu", "a", "b", ["act"]), node("Relu", "b", "c", ["act_1"]),
     ]  # fmt: skip
-    assert modules(nodes) == {"a": "act", "b": "", "c": ""}
+    assert modules(nodes) == {"a": "act", "b": "act@1", "c": "act_1"}
+
+
+def test_a_name_that_another_value_has_is_none() -> None:
+    nodes = [node("Relu", "x", "b", ["a"]), node("Relu", "b", "a", ["c"]), node("Relu", "a", "d", ["x"])]
+    assert modules(nodes) == {"b": "", "a": "c", "d": ""}
 
 
 def test_operators_of_one_module_are_told_apart() -> None:
     nodes = [node("Sigmoid", "x", "a", ["cell"]), node("Tanh", "a", "b", ["cell"]), node("Tanh", "b", "c", ["cell"])]
-    assert modules(nodes) == {"a": "cell.Sigmoid", "b": "cell.Tanh", "c": "cell.Tanh_1"}
+    assert modules(nodes) == {"a": "cell@Sigmoid", "b": "cell@Tanh", "c": "cell@Tanh@1"}
 
 
 def test_what_joins_branches_is_the_containers_own() -> None:
@@ -182,8 +187,10 @@ def test_a_module_names_its_layer_wherever_a_value_does() -> None:
     assert lossy.facts.lossy_units == {"b": (0,)}
 
 
-def test_a_value_comes_before_a_module_of_its_name() -> None:
-    stored = {"w": np.diag([1, 0, 1]).astype(np.float32), "v": np.diag([0, 1, 1]).astype(np.float32)}
-    audit = analyzer.audit(dead_in("c", stored), causes=False)
-    assert [layer.audited.module for layer in audit.layers] == ["c", "head"]
-    assert "Unit 0 of c " in audit.explain_unit("c", 0)[0]
+def test_names_that_keras_counted_when_it_exported_are_none() -> None:
+    nodes = [
+        node("MatMul", "x w", "a", name="functional_1/dense_1/MatMul"),
+        node("Relu", "a", "b", name="functional_1/dense_1/Relu"),
+        node("MatMul", "b v", "c", name="functional_1/logits_1/MatMul"),
+    ]
+    assert set(modules(nodes, "wv", "tf2onnx").values()) == {""}, "`dense_1` is the name of another layer there"
