@@ -38,6 +38,7 @@ from analyzer.observe.observation import Observation, observe
 from analyzer.observe.training_scale import training_scales
 from analyzer.probes.probe import Probe, open_probe, random_probe
 from analyzer.runtime.loading import load_model
+from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units
 from analyzer.walk import Walk, walk
@@ -96,6 +97,8 @@ def _audited(
     with clock.stage("open"):
         opened, held = _opened(data, loaded)
     varying = frozenset[str]()
+    with clock.stage("shapes"):
+        loaded = with_confirmed_lengths(loaded, opened, run.threads)
     while True:
         with clock.stage("shapes"):
             shapes = measure_shapes(loaded, opened, independent=run.independent, varying=varying)

@@ -125,7 +125,7 @@ def _cut_and_compared(
     decided = bool(source.loaded.graph.decided)
     plain = Optimization.NONE if decided else Optimization.ALL  # as `Source.computed` says, and nothing of ours in it
     with (
-        Session(source.loaded, threads=threads, optimization=plain) as before,
+        Session(source.measuring, threads=threads, optimization=plain) as before,
         WrittenSession(smaller, threads=threads) as after,
     ):
         results = compare_models(source, smaller, before, after, progress)

@@ -2,8 +2,9 @@
 
 Exporters write `h[..., : h.shape[-1] // 2]` as a Shape, a Gather, a Div and a Slice, whatever is known of h. A length
 is fixed where ONNX's shape inference finds it from the stored tensors and from what the file declares of its inputs,
-their first axis excepted, which may be run at another length than declared. That holds for every run; a length that
-some run merely showed is none. What follows from fixed lengths alone is stored, too: bounds, paddings, scales.
+their first axis excepted, which may be run at another length than declared. A run has to confirm it
+(`shapes/confirmed_lengths.py`); a length that some run merely showed is none. What follows from fixed lengths alone is
+stored, too: bounds, paddings, scales.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from analyzer.graph.lend import thin_proto
+from analyzer.graph.nested import all_graphs
 
 if TYPE_CHECKING:
     from analyzer.graph.load import LoadedModel
@@ -42,11 +43,13 @@ def inferred_shapes(
 def inferred(proto: onnx.ModelProto) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Element type and lengths of all values of the main graph whose rank is known; -1 where a length is not.
 
-    They follow from what `proto` says of its inputs; what it says of other values is taken out.
+    They follow from what `proto` says of its inputs; what it says of other values, at any depth, is taken out.
     """
-    for value in proto.graph.output:  # lengths that the file claims, and nobody checked
-        value.type.tensor_type.ClearField("shape")
-    del proto.graph.value_info[:]
+    for graph in all_graphs(proto):  # lengths that the file claims, and nobody checked
+        for value in (*graph.output, *(graph.input if graph is not proto.graph else ())):
+            if value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
+        del graph.value_info[:]
     with suppress(Exception):  # inference refuses what it does not know; knowing less is safe
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     found: dict[str, tuple[int, tuple[int, ...]]] = {}

@@ -63,6 +63,7 @@ class LoadedModel:
     _bytes: bytes | None = None  # None: to be read from `path`
     _file: ModelFile | None = None  # that weights are views of
     _edited: bool = False  # a copy that was made to be edited
+    _fixed: bool = True  # lengths that the file fixes are stored
     assumed: Mapping[str, bool] = field(default_factory=dict)  # conditions, where branches were taken for good
     closed: LoadedModel | None = None  # the model before that
     shut: frozenset[str] = frozenset()  # loops that not all samples enter, by their first output
@@ -74,10 +75,10 @@ class LoadedModel:
         """For another process: a file travels as its path and is mapped again there, what came from memory as bytes."""
         path = None if self.path is None else self.path.absolute()
         if self._edited:
-            return _edited, (serialize(self), path, self._fold, self._digest_beside().digest())
+            return _edited, (serialize(self), path, self._fold, self._digest_beside().digest(), self._fixed)
         if path is None:
-            return _from_bytes, (self.raw, None, self._fold)
-        return _received, (path, self.sha256, self._fold)
+            return _from_bytes, (self.raw, None, self._fold, self._fixed)
+        return _received, (path, self.sha256, self._fold, self._fixed)
 
     @property
     def raw(self) -> bytes:
@@ -124,6 +125,16 @@ class LoadedModel:
         """Bytes of the file and of its external data."""
         return self._length + sum(file.stamp[0] for file in self.beside.values())
 
+    def unfixed(self) -> LoadedModel:
+        """The model of the file again, in which lengths are measured wherever the file measures them.
+
+        Raises:
+            ModelError: the file is gone or has changed since it was loaded.
+        """
+        if self.path is None or self._bytes is not None:
+            return _from_bytes(self.raw, self.path, self._fold, fixed=False)
+        return _received(self.path, self.sha256, self._fold, fixed=False)
+
     def refreshed(self) -> LoadedModel:
         """The same model with a view of its present state (after edits)."""
         return replace(self)
@@ -159,6 +170,8 @@ class LoadedModel:
 def read_model(source: str | Path | bytes | onnx.ModelProto, fold: Fold) -> LoadedModel:
     """Load a path, the bytes of a file, or a ModelProto; `fold` computes what its stored tensors alone decide.
 
+    Lengths that the file seems to fix are stored; a run has to confirm them (`LoadedModel.unfixed` has none).
+
     Raises:
         ModelError: the file is missing, is not ONNX, is truncated, is too old, or its external data is unusable.
     """
@@ -173,7 +186,7 @@ def read_model(source: str | Path | bytes | onnx.ModelProto, fold: Fold) -> Load
         raise _unreadable(path, error) from error
 
 
-def _from_path(path: Path, fold: Fold) -> LoadedModel:
+def _from_path(path: Path, fold: Fold, *, fixed: bool = True) -> LoadedModel:
     if not check_regular(path).exists():
         raise ModelError(f"No model file at {path}: check the path.")
     if path.is_dir():
@@ -186,20 +199,23 @@ def _from_path(path: Path, fold: Fold) -> LoadedModel:
             f"{path} has {size} bytes, more than an ONNX file can hold (2 GiB): save it with external data."
         )
     try:
-        return _from_file(ModelFile(path), path, fold)
+        return _from_file(ModelFile(path), path, fold, fixed=fixed)
     except UnusualFile:
-        return _from_bytes(_read(path), path, fold, keep=False)
+        return _from_bytes(_read(path), path, fold, fixed, keep=False)
 
 
-def _received(path: Path, sha256: str, fold: Fold) -> LoadedModel:
-    loaded = read_model(path, fold)
+def _received(path: Path, sha256: str, fold: Fold, fixed: bool) -> LoadedModel:
+    try:
+        loaded = _from_path(path, fold, fixed=fixed)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if loaded.sha256 != sha256:
         raise loaded._changed()
     return loaded
 
 
-def _edited(raw: bytes, path: Path | None, fold: Fold, beside: bytes) -> LoadedModel:
-    loaded = replace(_from_bytes(raw, path, fold), _edited=True)
+def _edited(raw: bytes, path: Path | None, fold: Fold, beside: bytes, fixed: bool) -> LoadedModel:
+    loaded = replace(_from_bytes(raw, path, fold, fixed), _edited=True)
     if loaded._digest_beside().digest() != beside:
         raise loaded._changed()
     return loaded
@@ -216,7 +232,7 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
     return ModelError(f"{path} cannot be read: {error.strerror or error}.")
 
 
-def _from_file(file: ModelFile, path: Path, fold: Fold) -> LoadedModel:
+def _from_file(file: ModelFile, path: Path, fold: Fold, *, fixed: bool) -> LoadedModel:
     """The model of a file whose large tensors stay there."""
     content, places = skeleton(file)
     model, beside = _model_of(content, path, places.keys())
@@ -225,15 +241,18 @@ def _from_file(file: ModelFile, path: Path, fold: Fold) -> LoadedModel:
         if value is None or value.const_value is None:
             raise UnusualFile
         value.const_value = StoredTensor(file, place, value.const_value)
-    store_fixed_lengths(model, fold)
+    if fixed:
+        store_fixed_lengths(model, fold)
     file.release()
-    return LoadedModel(model, path, beside, fold, file.sha256, len(file.mapping), None, file)
+    return LoadedModel(model, path, beside, fold, file.sha256, len(file.mapping), None, file, _fixed=fixed)
 
 
-def _from_bytes(raw: bytes, path: Path | None, fold: Fold, *, keep: bool = True) -> LoadedModel:
+def _from_bytes(raw: bytes, path: Path | None, fold: Fold, fixed: bool = True, *, keep: bool = True) -> LoadedModel:
     model, beside = _model_of(raw, path)
-    store_fixed_lengths(model, fold)
-    return LoadedModel(model, path, beside, fold, hashlib.sha256(raw).hexdigest(), len(raw), raw if keep else None)
+    if fixed:
+        store_fixed_lengths(model, fold)
+    content = raw if keep else None
+    return LoadedModel(model, path, beside, fold, hashlib.sha256(raw).hexdigest(), len(raw), content, _fixed=fixed)
 
 
 def _model_of(

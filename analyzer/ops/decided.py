@@ -11,14 +11,14 @@ from analyzer.ops.operator import traits_of
 def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[str, int]:
     """Per decided choice, by its first output, the branch that is taken: 0 for true.
 
-    Those that the table says are `settled` count as well. A length counts as always the same where no other size of an
-    input changed it, no samples lie along its axis, and nothing comes before it whose results may have other lengths
-    for other values: an operator, a choice or a loop.
+    Those that the table says are `settled` count as well. A length counts as always the same where other sizes of every
+    free axis were tried and none changed it, no samples lie along its axis, and nothing comes before it whose results
+    may have other lengths for other values: an operator, a choice or a loop.
     """
     if not any(node.key for node in graph.nodes):
         return {}
     decided, fixed = dict(graph.decided), set(graph.static_values)
-    unclear: set[str] = set()
+    unclear = {name for name in (*graph.inputs, *graph.defaults) if not _all_sizes_tried(graph, table, name)}
     for node in graph.nodes:
         outputs = {name for name in node.outputs if name}
         traits = traits_of(node)
@@ -38,6 +38,13 @@ def decided_branches(graph: Graph, table: ShapeTable, lists: Lengths) -> dict[st
         elif unclear.intersection(read) or node.role is not Role.PLAIN or by_value:
             unclear |= outputs
     return decided
+
+
+def _all_sizes_tried(graph: Graph, table: ShapeTable, name: str) -> bool:
+    """Whether runs took other sizes of every axis of an input that the file leaves free, but for the samples'."""
+    declared, samples = graph.types[name].shape, table.sample_axes.get(name, SampleAxis(None)).axis
+    free = None if declared is None else {a for a, dim in enumerate(declared) if not isinstance(dim, int)}
+    return free is not None and free - {samples} <= table.dynamic.get(name, frozenset())
 
 
 def _fixed_lengths(node: Node, table: ShapeTable, lists: Lengths, unclear: set[str]) -> bool:

@@ -279,6 +279,26 @@ def _weights(**more: Array) -> dict[str, Array]:
     return w | b | {"zero": np.zeros((), np.float32)} | more
 
 
+@pytest.mark.parametrize("inputs", ["float[N, T] x", "float[N, 4] x, float[K] d"])
+@pytest.mark.parametrize("probe", [True, False])
+def test_a_length_of_which_runs_showed_one_size_decides_no_choice(inputs: str, probe: bool) -> None:
+    """Other lengths do not run, or are not tried, as that of a default: they may take the other branch all the same."""
+    measured, other = ("x", 9) if "T" in inputs else ("d", 4)
+    model = parse(
+        f"""g ({inputs}) => (float[N, 4] y) {{ s = Shape({measured}) t = Gather(s, last) c = Equal(t, four)
+        y = If(c) <then_branch = e () => (float[N, 4] p) {{ p = MatMul(x, w) }},
+                  else_branch = o () => (float[N, 4] q) {{ q = MatMul(x, v) }}> }}""",
+        _weights(
+            w=np.ones((4, 4), np.float32), v=np.ones((other, 4), np.float32), d=np.ones(4, np.float32),
+            last=np.array(-1), four=np.array(4),
+        ),
+        opset=17,
+    )  # fmt: skip
+    data = {"x": np.random.default_rng(1).normal(0, 1, (8, 4)).astype(np.float32)} if probe else None
+    pruned = analyzer.prune(model, data, causes=False, latency=False)
+    assert choices(onnx.load_from_string(pruned.data).graph) == 1
+
+
 def test_branches_that_only_some_samples_take_are_not_judged_and_kept() -> None:
     model = parse(
         f"""g (float[N, 4] x) => (float[N, 4] y) {{ {DENSE} top = ReduceMax<keepdims=0>(x) c = Greater(top, limit)
