@@ -154,8 +154,9 @@ class Contraction(Operator):
 
     def _level(self, node: OpNode, x: Constants, text: Sequence[int], yc: Sequence[Constants]) -> Mask:
         """Elements that add the same to all sums along an axis where that changes nothing: they are one along it."""
-        letter = None if node.level is None or yc[0].any else self.letters(node).y[node.level]
-        if letter is None or letter not in text:
+        letters = self.letters(node)
+        letter = None if node.level is None or yc[0].any else letters.y[node.level]
+        if letter not in text or letter in {*letters.a} & {*letters.b}:  # products vary along an axis of both
             return pattern.uniform(x.rank, False)
         axis = text.index(letter)
         even = x.number.min(axis=axis, keepdims=True) == x.number.max(axis=axis, keepdims=True)

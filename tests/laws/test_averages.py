@@ -93,7 +93,7 @@ def test_a_wrong_average_is_seen(patch: Patch, monkeypatch: pytest.MonkeyPatch) 
 
 
 def scores(random: Random) -> tuple[onnx.ModelProto, dict[str, Array], int]:
-    """Queries times keys of which some are the same for every key, and how many are not; softmax by keys or not."""
+    """Queries times keys of which some are the same for every key, and how many are not; softmax by keys, queries or heads."""
     net, heads = Net(random), random.choice([1, 2])
     x = net.arrays.normal(0, 1, (3, STEPS, MODEL)).astype(np.float32)
     width, by_keys, left = 4, random.random() < 0.8, random.random() < 0.5
@@ -101,6 +101,8 @@ def scores(random: Random) -> tuple[onnx.ModelProto, dict[str, Array], int]:
     kernels = net.arrays.normal(0, 1, (2, MODEL, heads, width))
     kernels[1][:, :, still] = 0
     shifts = net.arrays.normal(0, 1, (2, heads, width)) * (net.arrays.random((2, 1, width)) < 0.7)
+    if by_heads := heads > 1 and random.random() < 0.3:  # what is the same in every head meets queries that are not
+        by_keys, shifts[1] = False, shifts[1, :1]
 
     def side(which: int, perm: list[int]) -> str:
         dense = net.add("MatMul", "x", net.keep(kernels[which].reshape(MODEL, -1)))
@@ -114,7 +116,7 @@ def scores(random: Random) -> tuple[onnx.ModelProto, dict[str, Array], int]:
     if random.random() < 0.6:
         y = net.add("Div", y, net.keep(2.0))
     keys, masked = -1 if left else -2, random.random()
-    axis = keys if by_keys else -3 - keys
+    axis = -3 if by_heads else keys if by_keys else -3 - keys
     if masked < 0.4:
         y = net.add("Add", y, net.keep(net.arrays.normal(0, 1, (STEPS, STEPS))))
     elif masked < 0.6:  # a factor for each key: what was the same is no longer
