@@ -24,6 +24,7 @@ from analyzer.ops.fitting_shapes import fit_together
 from analyzer.ops.lengths import Lengths
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, described_axes, rule_for, traits_of, why_no_rule
+from analyzer.ops.traits import SINGLE_OR_DOUBLE
 from analyzer.ops.weighted_sum import WeightedSum
 
 IDLE = "in a branch that no run took"
@@ -276,7 +277,9 @@ class Context:
             for position, name in enumerate(call.inputs if call.barrier is None else ()):
                 found = call.rule.levels(call.op) if position == 0 else None
                 found = axis if found is None and axis is not None and _adds(call, position, axis) else found
-                if found is not None and len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs:
+                exact = self.dtype(name) in SINGLE_OR_DOUBLE  # a summand shifts digits that a half has no room for
+                read_once = len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs
+                if found is not None and exact and read_once:
                     levelled[name] = found
 
     def _sums_to_one(self, name: str) -> int | None:
