@@ -101,7 +101,7 @@ class AttentionRule(Operator):
         found = Axes(self.letters(node), whole=whole, one="i r", own=own, given=heads.lengths, **made)(node)
         if not isinstance(found, Lettered) or ("u" not in found.lengths and "p" in found.lengths):
             return found  # how many keys there are is not known
-        keys = "u" if "u" in found.lengths else "t"
+        keys = next(i for i in "uts" if i in found.lengths)
         loops = [*self.projected, ("b", "s", keys, "g", "r", "d"), ("b", "s", keys, "g", "r", "v")]
         return replace(found, loops=tuple(tuple(i for i in loop if i in found.lengths) for loop in loops))
 

@@ -251,7 +251,18 @@ def _sizes_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused_attention.ProjectedAttention, "shrink", shrink)
 
 
+def _keys_of_one_input_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = attention.AttentionRule.axes
+
+    def axes(self: Any, node: Any) -> Any:
+        found = honest(self, node)
+        return replace(found, loops=tuple(tuple(dict.fromkeys(loop)) for loop in found.loops))
+
+    monkeypatch.setattr(attention.AttentionRule, "axes", axes)
+
+
 FAULTS: list[laws.Fault] = [
+    (_keys_of_one_input_are_not_counted, f"{CONTRIB}:Attention", laws.products_are_counted),
     (_values_go_from_a_cache, "MultiHeadAttention", laws.cut_nodes_agree),
     (_sizes_are_not_told, f"{CONTRIB}:Attention", shrink_laws.shrunk_nodes_agree),
     (_every_query_finds_a_key, "Attention", laws.constants_are_constant),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from random import Random
 
 import numpy as np
@@ -13,10 +14,12 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.growth import Growth
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Mask
+from analyzer.ops.attention import AttentionRule
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.fused_attention import ProjectedAttention
+from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, traits_of
 from analyzer.ops.recurrent import Recurrent
 from tests.laws.benches import Bench, Case, random_facts, random_mask, with_multiples
@@ -296,6 +299,10 @@ def products_are_counted(case: Case, random: Random) -> None:
     if counted is None:
         assert bench.call.barrier is not None, f"not counted: {case}"
         return
+    if isinstance(bench.call.rule, AttentionRule):
+        expected = _products_of_attention(bench.op)
+        assert counted == expected, f"{counted} multiply-adds counted, {expected} made: {case}"
+        return
     if bench.op.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "FusedMatMul"):
         return
     padded = any(bench.op.attr("pads") or []) or str(bench.op.attr("auto_pad", "")).startswith("SAME")
@@ -308,3 +315,20 @@ def products_are_counted(case: Case, random: Random) -> None:
     seen = run(case.model({n: ones[n] for n in case.stored}), {n: ones[n] for n in case.feeds})
     total = float(seen[case.outputs[0]].astype(np.float64).sum()) / scale
     assert counted == round(total), f"{counted} multiply-adds counted, {total} made: {case}"
+
+
+def _products_of_attention(op: OpNode) -> int:
+    """Each query meets each key, of the past too, and each value; where all are made of one input, by a matrix."""
+    x, keys = op.x_shape(), op.x_shape()[-2]
+    past = {"MultiHeadAttention": 6, "GroupQueryAttention": 3}.get(op.op_type, 4)
+    queries, values = (prod(shape) // (x[0] * x[-2]) for shape in (x, op.y_shape()))  # how wide, of all heads together
+    made = 0
+    if op.op_type == "Attention" and op.node.domain:
+        made = x[-1] * op.x_shape(1)[-1]
+        queries = (op.x_shape(1)[-1] - values) // 2
+    elif op.has(1):
+        keys = op.x_shape(1)[-2]
+    else:
+        queries = values
+    keys += op.x_shape(past)[-2] if op.has(past) else 0
+    return x[0] * x[-2] * (made + keys * (queries + values))
