@@ -77,6 +77,8 @@ class Operator:
     block_detail = "holds numbers in blocks of {}, which go as a whole"
     #: Whether units that stay because of this operator stay next to a live partner (Add of two branches).
     aligned = False
+    #: Whether elements of an input are compared with one another: last digits decide between those that are close.
+    ranks = False
     #: Whether elements are only moved or joined, and fillings put between them.
     moves = False
     #: Whether every element is a function of the element at its place in the first input.

@@ -81,6 +81,8 @@ class ReduceRule(Operator):
 class PlaceRule(ReduceRule):
     """ArgMax, ArgMin: the first of several equal ones, or the last."""
 
+    ranks = True
+
     def unsupported(self, node: OpNode) -> str | None:
         return None
 

@@ -130,7 +130,7 @@ class Rounding:
         reach = np.maximum(STEEPEST * step, NO_JUMP * size) if "float" in self._dtype(name) else np.zeros(())
         for moved in (*self._pushed(call, operands), self._met(call, operands, doubtful)):
             other = call.rule.constants(call.op, moved)[place]
-            known = known & other.known & (np.abs(other.number - found.number) <= reach)
+            known = known & other.known & (np.abs(other.number - found.number) <= reach) & (not call.rule.ranks)
         if (found.known & ~known).any():
             self.decisive.update(n for n, off in zip(call.inputs, doubtful, strict=True) if off)
         return Constants(known, found.value, found.multiples)

@@ -73,6 +73,16 @@ def test_equality_is_not_derived_beside_the_place_where_it_holds(jump: str, besi
     assert not both(f"a = MatMul(c, w) {jump} z = Cast<to=1>(e) y = Identity(z)", stored)[0].any
 
 
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+def test_no_sum_is_the_largest_of_several_that_only_their_last_digits_tell_apart(op: str) -> None:
+    place = f"i = {op}<axis=1>({{}}) z = Cast<to=1>(i) y = Add(x, z)"
+    stored = {**single(0.1), "w": np.array([[3, 4], [4, 3]], np.float32)}
+    assert not both(f"a = MatMul(c, w) {place.format('a')}", stored)[0].any
+    stated, shown = both(place.format("c"), stored)
+    assert stated.all
+    assert (stated.number == shown).all()
+
+
 def test_a_sum_whose_last_digit_decides_a_jump_stays_as_it_is() -> None:
     """Its constants are not absorbed, since in a bias they would add up to another last digit."""
     body = "m = MatMul(x, o) h = Add(m, b) a = Relu(h) q = MatMul(a, w) e = Equal(q, k) s = Cast<to=1>(e) y = Add(s, a)"
