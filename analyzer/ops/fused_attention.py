@@ -4,7 +4,8 @@ Attention makes queries, keys and values of one input: X [b, s, i], W [i, (g d +
 [b, u] or others, past [2, b, g, p, d], attention bias [b, g, s, u], present like past.
 MultiHeadAttention reads them as three values, and adds a bias [(g d + g d + g v)]. Keys and values packed in one
 value, which onnxruntime does not run on a CPU, are not covered.
-Masks are added as finite numbers, so that the weights of an average add up to 1 even where all keys are masked.
+Masks are added as finite numbers, so that the weights of an average add up to 1 even where all keys are masked. Only
+-inf as mask_filter_value, or in a bias, makes NaN of a query all of whose keys are masked.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ def mask_letters(node: OpNode, position: int) -> str | None:
     shape = node.in_shapes[position] if node.has(position) else None
     if shape is None:
         return "_"
-    ends = {1: "mask: b", 2: "mask: (c b)"}.get(shape[0] // node.x_shape()[0]) if len(shape) == 1 else None
-    return ends if len(shape) == 1 else {2: "mask: b u", 3: "mask: b s u"}.get(len(shape))
+    if len(shape) == 1:
+        samples = node.x_shape()[0]
+        return "mask: b" if shape[0] == samples else "mask: (c b)" if shape[0] == 2 * samples else None
+    return {2: "mask: b u", 3: "mask: b s u"}.get(len(shape))
 
 
 class ProjectedAttention(AttentionRule):

@@ -17,7 +17,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.operator import register
 
 _K, _V, _MASK, _PAST_V, _COUNTED = 1, 2, 3, 5, 6
-_MASKED = -1e30  # about the least number that a single holds: no key
+_MASKED = -1e30  # far below any score: no key
 
 
 class Attention(AttentionRule):

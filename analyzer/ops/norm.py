@@ -172,7 +172,7 @@ class Normalised(Operator):
 class GroupNorm(Normalised):
     """Y normalised over the channels of a group and all positions; scale and bias per channel from opset 21 on.
 
-    A group of which nothing is needed goes; one that is 0 as a whole comes out as the bias.
+    A group of which nothing is needed goes; one that is 0 as a whole comes out as the bias, where epsilon is not 0.
     """
 
     block_reason = "normalisation-statistics"
@@ -197,6 +197,7 @@ class GroupNorm(Normalised):
         known, value = xs[0].per_index(1, channels)
         empty = (known & (value == 0)).reshape(groups, -1).all(axis=1)
         still = np.repeat(empty, channels // groups) | (self._per_channel(node, xs[1].number) == 0)
+        still = still & (float(node.attr("epsilon", 1e-5)) > 0)  # else 0 / 0
         still = still & self._per_channel(node, xs[1].known) & self._per_channel(node, xs[2].known)
         number = np.where(still, self._per_channel(node, xs[2].number), 0.0)
         return [Constants(pattern.on_axis(still, 1, rank), pattern.on_axis(number, 1, rank))]

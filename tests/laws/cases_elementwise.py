@@ -186,7 +186,8 @@ def group_norm(d: Draw, op: str) -> Case:
     opset = d.pick([18, 21])
     n = groups * each if opset == 21 else groups
     shape = (d.whole(1, 2), groups * each, *(d.whole(1, 3) for _ in range(d.whole(1, 2))))
-    return call(op, d.normal(*shape), _gains(d, n), d.normal(n), opset=opset, num_groups=groups)
+    epsilon = d.pick([None, 0.0])
+    return call(op, d.normal(*shape), _gains(d, n), d.normal(n), opset=opset, num_groups=groups, epsilon=epsilon)
 
 
 @cases_for("LRN")

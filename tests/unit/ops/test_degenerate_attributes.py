@@ -116,3 +116,11 @@ def test_a_node_without_outputs_is_refused_as_onnxruntime_refuses_it() -> None:
     for data in (None, {"x": X}):
         with pytest.raises(RunError, match="If"):  # onnxruntime wants a branch to give something
             analyzer.audit(model, data)
+
+
+def test_a_mask_for_no_samples_is_read() -> None:
+    node = helper.make_node("Attention", ["x", "w", "", "ends"], ["y"], domain="com.microsoft", num_heads=2)
+    none = {"x": np.zeros((0, 3, 6), np.float32), "ends": np.zeros(0, np.int32)}
+    weight = {"w": RNG.normal(size=(6, 12)).astype(np.float32)}
+    audited = analyzer.audit(build([node], none, weight, ["y"], 18, {"com.microsoft": 1}), causes=False)
+    assert audited.to_dict()["layers"] == []
