@@ -138,7 +138,9 @@ def _cut_and_compared(
             with Session(source.computed, threads=threads) if decided else nullcontext(before) as optimised:
                 measured = _timed(source, optimised, after)
     basis = _basis(chosen, choice, cut_model.merged_relus)
-    stamp(smaller, _record(basis, cut_model, choice, audit.facts, results["probe"]))
+    observed = bool(basis or source.shapes.settled or cut_model.removed_rows)
+    taken = "as the probe takes them" if source.shapes.settled else ""
+    stamp(smaller, _record(basis, cut_model, choice, audit.facts, results["probe"], observed=observed, branches=taken))
     data, after_size = _written(source, cut_model)
     removed = _removed_units(chosen)
     facts = PrunedFacts(
@@ -154,7 +156,7 @@ def _cut_and_compared(
         notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"]))),
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
         removed_relus=cut_model.merged_relus,
-        observed=bool(basis or source.shapes.settled or cut_model.removed_rows),
+        observed=observed,
         removed_rows=cut_model.removed_rows,
     )
     return Pruned(facts, audit, choice, chosen, source, smaller, data, cut_model.moved)
@@ -272,19 +274,20 @@ def _record(
     choice: Choice,
     audit: AuditFacts,
     comparison: Comparison | None,
+    *,
+    observed: bool,
+    branches: str,
 ) -> dict[str, str]:
     probe = audit.probe
     random = probe is not None and probe.random
     # a bound speaks of data like the probe, and random data is like none
-    taken = "as the probe takes them" if choice.branches == "taken" else ""
     bounds = [layer.firing_bound for layer in basis if layer.firing_bound is not None and not random]
-    observed = basis or taken or cut_model.removed_rows
     return {
         "tool": "deadunits",
         "version": __version__,
         "source_sha256": audit.model.sha256,
         "evidence": "lossy" if choice.lossy else "observed" if observed else "structural",
-        "branches": taken,
+        "branches": branches,
         "rows_removed": ", ".join(f"{table} {rows}" for table, rows in cut_model.removed_rows.items()),
         "probe": "random data" if random else "",
         "probe_fingerprint": probe.fingerprint if probe is not None else "",

@@ -238,9 +238,10 @@ def test_branches_that_no_sample_takes_go_when_asked_for(seed: int) -> None:
     before, after = (session(m).run(None, _fed(m, made.feeds))[0] for m in (made.model, smaller))
     np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
     assert pruned.facts.observed
-    assert {p.key: p.value for p in smaller.metadata_props}["deadunits.branches"] == "as the probe takes them"
+    record = {p.key: p.value for p in smaller.metadata_props}
     said = any("would take another branch" in note for note in pruned.facts.notes)
-    assert said == bool(made.undecided)
+    assert said == bool(made.undecided) == (record.get("deadunits.branches") == "as the probe takes them")
+    assert record["deadunits.evidence"] == "observed"
 
 
 def _fed(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:

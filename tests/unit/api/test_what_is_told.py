@@ -12,7 +12,7 @@ import analyzer
 from analyzer import Choice, InputError
 from analyzer.api.choosing import choice_from_plan
 from analyzer.report.prune.terminal import verdict
-from tests.equivalence.cases import killed, weights
+from tests.equivalence.cases import killed, weights, zeroed
 from tests.models import parse
 
 X = np.random.default_rng(0).standard_normal((60, 7)).astype(np.float32)
@@ -36,6 +36,24 @@ def test_a_file_pruned_on_random_data_says_so_and_gives_no_bound(model: onnx.Mod
     said = {p.key: p.value for p in onnx.ModelProto.FromString(given.data).metadata_props}
     assert "deadunits.probe" not in said
     assert float(said["deadunits.firing_bound_95"]) < 0.05
+
+
+@pytest.mark.parametrize("structural", [False, True])
+def test_the_file_and_the_facts_say_alike_what_the_smaller_model_rests_on(structural: bool) -> None:
+    """Of branches that samples choose there are none here."""
+    stored = killed(weights(w1=(7, 6), w2=(6, 4)) | {"b1": np.ones(6, np.float32)}, "b1", (0, 2))
+    stored = zeroed(stored, "w1", (0, 2), axis=1) if structural else stored
+    body = "h = Gemm(x, w1, b1) a = Relu(h) y = MatMul(a, w2)"
+    drawn = analyzer.prune(
+        parse(f"g (float[N,7] x) => (float[A,B] y) {{ {body} }}", stored),
+        X,
+        choice=Choice(branches="taken"),
+        latency=False,
+    )
+    said = {p.key: p.value for p in onnx.ModelProto.FromString(drawn.data).metadata_props}
+    assert said["deadunits.evidence"] == ("structural" if structural else "observed")
+    assert drawn.facts.observed == (not structural)
+    assert "deadunits.branches" not in said
 
 
 @pytest.mark.parametrize("remove", [1, 0, "yes", "false", None])
