@@ -42,11 +42,11 @@ class RootMeanSquare(Normalised):
         """Whether channels can go."""
         scale, last = node.static(1), len(node.x_shape()) - 1
         alone = self.normalised(node) == [last] and node.only_first_output
-        return alone and scale is not None and scale.shape == node.x_shape()[last:] and self._epsilon(node) > 0
+        return alone and scale is not None and scale.shape == node.x_shape()[last:] and _epsilon(node, 1e-5) > 0
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         first, *rest = super().constants(node, xs)
-        zero = (xs[0].zero & (self._epsilon(node) > 0)) | first.known
+        zero = (xs[0].zero & (_epsilon(node, 1e-5) > 0)) | first.known
         return [Constants(zero, np.zeros((1,) * zero.ndim)), *rest]
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
@@ -54,10 +54,11 @@ class RootMeanSquare(Normalised):
         return [first & ~xs[0].zero if self.narrows(node) else first, *rest]
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
-        return _narrowed(node, cut, 1, self._epsilon(node)) if self.narrows(node) else Edit()
+        return _narrowed(node, cut, 1, _epsilon(node, 1e-5)) if self.narrows(node) else Edit()
 
-    def _epsilon(self, node: OpNode) -> float:
-        return float(node.attr("epsilon", 1e-5))
+
+def _epsilon(node: OpNode, usual: float) -> float:
+    return float(node.attr("epsilon", usual))
 
 
 def _narrowed(node: OpNode, cut: Cut, position: int, epsilon: float) -> Edit:
@@ -141,21 +142,18 @@ class SkipRootMeanSquare(SkipNorm):
     shift, bias = 0, 3
 
     def narrows(self, node: OpNode) -> bool:
-        return node.static(self.scale) is not None and not any(node.used_outputs[1:_SUM]) and self._epsilon(node) > 0
+        return node.static(self.scale) is not None and not any(node.used_outputs[1:_SUM]) and _epsilon(node, 1e-12) > 0
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         first, *rest = super().constants(node, xs)
-        zero = first.known | (self.total(node, xs).zero & (self._epsilon(node) > 0))
+        zero = first.known | (self.total(node, xs).zero & (_epsilon(node, 1e-12) > 0))
         return [Constants(zero, np.zeros((1,) * zero.ndim)), *rest]
 
     def read(self, node: OpNode, xs: Sequence[Constants], asked: Mask) -> Mask:
         return asked & ~self.total(node, xs).zero if self.narrows(node) else asked
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
-        return _narrowed(node, cut, self.scale, self._epsilon(node)) if self.narrows(node) else Edit()
-
-    def _epsilon(self, node: OpNode) -> float:
-        return float(node.attr("epsilon", 1e-12))
+        return _narrowed(node, cut, self.scale, _epsilon(node, 1e-12)) if self.narrows(node) else Edit()
 
 
 class EmbedNorm(Normalised):

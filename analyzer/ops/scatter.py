@@ -19,6 +19,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.graph import Node
+from analyzer.ops.along import across
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored, most, operands
@@ -168,11 +169,9 @@ class GatherElements(ScatterElements):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """What is the same wherever an index may point."""
         layout = self.layout(node)
-        own = tuple(axis for axis, letter in enumerate(layout.x) if letter[0] == "w")
-        low, high = (f(xs[0].number, axis=own, keepdims=True) for f in (np.min, np.max))
-        known = pattern.every(xs[0].known, own, keepdims=True) & (low == high)
-        known, value = (self._onto(array, layout.x, layout.updates) for array in (known, low))
-        return [Constants(known, np.where(known, value, 0.0))]
+        found = across(xs[0], tuple(axis for axis, letter in enumerate(layout.x) if letter[0] == "w"))
+        known, number = (self._onto(array, layout.x, layout.updates) for array in (found.known, found.number))
+        return [Constants(known, number)]
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         layout = self.layout(node)
