@@ -25,7 +25,7 @@ from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
-from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY
+from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, Traits
 
 Chosen = Callable[[OpNode], Sequence[int] | None]
 
@@ -82,6 +82,14 @@ class Choosing(Along):
         return xs[0]
 
 
+class Compress(Choosing):
+    """Of one axis, or of all elements in a row."""
+
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
+        axis = node.attr("axis")
+        return replace(stated, windows=EVERY if axis is None else (int(axis),))
+
+
 class Sampling(Along):
     """GridSample: an average of neighbours; beyond the border zeros, or what lies inside."""
 
@@ -130,7 +138,7 @@ register(Along(_named_in_input, _zero), "CumSum", traits=_INDEXED)
 register(Along(_last_two, _zero), "Trilu", traits=_INDEXED)
 register(Choosing(_in_time, others=", lengths: a{batch}"), "ReverseSequence", traits=_INDEXED)
 register(Along(_named), "TopK", traits=_FEWER)
-register(Choosing(_chosen), "Compress", traits=replace(_FEWER, windows=EVERY, passes_geometry=True))
+register(Compress(_chosen), "Compress", traits=replace(_FEWER, passes_geometry=True))
 register(Sampling(_behind_channels, others=", grid: a0 *g"), "GridSample", traits=STEADY)
 register(Along(_all_but_channels, _zero), "RoiAlign", traits=_REGIONS)
 register(Along(_all_but_channels, _zero), "MaxRoiPool", traits=STEADY)

@@ -120,6 +120,12 @@ def test_a_slice_limits_lengths_unless_its_bounds_are_known_to_take_all_or_one(
         assert traits_of(old).windows == limited
 
 
+def test_a_choice_along_one_axis_limits_no_other() -> None:
+    x, chosen = np.zeros((3, 4), np.float32), np.array([True])
+    nodes = [Bench(call("Compress", x, chosen, opset=11, axis=axis)).op.node for axis in (-1, None)]
+    assert [traits_of(node).windows for node in nodes] == [(-1,), EVERY]
+
+
 _MAP = np.arange(64, dtype=np.float32).reshape(1, 1, 8, 8) ** 2
 SAMPLING = [
     call("GridSample", _MAP, np.zeros((1, 3, 3, 2), np.float32), opset=16, fed=(0, 1), mode="nearest"),
