@@ -10,7 +10,7 @@ part an array is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -22,7 +22,7 @@ from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import accepts, cast, dtype_name, readable
 from analyzer.probes.foreign_arrays import as_array
-from analyzer.probes.input_names import check_names, has_sample_axis, quoted
+from analyzer.probes.input_names import check_names, has_sample_axis, named_after_batch, quoted, says_nothing
 
 Feeds = dict[str, Array]
 
@@ -40,7 +40,7 @@ class Part:
     """Checked arrays and how to feed them.
 
     `samples` is how many the part holds; `step` the fewest that one feed must hold (the fixed batch that the
-    model declares, else 1).
+    model declares, else 1). `whole` says that all arrays are one sample though axis 0 could have counted samples.
     """
 
     arrays: Feeds
@@ -48,6 +48,7 @@ class Part:
     types: Mapping[str, TensorType]
     samples: int
     step: int
+    whole: bool = False
 
     @property
     def batchable(self) -> bool:
@@ -98,15 +99,34 @@ class Fitter:
 
     `constants` are input names that are fed unchanged; `single` allows an array with one axis less than the
     input (one sample without its batch axis); `uneven` lets a part whose arrays disagree on their length be
-    one sample, `one_feed` every part. A part is one sample, too, where the model declares first axes of different
-    lengths for its inputs and the arrays have them (a graph: nodes and edges).
+    one sample. A part is one sample, too, where the model declares that axis 0 counts something else in each input
+    (a graph: nodes and edges), unless it is known that it counts samples (`sampled`: rows of a table, drawn data).
     """
 
     inputs: Mapping[str, TensorType]
     constants: frozenset[str] = frozenset()
     single: bool = False
     uneven: bool = False
-    one_feed: bool = False
+    sampled: bool = False
+
+    def parts(self, series: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Part]:
+        """Parts of arrays, each with its name in messages: all of samples, or all one sample each.
+
+        Raises:
+            ProbeError: as of `part`; or some are of samples and some are one.
+        """
+        kinds: dict[bool, str] = {}
+        for where, raw in series:
+            part = self.part(raw, where)
+            if part.whole or Role.SLICED in part.roles.values():
+                kinds.setdefault(part.whole, where)
+            if len(kinds) > 1:
+                raise ProbeError(
+                    f"The inputs of {kinds[False]} are of one length, those of {kinds[True]} are not, and the model "
+                    "does not say whether axis 0 counts samples: give all arrays with one axis more, one entry per "
+                    "sample."
+                )
+            yield part
 
     def part(self, raw: Mapping[str, Any], where: str) -> Part:
         """Check and classify; `where` names the part in messages ("probe.npz", "Feed 3 of ...").
@@ -162,37 +182,57 @@ class Fitter:
     def _counted(self, arrays: Feeds, roles: dict[str, Role], where: str) -> Part:
         counts = {n: len(a) for n, a in arrays.items() if roles[n] is not Role.FIXED}
         differ = len(set(counts.values())) > 1
-        whole = self.uneven or self.is_one_feed(arrays)
-        if differ and not (whole and Role.STACKED not in roles.values()):
+        stacked = [n for n in counts if roles[n] is Role.STACKED]
+        whole = not stacked and ((differ and self.uneven) or self.is_one_feed({n: a.shape for n, a in arrays.items()}))
+        if whole or not counts:
+            return self._whole(arrays, whole)
+        if differ:
             listed = ", ".join(f"'{n}' has {c}" for n, c in counts.items())
             raise ProbeError(
                 f"{where}: the inputs disagree on the number of samples ({listed}): give each the same "
                 "number, or name those that are the same for every sample as constants (--constant NAME)."
             )
-        if differ or self.one_feed or not counts:
-            return self._whole(arrays)
+        if 0 < len(stacked) < len(counts) and self.declares_no_samples:
+            raise ProbeError(
+                f"{where}: {quoted(stacked)} has one entry per sample, and axis 0 of the other inputs counts something "
+                "else by what the model declares: give all inputs with one axis more, one entry per sample."
+            )
         step = _fixed_batch(self.inputs, roles, where)
         return Part(arrays, roles, self.inputs, samples=next(iter(counts.values())), step=step)
 
-    def is_one_feed(self, arrays: Mapping[str, Array]) -> bool:
-        """Whether axis 0 counts something else in each input, by what the model declares: no samples."""
-        counted = [n for n in self.inputs if n not in self.constants and has_sample_axis(n, self.inputs)]
-        lengths: dict[object, set[int]] = {}
-        for name in counted:
-            declared = self.inputs[name].shape
-            if not declared or name not in arrays or arrays[name].ndim != len(declared):
-                return False
-            lengths.setdefault(declared[0], set()).add(len(arrays[name]))
-        apart = None not in lengths and all(len(found) == 1 for found in lengths.values())
-        stated = all(found == {dim} for dim, found in lengths.items() if isinstance(dim, int))
-        return apart and stated and len(set[int]().union(*lengths.values())) > 1
+    @property
+    def declares_no_samples(self) -> bool:
+        """Whether the model declares that axis 0 counts something else in each input."""
+        return self._may_be_one_feed and not any(says_nothing(dim) for dim in self._first_dims.values())
 
-    def _whole(self, arrays: Feeds) -> Part:
+    def is_one_feed(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether arrays of these shapes are one sample: by the declaration, or as it lets their lengths differ."""
+        lengths: dict[object, set[int]] = {}
+        for name, dim in self._first_dims.items():
+            if len(shapes.get(name, ())) != len(self.inputs[name].shape or ()):
+                return False
+            lengths.setdefault(dim, {dim} if isinstance(dim, int) else set()).add(shapes[name][0])
+        differ = len(set[int]().union(*lengths.values())) > 1
+        fit = all(len(of_dim) == 1 for of_dim in lengths.values())
+        return fit and (self.declares_no_samples or (differ and self._may_be_one_feed))
+
+    @property
+    def _first_dims(self) -> dict[str, int | str | None]:
+        """What the model declares of axis 0, where it may count samples."""
+        counted = (n for n in self.inputs if n not in self.constants and has_sample_axis(n, self.inputs))
+        return {n: (self.inputs[n].shape or (None,))[0] for n in counted}
+
+    @property
+    def _may_be_one_feed(self) -> bool:
+        dims = set(self._first_dims.values())
+        return not self.sampled and len(dims) > 1 and None not in dims and not any(map(named_after_batch, dims))
+
+    def _whole(self, arrays: Feeds, whole: bool) -> Part:
         """All arrays together are one sample: a stack of one."""
         fixed = {n for n, a in arrays.items() if n in self.constants or a.ndim == 0}
         stacks = {n: a if n in fixed else a[np.newaxis] for n, a in arrays.items()}
         roles = {n: Role.FIXED if n in fixed else Role.STACKED for n in arrays}
-        return Part(stacks, roles, self.inputs, samples=1, step=1)
+        return Part(stacks, roles, self.inputs, samples=1, step=1, whole=whole)
 
 
 def _fixed_batch(inputs: Mapping[str, TensorType], roles: Mapping[str, Role], where: str) -> int:

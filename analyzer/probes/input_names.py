@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
+
+_MADE_UP = re.compile(r"unk__\d+|.*_dynamic_axes_\d+")  # by tf2onnx and by torch.onnx, another one for every input
 
 
 def check_names(came: Iterable[str], inputs: Mapping[str, TensorType], where: str) -> None:
@@ -53,6 +56,16 @@ def has_sample_axis(name: str, inputs: Mapping[str, TensorType]) -> bool:
     shape = inputs[name].shape
     if shape is None or len(shape) != 1:
         return shape is None or len(shape) > 1
-    if isinstance(shape[0], str) and (shape[0].lower().startswith("batch") or shape[0] == "N"):
+    if named_after_batch(shape[0]):
         return True
     return any(t.shape is not None and len(t.shape) > 1 and t.shape[0] == shape[0] for t in inputs.values())
+
+
+def named_after_batch(dim: int | str | None) -> bool:
+    """Whether a declared dim says by its name that it counts samples."""
+    return isinstance(dim, str) and (dim.lower().startswith("batch") or dim == "N")
+
+
+def says_nothing(dim: int | str | None) -> bool:
+    """Whether a declared dim has no name, or one that an exporter made up: two such may be the same."""
+    return dim is None or (isinstance(dim, str) and _MADE_UP.fullmatch(dim) is not None)

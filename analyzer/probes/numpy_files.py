@@ -79,6 +79,16 @@ def read_npz(path: Path, limit: int | None = None, whole: Collection[str] = ()) 
         return {n: _array(archive, m, needed[n], path) for n, m in members.items()}
 
 
+def npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all arrays of a `.npz` file by name, from their headers.
+
+    Raises:
+        ProbeError: as of `read_npz`.
+    """
+    with _opened(path) as archive:
+        return {n: m.header.shape for n, m in _members(archive, path.name).items()}
+
+
 def large_npz(path: Path, limit: int | None = None, whole: Collection[str] = ()) -> int | None:
     """How many entries along axis 0 a `.npz` file has that `npz_pieces` reads; None for one that `read_npz` can hold.
 

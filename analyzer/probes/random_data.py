@@ -53,7 +53,7 @@ def random_source(
     per_sample = sum(math.prod(length or 1 for length in shape) for shape in shapes.values())
     check_shape(per_sample * _LARGEST_ITEM, "One random sample", "give smaller sizes")
     block = max(1, min(_BLOCK_SAMPLES, _BLOCK_ELEMENTS // max(per_sample, 1)))
-    fitter = Fitter(inputs, constants)
+    fitter = Fitter(inputs, constants, sampled=True)
     fixed = {
         key: _drawn(np.random.default_rng((seed, 0, position)), shapes[key], declared, kind)
         for position, (key, declared) in enumerate(inputs.items())

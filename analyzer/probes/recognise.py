@@ -14,12 +14,12 @@ from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
-from analyzer.probes.fitting import Fitter, Part
+from analyzer.probes.fitting import Fitter
 from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.images import LIST_SUFFIXES, image_files, image_reader, listed_files
 from analyzer.probes.input_names import has_sample_axis, quoted
 from analyzer.probes.labels import without_labels
-from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, read_npy, read_npz
+from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, npz_shapes, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.source import Source
 from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
@@ -94,8 +94,9 @@ def _from_path(text: str, opener: _Opener) -> Source:
     _no_image_options(opener, name)
     if suffix == ".npz":
         unnamed = opener.whole and len(opener.names) == 1  # the only input's array may have any name
-        limit = None if unnamed else opener.limit
-        if not unnamed and (samples := large_npz(path, limit, opener.whole)) is not None:
+        as_it_is = unnamed or opener.fitter.is_one_feed(npz_shapes(path))
+        limit = None if as_it_is else opener.limit
+        if not as_it_is and (samples := large_npz(path, limit, opener.whole)) is not None:
             return _from_pieces(path, samples, opener)
         arrays, labels = without_labels(read_npz(path, limit, opener.whole), opener.inputs)
         return _from_arrays(mapping_of(arrays, opener.names), name, opener, labels)
@@ -113,10 +114,10 @@ def _from_folder(path: Path, opener: _Opener) -> Source:
     if sets := data_set_folders(path):
         _no_image_options(opener, name)
         fitter = Fitter(opener.inputs, opener.fitter.constants, uneven=True)
-        return Source(name, lambda: (fitter.part(r, w) for w, r in read_data_sets(sets, opener.names)))
+        return Source(name, lambda: fitter.parts(read_data_sets(sets, opener.names)))
     if files := image_files(path):
         return _from_images(files, name, opener)
-    if packs := sorted(path.glob("*.npz")):
+    if packs := sorted(check_regular(p) for p in path.iterdir() if p.suffix.lower() == ".npz"):
         _no_image_options(opener, name)
         return _from_packs(packs, name, opener)
     raise ProbeError(f"The folder {path} holds no images, no .npz and no test_data_set_*: give {_KNOWN}.")
@@ -124,14 +125,16 @@ def _from_folder(path: Path, opener: _Opener) -> Source:
 
 def _from_packs(packs: list[Path], name: str, opener: _Opener) -> Source:
     """Files of arrays, one after another: samples, or a graph each."""
-    whole = any(opener.fitter.is_one_feed(read_npz(pack, 0)) for pack in packs)
+    first, labels = without_labels(read_npz(packs[0]), opener.inputs)
 
-    def parts() -> Iterator[Part]:
-        for pack in packs:
+    def series() -> Iterator[tuple[str, dict[str, Any]]]:
+        yield packs[0].name, mapping_of(first, opener.names)
+        for pack in packs[1:]:
             arrays, _ = without_labels(read_npz(pack), opener.inputs)
-            yield replace(opener.fitter, one_feed=whole).part(mapping_of(arrays, opener.names), pack.name)
+            yield pack.name, mapping_of(arrays, opener.names)
 
-    return Source(f"{name} ({len(packs)} files{', each one sample' if whole else ''})", parts)
+    limit = "" if opener.limit is None else f", limit {opener.limit}"
+    return Source(f"{name} ({len(packs)} files{limit})", lambda: opener.fitter.parts(series()), labels=labels)
 
 
 def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
@@ -142,7 +145,7 @@ def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
 
 def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tuple[LabelsInData, ...] = ()) -> Source:
     part = opener.fitter.part(raw, name)
-    if opener.fitter.is_one_feed(dict(raw)):
+    if part.whole:
         name = f"{name} (one sample: its inputs have no number of samples in common)"
     return Source(name, lambda: iter((part,)), samples=part.samples, labels=labels)
 
@@ -152,14 +155,13 @@ def _from_pieces(path: Path, samples: int, opener: _Opener) -> Source:
         return (mapping_of(without_labels(p, opener.inputs)[0], opener.names) for p in npz_pieces(path, opener.whole))
 
     _, labels = without_labels(next(npz_pieces(path, opener.whole)), opener.inputs)
-    return Source(
-        path.name, lambda: (opener.fitter.part(a, path.name) for a in arrays()), samples=samples, labels=labels
-    )
+    fitter = replace(opener.fitter, sampled=True)
+    return Source(path.name, lambda: (fitter.part(a, path.name) for a in arrays()), samples=samples, labels=labels)
 
 
 def _from_table(columns: Columns, name: str, opener: _Opener) -> Source:
     arrays, labels = table_arrays(columns, opener.inputs, name)
-    return _from_arrays(arrays, name, opener, labels)
+    return _from_arrays(arrays, name, replace(opener, fitter=replace(opener.fitter, sampled=True)), labels)
 
 
 def _from_object(data: object, opener: _Opener, name: str | None) -> Source:
@@ -199,12 +201,12 @@ def _from_function(function: Callable[[], Any], opener: _Opener, name: str) -> S
 def _from_feeds(open_feeds: Callable[[], Iterator[Any]], name: str, opener: _Opener, *, once: bool) -> Source:
     fitter = Fitter(opener.inputs, opener.fitter.constants, single=True)
 
-    def parts() -> Iterator[Part]:
+    def series() -> Iterator[tuple[str, Mapping[str, Any]]]:
         for number, item in enumerate(open_feeds(), start=1):
             where = f"Feed {number} of {name}"
-            yield fitter.part(_feed(item, opener, where), where)
+            yield where, _feed(item, opener, where)
 
-    return Source(name, parts, one_shot=once)
+    return Source(name, lambda: fitter.parts(series()), one_shot=once)
 
 
 def _feed(item: object, opener: _Opener, where: str) -> Mapping[str, Any]:
