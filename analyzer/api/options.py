@@ -9,7 +9,7 @@ from typing import Any
 
 from analyzer.errors import InputError
 from analyzer.facts.batch_size import BATCH_SIZE
-from analyzer.facts.given import WithDefaults
+from analyzer.facts.given import WithDefaults, is_number
 from analyzer.facts.image_options import ImageOptions
 from analyzer.runtime.run_limit import runs_limited
 
@@ -25,8 +25,8 @@ class Data:
     Wherever a function takes `Data`, it takes a probe alone as well: `audit(model, "probe.npz")`.
 
     Attributes:
-        probe: data like what the model will see: a path (.npz, .npy, .csv, .parquet, a folder of images or of tensors,
-            `file.py:generator`), arrays by input name, or any iterable of feeds.
+        probe: data like what the model will see: a path (.npz or a folder of them, .npy, .csv, .parquet, a folder
+            of images or of tensors, `file.py:generator`), arrays by input name, or any iterable of feeds.
         holdout: a second data set, held against the first: units dead on the probe, alive there are listed.
         limit: use at most so many samples of each data set.
         constants: inputs that are fed unchanged with every sample.
@@ -110,9 +110,9 @@ class Run(WithDefaults):
             raise InputError(
                 f"threads is {self.threads}: give at most {MOST_THREADS}; more than there are cores do not help."
             )
-        limit: object = self.run_limit
-        if not (isinstance(limit, float | int) and limit > 0):
-            raise InputError(f"run_limit is {limit!r}: give a number of seconds.")
+        if not is_number(self.run_limit, 0) or not self.run_limit:
+            raise InputError(f"run_limit is {self.run_limit!r}: give a number of seconds above 0.")
+        object.__setattr__(self, "run_limit", float(self.run_limit))  # NumPy's may have too few digits for a time
 
     def limited(self) -> AbstractContextManager[None]:
         """The runs inside may take `run_limit` seconds each."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from math import inf
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.errors import InputError
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.frozen import FrozenDict
-from analyzer.facts.given import WithDefaults
+from analyzer.facts.given import WithDefaults, is_number
 
 if TYPE_CHECKING:
     from analyzer.facts.audit import LayerVerdicts
@@ -60,10 +59,10 @@ class Choice(WithDefaults):
         """
         for name, fits, instead in (
             ("evidence", self.evidence in ("structural", "observed"), "choose structural or observed"),
-            ("min_samples", _is_number(self.min_samples, 0, kind=Integral), "give a whole number of at least 0"),
-            ("round_to", _is_number(self.round_to, 1, kind=Integral), "give a whole number of at least 1"),
-            ("max_firing_bound", _is_number(self.max_firing_bound, 0, 1), "give a share from 0 to 1"),
-            ("min_distance", _is_number(self.min_distance, 0), "give a number of at least 0"),
+            ("min_samples", is_number(self.min_samples, 0, kind=Integral), "give a whole number of at least 0"),
+            ("round_to", is_number(self.round_to, 1, kind=Integral), "give a whole number of at least 1"),
+            ("max_firing_bound", is_number(self.max_firing_bound, 0, 1), "give a share from 0 to 1"),
+            ("min_distance", is_number(self.min_distance, 0), "give a number of at least 0"),
             ("residual", self.residual in ("off", "params", "latency"), "choose off, params or latency"),
             ("branches", self.branches in ("all", "taken"), "choose all or taken"),
             ("only", _are_patterns(self.only), "give a list of patterns"),
@@ -71,7 +70,7 @@ class Choice(WithDefaults):
             ("vocabulary", not self.vocabulary or self.evidence == "observed", "only data shows it: choose observed"),
             (
                 "unseen_id",
-                self.unseen_id is None or _is_number(self.unseen_id, 0, kind=Integral),
+                self.unseen_id is None or is_number(self.unseen_id, 0, kind=Integral),
                 "give an id from 0 on",
             ),
             ("unseen_id", self.unseen_id is None or self.vocabulary, "it belongs to vocabulary: choose that, too"),
@@ -136,10 +135,6 @@ class Choice(WithDefaults):
             return True
         distance = layer.distances[unit] if layer.distances else None
         return distance is not None and distance >= self.min_distance
-
-
-def _is_number(given: object, least: float, most: float = inf, *, kind: type = Real) -> bool:
-    return isinstance(given, kind) and not isinstance(given, bool) and least <= given <= most  # type: ignore[operator]
 
 
 def _are_patterns(given: object) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+from numbers import Real
 from typing import Any, Self
 
 from analyzer.errors import InputError
@@ -23,3 +25,8 @@ class WithDefaults:
             name = cls.__name__
             raise InputError(f"{name.lower()} is of type {type(given).__name__}: give an analyzer.{name}.")
         return cls() if given is None else given
+
+
+def is_number(given: object, least: float, most: float = inf, *, kind: type = Real) -> bool:
+    """Whether it is a number of that kind (NumPy's too, no truth value) from `least` to `most`."""
+    return isinstance(given, kind) and not isinstance(given, bool) and least <= given <= most  # type: ignore[operator]

@@ -278,16 +278,18 @@ def open_probe(
 
     `data` may be
 
-    - a path: `.npz`, `.npy`, `.csv`, `.tsv`, `.parquet`, a folder of images, a text list of image files, an
-      ONNX `test_data_set_*` folder or its parent, or `file.py:name` (a generator function or an iterable of
-      feeds; the file is executed);
+    - a path: `.npz` or a folder of them, `.npy`, `.csv`, `.tsv`, `.parquet`, a folder of images, a text list of
+      image files, an ONNX `test_data_set_*` folder or its parent, or `file.py:name` (a generator function or an
+      iterable of feeds; the file is executed);
     - an array or tensor (one-input models), a mapping of input name to array, a data frame;
     - an iterable of feeds: mappings, single tensors, or tuples whose first items are the inputs in order
       (more items, such as labels, are left out); or a function that returns such an iterable.
 
     An array of the input's rank is sliced along axis 0; one with one axis more holds one sample per entry; a
-    rank-0 array, or an input named in `constants`, is fed unchanged with every sample. `limit` caps the
-    number of samples. Pickled data is never read.
+    rank-0 array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares
+    first dims of different names or sizes for its inputs, none named after the batch, as for nodes and edges of a
+    graph, arrays of the inputs' ranks are one sample together. `limit` caps the number of samples.
+    Pickled data is never read.
 
     Raises:
         ProbeError: the data cannot be read, is empty, or does not fit the model; the message says which

@@ -27,8 +27,8 @@ SPARE = 1 << 30  # bytes that a run may take beside the room for its values: wha
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    seconds: float = inf
-    advice: str = ""
+    seconds: float
+    advice: str
 
     def error(self) -> RunEnded:
         return RunEnded(f"A run of the model took longer than {self.seconds:g} s, maybe in a loop: {self.advice}.")
@@ -52,8 +52,7 @@ class _Running:
         )
 
 
-_NONE = _Limit()
-_limit: ContextVar[_Limit] = ContextVar("_limit", default=_NONE)
+_limit: ContextVar[_Limit | None] = ContextVar("_limit", default=None)
 _running: dict[int, _Running] = {}
 _busy = threading.Event()
 _watchers: list[threading.Thread] = []
@@ -63,9 +62,10 @@ _watchers: list[threading.Thread] = []
 def runs_limited(seconds: float, advice: str) -> Iterator[None]:
     """Each run inside may take so many seconds, and no more than a block around this one allows.
 
-    `advice` says what to change where one takes longer.
+    `advice` says what to change where one takes longer. However many they are, memory ends a run.
     """
-    token = _limit.set(min(_limit.get(), _Limit(seconds, advice), key=lambda limit: limit.seconds))
+    around = _limit.get()
+    token = _limit.set(around if around and around.seconds <= seconds else _Limit(seconds, advice))
     try:
         yield
     finally:
@@ -80,7 +80,7 @@ def watched(options: Any, room: int = 0) -> Iterator[None]:
         RunEnded: it was ended.
     """
     limit = _limit.get()
-    if limit.seconds == inf:
+    if limit is None:
         yield
         return
     most = _memory() + room + SPARE if room else inf

@@ -144,7 +144,7 @@ def test_a_batch_is_never_one_sample(dim: str) -> None:
 
 def test_stacked_graphs_lie_beside_single_ones(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **(features(5, 7) | {"y": np.arange(5)}))
-    stacks = {n: np.stack([a] * 3) for n, a in features(6, 6).items()}
+    stacks: dict[str, Any] = {n: np.stack([a] * 3) for n, a in features(6, 6).items()}
     np.savez(tmp_path / "b.npz", **stacks)
     assert shapes(open_probe(tmp_path, FEATURES)) == [(5, 7)] + [(6, 6)] * 3
     limited = open_probe(tmp_path, FEATURES, limit=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,8 @@ def test_a_run_on_a_guess_may_take_less_than_one_on_data(monkeypatch: pytest.Mon
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say what a process takes")
-def test_a_loop_that_collects_is_ended_by_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seconds", [600, inf])
+def test_a_loop_that_collects_is_ended_by_what_it_takes(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_limit, "SPARE", 50 << 20)
     text = f"""g (float[n, 4] x) => (float[n, 4] y, float[k, n, 4] all) {{
         rounds = Constant <value_int = {1 << 62}> ()
@@ -99,7 +101,7 @@ def test_a_loop_that_collects_is_ended_by_what_it_takes(monkeypatch: pytest.Monk
             (bool co, float[n, 4] b, float[n, 4] s) {{ co = Identity(c) b = Identity(a) s = Relu(a) }}>
     }}"""
     ended = pytest.raises(RunEnded, match=r"ended when .* GiB of memory were taken, maybe in a loop")
-    with Session(parse(text).SerializeToString(), room=1 << 30) as session, limited(600), ended:
+    with Session(parse(text).SerializeToString(), room=1 << 30) as session, limited(seconds), ended:
         monkeypatch.setattr(session, "_room", 1 << 20)
         session.run({"x": X})
 
@@ -119,7 +121,14 @@ def test_what_does_not_heed_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> Non
     assert said[0].startswith("A run of the model took longer than 0.01 s")
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5", None])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5", None, True])
 def test_a_limit_is_a_number_of_seconds(seconds: object) -> None:
     with pytest.raises(InputError, match="run_limit is"):
         analyzer.Run(run_limit=seconds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", [5, inf, np.float32(5), np.int64(5)])
+def test_a_limit_may_be_any_number(seconds: float) -> None:
+    limit = analyzer.Run(run_limit=seconds).run_limit
+    assert limit == seconds
+    assert type(limit) is float
