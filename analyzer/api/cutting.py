@@ -21,7 +21,7 @@ from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.fewer_rows import without_rows
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
-from analyzer.rewrite.pair_directions import Moved, pair_directions
+from analyzer.rewrite.pair_directions import pair_directions
 from analyzer.rewrite.shrink import shrink
 from analyzer.units.select import select_units
 from analyzer.walk import Walk, walk
@@ -46,7 +46,6 @@ class CutModel:
     notes: tuple[str, ...] = ()
     bridges: tuple[Bridge, ...] = ()
     merged_relus: tuple[str, ...] = ()  # always on; the dense layers around them are one
-    moved: Moved = field(default_factory=dict)  # what was stored in another order before the cut
     removed_rows: Mapping[str, int] = field(default_factory=dict)  # of embeddings: as many went, by table
 
 
@@ -72,9 +71,10 @@ def cut(
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
     plain = _cut(loaded, shapes, layers, choice, walked if loaded is original else None)
-    paired, table, moved = pair_directions(loaded, shapes, plain.walk)
-    if moved:
-        together = replace(_cut(paired, table, layers, choice), moved=moved)
+    paired, table, reordered = pair_directions(loaded, shapes, plain.walk)
+    if reordered.places:
+        together = _cut(paired, table, layers, choice)
+        together = replace(together, walk=replace(together.walk, reordered=reordered))
         if _left(together.walk) < _left(plain.walk):
             plain, loaded, shapes = together, paired, table
     cuts = [plain]
@@ -97,7 +97,7 @@ def planned(
     loaded: LoadedModel, shapes: ShapeTable, walked: Walk, measure: Callable[[LoadedModel], ShapeTable]
 ) -> Walk:
     """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
-    if not takes_something(walked) and not pair_directions(loaded, shapes, walked)[2]:
+    if not takes_something(walked) and not pair_directions(loaded, shapes, walked)[2].places:
         return walked
     (default,) = cut(loaded, shapes, walked.layers, Choice(), measure, walked)
     return replace(default.walk, left=count_parameters(default.smaller.graph))
@@ -232,7 +232,7 @@ def _with_bridges(plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVer
         cut_again = _cut(model, table, layers, choice)
         bridged = replace(
             cut_again,
-            moved=plain.moved,
+            walk=replace(cut_again.walk, reordered=plain.walk.reordered),
             bridges=(*bridged.bridges, *bridges),
             refused=(*bridged.refused, *cut_again.refused),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,7 +25,6 @@ from analyzer.report.file_set import FileSet, written_together
 from analyzer.report.output_files import check_output
 from analyzer.rewrite.masks import keep_masks, plan_document
 from analyzer.rewrite.metadata import check
-from analyzer.rewrite.pair_directions import Moved
 from analyzer.walk import Walk
 
 if TYPE_CHECKING:
@@ -74,7 +73,6 @@ class Pruned(Reporting):
     _source: Source
     _smaller: LoadedModel
     _bytes: bytes | None  # None: the weights go into a file of their own
-    _moved: Moved = field(default_factory=dict)  # what was stored in another order before the cut
 
     @property
     def comparison(self) -> Comparison | None:
@@ -137,7 +135,7 @@ class Pruned(Reporting):
 
     def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per stored tensor the elements that stay, in the original's shape."""
-        return keep_masks(self._walk.context, self._walk.cut, self._stored, self._moved, self._rows)
+        return keep_masks(self._walk.context, self._walk.cut, self._stored, self._rows)
 
     @property
     def _rows(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
@@ -153,7 +151,7 @@ class Pruned(Reporting):
         """
         target = check_output(path, self._source.inputs)
         beside = check_output(target.with_name("plan.json"), self._source.inputs)
-        walked, kept = self._walk, (self._stored, self._moved, self._rows)
+        walked, kept = self._walk, (self._stored, self._rows)
         masks, document = plan_document(walked.context, walked.cut, walked.layers, walked.removable, self.choice, *kept)
         with written_together() as files:
             files.write(target, masks)

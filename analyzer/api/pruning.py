@@ -159,7 +159,7 @@ def _cut_and_compared(
         observed=observed,
         removed_rows=cut_model.removed_rows,
     )
-    return Pruned(facts, audit, choice, chosen, source, smaller, data, cut_model.moved)
+    return Pruned(facts, audit, choice, chosen, source, smaller, data)
 
 
 def _check_branches(choice: Choice, audit: AuditFacts) -> None:

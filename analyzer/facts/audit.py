@@ -172,7 +172,10 @@ def indices_of(mask: Bools) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TensorPlan:
-    """What goes of one stored tensor: per axis the indices that go; `removable` counts elements."""
+    """What goes of one stored tensor: per axis the indices of which all goes; `removable` counts elements.
+
+    Of the weights of paired directions more goes than `removed` says: the mask has every element.
+    """
 
     name: str
     shape: Shape

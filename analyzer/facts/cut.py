@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
+from analyzer.algebra.pattern import Array, Mask, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Reordered:
+    """What lies in another order than in the original: `places` say, per stored tensor and in its shape, which element
+    of the original each one is; the nodes called `nodes` were added to put values back into order.
+    """
+
+    places: Mapping[str, Array] = field(default_factory=dict)
+    nodes: frozenset[str] = frozenset()
+
+    def original(self, name: str, mask: Mask) -> Mask:
+        """A mask of a stored tensor in the original's order."""
+        if name not in self.places:
+            return mask
+        original = np.empty_like(mask)
+        original.reshape(-1)[self.places[name]] = mask
+        return original
+
+
+AS_STORED = Reordered()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +42,10 @@ class CutPlan:
     facts: Mapping[str, Constants]
     live: frozenset[int]
     materialized: frozenset[str]
+    reordered: Reordered = AS_STORED
+
+
+def elements_kept(keeps: Keeps, name: str, shape: Shape) -> Mask:
+    """Which elements of a value stay, in its shape: those whose index stays on every axis."""
+    mask: Mask = reduce(np.multiply.outer, keeps.vectors(name))
+    return mask if keeps.alive(name) else np.zeros(shape, np.bool_)

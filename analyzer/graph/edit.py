@@ -174,6 +174,13 @@ class Editor:
         """Add another value to a node's output, behind it; readers see the sum under the old name."""
         self._insert_behind(index, "Add", name)
 
+    def name_nodes(self, names: Mapping[int, str]) -> None:
+        """Give nodes that have no name of their own these, which no longer change with their place."""
+        for index, name in names.items():
+            node = self._nodes[index]
+            if node is not None and not node.name and name not in self._names:
+                node.name = self._fresh(name)
+
     def gather_behind(self, index: int, indices: Array, axis: int) -> str:
         """Gather from a node's output, behind it; readers see what was gathered. Returns the output's new name."""
         places = self.add_tensor(f"{self._node(index).outputs[0].name}/places", indices)

@@ -6,7 +6,6 @@ import io
 import json
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -15,23 +14,16 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.errors import OutputError
 from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.choice import Choice
-from analyzer.facts.cut import CutPlan
+from analyzer.facts.cut import CutPlan, elements_kept
 from analyzer.ops.context import Context
 
 LONGEST_MEMBER = (1 << 16) - 1  # bytes of a name in a zip file
 
 
-def keep_masks(
-    context: Context,
-    plan: CutPlan,
-    names: Collection[str],
-    moved: Mapping[str, Array],
-    rows: Mapping[str, Array],
-) -> dict[str, Mask]:
+def keep_masks(context: Context, plan: CutPlan, names: Collection[str], rows: Mapping[str, Array]) -> dict[str, Mask]:
     """Per stored tensor of which something goes: True where an element stays, in the tensor's own shape.
 
-    `names` are the original's tensors: what bridges store is not the user's to cut. `moved` says of those that were
-    put into another order before the cut which element of the original each one was. `rows` are those that stay of
+    `names` are the original's tensors: what bridges store is not the user's to cut. `rows` are those that stay of
     embeddings that lose some.
     """
     masks: dict[str, Mask] = {}
@@ -39,15 +31,9 @@ def keep_masks(
         shape = context.graph.initializer_shape(name)
         if not shape or not context.graph.consumers.get(name):
             continue
-        alive = plan.keeps.alive(name)
-        vectors = plan.keeps.vectors(name)
-        mask = reduce(np.multiply.outer, vectors) if alive else np.zeros(shape, np.bool_)
-        grouped = _grouped(context, plan, name) if alive else None
-        mask = mask if grouped is None else grouped
-        if name in moved:
-            original = np.empty_like(mask)
-            original.reshape(-1)[moved[name]] = mask
-            mask = original
+        grouped = _grouped(context, plan, name) if plan.keeps.alive(name) else None
+        mask = elements_kept(plan.keeps, name, shape) if grouped is None else grouped
+        mask = plan.reordered.original(name, mask)
         if name in rows:
             mask = mask & np.isin(np.arange(shape[0]), rows[name]).reshape(-1, *(1,) * (len(shape) - 1))
         if not mask.all():
@@ -69,13 +55,13 @@ def plan_document(
     removable: Removable,
     choice: Choice,
     names: Collection[str],
-    moved: Mapping[str, Array],
     rows: Mapping[str, Array],
 ) -> tuple[bytes, str]:
     """The masks as the bytes of an .npz file, and the plan as JSON text.
 
     In the plan `remove` says what may go and is there to be edited, `removed` what went; `modules` are the
-    layers' names in the training code, which may stand for the values.
+    layers' names in the training code, which may stand for the values. Of `tensors` that lie in another order when they
+    are cut (paired directions), the mask says all that goes, not `removed`.
 
     Raises:
         OutputError: an archive cannot hold the name of a tensor.
@@ -105,7 +91,7 @@ def plan_document(
             if t.name in names
         ],
     }
-    return _archive(keep_masks(context, plan, names, moved, rows)), json.dumps(document, indent=1) + "\n"
+    return _archive(keep_masks(context, plan, names, rows)), json.dumps(document, indent=1) + "\n"
 
 
 def _archive(masks: Mapping[str, Mask]) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Shape
+from analyzer.facts.cut import AS_STORED, Reordered
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context
@@ -24,8 +25,6 @@ from analyzer.ops.operator import traits_of
 from analyzer.walk import Walk
 from analyzer.walk.flow import Needs, needs_backward
 
-#: Per stored tensor, in its shape: which element of the original each one was.
-Moved = dict[str, Array]
 #: Stored inputs by name, with the letters of their axes.
 _Stored = dict[str, tuple[Array, tuple[Group, ...]]]
 
@@ -42,25 +41,27 @@ class _Pairing:
     inner: str
 
 
-def pair_directions(loaded: LoadedModel, table: ShapeTable, walked: Walk) -> tuple[LoadedModel, ShapeTable, Moved]:
-    """The model with directions paired where more can go then, and what moved in what is stored."""
+def pair_directions(loaded: LoadedModel, table: ShapeTable, walked: Walk) -> tuple[LoadedModel, ShapeTable, Reordered]:
+    """The model with directions paired where more can go then, and what lies in another order."""
     context = walked.context
     joined = [(call, place) for call in context.calls if (place := _joined(context, call)) is not None]
     needs = needs_backward(context, walked.facts) if joined else None
     pairings = (_pairing(walked, needs, call, place) for call, place in joined if needs is not None)
     found = [pairing for pairing in pairings if pairing is not None]
     if not found:
-        return loaded, table, {}
-    copy, moved = loaded.copy(), Moved()
+        return loaded, table, AS_STORED
+    copy, places = loaded.copy(), dict[str, Array]()
     editor, new = Editor(copy), dict[str, tuple[str, Shape]]()
+    editor.name_nodes({node.index: node.name for node in context.graph.nodes})
     for pairing in found:
         for name, (array, groups) in pairing.stored.items():
-            moved[name] = _reordered(np.arange(array.size).reshape(array.shape), groups, pairing)
-            editor.set_tensor(name, array.reshape(-1)[moved[name]])
+            places[name] = _reordered(np.arange(array.size).reshape(array.shape), groups, pairing)
+            editor.set_tensor(name, array.reshape(-1)[places[name]])
         value, axis = pairing.joined.value, pairing.joined.axis
         before = editor.gather_behind(context.graph.producer[value].index, _back(pairing), axis)
         new[before] = value, table.shapes[value]
-    return copy, table.with_values(new), moved
+    added = {node.name for node in copy.graph.nodes} - {node.name for node in context.graph.nodes}
+    return copy, table.with_values(new), Reordered(places, frozenset(added))
 
 
 def _joined(context: Context, call: Call) -> JoinedUnits | None:

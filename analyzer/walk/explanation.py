@@ -8,15 +8,20 @@ from dataclasses import dataclass
 
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts, Removable
+from analyzer.facts.cut import Reordered
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.wording import unit_ranges
 from analyzer.walk.reasons import Reasons
 from analyzer.walk.tie_graph import Slot
 
 LISTED = 32  # runs of indices that one line names
+PAIRED = (
+    "the directions of the layer are paired, so what goes of one lies at other indices than what goes of the other; "
+    "the mask lists the elements (deadunits prune --masks)"
+)
 
 
-def unit(reasons: Reasons, layers: Sequence[LayerVerdicts], value: str, index: int) -> list[str]:
+def unit(reasons: Reasons, layers: Sequence[LayerVerdicts], reordered: Reordered, value: str, index: int) -> list[str]:
     """The chain from one unit to what it frees, or to the reason why it stays.
 
     Raises:
@@ -42,10 +47,15 @@ def unit(reasons: Reasons, layers: Sequence[LayerVerdicts], value: str, index: i
     lines = [f"{unit_text} is {layer.stays_at[index]:g} {when}."]
     if reasons.closure.keeps.get((value, layer.audited.axis))[index]:
         reason = reasons.of(slot)
-        lines += [f"It is tied to {after}." for after in reason.path[1:]]
+        readers = reasons.context.graph.consumers
+        own = itertools.takewhile(
+            lambda after: all(node.name not in reordered.nodes for node, _ in readers.get(after.value, ())),
+            reason.path[1:],
+        )  # behind nodes that were added indices are no longer the original's
+        lines += [f"It is tied to {after}." for after in own]
         return [*lines, f"It stays: {reason.code} ({reason.detail})."]
     lines.append("It can go.")
-    return lines + _freed(reasons, slot)
+    return lines + _freed(reasons, reordered, slot)
 
 
 def _state(layer: LayerVerdicts, index: int) -> str:
@@ -55,22 +65,31 @@ def _state(layer: LayerVerdicts, index: int) -> str:
     return "alive" if layer.samples else "no probe was run and the weights alone do not decide it"
 
 
-def _freed(reasons: Reasons, slot: Slot) -> list[str]:
+def _freed(reasons: Reasons, reordered: Reordered, slot: Slot) -> list[str]:
     ties, keeps = reasons.ties, reasons.closure.keeps
     freed: dict[tuple[str, int, str], list[int]] = {}
+    paired: dict[str, None] = {}
     for end in ties.nearest(slot):
         if reasons.context.stored(end.value) is None or keeps.get((end.value, end.axis))[end.index]:
             continue
         over = [ties.over(a, b) for a, b in itertools.pairwise(ties.path(slot, end))]
+        if end.value in reordered.places:
+            paired[end.value] = None
+        if end.value in reordered.places or not reordered.nodes.isdisjoint(over):
+            continue
         freed.setdefault((end.value, end.axis, " → ".join(over)), []).append(end.index)
     lines = [
         f"→ {over} frees index {unit_ranges(tuple(sorted(indices)), LISTED)} on axis {axis} of {value}."
         for (value, axis, over), indices in freed.items()
     ]
+    if paired:
+        lines.append(f"→ parts of {', '.join(sorted(paired))}: {PAIRED}.")
     return lines or ["It frees nothing that is stored: what it was computed from is still needed elsewhere."]
 
 
-def parameter(reasons: Reasons, layers: Sequence[LayerVerdicts], removable: Removable, name: str) -> list[str]:
+def parameter(
+    reasons: Reasons, layers: Sequence[LayerVerdicts], removable: Removable, reordered: Reordered, name: str
+) -> list[str]:
     """Which dead or unneeded units free the indices of one stored tensor.
 
     Raises:
@@ -85,6 +104,8 @@ def parameter(reasons: Reasons, layers: Sequence[LayerVerdicts], removable: Remo
     lines = [f"{name} {list(found.shape)} shrinks to {list(found.kept)}: {found.removable} entries go."]
     if 0 in found.kept:
         return [*lines, "Nothing that stays reads it any more."]
+    if name in reordered.places:
+        return [*lines, f"{PAIRED[0].upper()}{PAIRED[1:]}."]
     audited = {layer.value: layer for layer in layers}
     for axis, indices in enumerate(found.removed):
         causes: dict[tuple[str, str], list[tuple[int, int]]] = {}

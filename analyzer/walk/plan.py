@@ -7,7 +7,9 @@ from math import prod
 
 import numpy as np
 
+from analyzer.algebra.pattern import Mask
 from analyzer.facts.audit import Removable, TensorPlan
+from analyzer.facts.cut import AS_STORED, Reordered, elements_kept
 from analyzer.ops.context import Context
 from analyzer.ops.node_edit import cut_array
 from analyzer.walk.closure import Closure
@@ -41,18 +43,26 @@ def grown_by_copies(context: Context, closure: Closure) -> frozenset[str]:
     return frozenset(n for n, size in apart.items() if size > prod(context.graph.initializer_shape(n)))
 
 
-def removable(context: Context, closure: Closure, left: int | None = None) -> Removable:
-    """The plan in numbers; `left` parameters were counted in the model that it was carried out on."""
+def removable(
+    context: Context, closure: Closure, reordered: Reordered = AS_STORED, left: int | None = None
+) -> Removable:
+    """The plan in numbers; `left` parameters were counted in the model that it was carried out on.
+
+    Of tensors that lie in another order when they are cut, `removed` has the original's indices of which all goes. More
+    goes than they say: what, only the mask tells.
+    """
     keeps, tensors, apart = closure.keeps, [], kept_apart(context, closure)
     parameters, before = 0, count_parameters(context.graph)
     for name in parameter_names(context.graph):
         shape = context.graph.initializer_shape(name)
-        vectors = keeps.vectors(name)
         kept = keeps.shape(name) if keeps.alive(name) else (0,) * len(shape)
         stay = apart.get(name)
         gone = (prod(shape) - (prod(kept) if stay is None else stay)) * numbers_in(context.graph, name)
         parameters += gone
         if gone > 0:
+            vectors = keeps.vectors(name)
+            if name in reordered.places:
+                vectors = _somewhere(reordered.original(name, elements_kept(keeps, name, shape)))
             removed = tuple(tuple(int(i) for i in np.flatnonzero(~v)) for v in vectors)
             tensors.append(TensorPlan(name, shape, kept, gone, removed))
     parameters = parameters if left is None else before - left
@@ -65,6 +75,12 @@ def removable(context: Context, closure: Closure, left: int | None = None) -> Re
         multiply_adds_share=macs_gone / macs if macs else 0.0,
         tensors=tuple(tensors),
     )
+
+
+def _somewhere(mask: Mask) -> tuple[Mask, ...]:
+    """Per axis the indices of which something stays."""
+    others = (tuple(other for other in range(mask.ndim) if other != axis) for axis in range(mask.ndim))
+    return tuple(np.asarray(mask.any(axis=axes)) for axes in others)
 
 
 def peak_activation(context: Context, shape: Callable[[str], tuple[int, ...]], closure: Closure | None = None) -> int:

@@ -15,7 +15,7 @@ from analyzer.algebra.pattern import Mask
 from analyzer.errors import DeadunitsError
 from analyzer.facts.audit import Conditions, LayerVerdicts, Locked, OperatorWithoutRule, Removable, Withdrawn
 from analyzer.facts.choice import Choice
-from analyzer.facts.cut import CutPlan
+from analyzer.facts.cut import AS_STORED, CutPlan, Reordered
 from analyzer.facts.judged import Judged
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.units import ShapeTable
@@ -47,11 +47,12 @@ class Walk:
     withdrawn: tuple[Withdrawn, ...] = ()
     left: int | None = None  # parameters of the model once it is cut, where that was tried
     by_weights: dict[str, Constants] | None = None  # constants where nothing was observed, unless some are doubted
+    reordered: Reordered = AS_STORED
 
     @property
     def cut(self) -> CutPlan:
         """The plan as a rewrite takes it."""
-        return CutPlan(self.closure.keeps, self.facts, self.closure.nodes, self.needs.materialized)
+        return CutPlan(self.closure.keeps, self.facts, self.closure.nodes, self.needs.materialized, self.reordered)
 
     @property
     def contradicted(self) -> frozenset[str]:
@@ -61,7 +62,7 @@ class Walk:
     @cached_property
     def removable(self) -> Removable:
         """What can go."""
-        return plan.removable(self.context, self.closure, self.left)
+        return plan.removable(self.context, self.closure, self.reordered, self.left)
 
     @cached_property
     def parameters(self) -> int:
@@ -109,11 +110,11 @@ class Walk:
 
     def explain_unit(self, value: str, index: int) -> list[str]:
         """From the unit to the parameters it frees, or to the reason why it stays."""
-        return explanation.unit(self.reasons, self.layers, value, index)
+        return explanation.unit(self.reasons, self.layers, self.reordered, value, index)
 
     def explain_parameter(self, name: str) -> list[str]:
         """Which units free which indices of a stored tensor."""
-        return explanation.parameter(self.reasons, self.layers, self.removable, name)
+        return explanation.parameter(self.reasons, self.layers, self.removable, self.reordered, name)
 
 
 @np.errstate(all="ignore")  # as in the flow

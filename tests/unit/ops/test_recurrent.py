@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -86,6 +89,41 @@ def test_directions_that_can_do_without_other_units_are_paired() -> None:
     kept = [[unit for unit in range(HIDDEN) if r[direction, :, unit].any()] for direction in (0, 1)]
     assert kept[1] == [0, 2, 3, 4]
     assert len(kept[0]) == 4
+
+
+def test_what_is_said_of_paired_directions_is_in_the_order_of_the_original(tmp_path: Path) -> None:
+    stored = weights("LSTM", (0, 4, 2), (1, 4)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
+    proto = model("LSTM", f"{TURNED} {BOTH} y = MatMul(q, v)", stored, ', direction = "bidirectional"')
+    audit = analyzer.audit(proto, X)
+    result = audit.prune(latency=False)
+    masks = result.masks()
+    result.save_masks(tmp_path / "masks.npz")
+    planned = {tensor["name"]: tensor for tensor in json.loads((tmp_path / "plan.json").read_text())["tensors"]}
+    shapes = {t.name: tuple(t.dims) for t in onnx.ModelProto.FromString(result.data).graph.initializer}
+    assert {tensor.name for tensor in audit.removable.tensors} == masks.keys() == planned.keys()
+    for tensor in audit.removable.tensors:
+        mask = masks[tensor.name]
+        for axis, removed in enumerate(tensor.removed):
+            assert removed == tuple(i for i in range(mask.shape[axis]) if not mask.take(i, axis).any())
+        assert planned[tensor.name]["removed"] == [list(removed) for removed in tensor.removed]
+        assert tensor.removable == np.count_nonzero(~mask)
+        assert tensor.kept == shapes[tensor.name]
+
+
+def test_why_units_of_paired_directions_go_names_no_index_and_no_node_that_the_model_lacks() -> None:
+    stored = weights("LSTM", (0, 4, 2), (1, 5)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
+    proto = model("LSTM", f"{TURNED} {BOTH} y = MatMul(q, v)", stored, ', direction = "bidirectional"')
+    audit = analyzer.audit(proto, X)
+    for name in ("w", "r", "b"):
+        _, *why = audit.explain_parameter(name)
+        assert [("paired" in line, "index 0" in line) for line in why] == [(True, False)]
+    for unit in (0, 2, 4, HIDDEN + 1, HIDDEN + 5):
+        text = "\n".join(audit.explain_unit("q", unit))
+        assert "Gather" not in text
+        assert f"MatMul_4 frees index {unit} on axis 0 of v" in text
+        assert text.count("frees index") == 1
+        alone = unit == 4  # the other direction has none to go with it, so the layer keeps it
+        assert ("parts of b, r, w: the directions of the layer are paired" in text) != alone
 
 
 def test_units_that_are_not_put_back_in_order_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
