@@ -106,14 +106,14 @@ def _cut_and_compared(
     """The smaller model; or the values whose derived constants made it differ from the original."""
     if alive := alive_units(walked.layers, named):
         choice = replace(choice, lossy=_constants_for(source, walked, alive))
-    vocabulary = rows_that_may_go(audit.facts, choice)
+    vocabulary, row_notes = rows_that_may_go(audit.facts, choice)
     measure = partial(_shapes_of, source)
     cuts = cut(source.loaded, source.shapes, walked.layers, choice, measure, vocabulary=vocabulary)
     cut_model = _better(source, cuts)
     if stored_bytes(source.loaded) >= WORTH_COLLECTING:
         gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
-    notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes)
+    notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes, *row_notes)
     gone = takes_something(chosen) or cut_model.merged_relus or cut_model.removed_rows
     notes = (*notes, *(_branch_notes(source, chosen) if gone else ()))
     if not gone:

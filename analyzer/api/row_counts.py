@@ -46,27 +46,36 @@ def gathered_tables(
     )
 
 
-def rows_that_may_go(audit: AuditFacts, choice: Choice) -> list[GatheredRows]:
-    """The embeddings that may lose rows.
+def rows_that_may_go(audit: AuditFacts, choice: Choice) -> tuple[list[GatheredRows], list[str]]:
+    """The embeddings that lose rows, and what is said of those that stay whole, as they have no row for the unseen id.
 
     Raises:
-        InputError: the rows were not counted; there is no such id; or the holdout needs other rows.
+        InputError: the rows were not counted; no embedding has such an id; or the holdout needs other rows.
     """
     if not choice.vocabulary:
-        return []
+        return [], []
     if audit.vocabulary is None:
         raise InputError("The audit did not count which rows of embeddings are gathered: audit with vocabulary=True.")
     found = [t for t in audit.vocabulary if choice.takes_rows(t, audit.probe.samples if audit.probe else 0)]
+    if choice.unseen_id is not None:
+        return _with_row_for(choice.unseen_id, found)
     for table in found:
-        if choice.unseen_id is not None and choice.unseen_id >= table.rows:
-            raise InputError(f"unseen_id is {choice.unseen_id}: {table.table} has ids 0 to {table.rows - 1}.")
-        if choice.unseen_id is None and table.new_on_holdout:
+        if table.new_on_holdout:
             raise InputError(
                 f"The holdout looks up rows of {table.table} that the probe never does ({table.new_on_holdout} times): "
                 "give a probe that holds them, or an id that further ones are read as (--unseen-id ID). "
                 "Nothing was written."
             )
-    return found
+    return found, []
+
+
+def _with_row_for(unseen_id: int, tables: list[GatheredRows]) -> tuple[list[GatheredRows], list[str]]:
+    """The tables that have this id, and what is said of the others, which stay whole."""
+    without = [f"{table.table} has ids 0 to {table.rows - 1}" for table in tables if table.rows <= unseen_id]
+    if without and len(without) == len(tables):
+        raise InputError(f"unseen_id is {unseen_id}: {', '.join(without)}.")
+    notes = [f"{which}, so it has no row for --unseen-id {unseen_id} and stays whole." for which in without]
+    return [table for table in tables if table.rows > unseen_id and table.lost(unseen_id)], notes
 
 
 def _counts(

@@ -121,10 +121,10 @@ class Choice(WithDefaults):
         )
 
     def takes_rows(self, table: GatheredRows, samples: int) -> bool:
-        """Whether the probe is enough to part with rows that it never gathers."""
+        """Whether some rows of a table go, and the probe is enough to part with them."""
         bound = table.unseen_bound
         trusted = samples >= self.min_samples and bound is not None and bound <= self.max_firing_bound
-        return self.vocabulary and not table.stays and trusted
+        return self.vocabulary and trusted and table.lost() > 0
 
     def takes_for_identity(self, layer: LayerVerdicts, units: Iterable[int]) -> bool:
         """Whether a layer whose remaining units were always on in the data may be taken for one that always is."""

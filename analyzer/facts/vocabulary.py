@@ -44,6 +44,10 @@ class GatheredRows:
         further = [] if unseen_id is None else [unseen_id]
         return np.union1d(self.seen, further).astype(np.int64)
 
+    def lost(self, unseen_id: int | None = None) -> int:
+        """How many rows go."""
+        return 0 if self.stays else self.rows - len(self.kept(unseen_id))
+
     @property
     def gathered(self) -> int:
         """How many rows were gathered in all, counted each time."""
@@ -75,7 +79,7 @@ class GatheredRows:
     @property
     def removable(self) -> int:
         """Numbers in the rows that can go."""
-        return 0 if self.stays else (self.rows - len(self.seen)) * self.numbers
+        return self.lost() * self.numbers
 
     @property
     def new_on_holdout(self) -> int | None:

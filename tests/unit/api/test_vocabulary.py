@@ -162,6 +162,25 @@ def test_ids_and_data_that_are_not_there_are_refused() -> None:
         analyzer.audit(model(), {"x": ids()}).prune(choice=Choice(vocabulary=True))
 
 
+TWO = "e = Gather(table, x) f = Gather(kinds, z) a = Add(e, f) s = ReduceSum<keepdims=0>(a, one) y = MatMul(s, w3)"
+
+
+def test_the_stand_in_is_asked_only_of_tables_that_lose_rows() -> None:
+    more = {"kinds": stored()["table"][:2], "w3": np.ones((WIDTH, 3), np.float32)}
+    proto = parse(f"g (int64[N, T] x, int64[N, T] z) => (float[N, 3] y) {{ {TWO} }}", stored() | more, 18)
+    both = np.random.default_rng(0).integers(0, 2, (30, 4))
+    whole = pruned(proto, {"x": ids(), "z": both}, unseen_id=30)
+    assert whole.facts.removed_rows == {"table": 34}
+    assert not any("kinds" in note for note in whole.facts.notes)
+    result = pruned(proto, {"x": ids(), "z": np.zeros_like(both)}, unseen_id=30)
+    assert result.facts.removed_rows == {"table": 34}
+    assert [note for note in result.facts.notes if "kinds" in note] == [
+        "kinds has ids 0 to 1, so it has no row for --unseen-id 30 and stays whole."
+    ]
+    with pytest.raises(InputError, match="table has ids 0 to 39, kinds has ids 0 to 1"):
+        pruned(proto, {"x": ids(), "z": np.zeros_like(both)}, unseen_id=ROWS)
+
+
 def test_the_bound_holds_and_the_estimate_is_near() -> None:
     random = np.random.default_rng(8)
     shares = 1 / np.arange(1, 201) ** 1.3
