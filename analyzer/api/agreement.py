@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
@@ -65,9 +65,16 @@ class WrittenSession(Session):
 
 
 def compare_models(
-    source: Source, smaller: LoadedModel, before: Session, after: Session, progress: Progress | None
+    source: Source,
+    smaller: LoadedModel,
+    before: Session,
+    after: Session,
+    progress: Progress | None,
+    ids: Collection[str] = (),
 ) -> dict[str, Comparison | None]:
     """Both models on probe, holdout and probe with noise; on random data without a probe.
+
+    `ids` are inputs that hold ids of rows, of which some went: no noise is put on them.
 
     Raises:
         InputError: there is no data, and the model does not run on data that is made up.
@@ -79,7 +86,7 @@ def compare_models(
             results[name] = _on_data(source, before, after, probe, name, progress, allowed)
     if source.probe is not None:
         few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
-        noisy = compare(before, after, perturbed(few), source="probe with noise", leave_out=True, **allowed)
+        noisy = compare(before, after, perturbed(few, ids), source="probe with noise", leave_out=True, **allowed)
         results["perturbed"] = noisy if noisy.samples else None
         return results
     feeds = drawn_feeds(source.loaded.graph.inputs, source.shapes)

@@ -128,7 +128,8 @@ def _cut_and_compared(
         Session(source.measuring, threads=threads, optimization=plain) as before,
         WrittenSession(smaller, threads=threads) as after,
     ):
-        results = compare_models(source, smaller, before, after, progress)
+        ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}
+        results = compare_models(source, smaller, before, after, progress, ids)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
             if moving := contradicted(source, walked):
                 return moving

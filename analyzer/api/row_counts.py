@@ -30,17 +30,18 @@ def gathered_tables(
     found = tables(context)
     if not found:
         return ()
-    ids = {table.name: (table.rows, tuple(dict.fromkeys(i for _, i in table.lookups))) for table in found}
+    ids = {table.name: (table.rows, tuple(dict.fromkeys(i for _, i, _ in table.lookups))) for table in found}
     count = partial(_counts, loaded, ids, run)
     seen, held = count(probe), None if holdout is None else count(holdout)
     return tuple(
         GatheredRows(
             table=table.name,
-            outputs=tuple(output for output, _ in table.lookups),
+            outputs=tuple(output for output, _, _ in table.lookups),
             counts=seen[table.name],
             numbers=table.numbers,
             stays=table.stays,
             holdout=None if held is None else held[table.name],
+            inputs=tuple(dict.fromkeys(name for _, _, name in table.lookups)),
         )
         for table in found
     )

@@ -19,7 +19,7 @@ class GatheredRows:
 
     `counts` [rows] is how often each row was gathered. `outputs` are what its look-ups give; `stays` says why its rows
     stay all the same (empty: those that nothing gathered can go). `numbers` are stored in each row. `holdout` are the
-    counts of a second data set.
+    counts of a second data set. `inputs` of the model are what ids come from.
     """
 
     table: str
@@ -28,6 +28,7 @@ class GatheredRows:
     numbers: int
     stays: str = ""
     holdout: Array | None = None
+    inputs: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

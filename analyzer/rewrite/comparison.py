@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -127,13 +127,18 @@ def _laid_beside(both: Array, rows: Sequence[Array]) -> list[tuple[Array, Array]
     return [(both, row) for row in rows]
 
 
-def perturbed(batches: Iterable[tuple[Feeds, int]], share: float = 0.05) -> Iterable[tuple[Feeds, int]]:
-    """The batches with Gaussian noise of `share` of each floating input's standard deviation."""
+def perturbed(
+    batches: Iterable[tuple[Feeds, int]], ids: Collection[str] = (), share: float = 0.05
+) -> Iterable[tuple[Feeds, int]]:
+    """The batches with Gaussian noise of `share` of each floating input's standard deviation.
+
+    Inputs that hold `ids` stay as they are: another id is no noise.
+    """
     rng = np.random.default_rng(0)
     for feeds, samples in batches:
         noisy = {}
         for name, array in feeds.items():
-            if array.dtype.kind == "f" and array.size > 1:
+            if array.dtype.kind == "f" and array.size > 1 and name not in ids:
                 noise = rng.standard_normal(array.shape) * (share * float(array.astype(np.float64).std()))
                 array = (array + noise).astype(array.dtype)
             noisy[name] = array

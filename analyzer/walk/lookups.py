@@ -10,12 +10,15 @@ from analyzer.ops.context import Call, Context
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of `rows` rows of `numbers` each, and its look-ups: (output, ids); `stays` as in `GatheredRows`."""
+    """A table of `rows` rows of `numbers` each, and its look-ups: (output, ids, the input that ids come from).
+
+    `stays` as in `GatheredRows`.
+    """
 
     name: str
     rows: int
     numbers: int
-    lookups: tuple[tuple[str, str], ...]
+    lookups: tuple[tuple[str, str, str], ...]
     stays: str
 
 
@@ -26,7 +29,7 @@ def tables(context: Context) -> list[Table]:
         if call.barrier is None and call.rule.looks_up(call.op) and not call.op.node.place:
             name = context.stored(call.inputs[0])
             ids = call.inputs[1]
-            if name is not None and context.graph.initializer_dtype(name).kind in "fV" and _is_fed(context, ids):
+            if name is not None and context.graph.initializer_dtype(name).kind in "fV" and _fed(context, ids):
                 found.setdefault(name, []).append(call)
     return [_table(context, name, calls) for name, calls in found.items()]
 
@@ -36,15 +39,15 @@ def _table(context: Context, name: str, calls: list[Call]) -> Table:
     looking = {call.op.node.index for call in calls}
     others = [node.name for node, _ in context.graph.consumers[name] if node.index not in looking]
     stays = f"{others[0]} reads the whole table" if others else ""
-    lookups = tuple((call.outputs[0], call.inputs[1]) for call in calls)
+    lookups = tuple((call.outputs[0], call.inputs[1], _fed(context, call.inputs[1])) for call in calls)
     return Table(name, rows, prod(width), lookups, "an output of the model" if name in context.outputs else stays)
 
 
-def _is_fed(context: Context, name: str) -> bool:
-    """Whether these are numbers of an input, moved at most: positions that a model counts go on beyond the data."""
+def _fed(context: Context, name: str) -> str:
+    """The input whose numbers these are, moved at most; empty: positions that a model counts go on beyond the data."""
     while name in context.graph.producer:
         call = context.by_node[context.graph.producer[name].index]
         if call.barrier is not None or not (call.rule.moves or call.rule.same_unit) or call.op.node.place:
-            return False
+            return ""
         name = call.inputs[0]
-    return name in context.graph.inputs
+    return name if name in context.graph.inputs else ""

@@ -162,6 +162,18 @@ def test_ids_and_data_that_are_not_there_are_refused() -> None:
         analyzer.audit(model(), {"x": ids()}).prune(choice=Choice(vocabulary=True))
 
 
+@pytest.mark.parametrize("unseen_id", [None, 3])
+def test_noise_is_put_on_what_is_no_id(unseen_id: int | None) -> None:
+    body = "c = Cast<to=7>(x) e = Gather(table, c) s = ReduceSum<keepdims=0>(e, one) t = Add(s, z) y = MatMul(t, w3)"
+    more = {"w3": np.ones((WIDTH, 3), np.float32)}
+    proto = parse(f"g (float[N, T] x, float[N, {WIDTH}] z) => (float[N, 3] y) {{ {body} }}", stored() | more, 18)
+    data = {"x": ids().astype(np.float32), "z": np.random.default_rng(0).normal(size=(30, WIDTH)).astype(np.float32)}
+    result = pruned(proto, data, unseen_id=unseen_id)
+    assert result.facts.removed_rows == {"table": 35}
+    assert result.facts.perturbed is not None
+    assert result.facts.perturbed.within
+
+
 TWO = "e = Gather(table, x) f = Gather(kinds, z) a = Add(e, f) s = ReduceSum<keepdims=0>(a, one) y = MatMul(s, w3)"
 
 
