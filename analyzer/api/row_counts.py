@@ -39,8 +39,9 @@ def gathered_tables(
             outputs=tuple(output for output, _, _ in table.lookups),
             counts=seen[table.name],
             numbers=table.numbers,
-            stays=table.stays,
+            needed=table.needed,
             holdout=None if held is None else held[table.name],
+            itemsize=table.itemsize,
             inputs=tuple(dict.fromkeys(name for _, _, name in table.lookups)),
         )
         for table in found

@@ -12,23 +12,26 @@ from analyzer.algebra.pattern import Array
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.wording import counted, number
 
+INDEX_BYTES = 4  # of an entry in the map from ids to the rows that stay
+
 
 @dataclass(frozen=True, eq=False)
 class GatheredRows:
     """One stored table whose rows are looked up by ids that the model is fed.
 
-    `counts` [rows] is how often each row was gathered. `outputs` are what its look-ups give; `stays` says why its rows
-    stay all the same (empty: those that nothing gathered can go). `numbers` are stored in each row. `holdout` are the
-    counts of a second data set. `inputs` of the model are what ids come from.
+    `counts` [rows] is how often each row was gathered. `outputs` are what its look-ups give; `needed` says what else
+    needs all of its rows (empty: those that nothing gathered can go). `numbers` of `itemsize` bytes are stored in each
+    row. `holdout` are the counts of a second data set. `inputs` of the model are what ids come from.
     """
 
     table: str
     outputs: tuple[str, ...]
     counts: Array
     numbers: int
-    stays: str = ""
+    needed: str = ""
     holdout: Array | None = None
     inputs: tuple[str, ...] = ()
+    itemsize: int = 4
 
     @property
     def rows(self) -> int:
@@ -46,8 +49,18 @@ class GatheredRows:
         return np.union1d(self.seen, further).astype(np.int64)
 
     def lost(self, unseen_id: int | None = None) -> int:
-        """How many rows go."""
-        return 0 if self.stays else self.rows - len(self.kept(unseen_id))
+        """How many rows go: none where they take no more than the map of ids that goes in front."""
+        lost = self.rows - len(self.kept(unseen_id))
+        pays = lost * self.numbers * self.itemsize > self.rows * INDEX_BYTES
+        return lost if pays and not self.needed else 0
+
+    @property
+    def stays(self) -> str:
+        """Why none of its rows goes; empty where some can."""
+        if self.needed or self.lost():
+            return self.needed
+        left = self.rows - len(self.seen)
+        return f"a map of ids would take as much as the {counted(left, 'row')} not gathered" if left else "all gathered"
 
     @property
     def gathered(self) -> int:

@@ -14,33 +14,31 @@ import numpy as np
 from analyzer.facts.vocabulary import GatheredRows
 from analyzer.graph import Editor, LoadedModel
 
-INDEX_BYTES = 4
-
 
 def without_rows(
     loaded: LoadedModel, tables: Sequence[GatheredRows], unseen_id: int | None = None
 ) -> tuple[LoadedModel, dict[str, int]]:
-    """The model with smaller tables, and how many rows of each went; tables of which too few can go stay."""
+    """The model with smaller tables, and how many rows of each went; tables that other cuts left no such rows stay."""
     editor, graph, gone = Editor(loaded.copy()), loaded.graph, dict[str, int]()
     for table in tables:
         nodes = [graph.producer[output] for output in table.outputs if output in graph.producer]
-        for name in dict.fromkeys(node.inputs[0] for node in nodes):
-            readers = [node for node in nodes if node.inputs[0] == name]
-            if len(graph.consumers[name]) > len(readers) or name not in graph.initializer_names:
-                continue
-            array = graph.constant(name)
-            if table.stays or array is None or len(array) != table.rows:
-                continue
-            kept = table.kept(unseen_id)
-            lost = table.rows - len(kept)
-            if lost * array[0].nbytes <= table.rows * INDEX_BYTES:
-                continue
+        readers = {node.inputs[0]: [n for n in nodes if n.inputs[0] == node.inputs[0]] for node in nodes}
+        arrays = {name: graph.constant(name) for name in readers}
+        lost, kept = table.lost(unseen_id), table.kept(unseen_id)
+        if not lost or any(
+            array is None or name not in graph.initializer_names or len(array) != table.rows
+            or len(graph.consumers[name]) > len(readers[name])
+            for name, array in arrays.items()
+        ):  # fmt: skip
+            continue
+        for name, array in arrays.items():
+            assert array is not None
             other = len(kept) if unseen_id is None else int(np.searchsorted(kept, unseen_id))
             places = np.full(table.rows, other, np.int32)
             places[kept] = np.arange(len(kept))
             editor.set_tensor(name, np.asarray(array[kept], order="C"))
             mapping = editor.add_tensor(f"{name}/row_of_id", places)
-            for node in readers:
+            for node in readers[name]:
                 editor.insert_before(node.index, 1, "Gather", [mapping], {"axis": 0}, f"{name}/row", at=1)
-                gone[table.table] = lost
+            gone[table.table] = lost
     return editor.loaded, gone

@@ -10,16 +10,17 @@ from analyzer.ops.context import Call, Context
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of `rows` rows of `numbers` each, and its look-ups: (output, ids, the input that ids come from).
+    """A table of `rows` rows of `numbers` of `itemsize` bytes each, and what else needs all of them.
 
-    `stays` as in `GatheredRows`.
+    `lookups` are (output, ids, the input that ids come from).
     """
 
     name: str
     rows: int
     numbers: int
+    itemsize: int
     lookups: tuple[tuple[str, str, str], ...]
-    stays: str
+    needed: str
 
 
 def tables(context: Context) -> list[Table]:
@@ -38,9 +39,11 @@ def _table(context: Context, name: str, calls: list[Call]) -> Table:
     rows, *width = context.graph.initializer_shape(name)
     looking = {call.op.node.index for call in calls}
     others = [node.name for node, _ in context.graph.consumers[name] if node.index not in looking]
-    stays = f"{others[0]} reads the whole table" if others else ""
+    needed = f"{others[0]} reads the whole table" if others else ""
     lookups = tuple((call.outputs[0], call.inputs[1], _fed(context, call.inputs[1])) for call in calls)
-    return Table(name, rows, prod(width), lookups, "an output of the model" if name in context.outputs else stays)
+    itemsize = context.graph.initializer_dtype(name).itemsize
+    needed = "an output of the model" if name in context.outputs else needed
+    return Table(name, rows, prod(width), itemsize, lookups, needed)
 
 
 def _fed(context: Context, name: str) -> str:

@@ -174,6 +174,28 @@ def test_noise_is_put_on_what_is_no_id(unseen_id: int | None) -> None:
     assert result.facts.perturbed.within
 
 
+@pytest.mark.parametrize(("rows", "ids_seen", "goes"), [(100, 5, False), (100, 100, False), (9, 1, True)])
+def test_what_the_audit_promises_of_rows_is_what_goes(rows: int, ids_seen: int, goes: bool) -> None:
+    """Of a narrow table the rows take less than a map of ids, so they stay, whatever the holdout gathers."""
+    width = 8 if goes else 1
+    table = np.random.default_rng(0).normal(size=(rows, width)).astype(np.float32)
+    seen, held = np.arange(60).reshape(30, 2) % ids_seen, np.full((2, 2), 0 if goes else rows - 1)
+    proto = parse("g (int64[N, T] x) => (float y) { y = Gather(table, x) }", {"table": table}, 18)
+    data = Data({"x": seen}, {"x": held})
+    found = tables(proto, data)["table"]
+    result = pruned(proto, data)
+    lost = table.size - sum(t.size for t in _stored_in(result) if t.dtype == np.float32)
+    assert found.removable == lost == (8 * width if goes else 0)
+    assert bool(found.stays) == (not goes)
+    report = analyzer.audit(proto, data, vocabulary=True).report("terminal")
+    assert ("prune --vocabulary" in report) == goes
+    assert ("its rows stay" in report) != goes
+
+
+def _stored_in(result: analyzer.Pruned) -> list[Array]:
+    return [onnx.numpy_helper.to_array(t) for t in onnx.ModelProto.FromString(result.data).graph.initializer]
+
+
 TWO = "e = Gather(table, x) f = Gather(kinds, z) a = Add(e, f) s = ReduceSum<keepdims=0>(a, one) y = MatMul(s, w3)"
 
 
