@@ -13,6 +13,7 @@ from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts, layer_named
 from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.vocabulary import GatheredRows
 from analyzer.facts.wording import did_you_mean
 from analyzer.regular_files import check_regular
 
@@ -63,7 +64,12 @@ def _flag(remove: object) -> bool:
     return remove
 
 
-def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping[str, Sequence[int]]) -> None:
+def check_choice(
+    layers: Sequence[LayerVerdicts],
+    choice: Choice,
+    lossy: Mapping[str, Sequence[int]],
+    tables: Iterable[GatheredRows] = (),
+) -> None:
     """Refuse what cannot be meant: names and units that do not exist, and units of a plan that are not dead.
 
     Raises:
@@ -71,6 +77,7 @@ def check_choice(layers: Sequence[LayerVerdicts], choice: Choice, lossy: Mapping
     """
     by_name = {layer.value: layer for layer in layers}
     names = {name for layer in layers for name in layer.audited.names}
+    names.update(name for table in tables for name in table.names)
     for pattern in (*choice.only, *choice.skip):
         if not any(fnmatchcase(name, pattern) for name in names):
             near = _near(pattern, names)

@@ -79,7 +79,7 @@ def prune_walk(
     named = by_value(walked.layers, lossy or {})
     if choice.units is not None:
         choice = replace(choice, units=by_value(walked.layers, choice.units))
-    check_choice(walked.layers, choice, named)
+    check_choice(walked.layers, choice, named, audit.facts.vocabulary or ())
     if choice.branches == "taken":
         _check_branches(choice, audit.facts)
         settled = source.shapes.taken.keys() - walked.context.decided.keys()

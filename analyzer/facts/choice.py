@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 class Choice(WithDefaults):
     """Which dead units may go.
 
-    evidence: `structural` takes only what the weights alone decide, `observed` also what was seen. only / skip:
-    shell patterns on value, module, node or operator names; other layers stay whole. min_samples: observed units of
-    smaller probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths of
-    layers stay multiples of it. units: per layer (its value or module) the only observed units that may go (an
+    evidence: `structural` takes only what the weights alone decide, `observed` also what was seen. only / skip: shell
+    patterns on value, module, node or operator names, and on embeddings; others stay whole. min_samples: observed units
+    of smaller probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths
+    of layers stay multiples of it. units: per layer (its value or module) the only observed units that may go (an
     edited plan). lossy: per value units that go although they are not dead, each with the constant that takes its
     place; not exact. residual: let units go that are dead on one side of a join only, by gathers where that saves
-    parameters, or where it is measured to be no slower than without.
-    merge_duplicates: units that compute the same are merged. merge_linear: dense layers around a ReLU that is always
-    on are merged where that is smaller. branches: `taken` leaves out branches (of an If) that no sample takes; for
-    inputs that would take them the model then computes something else. vocabulary:
-    rows of embeddings that the probe never gathers go; further ids are refused by the runtime, or read as `unseen_id`.
+    parameters, or where it is measured to be no slower than without. merge_duplicates: units that compute the same are
+    merged. merge_linear: dense layers around a ReLU that is always on are merged where that is smaller. branches:
+    `taken` leaves out branches (of an If) that no sample takes; for inputs that would take them the model then computes
+    something else. vocabulary: rows of embeddings that the probe never gathers go; further ids are refused by the
+    runtime, or read as `unseen_id`.
     """
 
     evidence: Evidence = Evidence.OBSERVED
@@ -89,10 +89,10 @@ class Choice(WithDefaults):
 
     def covers(self, layer: LayerVerdicts) -> bool:
         """Whether the layer may lose units at all."""
-        names = layer.audited.names
-        if self.only and not _matches(names, self.only):
-            return False
-        return not _matches(names, self.skip)
+        return self._wants(layer.audited.names)
+
+    def _wants(self, names: Sequence[str]) -> bool:
+        return (not self.only or _matches(names, self.only)) and not _matches(names, self.skip)
 
     @property
     def exact(self) -> Choice:
@@ -124,7 +124,7 @@ class Choice(WithDefaults):
         """Whether some rows of a table go, and the probe is enough to part with them."""
         bound = table.unseen_bound
         trusted = samples >= self.min_samples and bound is not None and bound <= self.max_firing_bound
-        return self.vocabulary and trusted and table.lost() > 0
+        return self.vocabulary and trusted and table.lost() > 0 and self._wants(table.names)
 
     def takes_for_identity(self, layer: LayerVerdicts, units: Iterable[int]) -> bool:
         """Whether a layer whose remaining units were always on in the data may be taken for one that always is."""

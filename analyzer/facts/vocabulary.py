@@ -34,6 +34,11 @@ class GatheredRows:
     itemsize: int = 4
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the user may call it: the table, or what its look-ups give."""
+        return self.table, *self.outputs
+
+    @property
     def rows(self) -> int:
         """Rows of the table."""
         return len(self.counts)

@@ -174,6 +174,27 @@ def test_noise_is_put_on_what_is_no_id(unseen_id: int | None) -> None:
     assert result.facts.perturbed.within
 
 
+@pytest.mark.parametrize(
+    ("patterns", "goes"),
+    [
+        ({"skip": ("table",)}, False),
+        ({"skip": ("e",)}, False),
+        ({"skip": ("*",)}, False),
+        ({"skip": ("r",)}, True),
+        ({"only": ("tab*",)}, True),
+        ({"only": ("r",)}, False),
+    ],
+)
+def test_an_embedding_is_left_out_by_its_name_as_a_layer_is(patterns: dict[str, Any], goes: bool) -> None:
+    result = pruned(model(), **patterns)
+    assert bool(result.facts.removed_rows) == goes
+    held = Data({"x": ids()}, {"x": np.array([[0, 3, 5, 5]])})
+    if not goes:
+        assert not pruned(model(), held, **patterns).facts.removed_rows
+    with pytest.raises(InputError, match="No layer matches"):
+        pruned(model(), skip=("tables",))
+
+
 @pytest.mark.parametrize(("rows", "ids_seen", "goes"), [(100, 5, False), (100, 100, False), (9, 1, True)])
 def test_what_the_audit_promises_of_rows_is_what_goes(rows: int, ids_seen: int, goes: bool) -> None:
     """Of a narrow table the rows take less than a map of ids, so they stay, whatever the holdout gathers."""
