@@ -202,7 +202,8 @@ def _with_fewer_rows(cut_model: CutModel, vocabulary: Sequence[GatheredRows], ch
     smaller, gone = without_rows(cut_model.smaller, vocabulary, choice.unseen_id)
     if not gone:
         return cut_model
-    others = "are refused when the model runs" if choice.unseen_id is None else f"are read as id {choice.unseen_id}"
+    refused = "are refused by onnxruntime on the CPU; elsewhere give --unseen-id"
+    others = refused if choice.unseen_id is None else f"are read as id {choice.unseen_id}"
     notes = [
         f"{table.table}: {counted(gone[table.table], 'row')} went that the probe never gathers ({table.sentence}). "
         f"Ids of other rows {others}."

@@ -208,7 +208,8 @@ GROUPS: dict[type, Group] = {
             "vocabulary": _choosing(
                 "--vocabulary",
                 None,
-                "Also remove rows of embeddings that the probe never gathers; other ids are refused when it runs.",
+                "Also remove rows of embeddings that the probe never gathers. Other ids are refused by "
+                "onnxruntime on the CPU; elsewhere give --unseen-id.",
                 kind=bool,
             ),
             "unseen_id": _choosing("--unseen-id", "ID", "Other ids are read as this one, for --vocabulary.", kind=int),

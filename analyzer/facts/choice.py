@@ -31,8 +31,8 @@ class Choice(WithDefaults):
     parameters, or where it is measured to be no slower than without. merge_duplicates: units that compute the same are
     merged. merge_linear: dense layers around a ReLU that is always on are merged where that is smaller. branches:
     `taken` leaves out branches (of an If) that no sample takes; for inputs that would take them the model then computes
-    something else. vocabulary: rows of embeddings that the probe never gathers go; further ids are refused by the
-    runtime, or read as `unseen_id`.
+    something else. vocabulary: rows of embeddings that the probe never gathers go; further ids are refused by
+    onnxruntime on the CPU (elsewhere give `unseen_id`), or read as `unseen_id`.
     """
 
     evidence: Evidence = Evidence.OBSERVED
@@ -73,11 +73,14 @@ class Choice(WithDefaults):
                 self.unseen_id is None or is_number(self.unseen_id, 0, kind=Integral),
                 "give an id from 0 on",
             ),
-            ("unseen_id", self.unseen_id is None or self.vocabulary, "it belongs to vocabulary: choose that, too"),
             ("units", isinstance(self.units, dict | None), "give the units of each value as a dict"),
         ):
             if not fits:
                 raise _refused(name, getattr(self, name), instead)
+        if self.unseen_id is not None and not self.vocabulary:
+            raise InputError(
+                f"--unseen-id {self.unseen_id} has no effect without --vocabulary: add it, or leave --unseen-id out."
+            )
         object.__setattr__(self, "evidence", Evidence(self.evidence))  # its name may have been given
         object.__setattr__(self, "only", tuple(self.only))
         object.__setattr__(self, "skip", tuple(self.skip))

@@ -2,7 +2,7 @@
 
 table [rows, *width]  ids [*q]  map [rows]:  Gather(table, ids) = Gather(fewer rows, Gather(map, ids)) where every id
 was seen. Another id is mapped to the row of the id that stands in for it, or, without one, to an index that the smaller
-table does not have: then the run is refused, as for an id that the table never had.
+table does not have: then onnxruntime refuses the run on the CPU, as for an id that the table never had.
 """
 
 from __future__ import annotations

@@ -223,11 +223,14 @@ class _View:
         yield heading("Rows of embeddings")
         for rows in self.facts.vocabulary:
             yield indented(f"{printable(rows.table)}: {rows.sentence}")
-            goes = f"{number(rows.removable)} numbers can go: deadunits prune --vocabulary"
-            yield indented(f"its rows stay: {printable(rows.stays)}" if rows.stays else goes, QUIET, by=4)
-            if rows.new_on_holdout:
+            if rows.stays:
+                yield indented(f"its rows stay: {printable(rows.stays)}", QUIET, by=4)
+            elif rows.new_on_holdout:
                 lookups = counted(rows.new_on_holdout, "look-up")
-                yield indented(f"other rows are gathered on the holdout, by {lookups}", "yellow", by=4)
+                only = f"can go only with --unseen-id: the holdout gathers other rows ({lookups})"
+                yield indented(f"{number(rows.removable)} numbers {only}", "yellow", by=4)
+            else:
+                yield indented(f"{number(rows.removable)} numbers can go: deadunits prune --vocabulary", QUIET, by=4)
         if not self.facts.vocabulary:
             yield indented("no stored table is looked up by ids that the model is fed", QUIET)
 

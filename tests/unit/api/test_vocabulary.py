@@ -65,6 +65,7 @@ def test_the_smaller_table_gives_the_same_for_the_same_ids(tmp_path: Path) -> No
     result = pruned(before)
     assert result.facts.removed_rows == {"table": 35}
     assert result.facts.observed
+    assert result.facts.notes[-1].endswith("are refused by onnxruntime on the CPU; elsewhere give --unseen-id.")
     result.save(tmp_path / "small.onnx")
     after = onnx.load(tmp_path / "small.onnx")
     assert {t.name: tuple(t.dims) for t in after.graph.initializer}["table"] == (5, WIDTH)
@@ -134,6 +135,9 @@ def test_what_is_asked_of_units_is_asked_of_rows() -> None:
 def test_a_holdout_that_needs_other_rows_is_told_and_nothing_is_written() -> None:
     held = Data({"x": ids()}, {"x": np.array([[0, 3, 5, 5]])})
     assert tables(model(), held)["table"].new_on_holdout == 2
+    report = " ".join(analyzer.audit(model(), held, vocabulary=True).report("terminal").split())
+    assert "can go only with --unseen-id: the holdout gathers other rows (2 look-ups)" in report
+    assert "prune --vocabulary" not in report
     with pytest.raises(InputError, match="2 times"):
         pruned(model(), held)
     assert pruned(model(), held, unseen_id=0).facts.holdout is not None
@@ -143,7 +147,7 @@ def test_a_holdout_that_needs_other_rows_is_told_and_nothing_is_written() -> Non
     ("choice", "why"),
     [
         ({"vocabulary": True, "evidence": "structural"}, "only data shows it"),
-        ({"unseen_id": 3}, "belongs to vocabulary"),
+        ({"unseen_id": 3}, "^--unseen-id 3 has no effect without --vocabulary: add it, or leave --unseen-id out.$"),
         ({"vocabulary": True, "unseen_id": -1}, "from 0 on"),
     ],
 )
