@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from analyzer.errors import ProbeError
 from analyzer.graph.view import TensorType
 
-_MADE_UP = re.compile(r"unk__\d+|.*_dynamic_axes_\d+")  # by tf2onnx and by torch.onnx, another one for every input
+# By tf2onnx, by torch.onnx and by its dynamo exporter: another one for every input.
+_MADE_UP = re.compile(r"unk__\d+|.*_dynamic_axes_\d+|[su]\d+")
 
 
 def check_names(came: Iterable[str], inputs: Mapping[str, TensorType], where: str) -> None:

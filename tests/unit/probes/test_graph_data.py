@@ -127,10 +127,12 @@ def test_a_large_graph_is_not_read_in_pieces(tmp_path: Path, monkeypatch: pytest
     assert shapes(open_probe(tmp_path / "p.npz", FEATURES)) == [(6, 6)]
 
 
-def test_names_that_an_exporter_made_up_leave_samples_samples() -> None:
-    probe = open_probe(features(6, 6), MADE_UP)
+@pytest.mark.parametrize("dims", [("unk__7", "e_dynamic_axes_1"), ("s0", "s77"), ("u0", "s0")])
+def test_names_that_an_exporter_made_up_leave_samples_samples(dims: tuple[str, str]) -> None:
+    made_up = {n: TensorType(FLOAT, (dim, 4)) for n, dim in zip(("x", "e"), dims, strict=True)}
+    probe = open_probe(features(6, 6), made_up)
     assert probe.samples == 6
-    assert shapes(open_probe([features(2, 2)] * 3, MADE_UP)) == [(6, 6)]
+    assert shapes(open_probe([features(2, 2)] * 3, made_up)) == [(6, 6)]
 
 
 @pytest.mark.parametrize("dim", ["batch", "N", "batch_size"])
