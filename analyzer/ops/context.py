@@ -354,19 +354,19 @@ class Context:
         return rule.unsupported(op)
 
     def _regroups(self, op: OpNode) -> bool:
-        """Whether inputs of another size make other axes of the input into other axes of the output."""
+        """Whether facts pass between axes that inputs of another size join otherwise.
+
+        No fact varies along an axis whose length changes, and none is cut, so nothing passes between axes of which all
+        on one side change; how those are joined does not matter (a single sample does not show it).
+        """
         name, made = op.inputs[0], op.outputs[0]
-        mine = _joined_axes(op.x_shape(), op.y_shape())
-        for shapes in self.table.resized:
-            source, target = shapes.get(name, op.x_shape()), shapes.get(made, op.y_shape())
-            groups = _joined_axes(source, target)
-            if any(group not in groups for group in mine):
+        moving = [self.table.dynamic.get(n, frozenset()) for n in (name, made)]
+        others = [_joined_axes(s.get(name, op.x_shape()), s.get(made, op.y_shape())) for s in self.table.resized]
+        for group in _joined_axes(op.x_shape(), op.y_shape()):
+            changed = [free.intersection(axes) for free, axes in zip(moving, group, strict=True)]
+            passes = all(len(some) < len(axes) for some, axes in zip(changed, group, strict=True))
+            if passes and (any(changed) or any(group not in joined for joined in others)):
                 return True
-            for left, right in groups:
-                free = [all(a in self.table.dynamic.get(n, ()) for a in g) for n, g in ((name, left), (made, right))]
-                some = any(a in self.table.dynamic.get(n, ()) for n, g in ((name, left), (made, right)) for a in g)
-                if some and not any(free):
-                    return True
         return False
 
     def _sole_user(self, name: str) -> bool:

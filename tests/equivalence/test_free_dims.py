@@ -156,6 +156,20 @@ def test_units_beside_a_free_length_are_cut_all_the_same() -> None:
     assert (pruned.facts.before.parameters, pruned.facts.after.parameters) == (24, 18)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_units_behind_a_view_go_though_one_step_does_not_show_what_it_joins(steps: int) -> None:
+    text = (
+        "g (float[N, T, 3, 4] x) => (float[A, B, C, D] y) { f = Reshape(x, flat) q = MatMul(f, w) h = Relu(q)"
+        " r = Reshape(h, back) y = MatMul(r, v) }"
+    )
+    model = parse(text, PARTS | {"flat": np.array([0, -1, 4]), "back": np.array([0, -1, 3, 4])})
+    pruned = analyzer.prune(model, {"x": noise(8, steps, 3, 4)}, latency=False, choice=WEIGHTS)
+    assert pruned.facts.removed_units == {"h": (1,)}
+    for x in (noise(2, t, 3, 4, seed=t) for t in (1, 2, 3)):
+        before, after = run(model, {"x": x})["y"], run(onnx.ModelProto.FromString(pruned.data), {"x": x})["y"]
+        assert np.abs(before - after).max() <= TOLERANCE * np.abs(before).max()
+
+
 def test_lengths_that_other_inputs_change_are_found_and_others_are_not() -> None:
     text = (
         "g (float[N, 3, H, 8] x) => (float[A, B, C, D] y) { c = Conv(x, k, b) y = Transpose<perm = [0, 2, 3, 1]>(c) }"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,13 @@ from hypothesis import strategies as st
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Mask
+from analyzer.facts.units import ShapeTable
 from analyzer.ops.context import Context
+from analyzer.runtime.loading import load_model
 from tests.laws.benches import Bench, Case, random_mask
 from tests.laws.cases import case_of
-from tests.models import Array, all_values
+from tests.models import Array, all_values, parse
 
 
 @pytest.mark.parametrize("op_type", ["ScatterND", "ScatterElements"])
@@ -52,6 +57,42 @@ def _holds_where_longer(case: Case, axis: int, random: Random) -> None:
     changed = _longer(generator, case.arrays["x0"], axis)
     after = _outcome(case, {**feeds, "x0": np.where(needed, feeds["x0"], changed)})
     assert not (asked & ~held & (before != after)).any(), f"needed where axis {axis} is longer: {case}"
+
+
+def test_axes_that_a_reshape_joins_otherwise_at_other_lengths() -> None:
+    for seed in range(1000):
+        _passes_the_same_where_longer(Random(seed))
+
+
+def _passes_the_same_where_longer(random: Random) -> None:
+    moving, times = random.randrange(3), random.choice([2, 3])
+    one = tuple(random.choice([1, 2, 3, 4]) for _ in range(3))
+    target = [random.choice([1, 2, 3, 4, *one]) for _ in range(random.randrange(3))]
+    if any(total % prod(target) for total in (prod(one), prod(one) * times)):
+        return
+    target.insert(random.randrange(len(target) + 1), -1)
+    other = tuple(n * times if axis == moving else n for axis, n in enumerate(one))
+    shapes = [{"x": shape, "y": np.zeros(shape).reshape(target).shape} for shape in (one, other)]
+    dynamic = {n: frozenset(a for a, d in enumerate(shapes[0][n]) if shapes[1][n][a] != d) for n in "xy"}
+    axes = ", ".join("DEF"[: len(target)])
+    model = parse(f"g (float[A, B, C] x) => (float[{axes}] y) {{ y = Reshape(x, s) }}", {"s": np.array(target)})
+    table = ShapeTable(shapes[0], {}, dynamic=dynamic, resized=(shapes[1],))
+    (call,) = Context(load_model(model).graph, table).calls
+
+    def longer(mask: Mask, name: str, like: str) -> Mask:
+        """What a pattern that does not vary along axes whose length changes says at the other length."""
+        return np.broadcast_to(mask, shapes[1][name]).reshape(shapes[1][like])
+
+    x, y = (_alike(random_mask(random, shapes[0][n]), dynamic[n], np.all) for n in "xy")
+    facts = [Constants(x, np.zeros_like(x, np.float32)), Constants.exactly(np.array(target))]
+    claim = _alike(call.rule.constants(call.op, facts)[0].known, dynamic["y"], np.all)
+    assert not (longer(claim, "y", "y") & ~longer(x, "x", "y")).any(), f"no constant: {shapes} {target}"
+    need = _alike(call.rule.needs(call.op, [y], facts, [])[0], dynamic["x"], np.any)
+    assert not (longer(y, "y", "x") & ~longer(need, "x", "x")).any(), f"needed: {shapes} {target}"
+
+
+def _alike(mask: Mask, axes: frozenset[int], fold: Any) -> Mask:
+    return np.asarray(fold(mask, axis=tuple(axes), keepdims=True))
 
 
 def _longer(generator: np.random.Generator, array: Array, axis: int) -> Array:
