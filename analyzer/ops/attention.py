@@ -87,6 +87,10 @@ class AttentionRule(Operator):
         """Whether the weights of every query add up to 1, in a type that has room for the last digits."""
         return node.y_dtype in SINGLE_OR_DOUBLE
 
+    def numbers_always(self, node: OpNode) -> bool:
+        """Whether the weights of every query are numbers, as far as what is fed stays finite."""
+        return True
+
     def unsupported(self, node: OpNode) -> str | None:
         return None if isinstance(self.axes(node), Lettered) else "heads that shapes and attributes do not show"
 
@@ -113,7 +117,7 @@ class AttentionRule(Operator):
         heads = self.heads(node)
         assert heads is not None  # else it is not supported
         known, number = self.values(node, xs, heads)
-        known = known & (self.averages(node) | (number == 0))
+        known = known & (self.averages(node) | (number == 0)) & self.numbers_always(node)
         shape = (1, heads.groups * heads.repeats, 1, -1) if len(node.y_shape()) == 4 else (1, 1, -1)
         known, number = (np.repeat(array, heads.repeats, axis=0).reshape(shape) for array in (known, number))
         found[Y] = Constants(known, np.where(known, number, 0.0))

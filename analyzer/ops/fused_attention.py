@@ -5,7 +5,7 @@ Attention makes queries, keys and values of one input: X [b, s, i], W [i, (g d +
 MultiHeadAttention reads them as three values, and adds a bias [(g d + g d + g v)]. Keys and values packed in one
 value, which onnxruntime does not run on a CPU, are not covered.
 Masks are added as finite numbers, so that the weights of an average add up to 1 even where all keys are masked. Only
--inf as mask_filter_value, or in a bias, makes NaN of a query all of whose keys are masked.
+-inf as mask_filter_value, or in a bias, makes NaN of a query all of whose keys are masked: then nothing is constant.
 """
 
 from __future__ import annotations
@@ -39,7 +39,20 @@ def mask_letters(node: OpNode, position: int) -> str | None:
     return {2: "mask: b u", 3: "mask: b s u"}.get(len(shape))
 
 
-class ProjectedAttention(AttentionRule):
+class FusedAttention(AttentionRule):
+    """Masked keys get `mask_filter_value` as their score; it may be -inf, as summands of scores may."""
+
+    mask, summands = 3, 5
+
+    def numbers_always(self, node: OpNode) -> bool:
+        added, masked = node.static(self.summands), node.has(self.mask)
+        masked = masked or (added is not None and bool(node.attr("unidirectional", 0)))
+        if masked and np.isinf(node.attr("mask_filter_value", 0.0)):
+            return False
+        return added is None or bool(np.isfinite(added).any(axis=-1).all())
+
+
+class ProjectedAttention(FusedAttention):
     """Queries, keys and values are sums of one input; a constant input goes into the bias."""
 
     made = "g v"
@@ -80,7 +93,7 @@ class ProjectedAttention(AttentionRule):
 
     def averaged_sum(self, node: OpNode) -> WeightedSum | None:
         heads = self.heads(node)
-        if heads is None or node.has(4):  # with a past, other values are averaged as well
+        if heads is None or node.has(4) or not self.numbers_always(node):  # with a past, others are averaged as well
             return None
         weight, bias = np.asarray(node.static(1))[:, heads.value_start :], self._bias(node)[heads.value_start :]
         return WeightedSum(0, 1, 2, 2, 2, lambda: weight.T[..., np.newaxis], lambda length: bias, stored_axis=0)
@@ -121,8 +134,10 @@ class ProjectedAttention(AttentionRule):
         return np.zeros(node.x_shape(1)[-1]) if bias is None else np.asarray(bias, np.float64)
 
 
-class MultiHeadAttention(AttentionRule):
+class MultiHeadAttention(FusedAttention):
     """Queries, keys and values as they come, and a bias on them."""
+
+    mask = 4
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.has(8) or node.has(9):

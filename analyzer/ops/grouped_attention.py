@@ -3,7 +3,8 @@
 query [b, s, (g r d)], key, value [b, t, (g d)], or query [b, s, (g r d + g d + g d)] alone; past and present keys and
 values [b, g, length, d], seqlens_k [b], one less than the keys that count, total_sequence_length, caches of rotary
 angles [m, e], attention bias [b, (g r), s, u], head_sink [(g r)].
-A head of keys goes with all its heads of queries. With a sink, or a smooth softmax, weights add up to less than 1.
+A head of keys goes with all its heads of queries. With a sink, or a smooth softmax, weights add up to less than 1; a
+query of the padding behind a sample sees no key through a window.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, register
 from analyzer.ops.traits import SUMMING
 
-_K, _V, _PAST_V, _SINK, _NOT_COVERED = 1, 2, 4, 11, range(12, 17)
+_K, _V, _PAST_V, _LENGTHS, _TOTAL, _SINK, _NOT_COVERED = 1, 2, 4, 5, 6, 11, range(12, 17)
 
 
 class GroupQueryAttention(AttentionRule):
@@ -64,7 +65,10 @@ class GroupQueryAttention(AttentionRule):
             columns, width = node.x_shape()[-1], heads.groups * heads.width
             last = np.arange(columns - width, columns)
             x = Constants(pattern.take(xs[0].known, 2, last), pattern.take(xs[0].number, 2, last))
-        return with_past(node, _PAST_V, xs, heads, steady(x, (0, 1), heads))
+        known, number = with_past(node, _PAST_V, xs, heads, steady(x, (0, 1), heads))
+        lengths, total = xs[_LENGTHS], xs[_TOTAL]
+        full = lengths.all and total.all and bool((lengths.number + 1 == total.number).all())
+        return known & (full | (number == 0) | (node.attr("local_window_size", -1) <= 0)), number
 
 
 register(

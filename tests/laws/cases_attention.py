@@ -14,12 +14,28 @@ from analyzer.ops import attention, fused_attention, grouped_attention, native_a
 from analyzer.ops import rotary as rotary_embedding
 from analyzer.ops.node_edit import Edit
 from tests.laws import laws, shrink_laws
-from tests.laws.benches import Case, whole
+from tests.laws.benches import Case, normal, whole
 from tests.laws.draws import Draw, call, cases_for
 from tests.models import Array
 
 CONTRIB = "com.microsoft"
 FLOOR = float(np.finfo(np.float32).min)
+MASKED = [None, None, FLOOR, -np.inf]  # what scores of masked keys become
+
+
+def _some_shut(g: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Summands of scores, of which some are -inf, but not that of a query and its first key."""
+    array = np.where(g.random(shape) < 0.3, -np.inf, g.normal(0, 2, shape)).astype(np.float32)
+    array[..., 0] = 0
+    return array
+
+
+def _summands(d: Draw, shape: tuple[int, ...], stored: bool) -> Array:
+    """Stored ones may leave a query no key."""
+    array = _some_shut(d.arrays, shape)
+    if stored and d.flag():
+        array[..., 0] = np.where(d.arrays.random(shape[:-1]) < 0.5, -np.inf, 0)
+    return array
 
 
 @cases_for("Attention", domain=CONTRIB)
@@ -41,17 +57,18 @@ def projected(d: Draw, op: str) -> Case:
         size = d.pick([batch, batch, 2 * batch]) if not past else batch
         mask, fed_mask = d.ints(1, before + steps, size, dtype=np.int32), whole(1, before + steps, np.int32)
     shape = d.pick([1, batch]), d.pick([1, heads]), steps, before + steps
+    stored = d.flag(0.3)
     inputs = [
         d.normal(batch, steps, inside), weight.astype(np.float32), d.normal(sum(sizes)) if d.flag(0.8) else None, mask,
         d.normal(2, batch, heads, before, width) if past else None,
-        d.normal(*shape) if not past and d.flag(0.3) else None,
+        _summands(d, shape, stored) if not past and d.flag(0.3) else None,
     ]  # fmt: skip
-    fed = [0, *(p for p in (3, 4, 5) if inputs[p] is not None)]
+    fed = [0, *(p for p in ((3, 4) if stored else (3, 4, 5)) if inputs[p] is not None)]
     return call(
         op, *inputs, fed=fed, domain=CONTRIB, num_heads=heads, outputs=["y0", "y1"] if past else 1,
-        samplers={3: fed_mask}, tolerance=1e-4,
+        samplers={3: fed_mask, 5: d.pick([normal(), _some_shut])}, tolerance=1e-4,
         qkv_hidden_sizes=sizes if value != width or d.flag(0.3) else None,
-        unidirectional=d.pick([None, 1]), scale=d.pick([None, 0.4]), mask_filter_value=d.pick([None, FLOOR]),
+        unidirectional=d.pick([None, 1]), scale=d.pick([None, 0.4]), mask_filter_value=d.pick(MASKED),
     )  # fmt: skip
 
 
@@ -72,15 +89,17 @@ def many_heads(d: Draw, op: str) -> Case:
     elif d.flag(0.2):
         mask, fed_mask = d.ints(1, before + keys, batch, dtype=np.int32), whole(1, before + keys, np.int32)
     shape = d.pick([1, batch]), d.pick([1, heads]), steps, before + keys
-    more = d.normal(*shape) if d.flag(0.3) else None
+    stored = d.flag(0.3)
+    more = _summands(d, shape, stored) if d.flag(0.3) else None
     inputs += [bias, mask, more]
     if past:
         inputs += [d.normal(batch, heads, before, width), d.normal(batch, heads, before, value)]
-    fed = [p for p, array in enumerate(inputs) if array is not None and p != 3]
+    fed = [p for p, array in enumerate(inputs) if array is not None and p != 3 and not (stored and p == 5)]
     return call(
-        op, *inputs, fed=fed, domain=CONTRIB, num_heads=heads, samplers={4: fed_mask}, tolerance=1e-4,
+        op, *inputs, fed=fed, domain=CONTRIB, num_heads=heads, tolerance=1e-4,
+        samplers={4: fed_mask, 5: d.pick([normal(), _some_shut])},
         outputs=["y0", "y1", "y2"] if past or (apart and d.flag(0.2)) else 1,
-        unidirectional=d.pick([None, None, 1]), scale=d.pick([None, 0.4]), mask_filter_value=d.pick([None, FLOOR]),
+        unidirectional=d.pick([None, None, 1]), scale=d.pick([None, 0.4]), mask_filter_value=d.pick(MASKED),
     )  # fmt: skip
 
 
@@ -97,7 +116,8 @@ def grouped(d: Draw, op: str) -> Case:
     if before or d.flag(0.3):
         inputs[3:5] = [d.normal(batch, groups, before, width) for _ in range(2)] if before else [None, None]
     total = before + steps
-    inputs[5] = np.full(d.pick([(batch,), (batch, 1)]), total - 1, np.int32)
+    fewest = total if before and steps > 1 else steps if before else 1  # keys, of which the rest of a sample is padding
+    inputs[5] = d.ints(fewest - 1, total - 1, *d.pick([(batch,), (batch, 1)]), dtype=np.int32)
     inputs[6] = np.array(total, np.int32)
     if rotary:
         inputs[7:9] = [d.normal(before + steps, width // 2) for _ in range(2)]
@@ -105,7 +125,7 @@ def grouped(d: Draw, op: str) -> Case:
         inputs[10] = d.normal(d.pick([1, batch]), d.pick([1, heads]), steps, before + steps)
     if d.flag(0.2):
         inputs[11] = d.normal(heads)
-    fixed = {5: whole(total - 1, total - 1, np.int32), 6: whole(total, total, np.int32)}
+    fixed = {5: whole(fewest - 1, total - 1, np.int32), 6: whole(total, total, np.int32)}
     fed = [p for p in (0, 1, 2, 3, 4, 5, 6, 10) if inputs[p] is not None]
     causal = d.pick([None, None, 0])
     outputs = ["y0", "y1", "y2", "y3"][: d.pick([3, 4])] if before or d.flag(0.3) else ["y0"]
@@ -207,16 +227,6 @@ def _a_bias_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused_attention.MultiHeadAttention, "values", values)
 
 
-def _widths_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Any = attention.AttentionRule.axes
-
-    def axes(self: Any, node: Any) -> Any:
-        found = honest(self, node)
-        return replace(found, whole=found.whole - {"d", "v"}) if hasattr(found, "whole") else found
-
-    monkeypatch.setattr(attention.AttentionRule, "axes", axes)
-
-
 def _weights_always_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouped_attention.GroupQueryAttention, "averages", lambda self, node: True)
 
@@ -234,6 +244,20 @@ def _places_turn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _every_query_finds_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_attention.Attention, "_some_key", lambda self, node: True)
+
+
+def _weights_are_always_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_attention.FusedAttention, "numbers_always", lambda self, node: True)
+
+
+def _padding_sees_keys_through_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = grouped_attention.GroupQueryAttention.values
+
+    def values(self: Any, node: Any, *given: Any) -> Any:
+        attributes = {**node.node.attributes, "local_window_size": -1}
+        return honest(self, replace(node, node=replace(node.node, attributes=attributes)), *given)
+
+    monkeypatch.setattr(grouped_attention.GroupQueryAttention, "values", values)
 
 
 def _values_go_from_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,6 +287,9 @@ def _keys_of_one_input_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 FAULTS: list[laws.Fault] = [
     (_keys_of_one_input_are_not_counted, f"{CONTRIB}:Attention", laws.products_are_counted),
+    (_weights_are_always_numbers, f"{CONTRIB}:Attention", laws.constants_are_constant),
+    (_weights_are_always_numbers, "MultiHeadAttention", laws.constants_are_constant),
+    (_padding_sees_keys_through_windows, "GroupQueryAttention", laws.constants_are_constant),
     (_values_go_from_a_cache, "MultiHeadAttention", laws.cut_nodes_agree),
     (_sizes_are_not_told, f"{CONTRIB}:Attention", shrink_laws.shrunk_nodes_agree),
     (_every_query_finds_a_key, "Attention", laws.constants_are_constant),
@@ -279,5 +306,5 @@ FAULTS: list[laws.Fault] = [
     (_a_bias_is_forgotten, "MultiHeadAttention", laws.constants_are_constant),
     (_heads_are_not_counted, "MultiHeadAttention", shrink_laws.shrunk_nodes_agree),
     (_constant_inputs_are_forgotten, f"{CONTRIB}:Attention", shrink_laws.shrunk_nodes_agree),
-    (_widths_are_cut, "MultiHeadAttention", laws.cut_nodes_agree),
+    (laws.letters_part(attention.AttentionRule, "d", "v"), "MultiHeadAttention", laws.cut_nodes_agree),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,28 +67,8 @@ def _a_bias_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul_nbits.MatMulNBits, "bias_holds", Contraction.bias_holds)
 
 
-def _half_a_byte_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Any = matmul_nbits.MatMulNBits.axes
-
-    def axes(self: Any, node: Any) -> Any:
-        found = honest(self, node)
-        return replace(found, whole=found.whole - {"i"})
-
-    monkeypatch.setattr(matmul_nbits.MatMulNBits, "axes", axes)
-
-
 def _lengths_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul_nbits.MatMulNBits, "shrink", Contraction.shrink)
-
-
-def _blocks_of_a_byte_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Any = gather_blocks.GatherBlocks.axes
-
-    def axes(self: Any, node: Any) -> Any:
-        found = honest(self, node)
-        return replace(found, whole=found.whole - {"i", "s"})
-
-    monkeypatch.setattr(gather_blocks.GatherBlocks, "axes", axes)
 
 
 def _the_block_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,16 +80,6 @@ def _the_block_before(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     monkeypatch.setattr(gather_blocks.GatherBlocks, "needs", needs)
-
-
-def _rows_of_a_block_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Any = quantize_linear.Linear.axes
-
-    def axes(self: Any, node: Any) -> Any:
-        found = honest(self, node)
-        return replace(found, whole=found.whole - {"s"})
-
-    monkeypatch.setattr(quantize_linear.Linear, "axes", axes)
 
 
 def _one_scale_for_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,10 +95,10 @@ FAULTS: list[laws.Fault] = [
     (_highest_bits_first, "MatMulNBits", laws.constants_are_constant),
     (_every_level_is_exact, "MatMulNBits", laws.unneeded_inputs_change_nothing),
     (_a_bias_for_all_rows, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
-    (_half_a_byte_goes, "MatMulNBits", laws.cut_nodes_agree),
+    (laws.letters_part(matmul_nbits.MatMulNBits, "i"), "MatMulNBits", laws.cut_nodes_agree),
     (_lengths_as_they_were, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
-    (_rows_of_a_block_part, "DequantizeLinear", laws.cut_nodes_agree),
+    (laws.letters_part(quantize_linear.Linear, "s"), "DequantizeLinear", laws.cut_nodes_agree),
     (_one_scale_for_two_blocks, "DequantizeLinear", laws.constants_are_constant),
-    (_blocks_of_a_byte_part, "GatherBlockQuantized", laws.cut_nodes_agree),
+    (laws.letters_part(gather_blocks.GatherBlocks, "i", "s"), "GatherBlockQuantized", laws.cut_nodes_agree),
     (_the_block_before, "GatherBlockQuantized", laws.unneeded_inputs_change_nothing),
 ]

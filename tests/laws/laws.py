@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from analyzer.algebra.pattern import Mask
 from analyzer.ops.attention import AttentionRule
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
-from analyzer.ops.correspondence import Correspondence
+from analyzer.ops.correspondence import Correspondence, Lettered
 from analyzer.ops.fused_attention import ProjectedAttention
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, traits_of
@@ -31,6 +33,22 @@ Law = Callable[[Case, Random], None]
 Patch = Callable[[pytest.MonkeyPatch], None]
 #: A wrong rule, the operator, and the law that it breaks.
 Fault = tuple[Patch, str, Law]
+
+
+def letters_part(rule: type[Any], *letters: str) -> Patch:
+    """A wrong rule: indices along these letters go one by one, though they must stay whole."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        honest = rule.axes
+
+        def axes(self: Any, node: Any) -> Any:
+            found = honest(self, node)
+            return replace(found, whole=found.whole.difference(letters)) if isinstance(found, Lettered) else found
+
+        monkeypatch.setattr(rule, "axes", axes)
+
+    patch.__name__ = f"letters_{'_'.join(letters)}_part"
+    return patch
 
 
 def constants_are_constant(case: Case, random: Random) -> None:
