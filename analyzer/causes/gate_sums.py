@@ -97,22 +97,22 @@ def with_gates(
     for layer in layers:
         y = layer.call.op.node.outputs[0]
         steps, _, batch, _ = layer.call.op.y_shape()
-        at = shapes.sample_axes.get(y, SampleAxis(None))
+        at, dtype = shapes.sample_axes.get(y, SampleAxis(None)), shapes.dtypes.get(y, "float32")
         for direction in sorted({d for d, _ in layer.places.values()}):
             width = len(layer.hidden(direction)) * len(layer.gates.names)
-            name = _sums(editor, layer, direction)
-            known[name], types[name] = (steps, batch, width), shapes.dtypes.get(y, "float32")
+            name = _sums(editor, layer, direction, dtype)
+            known[name], types[name] = (steps, batch, width), dtype
             samples[name] = at if at.axis is None else replace(at, axis=1)
             named[layer.fed(direction)] = Watched(name, 2, width, 3)
     return editor.loaded, replace(shapes, shapes=known, sample_axes=samples, dtypes=types), named
 
 
-def _sums(editor: Editor, layer: GatedLayer, direction: int) -> str:
+def _sums(editor: Editor, layer: GatedLayer, direction: int, dtype: str) -> str:
     """Append `W x + R h + bias` of the suspects' gates: [t, b, gates * suspects]."""
     gates, op, suspects = layer.gates, layer.call.op, layer.hidden(direction)
 
     def stored(array: Array) -> str:
-        return editor.constant(np.ascontiguousarray(array, dtype=np.float32))
+        return editor.constant(np.ascontiguousarray(array, dtype=dtype))
 
     w, r = (
         stored(part[direction][:, suspects].reshape(len(gates.names) * len(suspects), -1).T)

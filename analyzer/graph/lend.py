@@ -13,12 +13,16 @@ import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.external_files import gathered
+from analyzer.graph.nested import all_graphs
 from analyzer.graph.runnable import Runnable, lendable, stand_in
 from analyzer.graph.stored import StoredTensor
 from analyzer.graph.validate import all_tensors
 
 if TYPE_CHECKING:
     from analyzer.graph.load import LoadedModel
+
+HALF = onnx.TensorProto.FLOAT16
+_TYPES = ("to", "dtype", "output_dtype")  # attributes that name an element type
 
 
 def runnable(loaded: LoadedModel) -> Runnable:
@@ -28,7 +32,7 @@ def runnable(loaded: LoadedModel) -> Runnable:
         ModelError: the file is gone or has changed since it was loaded.
     """
     proto, folder, lent = thin_runnable(loaded)
-    return Runnable(proto.SerializeToString(), folder, lent)
+    return Runnable(proto.SerializeToString(), folder, lent, _holds_halves(proto))
 
 
 def thin_runnable(loaded: LoadedModel) -> tuple[onnx.ModelProto, Path | None, dict[str, Array]]:
@@ -47,6 +51,13 @@ def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, Array]]:
     lent: dict[str, Array] = {}
     with weights_left_out(loaded.model, lent):
         return ir.to_proto(loaded.model), lent
+
+
+def _holds_halves(proto: onnx.ModelProto) -> bool:
+    """Whether something is stored, fed or made in half precision."""
+    inputs = (value.type.tensor_type.elem_type for value in proto.graph.input)
+    made = (a.i for graph in all_graphs(proto) for node in graph.node for a in node.attribute if a.name in _TYPES)
+    return HALF in inputs or HALF in made or any(tensor.data_type == HALF for tensor in all_tensors(proto))
 
 
 def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:

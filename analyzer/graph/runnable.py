@@ -17,11 +17,15 @@ LENT_LOCATION = "lent-by-deadunits"  # named as the file of tensors whose arrays
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """The bytes of a model, the folder of its external data, and the arrays of weights that the bytes only name."""
+    """The bytes of a model, the folder of its external data, and the arrays of weights that the bytes only name.
+
+    `halves`: it may hold numbers of half precision.
+    """
 
     content: bytes
     folder: Path | None = None
     lent: dict[str, Array] = field(default_factory=dict)
+    halves: bool = False
 
 
 def lendable(tensor: ir.TensorProtocol) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -59,18 +61,19 @@ def test_the_function_of_the_sum_is_what_the_layer_gives(direction: str, start: 
         np.testing.assert_allclose(np.tanh(total), y[:, direction_at], atol=1e-5)
 
 
-def test_a_gate_that_stays_shut_is_named() -> None:
+@pytest.mark.parametrize(("dtype", "named"), [(np.float32, "float"), (np.float16, "float16")])
+def test_a_gate_that_stays_shut_is_named(dtype: Any, named: str) -> None:
     w, r, b = noise(1, 16, 3), noise(1, 16, 4, seed=3), noise(1, 32, seed=4)
     b[0, 4 + 1] = -300  # the output gate of unit 1
     for array in (w, r):
         array[0, 12 + 2] = 0  # the candidate of unit 2
     b[0, 12 + 2] = b[0, 28 + 2] = 0
     model = parse(
-        "g (float[5, N, 3] x) => (float y) { s = LSTM<hidden_size = 4>(x, w, r, b)"
+        f"g ({named}[5, N, 3] x) => ({named} y) {{ s = LSTM<hidden_size = 4>(x, w, r, b)"
         " t = Squeeze(s, one) y = MatMul(t, v) }",
-        {"w": w, "r": r, "b": b, "one": np.array([1]), "v": noise(4, 2)},
+        {n: a.astype(dtype) for n, a in {"w": w, "r": r, "b": b, "v": noise(4, 2)}.items()} | {"one": np.array([1])},
     )
-    audit = analyzer.audit(model, {"x": noise(6, 5, 1, 3)})
+    audit = analyzer.audit(model, {"x": noise(6, 5, 1, 3).astype(dtype)})
     (diagnosis,) = [d for d in audit.facts.diagnoses if d.value == "s"]
     shut, empty = diagnosis.causes
     assert (shut.unit, shut.code) == (1, CauseCode.SATURATED)

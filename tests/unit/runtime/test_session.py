@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,28 @@ def test_a_loaded_model_and_an_extended_one_run_alike() -> None:
     with Session(loaded) as plain, Session(editor.loaded) as extended:
         (added,) = set(extended.output_names) - {"y"}
         assert np.array_equal(plain.run({"x": X})["y"], -extended.run({"x": X}, [added])[added])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "g (float16[A, B, 4] x) => (float16[B, A, 5] y) { t = Transpose<perm = [1, 0, 2]>(x) y = MatMul(t, w) }",
+        "g (float16[A, B, 4] x) => (float[B, A, 5] y)"
+        " { t = Transpose<perm = [1, 0, 2]>(x) v = Cast<to = 1>(w) u = Cast<to = 1>(t) y = MatMul(u, v) }",
+        "g (float[A, B, 4] x) => (float[B, A, 5] y) { h = Cast<to = 10>(x) t = Transpose<perm = [1, 0, 2]>(h)"
+        " v = Cast<to = 10>(w) u = MatMul(t, v) y = Cast<to = 1>(u) }",
+    ],
+)
+def test_halves_whose_axes_change_places_in_front_of_a_product_do_not_end_the_process(
+    text: str, tmp_path: Path
+) -> None:
+    model = onnx.ModelProto.FromString(model_bytes(text))
+    dtype = np.float16 if "u = " not in text else np.float32
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 5), dtype), "w"))
+    onnx.save(model, tmp_path / "halves.onnx")
+    words = [sys.executable, "-m", "analyzer", "audit", str(tmp_path / "halves.onnx"), "--random", "2", "--dim", "B=3"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_sums_of_four_bits_are_those_of_the_numbers_that_they_stand_for() -> None:
