@@ -33,12 +33,15 @@ class ConvRule(Operator):
     stated = replace(SUMMING, windows=SPATIAL)
     axes_hold = True
     x, w, bias = 0, 1, 2
-    takes_constants = True  # in a bias, or on a carrier
 
     def unsupported(self, node: OpNode) -> str | None:
         given = [self.w, *([self.bias] if node.has(self.bias) else [])]
         stored = all(node.static(position) is not None for position in given)
         return None if stored else "the kernel or the bias is computed at run time"
+
+    def takes_constants(self, node: OpNode) -> bool:
+        """Whether constants other than zero can go: into the bias, or onto a carrier."""
+        return True
 
     # -- the kernel, brought to one form ------------------------------------------------------------------------
 
@@ -91,7 +94,7 @@ class ConvRule(Operator):
             groups=self.groups(node),
             stored_axis=1 - self.out_axis() if self.groups(node) == 1 else None,
             plain=np.asarray(node.static(self.w)).dtype.kind not in "iu",
-            absorbs=self.flat_border(node) and self.takes_constants,
+            absorbs=self.flat_border(node) and self.takes_constants(node),
             activated=activates(self.activation(node)),
             step=self.step(node),
         )
@@ -141,7 +144,7 @@ class ConvRule(Operator):
     def held_multiples(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         """Channels that are multiples of one unknown map, and their factors."""
         length, multiples = node.x_shape(self.x)[1], xs[self.x].multiples
-        if multiples is None or not self.takes_constants:
+        if multiples is None or not self.takes_constants(node):
             return np.zeros(length, np.bool_), np.zeros(length)
         held = pattern.per_index(multiples.held, 1, length, every=True)
         others = tuple(a for a in range(multiples.factor.ndim) if a != 1)
@@ -222,7 +225,7 @@ class ConvRule(Operator):
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         """Kernel cut (each group its own channels), constants moved into the bias or onto the carrier."""
-        kernel, bias = self.absorbed(node, cut) if self.takes_constants else (None, None)
+        kernel, bias = self.absorbed(node, cut) if self.takes_constants(node) else (None, None)
         rows, columns = cut.keeps.get((node.inputs[self.w], 0)), cut.keeps.get((node.inputs[self.w], 1))
         groups, edit, own = self.groups(node), Edit(), self.owns_kernel(node)
         out = cut.keeps.get((node.outputs[0], 1))
@@ -264,9 +267,10 @@ class ConvRule(Operator):
         kernel = None if blocks is None else self.stored(blocks).astype(stored.dtype)
         if not delta.any() and not fill.any():
             return kernel, None
-        return kernel, bias.astype(self._bias_dtype(node, stored))
+        return kernel, bias.astype(self.bias_dtype(node, stored))
 
-    def _bias_dtype(self, node: OpNode, stored: Array) -> np.dtype[Any]:
+    def bias_dtype(self, node: OpNode, stored: Array) -> np.dtype[Any]:
+        """In what type the bias is stored, beside this kernel."""
         bias = node.static(self.bias) if node.has(self.bias) else None
         return stored.dtype if bias is None else bias.dtype
 

@@ -5,9 +5,10 @@ QLinearConv     X, scale, zero, W, scale, zero, y scale, y zero, B (int32)  one 
 QLinearMatMul   A, scale, zero, B, scale, zero, y scale, y zero
 QGemm           A, scale, zero, B, scale, zero, C (int32), y scale, y zero  (com.microsoft)
 
-Scales and zero points of a matrix B are one, or one per column: [N]. Only what lies at its zero point can go, since it
-adds nothing; a constant needs a bias that counts in steps of the products, which QGemm has. Zero points of computed
-operands may be computed, too (DynamicQuantizeLinear): zeros lie at them, whatever they are.
+Scales and zero points of a matrix B are one, or one per column: [N]. What lies at its zero point can go, since it adds
+nothing; a constant needs a bias that counts in steps of the products, which QGemm and QLinearConv have, and a sum with
+room for it. Zero points of computed operands may be computed, too (DynamicQuantizeLinear): zeros lie at them, whatever
+they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -90,12 +92,19 @@ def requantised(node: OpNode, total: Array, positions: Sequence[int]) -> Array:
     return np.asarray(np.clip(stepped, limits.min, limits.max))
 
 
+def may_wrap(products: int, bias: Array | None) -> bool:
+    """Whether a sum of so many products of two bytes, and of a bias, may not fit into 32 bits."""
+    return _LARGEST * products + (0.0 if bias is None else np.abs(bias.astype(np.float64)).max(initial=0)) >= 2.0**31
+
+
 class IntegerConv(ConvRule):
     """ConvInteger: there is no bias to take a constant."""
 
     x, w, bias = 0, 1, 9
     x_zero, w_zero = 2, 3
-    takes_constants = False
+
+    def takes_constants(self, node: OpNode) -> bool:
+        return False
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.has(self.w_zero) and node.static(self.w_zero) is None:
@@ -111,17 +120,29 @@ class IntegerConv(ConvRule):
             at_computed(x, node.inputs[self.x_zero]) if zero is None and node.has(self.x_zero) else off_zero(x, zero)
         )
         known, value = entering.per_index(1, node.x_shape(self.x)[1])
-        return known & (value == 0), np.zeros_like(value)
+        known = known & ((value == 0) | self.takes_constants(node))
+        return known, np.where(known, value, 0.0)
 
     def fills(self, node: OpNode) -> bool:
         return False
 
 
 class QLinearConv(IntegerConv):
-    """QLinearConv: a sum of integers, rescaled and clipped."""
+    """QLinearConv: a sum of integers, rescaled and clipped; its bias takes constants, but where padding is added."""
 
     x, w, bias = 0, 3, 8
     x_zero, w_zero = 2, 5
+
+    def takes_constants(self, node: OpNode) -> bool:
+        bias, stored = node.static(self.bias), not node.has(self.x_zero) or node.static(self.x_zero) is not None
+        return stored and self.flat_border(node) and not may_wrap(prod(node.x_shape(self.w)[1:]), bias)
+
+    def held_multiples(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
+        length = node.x_shape(self.x)[1]
+        return np.zeros(length, np.bool_), np.zeros(length)  # no kernel of bytes has room for those of others
+
+    def bias_dtype(self, node: OpNode, stored: Array) -> np.dtype[Any]:
+        return np.dtype(np.int32)
 
     def activation(self, node: OpNode) -> Activation | None:
         return clipped_sum(node.static(7))
@@ -243,9 +264,8 @@ class QGemm(RequantisedProduct, Gemm):
     def unsupported(self, node: OpNode) -> str | None:
         if node.attr("alpha", 1.0) != 1.0:
             return "a factor"
-        bias, products = node.static(self.bias), _LARGEST * node.x_shape(self.a)[self.letters(node).a.index(1)]
-        fits = products + (0.0 if bias is None else np.abs(bias.astype(np.float64)).max()) < 2.0**31
-        return super().unsupported(node) if fits else "a sum that may wrap around"
+        wraps = may_wrap(node.x_shape(self.a)[self.letters(node).a.index(1)], node.static(self.bias))
+        return "a sum that may wrap around" if wraps else super().unsupported(node)
 
     def can_add_bias(self, node: OpNode) -> bool:
         return node.static(self.b) is not None and (not node.has(self.bias) or node.static(self.bias) is not None)

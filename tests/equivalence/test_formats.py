@@ -78,6 +78,35 @@ def test_a_qlinear_model_loses_scales_and_zero_points_too(tmp_path: Path) -> Non
     assert written["w1"][0] == written["s1"][0] == written["z1"][0] == written["b1"][0] == 4
 
 
+@pytest.mark.parametrize(
+    ("pads", "biased", "left"), [("0,0,0,0", True, 4), ("0,0,0,0", False, 4), ("1,1,1,1", True, 5)]
+)
+def test_a_qlinear_convolution_takes_constants_into_its_bias_where_no_padding_meets_them(
+    pads: str, biased: bool, left: int
+) -> None:
+    stored = weights(w1=(6, 3, 3, 3), w2=(5, 6, 3, 3))
+    (w1, s1, z1), (w2, s2, z2) = (quantised(w, 0) for w in stored.values())
+    w1[[1, 4]], b1 = 0, np.arange(300, 900, 100, dtype=np.int32)
+    b1[4] = -500  # unit 1 rests at 400, unit 4 at zero
+    given = {
+        "w1": w1, "s1": s1, "z1": z1, "w2": w2, "s2": s2, "z2": z2, "sx": np.float32(0.05), "zx": np.uint8(128),
+        "sa": np.float32(0.05), "za": np.uint8(0), "sy": np.float32(0.1), "zy": np.uint8(128), "b1": b1,
+        **({"b2": np.array([0, 9, -70, 200, 3], np.int32)} if biased else {}),
+    }  # fmt: skip
+    model = parse(
+        f"""g (uint8[N,3,8,8] x) => (uint8[A,B,C,D] y) {{
+        a = QLinearConv(x, sx, zx, w1, s1, z1, sa, za, b1)
+        y = QLinearConv<pads=[{pads}]>(a, sa, za, w2, s2, z2, sy, zy{", b2" if biased else ""}) }}""",
+        {n: np.asarray(a) for n, a in given.items()},
+    )
+    x = np.random.default_rng(0).integers(0, 256, (20, 3, 8, 8)).astype(np.uint8)
+    pruned = analyzer.prune(model, x, latency=False)
+    smaller = onnx.ModelProto.FromString(pruned.data)
+    assert next(i.dims[0] for i in smaller.graph.initializer if i.name == "w1") == left
+    for part in (x, x[:1]):
+        assert np.array_equal(run(model, {"x": part})[0], run(smaller, {"x": part})[0])
+
+
 def test_half_precision_stays_half_precision(tmp_path: Path) -> None:
     model = parse(
         "g (float16[N,3,6,6] x) => (float16[A,B,C,D] y) {\n"

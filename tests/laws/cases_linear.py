@@ -247,6 +247,8 @@ def qlinear_conv(d: Draw, op: str) -> Case:
     out = (w.shape[0],) if d.flag() else ()
     zero = _zero(d, np.uint8)
     bias = d.ints(-200, 200, w.shape[0], dtype=np.int32) if d.flag() else None
+    if bias is not None and d.flag(0.2):
+        bias = np.where(bias > 0, (1 << 31) - 1 - bias, bias).astype(np.int32)  # no room for more
     tail = (w, _scale(d, *out), np.zeros(out, np.int8), _scale(d), _zero(d, np.uint8), bias)
     return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: _around(int(zero))}, **window)
 

@@ -12,6 +12,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants, Multiples
 from analyzer.ops import qlinear, quantised_sums, quantize_linear
 from analyzer.ops.contraction import Contraction
+from analyzer.ops.conv import ConvRule
 from analyzer.ops.pool import AveragePool, Spatial
 from tests.laws import description_laws, laws, shrink_laws
 
@@ -80,6 +81,18 @@ def _constants_keep_their_zero_point(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantised_sums, "off_zero", lambda x, zero, axis=0: x)
 
 
+def _padding_is_the_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums.QLinearConv, "flat_border", lambda self, node: True)
+
+
+def _nothing_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums, "may_wrap", lambda products, bias: False)
+
+
+def _a_bias_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_sums.QLinearConv, "bias_dtype", ConvRule.bias_dtype)
+
+
 def _a_bias_gives_any_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantised_sums.QGemm, "fillable", Contraction.fillable)
 
@@ -132,6 +145,10 @@ FAULTS: list[laws.Fault] = [
     (_everything_lies_at_the_zero_point, "DynamicQuantizeLinear", laws.multiples_share_a_map),
     (_constants_leave_the_range_as_it_is, "DynamicQuantizeLinear", shrink_laws.shrunk_nodes_agree),
     (_only_what_is_asked_for_sets_the_scale, "DynamicQuantizeLinear", laws.unneeded_inputs_change_nothing),
+    (_constants_keep_their_zero_point, "QLinearConv", shrink_laws.shrunk_nodes_agree),
+    (_padding_is_the_constant, "QLinearConv", shrink_laws.shrunk_nodes_agree),
+    (_nothing_wraps, "QLinearConv", laws.constants_are_constant),
+    (_a_bias_of_bytes, "QLinearConv", shrink_laws.shrunk_nodes_agree),
     (_constants_keep_their_zero_point, "QGemm", shrink_laws.shrunk_nodes_agree),
     (_a_bias_gives_any_output, "QGemm", shrink_laws.shrunk_nodes_agree),
 ]
