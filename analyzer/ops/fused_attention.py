@@ -55,15 +55,24 @@ class FusedAttention(AttentionRule):
 class ProjectedAttention(FusedAttention):
     """Queries, keys and values are sums of one input; a constant input goes into the bias."""
 
+    past = 4
     made = "g v"
     projected = (("b", "s", "i", "g", "d"), ("b", "s", "i", "g", "d"), ("b", "s", "i", "g", "v"))
+
+    def entering(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
+        """Per index of the input: constant as it enters the sums, and the constant."""
+        return xs[0].per_index(2, node.x_shape()[2])
+
+    def weight(self, node: OpNode) -> Array:
+        """The weight as numbers, [i, (g d + g d + g v)]."""
+        return np.asarray(node.static(1), np.float64)
 
     def unsupported(self, node: OpNode) -> str | None:
         if node.static(1) is None or (node.has(2) and node.static(2) is None):
             return "its weights are computed at run time"
         if node.attr("past_present_share_buffer", 0) or node.attr("do_rotary", 0):
             return "what came before is written in place, or queries and keys are turned"
-        if mask_letters(node, 3) is None:
+        if mask_letters(node, self.mask) is None:
             return "a mask of another shape"
         return super().unsupported(node)
 
@@ -82,7 +91,7 @@ class ProjectedAttention(FusedAttention):
         )
 
     def narrows(self, node: OpNode) -> bool:
-        return not node.has(4) and node.only_first_output
+        return not node.has(self.past) and node.only_first_output
 
     def activation(self, node: OpNode) -> Activation | None:
         """Each unit is an average of sums that the operator makes."""
@@ -93,24 +102,25 @@ class ProjectedAttention(FusedAttention):
 
     def averaged_sum(self, node: OpNode) -> WeightedSum | None:
         heads = self.heads(node)
-        if heads is None or node.has(4) or not self.numbers_always(node):  # with a past, others are averaged as well
+        if (
+            heads is None or node.has(self.past) or not self.numbers_always(node)
+        ):  # with a past, others are averaged as well
             return None
-        weight, bias = np.asarray(node.static(1))[:, heads.value_start :], self._bias(node)[heads.value_start :]
+        weight, bias = self.weight(node)[:, heads.value_start :], self._bias(node)[heads.value_start :]
         return WeightedSum(0, 1, 2, 2, 2, lambda: weight.T[..., np.newaxis], lambda length: bias, stored_axis=0)
 
     def values(self, node: OpNode, xs: Sequence[Constants], heads: Heads) -> tuple[Mask, Array]:
         shape = heads.groups, heads.value_width
         start = heads.value_start
-        weight = np.asarray(node.static(1), np.float64)[:, start:]
-        known, number = xs[0].per_index(2, node.x_shape()[2])
+        weight, (known, number) = self.weight(node)[:, start:], self.entering(node, xs)
         total = np.where(known, number, 0.0) @ weight + self._bias(node)[start:]
-        still = (known[:, np.newaxis] | (weight == 0)).all(axis=0) & (not node.has(4))
+        still = (known[:, np.newaxis] | (weight == 0)).all(axis=0) & (not node.has(self.past))
         return still.reshape(shape), np.where(still, total, 0.0).reshape(shape)
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         result = super().needs(node, ys, xs, yc)
-        weight, (known, _) = np.asarray(node.static(1)), xs[0].per_index(2, node.x_shape()[2])
-        reads = ~known & ((weight != 0) & result[1]).any(axis=1)
+        known, _ = self.entering(node, xs)
+        reads = ~known & ((self.weight(node) != 0) & result[1]).any(axis=1)
         result[0] = pattern.on_axis(reads, 2, 3)
         result[1] = result[1] & reads[:, np.newaxis]
         return result
@@ -123,10 +133,10 @@ class ProjectedAttention(FusedAttention):
         sizes = [heads.width * edit.attributes.get("num_heads", heads.groups)] * 2 + [values]
         if node.attr("qkv_hidden_sizes") or sizes[0] != values:
             edit.attributes["qkv_hidden_sizes"] = sizes
-        weight = np.asarray(node.static(1))
-        shift = removed_constants(*cut.xs[0].per_index(2, len(inputs)), inputs) @ weight.astype(np.float64)
+        shift = removed_constants(*self.entering(node, cut.xs), inputs) @ self.weight(node)
         if shift.any():
-            edit.inputs[2] = cut_array(self._bias(node) + shift, [columns]).astype(weight.dtype)
+            dtype = np.asarray(node.static(1)).dtype
+            edit.inputs[2] = cut_array(self._bias(node) + shift, [columns]).astype(dtype)
         return edit
 
     def _bias(self, node: OpNode) -> Array:

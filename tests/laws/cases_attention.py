@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 
 from analyzer.algebra import pattern
+from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Mask
-from analyzer.ops import attention, fused_attention, grouped_attention, native_attention
+from analyzer.ops import attention, fused_attention, grouped_attention, native_attention, quantised_attention
 from analyzer.ops import rotary as rotary_embedding
 from analyzer.ops.node_edit import Edit
 from tests.laws import laws, shrink_laws
-from tests.laws.benches import Case, normal, whole
+from tests.laws.benches import Case, Sampler, normal, positive, whole
+from tests.laws.cases_linear import around_zero
 from tests.laws.draws import Draw, call, cases_for
 from tests.models import Array
 
@@ -38,6 +41,15 @@ def _summands(d: Draw, shape: tuple[int, ...], stored: bool) -> Array:
     return array
 
 
+def _mask(d: Draw, batch: int, steps: int, keys: int, ends: Sequence[int]) -> tuple[Array | None, Sampler]:
+    """Which keys count, per sample or per query, or where they end (so many numbers); and how it is drawn anew."""
+    if d.flag(0.4):
+        shape = d.pick([(batch, keys), (batch, steps, keys)])
+        return d.ints(0, 1, *shape, dtype=np.int32), whole(0, 1, np.int32)
+    counted = d.ints(1, keys, d.pick(ends), dtype=np.int32) if d.flag(0.3) else None
+    return counted, whole(1, keys, np.int32)
+
+
 @cases_for("Attention", domain=CONTRIB)
 def projected(d: Draw, op: str) -> Case:
     batch, steps, inside, heads, width = d.whole(1, 2), d.whole(1, 3), d.whole(1, 4), d.whole(1, 3), d.whole(1, 3)
@@ -50,12 +62,7 @@ def projected(d: Draw, op: str) -> Case:
             weight[:, at : at + value] = 0
     past = value == width and d.flag(0.3)
     before = d.whole(1, 2) if past else 0
-    mask, fed_mask = None, whole(0, 1, np.int32)
-    if d.flag(0.4):
-        mask = d.ints(0, 1, *d.pick([(batch, before + steps), (batch, steps, before + steps)]), dtype=np.int32)
-    elif d.flag(0.3):
-        size = d.pick([batch, batch, 2 * batch]) if not past else batch
-        mask, fed_mask = d.ints(1, before + steps, size, dtype=np.int32), whole(1, before + steps, np.int32)
+    mask, fed_mask = _mask(d, batch, steps, before + steps, [batch] if past else [batch, batch, 2 * batch])
     shape = d.pick([1, batch]), d.pick([1, heads]), steps, before + steps
     stored = d.flag(0.3)
     inputs = [
@@ -72,6 +79,36 @@ def projected(d: Draw, op: str) -> Case:
     )  # fmt: skip
 
 
+@cases_for("QAttention", domain=CONTRIB)
+def quantised(d: Draw, op: str) -> Case:
+    batch, steps, inside, heads, width = d.whole(1, 2), d.whole(1, 3), d.whole(1, 4), d.whole(1, 3), d.whole(1, 3)
+    columns, before = 3 * heads * width, d.pick([0, 0, d.whole(1, 2)])
+    shape = (columns,) if d.flag() else ()
+    rest = d.ints(-5, 5, *shape, dtype=np.int8) if d.flag() else np.zeros(shape, np.int8)
+    weight = d.ints(-90, 90, inside, columns) * d.arrays.choice([0, 1], (inside, columns), p=[0.3, 0.7])
+    for head in range(heads):
+        if d.flag(0.4):
+            at = 2 * heads * width + head * width
+            weight[:, at : at + width] = 0
+    weight = np.where(d.arrays.random(weight.shape) < 0.1, 0, weight + rest).astype(np.int8)
+    mask, fed_mask = _mask(d, batch, steps, before + steps, [batch])
+    zero = np.array(d.whole(100, 150), np.uint8) if d.flag(0.8) else None
+    inputs = [
+        d.ints(100, 150, batch, steps, inside, dtype=np.uint8), weight, d.normal(columns),
+        np.array(0.02, np.float32), d.arrays.uniform(0.01, 0.02, shape).astype(np.float32), mask, zero, rest,
+        d.normal(2, batch, heads, before, width) if before else None,
+    ]  # fmt: skip
+    computed = zero is not None and d.flag()
+    around = around_zero(120 if computed else 0 if zero is None else int(zero))
+    given = [0, 3, 5, 6, 8] if computed else [0, *d.pick([[], [3]]), 5, 8]
+    samplers = {0: around, 3: positive(), 5: fed_mask, 6: whole(110, 130, np.uint8)}
+    return call(
+        op, *inputs, fed=[p for p in given if inputs[p] is not None], domain=CONTRIB, num_heads=heads, tolerance=1e-4,
+        outputs=["y0", "y1"] if before else 1, unidirectional=d.pick([None, 1]), samplers=samplers,
+        rests={0: 6} if computed else None, mask_filter_value=d.pick(MASKED),
+    )  # fmt: skip
+
+
 @cases_for("MultiHeadAttention", domain=CONTRIB)
 def many_heads(d: Draw, op: str) -> Case:
     batch, steps, heads, width = d.whole(1, 2), d.whole(1, 3), d.whole(1, 3), d.whole(1, 3)
@@ -83,11 +120,7 @@ def many_heads(d: Draw, op: str) -> Case:
     shapes = [(batch, keys, heads * n) if apart else (batch, heads, keys, n) for n in (width, value)]
     inputs += [d.normal(*shape) for shape in shapes]
     bias = d.normal(heads * (2 * width + value)) if apart and d.flag() else None
-    mask, fed_mask = None, whole(0, 1, np.int32)
-    if d.flag(0.3):
-        mask = d.ints(0, 1, *d.pick([(batch, before + keys), (batch, steps, before + keys)]), dtype=np.int32)
-    elif d.flag(0.2):
-        mask, fed_mask = d.ints(1, before + keys, batch, dtype=np.int32), whole(1, before + keys, np.int32)
+    mask, fed_mask = _mask(d, batch, steps, before + keys, [batch])
     shape = d.pick([1, batch]), d.pick([1, heads]), steps, before + keys
     stored = d.flag(0.3)
     more = _summands(d, shape, stored) if d.flag(0.3) else None
@@ -260,6 +293,19 @@ def _padding_sees_keys_through_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouped_attention.GroupQueryAttention, "values", values)
 
 
+def _bytes_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_attention, "stands_for", lambda q, *parameters, axis: q.astype(np.float64))
+
+
+def _constants_add_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised_attention, "off_zero", lambda x, zero: Constants(x.known, 0 * x.number))
+
+
+def _everything_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    exactly = Constants.exactly
+    monkeypatch.setattr(quantised_attention, "at_computed", lambda x, zero: exactly(np.zeros((1,) * x.rank)))
+
+
 def _values_go_from_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused_attention.MultiHeadAttention, "narrows", lambda self, node: True)
 
@@ -287,6 +333,11 @@ def _keys_of_one_input_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 FAULTS: list[laws.Fault] = [
     (_keys_of_one_input_are_not_counted, f"{CONTRIB}:Attention", laws.products_are_counted),
+    (_bytes_are_numbers, "QAttention", laws.constants_are_constant),
+    (_constants_add_nothing, "QAttention", laws.constants_are_constant),
+    (_everything_adds_nothing, "QAttention", shrink_laws.shrunk_nodes_agree),
+    (_another_head_is_asked_for, "QAttention", laws.unneeded_inputs_change_nothing),
+    (_heads_are_not_counted, "QAttention", shrink_laws.shrunk_nodes_agree),
     (_weights_are_always_numbers, f"{CONTRIB}:Attention", laws.constants_are_constant),
     (_weights_are_always_numbers, "MultiHeadAttention", laws.constants_are_constant),
     (_padding_sees_keys_through_windows, "GroupQueryAttention", laws.constants_are_constant),

@@ -217,15 +217,16 @@ def _integer_conv(d: Draw) -> tuple[Array, Array, dict[str, Any]]:
     return x, w, {"group": groups if groups > 1 else None, **_window(d, kernel)}
 
 
-def _around(zero: int) -> Any:
+def around_zero(zero: int) -> Any:
+    """Bytes, of which many lie at their zero point."""
     return lambda g, s: np.where(g.random(s) < 0.4, zero, whole(110, 140)(g, s)).astype(np.uint8)
 
 
 def _zero_point(d: Draw, zero: Array | None) -> dict[str, Any]:
     """How operand 0 is drawn, around its zero point at position 2: none, stored, or computed as well."""
     if zero is not None and d.flag():
-        return {"fed": (0, 2), "samplers": {0: _around(120), 2: whole(110, 130, np.uint8)}, "rests": {0: 2}}
-    return {"samplers": {0: _around(0 if zero is None else int(zero))}}
+        return {"fed": (0, 2), "samplers": {0: around_zero(120), 2: whole(110, 130, np.uint8)}, "rests": {0: 2}}
+    return {"samplers": {0: around_zero(0 if zero is None else int(zero))}}
 
 
 @cases_for("DynamicQuantizeLinear")
@@ -250,7 +251,7 @@ def qlinear_conv(d: Draw, op: str) -> Case:
     if bias is not None and d.flag(0.2):
         bias = np.where(bias > 0, (1 << 31) - 1 - bias, bias).astype(np.int32)  # no room for more
     tail = (w, _scale(d, *out), np.zeros(out, np.int8), _scale(d), _zero(d, np.uint8), bias)
-    return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: _around(int(zero))}, **window)
+    return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: around_zero(int(zero))}, **window)
 
 
 def _matrix(d: Draw, rests: tuple[int, ...]) -> tuple[Array, Array, Array]:
@@ -274,9 +275,9 @@ def integers_to_float(d: Draw, op: str) -> Case:
     zero, (w, scale, rest) = (_zero(d, np.uint8) if d.flag(0.8) else None), _matrix(d, (0, 3, -7))
     x = d.ints(110, 140, *((2,) if d.flag(0.3) else ()), d.whole(1, 3), 4, dtype=np.uint8)
     bias = d.normal(w.shape[1]) if d.flag() else None
-    around: dict[str, Any] = {"samplers": {0: _around(0 if zero is None else int(zero))}}
+    around: dict[str, Any] = {"samplers": {0: around_zero(0 if zero is None else int(zero))}}
     if zero is not None and d.flag():
-        around = {"fed": (0, 2, 4), "samplers": {0: _around(120), 4: whole(110, 130, np.uint8)}, "rests": {0: 4}}
+        around = {"fed": (0, 2, 4), "samplers": {0: around_zero(120), 4: whole(110, 130, np.uint8)}, "rests": {0: 4}}
     return call(op, x, w, _scale(d), scale, zero, rest, bias, domain=CONTRIB, tolerance=1e-4, **around)
 
 
@@ -292,7 +293,7 @@ def qlinear_matmul(d: Draw, op: str) -> Case:
     zero = _zero(d, np.uint8)
     tail = (*_matrix(d, (0, 3, -7)), _scale(d), _zero(d, np.uint8))
     x = d.ints(110, 140, d.whole(1, 3), 4, dtype=np.uint8)
-    return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: _around(int(zero))})
+    return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: around_zero(int(zero))})
 
 
 @cases_for("QGemm", domain=CONTRIB)
@@ -304,5 +305,5 @@ def qgemm(d: Draw, op: str) -> Case:
     )
     tail = (w.T if turned else w, scale, rest, bias, _scale(d), d.pick([_zero(d, np.uint8), np.array(0, np.uint8)]))
     x = d.ints(110, 140, d.whole(1, 3), 4, dtype=np.uint8)
-    samplers = {0: _around(int(zero))}
+    samplers = {0: around_zero(int(zero))}
     return call(op, x, _scale(d), zero, *tail, domain=CONTRIB, samplers=samplers, transB=int(turned))

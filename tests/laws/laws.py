@@ -338,10 +338,10 @@ def products_are_counted(case: Case, random: Random) -> None:
 def _products_of_attention(op: OpNode) -> int:
     """Each query meets each key, of the past too, and each value; where all are made of one input, by a matrix."""
     x, keys = op.x_shape(), op.x_shape()[-2]
-    past = {"MultiHeadAttention": 6, "GroupQueryAttention": 3}.get(op.op_type, 4)
+    past = {"MultiHeadAttention": 6, "GroupQueryAttention": 3, "QAttention": 8}.get(op.op_type, 4)
     queries, values = (prod(shape) // (x[0] * x[-2]) for shape in (x, op.y_shape()))  # how wide, of all heads together
     made = 0
-    if op.op_type == "Attention" and op.node.domain:
+    if op.op_type == "QAttention" or (op.op_type == "Attention" and op.node.domain):
         made = x[-1] * op.x_shape(1)[-1]
         queries = (op.x_shape(1)[-1] - values) // 2
     elif op.has(1):

@@ -359,7 +359,7 @@ def resting(bench: Bench, name: str) -> float:
     """The number that stands for zero in an input: its zero point where it is quantised."""
     position = list(bench.op.inputs).index(name)
     zero = {"ConvInteger": {0: 2}, "MatMulInteger": {0: 2, 1: 3}, "QLinearConv": {0: 2}, "QLinearMatMul": {0: 2}}
-    zero |= {"QGemm": {0: 2}, "MatMulIntegerToFloat": {0: 4}}
+    zero |= {"QGemm": {0: 2}, "MatMulIntegerToFloat": {0: 4}, "QAttention": {0: 6}}
     place = zero.get(bench.op.op_type, {}).get(position)
     point = bench.case.arrays.get(bench.op.inputs[place]) if place is not None and bench.op.has(place) else None
     return 0.0 if point is None else float(np.ravel(point)[0])

@@ -82,6 +82,23 @@ def projected(layer: Layer, x: str) -> str:
     return layer.net.add("Attention", x, *packed, num_heads=len(layer.keys), unidirectional=causal, domain=CONTRIB)
 
 
+def quantised(layer: Layer, x: str) -> str:
+    """Of bytes: what enters is quantised while the model runs, or before; only the bias is made of floats."""
+    net = layer.net
+    weight = np.concatenate([part for each in (layer.queries, layer.keys, layer.values) for part in each], axis=1)
+    scale = np.abs(weight).max() / 127
+    bias = np.concatenate([np.zeros(2 * layer.shift.size), layer.shift.reshape(-1)])
+    scales = [net.keep(0.05), net.keep(120, np.uint8)]
+    if net.random.random() < 0.5:
+        made = net.add("DynamicQuantizeLinear", x, outputs=3)
+        q, scales = made, [f"{made}_1", f"{made}_2"]
+    else:
+        q = net.add("QuantizeLinear", x, *scales)
+    stored = [net.keep(np.rint(weight / scale), np.int8), net.keep(bias)]
+    after = [net.keep(scale), "", scales[1], net.keep(0, np.int8)]
+    return net.add("QAttention", q, *stored, scales[0], *after, num_heads=len(layer.keys), domain=CONTRIB)
+
+
 def many_heads(layer: Layer, x: str) -> str:
     inside, z = layer.net.random.random() < 0.5, layer.elsewhere()
     q, k = layer.dense(x, layer.queries), layer.dense(z, layer.keys)
@@ -149,6 +166,7 @@ def native(layer: Layer, x: str) -> str:
 
 KINDS: dict[str, tuple[Callable[[Layer, str], str], int]] = {
     "projected": (projected, 1),
+    "quantised": (quantised, 1),
     "many heads": (many_heads, 1),
     "grouped": (grouped, 3),
     "native": (native, 3),
@@ -195,7 +213,7 @@ def _attention(found: Pruned) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_dead_heads_go_and_no_others(kind: str) -> None:
     widths = {groups_left(kind, seed) for seed in range(TRIES)}
-    assert (len(widths) > 2) == (kind != "grouped")
+    assert (len(widths) > 2) == (kind not in ("grouped", "quantised"))
 
 
 def _with_cache(kind: str, seed: int, before: int) -> Pruned:
