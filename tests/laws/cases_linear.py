@@ -250,7 +250,10 @@ def qlinear_conv(d: Draw, op: str) -> Case:
     bias = d.ints(-200, 200, w.shape[0], dtype=np.int32) if d.flag() else None
     if bias is not None and d.flag(0.2):
         bias = np.where(bias > 0, (1 << 31) - 1 - bias, bias).astype(np.int32)  # no room for more
-    tail = (w, _scale(d, *out), np.zeros(out, np.int8), _scale(d), _zero(d, np.uint8), bias)
+    rest = np.zeros(out, np.int8)
+    if d.flag(0.3):
+        w, rest = (w + np.int16(128)).astype(np.uint8), np.full(out, 128, np.uint8)
+    tail = (w, _scale(d, *out), rest, _scale(d), _zero(d, np.uint8), bias)
     return call(op, x, _scale(d), zero, *tail, opset=10, samplers={0: around_zero(int(zero))}, **window)
 
 
