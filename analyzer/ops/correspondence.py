@@ -263,19 +263,19 @@ class Lettered(Correspondence):
         return {y: _either([mask for _, mask in places])} if straight else super().marks(given)
 
     def keeps_samples(self, samples: Mapping[str, SampleAxis], moved: Mapping[str, SampleAxis], count: int) -> bool:
-        along = {groups[samples[name].axis or 0] for name, groups in self.values if name in samples and groups}
-        if len(along) != 1 or any(at.axis is None for at in samples.values()):
-            return False
-        if not samples.keys() <= dict(self.values).keys() - set(self.pinned):
-            return False
-        (group,) = along
-        if len(group) != 1 or group[0] in (self.whole - self.computed) | self.one:
-            return False
         given = dict(self.values)
-        return all(
-            name in given and at.axis is not None and given[name][at.axis : at.axis + 1] == (group,)
-            for name, at in moved.items()
-        )
+        if not samples.keys() <= given.keys() - set(self.pinned) or not moved.keys() <= given.keys():
+            return False
+        placed = [(given[name], at) for name, at in (*samples.items(), *moved.items())]
+        if any(at.axis is None or at.axis >= len(groups) for groups, at in placed):
+            return False
+        along = {self._outermost(groups[at.axis or 0], at.rows) for groups, at in placed}
+        mixed = (self.whole - self.computed) | self.one
+        return len(along) == 1 and all(rows.is_integer() and letter not in mixed for letter, rows in along)
+
+    def _outermost(self, group: Group, rows: int) -> tuple[str, float]:
+        """The letter along which samples of so many rows lie, and how many of its indices each has."""
+        return group[0], rows / prod(self.lengths[letter] for letter in group[1:])
 
 
 def _either(vectors: Sequence[Mask]) -> Mask:
