@@ -82,6 +82,13 @@ class Choosing(Along):
         return xs[0]
 
 
+class Largest(Along):
+    """TopK: entries, and their places."""
+
+    def picks(self, node: OpNode) -> tuple[int, int] | None:
+        return 1, self.along(node)[0]
+
+
 class Compress(Choosing):
     """Of one axis, or of all elements in a row."""
 
@@ -137,7 +144,7 @@ _FEWER = replace(STEADY, lengths_from=(1,), geometry=(1,))
 register(Along(_named_in_input, _zero), "CumSum", traits=_INDEXED)
 register(Along(_last_two, _zero), "Trilu", traits=_INDEXED)
 register(Choosing(_in_time, others=", lengths: a{batch}"), "ReverseSequence", traits=_INDEXED)
-register(Along(_named), "TopK", traits=_FEWER)
+register(Largest(_named), "TopK", traits=_FEWER)
 register(Compress(_chosen), "Compress", traits=replace(_FEWER, passes_geometry=True))
 register(Sampling(_behind_channels, others=", grid: a0 *g"), "GridSample", traits=STEADY)
 register(Along(_all_but_channels, _zero), "RoiAlign", traits=_REGIONS)

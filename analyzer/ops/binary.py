@@ -109,6 +109,10 @@ class Aligned(Operator):
             result.append(pattern.any_to(mask, shape or ()))
         return result
 
+    def marks(self, node: OpNode, position: int) -> Array | None:
+        other = node.static(1 - position) if node.op_type == "Equal" else None
+        return None if other is None else other[(None,) * (len(node.y_shape()) - other.ndim)]
+
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         bound = _BOUNDS.get(node.op_type)
         parts = None if bound is None else operands(xs, stored)

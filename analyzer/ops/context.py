@@ -85,7 +85,8 @@ class Call:
     @cached_property
     def opaque(self) -> str | None:
         """Why nothing inside of it is looked at; None where its rule says what it does, or which units it makes."""
-        return None if self.barrier in (None, FROZEN, NEVER) or self.makes_units else self.barrier
+        known = self.barrier in (None, FROZEN, NEVER) or self.makes_units
+        return self.known_rule.conceals if known else self.barrier
 
     @cached_property
     def makes_units(self) -> bool:

@@ -276,6 +276,7 @@ class MoveRule(Operator):
 
     moved = 0
     moves = True
+    keeps_empty = True
     stated = MOVED
 
     def axes(self, node: OpNode) -> Correspondence:

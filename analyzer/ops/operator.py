@@ -27,6 +27,7 @@ from analyzer.ops.gates import Gates
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.routing import Stacked
 from analyzer.ops.traits import Traits
 from analyzer.ops.weighted_sum import WeightedSum
 
@@ -83,12 +84,20 @@ class Operator:
     moves = False
     #: Whether every element is a function of the element at its place in the first input.
     same_unit = False
+    #: Why what it computes on the way is not looked at, where that has units of its own.
+    conceals: str | None = None
     #: Whether each unit comes out as averages or choices of its own positions.
     pools = False
     #: Whether the rule speaks for values of length 0, such as a past that is still empty.
     takes_empty = False
     #: Whether `axes` holds for calls that are `unsupported`, too.
     axes_hold = False
+    #: The input of places at which something is put into the first one: without any, that comes out.
+    puts_at: int | None = None
+    #: Whether nothing comes out where nothing goes into the first input.
+    keeps_empty = False
+    #: Whether the output lists the places of all that is not zero.
+    lists_nonzero = False
     #: Inputs that count as zeros where they are left out.
     zero_if_missing: tuple[int, ...] = ()
     #: Outputs that hold the first one's last entries along its first axis: what is constant there is so here.
@@ -184,6 +193,18 @@ class Operator:
     def looks_up(self, node: OpNode) -> bool:
         """Whether rows of the first input, along its first axis, are looked up by the whole numbers of the second."""
         return False
+
+    def experts(self, node: OpNode) -> Stacked | None:
+        """Where each token goes through a few of several stacked experts: what chooses them, and what holds them."""
+        return None
+
+    def picks(self, node: OpNode) -> tuple[int, int] | None:
+        """Where places of chosen entries come out: the output that holds them, and the axis of the input they count."""
+        return None
+
+    def marks(self, node: OpNode, position: int) -> Array | None:
+        """Where the output is zero but at one number of the input at `position`: that number, as a pattern of it."""
+        return None
 
     def sums_to_one(self, node: OpNode) -> int | None:
         """The axis of the output along which all entries, none of them negative, add up to 1."""

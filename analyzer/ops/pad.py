@@ -21,6 +21,8 @@ from analyzer.ops.operator import register
 class PadRule(MoveRule):
     """Padded spatial axes mix border and inside; a padded unit axis gains indices that are constant."""
 
+    keeps_empty = False
+
     def unsupported(self, node: OpNode) -> str | None:
         if any(node.has(i) and node.static(i) is None for i in (1, 2, 3)):
             return "pads computed at run time"

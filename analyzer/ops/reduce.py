@@ -89,6 +89,9 @@ class PlaceRule(ReduceRule):
     def reduced(self, node: OpNode) -> list[int]:
         return [int(node.attr("axis", 0)) % len(node.x_shape())]
 
+    def picks(self, node: OpNode) -> tuple[int, int] | None:
+        return 0, self.reduced(node)[0]
+
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         (axis,) = self.reduced(node)
         known = pattern.every(xs[0].known, axis, keepdims=True)

@@ -51,6 +51,7 @@ class Scatter(Operator):
     """Facts pass along the axes that no index addresses; those that indices address stay whole."""
 
     lock_detail = "needs the axes that indices address whole"
+    puts_at: int | None = 1
     stated = replace(CONTINUOUS, geometry=(1,))
 
     def layout(self, node: OpNode) -> Layout:
@@ -158,6 +159,8 @@ class ScatterElements(Scatter):
 class GatherElements(ScatterElements):
     """An index per element of Y, which names a place on one axis of X; `updates` are the letters of Y."""
 
+    puts_at = None
+
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         return stated
 
@@ -189,6 +192,9 @@ class GatherElements(ScatterElements):
 
 class GatherND(GatherElements):
     """Each index names a place on several axes of X, or all of them."""
+
+    def looks_up(self, node: OpNode) -> bool:
+        return node.x_shape(1)[-1] == 1 and not node.attr("batch_dims", 0) and node.static(1) is None
 
     def layout(self, node: OpNode) -> Layout:
         rank, width, shared = len(node.x_shape()), len(node.x_shape(1)), int(node.attr("batch_dims", 0))

@@ -54,7 +54,7 @@ def operators_without_rule(context: Context, costs: Costs) -> tuple[OperatorWith
     """Operators of which nothing is known, or too little, the most expensive first."""
     calls: dict[tuple[str, str], list[int]] = {}
     for call in context.calls:
-        why = call.barrier or call.opaque
+        why = call.barrier
         if why is not None and call.barrier != NEVER and call.op.node.role is not Role.ENTRY:
             calls.setdefault((call.op.node.qualified_type, why), []).append(call.op.node.index)
     read = costs.read()

@@ -43,7 +43,8 @@ def numbers_in(graph: Graph, name: str) -> int:
     """How many numbers each element of a stored tensor holds: several where a byte packs them."""
     packed = [n for n, position in graph.consumers.get(name, ()) if position in traits_of(n).packed]
     bytewise = packed and graph.initializer_dtype(name).name == "uint8"
-    return 8 // int(packed[0].attr("bits", 4)) if bytewise else 1
+    bits = [packed[0].attr(name) for name in ("bits", "expert_weight_bits")] if bytewise else [8]
+    return 8 // int(next(filter(None, bits), 4))
 
 
 @once_per_graph

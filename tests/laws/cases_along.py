@@ -135,7 +135,7 @@ def modulo(d: Draw, op: str) -> Case:
 @cases_for("OneHot")
 def one_hot(d: Draw, op: str) -> Case:
     shape = d.shape(1, 3)
-    depth, values = np.array(d.whole(2, 5)), np.array([0.5, 2], np.float32)
+    depth, values = np.array(d.whole(2, 5)), np.array([d.pick([0, 0.5]), 2], np.float32)
     axis = None if d.flag(0.3) else _axis(d, len(shape) + 1)
     return call(op, d.ints(-2, 5, *shape), depth, values, opset=11, samplers={0: whole(-2, 5)}, axis=axis)
 

@@ -20,6 +20,7 @@ from analyzer.ops.context import Context
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.fused_attention import ProjectedAttention
+from analyzer.ops.moe import MixtureOfExperts
 from analyzer.ops.operator import BARRIER
 from analyzer.ops.recurrent import Recurrent
 from analyzer.ops.rms_norm import RootMeanSquare, SkipRootMeanSquare
@@ -75,6 +76,9 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         changes = _narrowed(bench, keeps, arrays, reference)
         if op.has(3):  # a stored bias
             weights = {op.inputs[3]: _rested(bench, keeps, 3)}
+    elif isinstance(bench.call.rule, MixtureOfExperts):
+        reference[op.inputs[0]] = _rested(bench, keeps, 0)
+        weights = {op.inputs[4]: _rested(bench, keeps, 4)}
     elif isinstance(bench.call.rule, AttentionRule):
         changes = _heads(bench, keeps)
         if bench.call.sums:

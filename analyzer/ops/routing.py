@@ -1,0 +1,19 @@
+"""What an operator says of itself where it sends each token through a few of several experts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """Experts whose weights are stacked, along the first axis of the inputs `weights`.
+
+    Of each row of the input `scores` [tokens, experts] the `chosen` largest take part, of equal ones the last; they
+    weigh what a softmax over the whole row makes of the scores, or (`renormalised`) over those that take part.
+    """
+
+    scores: int
+    weights: tuple[int, ...]
+    chosen: int
+    renormalised: bool
