@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from analyzer.facts.checked import CheckFacts, FindingCard
     from analyzer.facts.choice import Choice
     from analyzer.facts.evidence import Evidence
+    from analyzer.facts.experts import RoutedExperts
     from analyzer.facts.findings import About, Finding, Severity
     from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
     from analyzer.facts.image_options import ImageOptions
@@ -116,6 +117,7 @@ _HOMES = {
     "Refused": "facts.pruned",
     "Removable": "facts.audit",
     "Role": "facts.picture",
+    "RoutedExperts": "facts.experts",
     "Run": "api.options",
     "RunSummary": "facts.history",
     "Severity": "facts.findings",
@@ -189,6 +191,7 @@ __all__ = [
     "Refused",
     "Removable",
     "Role",
+    "RoutedExperts",
     "Run",
     "RunSummary",
     "Severity",

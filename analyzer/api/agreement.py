@@ -74,7 +74,8 @@ def compare_models(
 ) -> dict[str, Comparison | None]:
     """Both models on probe, holdout and probe with noise; on random data without a probe.
 
-    `ids` are inputs that hold ids of rows, of which some went: no noise is put on them.
+    `ids` are inputs that hold ids of rows, of which some went, or decide where tokens are routed: no noise is put on
+    them.
 
     Raises:
         InputError: there is no data, and the model does not run on data that is made up.
@@ -85,6 +86,8 @@ def compare_models(
         if probe is not None:
             results[name] = _on_data(source, before, after, probe, name, progress, allowed)
     if source.probe is not None:
+        if source.loaded.graph.inputs.keys() <= set(ids):
+            return results
         few = [(b.feeds, b.samples) for b in source.probe.first(PERTURBED_SAMPLES)]
         noisy = compare(before, after, perturbed(few, ids), source="probe with noise", leave_out=True, **allowed)
         results["perturbed"] = noisy if noisy.samples else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from analyzer.api.audit_result import Audit
 from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
+from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned, Source
@@ -58,6 +59,7 @@ def audit(
     thresholds: Thresholds | str = "default",
     causes: bool = True,
     vocabulary: bool = False,
+    experts: bool = False,
     progress: Progress | None = None,
 ) -> Audit:
     """Find the dead units of a model, and the parameters that can go with them.
@@ -71,6 +73,7 @@ def audit(
         causes: ask why units are dead and how far they are from firing, in a second pass over the probe for
             layers with suspects.
         vocabulary: count which rows of embeddings the data gathers, in a further pass.
+        experts: count which experts of mixtures tokens are routed to, in a further pass.
         progress: called as samples are run.
 
     Raises:
@@ -78,7 +81,7 @@ def audit(
     """
     data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
     with run.limited():
-        return _audited(model, data, run, thresholds, causes, vocabulary, progress)
+        return _audited(model, data, run, thresholds, causes, vocabulary, experts, progress)
 
 
 def _audited(
@@ -88,6 +91,7 @@ def _audited(
     thresholds: Thresholds,
     causes: bool,
     vocabulary: bool,
+    experts: bool,
     progress: Progress | None,
 ) -> Audit:
     """The stages, one after the other."""
@@ -119,9 +123,10 @@ def _audited(
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
         gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary else None
-        walked = planned(
-            loaded, shapes, walked, partial(measure_shapes, probe=opened, threads=run.threads, varying=varying)
-        )
+        routed = routed_experts(loaded, walked.context, opened, held, run) if experts else None
+        measure = partial(measure_shapes, probe=opened, threads=run.threads, varying=varying)
+        walked = planned(loaded, shapes, walked, measure)
+        routed = routed and with_removable(routed, loaded, shapes, walked, measure)
     with clock.stage("causes"):
         ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress)
         diagnoses, causes_failed = ask() if causes else ((), "")
@@ -156,6 +161,7 @@ def _audited(
         constant_outputs=walked.constant_outputs,
         diagnoses=diagnoses,
         vocabulary=gathered,
+        experts=routed,
     )
     facts = replace(facts, warnings=audit_findings(facts))
     files = (
@@ -185,8 +191,9 @@ def prune(
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
     """
-    counts = Choice.of(choice).vocabulary
-    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, vocabulary=counts, progress=progress)
+    asked = Choice.of(choice)
+    counts = {"vocabulary": asked.vocabulary, "experts": asked.experts}
+    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress, **counts)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 

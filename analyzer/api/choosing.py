@@ -13,6 +13,7 @@ from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts, layer_named
 from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.experts import RoutedExperts
 from analyzer.facts.vocabulary import GatheredRows
 from analyzer.facts.wording import did_you_mean
 from analyzer.regular_files import check_regular
@@ -68,7 +69,7 @@ def check_choice(
     layers: Sequence[LayerVerdicts],
     choice: Choice,
     lossy: Mapping[str, Sequence[int]],
-    tables: Iterable[GatheredRows] = (),
+    tables: Iterable[GatheredRows | RoutedExperts] = (),
 ) -> None:
     """Refuse what cannot be meant: names and units that do not exist, and units of a plan that are not dead.
 

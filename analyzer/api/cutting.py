@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from analyzer.facts.units import ShapeTable
 from analyzer.facts.vocabulary import GatheredRows
 from analyzer.facts.wording import counted
 from analyzer.graph import LoadedModel
-from analyzer.graph.edit import restore_defaults
+from analyzer.graph.restore_defaults import restore_defaults
+from analyzer.ops.context import Context
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
+from analyzer.rewrite.fewer_experts import Routed, without_empty, without_marks, without_stacked
 from analyzer.rewrite.fewer_rows import without_rows
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
@@ -47,6 +50,7 @@ class CutModel:
     bridges: tuple[Bridge, ...] = ()
     merged_relus: tuple[str, ...] = ()  # always on; the dense layers around them are one
     removed_rows: Mapping[str, int] = field(default_factory=dict)  # of embeddings: as many went, by table
+    removed_experts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by router
 
 
 def cut(
@@ -57,17 +61,22 @@ def cut(
     measure: Callable[[LoadedModel], ShapeTable],
     walked: Walk | None = None,
     vocabulary: Sequence[GatheredRows] = (),
+    routed: Sequence[Routed] = (),
 ) -> list[CutModel]:
     """The cut model; with residual `latency` a second one with bridges, to be timed against the first.
 
     `measure` gives the shapes of a model that was cut; `walked` is the walk of this choice, where it was taken;
-    `vocabulary` are the embeddings that may lose rows.
+    `vocabulary` are the embeddings that may lose rows, `routed` the routers that may lose experts.
 
     Raises:
         ComparisonFailed: no consistent cut was found: a bug of ours.
     """
     twins: Twins = {}
     original = loaded
+    if routed:
+        marked, shapes = without_marks(loaded, shapes, routed, next_best=choice.unseen_expert == "next")
+        marked = marked.refreshed()
+        loaded = without_empty(marked, Context(marked.graph, shapes)).refreshed()
     if choice.merge_duplicates:
         loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
     plain = _cut(loaded, shapes, layers, choice, walked if loaded is original else None)
@@ -88,6 +97,7 @@ def cut(
     for cut_model in cuts:
         restore_defaults(loaded, cut_model.smaller)
     cuts = [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
+    cuts = [_with_fewer_experts(cut_model, routed, choice) for cut_model in cuts]
     cuts = [_no_larger(cut_model, original, shapes, layers, choice) for cut_model in cuts]
     cuts = [_with_fewer_rows(cut_model, vocabulary, choice) for cut_model in cuts]
     return [replace(cut_model, notes=(*_merged_twins(cut_model, twins), *cut_model.notes)) for cut_model in cuts]
@@ -211,6 +221,29 @@ def _with_fewer_rows(cut_model: CutModel, vocabulary: Sequence[GatheredRows], ch
         if table.table in gone
     ]
     return replace(cut_model, smaller=smaller.refreshed(), removed_rows=gone, notes=(*cut_model.notes, *notes))
+
+
+def _with_fewer_experts(cut_model: CutModel, routed: Sequence[Routed], choice: Choice) -> CutModel:
+    """Without what is stored, one behind another, for experts that nothing chooses."""
+    if not routed:
+        return cut_model
+    next_best = choice.unseen_expert == "next"
+    smaller = without_stacked(cut_model.smaller, routed, next_best=next_best).refreshed()
+    tables = [
+        GatheredRows(table, outputs, facts.counts, prod(smaller.graph.initializer_shape(table)[1:]))
+        for router, facts in routed
+        for table, outputs in router.tables
+        if table in smaller.graph.initializer_names
+    ]
+    others = (
+        "take the next best experts"
+        if next_best
+        else ("are refused by onnxruntime on the CPU; elsewhere give --unseen-expert next")
+    )
+    notes = [f"{facts.gone}. Tokens that would go there {others}." for _, facts in routed]
+    smaller = without_rows(smaller, tables)[0].refreshed()
+    gone = {facts.router: facts.idle for _, facts in routed}
+    return replace(cut_model, smaller=smaller, removed_experts=gone, notes=(*cut_model.notes, *notes))
 
 
 def _weight(model: LoadedModel) -> tuple[int, int]:

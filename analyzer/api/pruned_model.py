@@ -135,13 +135,20 @@ class Pruned(Reporting):
 
     def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per stored tensor the elements that stay, in the original's shape."""
-        return keep_masks(self._walk.context, self._walk.cut, self._stored, self._rows)
+        return keep_masks(self._walk.context, self._walk.cut, self._stored, self._kept_rows)
 
     @property
-    def _rows(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-        """The rows that stay of embeddings that lost some."""
-        tables = self.audit.facts.vocabulary or ()
-        return {t.table: t.kept(self.choice.unseen_id) for t in tables if t.table in self.facts.removed_rows}
+    def _kept_rows(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+        """The rows that stay of embeddings and of stacked experts that lost some."""
+        tables, experts = self.audit.facts.vocabulary or (), self.audit.facts.experts or ()
+        kept = {t.table: t.kept(self.choice.unseen_id) for t in tables if t.table in self.facts.removed_rows}
+        for router in (r for r in experts if r.router in self.facts.removed_experts):
+            kept |= {name: np.array(router.seen) for name in router.tensors if self._rows(name) < router.experts}
+        return kept
+
+    def _rows(self, name: str) -> int:
+        graph = self._smaller.refreshed().graph
+        return graph.initializer_shape(name)[0] if name in graph.initializer_names else 0
 
     def save_masks(self, path: str | Path) -> None:
         """Write `masks()` as .npz, and the plan beside it as `plan.json`: both or none.
@@ -151,7 +158,7 @@ class Pruned(Reporting):
         """
         target = check_output(path, self._source.inputs)
         beside = check_output(target.with_name("plan.json"), self._source.inputs)
-        walked, kept = self._walk, (self._stored, self._rows)
+        walked, kept = self._walk, (self._stored, self._kept_rows)
         masks, document = plan_document(walked.context, walked.cut, walked.layers, walked.removable, self.choice, *kept)
         with written_together() as files:
             files.write(target, masks)

@@ -23,6 +23,7 @@ from analyzer.api.agreement import (
 )
 from analyzer.api.choosing import alive_units, by_value, check_choice, choice_notes
 from analyzer.api.cutting import CutModel, cut, takes_something
+from analyzer.api.expert_counts import experts_that_may_go
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.api.row_counts import rows_that_may_go
@@ -79,7 +80,7 @@ def prune_walk(
     named = by_value(walked.layers, lossy or {})
     if choice.units is not None:
         choice = replace(choice, units=by_value(walked.layers, choice.units))
-    check_choice(walked.layers, choice, named, audit.facts.vocabulary or ())
+    check_choice(walked.layers, choice, named, (*(audit.facts.vocabulary or ()), *(audit.facts.experts or ())))
     if choice.branches == "taken":
         _check_branches(choice, audit.facts)
         settled = source.shapes.taken.keys() - walked.context.decided.keys()
@@ -108,13 +109,14 @@ def _cut_and_compared(
         choice = replace(choice, lossy=_constants_for(source, walked, alive))
     vocabulary, row_notes = rows_that_may_go(audit.facts, choice)
     measure = partial(_shapes_of, source)
-    cuts = cut(source.loaded, source.shapes, walked.layers, choice, measure, vocabulary=vocabulary)
+    routed = experts_that_may_go(audit.facts, walked.context, choice)
+    cuts = cut(source.loaded, source.shapes, walked.layers, choice, measure, vocabulary=vocabulary, routed=routed)
     cut_model = _better(source, cuts)
     if stored_bytes(source.loaded) >= WORTH_COLLECTING:
         gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
     notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes, *row_notes)
-    gone = takes_something(chosen) or cut_model.merged_relus or cut_model.removed_rows
+    gone = takes_something(chosen) or cut_model.merged_relus or cut_model.removed_rows or cut_model.removed_experts
     notes = (*notes, *(_branch_notes(source, chosen) if gone else ()))
     if not gone:
         notes = notes or _left_by_choice(source, walked, choice)
@@ -129,6 +131,7 @@ def _cut_and_compared(
         WrittenSession(smaller, threads=threads) as after,
     ):
         ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}
+        ids |= source.loaded.graph.inputs.keys() if cut_model.removed_experts else set()  # noise may route elsewhere
         results = compare_models(source, smaller, before, after, progress, ids)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
             if moving := contradicted(source, walked):
@@ -139,7 +142,7 @@ def _cut_and_compared(
             with Session(source.computed, threads=threads) if decided else nullcontext(before) as optimised:
                 measured = _timed(source, optimised, after)
     basis = _basis(chosen, choice, cut_model.merged_relus)
-    observed = bool(basis or source.shapes.settled or cut_model.removed_rows)
+    observed = bool(basis or source.shapes.settled or cut_model.removed_rows or cut_model.removed_experts)
     taken = "as the probe takes them" if source.shapes.settled else ""
     stamp(smaller, _record(basis, cut_model, choice, audit.facts, results["probe"], observed=observed, branches=taken))
     data, after_size = _written(source, cut_model)
@@ -159,6 +162,7 @@ def _cut_and_compared(
         removed_relus=cut_model.merged_relus,
         observed=observed,
         removed_rows=cut_model.removed_rows,
+        removed_experts=cut_model.removed_experts,
     )
     return Pruned(facts, audit, choice, chosen, source, smaller, data)
 
@@ -290,6 +294,7 @@ def _record(
         "evidence": "lossy" if choice.lossy else "observed" if observed else "structural",
         "branches": branches,
         "rows_removed": ", ".join(f"{table} {rows}" for table, rows in cut_model.removed_rows.items()),
+        "experts_removed": ", ".join(f"{router} {len(gone)}" for router, gone in cut_model.removed_experts.items()),
         "probe": "random data" if random else "",
         "probe_fingerprint": probe.fingerprint if probe is not None else "",
         "independence": "stated" if audit.conditions.stated else "",

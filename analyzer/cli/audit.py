@@ -32,6 +32,15 @@ VocabularyOption = Annotated[
 ]
 
 
+ExpertsOption = Annotated[
+    bool,
+    typer.Option(
+        "--experts",
+        help="Count which experts of mixtures tokens are routed to, in a further pass; prune --experts removes others.",
+    ),
+]
+
+
 @command
 def audit(
     model: ModelArgument,
@@ -41,6 +50,7 @@ def audit(
     reports: partial[AuditReports],
     causes: CausesOption = True,
     vocabulary: VocabularyOption = False,
+    experts: ExpertsOption = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -59,6 +69,7 @@ def audit(
                 thresholds=thresholds(),
                 causes=causes,
                 vocabulary=vocabulary,
+                experts=experts,
                 progress=progress,
             )
         show = partial(audited.show, arguments=arguments_again(model, source))

@@ -212,6 +212,19 @@ GROUPS: dict[type, Group] = {
                 "onnxruntime on the CPU; elsewhere give --unseen-id.",
                 kind=bool,
             ),
+            "experts": _choosing(
+                "--experts",
+                None,
+                "Also remove experts of mixtures that no token of the probe is routed to. Tokens that would be are "
+                "refused by onnxruntime on the CPU; elsewhere give --unseen-expert next.",
+                kind=bool,
+            ),
+            "unseen_expert": _choosing(
+                "--unseen-expert",
+                "refused|next",
+                "next: tokens that would go to an expert that --experts removed take the next best ones.",
+                shows_default=True,
+            ),
             "unseen_id": _choosing("--unseen-id", "ID", "Other ids are read as this one, for --vocabulary.", kind=int),
         },
     ),

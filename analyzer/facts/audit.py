@@ -12,6 +12,7 @@ import numpy.typing as npt
 from analyzer.algebra.pattern import Shape
 from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.experts import RoutedExperts
 from analyzer.facts.findings import Finding
 from analyzer.facts.frozen import FrozenDict, read_only
 from analyzer.facts.judged import Judged, cost_of
@@ -315,6 +316,7 @@ class AuditFacts:
     unused_inputs: tuple[UnusedInput, ...] = ()
     constant_outputs: tuple[ConstantOutput, ...] = ()
     vocabulary: tuple[GatheredRows, ...] | None = None
+    experts: tuple[RoutedExperts, ...] | None = None
     diagnoses: tuple[LayerDiagnosis, ...] = ()
 
     def __post_init__(self) -> None:

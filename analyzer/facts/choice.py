@@ -15,6 +15,7 @@ from analyzer.facts.given import WithDefaults, is_number
 
 if TYPE_CHECKING:
     from analyzer.facts.audit import LayerVerdicts
+    from analyzer.facts.experts import RoutedExperts
     from analyzer.facts.vocabulary import GatheredRows
 
 
@@ -32,7 +33,9 @@ class Choice(WithDefaults):
     merged. merge_linear: dense layers around a ReLU that is always on are merged where that is smaller. branches:
     `taken` leaves out branches (of an If) that no sample takes; for inputs that would take them the model then computes
     something else. vocabulary: rows of embeddings that the probe never gathers go; further ids are refused by
-    onnxruntime on the CPU (elsewhere give `unseen_id`), or read as `unseen_id`.
+    onnxruntime on the CPU (elsewhere give `unseen_id`), or read as `unseen_id`. experts: experts of mixtures go that no
+    token of the probe is routed to; a token that would be is `refused` by onnxruntime on the CPU, or, with
+    `unseen_expert` next, takes the next best experts that stay.
     """
 
     evidence: Evidence = Evidence.OBSERVED
@@ -50,6 +53,8 @@ class Choice(WithDefaults):
     branches: Literal["all", "taken"] = "all"
     vocabulary: bool = False
     unseen_id: int | None = None
+    experts: bool = False
+    unseen_expert: Literal["refused", "next"] = "refused"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -68,6 +73,8 @@ class Choice(WithDefaults):
             ("only", _are_patterns(self.only), "give a list of patterns"),
             ("skip", _are_patterns(self.skip), "give a list of patterns"),
             ("vocabulary", not self.vocabulary or self.evidence == "observed", "only data shows it: choose observed"),
+            ("experts", not self.experts or self.evidence == "observed", "only data shows it: choose observed"),
+            ("unseen_expert", self.unseen_expert in ("refused", "next"), "choose refused or next"),
             (
                 "unseen_id",
                 self.unseen_id is None or is_number(self.unseen_id, 0, kind=Integral),
@@ -80,6 +87,10 @@ class Choice(WithDefaults):
         if self.unseen_id is not None and not self.vocabulary:
             raise InputError(
                 f"--unseen-id {self.unseen_id} has no effect without --vocabulary: add it, or leave --unseen-id out."
+            )
+        if self.unseen_expert != "refused" and not self.experts:
+            raise InputError(
+                f"--unseen-expert {self.unseen_expert} has no effect without --experts: add it, or leave it out."
             )
         object.__setattr__(self, "evidence", Evidence(self.evidence))  # its name may have been given
         object.__setattr__(self, "only", tuple(self.only))
@@ -125,9 +136,16 @@ class Choice(WithDefaults):
 
     def takes_rows(self, table: GatheredRows, samples: int) -> bool:
         """Whether some rows of a table go, and the probe is enough to part with them."""
-        bound = table.unseen_bound
+        return self.vocabulary and table.lost() > 0 and self._relies_on(table, table.names, samples)
+
+    def takes_experts(self, router: RoutedExperts, samples: int) -> bool:
+        """Whether some experts of a router go, and the probe is enough to part with them."""
+        return self.experts and bool(router.removable) and self._relies_on(router, router.names, samples)
+
+    def _relies_on(self, counts: GatheredRows | RoutedExperts, names: Sequence[str], samples: int) -> bool:
+        bound = counts.unseen_bound
         trusted = samples >= self.min_samples and bound is not None and bound <= self.max_firing_bound
-        return self.vocabulary and trusted and table.lost() > 0 and self._wants(table.names)
+        return trusted and self._wants(names)
 
     def takes_for_identity(self, layer: LayerVerdicts, units: Iterable[int]) -> bool:
         """Whether a layer whose remaining units were always on in the data may be taken for one that always is."""

@@ -119,7 +119,8 @@ class PrunedFacts:
     `removed_units` are audited units that went, per value; `lossy_units` those of them that were not dead; `changed`
     says whether anything went; `notes` are sentences for the person who asked. `removed_relus` were always on in the
     data, and went with `merge_linear`; `observed` says that the promise rests on the data, not on the weights alone.
-    `removed_rows` are how many rows of which embedding went, as the data never gathers them.
+    `removed_rows` are how many rows of which embedding went, as the data never gathers them; `removed_experts` the
+    experts that went of which router, as no token is routed to them.
     """
 
     before: Size
@@ -136,12 +137,14 @@ class PrunedFacts:
     removed_relus: tuple[str, ...] = ()
     observed: bool = False
     removed_rows: Mapping[str, int] = field(default_factory=dict)
+    removed_experts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Mappings are read-only from here on."""
         object.__setattr__(self, "removed_units", FrozenDict(self.removed_units))
         object.__setattr__(self, "lossy_units", FrozenDict(self.lossy_units))
         object.__setattr__(self, "removed_rows", FrozenDict(self.removed_rows))
+        object.__setattr__(self, "removed_experts", FrozenDict(self.removed_experts))
 
     @property
     def lossy(self) -> bool:

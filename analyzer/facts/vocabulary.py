@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import log, sqrt
+from typing import ClassVar
 
 import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.facts.bound import CONFIDENCE
-from analyzer.facts.wording import counted, number
+from analyzer.facts.counts import Counted
+from analyzer.facts.wording import counted
 
-INDEX_BYTES = 4  # of an entry in the map from ids to the rows that stay
+INDEX_BYTES = 8  # of an entry in the map from ids to the rows that stay
 
 
 @dataclass(frozen=True, eq=False)
-class GatheredRows:
-    """One stored table whose rows are looked up by ids that the model is fed.
+class GatheredRows(Counted):
+    """One stored table whose rows are looked up by ids that the model is fed, or that it chooses by itself.
 
     `counts` [rows] is how often each row was gathered. `outputs` are what its look-ups give; `needed` says what else
     needs all of its rows (empty: those that nothing gathered can go). `numbers` of `itemsize` bytes are stored in each
@@ -32,6 +33,7 @@ class GatheredRows:
     holdout: Array | None = None
     inputs: tuple[str, ...] = ()
     itemsize: int = 4
+    words: ClassVar[tuple[str, str, str]] = ("row", "gathered", "look-up")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,11 +44,6 @@ class GatheredRows:
     def rows(self) -> int:
         """Rows of the table."""
         return len(self.counts)
-
-    @cached_property
-    def seen(self) -> tuple[int, ...]:
-        """Rows that were gathered, in order."""
-        return tuple(np.flatnonzero(self.counts).tolist())
 
     def kept(self, unseen_id: int | None) -> Array:
         """The rows that stay, in order: those that were gathered, and that of the id which others are read as."""
@@ -68,20 +65,6 @@ class GatheredRows:
         return f"a map of ids would take as much as the {counted(left, 'row')} not gathered" if left else "all gathered"
 
     @property
-    def gathered(self) -> int:
-        """How many rows were gathered in all, counted each time."""
-        return int(self.counts.sum())
-
-    @property
-    def unseen_share(self) -> float | None:
-        """Good and Turing's estimate of the share of look-ups, in further data, of rows not seen: those seen once.
-
-        Good, "The population frequencies of species and the estimation of population parameters", Biometrika 40
-        (1953). None without look-ups.
-        """
-        return float((self.counts == 1).sum()) / self.gathered if self.gathered else None
-
-    @property
     def unseen_bound(self) -> float | None:
         """The share of look-ups that rows not seen have, at most, with 95 % confidence, if look-ups are independent.
 
@@ -99,21 +82,3 @@ class GatheredRows:
     def removable(self) -> int:
         """Numbers in the rows that can go."""
         return self.lost() * self.numbers
-
-    @property
-    def new_on_holdout(self) -> int | None:
-        """Look-ups of the holdout that gather a row which the probe never does; None without a holdout."""
-        return None if self.holdout is None else int(self.holdout[self.counts == 0].sum())
-
-    @property
-    def sentence(self) -> str:
-        """What was seen, and what is to be expected of further data."""
-        said = (
-            f"{counted(len(self.seen), 'row')} of {number(self.rows)} gathered in {counted(self.gathered, 'look-up')}"
-        )
-        if self.unseen_share is None or self.unseen_bound is None:
-            return said
-        estimate, bound = (f"{100 * share:.2g} %" for share in (self.unseen_share, self.unseen_bound))
-        return (
-            f"{said}; of further look-ups {estimate} are estimated to be of other rows, at most {bound} if independent"
-        )

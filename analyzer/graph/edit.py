@@ -172,7 +172,7 @@ class Editor:
 
     def add_behind(self, index: int, name: str) -> None:
         """Add another value to a node's output, behind it; readers see the sum under the old name."""
-        self._insert_behind(index, "Add", name)
+        self.insert_behind(index, "Add", name)
 
     def name_nodes(self, names: Mapping[int, str]) -> None:
         """Give nodes that have no name of their own these, which no longer change with their place."""
@@ -184,18 +184,34 @@ class Editor:
     def gather_behind(self, index: int, indices: Array, axis: int) -> str:
         """Gather from a node's output, behind it; readers see what was gathered. Returns the output's new name."""
         places = self.add_tensor(f"{self._node(index).outputs[0].name}/places", indices)
-        return self._insert_behind(index, "Gather", places, axis=axis)
+        return self.insert_behind(index, "Gather", places, axis=axis)
 
-    def _insert_behind(self, index: int, op_type: str, operand: str, **attributes: int) -> str:
+    def insert_behind(
+        self, index: int, op_type: str, operand: str, *, output: int = 0, at: int = 0, **attributes: int
+    ) -> str:
+        """Put an operator of two inputs behind a node: an output of the node becomes its input `at`.
+
+        Readers see the result, under the output's name. Returns the output's new name.
+        """
         node = self._node(index)
-        old, behind = node.outputs[0], self._fresh(f"{node.outputs[0].name}/before_{op_type}")
+        old = node.outputs[output]
+        behind = self._fresh(f"{old.name}/before_{op_type}")
         new = self._new(f"{node.name}/{op_type}", op_type, [operand, operand], attributes)
         _around(node).insert_after(node, new)
         shape, kind = old.shape, old.type
         self._take_over(old, new.outputs[0])
         old.name, old.shape, old.type, self._values[behind] = behind, shape, kind, old
-        new.replace_input_with(0, old)
+        new.replace_input_with(at, old)
         return behind
+
+    def add_before(
+        self, index: int, op_type: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: Any
+    ) -> str:
+        """Add a node in front of another one; returns the name of its last output."""
+        node = self._node(index)
+        new = self._new(f"{node.name}/{op_type}", op_type, inputs, attributes, outputs=outputs)
+        _around(node).insert_before(node, new)
+        return str(new.outputs[-1].name)
 
     def insert_before(
         self, index: int, position: int, op_type: str, operands: list[str], attributes: Mapping[str, Any], name: str,
@@ -231,7 +247,7 @@ class Editor:
         return len(self._nodes) - 1
 
     def replace_value(self, name: str, tensor: str) -> None:
-        """Let every reader of a value read a stored tensor instead."""
+        """Let every node that reads a value read another one instead, such as a stored tensor."""
         value, stored = self._values[name], self._values[tensor]
         for use in list(value.uses()):
             use.node.replace_input_with(use.idx, stored)
@@ -352,22 +368,6 @@ class Editor:
         text, old.name = str(old.name), None
         new.name = text
         self._values[text] = new
-
-
-def restore_defaults(original: LoadedModel, smaller: LoadedModel) -> None:
-    """Put defaults back that nothing reads any more, so that the model is called as before; in the original's order.
-
-    These are stored tensors that are inputs as well: from IR version 4 on, whoever calls may override them.
-    """
-    inputs, stored = smaller.model.graph.inputs, smaller.model.graph.initializers
-    names = {str(value.name) for value in inputs}
-    for place, value in enumerate(original.model.graph.inputs):
-        name = str(value.name)
-        if name in names or name not in original.graph.defaults:
-            continue
-        tensor = ir.Value(name=name, shape=value.shape, type=value.type, const_value=value.const_value)
-        inputs.insert(place, tensor)
-        stored[name] = tensor
 
 
 def _like(node: ir.Node, name: str, outputs: int) -> ir.Node:

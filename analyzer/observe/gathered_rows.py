@@ -1,4 +1,4 @@
-"""How often each row of some tables is looked up, over a data set."""
+"""How often each row of some tables is looked up, and each expert is chosen, over a data set."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ def gathered_rows(
     ids: Mapping[str, tuple[int, tuple[str, ...]]],
     batches: Iterable[Mapping[str, Array]],
     threads: int | None = None,
+    largest: Mapping[str, int] | None = None,
 ) -> dict[str, Array]:
     """Counts [rows] by table; `ids` gives per table how many rows it has, and the values that hold its ids.
 
-    An id below zero counts from the end, as the look-up takes it.
+    An id below zero counts from the end, as the look-up takes it. A value in `largest` holds scores [*, rows] instead,
+    of which so many choose.
     """
     editor = Editor(loaded.copy())
     editor.clear_outputs()
@@ -32,6 +34,13 @@ def gathered_rows(
             seen = session.run(feeds, list(named.values()))
             for table, (rows, names) in ids.items():
                 for name in names:
-                    flat = seen[named[name]].reshape(-1).astype(np.int64)
+                    held, chosen = seen[named[name]], (largest or {}).get(name)
+                    flat = (held if chosen is None else places_of_largest(held, chosen)).reshape(-1).astype(np.int64)
                     counts[table] += np.bincount(np.where(flat < 0, flat + rows, flat), minlength=rows)
     return counts
+
+
+def places_of_largest(scores: Array, chosen: int) -> Array:
+    """Where the largest of each row stand; of equal ones the last."""
+    backwards = np.argsort(-scores[..., ::-1].astype(np.float64), axis=-1, kind="stable")[..., :chosen]
+    return np.asarray(scores.shape[-1] - 1 - backwards)

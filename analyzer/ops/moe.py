@@ -66,8 +66,9 @@ class MixtureOfExperts(Operator):
         )(node)
 
     def experts(self, node: OpNode) -> Stacked | None:
-        stacked = tuple(p for p in (W1, B1, W2, B2) if node.has(p))
-        return Stacked(SCORES, stacked, int(node.attr("k", 1)), bool(node.attr("normalize_routing_weights", 0)))
+        return Stacked(
+            SCORES, (W1, B1, W2, B2), int(node.attr("k", 1)), bool(node.attr("normalize_routing_weights", 0))
+        )
 
     def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
         return (len(node.x_shape(X)) - 1,) if position == X else ()
@@ -143,8 +144,8 @@ class QuantisedExperts(Operator):
 
     def experts(self, node: OpNode) -> Stacked | None:
         """Without normalisation, kernels differ in what the shares are of."""
-        weights = tuple(p for p in range(2, 14) if node.has(p))
-        stored = all(node.static(p) is not None for p in weights)
+        weights = tuple(range(2, 14))
+        stored = all(node.static(p) is not None for p in weights if node.has(p))
         known = stored and bool(node.attr("normalize_routing_weights", 0)) and len(node.inputs) <= 14
         return Stacked(SCORES, weights, int(node.attr("k", 1)), renormalised=True) if known else None
 

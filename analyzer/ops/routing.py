@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
-    """Experts whose weights are stacked, along the first axis of the inputs `weights`.
+    """Experts whose weights are stacked, along the first axis of the inputs `weights`, as far as they are given.
 
     Of each row of the input `scores` [tokens, experts] the `chosen` largest take part, of equal ones the last; they
     weigh what a softmax over the whole row makes of the scores, or (`renormalised`) over those that take part.

@@ -34,7 +34,7 @@ def without_rows(
         for name, array in arrays.items():
             assert array is not None
             other = len(kept) if unseen_id is None else int(np.searchsorted(kept, unseen_id))
-            places = np.full(table.rows, other, np.int32)
+            places = np.full(table.rows, other, np.int64)
             places[kept] = np.arange(len(kept))
             editor.set_tensor(name, np.asarray(array[kept], order="C"))
             mapping = editor.add_tensor(f"{name}/row_of_id", places)

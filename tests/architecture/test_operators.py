@@ -34,6 +34,7 @@ NAMED = {
     "observe/statistics/moments.py": 2,
     "observe/statistics/positions.py": 3,
     "observe/gathered_rows.py": 1,
+    "rewrite/fewer_experts.py": 24,
     "rewrite/fewer_rows.py": 1,
     "rewrite/insert_bridges.py": 4,
     "shapes/sample_rows.py": 3,

@@ -161,12 +161,35 @@ class Rows(Struct, frozen=True):
     stays: str
 
 
+class Router(Struct, frozen=True):
+    """A node that sends each token through `chosen` of its experts.
+
+    `tokens` says for how many of the probe each expert was chosen, `idle` which for none. `unseen_share` is an
+    estimate of the share of further tokens that are routed to an idle one, `unseen_bound` what it is at most, with 95 %
+    confidence, if tokens are independent (null: there were no tokens). `new_on_holdout`: so often the holdout is (null:
+    no holdout). `removable` numbers can go with `--experts`; `stays` says why none do. `module` is its place in the
+    training code (empty: not known).
+    """
+
+    router: str
+    experts: int
+    chosen: int
+    tokens: tuple[int, ...]
+    idle: Units
+    unseen_share: float | None
+    unseen_bound: float | None
+    new_on_holdout: int | None
+    removable: int
+    stays: str
+    module: str
+
+
 class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1"):
     """The report that `deadunits audit --json` writes.
 
     `probe` is null where no data was given, `holdout` where no second data set was. `thresholds` say what counted as
-    near-dead, saturated and constant; `locked` are dead units that stay. `vocabulary` is null where it was not asked
-    for.
+    near-dead, saturated and constant; `locked` are dead units that stay. `vocabulary` and `experts` are null where they
+    were not asked for.
     """
 
     tool: Tool
@@ -184,6 +207,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1")
     warnings: tuple[Warning, ...]
     judged: Judged
     vocabulary: tuple[Rows, ...] | None
+    experts: tuple[Router, ...] | None
 
 
 def to_text(report: AuditReport) -> str:
@@ -200,6 +224,7 @@ def fields_of(facts: AuditFacts) -> dict[str, Any]:
         "tool": Tool(),
         "judged": shown_as(Judged, facts.judged),
         "vocabulary": None if facts.vocabulary is None else tuple(shown_as(Rows, t) for t in facts.vocabulary),
+        "experts": None if facts.experts is None else tuple(shown_as(Router, r) for r in facts.experts),
         "totals": Totals(facts.units, facts.dead),
         "warnings": tuple(_warning(finding) for finding in facts.warnings),
         "layers": tuple(_layer(layer, causes.get(layer.value)) for layer in facts.layers),

@@ -74,6 +74,7 @@ class _View:
         yield from self._tensors()
         yield from self._locked()
         yield from self._vocabulary()
+        yield from self._experts()
         yield from self._barriers()
         yield from self._warnings()
 
@@ -233,6 +234,23 @@ class _View:
                 yield indented(f"{number(rows.removable)} numbers can go: deadunits prune --vocabulary", QUIET, by=4)
         if not self.facts.vocabulary:
             yield indented("no stored table is looked up by ids that the model is fed", QUIET)
+
+    def _experts(self) -> Iterator[RenderableType]:
+        if self.facts.experts is None:
+            return
+        yield heading("Experts")
+        for router in self.facts.experts:
+            yield indented(f"{printable(router.module or router.router)}: {router.sentence}")
+            yield indented(f"tokens of each: {', '.join(map(number, router.tokens))}", QUIET, by=4)
+            if router.stays:
+                yield indented(f"its experts stay: {router.stays}", QUIET, by=4)
+            elif router.new_on_holdout:
+                only = f"can go only with --unseen-expert next: the holdout is routed to {router.new_on_holdout} others"
+                yield indented(f"{number(router.removable)} numbers {only}", "yellow", by=4)
+            else:
+                yield indented(f"{number(router.removable)} numbers can go: deadunits prune --experts", QUIET, by=4)
+        if not self.facts.experts:
+            yield indented("no node chooses among stored experts", QUIET)
 
     def _barriers(self) -> Iterator[RenderableType]:
         operators = self.facts.operators_without_rule

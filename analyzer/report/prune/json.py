@@ -71,9 +71,9 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     `comparison` is null where nothing changed. `removed_units` are, per audited value, the units that went, by
     their index in the original; `lossy_units` those of them that were named although they are not dead, so that
     their removal is not exact. `removed_relus` were always on in the data and went when the layers around them were
-    merged. `removed_rows`: how many rows of which embedding went, as the data never gathers them. `observed`: the same
-    outputs rest on what the data showed; else they hold for every input that stays finite on the way (unless units are
-    lossy).
+    merged. `removed_rows`: how many rows of which embedding went, as the data never gathers them; `removed_experts`
+    which experts of which router, as no token is routed to them. `observed`: the same outputs rest on what the data
+    showed; else they hold for every input that stays finite on the way (unless units are lossy).
     """
 
     changed: bool
@@ -88,6 +88,7 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     observed: bool
     notes: tuple[str, ...]
     removed_rows: Mapping[str, int]
+    removed_experts: Mapping[str, Units]
 
 
 def to_text(report: PruneReport) -> str:
@@ -103,6 +104,7 @@ def to_text(report: PruneReport) -> str:
         "removed_relus",
         "observed",
         "removed_rows",
+        "removed_experts",
     )
     document = Document(
         **fields_of(report.audit),

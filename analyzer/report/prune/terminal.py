@@ -127,9 +127,10 @@ class _View:
         if pruned.removed_relus:
             parts.append("the removed units stay dead and the removed ReLUs on" if pruned.removed_units else
                          "the removed ReLUs stay on")  # fmt: skip
-        elif pruned.removed_units or not pruned.removed_rows:
+        elif pruned.removed_units or not (pruned.removed_rows or pruned.removed_experts):
             parts.append("the removed units stay dead")
         parts += ["no other row of an embedding is gathered"] if pruned.removed_rows else []
+        parts += ["no other expert is chosen"] if pruned.removed_experts else []
         return f"for inputs on which {' and '.join(parts)}, as{on}"
 
     def _sizes(self) -> Iterator[RenderableType]:

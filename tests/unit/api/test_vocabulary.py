@@ -262,3 +262,18 @@ def test_the_report_says_what_was_seen() -> None:
     (entry,) = found.to_dict()["vocabulary"]
     assert entry["seen"] == [0, 3, 7, 21, 39]
     assert "5 rows of 40 gathered in 120 look-ups" in " ".join(found.report("terminal").split())
+
+
+def test_rows_that_are_named_by_a_list_of_one_index_are_looked_up_as_well(tmp_path: Path) -> None:
+    """As PyTorch's exporter writes `table[ids]`."""
+    body = "i = Unsqueeze(x, last) e = GatherND(table, i) s = ReduceSum<keepdims=0>(e, one) y = MatMul(s, w3)"
+    more = {"w3": np.ones((WIDTH, 3), np.float32), "last": np.array([-1])}
+    before = model(body, more=more)
+    result = pruned(before)
+    assert result.facts.removed_rows == {"table": 35}
+    result.save(tmp_path / "small.onnx")
+    after = onnx.load(tmp_path / "small.onnx")
+    for x in (ids(), ids(1)):
+        assert np.allclose(run(before, {"x": x})["y"], run(after, {"x": x})["y"], rtol=1e-5, atol=1e-5)
+    with pytest.raises(InvalidArgument, match="invalid index"):
+        run(after, {"x": np.array([[0, 5]])})

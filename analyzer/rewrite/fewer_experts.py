@@ -1,0 +1,144 @@
+"""Mixtures without the experts that the data is never routed to; all others are chosen and weighed as before.
+
+Where nodes choose (places of the largest scores), a token that would go to an expert that went is refused: its place is
+looked up in a map, then in what that leads to, and has no entry there. With `next_best` the scores of these experts are
+left out before the choice. What is made of the places (`marks`) is set to zero for experts that went, so that what
+hangs on them is computed from zeros, which the walk cuts; a Scatter of nothing goes by what it is put on.
+
+A node that chooses inside, scores [t, e], gets the scores and the weights of the experts that stay:
+
+    next best   scores' = Gather(scores, kept)
+    refused     scores' + MatMul(Gather(zeros [kept], Gather(map [e], TopK(scores))), zeros [k, kept])
+
+The softmax over all scores gives an expert less than one over those kept: unless the shares of the chosen are made to
+add up to 1, the output takes the factor Sum(Gather(Softmax(scores), kept)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analyzer.algebra.pattern import Array, Shape
+from analyzer.facts.experts import RoutedExperts
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import Editor, LoadedModel, Node
+from analyzer.ops.context import Context
+from analyzer.walk.flow import constants_forward
+from analyzer.walk.routers import Router
+
+Routed = tuple[Router, RoutedExperts]
+SINGLE, HALF = 1, 10  # element types, as a Cast names them
+
+
+def without_marks(
+    loaded: LoadedModel, table: ShapeTable, routed: Sequence[Routed], *, next_best: bool
+) -> tuple[LoadedModel, ShapeTable]:
+    """The model in which what is made of the places of idle experts is zero, and the shapes of the new values."""
+    editor, new = Editor(loaded.copy()), dict[str, tuple[str, Shape]]()
+
+    def behind(index: int, op_type: str, value: str, stored: str, *, at: int, output: int = 0) -> None:
+        attributes = {"axis": 0} if op_type == "Gather" else {}
+        before = editor.insert_behind(index, op_type, stored, output=output, at=at, **attributes)
+        new[before] = value, table.shapes[value]
+
+    for router, facts in routed:
+        call, name, kept = router.call, router.name, _kept(facts)
+        picks, index = call.rule.picks(call.op), call.op.node.index
+        if picks is None or not (next_best or router.marks):
+            continue
+        behind(index, "Gather", name, editor.add_tensor(f"{name}/experts", kept), at=1, output=picks[0])
+        if next_best:
+            which, (scores, axis) = editor.add_tensor(f"{name}/kept", kept), (call.inputs[0], router.axis)
+            fewer = editor.insert_before(index, 0, "Gather", [which], {"axis": axis}, f"{name}/scores")
+            shape = table.shapes[scores]
+            new[fewer] = scores, (*shape[:axis], len(kept), *shape[axis + 1 :])
+        else:
+            rows = editor.add_tensor(f"{name}/row_of_expert", _rows(facts))
+            behind(index, "Gather", name, rows, at=1, output=picks[0])
+        for marking, numbers in router.marks:
+            marked, stays = marking.outputs[0], ~np.isin(numbers, facts.idle)
+            if not stays.all():
+                mask = editor.add_tensor(f"{marked}/stays", stays.astype(marking.op.y_dtype))
+                operator = "And" if marking.op.y_dtype == "bool" else "Mul"
+                behind(marking.op.node.index, operator, marked, mask, at=0)
+    return editor.loaded, table.with_values(new)
+
+
+def without_empty(loaded: LoadedModel, context: Context) -> LoadedModel:
+    """The model in which what is put at no place is not put."""
+    editor, facts = Editor(loaded.copy()), constants_forward(context, {})
+
+    def empty(name: str) -> bool:
+        node = context.graph.producer.get(name)
+        call = None if node is None else context.by_node[node.index]
+        if call is None or not call.inputs:
+            return False
+        listed = call.known_rule.lists_nonzero and call.inputs[0] in facts and facts[call.inputs[0]].zero.all()
+        return bool(listed) or (call.known_rule.keeps_empty and empty(call.inputs[0]))
+
+    for call in context.calls:
+        places = call.known_rule.puts_at
+        if places is not None and call.outputs[0] not in context.outputs and empty(call.inputs[places]):
+            editor.replace_value(call.outputs[0], call.inputs[0])
+    return editor.loaded
+
+
+def without_stacked(loaded: LoadedModel, routed: Sequence[Routed], *, next_best: bool) -> LoadedModel:
+    """The model whose nodes that choose inside hold fewer experts."""
+    editor, graph = Editor(loaded.copy()), loaded.graph
+    for router, facts in routed:
+        node, stacked = graph.producer.get(router.call.outputs[0]), router.stacked
+        if stacked is None or node is None:
+            continue
+        for position in (p for p in stacked.weights if p < len(node.inputs) and node.inputs[p]):
+            name = node.inputs[position]
+            array = graph.constant(name)
+            assert array is not None  # else its rule would not speak for it
+            if name in graph.initializer_names and len(graph.consumers[name]) == 1:
+                editor.set_tensor(name, array[list(facts.seen)])
+            else:
+                editor.set_input(node.index, position, editor.add_tensor(f"{name}/kept", array[list(facts.seen)]))
+        _with_scores(editor, node, router, facts, next_best=next_best)
+    editor.finish()
+    return editor.loaded
+
+
+def _with_scores(editor: Editor, node: Node, router: Router, facts: RoutedExperts, *, next_best: bool) -> None:
+    """Give a node that chooses inside the scores of the experts that stay."""
+    assert router.stacked is not None
+
+    def add(op_type: str, inputs: Sequence[str | Array], outputs: int = 1, **attributes: Any) -> str:
+        named = [i if isinstance(i, str) else editor.constant(i) for i in inputs]
+        return editor.add_before(node.index, op_type, named, outputs=outputs, **attributes)
+
+    scores, kept, half = node.inputs[router.stacked.scores], _kept(facts), router.call.op.x_dtype == "float16"
+    single = add("Cast", [scores], to=SINGLE) if half else scores
+    fewer = add("Gather", [single, kept], axis=1)
+    if not next_best:
+        backwards, k = np.arange(facts.experts)[::-1], router.chosen  # of equal scores TopK takes the first
+        which = add("TopK", [add("Gather", [single, backwards], axis=1), np.array([k])], outputs=2, axis=1)
+        rows = add("Gather", [_rows(facts)[::-1], which], axis=0)
+        zeros = add("Gather", [np.zeros(len(kept), np.float32), rows], axis=0)
+        fewer = add("Add", [fewer, add("MatMul", [zeros, np.zeros((k, len(kept)), np.float32)])])
+    editor.set_input(node.index, router.stacked.scores, add("Cast", [fewer], to=HALF) if half else fewer)
+    if not router.stacked.renormalised:
+        shares = add("Gather", [add("Softmax", [single], axis=1), kept], axis=1)
+        factor = add("MatMul", [shares, np.ones((len(kept), 1), np.float32)])
+        x = node.inputs[0]
+        lengths = add("Gather", [add("Shape", [x]), np.arange(len(router.call.op.x_shape()) - 1)], axis=0)
+        factor = add("Reshape", [factor, add("Concat", [lengths, np.array([1])], axis=0)])
+        editor.insert_behind(node.index, "Mul", add("Cast", [factor], to=HALF) if half else factor)
+
+
+def _kept(facts: RoutedExperts) -> Array:
+    return np.flatnonzero(facts.counts).astype(np.int64)
+
+
+def _rows(facts: RoutedExperts) -> Array:
+    """Per expert its number among those that stay; for others one that none of these has."""
+    rows = np.full(facts.experts, len(facts.seen), np.int64)
+    rows[list(facts.seen)] = np.arange(len(facts.seen))
+    return rows
