@@ -57,14 +57,21 @@ def _seconds(model: Path, options: list[str]) -> float:
 def _write(name: str, model: Path, data: Path) -> int:
     """Write a net and its data; returns how many nodes it has."""
     nodes, stored, shape = NETS[name]()
+    onnx.save(model_of(name, nodes, stored, shape), model)
+    np.savez(data, x=np.random.default_rng(0).normal(size=(SAMPLES, *shape)).astype(np.float32))
+    return 1 << DEPTH if name == "functions" else len(nodes)
+
+
+def model_of(
+    name: str, nodes: list[onnx.NodeProto], stored: dict[str, np.ndarray], shape: tuple[int, ...]
+) -> onnx.ModelProto:
+    """The net as a model from `x` to what its last node gives."""
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", *shape]) for n in ("x", nodes[-1].output[0])]
     tensors = [numpy_helper.from_array(array.astype(np.float32), key) for key, array in stored.items()]
     graph = helper.make_graph(nodes, name, ends[:1], ends[1:], tensors)
     functions = _functions() if name == "functions" else []
     opsets = [OPSET, helper.make_opsetid("local", 1)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=9), model)
-    np.savez(data, x=np.random.default_rng(0).normal(size=(SAMPLES, *shape)).astype(np.float32))
-    return 1 << DEPTH if name == "functions" else len(nodes)
+    return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=9)
 
 
 def chain(nodes: int = 10_000) -> Net:

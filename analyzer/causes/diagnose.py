@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from operator import itemgetter
 
 import numpy as np
@@ -23,7 +24,15 @@ from analyzer.facts.units import Kind
 from analyzer.units.decomposed import find_decomposed
 from analyzer.walk.settle import Walk
 
-MOST_UNITS = 1 << 12  # of all layers together, one of each at least: a cause takes longer than observing a unit
+# What all layers together may take, so that causes take no longer than the observation did. The unit of work is a
+# multiply-add; the numbers say how many take as long.
+MOST_UNITS = 1 << 12  # that are asked for a cause, one of each layer at least
+LEAST_UNITS, SHARE = 1 << 10, 1 / 4  # and at most this share of all units, where they are more
+MOST_LAYERS = 1 << 8
+PER_ENTRY = 16  # computing and observing one entry of an activation
+PER_SHOWN = 64  # having an entry shown that would be computed within another operator
+PER_MEASURED = 128  # measuring one entry
+LEAST_SHOWN, LEAST_MEASURED = 1 << 20, 1 << 16  # entries of a sample that are not too many in any case
 _SEEN = tuple(kind for kind in Evidence if kind is not Evidence.STRUCTURAL)
 
 
@@ -31,7 +40,8 @@ _SEEN = tuple(kind for kind in Evidence if kind is not Evidence.STRUCTURAL)
 class Suspect:
     """A layer with dead, near-dead or saturated units: what enters it, and what that is made of.
 
-    `dead` and `saturated` are the units that are asked for a cause; where there are very many, the first ones.
+    `dead` and `saturated` are the units that are asked for a cause, `near_dead` those of which only the distance from
+    firing is asked; where there are very many, the first ones.
     """
 
     layer: LayerVerdicts
@@ -39,18 +49,19 @@ class Suspect:
     terms: tuple[Term, ...]
     dead: tuple[int, ...]
     saturated: tuple[int, ...]
+    near_dead: tuple[int, ...]
 
     @cached_property
-    def observed(self) -> tuple[int, ...]:
+    def observed(self) -> frozenset[int]:
         """Dead units that the weights alone do not explain."""
-        return self.layer.dead_by(*_SEEN)
+        return frozenset(self.dead) & frozenset(self.layer.dead_by(*_SEEN))
 
     @property
     def watched(self) -> Iterator[Watched]:
         """The pre-activation of its suspects; that of a linear value is the value itself, which was seen already."""
         audited = self.layer.audited
         if self.entry.value is not None and audited.kind is not Kind.LINEAR:
-            units = sorted({*self.observed, *self.layer.near_dead, *self.layer.saturated})
+            units = sorted({*self.observed, *self.near_dead, *self.saturated})
             yield Watched(self.entry.value, audited.axis, audited.units, audited.rank, tuple(units))
 
 
@@ -105,14 +116,12 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
     layers = {layer.value: layer for layer in walk.layers}
     decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
     suspects, inputs = [], {}
-    suspected = [layer for layer in walk.layers if layer.dead or layer.near_dead or layer.saturated]
-    most = _most_of_each([len(units) for layer in suspected for units in (layer.dead, layer.saturated)])
-    for layer in suspected:
+    for layer, most in _most_of_each(walk):
         entry = entry_of(context, layer.audited, decomposed, flat_gradient)
         dead, saturated = layer.dead[:most], layer.saturated[:most]
         ill = np.asarray(dead, np.int64)
         terms = tuple(t for t in trace(context, entry.start, layer.audited.axis, ill) if len(t.units))
-        suspects.append(Suspect(layer, entry, terms, dead, saturated))
+        suspects.append(Suspect(layer, entry, terms, dead, saturated, layer.near_dead[:most]))
         for term in terms:
             where = (term.kernel.data, term.kernel.axis) if term.kernel is not None else (term.source, term.axis)
             if not term.ends and where not in inputs and context.shapes.get(where[0]):
@@ -126,15 +135,35 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
     return Inquiry(walk, tuple(suspects), inputs, {layer.value: layer for layer in gated if layer is not None})
 
 
-def _most_of_each(numbers: list[int]) -> int:
-    """How many of each may be taken, so that all together are at most `MOST_UNITS`; one in any case."""
-    left = MOST_UNITS
+def _most_of_each(walk: Walk) -> list[tuple[LayerVerdicts, int]]:
+    """The layers that are looked at, and how many dead, saturated and near-dead units of each: by counted work."""
+    entries = {layer.value: prod(walk.context.shapes.get(layer.value, ())) for layer in walk.layers}
+    work = sum(filter(None, walk.costs.multiply_adds.values())) + PER_ENTRY * sum(entries.values())
+    layers, shown = list[LayerVerdicts](), max(work // PER_SHOWN, LEAST_SHOWN)
+    for layer in walk.layers:
+        if not (layer.dead or layer.near_dead or layer.saturated) or len(layers) == MOST_LAYERS:
+            continue
+        if entries[layer.value] <= shown or not layers:
+            layers.append(layer)
+            shown -= entries[layer.value]
+    places = [max(entries[layer.value] // layer.units, 1) for layer in layers]
+    kinds = ([len(units) for units in (layer.dead, layer.saturated, layer.near_dead)] for layer in layers)
+    suspects = [(number, positions) for numbers, positions in zip(kinds, places, strict=True) for number in numbers]
+    units = min(max(LEAST_UNITS, int(SHARE * sum(layer.units for layer in walk.layers))), MOST_UNITS)
+    most = _shared([number for number, _ in suspects], units)
+    measured = _shared([n * positions for n, positions in suspects], max(work // PER_MEASURED, LEAST_MEASURED))
+    return [(layer, max(min(most, measured // n), 1)) for layer, n in zip(layers, places, strict=True)]
+
+
+def _shared(numbers: Sequence[int], limit: int) -> int:
+    """How much of each number may be taken, so that all together are at most the limit."""
+    left = limit
     for place, number in enumerate(sorted(numbers)):
         others = len(numbers) - place
         if number * others > left:
-            return max(left // others, 1)
+            return left // others
         left -= number
-    return MOST_UNITS
+    return limit
 
 
 def _diagnosis(

@@ -32,15 +32,15 @@ class Kernel:
     groups: int = 1
     step: float | None = None
 
-    def row(self, output: int) -> Floats:
-        """Weights of one output, [inputs per group, taps]."""
-        return np.asarray(self.weights[output], np.float64)
+    def rows(self, outputs: Ints) -> Array:
+        """Weights of these outputs [outputs, inputs per group, taps], those of each in one piece of memory."""
+        return np.ascontiguousarray(self.weights[outputs])
 
-    def reads(self, output: int) -> Ints:
+    def reads(self, output: int) -> slice:
         """Input channels that the rows of one output belong to."""
         per_group = self.weights.shape[1]
         start = output // max(len(self.weights) // self.groups, 1) * per_group
-        return np.arange(start, start + per_group)
+        return slice(start, start + per_group)
 
     @cached_property
     def sizes(self) -> Floats:

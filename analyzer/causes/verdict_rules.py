@@ -9,13 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.causes.channels import Channels
 from analyzer.causes.origins import Term
 from analyzer.causes.pre_activation import Entry
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import CauseCode, Root, UnitCause
 from analyzer.facts.spread import Spread
-from analyzer.facts.statistics import Bools, Floats, Ints
+from analyzer.facts.statistics import Bools, Floats
 from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
 
@@ -68,11 +69,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What one unit's weighted sum reads: input channels, which of them are constant, the weight each carries."""
+    """What one unit's weighted sum reads: input channels, which of them are constant, the weights each carries."""
 
     channels: Channels
-    reads: Ints
+    reads: slice
     constant: Bools
+    weights: Floats  # [inputs, taps]
     strength: Floats
 
 
@@ -87,8 +89,10 @@ class Case:
     inputs: Mapping[tuple[str, int], Channels]
     layers: Mapping[str, LayerVerdicts]
     spreads: Mapping[str, Spread]
-    _readings: dict[Part, Reading] = field(default_factory=dict)
+    _readings: dict[Part, Reading] = field(default_factory=dict)  # of the unit that is ruled on
+    _rows: dict[Term, Array] = field(default_factory=dict)
     _measured: dict[Channels, tuple[Bools, Bools, Floats]] = field(default_factory=dict)
+    _dead: dict[Channels, Bools] = field(default_factory=dict)
 
     @cached_property
     def _places(self) -> list[tuple[Term, dict[int, int]]]:
@@ -97,6 +101,7 @@ class Case:
 
     def ruling(self, unit: int, value: float) -> Ruling:
         """Why this dead unit is dead; `value` is its constant."""
+        self._readings.clear()
         parts = [Part(term, places[unit]) for term, places in self._places if unit in places]
         silent = [self._silent(part) for part in parts]
         found = [ruling for ruling in silent if ruling is not None]
@@ -178,13 +183,12 @@ class Case:
         weighty = strength > 1e-6 * strength.max(initial=0.0)
         if not weighty.any() or not found.constant[weighty].all():
             return None
-        order = np.argsort(-strength[weighty], kind="stable")
-        owners = [channels.owners[c] for c in found.reads[weighty][order]]
-        dead = [o for o in owners if o is not None and self.layers[o[0]].is_dead[o[1]]]
-        number = int(weighty.sum())
-        if dead:
-            detail = f"all {number} inputs that it reads are constant, {len(dead)} of them dead units"
-            return Ruling(CauseCode.STARVED, detail, tuple(dead[:MOST_SOURCES]))
+        number, dead = int(weighty.sum()), np.flatnonzero(weighty & self._dead_among(channels)[found.reads])
+        if dead.size:
+            heaviest = found.reads.start + dead[np.argsort(-strength[dead], kind="stable")[:MOST_SOURCES]]
+            owners = [channels.owners[channel] for channel in heaviest.tolist()]
+            detail = f"all {number} inputs that it reads are constant, {dead.size} of them dead units"
+            return Ruling(CauseCode.STARVED, detail, tuple(filter(None, owners)))
         if self._flattened_by_rounding(channels):
             detail = f"the {number} inputs that it reads vary before {channels.value} is quantised, and not after"
             return Ruling(CauseCode.QUANTISATION, detail)
@@ -200,11 +204,20 @@ class Case:
         assert kernel is not None  # the caller looked
         if part not in self._readings:
             channels = self.inputs[kernel.data, kernel.axis]
+            if part.term not in self._rows:
+                self._rows[part.term] = kernel.rows(part.term.index)
+            weights = self._rows[part.term][part.place].astype(np.float64)
             reads = kernel.reads(part.index)
-            constant = self._of_channels(channels)[0][reads]
-            strength = np.abs(kernel.row(part.index)).max(axis=1, initial=0.0)
-            self._readings[part] = Reading(channels, reads, constant, strength)
+            constant, strength = self._of_channels(channels)[0][reads], np.abs(weights).max(axis=1, initial=0.0)
+            self._readings[part] = Reading(channels, reads, constant, weights, strength)
         return self._readings[part]
+
+    def _dead_among(self, channels: Channels) -> Bools:
+        """Which channels are dead units; looked up once."""
+        if channels not in self._dead:
+            dead = (o is not None and self.layers[o[0]].is_dead[o[1]] for o in channels.owners)
+            self._dead[channels] = np.fromiter(dead, np.bool_, len(channels.owners))
+        return self._dead[channels]
 
     def _of_channels(self, channels: Channels) -> tuple[Bools, Bools, Floats]:
         """Which are constant, which are never negative, and where constant ones rest; looked up once."""
@@ -289,12 +302,11 @@ class Case:
 
     def _only_lowers(self, part: Part) -> float | None:
         """The most that constant inputs can add, where living inputs can only lower the sum; else None."""
-        kernel = part.term.kernel
-        if kernel is None:
+        if part.term.kernel is None:
             return None
         found = self._reading(part)
         reads, channels, constant = found.reads, found.channels, found.constant
-        weights = part.scale * kernel.row(part.index)
+        weights = part.scale * found.weights
         _, never, rests = self._of_channels(channels)
         never = never[reads]
         if constant.all() or weights[~constant].max() > 0 or not never[~constant].all():

@@ -88,13 +88,15 @@ def causes_not_measured(situation: Situation, kind: FindingKind) -> Iterator[Fin
             f"could not be run a second time: {situation.audit.conditions.causes_failed}",
             About.PROBE,
         )
-    suspects = {layer.value: len({*layer.dead, *layer.saturated}) for layer in situation.audit.layers}
-    asked = [(len(d.causes), suspects.get(d.value, 0)) for d in situation.audit.diagnoses]
-    if any(known < suspected for known, suspected in asked):
+    suspects = {layer.value: len(layer.dead) + len(layer.saturated) for layer in situation.audit.layers}
+    asked = {diagnosis.value: len(diagnosis.causes) for diagnosis in situation.audit.diagnoses}
+    if asked and any(asked.get(value, 0) < suspected for value, suspected in suspects.items()):
+        left = len([value for value, suspected in suspects.items() if suspected and value not in asked])
+        none = f", none in {counted(left, 'layer')}" if left else ""
         yield kind.finding(
-            f"Causes were asked for {number(sum(known for known, _ in asked))} of "
-            f"{number(sum(suspected for _, suspected in asked))} dead and saturated units, the first of each layer: "
-            "for all of them that would take much longer than the audit.",
+            f"Causes were asked for {number(sum(asked.values()))} of {number(sum(suspects.values()))} dead and "
+            f"saturated units, the first of each layer{none}: "
+            "for all of them that would take longer than the observation.",
             About.PROBE,
         )
 

@@ -14,7 +14,7 @@ from analyzer.observe.statistics.statistic import Statistic
 from analyzer.observe.targets import Target
 
 # Opset from which a reduction takes its axes as an input.
-AXES_AS_INPUT = {"ReduceMax": 18, "ReduceMin": 18, "ReduceMean": 18, "ReduceSum": 13}
+AXES_AS_INPUT = {"ReduceMax": 18, "ReduceMin": 18, "ReduceMean": 18, "ReduceSumSquare": 18, "ReduceSum": 13}
 # onnxruntime takes extremes along a middle axis column by column; over few rows at a time that is 2 to 4 times as fast.
 STEPS = range(7, 33)
 BEST_STEP = 16

@@ -50,10 +50,65 @@ def test_where_suspects_are_very_many_the_first_of_each_layer_are_asked(monkeypa
     assert [layer.dead for layer in found.layers] == [(0, 1)] * 4
     (said,) = (w for w in found.facts.warnings if w.name == "causes-not-measured")
     assert said.message.startswith("Causes were asked for 4 of 8 dead and saturated units, the first of each layer: ")
-    assert all(d.distances[1] is not None for d in found.facts.diagnoses[:1])
+
+
+def test_of_very_many_layers_the_first_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnose, "MOST_LAYERS", 2)
+    text, stored = long_chain(3)
+    found = analyzer.audit(parse(text, stored), {"X": X})
+    assert [d.value for d in found.facts.diagnoses] == ["Y1", "Y2"]
+    (said,) = (w for w in found.facts.warnings if w.name == "causes-not-measured")
+    assert said.message.startswith(
+        "Causes were asked for 4 of 8 dead and saturated units, the first of each layer, none in 2 layers: "
+    )
+
+
+def test_layers_are_left_out_whose_many_entries_would_have_to_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rectifier is computed within the convolution before it, unless what enters it is asked for."""
+    monkeypatch.setattr(diagnose, "LEAST_SHOWN", 300 * 48 * 48)
+    text, stored = pointwise(300, 48)
+    twice = text.replace("G = Conv(Y, L, C) Z = Relu(G)", "G = Conv(Y, L, C) V = Relu(G) I = Conv(V, K, B) Z = Relu(I)")
+    data = np.random.default_rng(5).normal(size=(2, 2, 48, 48)).astype(np.float32)
+    found = analyzer.audit(parse(twice, stored), {"X": data})
+    assert all(len(layer.dead) >= (292 if layer.units == 300 else 1) for layer in found.layers)
+    assert [d.value for d in found.facts.diagnoses] == ["Y"]
 
 
 def test_few_suspects_are_all_asked_though_another_layer_has_many() -> None:
     limit = diagnose.MOST_UNITS
-    assert diagnose._most_of_each([3, 0, 10 * limit]) == limit - 3
-    assert diagnose._most_of_each([3, 4]) == limit
+    assert diagnose._shared([3, 0, 10 * limit], limit) == limit - 3
+    assert diagnose._shared([3, 4], limit) == limit
+
+
+def pointwise(units: int, side: int, window: int = 1) -> tuple[str, dict[str, Array]]:
+    """A convolution of many units on few channels, all but 8 dead, and one of those few."""
+    random = np.random.default_rng(3)
+    stored = {
+        "K": random.normal(size=(units, 2, window, window)),
+        "B": np.where(np.arange(units) < units - 8, -100, 0),
+        "L": random.normal(size=(2, units, 1, 1)),
+        "C": np.array([-1e6, 0]),
+    }
+    text = (
+        f"m (float[N,2,{side},{side}] X) => (float[N,2,s,t] Z) "
+        "{H = Conv(X, K, B) Y = Relu(H) G = Conv(Y, L, C) Z = Relu(G)}"
+    )
+    return text, {name: np.asarray(array, np.float32) for name, array in stored.items()}
+
+
+@pytest.mark.parametrize(("side", "window", "whole"), [(48, 1, False), (8, 1, True), (48, 9, True)])
+def test_no_more_is_measured_than_its_share_of_what_the_observation_computed(
+    side: int, window: int, whole: bool
+) -> None:
+    """Counted in entries and multiply-adds: where maps are large and convolutions cheap, the first units are asked."""
+    text, stored = pointwise(300, side, window)
+    data = np.random.default_rng(5).normal(size=(3, 2, side, side)).astype(np.float32)
+    audited = analyzer.audit(parse(text, stored), {"X": data})
+    assert {layer.value: len(layer.dead) for layer in audited.layers} == {"Y": 292, "Z": 1}
+    asked = {diagnosis.value: [cause.unit for cause in diagnosis.causes] for diagnosis in audited.facts.diagnoses}
+    assert asked["Z"] == [0]
+    assert asked["Y"] == [*range(len(asked["Y"]))]
+    assert (len(asked["Y"]) == 292) is whole
+    distances = {diagnosis.value: diagnosis.distances for diagnosis in audited.facts.diagnoses}["Y"]
+    assert whole or [unit for unit, distance in enumerate(distances) if distance is not None] == asked["Y"]
+    assert any(w.name == "causes-not-measured" for w in audited.facts.warnings) is not whole

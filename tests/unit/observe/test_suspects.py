@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer.facts.spread import Spread, Watched
+from analyzer.observe import suspects
 from analyzer.observe.suspects import measure_spread
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
@@ -45,9 +46,11 @@ def test_extremes_mean_and_deviation_over_samples_and_positions(opset: int, batc
     np.testing.assert_allclose(found.deviation, whole.std(axis=(0, 2, 3)), rtol=1e-4)
 
 
-def test_only_the_chosen_indices_are_measured() -> None:
+def test_only_the_chosen_indices_are_measured_where_that_is_worth_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = data()
     whole = all_values(model(), {"X": samples})["C"].astype(np.float64)
+    assert not np.isnan(measured([Watched("C", 1, 3, 4, (2,))], samples)["C"].maximum).any()
+    monkeypatch.setattr(suspects, "WORTH_A_NODE", 0)
     found = measured([Watched("C", 1, 3, 4, (2,))], samples)["C"]
     assert np.isnan(found.maximum[:2]).all()
     assert found.maximum[2] == pytest.approx(whole[:, 2].max())
@@ -55,8 +58,11 @@ def test_only_the_chosen_indices_are_measured() -> None:
 
 @pytest.mark.parametrize("ir_version", [3, 8])
 @pytest.mark.parametrize("opset", [7, 9])
-def test_indices_are_picked_in_models_of_every_ir_version(ir_version: int, opset: int) -> None:
+def test_indices_are_picked_in_models_of_every_ir_version(
+    ir_version: int, opset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before IR version 4, onnxruntime refuses a stored tensor that nothing reads."""
+    monkeypatch.setattr(suspects, "WORTH_A_NODE", 0)
     proto, samples = model(opset), data()
     proto.ir_version = ir_version
     whole = all_values(proto, {"X": samples})["C"].astype(np.float64)
@@ -80,3 +86,34 @@ def test_a_value_of_another_shape_is_left_out() -> None:
 def test_what_does_not_vary_is_told_from_what_does() -> None:
     spread = Spread(*(np.array(a, np.float64) for a in ([1, 1, np.nan], [1, 0, np.nan], [1, 0.5, 1], [0, 0.5, 1])))
     assert spread.varies.tolist() == [False, True, False]
+
+
+def test_small_values_are_measured_together() -> None:
+    """Those of one form share their reductions, however many there are; those of another form have their own."""
+    rng = np.random.default_rng(6)
+    steps = " ".join(f"C{i} = Conv(R{i}, K) R{i + 1} = Relu(C{i})" for i in range(5))
+    text = f"m (float[N,3,6,6] X) => (float[N,4] Z) {{R0 = Identity(X) {steps} F = Flatten(R5) Z = MatMul(F, W)}}"
+    stored = {"K": rng.normal(size=(3, 3, 1, 1)), "W": rng.normal(size=(108, 4))}
+    proto = parse(text, {name: array.astype(np.float32) for name, array in stored.items()})
+    samples = rng.normal(size=(11, 3, 6, 6)).astype(np.float32)
+    whole = all_values(proto, {"X": samples})
+    loaded = load_model(proto)
+    probe = open_probe({"X": samples}, loaded.graph.inputs)
+    watched = [*(Watched(f"C{i}", 1, 3, 4) for i in range(5)), Watched("Z", 1, 4, 2)]
+    shapes = measure_shapes(loaded, probe)
+    targets = suspects._targets(loaded, watched, shapes, batched=True)
+    groups = suspects._together(targets, shapes, fixed=True)
+    assert [len(group) for group in groups] == [5, 1]
+    for name, spread in measure_spread(loaded, probe, watched, shapes, batch_size=4).items():
+        axes = (0, *range(2, whole[name].ndim))
+        np.testing.assert_allclose(spread.maximum, whole[name].max(axis=axes), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(spread.deviation, whole[name].astype(np.float64).std(axis=axes), rtol=1e-4)
+
+
+def test_no_digits_of_a_deviation_are_lost_where_numbers_are_large_beside_it() -> None:
+    far = np.array([3e4, -5e3]).reshape(1, 2, 1, 1)
+    samples = (np.random.default_rng(8).normal(size=(40, 2, 5, 5)) + far).astype(np.float32)
+    found = measured([Watched("X", 1, 2, 4)], samples)["X"]
+    expected = samples.astype(np.float64)
+    np.testing.assert_allclose(found.deviation, expected.std(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(found.mean, expected.mean(axis=(0, 2, 3)), rtol=1e-9)
