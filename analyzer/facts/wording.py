@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Iterable
+from os.path import commonprefix
 
 _STEPS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 _LONGEST_RANGE = 10_000_000  # units; a longer one is a slip of the keyboard
 
 LONGEST_SENTENCE = 300  # characters, of an error
+_MOST_CUTS = 4  # how often names that look alike are cut further on
 _SHORT_NAME = 40  # characters, below which a name is not cut
 
 INDEPENDENCE_STATED = "Samples shared runs because they are said to be independent (--independent): nothing proves it"
@@ -79,6 +82,21 @@ def cut_in_the_middle(text: str, width: int) -> str:
     keep = max(width - 1, 2)
     head = max(keep // 3, 1)
     return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
+
+
+def cut_apart(names: Iterable[str], width: int) -> dict[str, str]:
+    """Each name in at most `width` characters: cut in the middle, or after what those share that would look alike."""
+    shown = {name: cut_in_the_middle(name, width) for name in names}
+    for _ in range(_MOST_CUTS):
+        alike = defaultdict[str, list[str]](list)
+        for name, text in shown.items():
+            alike[text].append(name)
+        for group in (group for group in alike.values() if len(group) > 1):
+            shared = len(commonprefix(group))  # noqa: RUF071 - of texts, not of paths
+            for name in group:
+                rest = name[min(shared, len(name) - (width - 1)) :]
+                shown[name] = "…" + (rest if len(rest) < width else f"{rest[: width - 2]}…")
+    return shown
 
 
 def concise(sentence: str, width: int = LONGEST_SENTENCE) -> str:

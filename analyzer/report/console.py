@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.report.phrases import printable, shortened
+from analyzer.facts.wording import cut_apart
+from analyzer.report.phrases import printable
 
 WIDTH = 110  # columns of a text
 HEAD, QUIET = "bold", "dim"  # styles
@@ -42,10 +43,14 @@ def indented(text: str, style: str = "", *, by: int = 2) -> RenderableType:
     return Padding(Text(printable(text), style), (0, 0, 0, by))
 
 
-def layer_cell(value: str, module: str, width: int) -> Text:
-    """A layer's name in the training code, where it is known, and under it the tensor's, in so many columns."""
-    name = Text(shortened(module or value, width))
-    return name.append(f"\n{shortened(value, width)}", QUIET) if module else name
+def layer_cells(names: Sequence[tuple[str, str]], width: int) -> list[Text]:
+    """Of each layer (tensor, module) the name in the training code, where it is known, and under it the tensor's."""
+    heads = cut_apart((printable(module or value) for value, module in names), width)
+    tensors = cut_apart((printable(value) for value, module in names if module), width)
+    return [
+        Text(heads[printable(module or value)]).append(f"\n{tensors[printable(value)]}" if module else "", QUIET)
+        for value, module in names
+    ]
 
 
 def table(left: Iterable[str], right: Iterable[str] = ()) -> Table:

@@ -19,7 +19,7 @@ from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
 from analyzer.report.cause_phrases import why
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, table
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, table
 from analyzer.report.phrases import bar, by_reason, dims, largest, named, not_finite, printable, shortened
 
 LAYERS_SHOWN = 12
@@ -152,8 +152,9 @@ class _View:
         rows.add_column("", no_wrap=True)
         taken = 14 + 16 + sum(len(column[1]) + 2 for column in columns) + BAR + 12
         room = self.width - taken
-        for layer in shown:
-            rows.add_row(*self._layer_row(layer, columns, max(room, 16), max(BAR + min(room - 16, 0), 2)))
+        names = layer_cells([(layer.value, layer.audited.module) for layer in shown], max(room, 16))
+        for layer, name in zip(shown, names, strict=True):
+            rows.add_row(*self._layer_row(layer, name, columns, max(BAR + min(room - 16, 0), 2)))
         yield heading("Layers")
         yield rows
         if len(shown) < len(layers):
@@ -163,10 +164,10 @@ class _View:
             yield Text(f"  {' and '.join(parts)} not shown (--all shows every layer)", QUIET)
 
     def _layer_row(
-        self, layer: LayerVerdicts, columns: Sequence[tuple[str, str, str]], name_width: int, cells: int
+        self, layer: LayerVerdicts, name: Text, columns: Sequence[tuple[str, str, str]], cells: int
     ) -> list[RenderableType]:
         row: list[RenderableType] = [
-            layer_cell(layer.value, layer.audited.module, name_width),
+            name,
             Text(printable(layer.audited.op), QUIET),
             Text(number(layer.units)),
             Text(number(len(layer.dead)) if layer.dead else "·", "red" if layer.dead else QUIET),

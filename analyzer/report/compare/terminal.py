@@ -9,7 +9,7 @@ from rich.text import Text
 
 from analyzer.facts.history import Change, Course, LayerCourse
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, unit_ranges
-from analyzer.report.console import QUIET, heading, layer_cell, plain, table
+from analyzer.report.console import QUIET, heading, layer_cells, plain, table
 from analyzer.report.phrases import full_name, largest, printable, shortened
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
@@ -79,11 +79,11 @@ def _layers(course: Course, runs: Sequence[int], width: int, show_all: bool) -> 
     if not shown:
         return
     rows = table(("layer", "op"), ("units", *(f"dead {i + 1}" for i in runs), "died", "revived"))
-    name_width = max(width - 40 - 8 * len(runs), 16)
-    for layer in shown:
+    names = layer_cells([(layer.value, layer.module) for layer in shown], max(width - 40 - 8 * len(runs), 16))
+    for layer, name in zip(shown, names, strict=True):
         change = layer.change() or Change((), (), ())
         rows.add_row(
-            layer_cell(layer.value, layer.module, name_width),
+            name,
             Text(printable(layer.op), QUIET),
             number(layer.units),
             *(_dead(layer, run) for run in runs),

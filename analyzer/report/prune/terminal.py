@@ -13,7 +13,7 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, table
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, table
 from analyzer.report.phrases import full_name, largest, not_finite, printable
 
 LAYERS_SHOWN = 12
@@ -208,8 +208,8 @@ class _View:
         gone = {value: len(units) for value, units in self.pruned.removed_units.items()}
         shown = layers if self.show_all else largest(layers, LAYERS_SHOWN, lambda layer: gone[layer.value])
         rows = table(("layer",), ("units", "removed", "left"))
-        for layer in shown:
-            name = layer_cell(layer.value, layer.audited.module, max(self.width - 34, 16))
+        names = layer_cells([(layer.value, layer.audited.module) for layer in shown], max(self.width - 34, 16))
+        for layer, name in zip(shown, names, strict=True):
             numbers = (layer.units, gone[layer.value], layer.units - gone[layer.value])
             rows.add_row(name, *(number(count) for count in numbers))
         yield heading("Removed units")
