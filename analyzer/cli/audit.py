@@ -27,7 +27,7 @@ VocabularyOption = Annotated[
     bool,
     typer.Option(
         "--vocabulary",
-        help="Count which rows of embeddings the data gathers, in a further pass; prune --vocabulary removes others.",
+        help="Count which embedding rows the data uses, in an extra pass; prune --vocabulary removes the others.",
     ),
 ]
 

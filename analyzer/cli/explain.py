@@ -24,7 +24,7 @@ UnitOption = Annotated[
     typer.Option(
         "--unit",
         metavar="VALUE:INDEX",
-        help="One unit of an activation, which its module may name, too: classifier.2:0.",
+        help="One unit of an activation. The name of its module will do, too: classifier.2:0.",
         show_default=False,
     ),
 ]

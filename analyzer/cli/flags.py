@@ -146,7 +146,7 @@ GROUPS: dict[type, Group] = {
             "run_limit": _running(
                 "--run-limit",
                 "SECONDS",
-                "End a single run of the model that takes longer: its loops may have no end.",
+                "End any single run of the model that takes longer; a loop in the model may never end by itself.",
                 kind=float,
                 shows_default=True,
             ),
@@ -201,15 +201,15 @@ GROUPS: dict[type, Group] = {
             "branches": _choosing(
                 "--branches",
                 "all|taken",
-                "taken: leave out branches (If) that no sample takes. For inputs that would take them, the smaller "
-                "model computes something else, and does not say so.",
+                "taken: remove branches (If) that no sample takes. For inputs that would take them, the smaller "
+                "model then computes something else, without any warning.",
                 shows_default=True,
             ),
             "vocabulary": _choosing(
                 "--vocabulary",
                 None,
-                "Also remove rows of embeddings that the probe never gathers. Other ids are refused by "
-                "onnxruntime on the CPU; elsewhere give --unseen-id.",
+                "Also remove embedding rows that the probe never uses. On the CPU, onnxruntime then refuses the ids of "
+                "removed rows; where the model runs elsewhere, give --unseen-id.",
                 kind=bool,
             ),
             "experts": _choosing(
@@ -225,7 +225,9 @@ GROUPS: dict[type, Group] = {
                 "next: tokens that would go to an expert that --experts removed take the next best ones.",
                 shows_default=True,
             ),
-            "unseen_id": _choosing("--unseen-id", "ID", "Other ids are read as this one, for --vocabulary.", kind=int),
+            "unseen_id": _choosing(
+                "--unseen-id", "ID", "With --vocabulary: ids of removed rows are read as this one.", kind=int
+            ),
         },
     ),
     Budgets: Group(

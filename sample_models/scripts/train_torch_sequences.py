@@ -34,7 +34,7 @@ def digits_gru_streaming() -> None:
         gates = model.candidate_gates()
         norms = torch.cat(gates, 1).norm(dim=1, keepdim=True)
         for gate in gates:
-            gate.mul_((1 - sparsity * optimizer.param_groups[0]["lr"] / norms.clamp_min(1e-12)).clamp_min(0.0))
+            gate.mul_(_left(norms, sparsity * optimizer.param_groups[0]["lr"]))
 
     class Whole(nn.Module):
         def __init__(self) -> None:
@@ -79,6 +79,11 @@ def _second_half(model: nn.Module, x: np.ndarray) -> tuple[Tensor, Tensor]:
     return rows[:, 4:], model(rows[:, :4], torch.zeros(len(rows), model.rnn.hidden_size))[1]
 
 
+def _left(norms: Tensor, threshold: float) -> Tensor:
+    """What a soft threshold on norms leaves of what has them, as factors."""
+    return (1 - threshold / norms.clamp_min(1e-12)).clamp_min(0.0)
+
+
 def digits_transformer_fused() -> None:
     """Proximal steps on whole heads and on feed-forward units; fused by onnxruntime's transformer optimizer."""
     seed, rate, epochs, heads_sparsity, units_sparsity = 0, 0.005, 40, 2.6, 0.42
@@ -97,8 +102,7 @@ def digits_transformer_fused() -> None:
                 (layer.value, layer.heads, heads_sparsity),
             ):
                 norms = torch.cat([part.weight, part.bias[:, None]], 1).view(groups, -1).norm(dim=1)
-                left = (1 - sparsity * step / norms.clamp_min(1e-12)).clamp_min(0.0)
-                left = left.repeat_interleave(part.out_features // groups)
+                left = _left(norms, sparsity * step).repeat_interleave(part.out_features // groups)
                 part.weight.mul_(left[:, None])
                 part.bias.mul_(left)
 
