@@ -48,7 +48,7 @@ class Tally:
         for block in reading.blocks:
             blocks[block.statistic].append(block)
         for block in blocks[Maximum]:
-            blocks[Minimum] += self._flat.blocks(block, Minimum)
+            blocks[Minimum] += self._flat.minima(block)
         finite = finite_samples(self._row, blocks[Defect], blocks[Maximum], reading.samples)
         feed = Feed(reading.samples, finite, reading.positions(self.targets))
         self.samples += reading.samples

@@ -55,11 +55,6 @@ class UnitRow:
         return self._each(lambda t: t.audited.kind is Kind.SATURATING).astype(np.bool_)
 
     @cached_property
-    def linear(self) -> Bools:
-        """Units that feed no activation."""
-        return self._each(lambda t: t.audited.kind is Kind.LINEAR).astype(np.bool_)
-
-    @cached_property
     def integer(self) -> Bools:
         """Units whose extremes are kept as integers."""
         return self._each(lambda t: extreme_type(t.dtype) == np.int64).astype(np.bool_)

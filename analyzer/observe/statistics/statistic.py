@@ -67,11 +67,6 @@ class Statistic(ABC):
         """Append what makes of the value, in the type that the statistic is computed in, the elements to be joined."""
         return name
 
-    @classmethod
-    def of_one_position(cls, values: Array) -> Array:
-        """What it is of a single position."""
-        return values
-
     @abstractmethod
     def add(self, blocks: Sequence[Block], feed: Feed) -> None:
         """Take a feed into account: no block where it was not computed, else one for each element type."""
