@@ -11,6 +11,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.causes.channels import Channels
+from analyzer.causes.kernels import largest
 from analyzer.causes.origins import Term
 from analyzer.causes.pre_activation import Entry
 from analyzer.facts.audit import LayerVerdicts
@@ -20,6 +21,7 @@ from analyzer.facts.statistics import Bools, Floats
 from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
 
+VANISHING = 1e-6  # of what the largest weights of an output of the layer usually are: as good as zero
 TINY_SCALE = 1e-6  # a normalisation scale that is zero for all purposes
 SMALL_SHARE = 1e-2  # or that is so small a share of the layer's usual scale
 MOST_SOURCES = 16  # dead units that a starved one is said to read, by weight
@@ -90,7 +92,7 @@ class Case:
     layers: Mapping[str, LayerVerdicts]
     spreads: Mapping[str, Spread]
     _readings: dict[Part, Reading] = field(default_factory=dict)  # of the unit that is ruled on
-    _rows: dict[Term, Array] = field(default_factory=dict)
+    _rows: dict[Term, tuple[Array, Floats]] = field(default_factory=dict)
     _measured: dict[Channels, tuple[Bools, Bools, Floats]] = field(default_factory=dict)
     _dead: dict[Channels, Bools] = field(default_factory=dict)
 
@@ -133,7 +135,7 @@ class Case:
                 return Ruling(CauseCode.NORM_SCALE_ZERO, f"its scale in {norm.node} is {scale + 0.0:.3g}")
         if term.kernel is None:
             return self._silent_source(part)
-        if term.kernel.vanishing[part.index]:
+        if self._rows_of(term)[1][part.place] <= VANISHING * term.kernel.usual:
             return self._zero_kernel(part)
         return self._fed_by_constants(part)
 
@@ -147,8 +149,8 @@ class Case:
                 f"all its weights in {kernel.node} are rounded to the zero point, which takes all below "
                 f"{step / 2:.2g}; whether they were zero before, only the model before quantisation tells",
             )
-        largest = kernel.sizes[part.index]
-        size = f"at most {largest:.3g} in size" if largest else "all zero"
+        size = self._rows_of(part.term)[1][part.place]
+        size = f"at most {size:.3g} in size" if size else "all zero"
         return Ruling(CauseCode.ZERO_KERNEL, f"its weights in {kernel.node} are {size}")
 
     def _rounding_step(self, stored: str) -> float | None:
@@ -204,13 +206,19 @@ class Case:
         assert kernel is not None  # the caller looked
         if part not in self._readings:
             channels = self.inputs[kernel.data, kernel.axis]
-            if part.term not in self._rows:
-                self._rows[part.term] = kernel.rows(part.term.index)
-            weights = self._rows[part.term][part.place].astype(np.float64)
+            weights = self._rows_of(part.term)[0][part.place].astype(np.float64)
             reads = kernel.reads(part.index)
             constant, strength = self._of_channels(channels)[0][reads], np.abs(weights).max(axis=1, initial=0.0)
             self._readings[part] = Reading(channels, reads, constant, weights, strength)
         return self._readings[part]
+
+    def _rows_of(self, term: Term) -> tuple[Array, Floats]:
+        """The weights of a term's units, and the largest of each; copied once for all of them."""
+        assert term.kernel is not None  # the caller looked
+        if term not in self._rows:
+            rows = term.kernel.rows(term.index)
+            self._rows[term] = rows, largest(rows)
+        return self._rows[term]
 
     def _dead_among(self, channels: Channels) -> Bools:
         """Which channels are dead units; looked up once."""
