@@ -38,7 +38,7 @@ from analyzer.graph.open_branches import with_branches
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.training_scale import training_scales
 from analyzer.probes.probe import Probe, open_probe, random_probe
-from analyzer.runtime.loading import load_model
+from analyzer.runtime.loading import check_accepted, load_model
 from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units
@@ -98,6 +98,7 @@ def _audited(
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
+        check_accepted(loaded, run.threads)
     with clock.stage("open"):
         opened, held = _opened(data, loaded)
     varying = frozenset[str]()

@@ -51,11 +51,6 @@ class Source:
         return with_branches(self.loaded, self.loaded.graph.decided)
 
     @property
-    def measuring(self) -> LoadedModel:
-        """The model as a reference: it measures every length that the file measures, whatever we stored for them."""
-        return self.loaded.unfixed() if self.loaded.graph.measured else self.loaded
-
-    @property
     def shown(self) -> LoadedModel:
         """The model with the branches in place that the probe takes, so that a run can show their values."""
         return with_branches(self.loaded, self.shapes.taken)

@@ -35,6 +35,7 @@ from analyzer.facts.evidence import Evidence
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel, serialize
+from analyzer.graph.lend import as_given
 from analyzer.graph.save import stored_bytes, weights_beside
 from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import check, stamp
@@ -125,9 +126,9 @@ def _cut_and_compared(
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
     threads = source.run.threads
     decided = bool(source.loaded.graph.decided)
-    plain = Optimization.NONE if decided else Optimization.ALL  # as `Source.computed` says, and nothing of ours in it
+    plain = Optimization.NONE if decided else Optimization.ALL  # as `Source.computed` says
     with (
-        Session(source.measuring, threads=threads, optimization=plain) as before,
+        Session(as_given(source.loaded), threads=threads, optimization=plain) as before,
         WrittenSession(smaller, threads=threads) as after,
     ):
         ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ import onnx_ir as ir
 from analyzer.algebra.pattern import Array
 from analyzer.graph.external_files import gathered
 from analyzer.graph.nested import all_graphs
-from analyzer.graph.runnable import Runnable, lendable, stand_in
-from analyzer.graph.stored import StoredTensor
+from analyzer.graph.runnable import LENT_LOCATION, Runnable, lendable, stand_in
+from analyzer.graph.stored import StoredTensor, UnusualFile, skeleton
 from analyzer.graph.validate import all_tensors
 
 if TYPE_CHECKING:
@@ -32,6 +33,41 @@ def runnable(loaded: LoadedModel) -> Runnable:
         ModelError: the file is gone or has changed since it was loaded.
     """
     proto, folder, lent = thin_runnable(loaded)
+    return Runnable(proto.SerializeToString(), folder, lent, _holds_halves(proto))
+
+
+def as_given(loaded: LoadedModel) -> Runnable:
+    """The file itself, of which nothing was changed: what a model made from it is compared with.
+
+    Raises:
+        ModelError: the file is gone or has changed since it was loaded.
+    """
+    data, lent = loaded.content, dict[str, Array]()
+    try:
+        content, places = skeleton(data)
+    except UnusualFile:
+        content, places = bytes(data), {}
+    proto = onnx.ModelProto.FromString(content)
+    read = {value.name for value in proto.graph.output}
+    read.update(name for graph in all_graphs(proto) for node in graph.node for name in node.input)
+    for tensor in proto.graph.initializer:
+        if (place := places.get(tensor.name)) is None or tensor.raw_data:
+            continue
+        dtype = ir.DataType(tensor.data_type).numpy()
+        if isinstance(data, mmap):
+            assert loaded.path is not None
+            where = {"location": loaded.path.resolve().name, "offset": place.offset, "length": place.length}
+        elif dtype.kind in "fiub" and tensor.name in read:
+            array = np.frombuffer(data, np.uint8, place.length, place.offset).view(dtype).reshape(tensor.dims)
+            lent[tensor.name] = np.require(array, requirements="A")
+            where = {"location": LENT_LOCATION, "offset": 0, "length": place.length}
+        else:
+            tensor.raw_data = data[place.offset : place.offset + place.length]
+            continue
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, entry in where.items():
+            tensor.external_data.add(key=key, value=str(entry))
+    folder = _gather(loaded, proto)
     return Runnable(proto.SerializeToString(), folder, lent, _holds_halves(proto))
 
 
@@ -57,7 +93,8 @@ def _holds_halves(proto: onnx.ModelProto) -> bool:
     """Whether something is stored, fed or made in half precision."""
     inputs = (value.type.tensor_type.elem_type for value in proto.graph.input)
     made = (a.i for graph in all_graphs(proto) for node in graph.node for a in node.attribute if a.name in _TYPES)
-    return HALF in inputs or HALF in made or any(tensor.data_type == HALF for tensor in all_tensors(proto))
+    stored = (*all_tensors(proto), *(sparse.values for sparse in proto.graph.sparse_initializer))
+    return HALF in inputs or HALF in made or any(tensor.data_type == HALF for tensor in stored)
 
 
 def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:

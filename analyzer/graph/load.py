@@ -24,7 +24,7 @@ from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.nested import all_graphs
 from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
-from analyzer.graph.stored import ModelFile, StoredTensor, UnusualFile, skeleton
+from analyzer.graph.stored import Content, ModelFile, StoredTensor, UnusualFile, skeleton
 from analyzer.graph.subgraphs import unite_subgraphs
 from analyzer.graph.unnamed_outputs import UNNAMED, name_first_outputs
 from analyzer.graph.validate import (
@@ -93,6 +93,18 @@ class LoadedModel:
         if hashlib.sha256(raw).hexdigest() != self._digest:
             raise self._changed()
         return raw
+
+    @property
+    def content(self) -> Content:
+        """The same, mapped into memory where it lies in a file.
+
+        Raises:
+            ModelError: the file is gone or has changed since.
+        """
+        if self._file is None:
+            return self.raw
+        self.release()
+        return self._file.mapping
 
     @cached_property
     def graph(self) -> Graph:
@@ -234,7 +246,7 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
 
 def _from_file(file: ModelFile, path: Path, fold: Fold, *, fixed: bool) -> LoadedModel:
     """The model of a file whose large tensors stay there."""
-    content, places = skeleton(file)
+    content, places = skeleton(file.mapping)
     model, beside = _model_of(content, path, places.keys())
     for name, place in places.items():
         value = model.graph.initializers.get(name)

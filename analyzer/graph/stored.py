@@ -35,6 +35,8 @@ MODEL_GRAPH, GRAPH_INITIALIZER = 7, 5
 TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW = 2, 8, 9
 BYTES = 2  # wire type of strings, bytes and messages
 
+Content = bytes | mmap.mmap  # of a model's file
+
 
 class UnusualFile(Exception):
     """The file is not laid out as exporters do it; it must be parsed as a whole."""
@@ -123,8 +125,8 @@ class StoredTensor(ir.Tensor[Any]):
         )
 
 
-def skeleton(file: ModelFile) -> tuple[bytes, dict[str, Place]]:
-    """The model's bytes without those of its large tensors, and where these lie, by name.
+def skeleton(data: Content) -> tuple[bytes, dict[str, Place]]:
+    """A model's bytes without those of its large tensors, and where these lie, by name.
 
     Raises:
         UnusualFile: where the tensors lie is not clear.
@@ -132,7 +134,6 @@ def skeleton(file: ModelFile) -> tuple[bytes, dict[str, Place]]:
     if sys.byteorder != "little":
         raise UnusualFile
     places: dict[str, Place] = {}
-    data = file.mapping
     graphs = [f for f in _fields(data, 0, len(data)) if f.number == MODEL_GRAPH]
     if len(graphs) != 1 or graphs[0].kind != BYTES:
         raise UnusualFile
@@ -152,7 +153,7 @@ class _Field:
     stop: int
 
 
-def _thin_tensors(data: mmap.mmap, graph: _Field, places: dict[str, Place]) -> Iterator[tuple[_Field, bytes]]:
+def _thin_tensors(data: Content, graph: _Field, places: dict[str, Place]) -> Iterator[tuple[_Field, bytes]]:
     """Large stored tensors of the graph with what stands in for each; `places` gets their bytes' places."""
     for tensor in _fields(data, graph.start, graph.stop):
         if tensor.number != GRAPH_INITIALIZER or tensor.kind != BYTES or tensor.stop - tensor.start < STORED_BYTES:
@@ -170,7 +171,7 @@ def _thin_tensors(data: mmap.mmap, graph: _Field, places: dict[str, Place]) -> I
         yield tensor, _wrapped(GRAPH_INITIALIZER, _without(data, tensor, [(raw, b"")]))
 
 
-def _without(data: mmap.mmap, message: _Field, replaced: Iterable[tuple[_Field, bytes]]) -> bytes:
+def _without(data: Content, message: _Field, replaced: Iterable[tuple[_Field, bytes]]) -> bytes:
     """The message's content with some of its fields replaced."""
     pieces, at = [], message.start
     for field, instead in replaced:
@@ -184,7 +185,7 @@ def _wrapped(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | BYTES]) + _encoded(len(content)) + content
 
 
-def _fields(data: mmap.mmap, at: int, stop: int) -> Iterator[_Field]:
+def _fields(data: Content, at: int, stop: int) -> Iterator[_Field]:
     while at < stop:
         begin = at
         tag, at = _varint(data, at)
@@ -206,7 +207,7 @@ def _fields(data: mmap.mmap, at: int, stop: int) -> Iterator[_Field]:
         yield _Field(tag >> 3, tag & 7, begin, start, at)
 
 
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+def _varint(data: Content, at: int) -> tuple[int, int]:
     """The number and where it ends."""
     number = shift = 0
     while shift < 64:

@@ -20,7 +20,6 @@ from analyzer.ops.shared_context import context_of
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.runtime.run_limit import runs_limited
-from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.batching import TwoSamples
 from analyzer.shapes.free_dims import changed_axes, free_axes, with_free_dims
 from analyzer.shapes.shape_session import ShapeRun
@@ -67,10 +66,7 @@ def measure_shapes(
                 table = _with_free_dims(opened, threads, _measured(opened, threads, samples), samples[0])
                 return replace(table, taken=taken)
         except RunError as error:
-            if error.kind is RunFailure.NO_KERNEL:
-                break
-            if error.kind is RunFailure.NOT_LOADED:  # with what was added to it; is it refused by itself?
-                Session(loaded, threads=threads, optimization=Optimization.NONE, few_runs=True).close()
+            if error.kind in (RunFailure.NO_KERNEL, RunFailure.NOT_LOADED):  # with what was added to it
                 break
             if error.kind is RunFailure.TOO_LARGE:
                 too_large = error

@@ -13,7 +13,7 @@ from analyzer import Choice
 from analyzer.api import agreement
 from analyzer.api.cutting import cut
 from analyzer.errors import ComparisonFailed, InputError, RunError, RunFailure
-from analyzer.graph import Editor
+from analyzer.graph import Editor, load
 from analyzer.rewrite.comparison import compare
 from analyzer.runtime.session import Session
 from tests.models import Array, parse, run
@@ -262,3 +262,39 @@ def test_a_bug_of_ours_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analyzer.api.pruning.cut", wrong)
     with pytest.raises(ComparisonFailed, match="differs from the original"):
         analyzer.prune(dense("y = Relu(h)"), {"x": weights(30, 6)}, latency=False)
+
+
+BRANCH = "g (float[N, 4] x) => (float[N, 3] y) { h = MatMul(x, w) a = Relu(h) c = Greater(t, u) CHOICE }"
+SHADOWS = {
+    "a name from around it": "y = If(c) <then_branch = b () => (float[N, 3] p) { a = Neg(t) p = MatMul(a, v) },"
+    " else_branch = d () => (float[N, 3] q) { q = MatMul(a, v) }>",
+    "the name of an input": "y = If(c) <then_branch = b () => (float[N, 3] p) { x = Neg(a) p = MatMul(x, v) },"
+    " else_branch = d () => (float[N, 3] q) { q = MatMul(a, v) }>",
+}
+
+
+@pytest.mark.parametrize("data", [None, {"x": np.ones((4, 4), np.float32)}])
+@pytest.mark.parametrize("what", SHADOWS)
+def test_a_file_that_onnxruntime_refuses_is_not_analysed_in_a_form_that_it_takes(what: str, data: Any) -> None:
+    stored = {
+        "w": weights(4, 6, dead=2),
+        "v": weights(6, 3),
+        "t": np.array(0, np.float32),
+        "u": np.array(1, np.float32),
+    }
+    model = parse(BRANCH.replace("CHOICE", SHADOWS[what]), stored)
+    with pytest.raises(RunError, match=r"onnxruntime cannot load the model: .*single static assignment"):
+        analyzer.audit(model, data)
+
+
+@pytest.mark.parametrize("data", [None, {"x": np.ones((4, 6), np.float32)}])
+def test_what_is_cut_is_compared_with_the_file_and_not_with_the_form_that_it_was_read_in(
+    monkeypatch: pytest.MonkeyPatch, data: Any
+) -> None:
+    def wrong(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
+        proto.graph.node[1].op_type = "Abs"
+        return proto
+
+    monkeypatch.setattr(load, "inlined", wrong)
+    with pytest.raises(ComparisonFailed, match="differs from the original"):
+        analyzer.prune(dense("y = Neg(h)"), data, latency=False)

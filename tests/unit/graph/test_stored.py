@@ -106,7 +106,7 @@ def test_a_copy_to_edit_shares_the_weights(path: Path) -> None:
 def test_a_damaged_file_is_told_from_an_unusual_one(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UnusualFile):
-        skeleton(ModelFile(path))
+        skeleton(ModelFile(path).mapping)
     with pytest.raises(ModelError, match="truncated"):
         load_model(path)
 
