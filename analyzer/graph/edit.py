@@ -25,8 +25,7 @@ class Editor:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
-        imports = loaded.model.opset_imports
-        self.opset = imports.get("", imports.get("ai.onnx", 1))
+        self.opset = loaded.model.opset_imports.get("", 1)
         self._graph = loaded.model.graph
         placed = [*placed_nodes(self._graph)]
         self._nodes: list[ir.Node | None] = [None if p.role is Role.ENTRY else p.node for p in placed]

@@ -28,9 +28,9 @@ from analyzer.graph.stored import Content, ModelFile, StoredTensor, UnusualFile,
 from analyzer.graph.subgraphs import unite_subgraphs
 from analyzer.graph.unnamed_outputs import UNNAMED, name_first_outputs
 from analyzer.graph.validate import (
-    check_attributes,
     check_external,
     check_names,
+    check_nodes,
     check_tensors,
     check_text,
     check_types,
@@ -280,14 +280,11 @@ def _model_of(
     make_dense(proto, where)
     beside = check_external(proto, where, path)
     check_tensors(proto, where, elsewhere)
-    check_attributes(proto, where)
+    check_nodes(proto, where)
     check_types(proto.graph, where)
     try:
         proto = inlined(proto, where)
         check_names(proto.graph, where)
-        for node in proto.graph.node:
-            if node.domain == "ai.onnx":
-                node.domain = ""
         undescribed, unnamed = set_aside(proto), name_first_outputs(proto)
         model = ir.from_proto(proto)
         TopologicalSortPass()(model)
@@ -318,15 +315,26 @@ def _parse(raw: bytes, where: str) -> onnx.ModelProto:
         raise ModelError(f"{where} holds no ONNX graph: export the model again.")
     if not proto.graph.output:
         raise ModelError(f"{where} has no outputs, so it computes nothing: export the model again.")
-    versions = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
+    _name_standard_domain_alike(proto)
+    versions = {opset.domain: opset.version for opset in proto.opset_import}
     if versions.get("", OLDEST_OPSET) < OLDEST_OPSET:
         raise ModelError(
             f"{where} uses opset {versions['']}, older than {OLDEST_OPSET}: convert it with "
             "onnx.version_converter, or export it again."
         )
-    if "" not in versions and any(node.domain in ("", "ai.onnx") for g in all_graphs(proto) for node in g.node):
+    if "" not in versions and any(not node.domain for g in all_graphs(proto) for node in g.node):
         raise ModelError(f"{where} does not say which opset its operators are of: export the model again.")
     return proto
+
+
+def _name_standard_domain_alike(proto: onnx.ModelProto) -> None:
+    """Give the domain that has two names, `ai.onnx` and none, the shorter one, in functions and subgraphs too."""
+    named: list[onnx.NodeProto | onnx.OperatorSetIdProto | onnx.FunctionProto] = [*proto.opset_import, *proto.functions]
+    named += (opset for function in proto.functions for opset in function.opset_import)
+    named += (node for graph in all_graphs(proto) for node in graph.node)
+    for holder in named:
+        if holder.domain == "ai.onnx":
+            holder.domain = ""
 
 
 _TOO_DEEP = "MaxDepth"  # in what protobuf says of messages in messages in messages

@@ -6,13 +6,16 @@ from collections.abc import Collection
 
 import onnx
 
-from analyzer.graph.nested import all_graphs, subgraphs
+from analyzer.graph.nested import all_graphs
 
 UNNAMED = "deadunits.unnamed"  # key of these names in a model's `meta`
 
 
 def name_first_outputs(proto: onnx.ModelProto) -> frozenset[str]:
-    """Name the first output of nodes that have others; returns the names, which begin with that of such another."""
+    """Name the first output of nodes that have others, where it is optional.
+
+    Returns the names, which begin with that of such another.
+    """
     graphs = [graph for graph in all_graphs(proto) if isinstance(graph, onnx.GraphProto)]
     nodes = [node for graph in graphs for node in graph.node]
     taken = {name for node in nodes for name in (*node.input, *node.output)}
@@ -21,7 +24,7 @@ def name_first_outputs(proto: onnx.ModelProto) -> frozenset[str]:
     given: set[str] = set()
     for node in nodes:
         other = next((name for name in node.output if name), "")
-        if other and not node.output[0] and not any(map(subgraphs, node.attribute)):
+        if other and not node.output[0] and _may_be_left_out(node):
             name = f"{other}/every_step"
             while name in taken:
                 name += "_"
@@ -29,6 +32,14 @@ def name_first_outputs(proto: onnx.ModelProto) -> frozenset[str]:
             given.add(name)
             taken.add(name)
     return frozenset(given)
+
+
+def _may_be_left_out(node: onnx.NodeProto) -> bool:
+    """Whether the first output is optional, which it is in recurrent layers; others have it computed in any case."""
+    if not onnx.defs.has(node.op_type, node.domain):
+        return False
+    first = onnx.defs.get_schema(node.op_type, node.domain).outputs[0]
+    return bool(first.option == onnx.defs.OpSchema.FormalParameterOption.Optional)
 
 
 def leave_out(proto: onnx.ModelProto, names: Collection[str]) -> None:

@@ -108,15 +108,20 @@ def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
         return wrong
 
 
-def check_attributes(proto: onnx.ModelProto, where: str) -> None:
-    """Refuse nodes without an operator, attributes without a name or a value: onnx-ir cannot write them again."""
+def check_nodes(proto: onnx.ModelProto, where: str) -> None:
+    """Refuse nodes without an operator, attributes without a name or a value: onnx-ir cannot write them again.
+
+    And nodes that leave out one of a list of outputs, such as a part of a Split: onnxruntime crashes when it runs them.
+    """
     for graph in all_graphs(proto):
         for node in graph.node:
             if not node.op_type:
                 raise ModelError(f"{where}: node {node.name or '(no name)'} has no operator: {DAMAGED}.")
-            needed = _needed_subgraphs(node.op_type, "" if node.domain == "ai.onnx" else node.domain)
+            needed = _needed_subgraphs(node.op_type, node.domain)
             if needed and (missing := needed.difference(attribute.name for attribute in node.attribute)):
                 raise ModelError(f"{where}: node {node.name or node.op_type} has no {min(missing)}: {DAMAGED}.")
+            if "" in node.output and _lists_outputs(node.op_type, node.domain):
+                raise ModelError(f"{where}: node {node.name or node.op_type} leaves one of its outputs out: {DAMAGED}.")
             for attribute in node.attribute:
                 problem = _problem_of(attribute)
                 if problem is not None:
@@ -131,6 +136,15 @@ def _needed_subgraphs(operator: str, domain: str) -> frozenset[str]:
         return frozenset()
     graph, attributes = onnx.defs.OpSchema.AttrType.GRAPH, onnx.defs.get_schema(operator, domain).attributes
     return frozenset(name for name, entry in attributes.items() if entry.required and entry.type == graph)
+
+
+@cache
+def _lists_outputs(operator: str, domain: str) -> bool:
+    """Whether it has any number of outputs, none of which can be missing."""
+    if not onnx.defs.has(operator, domain) or _needed_subgraphs(operator, domain):
+        return False
+    kinds = [output.option for output in onnx.defs.get_schema(operator, domain).outputs]
+    return onnx.defs.OpSchema.FormalParameterOption.Variadic in kinds
 
 
 def _problem_of(attribute: onnx.AttributeProto) -> str | None:

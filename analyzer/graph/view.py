@@ -222,7 +222,7 @@ def view_of(model: ir.Model, fold: Fold) -> Graph:
     `fold` computes values that stored tensors alone decide, when one of them is first asked for.
     """
     graph = model.graph
-    opsets = {("" if d == "ai.onnx" else d): v for d, v in model.opset_imports.items()}
+    opsets = dict(model.opset_imports)
     types: dict[str, TensorType] = {}
     stored = {n: v.const_value for n, v in graph.initializers.items() if v.const_value is not None}
     listed = _overridable(model, stored)
@@ -270,7 +270,6 @@ def _dim_of(dim: int | ir.SymbolicDim) -> Dim:
 
 def _node_of(placed: Placed, index: int, opsets: Mapping[str, int], scope: str | None) -> Node:
     node = placed.node
-    domain = "" if node.domain == "ai.onnx" else node.domain
     inputs = tuple("" if v is None else str(v.name or "") for v in node.inputs)
     outputs = tuple(str(v.name or "") for v in node.outputs)
     name, captured = node.name or f"{node.op_type}_{index}", tuple[str, ...]()
@@ -286,8 +285,8 @@ def _node_of(placed: Placed, index: int, opsets: Mapping[str, int], scope: str |
         index=index,
         name=name,
         op_type=node.op_type,
-        domain=domain,
-        version=opsets.get(domain, 1),
+        domain=node.domain,
+        version=opsets.get(node.domain, 1),
         inputs=inputs,
         outputs=outputs,
         attributes={k: _attribute(a) for k, a in node.attributes.items() if a.type not in SUBGRAPHS},

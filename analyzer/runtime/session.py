@@ -225,7 +225,7 @@ def _trim() -> None:
 def is_registered(domain: str, operator: str) -> bool:
     """Whether onnxruntime may know an operator; True where this build of it does not list those that it knows."""
     registered = _registered()
-    return not registered or ("" if domain == "ai.onnx" else domain, operator) in registered
+    return not registered or (domain, operator) in registered
 
 
 @cache

@@ -14,6 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 import analyzer
 from analyzer.errors import ModelError
 from analyzer.graph import serialize
+from analyzer.graph.nested import all_graphs
+from analyzer.graph.unnamed_outputs import name_first_outputs
 from analyzer.graph.validate import check_names
 from analyzer.runtime.loading import load_model
 from tests.models import parse, run
@@ -76,6 +78,8 @@ def domain_written_out() -> onnx.ModelProto:
     model = plain()
     for node in model.graph.node:
         node.domain = "ai.onnx"
+    for opset in model.opset_import:
+        opset.domain = opset.domain or "ai.onnx"
     return model
 
 
@@ -342,3 +346,42 @@ def test_a_large_weight_that_nothing_reads_is_no_hindrance() -> None:
     model = plain()
     model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 1024), np.float32), "unread"))
     assert analyzer.audit(model, X).layers
+
+
+def test_the_standard_domain_has_one_name_in_branches_and_functions_too() -> None:
+    branches = "then_branch = b () => (p) { p = own.f(x) }, else_branch = d () => (q) { q = Neg(x) }"
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 17, "own" : 1]>
+        g (float[N] x, float t, float u) => (float[N] y) {{ c = Greater(t, u) y = If(c) <{branches}> }}
+        <domain: "own", opset_import: ["" : 17]> f (a) => (b) {{ b = Relu(a) }}"""
+    )
+    for named in (*model.opset_import, *model.functions[0].opset_import):
+        named.domain = named.domain or "ai.onnx"
+    for graph in all_graphs(model):
+        for node in graph.node:
+            node.domain = node.domain or "ai.onnx"
+    view = load_model(model).graph
+    assert {node.domain for node in view.nodes} == {""}
+    assert {node.version for node in view.nodes} == {17}
+    assert not any(node.sealed for node in view.nodes)
+
+
+def test_a_list_of_outputs_is_whole() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> '
+        "g (float[N, 4] x) => (float[N, 2] y) { p, q = Split<axis = 1, num_outputs = 2>(x) y = Relu(q) }"
+    )
+    model.graph.node[0].output[0] = ""
+    with pytest.raises(ModelError, match="node Split leaves one of its outputs out"):
+        load_model(model)
+
+
+@pytest.mark.parametrize(
+    ("node", "named"), [("p, s = GRU<hidden_size = 2>(x, w, r)", True), ("p, s = TopK(x, k)", False)]
+)
+def test_a_first_output_gets_a_name_only_where_it_may_be_left_out(node: str, named: bool) -> None:
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : 18]> g (float[T, N, 2] x) => (s) {{ {node} }}'
+    )
+    model.graph.node[0].output[0] = ""
+    assert bool(name_first_outputs(model)) == named
