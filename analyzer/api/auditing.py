@@ -17,7 +17,7 @@ from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned, Source
-from analyzer.api.row_counts import gathered_tables
+from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.errors import OtherBranch
 from analyzer.facts.audit import (
     AuditFacts,
@@ -101,6 +101,8 @@ def _audited(
         check_accepted(loaded, run.threads)
     with clock.stage("open"):
         opened, held = _opened(data, loaded)
+        if vocabulary:
+            check_countable(opened, held)
     varying = frozenset[str]()
     with clock.stage("shapes"):
         loaded = with_confirmed_lengths(loaded, opened, run.threads)
@@ -123,7 +125,7 @@ def _audited(
             varying |= error.conditions
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
-        gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary else None
+        gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary and opened else None
         routed = routed_experts(loaded, walked.context, opened, held, run) if experts else None
         measure = partial(measure_shapes, probe=opened, threads=run.threads, varying=varying)
         walked = planned(loaded, shapes, walked, measure)

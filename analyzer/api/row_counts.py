@@ -17,16 +17,26 @@ from analyzer.probes.probe import Probe
 from analyzer.walk.lookups import tables
 
 
-def gathered_tables(
-    loaded: LoadedModel, context: Context, probe: Probe | None, holdout: Probe | None, run: Run
-) -> tuple[GatheredRows, ...]:
-    """The tables that are looked up by ids of the data, and how often each row is.
+def check_countable(probe: Probe | None, holdout: Probe | None) -> None:
+    """Refuse data over which rows cannot be counted, before the long work.
 
     Raises:
-        InputError: there is no data that ids could come from.
+        InputError: there is none that ids could come from, or it can be read only once.
     """
     if probe is None or probe.random:
         raise InputError("Which rows of embeddings are gathered only real data shows: give a probe.")
+    for data in (probe, holdout):
+        if data is not None and data.one_shot:
+            raise InputError(
+                f"{data.source} can be read only once, and rows of embeddings are counted in a further pass: give a "
+                "list, or a function that returns a new generator at every call."
+            )
+
+
+def gathered_tables(
+    loaded: LoadedModel, context: Context, probe: Probe, holdout: Probe | None, run: Run
+) -> tuple[GatheredRows, ...]:
+    """The tables that are looked up by ids of the data, and how often each row is."""
     found = tables(context)
     if not found:
         return ()

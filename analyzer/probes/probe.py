@@ -42,6 +42,7 @@ class Probe:
         step: the fewest samples that one feed holds: the fixed batch size that the model declares, else 1.
             Every batch holds a multiple of it.
         fixed: inputs that are fed unchanged with every sample.
+        one_shot: whether the samples can be read only once.
         samples: how many samples there are; None until known (after one whole pass over a generator).
     """
 
@@ -50,7 +51,7 @@ class Probe:
         self._again = again
         self.source = source.name
         self.random = source.random
-        self._one_shot = source.one_shot
+        self.one_shot = source.one_shot
         self._make: Callable[[], Iterator[Part]] = source.parts
         self._opened: Iterator[Part] | None = source.parts()
         self._head: list[Part] = []
@@ -81,7 +82,7 @@ class Probe:
         Raises:
             ProbeError: the data can be read only once.
         """
-        if self._one_shot:
+        if self.one_shot:
             raise ProbeError(
                 f"{self.source} can be read only once, so no other process can read it: give a list, or a function "
                 "that returns a new generator at every call."
@@ -95,7 +96,7 @@ class Probe:
         Built up while `batches` runs; what it has not yet seen is read now, except from a source that can be
         read only once: there it covers the samples handed out so far.
         """
-        if not self._complete and not self._one_shot:
+        if not self._complete and not self.one_shot:
             for _ in self._batches(self._parts(), max(self.step, 64)):
                 pass
         return self._digest.hexdigest()
@@ -128,7 +129,7 @@ class Probe:
         parts: Iterator[Part] = iter(self._head)
         whole = self._complete and self.samples is not None and held >= self.samples
         if self._opened is None and held < wanted and not whole:
-            if self._one_shot:
+            if self.one_shot:
                 raise self._used_up()
             parts = self._make()
         shown = self._shown(self._capped(parts), self.step)
@@ -169,7 +170,7 @@ class Probe:
     def _parts(self) -> Iterator[Part]:
         """All parts from the start; the first call goes on with the pass that `__init__` opened."""
         if self._opened is None:
-            if self._one_shot:
+            if self.one_shot:
                 raise self._used_up()
             return self._make()
         opened, self._opened = self._opened, None

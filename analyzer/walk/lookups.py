@@ -38,12 +38,21 @@ def tables(context: Context) -> list[Table]:
 def _table(context: Context, name: str, calls: list[Call]) -> Table:
     rows, *width = context.graph.initializer_shape(name)
     looking = {call.op.node.index for call in calls}
-    others = [node.name for node, _ in context.graph.consumers[name] if node.index not in looking]
-    needed = f"{others[0]} reads the whole table" if others else ""
+    others = (context.by_node[node.index] for node, _ in context.graph.consumers[name] if node.index not in looking)
+    needed = next((f"{other.op.name} {_use(other)}" for other in others), "")
     lookups = tuple((call.outputs[0], call.inputs[1], _fed(context, call.inputs[1])) for call in calls)
     itemsize = context.graph.initializer_dtype(name).itemsize
     needed = "an output of the model" if name in context.outputs else needed
     return Table(name, rows, prod(width), itemsize, lookups, needed)
+
+
+def _use(call: Call) -> str:
+    """What a node does with a table, where that is no look-up by ids that are counted."""
+    if call.barrier is not None or not call.rule.looks_up(call.op):
+        return "reads the whole table"
+    if call.op.node.place:
+        return "looks rows up within a branch or a loop, where ids are not counted"
+    return "looks rows up by numbers that the model computes"
 
 
 def _fed(context: Context, name: str) -> str:

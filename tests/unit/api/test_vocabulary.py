@@ -108,6 +108,15 @@ def test_look_ups_of_one_table_share_what_they_gather(tmp_path: Path) -> None:
     [
         (BODY + " t = Transpose<perm=[1, 0]>(table) g = MatMul(s, t) z = ReduceMax(g)", "reads the whole table"),
         (BODY + " z = Identity(table)", "reads the whole table"),
+        (
+            BODY + " l = Shape<start=1>(x) p = Squeeze(l) z = Gather(table, p)",
+            "looks rows up by numbers that the model computes",
+        ),
+        (
+            BODY + " f = Less(zero, one) z = If(f) <then_branch = t () => (u) { u = Gather(table, x) },"
+            " else_branch = o () => (v) { v = Neg(e) }>",
+            "looks rows up within a branch or a loop",
+        ),
     ],
 )
 def test_a_table_that_something_else_reads_stays(body: str, why: str) -> None:
@@ -162,6 +171,9 @@ def test_ids_and_data_that_are_not_there_are_refused() -> None:
     for nothing in (None, Data(random=4, dims={"T": 3})):
         with pytest.raises(InputError, match="give a probe"):
             analyzer.audit(model(), nothing, vocabulary=True)
+    for once in (iter([{"x": row} for row in ids()]), Data({"x": ids()}, iter([{"x": row} for row in ids()]))):
+        with pytest.raises(InputError, match=r"can be read only once, and rows of embeddings"):
+            analyzer.audit(model(), once, vocabulary=True, progress=lambda *_: pytest.fail("after the long work"))
     with pytest.raises(InputError, match="vocabulary=True"):
         analyzer.audit(model(), {"x": ids()}).prune(choice=Choice(vocabulary=True))
 
