@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -12,6 +12,7 @@ from analyzer.errors import ComparisonFailed, InputError, Refusal, RunError, Run
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.bridge import Bridge
 from analyzer.facts.choice import Choice
+from analyzer.facts.cut import AS_STORED, Reordered
 from analyzer.facts.pruned import Refused
 from analyzer.facts.units import ShapeTable
 from analyzer.facts.vocabulary import GatheredRows
@@ -24,7 +25,7 @@ from analyzer.rewrite.fewer_experts import Routed, without_empty, without_marks,
 from analyzer.rewrite.fewer_rows import without_rows
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
-from analyzer.rewrite.pair_directions import pair_directions
+from analyzer.rewrite.pair_directions import Pairing, pair_directions, pairings
 from analyzer.rewrite.shrink import shrink
 from analyzer.units.select import select_units
 from analyzer.walk import Walk, walk
@@ -38,11 +39,24 @@ MOST_SINGLE_TRIALS = 24  # bridges tried one by one; of more, several at once
 
 
 @dataclass(frozen=True, eq=False)
+class Base:
+    """A model that is to be cut: merges, pairings and bridges are in place."""
+
+    loaded: LoadedModel
+    shapes: ShapeTable
+    reordered: Reordered = AS_STORED
+
+    def walk(self, layers: Sequence[LayerVerdicts], choice: Choice, pinned: Collection[str] = ()) -> Walk:
+        """The walk of this choice."""
+        return replace(walk(self.loaded.graph, self.shapes, layers, choice, pinned), reordered=self.reordered)
+
+
+@dataclass(frozen=True, eq=False)
 class CutModel:
-    """A cut model with the walk that cut it; `base` is the model that was cut (merges and bridges in place)."""
+    """A cut model with the walk that cut it; `base` is the model that was cut."""
 
     walk: Walk
-    base: LoadedModel
+    base: Base
     smaller: LoadedModel
     written_anew: bool  # tensors were, for single readers that may now be cut further
     refused: tuple[Refused, ...] = ()
@@ -71,45 +85,72 @@ def cut(
     Raises:
         ComparisonFailed: no consistent cut was found: a bug of ours.
     """
-    twins: Twins = {}
-    original = loaded
+    base, twins = Base(loaded, shapes), Twins()
     if routed:
         marked, shapes = without_marks(loaded, shapes, routed, next_best=choice.unseen_expert == "next")
         marked = marked.refreshed()
-        loaded = without_empty(marked, Context(marked.graph, shapes)).refreshed()
+        base, walked = Base(without_empty(marked, Context(marked.graph, shapes)).refreshed(), shapes), None
     if choice.merge_duplicates:
-        loaded, twins = merge_duplicates(loaded, walk(loaded.graph, shapes, layers, choice).context)
-    plain = _cut(loaded, shapes, layers, choice, walked if loaded is original else None)
-    paired, table, reordered = pair_directions(loaded, shapes, plain.walk)
-    if reordered.places:
-        together = _cut(paired, table, layers, choice)
-        together = replace(together, walk=replace(together.walk, reordered=reordered))
-        if _left(together.walk) < _left(plain.walk):
-            plain, loaded, shapes = together, paired, table
+        merged, twins = merge_duplicates(base.loaded, base.walk(layers, choice).context)
+        base, walked = (base, walked) if merged is base.loaded else (Base(merged, shapes), None)
+    base, walked = _paired(base, base.walk(layers, choice) if walked is None else walked, layers, choice)
+    cuts = _cuts(base, walked, layers, choice, measure)
+    cuts = [_with_fewer_experts(cut_model, routed, choice) for cut_model in cuts]
+    cuts = [_no_larger(cut_model, loaded, shapes, layers, choice) for cut_model in cuts]
+    cuts = [_with_fewer_rows(cut_model, vocabulary, choice) for cut_model in cuts]
+    return [replace(cut_model, notes=(*_merged_twins(cut_model, twins), *cut_model.notes)) for cut_model in cuts]
+
+
+def _cuts(
+    base: Base,
+    walked: Walk,
+    layers: Sequence[LayerVerdicts],
+    choice: Choice,
+    measure: Callable[[LoadedModel], ShapeTable],
+) -> list[CutModel]:
+    """The cut of the base, and with residual `latency` one with bridges, each until nothing more goes."""
+    plain = _cut(base, layers, choice, walked)
     cuts = [plain]
     if choice.residual != "off":
-        bridged = _with_bridges(plain, shapes, layers, choice)
+        bridged = _with_bridges(plain, layers, choice)
         if bridged is not plain:
             cuts = [bridged] if choice.residual == "params" else [plain, bridged]
     cuts = [_finished(cut_model, choice, measure) for cut_model in cuts]
     if choice.merge_linear:
         cuts = [_merged(cut_model, choice, measure) for cut_model in cuts]
     for cut_model in cuts:
-        restore_defaults(loaded, cut_model.smaller)
-    cuts = [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
-    cuts = [_with_fewer_experts(cut_model, routed, choice) for cut_model in cuts]
-    cuts = [_no_larger(cut_model, original, shapes, layers, choice) for cut_model in cuts]
-    cuts = [_with_fewer_rows(cut_model, vocabulary, choice) for cut_model in cuts]
-    return [replace(cut_model, notes=(*_merged_twins(cut_model, twins), *cut_model.notes)) for cut_model in cuts]
+        restore_defaults(base.loaded, cut_model.smaller)
+    return [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
+
+
+def _paired(base: Base, walked: Walk, layers: Sequence[LayerVerdicts], choice: Choice) -> tuple[Base, Walk]:
+    """The model with the directions of layers paired, of those that get smaller so, and its walk."""
+    found = pairings(walked)
+    while found:
+        together = Base(*pair_directions(base.loaded, base.shapes, found))
+        walked_together = together.walk(layers, choice)
+        pays = [p for p in found if _stored_of(walked_together, p) < _stored_of(walked, p)]
+        if len(pays) == len(found):
+            return together, walked_together
+        found = pays
+    return base, walked
+
+
+def _stored_of(walked: Walk, pairing: Pairing) -> int:
+    """How many numbers a layer with directions keeps."""
+    return sum(prod(walked.closure.keeps.shape(name)) for name in pairing.stored)
 
 
 def planned(
     loaded: LoadedModel, shapes: ShapeTable, walked: Walk, measure: Callable[[LoadedModel], ShapeTable]
 ) -> Walk:
     """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
-    if not takes_something(walked) and not pair_directions(loaded, shapes, walked)[2].places:
+    choice, layers = Choice(), walked.layers
+    base, chosen = _paired(Base(loaded, shapes), walked, layers, choice)
+    if not takes_something(chosen):
         return walked
-    (default,) = cut(loaded, shapes, walked.layers, Choice(), measure, walked)
+    (default,) = _cuts(base, chosen, layers, choice, measure)
+    default = _no_larger(default, loaded, shapes, layers, choice)
     return replace(default.walk, left=count_parameters(default.smaller.graph))
 
 
@@ -131,9 +172,8 @@ def _no_larger(
         return cut_model
     whole = walk(loaded.graph, shapes, layers, choice, shapes.shapes)  # masks and plan say so too
     note = f"The cut would need {grown} more parameters than it saves, so the model stays as it is."
-    return CutModel(
-        whole, loaded, loaded, written_anew=False, refused=cut_model.refused, notes=(*cut_model.notes, note)
-    )
+    base, notes = Base(loaded, shapes), (*cut_model.notes, note)
+    return CutModel(whole, base, loaded, written_anew=False, refused=cut_model.refused, notes=notes)
 
 
 def _merged_twins(cut_model: CutModel, twins: Twins) -> list[str]:
@@ -146,24 +186,18 @@ def _merged_twins(cut_model: CutModel, twins: Twins) -> list[str]:
     return [f"{many} the same as another and {were} merged into it."]
 
 
-def _cut(
-    loaded: LoadedModel,
-    shapes: ShapeTable,
-    layers: Sequence[LayerVerdicts],
-    choice: Choice,
-    walked: Walk | None = None,
-) -> CutModel:
+def _cut(base: Base, layers: Sequence[LayerVerdicts], choice: Choice, walked: Walk | None = None) -> CutModel:
     """Cut; a node that refuses is left whole and the walk is taken again."""
     pinned: set[str] = set()
     refused: list[Refused] = []
     for _ in range(MOST_REFUSALS):
-        chosen = walk(loaded.graph, shapes, layers, choice, pinned) if walked is None or pinned else walked
+        chosen = base.walk(layers, choice, pinned) if walked is None or pinned else walked
         try:
-            smaller, written_anew = shrink(loaded, chosen.context, chosen.cut)
-            return CutModel(chosen, loaded, smaller, written_anew, tuple(refused))
+            smaller, written_anew = shrink(base.loaded, chosen.context, chosen.cut)
+            return CutModel(chosen, base, smaller, written_anew, tuple(refused))
         except Refusal as refusal:
             refused.append(Refused(refusal.node, refusal.reason, refusal.detail))
-            node = next(n for n in loaded.graph.nodes if n.name == refusal.node)
+            node = next(n for n in base.loaded.graph.nodes if n.name == refusal.node)
             pinned |= {name for name in (*node.inputs, *node.outputs) if name}
     raise ComparisonFailed("Too many nodes refuse the cut: nothing was written; please report this model.")
 
@@ -184,7 +218,7 @@ def _finished(cut_model: CutModel, choice: Choice, measure: Callable[[LoadedMode
         if shapes is None:
             return cut_model
         layers = [left_of(cut_model.walk, audited) for audited in select_units(smaller.graph, shapes)]
-        again = _cut(smaller, shapes, layers, choice)
+        again = _cut(Base(smaller, shapes), layers, choice)
         whole = compose(cut_model.walk, again.walk)
         if whole is None or _weight(again.smaller) >= _weight(smaller):
             return cut_model
@@ -252,21 +286,19 @@ def _weight(model: LoadedModel) -> tuple[int, int]:
     return count_parameters(graph), len(graph.nodes)
 
 
-def _with_bridges(plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
+def _with_bridges(plain: CutModel, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
     """The cut with the bridges that save parameters.
 
     With some in place more is constant, or one-sidedly so: others are looked for until none is found.
     """
-    bridged, table = plain, shapes
+    bridged = plain
     for _ in range(MOST_ROUNDS):
-        bridges = _that_pay(bridged, table, layers, choice)
+        bridges = _that_pay(bridged, layers, choice)
         if not bridges:
             break
-        model, table = insert_bridges(bridged.base, table, bridges)
-        cut_again = _cut(model, table, layers, choice)
+        cut_again = _cut(_bridged(bridged.base, bridges), layers, choice)
         bridged = replace(
             cut_again,
-            walk=replace(cut_again.walk, reordered=plain.walk.reordered),
             bridges=(*bridged.bridges, *bridges),
             refused=(*bridged.refused, *cut_again.refused),
         )
@@ -276,20 +308,21 @@ def _with_bridges(plain: CutModel, shapes: ShapeTable, layers: Sequence[LayerVer
     return replace(bridged, notes=(note,)) if built else plain
 
 
-def _that_pay(
-    bridged: CutModel, shapes: ShapeTable, layers: Sequence[LayerVerdicts], choice: Choice
-) -> Sequence[Bridge]:
+def _bridged(base: Base, bridges: Sequence[Bridge]) -> Base:
+    return Base(*insert_bridges(base.loaded, base.shapes, bridges), base.reordered)
+
+
+def _that_pay(bridged: CutModel, layers: Sequence[LayerVerdicts], choice: Choice) -> Sequence[Bridge]:
     """The bridges that can be built, without those that save nothing, or less than they store."""
     exact = bridged.walk
     if choice.round_to > 1:
-        exact = walk(bridged.base.graph, shapes, layers, replace(choice, round_to=1))
+        exact = bridged.base.walk(layers, replace(choice, round_to=1))
     bridges = find_bridges(exact, choice.round_to)
 
     def saved(some: Sequence[Bridge]) -> int:
         if not some:
             return 0
-        model, table = insert_bridges(bridged.base, shapes, some)
-        return _left(bridged.walk) - _left(walk(model.graph, table, layers, choice))
+        return _left(bridged.walk) - _left(_bridged(bridged.base, some).walk(layers, choice))
 
     total, step = saved(bridges), -(-len(bridges) // MOST_SINGLE_TRIALS)
     if bridged.bridges and total <= 0:  # what was left out before does not pay one by one either

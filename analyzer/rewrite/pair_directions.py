@@ -8,14 +8,14 @@ do without fewest, and the gather keeps the order of those that stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Shape
-from analyzer.facts.cut import AS_STORED, Reordered
+from analyzer.facts.cut import Reordered
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context
@@ -30,8 +30,11 @@ _Stored = dict[str, tuple[Array, tuple[Group, ...]]]
 
 
 @dataclass(frozen=True, eq=False)
-class _Pairing:
-    """Hidden units of the last direction in their new order, and the value in which they get their own back."""
+class Pairing:
+    """Hidden units of the last direction in their new order, and the value in which they get their own back.
+
+    `stored` are the layer's stored inputs that have an entry per direction and hidden unit.
+    """
 
     order: Array
     joined: JoinedUnits
@@ -41,26 +44,30 @@ class _Pairing:
     inner: str
 
 
-def pair_directions(loaded: LoadedModel, table: ShapeTable, walked: Walk) -> tuple[LoadedModel, ShapeTable, Reordered]:
-    """The model with directions paired where more can go then, and what lies in another order."""
+def pairings(walked: Walk) -> list[Pairing]:
+    """The layers of which more can go once their directions are paired, unless something else keeps it."""
     context = walked.context
     joined = [(call, place) for call in context.calls if (place := _joined(context, call)) is not None]
     needs = needs_backward(context, walked.facts) if joined else None
-    pairings = (_pairing(walked, needs, call, place) for call, place in joined if needs is not None)
-    found = [pairing for pairing in pairings if pairing is not None]
-    if not found:
-        return loaded, table, AS_STORED
+    found = (_pairing(walked, needs, call, place) for call, place in joined if needs is not None)
+    return [pairing for pairing in found if pairing is not None]
+
+
+def pair_directions(
+    loaded: LoadedModel, table: ShapeTable, paired: Sequence[Pairing]
+) -> tuple[LoadedModel, ShapeTable, Reordered]:
+    """The model with these directions paired, and what lies in another order."""
     copy, places = loaded.copy(), dict[str, Array]()
     editor, new = Editor(copy), dict[str, tuple[str, Shape]]()
-    editor.name_nodes({node.index: node.name for node in context.graph.nodes})
-    for pairing in found:
+    editor.name_nodes({node.index: node.name for node in loaded.graph.nodes})
+    for pairing in paired:
         for name, (array, groups) in pairing.stored.items():
             places[name] = _reordered(np.arange(array.size).reshape(array.shape), groups, pairing)
             editor.set_tensor(name, array.reshape(-1)[places[name]])
         value, axis = pairing.joined.value, pairing.joined.axis
-        before = editor.gather_behind(context.graph.producer[value].index, _back(pairing), axis)
+        before = editor.gather_behind(loaded.graph.producer[value].index, _back(pairing), axis)
         new[before] = value, table.shapes[value]
-    added = {node.name for node in copy.graph.nodes} - {node.name for node in context.graph.nodes}
+    added = {node.name for node in copy.graph.nodes} - {node.name for node in loaded.graph.nodes}
     return copy, table.with_values(new), Reordered(places, frozenset(added))
 
 
@@ -78,7 +85,7 @@ def _joined(context: Context, call: Call) -> JoinedUnits | None:
     return place
 
 
-def _pairing(walked: Walk, needs: Needs, call: Call, joined: JoinedUnits) -> _Pairing | None:
+def _pairing(walked: Walk, needs: Needs, call: Call, joined: JoinedUnits) -> Pairing | None:
     context, letters = walked.context, call.axes
     if not isinstance(letters, Lettered):
         return None
@@ -95,7 +102,7 @@ def _pairing(walked: Walk, needs: Needs, call: Call, joined: JoinedUnits) -> _Pa
     first, last = (np.flatnonzero(own & ~other) for own, other in (spare, spare[::-1]))
     pairs, order = min(len(first), len(last)), np.arange(spare.shape[1])
     order[first[:pairs]], order[last[:pairs]] = last[:pairs], first[:pairs]
-    return _Pairing(order, joined, stored, letters.lengths, outer, inner) if pairs else None
+    return Pairing(order, joined, stored, letters.lengths, outer, inner) if pairs else None
 
 
 def _stored(
@@ -115,7 +122,7 @@ def _stored(
     return found
 
 
-def _reordered(array: Array, groups: tuple[Group, ...], pairing: _Pairing) -> Array:
+def _reordered(array: Array, groups: tuple[Group, ...], pairing: Pairing) -> Array:
     """The array with the hidden units of the last direction in their new order, along all axes that list them."""
     letters = [letter for group in groups for letter in group]
     wide, across = array.reshape([pairing.lengths[letter] for letter in letters]), letters.index(pairing.outer)
@@ -126,7 +133,7 @@ def _reordered(array: Array, groups: tuple[Group, ...], pairing: _Pairing) -> Ar
     return np.stack([wide.take(0, across), last], across).reshape(array.shape)
 
 
-def _back(pairing: _Pairing) -> Array:
+def _back(pairing: Pairing) -> Array:
     """Where each unit lies on the joined axis once the last direction is in its new order."""
     units = [*zip(*(places.tolist() for places in pairing.joined.places), strict=True)]
     at = {unit: index for index, unit in enumerate(units)}

@@ -91,6 +91,20 @@ def test_directions_that_can_do_without_other_units_are_paired() -> None:
     assert len(kept[0]) == 4
 
 
+def test_directions_are_paired_only_where_the_layer_itself_gets_smaller() -> None:
+    stored = weights("LSTM", (0, 4, 2), (1, 5)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
+    stored |= {f"{name}2": array for name, array in stored.items()}
+    again = "s2 = LSTM(t, w2, r2, b2) u2 = Transpose<perm = [0, 2, 1, 3]>(s2) q2 = Reshape(u2, flat)"
+    body = f"{TURNED} {BOTH} {again} m = MatMul(q, v) n = MatMul(q2, v2) y = Add(m, n)"
+    proto = model("LSTM", body, stored, ', direction = "bidirectional"')
+    result = analyzer.audit(proto, X).prune(choice=analyzer.Choice(skip=("q2",)), latency=False)
+    small = onnx.ModelProto.FromString(result.data)
+    shapes = {t.name: tuple(t.dims) for t in small.graph.initializer}
+    assert shapes["r"] == (2, 4 * (HIDDEN - 2), HIDDEN - 2)
+    assert shapes["r2"] == (2, 4 * HIDDEN, HIDDEN)
+    assert [node.op_type for node in small.graph.node].count("Gather") == 1
+
+
 def test_what_is_said_of_paired_directions_is_in_the_order_of_the_original(tmp_path: Path) -> None:
     stored = weights("LSTM", (0, 4, 2), (1, 4)) | {"flat": np.array([0, 0, -1]), "v": noise(2 * HIDDEN, 2)}
     proto = model("LSTM", f"{TURNED} {BOTH} y = MatMul(q, v)", stored, ', direction = "bidirectional"')
