@@ -113,11 +113,11 @@ class Editor:
         """Let nothing be an output of the graph."""
         self._graph.outputs.clear()
 
-    def free_batch(self, inputs: Sequence[str], name: str = FREE_BATCH) -> None:
+    def free_batch(self, inputs: Sequence[str]) -> None:
         """Make axis 0 of these inputs free and forget all declared inner and output shapes."""
         for value in self._graph.inputs:
             if value.name in inputs and value.shape:
-                value.shape = ir.Shape([name, *value.shape[1:]])
+                value.shape = ir.Shape([FREE_BATCH, *value.shape[1:]])
         for node in filter(None, self._nodes):
             for value in node.outputs:
                 value.shape = None

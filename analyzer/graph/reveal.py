@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
 
-from analyzer.graph.edit import FREE_BATCH, names_of
+from analyzer.graph.edit import names_of
 from analyzer.graph.lend import thin_runnable
 from analyzer.graph.load import LoadedModel
 from analyzer.graph.runnable import Runnable
@@ -23,15 +23,13 @@ _NUMPY = frozenset(
 
 
 class Revealer:
-    """Makes models that give out more than the original; the first dim of the inputs in `free` is free in them."""
+    """Makes models that give out more than the original; what is within subgraphs cannot be given out."""
 
-    def __init__(self, loaded: LoadedModel, free: Sequence[str] = ()) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self._proto, self._folder, self._lent = thin_runnable(loaded)
-        self._producer = loaded.graph.producer
+        self._values = [name for name in loaded.graph.producer if name not in loaded.graph.inside]
         self._names = names_of(loaded.model.graph)
         self._stated: list[onnx.ValueInfoProto] = []
-        if free:
-            self._free_batch(free)
 
     def state_types(self) -> dict[str, str] | None:
         """State the element type of every value in the model, for onnxruntime to check; NumPy names by value.
@@ -43,11 +41,11 @@ class Revealer:
         with suppress(Exception):  # inference refuses what it does not know
             inferred = onnx.shape_inference.infer_shapes(self._proto)
         kinds = {value.name: value.type for value in (*inferred.graph.value_info, *inferred.graph.output)}
-        numbers = {name: kinds[name].tensor_type.elem_type for name in self._producer if name in kinds}
+        numbers = {name: kinds[name].tensor_type.elem_type for name in self._values if name in kinds}
         described = (*self._proto.graph.value_info, *self._proto.graph.output)
         stated = {value.name: value.type.tensor_type.elem_type for value in described}
         other = any(stated.get(name, number) != number for name, number in numbers.items())
-        if other or len(numbers) < len(self._producer) or not _NUMPY.issuperset(numbers.values()):
+        if other or len(numbers) < len(self._values) or not _NUMPY.issuperset(numbers.values()):
             return None
         unstated = [(name, number) for name, number in numbers.items() if name not in stated]
         self._stated = [onnx.helper.make_tensor_value_info(name, number, None) for name, number in unstated]
@@ -60,7 +58,7 @@ class Revealer:
     def every_value(self) -> Runnable:
         """The model with every value that a node computes among its outputs."""
         given = {value.name for value in self._proto.graph.output}
-        return self._with([], [name for name in self._producer if name not in given])
+        return self._with([], [name for name in self._values if name not in given])
 
     def shapes(self, values: Sequence[str]) -> tuple[Runnable, dict[str, str]]:
         """The model with the shapes of these values among its outputs, and the names of those by value.
@@ -84,14 +82,3 @@ class Revealer:
         content = self._proto.SerializeToString()
         del graph.node[before[0] :], graph.output[before[1] :], graph.value_info[before[2] :]
         return Runnable(content, self._folder, self._lent)
-
-    def _free_batch(self, free: Sequence[str]) -> None:
-        """Make axis 0 of these inputs free and forget all declared inner and output shapes."""
-        graph = self._proto.graph
-        for value in graph.input:
-            dims = value.type.tensor_type.shape.dim
-            if value.name in free and dims:
-                dims[0].dim_param = FREE_BATCH
-        for value in (*graph.value_info, *graph.output):
-            if value.name in self._producer and value.type.HasField("tensor_type"):
-                value.type.tensor_type.ClearField("shape")

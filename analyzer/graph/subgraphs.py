@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -69,7 +69,7 @@ def placed_nodes(graph: ir.Graph, place: Place = (), sealed: bool = False) -> It
         known = node.domain == ""
         counts = [len(node.outputs)] * len(bodies)
         choice = known and not any(b.inputs for b in bodies) and [len(b.outputs) for b in bodies] == counts
-        key = key_of(node)
+        key = key_of((value.name for value in node.outputs), node.name)
         if not choice:
             yield Placed(node, Role.ENTRY, (*place, (key, 0)), sealed or not known)
         for number, body in enumerate(bodies):
@@ -77,9 +77,9 @@ def placed_nodes(graph: ir.Graph, place: Place = (), sealed: bool = False) -> It
         yield Placed(node, Role.BRANCHES if choice else Role.EXIT, place, sealed)
 
 
-def key_of(node: ir.Node) -> str:
+def key_of(outputs: Iterable[str | None], name: str | None) -> str:
     """What a node with subgraphs is called by: its first named output."""
-    return next((str(value.name) for value in node.outputs if value.name), str(node.name))
+    return next(filter(None, outputs), str(name))
 
 
 def unite_subgraphs(model: ir.Model) -> None:

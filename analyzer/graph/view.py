@@ -13,7 +13,7 @@ import onnx_ir as ir
 from analyzer.algebra.pattern import Array
 from analyzer.graph.scopes import scopes_of
 from analyzer.graph.static import StaticPart, part_of, static_nodes
-from analyzer.graph.subgraphs import SUBGRAPHS, Place, Placed, Role, placed_nodes
+from analyzer.graph.subgraphs import SUBGRAPHS, Place, Placed, Role, key_of, placed_nodes
 
 Dim = int | str | None
 Fold = Callable[[StaticPart], Mapping[str, Array]]
@@ -71,7 +71,7 @@ class Node:
     @property
     def key(self) -> str:
         """What a choice between branches is called by: its first named output; empty for other nodes."""
-        return next(filter(None, self.outputs), self.name) if self.role is Role.BRANCHES else ""
+        return key_of(self.outputs, self.name) if self.role is Role.BRANCHES else ""
 
     @property
     def qualified_type(self) -> str:
@@ -142,7 +142,7 @@ class Graph:
     @cached_property
     def stepped(self) -> dict[str, tuple[str, ...]]:
         """Values of bodies that a run can show, stacked over the steps: the loops around them, outermost first."""
-        loops = {next(filter(None, node.outputs), node.name) for node in self.nodes if node.stacks}
+        loops = {key_of(node.outputs, node.name) for node in self.nodes if node.stacks}
         around = {node: tuple(key for key, _ in node.place) for node in self.nodes if node.place}
         return {o: keys for node, keys in around.items() if loops.issuperset(keys) for o in node.outputs if o}
 

@@ -14,6 +14,7 @@ from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
 from analyzer.graph.reveal import Revealer
 from analyzer.graph.runnable import Runnable
+from analyzer.graph.subgraphs import COPY
 from analyzer.graph.validate import MOST_AXES
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session
@@ -46,21 +47,16 @@ class ShapeRun:
         self._shapes: dict[str, str] = {}
         self._conditions: dict[str, str] = {}
         self.steps: dict[str, int] = {}
-        plain = not (loaded.graph.inside or loaded.assumed or loaded.steps)
-        self._revealer = Revealer(loaded, free) if plain else None
-        stated = self._revealer.state_types() if self._revealer is not None and dtypes is None else None
+        self._plain = Revealer(loaded)
+        stated = self._plain.state_types() if dtypes is None and not self._stepped else None
         try:
-            self.dtypes = self._known() | stated if stated is not None else (plain and dtypes) or self._element_types()
+            self.dtypes = dtypes or (self._known() | stated if stated is not None else self._element_types())
             self._session = self._open()
         except RunError:
-            if self._stepped:
-                self._shut()
-            elif self._revealer is not None and stated is not None:
-                self._revealer.forget_types()  # onnxruntime refuses the model, or infers another type
-                self.dtypes = self._element_types()
-                self._session = self._open()
-            else:
+            if stated is None and not self._stepped:
                 raise
+            self._plain.forget_types()  # onnxruntime refuses the model, or infers another type
+            self._shut()
 
     def _shut(self) -> None:
         """Show nothing of what is within loops."""
@@ -120,42 +116,44 @@ class ShapeRun:
 
     def _open(self) -> Session:
         graph = self._loaded.graph
-        made = (o for node in graph.nodes for o in node.outputs)
-        values = [o for o in made if self.dtypes.get(o) is not None and (o not in graph.inside or o in self._stepped)]
+        made = [o for node in graph.nodes for o in node.outputs if self.dtypes.get(o) is not None]
+        outside = [o for o in made if o not in graph.inside]
+        within = [o for o in made if o in self._stepped]
         for _ in range(ATTEMPTS):
-            model, shown = self._with_shapes(values)
+            revealer, shown = self._carrying(within, "Shape")
+            model, self._shapes = revealer.shapes(outside)
+            takers = {node: value for value, node in self._shapes.items()} | {n: v for v, (n, _) in shown.items()}
+            self._shapes |= {value: name for value, (_, name) in shown.items()}
             try:
                 return self._session_of(model, eager=True)
             except RunError as error:
-                offender = next((v for v, s in shown.items() if s == error.node), None)
+                offender = takers.get(error.node)
                 if offender is None:
                     raise
-                values.remove(offender)
+                (within if offender in shown else outside).remove(offender)
         raise RunError("onnxruntime cannot show the shapes of this model's values.")
 
-    def _with_shapes(self, values: Sequence[str]) -> tuple[Runnable | LoadedModel, dict[str, str]]:
-        """The model with the shapes of these values among its outputs, and the nodes that take them, by value."""
-        if self._revealer is not None:
-            model, self._shapes = self._revealer.shapes(values)
-            return model, self._shapes
-        editor = self._extended()
-        shown = {v: editor.add("Shape", [v]) for v in values}
-        self._shapes = {v: editor.stacked(s) if v in self._stepped else s for v, s in shown.items()}
-        editor.output(*self._shapes.values())
+    def _carrying(self, values: Sequence[str], op_type: str) -> tuple[Revealer, dict[str, tuple[str, str]]]:
+        """The model that carries these values out of the loops around them, behind an operator.
+
+        With the names that each has behind it, inside and outside.
+        """
+        if not (values or self._free or self._loaded.assumed or self._loaded.steps):
+            return self._plain, {}
+        editor = extended(self._loaded, self._free)
+        inside = {value: editor.add(op_type, [value]) for value in values}
+        shown = {value: (name, editor.stacked(name)) for value, name in inside.items()}
+        editor.output(*(name for _, name in shown.values()))
         self._conditions = show_conditions(editor)
-        return editor.loaded, shown
+        return Revealer(editor.loaded.refreshed()), shown
 
     def _element_types(self) -> dict[str, str]:
         """Element type of every tensor value, as onnxruntime itself infers it; nothing is run."""
-        if self._revealer is not None:
-            with self._session_of(self._revealer.every_value()) as session:
-                return self._known() | {n: t for n, t in session.output_types.items() if t is not None}
-        editor, graph = self._extended(), self._loaded.graph
-        editor.clear_outputs()
-        stacked = {editor.stacked(name): name for name in self._stepped}
-        editor.output(*(name for name in graph.producer if name not in graph.inside), *stacked)
-        with self._session_of(editor.loaded) as session:
-            return self._known() | {stacked.get(n, n): t for n, t in session.output_types.items() if t is not None}
+        revealer, shown = self._carrying([*self._stepped], COPY)
+        stacked = {name: value for value, (_, name) in shown.items()}
+        with self._session_of(revealer.every_value()) as session:
+            types = {stacked.get(n, n): t for n, t in session.output_types.items() if t is not None}
+        return self._known() | {n: t for n, t in types.items() if n in self._loaded.graph.producer}
 
     def _known(self) -> dict[str, str]:
         """As the file states them."""
@@ -163,10 +161,7 @@ class ShapeRun:
         known = {n: t.dtype.name for n, t in graph.types.items() if t.dtype is not None}
         return known | {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
 
-    def _extended(self) -> Editor:
-        return extended(self._loaded, self._free)
-
-    def _session_of(self, model: Runnable | LoadedModel, *, eager: bool = False) -> Session:
+    def _session_of(self, model: Runnable, *, eager: bool = False) -> Session:
         plain = Optimization.NONE
         return Session(model, threads=self._threads, optimization=plain, few_runs=True, eager=eager, room=self._room)
 

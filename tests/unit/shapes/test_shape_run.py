@@ -21,6 +21,11 @@ from tests.models import parse
 RANDOM = np.random.default_rng(5)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_numbers_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "RANDOM", np.random.default_rng(5))
+
+
 @pytest.mark.parametrize("data", [None, np.ones((2, 4), np.float32)])
 def test_values_of_more_axes_than_arrays_have_are_refused(data: object) -> None:
     text = (
