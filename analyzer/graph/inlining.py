@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import onnx
 import onnx.inliner
 
 from analyzer.errors import ModelError
+from analyzer.graph.nested import Nodes, within
 
 MOST_NODES = 1 << 16  # after inlining: functions that call each other twice double with every level
 MOST_BYTES = 1 << 29  # of those nodes, the tensors in them included
@@ -31,17 +30,17 @@ def inlined(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
     opened: set[_Name] = set()
     while pending:
         name = pending[-1]
-        nodes = functions[name].node
-        missing = [call for call in _calls(nodes) if call in functions and call not in sizes]
+        calls = (_name(node) for part in within(functions[name]) for node in part.node)
+        missing = [call for call in calls if call in functions and call not in sizes]
         if name in sizes or not missing:
-            sizes.setdefault(name, _size(nodes, sizes))
+            sizes.setdefault(name, _size(functions[name], sizes))
             opened.discard(pending.pop())
         elif name in opened:
             raise ModelError(f"{where}: its function {name[1]} calls itself, directly or through others: export again.")
         else:
             opened.add(name)
             pending += missing
-    count, length = _size(proto.graph.node, sizes)
+    count, length = _size(proto.graph, sizes)
     if count > MOST_NODES or length > MOST_BYTES:
         raise ModelError(
             f"{where} is {count:.3g} nodes ({length / (1 << 20):.3g} MiB) once its functions are put where they are "
@@ -50,32 +49,14 @@ def inlined(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
     return onnx.inliner.inline_local_functions(proto)
 
 
-def _size(nodes: Iterable[onnx.NodeProto], functions: dict[_Name, _Size]) -> _Size:
-    """Nodes and bytes of these and their subgraphs, each call as large as what it calls."""
+def _size(graph: Nodes, functions: dict[_Name, _Size]) -> _Size:
+    """Nodes and bytes of a graph and its subgraphs, each call as large as what it calls."""
     count = length = 0
-    for node in nodes:
+    for node in (node for part in within(graph) for node in part.node):
         body = functions.get(_name(node), (1, 0))
         count, length = count + body[0], length + body[1] + node.ByteSize()
-        inner = [_size(graph.node, functions) for graph in _subgraphs(node)]
-        count, length = count + sum(c for c, _ in inner), length + sum(b for _, b in inner)
     return count, length
-
-
-def _calls(nodes: Iterable[onnx.NodeProto]) -> list[_Name]:
-    calls: list[_Name] = []
-    for node in nodes:
-        calls.append(_name(node))
-        for graph in _subgraphs(node):
-            calls += _calls(graph.node)
-    return calls
 
 
 def _name(node: onnx.NodeProto) -> _Name:
     return node.domain, node.op_type, node.overload
-
-
-def _subgraphs(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
-    for attribute in node.attribute:
-        yield from attribute.graphs
-        if attribute.HasField("g"):
-            yield attribute.g

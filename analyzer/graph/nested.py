@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import onnx
 
+Nodes: TypeAlias = "onnx.GraphProto | onnx.FunctionProto"
 
-def all_graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+
+def all_graphs(proto: onnx.ModelProto) -> Iterator[Nodes]:
     """The main graph and the functions, then the subgraphs of their nodes, at any depth."""
-    pending: deque[onnx.GraphProto | onnx.FunctionProto] = deque((proto.graph, *proto.functions))
+    return within(proto.graph, *proto.functions)
+
+
+def within(*graphs: Nodes) -> Iterator[Nodes]:
+    """These, then the subgraphs of their nodes, at any depth."""
+    pending = deque(graphs)
     while pending:
         graph = pending.popleft()
         yield graph

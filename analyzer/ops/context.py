@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -217,6 +217,14 @@ class Context:
     def outputs(self) -> frozenset[str]:
         """Names of the graph's outputs."""
         return frozenset(self.graph.outputs)
+
+    def rank(self, name: str) -> int:
+        """How many axes a value has; 0 where its shape is not known."""
+        return len(self.shapes.get(name, ()))
+
+    def constants(self, facts: Mapping[str, Constants], names: Sequence[str]) -> list[Constants]:
+        """What is known of each of these values."""
+        return [facts.get(name) or Constants.unknown(self.rank(name)) for name in names]
 
     def sample_axis(self, name: str) -> SampleAxis:
         """Where samples lie in a value."""

@@ -220,18 +220,25 @@ class GroupNorm(Normalised):
         return Edit() if kept.all() else Edit(attributes={"num_groups": int(kept.sum())})
 
 
+class WithoutUnits(Normalised):
+    """Has no parameter per index, and makes no units."""
+
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        return None
+
+    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
+        return None
+
+
 # Of larger numbers the last digits, which another order of summation changes, show in their exponentials.
 _LARGEST, _LARGEST_HALF, _HALF = 80.0, 4.0, ("float16", "bfloat16")
 
 
-class Softmax(Normalised):
+class Softmax(WithoutUnits):
     """Softmax, LogSoftmax, Hardmax: the axis stays whole; before opset 13 all axes from it on.
 
     The first two are known where all entries along the axis are, and each feed has as many of them.
     """
-
-    def normalisation(self, node: OpNode) -> Normalisation | None:
-        return None
 
     def normalised(self, node: OpNode) -> list[int]:
         rank = len(node.x_shape())
@@ -262,15 +269,9 @@ class Softmax(Normalised):
         exact = node.op_type != "Hardmax" and len(axes) == 1 and node.y_dtype in SINGLE_OR_DOUBLE
         return axes[0] if exact else None
 
-    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
-        return None
 
-
-class LocalResponse(Normalised):
+class LocalResponse(WithoutUnits):
     """LRN: neighbours in the channel axis."""
-
-    def normalisation(self, node: OpNode) -> Normalisation | None:
-        return None
 
     def normalised(self, node: OpNode) -> list[int]:
         return [1]
@@ -280,21 +281,12 @@ class LocalResponse(Normalised):
         zero = xs[0].zero if float(node.attr("bias", 1.0)) > 0 else pattern.uniform(xs[0].rank, False)
         return [Constants(zero, np.zeros((1,) * xs[0].rank))]
 
-    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
-        return None
 
-
-class LpNorm(Normalised):
+class LpNorm(WithoutUnits):
     """LpNormalization along one axis."""
-
-    def normalisation(self, node: OpNode) -> Normalisation | None:
-        return None
 
     def normalised(self, node: OpNode) -> list[int]:
         return [int(node.attr("axis", -1)) % len(node.x_shape())]
-
-    def made(self, letters: Sequence[str], mixed: Sequence[int]) -> str | None:
-        return None
 
 
 register(BatchNorm(), "BatchNormalization")

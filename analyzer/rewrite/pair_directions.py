@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.cut import Reordered
 from analyzer.facts.units import ShapeTable
@@ -91,11 +90,8 @@ def _pairing(walked: Walk, needs: Needs, call: Call, joined: JoinedUnits) -> Pai
         return None
     (outer, *_), (inner, *_) = (dict(letters.values)[call.outputs[0]][axis] for axis in joined.axes)
     stored = _stored(context, call, dict(letters.values), outer, inner)
-    ranks = {name: len(context.shapes.get(name, ())) for name in (*call.inputs, *call.outputs)}
-    ys = [needs.of(name, ranks[name]) for name in call.outputs]
-    xs, yc = (
-        [walked.facts.get(n) or Constants.unknown(ranks[n]) for n in side] for side in (call.inputs, call.outputs)
-    )
+    ys = [needs.of(name, context.rank(name)) for name in call.outputs]
+    xs, yc = (context.constants(walked.facts, names) for names in (call.inputs, call.outputs))
     spare = call.rule.spare(call.op, ys, xs, yc)
     if spare is None or stored is None:
         return None

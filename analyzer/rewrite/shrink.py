@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from analyzer.algebra import pattern
-from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.cut import CutPlan
 from analyzer.graph import Editor, LoadedModel
@@ -54,9 +53,7 @@ class Shrinker:
     def _edit(self, call: Call) -> Edit:
         if call.barrier is not None:
             return Edit()
-        facts = self.plan.facts
-        xs = [facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
-        ys = [facts.get(o) or Constants.unknown(len(self.context.shapes.get(o, ()))) for o in call.outputs]
+        xs, ys = (self.context.constants(self.plan.facts, names) for names in (call.inputs, call.outputs))
         derived = call.rule.constants(call.op, xs)
         return call.rule.shrink(call.op, Cut(self.plan.keeps, xs, ys, derived))
 

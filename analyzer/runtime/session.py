@@ -45,7 +45,6 @@ class Optimization(Enum):
     """How far onnxruntime may rewrite the graph before it runs it."""
 
     NONE = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    BASIC = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     ALL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 

@@ -168,9 +168,9 @@ def _carriers(
             continue
         if type(call.rule).carry is Operator.carry:
             continue
-        ys = [needs.of(o, len(context.shapes.get(o, ()))) for o in call.outputs]
-        xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
-        found = call.rule.carry(call.op, keeps, ys, xs, [facts.get(o) or Constants.unknown(0) for o in call.outputs])
+        ys = [needs.of(o, context.rank(o)) for o in call.outputs]
+        xs, yc = (context.constants(facts, names) for names in (call.inputs, call.outputs))
+        found = call.rule.carry(call.op, keeps, ys, xs, yc)
         found = [c for c in found if not keeps.get((c[0], c[1]))[c[2]]]  # each round keeps something new, so it ends
         for name, axis, index in found:
             one = np.zeros(context.shapes[name][axis], np.bool_)

@@ -71,15 +71,12 @@ def _followed(
 ) -> dict[str, Mask]:
     """The contradicted elements and the derived ones that they follow from, back to what was stored or seen to hold."""
     doubts = {layer.value: pattern.on_axis(units, layer.audited.axis, layer.audited.rank)}
-
-    def unknown(names: Sequence[str]) -> list[Constants]:
-        return [Constants.unknown(len(context.shapes.get(n, ()))) for n in names]
-
     for call in reversed(context.calls):
         if call.barrier is not None or not any(o in doubts for o in call.outputs):
             continue
-        ys = [doubts.get(o, pattern.uniform(len(context.shapes.get(o, ())), False)) for o in call.outputs]
-        read = call.rule.needs(call.op, ys, unknown(call.inputs), unknown(call.outputs))
+        ys = [doubts.get(o, pattern.uniform(context.rank(o), False)) for o in call.outputs]
+        xs, yc = (context.constants({}, names) for names in (call.inputs, call.outputs))
+        read = call.rule.needs(call.op, ys, xs, yc)
         for name, mask in zip(call.inputs, read, strict=True):
             computed = name in context.graph.producer and name not in context.graph.static_values
             held = name in seen and seen[name].samples > 0  # the run was asked about it by itself

@@ -113,7 +113,7 @@ def _forward(
     for copy in context.copies.values():
         facts[copy.name] = facts[copy.source]
     for name in graph.inputs:
-        facts[name] = _seeded(context, name, Constants.unknown(len(context.shapes.get(name, ()))), seeds)
+        facts[name] = _seeded(context, name, Constants.unknown(context.rank(name)), seeds)
     rounding = Rounding(context, facts)
     for call in context.calls:
         if all(o in facts or not o for o in call.outputs):
@@ -163,10 +163,9 @@ def _stored(array: Array) -> Constants:
 
 def _apply(context: Context, call: Call, facts: Mapping[str, Constants]) -> list[Constants]:
     if call.barrier is not None:
-        return [Constants.unknown(len(context.shapes.get(o, ()))) for o in call.outputs]
-    xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
-    found = call.rule.constants(call.op, xs)
-    return found + [Constants.unknown(len(context.shapes.get(o, ()))) for o in call.outputs[len(found) :]]
+        return context.constants({}, call.outputs)
+    found = call.rule.constants(call.op, context.constants(facts, call.inputs))
+    return found + context.constants({}, call.outputs[len(found) :])
 
 
 def _seeded(context: Context, name: str, found: Constants, seeds: Mapping[str, Seed]) -> Constants:
@@ -215,7 +214,7 @@ def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mappi
         masks[name] = mask if known is None else known | mask
 
     for name in context.graph.outputs:
-        ask(name, pattern.uniform(len(context.shapes.get(name, ())), True))
+        ask(name, pattern.uniform(context.rank(name), True))
     for name, mask in (more or {}).items():
         ask(name, mask)
     for call in reversed(context.calls):
@@ -223,20 +222,20 @@ def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mappi
             if name and replaceable(context, name, facts, masks.get(name), materialized):
                 materialized.add(name)
         ys = [
-            pattern.uniform(len(context.shapes.get(o, ())), False)
+            pattern.uniform(context.rank(o), False)
             if not o or o in materialized
-            else masks.get(o, pattern.uniform(len(context.shapes.get(o, ())), False))
+            else masks.get(o, pattern.uniform(context.rank(o), False))
             for o in call.outputs
         ]
         if not any(y.any() for y in ys):
             continue
         for name in call.op.node.captured:
-            ask(name, pattern.uniform(len(context.shapes.get(name, ())), True))
+            ask(name, pattern.uniform(context.rank(name), True))
         if call.barrier is not None:
-            asked = [pattern.uniform(len(context.shapes.get(n, ())), True) for n in call.inputs]
+            asked = [pattern.uniform(context.rank(n), True) for n in call.inputs]
         else:
-            xs = [facts.get(n) or Constants.unknown(len(context.shapes.get(n, ()))) for n in call.inputs]
-            asked = call.rule.needs(call.op, ys, xs, [facts.get(o) or Constants.unknown(0) for o in call.outputs])
+            xs, yc = (context.constants(facts, names) for names in (call.inputs, call.outputs))
+            asked = call.rule.needs(call.op, ys, xs, yc)
         for name, mask in zip(call.inputs, asked, strict=True):
             if name:
                 ask(name, mask)

@@ -100,7 +100,7 @@ class Rounding:
         return True
 
     def _operands(self, call: Call) -> list[Constants]:
-        return [self.facts.get(n) or Constants.unknown(len(self.context.shapes.get(n, ()))) for n in call.inputs]
+        return self.context.constants(self.facts, call.inputs)
 
     def _surely_zero(self, call: Call, found: Constants) -> Mask:
         """Zeros that no other order of summation changes: every term is zero, or the operands lie off the jump."""

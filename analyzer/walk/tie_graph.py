@@ -50,7 +50,7 @@ class TieGraph:
         for call in self.context.calls:
             axes.add_edges_from(call.axes.same())
             held.update(call.whole)
-            held.update((n, a) for n in call.axes.pinned for a in range(len(self.context.shapes.get(n, ()))))
+            held.update((n, a) for n in call.axes.pinned for a in range(self.context.rank(n)))
         parts = nx.connected_components(axes)
         return frozenset(held.union(*(part for part in parts if not held.isdisjoint(part))))
 
