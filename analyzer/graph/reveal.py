@@ -1,15 +1,15 @@
-"""A model that gives out all its values, or their shapes, for a session: no graph is copied for that."""
+"""Models that give out more, or something else: all values or their shapes (no graph is copied for that), or some."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import numpy as np
 import onnx
 from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
 
-from analyzer.graph.edit import names_of
+from analyzer.graph.edit import Editor, names_of
 from analyzer.graph.lend import thin_runnable
 from analyzer.graph.load import LoadedModel
 from analyzer.graph.runnable import Runnable
@@ -82,3 +82,20 @@ class Revealer:
         content = self._proto.SerializeToString()
         del graph.node[before[0] :], graph.output[before[1] :], graph.value_info[before[2] :]
         return Runnable(content, self._folder, self._lent)
+
+
+def showing(loaded: LoadedModel, names: Iterable[str]) -> LoadedModel:
+    """A copy of the model with these values among its outputs."""
+    editor = Editor(loaded.copy())
+    editor.output(*names)
+    return editor.loaded
+
+
+def computing(loaded: LoadedModel, names: Iterable[str]) -> tuple[LoadedModel, dict[str, str]]:
+    """A copy of the model that computes these values alone, and the names of the outputs that they are."""
+    editor = Editor(loaded.copy())
+    editor.clear_outputs()
+    shown = {name: editor.again(name) for name in names}
+    editor.output(*shown.values())
+    editor.finish()
+    return editor.loaded, shown

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import LoadedModel
+from analyzer.graph.reveal import computing
 from analyzer.runtime.session import Session
 
 
@@ -23,13 +24,9 @@ def gathered_rows(
     An id below zero counts from the end, as the look-up takes it. A value in `largest` holds scores [*, rows] instead,
     of which so many choose.
     """
-    editor = Editor(loaded.copy())
-    editor.clear_outputs()
-    named = {name: editor.add("Identity", [name]) for name in {name for _, names in ids.values() for name in names}}
-    editor.output(*named.values())
-    editor.finish()
+    looked_up, named = computing(loaded, dict.fromkeys(name for _, names in ids.values() for name in names))
     counts = {table: np.zeros(rows, np.int64) for table, (rows, _) in ids.items()}
-    with Session(editor.loaded, threads=threads) as session:
+    with Session(looked_up, threads=threads) as session:
         for feeds in batches:
             seen = session.run(feeds, list(named.values()))
             for table, (rows, names) in ids.items():

@@ -12,7 +12,8 @@ from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.pruned import OutputDifference
 from analyzer.facts.tolerances import REORDERED
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import LoadedModel
+from analyzer.graph.reveal import showing
 from analyzer.ops.node_edit import cut_array
 from analyzer.probes.fitting import Feeds
 from analyzer.rewrite.comparison import Tally
@@ -43,7 +44,7 @@ def first_difference(
         if name in after and name in needs and name in keeps and keeps.alive(name)
     ]
     most, first = -1.0, None
-    with _session(original, names) as before, _session(rewritten, names) as behind:
+    with Session(showing(original, names)) as before, Session(showing(rewritten, names)) as behind:
         for feeds, samples in batches:
             one, two = (session.run(dict(feeds), list({*names, output})) for session in (before, behind))
             much = _difference(Tally(output), one[output], two[output], samples).absolute
@@ -68,7 +69,7 @@ def moving_values(
         RunError: the model does not run on any batch, or not with all these values shown.
     """
     moving: set[str] = set()
-    with _session(original, [*derived]) as session:
+    with Session(showing(original, derived)) as session:
         for feeds, _ in batches:
             values = session.run(dict(feeds), [name for name in derived if name not in moving])
             moving.update(
@@ -94,12 +95,6 @@ def _difference(tally: Tally, one: Array, two: Array, samples: int, quantised: b
 def _are_numbers(value: object) -> bool:
     """Whether it is a tensor of floats; sequences are not compared, whole numbers may step by one."""
     return isinstance(value, np.ndarray) and value.dtype.kind in "fV"
-
-
-def _session(loaded: LoadedModel, names: Sequence[str]) -> Session:
-    editor = Editor(loaded.copy())
-    editor.output(*names)
-    return Session(editor.loaded)
 
 
 def _needed(one: Array, two: Array, vectors: Sequence[Mask], needed: Mask) -> tuple[Array, Array]:

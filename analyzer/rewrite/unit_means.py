@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import LoadedModel
+from analyzer.graph.reveal import showing
 from analyzer.runtime.session import Session
 
 
@@ -15,11 +16,9 @@ def unit_means(
     loaded: LoadedModel, axes: Mapping[str, int], batches: Iterable[Mapping[str, Array]], threads: int | None = None
 ) -> dict[str, Array]:
     """Mean of every unit of these values over all samples and positions; `axes` gives each value's unit axis."""
-    editor = Editor(loaded.copy())
-    editor.output(*axes)
     sums = dict.fromkeys(axes, np.zeros(()))
     counts = dict.fromkeys(axes, 0)
-    with Session(editor.loaded, threads=threads) as session:
+    with Session(showing(loaded, axes), threads=threads) as session:
         for feeds in batches:
             for value, array in session.run(feeds, list(axes)).items():
                 others = tuple(a for a in range(array.ndim) if a != axes[value] % array.ndim)

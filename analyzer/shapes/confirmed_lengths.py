@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from analyzer.errors import RunError
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import LoadedModel
+from analyzer.graph.reveal import showing
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.runtime.session import Optimization, Session
@@ -25,8 +26,7 @@ def with_confirmed_lengths(loaded: LoadedModel, probe: Probe | None, threads: in
     if not stored:
         return loaded
     measuring = loaded.unfixed()
-    shown = measuring.copy()
-    Editor(shown).output(*(name for name in stored if name not in graph.outputs))
+    shown = showing(measuring, stored)
     try:
         with Session(shown, threads=threads, optimization=Optimization.NONE, few_runs=True) as session:
             for feeds in _feeds(loaded, probe):

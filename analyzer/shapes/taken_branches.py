@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 import numpy as np
 
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import LoadedModel
 from analyzer.graph.open_branches import with_branches
+from analyzer.graph.reveal import computing
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.session import Optimization, Session
 
@@ -33,11 +34,7 @@ def taken_branches(
         conditions = {n.key: n.inputs[0] for n in choices if n.inputs[0] not in varying}
         if not conditions:
             return taken
-        editor = Editor(opened.copy())
-        editor.clear_outputs()
-        shown = {key: editor.again(name) for key, name in conditions.items()}
-        editor.output(*shown.values())
-        editor.finish()
-        with Session(editor.loaded, threads=threads, optimization=Optimization.NONE, few_runs=True) as session:
+        deciding, shown = computing(opened, dict.fromkeys(conditions.values()))
+        with Session(deciding, threads=threads, optimization=Optimization.NONE, few_runs=True) as session:
             results = session.run(feeds)
-        taken |= {key: int(not np.ravel(results[name])[0]) for key, name in shown.items()}
+        taken |= {key: int(not np.ravel(results[shown[name]])[0]) for key, name in conditions.items()}
