@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.load import LoadedModel
-from analyzer.graph.subgraphs import COPY, Role, bodies_of, placed_nodes
+from analyzer.graph.subgraphs import COPY, Role, bodies_of, names_of, placed_nodes
 
 _PER_STACK = ("scan_output_axes", "scan_output_directions")  # an entry for each output of a Scan that is stacked
 FREE_BATCH = "deadunits_batch"  # the name of a first dim that was made free
@@ -383,13 +383,3 @@ def _around(node: ir.Node) -> ir.Graph:
     """The graph in which a node stands."""
     assert node.graph is not None
     return node.graph
-
-
-def names_of(graph: ir.Graph) -> set[str]:
-    """Names of all nodes and values, those in subgraphs too: they share one space of names with what is outside."""
-    names: set[str] = set()
-    for scope in (graph, *graph.subgraphs()):
-        names.update(str(value.name) for value in (*scope.inputs, *scope.initializers.values()))
-        for node in scope:
-            names.update(str(name) for name in (node.name, *(o.name for o in node.outputs)) if name)
-    return names

@@ -4,7 +4,7 @@ Exporters write `h[..., : h.shape[-1] // 2]` as a Shape, a Gather, a Div and a S
 is fixed where ONNX's shape inference finds it from the stored tensors and from what the file declares of its inputs,
 their first axis excepted, which may be run at another length than declared. A run has to confirm it
 (`shapes/confirmed_lengths.py`); a length that some run merely showed is none. What follows from fixed lengths alone is
-stored, too: bounds, paddings, scales.
+stored, too: bounds, paddings, scales, and sizes of the parts of lists, which are spelled out as soon as they are known.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from onnx import helper, numpy_helper
 from analyzer.algebra.pattern import Array
 from analyzer.graph.infer_shapes import inferred
 from analyzer.graph.lend import is_read, weights_left_out
+from analyzer.graph.lists import spell_out_lists
 from analyzer.graph.static import StaticPart, draws
 from analyzer.graph.subgraphs import bodies_of
 from analyzer.graph.view import LIFTED, MEASURED, Fold
@@ -36,6 +37,7 @@ def store_fixed_lengths(model: ir.Model, fold: Fold) -> None:
     """Put stored numbers in the place of lengths that are fixed, and of what follows from them alone."""
     lengths: set[str] = set()
     for _ in range(ROUNDS):
+        spell_out_lists(model)
         if not any(node.op_type == "Shape" and not node.domain for node in model.graph):
             return
         found = _measured(_proto(model))
@@ -92,15 +94,24 @@ def _opset(proto: onnx.ModelProto) -> int:
 
 
 def _computed(model: ir.Model, lengths: set[str], fold: Fold) -> dict[str, Array]:
-    """What follows from stored numbers alone, lengths among them, in one step."""
-    protos = []
-    for index, node in enumerate(model.graph):
-        names = [str(value.name) for value in node.inputs if value is not None]
-        if lengths.intersection(names) and all(_is_small(value) for value in node.inputs if value is not None):
-            version = model.opset_imports.get(node.domain, 1)
-            if not draws(node.op_type, version, node.domain) and not bodies_of(node):
-                protos.append(ir.to_proto(node))
-                protos[-1].name = f"static/{index}"
+    """What follows from stored numbers alone, lengths among them, with what else has to be computed for that."""
+    static = list[ir.Node]()
+    known = set[ir.Node | None]()  # the same
+    for node in model.graph:
+        read = [value for value in node.inputs if value is not None]
+        if not read or bodies_of(node) or not all(_is_small(value) or value.producer() in known for value in read):
+            continue
+        if not draws(node.op_type, model.opset_imports.get(node.domain, 1), node.domain):
+            static.append(node)
+            known.add(node)
+    used = set[ir.Node | None]()
+    for node in reversed(static):
+        read = [value for value in node.inputs if value is not None]
+        if node in used or lengths.intersection(str(value.name) for value in read):
+            used |= {node, *(value.producer() for value in read)}
+    protos = [ir.to_proto(node) for node in static if node in used]
+    for index, proto in enumerate(protos):
+        proto.name = f"static/{index}"
     if not protos:
         return {}
     tensors = {n: v.const_value for n, v in model.graph.initializers.items() if v.const_value is not None}

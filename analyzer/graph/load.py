@@ -1,5 +1,5 @@
 """Read an ONNX file and bring it into one form: functions inlined, Constants lifted, nodes in order, names unique,
-lengths that the file fixes stored as numbers.
+lengths that the file fixes stored as numbers, lists of tensors spelled out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from analyzer.graph.validate import (
     check_text,
     check_types,
 )
-from analyzer.graph.view import LIFTED, Fold, Graph, view_of
+from analyzer.graph.view import LIFTED, MEASURED, SPELLED_OUT, Fold, Graph, view_of
 from analyzer.regular_files import check_regular
 
 # What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
@@ -63,7 +63,7 @@ class LoadedModel:
     _bytes: bytes | None = None  # None: to be read from `path`
     _file: ModelFile | None = None  # that weights are views of
     _edited: bool = False  # a copy that was made to be edited
-    _fixed: bool = True  # lengths that the file fixes are stored
+    _fixed: bool = True  # lengths that the file fixes are stored, lists that it decides are spelled out
     assumed: Mapping[str, bool] = field(default_factory=dict)  # conditions, where branches were taken for good
     closed: LoadedModel | None = None  # the model before that
     shut: frozenset[str] = frozenset()  # loops that not all samples enter, by their first output
@@ -138,11 +138,13 @@ class LoadedModel:
         return self._length + sum(file.stamp[0] for file in self.beside.values())
 
     def unfixed(self) -> LoadedModel:
-        """The model of the file again, in which lengths are measured wherever the file measures them.
+        """The model of the file again, with its lists, in which lengths are measured wherever the file measures them.
 
         Raises:
             ModelError: the file is gone or has changed since it was loaded.
         """
+        if not {MEASURED, SPELLED_OUT} & self.model.meta.keys():
+            return self
         if self.path is None or self._bytes is not None:
             return _from_bytes(self.raw, self.path, self._fold, fixed=False)
         return _received(self.path, self.sha256, self._fold, fixed=False)

@@ -13,6 +13,7 @@ from analyzer.graph.edit import Editor, names_of
 from analyzer.graph.lend import thin_runnable
 from analyzer.graph.load import LoadedModel
 from analyzer.graph.runnable import Runnable
+from analyzer.graph.subgraphs import names_of
 
 #: Element types that NumPy has, by their numbers in ONNX.
 _NUMPY = frozenset(

@@ -82,6 +82,16 @@ def key_of(outputs: Iterable[str | None], name: str | None) -> str:
     return next(filter(None, outputs), str(name))
 
 
+def names_of(graph: ir.Graph) -> set[str]:
+    """Names of all nodes and values, those in subgraphs too: they share one space of names with what is outside."""
+    names: set[str] = set()
+    for scope in (graph, *graph.subgraphs()):
+        names.update(str(value.name) for value in (*scope.inputs, *scope.initializers.values()))
+        for node in scope:
+            names.update(str(name) for name in (node.name, *(o.name for o in node.outputs)) if name)
+    return names
+
+
 def unite_subgraphs(model: ir.Model) -> None:
     """Give every value and node at any depth a name of its own, and keep all stored tensors in the main graph.
 

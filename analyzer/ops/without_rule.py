@@ -21,7 +21,14 @@ describe(replace(STEADY, lengths_from=(1, 2), geometry=(1, 2)), "Col2Im")
 _HALVED = replace(STEADY, lengths_from=(1, 2), geometry=(1, 2), windows=EVERY, sums_products=True)
 describe(_HALVED, "DFT")  # half as long where one-sided
 describe(replace(STEADY, lengths_from=(2,), geometry=(1, 2)), "MaxUnpool")
-describe(replace(_UNKNOWN, draws=False, geometry=(1,), passes_geometry=True), "SplitToSequence")
+_LIST = "a list of tensors that leaves the model, or whose sizes or positions are computed"
+describe(replace(_UNKNOWN, draws=False, geometry=(1,), passes_geometry=True), "SplitToSequence", why=_LIST)
+describe(
+    _UNKNOWN,
+    *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"),
+    "SequenceLength",
+    why=_LIST,
+)
 describe(STEADY, "BitShift")
 describe(replace(STEADY, lengths_from=(1,), geometry=(1,)), "CenterCropPad")
 describe(_UNKNOWN, "Loop", "Scan", "SequenceMap", why="what goes from step to step, and in and out, stays as it is")
@@ -29,10 +36,9 @@ describe(replace(CONTINUOUS, lengths_from=(1,), geometry=(1,)), "AffineGrid")
 describe(
     _UNKNOWN,
     *("Bernoulli", "BitCast", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike"),
-    *("ConcatFromSequence", "Constant", "CumProd", "EyeLike", "HammingWindow", "HannWindow", "Multinomial"),
+    *("Constant", "CumProd", "EyeLike", "HammingWindow", "HannWindow", "Multinomial"),
     *("Optional", "OptionalGetElement", "OptionalHasElement", "RandomNormal", "RandomNormalLike", "RandomUniform"),
-    *("RandomUniformLike", "RegexFullMatch", "Scatter", "SequenceAt", "SequenceConstruct", "SequenceEmpty"),
-    *("SequenceErase", "SequenceInsert", "SequenceLength", "StringConcat", "StringNormalizer", "StringSplit"),
+    *("RandomUniformLike", "RegexFullMatch", "Scatter", "StringConcat", "StringNormalizer", "StringSplit"),
     "TensorScatter",
 )
 describe(CONTINUOUS, "BiasSplitGelu", domain=CONTRIB)

@@ -209,7 +209,7 @@ class Fitter:
         """Whether arrays of these shapes are one sample: by the declaration, or as it lets their lengths differ."""
         lengths: dict[object, set[int]] = {}
         for name, dim in self._first_dims.items():
-            if len(shapes.get(name, ())) != len(self.inputs[name].shape or ()):
+            if name not in shapes or len(shapes[name]) != len(self.inputs[name].shape or ()):
                 return False
             lengths.setdefault(dim, {dim} if isinstance(dim, int) else set()).add(shapes[name][0])
         differ = len(set[int]().union(*lengths.values())) > 1

@@ -21,11 +21,11 @@ from analyzer.shapes.trial_feeds import first_samples, guessed_samples
 
 def with_confirmed_lengths(loaded: LoadedModel, probe: Probe | None, threads: int | None) -> LoadedModel:
     """The model, or where a run differs or none can be made, the one in which lengths are measured."""
-    graph = loaded.graph
-    stored = {name: graph.constant(name) for name in graph.measured if name in graph.initializer_names}
-    if not stored:
+    graph, measuring = loaded.graph, loaded.unfixed()
+    names = graph.measured & graph.initializer_names & measuring.graph.types.keys()
+    if not names:
         return loaded
-    measuring = loaded.unfixed()
+    stored = {name: graph.constant(name) for name in names}
     shown = showing(measuring, stored)
     try:
         with Session(shown, threads=threads, optimization=Optimization.NONE, few_runs=True) as session:

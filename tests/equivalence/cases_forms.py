@@ -44,6 +44,15 @@ FORMS = (
     Case("halves whose bounds are computed from the width", (5, 8),
          IN + "s = Shape(a) w = Gather(s, last) n = Div(w, two) p = Slice(a, zero, n, last) q = Slice(a, n, w, last) "
          "g = Mul(p, q) y = MatMul(g, w3)", {**HALVES, **weights(w3=(3, 4))}, 4 * 9 + 2 * 4, out="A,B,C"),
+    Case("a list of halves whose sizes are computed from the width", (5, 8),
+         IN + "s = Shape(a) w = Gather(s, last) n = Div(w, two) o = Concat<axis=0>(n, n) "
+         "l = SplitToSequence<axis=-1>(a, o) p = SequenceAt(l, first) q = SequenceAt(l, second) g = Mul(p, q) "
+         "y = MatMul(g, w3)", {**HALVES, **weights(w3=(3, 4)), "first": np.array(0), "second": np.array(-1)},
+         4 * 9 + 2 * 4, out="A,B,C"),
+    Case("a list of two layers, stacked", (5, 8),
+         IN + "t = Tanh(a) e = SequenceEmpty() l = SequenceInsert(e, a) k = SequenceInsert(l, t) "
+         "c = ConcatFromSequence<axis=-1, new_axis=1>(k) f = Reshape(c, both) y = MatMul(f, w3)",
+         {**ROWS, **weights(w3=(12, 4)), "both": ints(0, 0, 12)}, 4 * 9 + 8 * 4 + 4, out="A,B,C"),
     Case("padded to a multiple of the width", (3, 6, 5),
          "h = Conv(x, w1, b1) a = Relu(h) s = Shape(a) w = Gather(s, last) n = Mod(w, two) p = Concat<axis=0>(none, n) "
          "f = Pad(a, p) y = Conv(f, w2, b2)", {**MAPS, **HALVES, "w1": MAPS["w1"], "b1": MAPS["b1"], "w2": MAPS["w2"],
