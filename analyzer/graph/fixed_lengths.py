@@ -38,6 +38,7 @@ def store_fixed_lengths(model: ir.Model, fold: Fold) -> None:
     lengths: set[str] = set()
     for _ in range(ROUNDS):
         spell_out_lists(model)
+        _drop_guards(model)
         if not any(node.op_type == "Shape" and not node.domain for node in model.graph):
             return
         found = _measured(_proto(model))
@@ -117,6 +118,53 @@ def _computed(model: ir.Model, lengths: set[str], fold: Fold) -> dict[str, Array
     tensors = {n: v.const_value for n, v in model.graph.initializers.items() if v.const_value is not None}
     values = fold(StaticPart(tuple(protos), tensors, dict(model.opset_imports), model.ir_version))
     return {n: array for n, array in values.items() if array.size <= MOST}
+
+
+def _drop_guards(model: ir.Model) -> None:
+    """Where(lengths == -1, others, lengths), as `expand` is written, gives the lengths: none of them is -1."""
+    for node in [node for node in model.graph if node.op_type == "Where" and not node.domain and len(node.inputs) == 3]:
+        condition, others, lengths = node.inputs
+        test = _maker(condition, "Equal")
+        if test is None or lengths is None or lengths not in test.inputs or node.outputs[0].is_graph_output():
+            continue
+        lists = [_numbers(value) for value in (*test.inputs, others) if value is not lengths]
+        shapes = [None if numbers is None else numbers.shape for numbers in lists]
+        if shapes == [_listed(lengths)] * 2 and lists[0] is not None and (lists[0] < 0).all():
+            node.outputs[0].replace_all_uses_with(lengths)
+            model.meta.setdefault(MEASURED, frozenset())
+            model.graph.remove(node, safe=True)
+            if not test.outputs[0].uses() and not test.outputs[0].is_graph_output():
+                model.graph.remove(test, safe=True)
+
+
+def _listed(value: ir.Value | None, deepest: int = 8) -> tuple[int, ...] | None:
+    """The shape of a value of which each number is a length or stored, and none below 0; () and [n] alone are known."""
+    numbers = _numbers(value)
+    if numbers is not None:
+        return numbers.shape if (numbers >= 0).all() else None
+    node = _maker(value, "Concat", "Gather", "Reshape", "Unsqueeze") if deepest else None
+    if node is None:
+        return None
+    if node.op_type == "Gather":
+        places = _numbers(node.inputs[1])
+        return None if places is None or _maker(node.inputs[0], "Shape") is None else places.shape
+    shapes = [_listed(part, deepest - 1) for part in (node.inputs if node.op_type == "Concat" else node.inputs[:1])]
+    if node.op_type == "Unsqueeze":
+        return (1,) if shapes == [()] else None
+    count = [shape[0] for shape in shapes if shape is not None and len(shape) == 1]
+    target = np.array(-1) if node.op_type == "Concat" else _numbers(node.inputs[1])
+    return (sum(count),) if target is not None and (target == -1).all() and len(count) == len(shapes) else None
+
+
+def _maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:
+    """The node that computes a value, if it is one of these."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type in op_types and not node.domain else None
+
+
+def _numbers(value: ir.Value | None) -> Array | None:
+    tensor = value.const_value if value is not None and _is_small(value) else None
+    return None if tensor is None else np.asarray(tensor.numpy())
 
 
 def _is_small(value: ir.Value) -> bool:

@@ -22,7 +22,7 @@ from analyzer.ops.largest import Stored, operands, product
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, Traits
-from analyzer.ops.unary import SMOOTH, exact_gelu, tanh_gelu
+from analyzer.ops.unary import LEAST_DIVISOR, SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
 
@@ -90,8 +90,8 @@ class Aligned(Operator):
             known = known & (value == np.trunc(value))  # of whole numbers the fraction is cut off
         low, high = _RANGES.get(_element_type(node), (-np.inf, np.inf))
         known = known & (low <= value) & (value <= high)
-        if node.op_type in ("Mul", "And"):
-            zero = reduce(np.logical_or, [x.zero for x in operands])
+        if node.op_type in ("Mul", "And") or _divides(node):
+            zero = operands[0].zero if _divides(node) else reduce(np.logical_or, [x.zero for x in operands])
             known, value = known | zero, np.where(zero, 0.0, value)
         return [Constants(known, np.where(known, value, 0.0))]
 
@@ -117,6 +117,19 @@ class Aligned(Operator):
         bound = _BOUNDS.get(node.op_type)
         parts = None if bound is None else operands(xs, stored)
         return None if bound is None or parts is None else bound(parts)
+
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        if not _is_float(node.y_dtype or "") or len(xs) != 2:
+            return None
+        exponent = _number(node.static(1)) if node.op_type == "Pow" else None
+        square = node.op_type == "Mul" and node.node.inputs[0] == node.node.inputs[1]
+        if square or (exponent is not None and exponent >= 0 and exponent % 2 == 0):
+            return 0.0
+        parts = zip(xs, node.statics, strict=True)
+        low, other = (x if array is None else float(array.min()) if array.size else None for x, array in parts)
+        if node.op_type == "Max":
+            return low if other is None or (low is not None and low > other) else other
+        return low + other if node.op_type == "Add" and low is not None and other is not None else None
 
     def affine(self, node: OpNode) -> Affine | None:
         computed, element = [p for p, array in enumerate(node.statics) if array is None], _element_type(node)
@@ -148,11 +161,17 @@ class Aligned(Operator):
         return Summand(other) if stored else None
 
 
+def _divides(node: OpNode) -> bool:
+    """Whether the divisor is computed so that it is never 0, nor so small that a quotient is likely to be infinite."""
+    lowest = node.lowest[1] if node.op_type == "Div" and node.lowest else None
+    return lowest is not None and lowest >= LEAST_DIVISOR and node.y_dtype in SINGLE_OR_DOUBLE
+
+
 def _finite(node: OpNode, xs: Sequence[Constants]) -> bool:
     """Whether any finite first operand gives a finite result: division by no zero, whole powers from 0 on."""
     second = xs[1].number
     if not xs[1].all:
-        return False
+        return _divides(node)
     return (
         bool((second != 0).all()) if node.op_type in ("Div", "Mod") else bool(((second >= 0) & (second % 1 == 0)).all())
     )

@@ -50,6 +50,10 @@ class ClipRule(Operator):
             return [Constants(pattern.uniform(xs[0].rank, True), np.full((1,) * xs[0].rank, high))]
         return [Constants(xs[0].known, np.where(xs[0].known, value, 0.0))]
 
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        low, high = self.bounds(node)
+        return min(max(low, -np.inf if xs[0] is None else xs[0]), high)
+
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]
 

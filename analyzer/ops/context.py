@@ -31,6 +31,7 @@ IDLE = "in a branch that no run took"
 NEVER = "in a branch that nothing can take"
 HIDDEN = "within a branch or a loop of which the run shows nothing"
 FROZEN = "it stays as it is, since its last digit decides a jump behind it"
+_AS_SAID = (*SINGLE_OR_DOUBLE, "int32", "int64")  # types in which a small number is not rounded to 0
 _NOWHERE = SampleAxis(None)
 
 
@@ -140,6 +141,7 @@ class Context:
         self.lists = Lengths(graph, self.shapes)
         #: Choices between branches that no input changes, by their first output: the branch that is taken, 0 for true.
         self.decided = decided_branches(graph, table, self.lists)
+        self._lowest: dict[str, float] = {}  # of first outputs: a number that they are never below
         #: Node index -> its call.
         self.by_node: dict[int, Call] = {}
         for node in graph.nodes:
@@ -260,6 +262,7 @@ class Context:
             x_dtype=self.dtype(node.inputs[0]) if node.inputs else None,
             y_dtype=self.dtype(node.outputs[0]) if node.outputs else None,
             target=self.lists.pieces(node),
+            lowest=tuple(self._lowest.get(n) for n in node.inputs),
             averages=tuple(self._sums_to_one(n) for n in node.inputs),
             follows=tuple(((node.outputs[0], axis), ref) for axis, ref in self.lists.follows(node).items()),
             used_outputs=tuple(n in self.graph.consumers or n in self.outputs for n in node.outputs),
@@ -273,6 +276,9 @@ class Context:
         if zeros := frozenset(p for p in optional if self._is_zero(op.inputs[p])):
             op = replace(op, zeros=zeros)
         why = self._barrier(op, rule)
+        lowest = rule.lowest(op, op.lowest) if why is None else None
+        if lowest is not None and np.isfinite(lowest) and self.dtype(op.outputs[0]) in _AS_SAID:
+            self._lowest[op.outputs[0]] = lowest
         times = prod(self.table.steps.get(key, 1) for key, _ in node.place)
         return Call(op, rule if why is None else BARRIER, why, self.table.measured, times)
 

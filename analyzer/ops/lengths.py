@@ -85,8 +85,10 @@ class Lengths:
         return frozenset(self._used.get(node.index, ())) if node.outputs[0] in self._lists else None
 
     def passed(self, node: Node) -> bool:
-        """Whether a node's output lists the numbers that its only input lists."""
-        return len(node.inputs) == 1 and self._moved(node, ("",)) == ("",)
+        """Whether a node's output lists the numbers that its first input lists, all in their order."""
+        shape = self._shapes.get(node.inputs[0])
+        numbers = tuple(range(shape[0] if shape else 1))
+        return shape is not None and len(numbers) <= _LONGEST and self._moved(node, numbers) == numbers
 
     def _items(self, node: Node) -> tuple[int | Measured | None, ...] | None:
         traits = traits_of(node)

@@ -342,3 +342,6 @@ class MoveRule(Operator):
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return xs[self.moved]
+
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        return xs[self.moved]

@@ -27,6 +27,7 @@ class OpNode:
     target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
     follows: tuple[tuple[Ref, Ref], ...] = ()  # axes of the output whose lengths are measured, and of which axes
     averages: tuple[int | None, ...] = ()  # per input an axis along which it averages: its entries add up to 1
+    lowest: tuple[float | None, ...] = ()  # per input a number that it is never below, where it is computed
     level: int | None = None  # axis of the first output along which a common summand changes nothing behind it
     memo: dict[str, Any] = field(default_factory=dict)  # what a rule computed from stored arrays alone
     used_outputs: tuple[bool, ...] = ()  # outputs that some node reads or that the graph gives out

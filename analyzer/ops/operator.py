@@ -228,6 +228,13 @@ class Operator:
         """
         return None
 
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        """A number that no output is below, given such numbers of the inputs that are not stored.
+
+        None when nothing is known. In float16 and bfloat16, which may round it to 0, nobody asks.
+        """
+        return None
+
     def taken(self, node: Node, shape: Shape, numbers: Sequence[Array]) -> tuple[int, Array] | None:
         """The axis of the first input and the indices along it that the output holds, given the other inputs."""
         return None

@@ -80,6 +80,9 @@ class PadRule(MoveRule):
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return None  # the filling may be anything
 
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        return None
+
     def whole_x(self, node: OpNode) -> Sequence[int]:
         return list(self.amounts(node))  # the border of a smaller value would have to be another one
 

@@ -77,6 +77,11 @@ class ReduceRule(Operator):
             mask = pattern.uniform(xs[0].rank, True)
         return [mask, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        of_squares = node.op_type in ("ReduceL1", "ReduceL2", "ReduceSumSquare")
+        of_others = node.op_type in ("ReduceSum", *_IDEMPOTENT) and xs[0] is not None and xs[0] >= 0
+        return 0.0 if "float" in (node.y_dtype or "") and (of_squares or of_others) else None
+
 
 class PlaceRule(ReduceRule):
     """ArgMax, ArgMin: the first of several equal ones, or the last."""

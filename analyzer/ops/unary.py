@@ -206,6 +206,8 @@ _TRAITS: dict[str, Traits] = {
 }
 #: By how much the result can be larger than the operand, where it is not `alpha` times as large at most.
 _FACTORS = {"Relu": 1.0, "Identity": 1.0, "Dropout": 1.0, "LeakyRelu": 0.01}
+LEAST_DIVISOR = 1e-20  # no quotient by more is likely to be infinite
+_FROM_ZERO = ("Abs", "Exp", "Relu", "Sqrt")  # never below zero, and of larger operands no smaller
 
 
 class Unary(Operator):
@@ -247,7 +249,7 @@ class Unary(Operator):
         return [Constants(known, np.where(known, self.function(x.number, node), 0.0), multiples)]
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
-        whole = node.op_type in PARTIAL and bool(ys[0].any())
+        whole = node.op_type in PARTIAL and bool(ys[0].any()) and not _finite(node)
         first = pattern.uniform(xs[0].rank, True) if whole else ys[0]
         return [first, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
@@ -259,6 +261,12 @@ class Unary(Operator):
             return max(abs(both.low), abs(both.high))
         factors = _FACTORS.get(node.op_type)
         return None if factors is None else x * most((1.0, abs(float(node.attr("alpha", factors)))))
+
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        if node.op_type not in _FROM_ZERO:
+            return xs[0] if self.function is _same else None
+        x = max(0.0, xs[0] or 0.0)
+        return {"Exp": 0.0, "Sqrt": math.sqrt(x)}.get(node.op_type, x)
 
     def affine(self, node: OpNode) -> Affine | None:
         if self.function is not _same:
@@ -273,6 +281,12 @@ _FLOATS = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
 def _target(node: Node) -> str:
     """ONNX's name of the element type that a Cast gives."""
     return element_type(node.attr("to", 0))
+
+
+def _finite(node: OpNode) -> bool:
+    """Whether no operand gives NaN or infinity, since none is negative, or as good as 0."""
+    least, lowest = {"Sqrt": 0.0, "Reciprocal": LEAST_DIVISOR}.get(node.op_type), (*node.lowest, None)[0]
+    return least is not None and lowest is not None and lowest >= least
 
 
 class IdentityRule(Unary):
@@ -306,6 +320,9 @@ class CastRule(IdentityRule):
         if to not in _FLOATS:
             return [Constants.unknown(x.rank)]  # formats that round in their own ways
         return [Constants(x.known, number.astype(np.float16).astype(np.float64) if to == "FLOAT16" else number)]
+
+    def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
+        return xs[0] if _target(node.node) in ("FLOAT", "DOUBLE") else None
 
     def affine(self, node: OpNode) -> Affine | None:
         """To a float, and from whole numbers to wide ones; all else cuts fractions off or wraps around."""

@@ -22,7 +22,7 @@ NAMED = {
     # nodes that we write ourselves
     "causes/gate_sums.py": 10,
     "graph/edit.py": 7,
-    "graph/fixed_lengths.py": 4,  # two of them where it looks whether anything is measured at all
+    "graph/fixed_lengths.py": 15,  # 11 of them where it looks whether anything is measured, or guarded against a -1
     "graph/lists.py": 14,  # lists are no tensors, so no rule can speak of them: they are gone before there are any
     "graph/open_branches.py": 1,
     "graph/subgraphs.py": 1,

@@ -19,6 +19,12 @@ BOTH, ZERO = 4 * 9 + 4 * 4 + 4, 5 * 9 + 5 * 4 + 4  # parameters left without bot
 HALVES = {**killed(killed(ROWS, "b1", (4,), -60.0), "b1", (2,), 0.5), "last": ints(-1), "zero": ints(0),
           "two": ints(2), "none": ints(0, 0, 0, 0, 0, 0, 0)}  # fmt: skip
 
+MASK = ("v = ReduceMean(x, last) g = Greater(v, least) k = Cast<to=7>(g) s = Shape(a) s0 = Gather(s, first) "
+        "s1 = Gather(s, second) s2 = Gather(s, third) d = Concat<axis=0>(s0, s1, s2) ")  # fmt: skip
+POOLED = {**ROWS, "least": np.array(1e-9, np.float32), "first": ints(0), "second": ints(1), "third": ints(2),
+          "last": ints(-1), "one": ints(1), "flat": ints(-1), "minus": ints(-1, -1, -1),
+          "ones": ints(1, 1, 1)}  # fmt: skip
+
 PLACES = zeroed(weights(p=(1, 16, 6)), "p", (1, 4), 2)["p"]
 
 FORMS = (
@@ -44,6 +50,17 @@ FORMS = (
     Case("halves whose bounds are computed from the width", (5, 8),
          IN + "s = Shape(a) w = Gather(s, last) n = Div(w, two) p = Slice(a, zero, n, last) q = Slice(a, n, w, last) "
          "g = Mul(p, q) y = MatMul(g, w3)", {**HALVES, **weights(w3=(3, 4))}, 4 * 9 + 2 * 4, out="A,B,C"),
+    Case("the mean of what a mask leaves", (5, 8), IN + MASK + "e = Expand(k, d) m2 = Cast<to=1>(e) p = Mul(a, m2) "
+         "t = ReduceSum<keepdims=0>(p, one) q = ReduceSum<keepdims=0>(m2, one) c = Clip(q, least) f = Div(t, c)" + OUT,
+         POOLED, ZERO, out="A,B"),
+    Case("the mean of what a mask leaves, where its shape might hold -1 for all that the file says", (5, 8),
+         IN + MASK + "j = Reshape(d, flat) i = Equal(j, minus) u = Where(i, ones, j) e = Expand(k, u) "
+         "m2 = Cast<to=1>(e) p = Mul(a, m2) t = ReduceSum<keepdims=0>(p, one) q = ReduceSum<keepdims=0>(m2, one) "
+         "c = Clip(q, least) f = Div(t, c)" + OUT, POOLED, ZERO, out="A,B", free=(0,)),
+    Case("divided by its size over all steps", (5, 8),
+         IN + "q = Mul(a, a) s = ReduceMean(q, one) e = Add(s, least) r = Sqrt(e) f = Div(a, r)" + OUT,
+         {**POOLED, **killed(zeroed(weights(w1=(8, 6), b1=(6,)), "w1", (1,), 1), "b1", (1,))}, ZERO,
+         out="A,B,C", tolerance=1e-4),
     Case("a list of halves whose sizes are computed from the width", (5, 8),
          IN + "s = Shape(a) w = Gather(s, last) n = Div(w, two) o = Concat<axis=0>(n, n) "
          "l = SplitToSequence<axis=-1>(a, o) p = SequenceAt(l, first) q = SequenceAt(l, second) g = Mul(p, q) "

@@ -153,3 +153,18 @@ def test_a_bound_that_is_too_low_breaks_a_law(op_type: str, bound: float, monkey
         for seed in range(TRIES):
             random = Random(seed)
             trait_laws.results_are_no_larger_than_said(Bench(case_of(("", op_type), random)), random)
+
+
+@pytest.mark.parametrize("op_type", ["Abs", "Add", "Clip", "Max", "Pow", "ReduceMean", "ReduceSum", "Sqrt", "Tile"])
+def test_a_lowest_number_that_is_too_high_breaks_a_law(op_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = type(all_rules()["", op_type]).lowest
+
+    def higher(self: Any, node: Any, xs: Any) -> float | None:
+        lowest = honest(self, node, xs)
+        return None if lowest is None else lowest + 0.5
+
+    monkeypatch.setattr(type(all_rules()["", op_type]), "lowest", higher)
+    with pytest.raises(AssertionError, match="is below"):
+        for seed in range(TRIES):
+            random = Random(seed)
+            trait_laws.results_are_no_lower_than_said(Bench(case_of(("", op_type), random)), random)

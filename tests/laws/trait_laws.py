@@ -303,6 +303,17 @@ def results_are_no_larger_than_said(bench: Bench, random: Random) -> None:
             assert most <= bound * (1 + 1e-5), f"{name} reaches {most}, not {bound}: {bench.case}"
 
 
+def results_are_no_lower_than_said(bench: Bench, random: Random) -> None:
+    """No result is below the lowest number that the operator tells, given the lowest of the operands."""
+    feeds, positive = _drawn(bench, random), random.random() < 0.5
+    raised = {n: np.asarray(np.abs(a)) if positive and a.dtype.kind == "f" else a for n, a in feeds.items()}
+    known = [float(raised[n].min()) if n in raised and raised[n].size else None for n in bench.op.inputs]
+    bound = bench.call.rule.lowest(bench.op, known) if bench.call.barrier is None else None
+    name = bench.op.outputs[0]
+    if bound is not None and "float16" not in (shown := _seen(bench, raised)[name]).dtype.name:
+        assert not (shown < bound - 1e-5 * abs(bound)).any(), f"{name} is below {bound}: {bench.case}"
+
+
 def what_sums_no_products_has_no_weights(bench: Bench, random: Random) -> None:
     """No letters that products run over, no axis that is summed, no weighted sum."""
     if not traits(bench).sums_products:
@@ -343,4 +354,5 @@ TRAIT_LAWS: tuple[TraitLaw, ...] = (
     steps_are_jumps,
     a_shared_scale_rounds_by_a_step,
     results_are_no_larger_than_said,
+    results_are_no_lower_than_said,
 )

@@ -93,3 +93,53 @@ def test_lengths_that_the_model_gives_out_are_still_computed() -> None:
     _, model = loaded("h = MatMul(x, w) s = Shape(h) y = Gather(s, last)", y="int64[A] y")
     assert operators(model)[-1] == "Gather"
     assert model.graph.outputs == ("y",)
+
+
+GUARD = """s = Shape(x) a = Gather(s, zero) b = Gather(s, one) j = Concat<axis=0>(a, b, PART) l = Reshape(j, last)
+e = Equal(l, BELOW) g = Where(e, OTHERS, l) y = Expand(last, g)"""
+LISTS: dict[str, Array] = {
+    "minus": np.full(3, -1),
+    "zeros": np.zeros(3, np.int64),
+    "ones": np.ones(3, np.int64),
+    "one_minus": np.array([-1]),
+    "table": np.ones((1, 3), np.int64),
+}
+
+
+def guarded(part: str = "two", below: str = "minus", others: str = "ones") -> str:
+    return GUARD.replace("PART", part).replace("BELOW", below).replace("OTHERS", others)
+
+
+@pytest.mark.parametrize(
+    ("part", "below", "others", "dropped"),
+    [
+        ("two", "minus", "ones", True),
+        ("two", "minus", "zeros", True),
+        ("last", "minus", "ones", False),  # the file spells out a -1
+        ("two", "zeros", "ones", False),
+        ("two", "one_minus", "ones", False),  # of other shapes: nobody looks how they broadcast
+        ("two", "minus", "table", False),
+    ],
+)
+def test_no_length_is_below_zero(part: str, below: str, others: str, dropped: bool) -> None:
+    text = f"g (float[N, T, 3] x) => (int64[A, B, C] y) {{ {guarded(part, below, others)} }}"
+    proto = parse(text, {**STORED, **LISTS}, 18)
+    model = load_model(proto)
+    assert ({"Where", "Equal"} <= {*operators(model)}) is not dropped
+    assert operators(model.unfixed()) == [node.op_type for node in proto.graph.node]
+    if others != "table":
+        x = np.ones((2, 5, 3), np.float32)
+        assert np.array_equal(run(proto, {"x": x})["y"], run(onnx.load_from_string(serialize(model)), {"x": x})["y"])
+
+
+@pytest.mark.parametrize(
+    ("body", "y"),
+    [
+        (guarded().replace("g = ", "y = ").replace("y = Expand(last, g)", ""), "int64[3] y"),
+        (guarded().replace("(a, b, two)", "(a, m, two)").replace("j =", "m = Neg(b) j ="), "int64[A] y"),
+        (guarded().replace("(a, b, two)", "(a, m, two)").replace("j =", "m = Gather(k, zero) j ="), "int64[A] y"),
+    ],
+)
+def test_a_guard_that_leaves_the_model_or_guards_something_else_stays(body: str, y: str) -> None:
+    proto = parse(f"g (float[N, T, 3] x, int64[2] k) => ({y}) {{ {body} }}", {**STORED, **LISTS}, 18)
+    assert "Where" in operators(load_model(proto))
