@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
 
-from analyzer.graph.edit import Editor, names_of
+from analyzer.graph.edit import Editor
 from analyzer.graph.lend import thin_runnable
 from analyzer.graph.load import LoadedModel
 from analyzer.graph.runnable import Runnable

@@ -19,6 +19,7 @@ from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import SampleAxis
 from analyzer.graph import Node
+from analyzer.ops.along import across, beside
 from analyzer.ops.correspondence import Correspondence, Tied, Units
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
@@ -279,7 +280,16 @@ class MoveRule(Operator):
     keeps_empty = True
     stated = MOVED
 
+    def unsteady(self, node: OpNode) -> tuple[int, ...]:
+        """Axes along which a run decides which element comes from where: they stay whole, and what varies there ends.
+
+        Of other axes every index is its own; of an operator that has some, `chains` is not asked.
+        """
+        return ()
+
     def axes(self, node: OpNode) -> Correspondence:
+        if unsteady := self.unsteady(node):
+            return beside(node, unsteady)
         rest = tuple(n for position, n in enumerate(node.inputs) if n and position != self.moved)
         chains = zip(self.chains(node), node.outputs, node.out_shapes, strict=True)
         whole = [*(node.x(self.moved, a) for a in self.whole_x(node)), *(node.y(a) for a in self.whole_y(node))]
@@ -309,6 +319,8 @@ class MoveRule(Operator):
         return 0.0
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
+        if unsteady := self.unsteady(node):
+            return [across(xs[self.moved], unsteady)]
         x, results = xs[self.moved], []
         for chain, name in zip(self.chains(node), node.outputs, strict=True):
             if not name:
@@ -325,11 +337,15 @@ class MoveRule(Operator):
             return None
         shape = node.x_shape(position)
         result: Array = pattern.on_axis(np.arange(shape[axis]), axis, len(shape))
+        if unsteady := self.unsteady(node):
+            return None if axis in unsteady else result
         for step in self.chains(node)[output]:
             result = step.forward(result, -1)
         return pattern.compress(result)
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        if unsteady := self.unsteady(node):
+            return [pattern.some(ys[0], unsteady, keepdims=True), *(pattern.uniform(x.rank, True) for x in xs[1:])]
         total = pattern.uniform(len(node.x_shape(self.moved)), False)
         for chain, mask in zip(self.chains(node), ys, strict=True):
             if mask.any():

@@ -14,7 +14,6 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.errors import Refusal
 from analyzer.graph import Node
-from analyzer.ops.along import across, beside
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored
@@ -186,32 +185,10 @@ class SliceRule(MoveRule):
         return "axes computed at run time" if node.has(3) and node.static(3) is None else None
 
     def unsteady(self, node: OpNode) -> tuple[int, ...]:
-        """Axes whose bounds are computed at run time."""
         if slice_indices(node) is not None:
             return ()
         named = node.ints(3, "axes") or range(node.x_shape(1)[0])
         return tuple(axis % len(node.x_shape()) for axis in named)
-
-    def axes(self, node: OpNode) -> Correspondence:
-        unsteady = self.unsteady(node)
-        return beside(node, unsteady) if unsteady else super().axes(node)
-
-    def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
-        unsteady = self.unsteady(node)
-        return [across(xs[0], unsteady)] if unsteady else super().constants(node, xs)
-
-    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
-        unsteady = self.unsteady(node)
-        if not unsteady:
-            return super().needs(node, ys, xs, yc)
-        return [pattern.some(ys[0], unsteady, keepdims=True), *(pattern.uniform(x.rank, True) for x in xs[1:])]
-
-    def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
-        unsteady = self.unsteady(node)
-        if not unsteady or position:
-            return super().places(node, position, axis, output)
-        rank = len(node.x_shape())
-        return None if axis in unsteady else pattern.on_axis(np.arange(node.x_shape()[axis]), axis, rank)
 
     def chains(self, node: OpNode) -> list[Chain]:
         shape = node.x_shape()

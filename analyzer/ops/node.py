@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Ref
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.graph import Node
@@ -27,6 +28,7 @@ class OpNode:
     target: tuple[int | None, ...] | None = None  # pieces of a shape operand; None where computed at run time
     follows: tuple[tuple[Ref, Ref], ...] = ()  # axes of the output whose lengths are measured, and of which axes
     averages: tuple[int | None, ...] = ()  # per input an axis along which it averages: its entries add up to 1
+    partly: tuple[Constants | None, ...] = ()  # per input of whole numbers that are computed: which are fixed
     lowest: tuple[float | None, ...] = ()  # per input a number that it is never below, where it is computed
     level: int | None = None  # axis of the first output along which a common summand changes nothing behind it
     memo: dict[str, Any] = field(default_factory=dict)  # what a rule computed from stored arrays alone

@@ -11,11 +11,14 @@ from dataclasses import replace
 import numpy as np
 
 from analyzer.algebra.constants import Constants, Multiples
+from analyzer.algebra.pattern import Array
 from analyzer.graph import Node
+from analyzer.ops.along import across
 from analyzer.ops.largest import Stored
 from analyzer.ops.move import MOVED, Chain, MoveRule, Take
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import register
+from analyzer.ops.traits import EVERY, Traits
 
 
 class PadRule(MoveRule):
@@ -23,9 +26,13 @@ class PadRule(MoveRule):
 
     keeps_empty = False
 
+    def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
+        computed = len(node.inputs) > 1 and stored(1) is None
+        return replace(stated, windows=EVERY) if computed else stated
+
     def unsupported(self, node: OpNode) -> str | None:
-        if any(node.has(i) and node.static(i) is None for i in (1, 2, 3)):
-            return "pads computed at run time"
+        if any(node.has(i) and node.static(i) is None for i in (2, 3)):
+            return "a filling or axes computed at run time"
         if node.attr("mode", "constant") not in ("constant", "edge", "reflect"):
             return "a wrapping pad"
         return None
@@ -37,6 +44,15 @@ class PadRule(MoveRule):
         axes = node.ints(3, "") if node.has(3) else list(range(half))
         named = [a % rank for a in axes or []]
         return {a: (pads[i], pads[half + i]) for i, a in enumerate(named) if pads[i] or pads[half + i]}
+
+    def unsteady(self, node: OpNode) -> tuple[int, ...]:
+        """Where amounts are computed: the axes of which the file does not say that nothing is put there."""
+        if not node.has(1) or node.static(1) is not None:
+            return ()
+        rank, amounts = len(node.x_shape()), node.partly[1] if node.partly else None
+        named = node.ints(3, "") or list(range(rank))
+        zero = np.broadcast_to(np.zeros(1, np.bool_) if amounts is None else amounts.zero, (2 * len(named),))
+        return tuple(axis % rank for place, axis in enumerate(named) if not zero[place :: len(named)].all())
 
     def fill(self, node: OpNode) -> float:
         array = node.static(2)
@@ -59,9 +75,13 @@ class PadRule(MoveRule):
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """Along an axis on which X does not vary, only what equals the filling stays constant."""
-        known, value, fill = xs[0].known, xs[0].number, self.fill(node)
-        held, factor, bordered = known, value, False
-        for step in self.chains(node)[0]:
+        unsteady, fill = self.unsteady(node), self.fill(node)
+        x = across(xs[0], unsteady) if unsteady else xs[0]
+        known, value = x.known, x.number
+        held, factor, bordered = known, value, bool(unsteady) and 1 not in unsteady
+        if unsteady and node.attr("mode", "constant") == "constant":
+            known = known & (value == fill)
+        for step in [] if unsteady else self.chains(node)[0]:
             assert isinstance(step, Take)
             outside = bool((step.indices < 0).any())
             whole = known.shape[step.axis] == 1 and value.shape[step.axis] == 1
@@ -76,6 +96,10 @@ class PadRule(MoveRule):
         useful = bordered and fill == 0 and bool((held & ~known).any())
         multiples = Multiples(node.outputs[0], held, np.where(held, factor, 0.0)) if useful else None
         return [Constants(known, np.where(known, value, 0.0), multiples)]
+
+    def places(self, node: OpNode, position: int, axis: int, output: int = 0) -> Array | None:
+        unsteady = self.unsteady(node)  # of what is put in front of it nobody knows how much it is
+        return None if unsteady else super().places(node, position, axis, output)
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return None  # the filling may be anything

@@ -74,6 +74,15 @@ FORMS = (
          "h = Conv(x, w1, b1) a = Relu(h) s = Shape(a) w = Gather(s, last) n = Mod(w, two) p = Concat<axis=0>(none, n) "
          "f = Pad(a, p) y = Conv(f, w2, b2)", {**MAPS, **HALVES, "w1": MAPS["w1"], "b1": MAPS["b1"], "w2": MAPS["w2"],
          "b2": MAPS["b2"]}, 5 * 28 + 5 * 4 + 4),
+    Case("padded to a multiple of a width that is free", (3, 6, 5),
+         "h = Conv(x, w1, b1) a = Relu(h) s = Shape(a) w = Gather(s, last) n = Mod(w, two) p = Concat<axis=0>(none, n) "
+         "f = Pad(a, p) y = Conv(f, w2, b2)", {**MAPS, "last": ints(-1), "two": ints(2), "none": ints(*7 * [0])},
+         5 * 28 + 5 * 4 + 4, free=(2,)),
+    Case("copies of the border, as many as a free width asks for", (3, 6, 5),
+         "h = Conv(x, w1, b1) a = Relu(h) s = Shape(a) w = Gather(s, last) n = Mod(w, two) p = Concat<axis=0>(none, n) "
+         'q = Reshape(p, table) r = Transpose(q) u = Transpose(r) v = Reshape(u, flat) f = Pad<mode="edge">(a, v) '
+         "y = Conv(f, w2, b2)", {**MAPS, "last": ints(-1), "two": ints(2), "none": ints(*7 * [0]),
+         "table": ints(2, 4), "flat": ints(-1)}, 4 * 28 + 4 * 4 + 4, free=(2,)),
     Case("every second unit, and the others backwards", (5, 8),
          "m = MatMul(x, w4) h = Add(m, b4) a = Relu(h) p = Slice(a, zero, end, last, two) "
          "q = Slice(a, end, front, last, back) r = Slice(q, zero, end, last, two) g = Mul(p, r) y = MatMul(g, w5)",

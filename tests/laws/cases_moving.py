@@ -182,7 +182,11 @@ def pad(d: Draw, op: str) -> Case:
     if d.flag(0.3):
         return call(op, d.normal(*shape), opset=d.pick([7, 10]), mode=mode, pads=pads, value=value)
     fill = None if value is None else np.array(value, np.float32)
-    return call(op, d.normal(*shape), np.array(pads), fill, opset=d.pick([11, 13, 18]), mode=mode)
+    fed = (0, 1) if d.flag(0.4) else (0,)  # amounts that are computed at run time
+    kept: dict[int, Any] = {1: lambda *_: np.array(pads)} if fed[1:] else {}
+    return call(
+        op, d.normal(*shape), np.array(pads), fill, opset=d.pick([11, 13, 18]), fed=fed, samplers=kept, mode=mode
+    )
 
 
 def pool_window(d: Draw, extra: dict[str, Any]) -> str:

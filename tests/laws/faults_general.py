@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.ops import binary, concat, conv, gemm, movements, norm, pool, unary
+from analyzer.ops import binary, concat, conv, gemm, move, movements, norm, pad, pool, unary
 from analyzer.ops.move import Reshape
 from analyzer.ops.product_letters import Letters
 from tests.laws import description_laws, laws, shrink_laws
@@ -120,7 +120,18 @@ def _logarithms_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm.Softmax, "sums_to_one", lambda self, node: self.normalised(node)[0])
 
 
+def _computed_borders_hold_what_is_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pad.PadRule, "constants", move.MoveRule.constants)
+
+
+def _computed_amounts_leave_the_first_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = pad.PadRule.unsteady
+    monkeypatch.setattr(pad.PadRule, "unsteady", lambda self, node: honest(self, node)[1:])
+
+
 FAULTS: list[laws.Fault] = [
+    (_computed_borders_hold_what_is_inside, "Pad", laws.constants_are_constant),
+    (_computed_amounts_leave_the_first_axis, "Pad", laws.letters_fit),
     (_logarithms_add_up, "LogSoftmax", description_laws.entries_add_up_to_one),
     (_conv_ignores_padding, "Conv", laws.constants_are_constant),
     (_zero_kernel_by_sum, "Conv", laws.constants_are_constant),

@@ -201,7 +201,12 @@ def border(net: Net) -> None:
     x, channels, side = net.pick()
     if side < 7:
         mode = net.random.choice(["constant", "constant", "edge", "reflect"]) if side > 1 else "constant"
-        y = net.add("Pad", x, net.keep([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode=mode)
+        pads = net.keep([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+        if net.random.random() < 0.5:  # a 1 that only a run shows
+            one = net.add("ReduceMax", net.add("Cast", net.add("Not", net.add("IsNaN", "x")), to=7), keepdims=0)
+            one, none = net.add("Reshape", one, net.keep([1], np.int64)), net.keep([0, 0], np.int64)
+            pads = net.add("Concat", none, one, one, none, one, one, axis=0)
+        y = net.add("Pad", x, pads, mode=mode)
         net.show(y, channels, side + 2)
 
 
