@@ -22,6 +22,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.graph.infer_shapes import inferred
 from analyzer.graph.lend import is_read, weights_left_out
 from analyzer.graph.lists import spell_out_lists
+from analyzer.graph.merged_axes import keep_axes_apart, views_that_merge
 from analyzer.graph.static import StaticPart, draws
 from analyzer.graph.subgraphs import bodies_of
 from analyzer.graph.view import LIFTED, MEASURED, Fold
@@ -36,6 +37,8 @@ _KINDS = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.FL
 def store_fixed_lengths(model: ir.Model, fold: Fold) -> None:
     """Put stored numbers in the place of lengths that are fixed, and of what follows from them alone."""
     lengths: set[str] = set()
+    if views_that_merge(model):
+        keep_axes_apart(model, {name: shape for name, (_, shape) in inferred(_proto(model)).items()})
     for _ in range(ROUNDS):
         spell_out_lists(model)
         _drop_guards(model)

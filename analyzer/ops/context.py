@@ -17,11 +17,11 @@ from analyzer.facts.tolerances import REORDERED
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
 from analyzer.graph.coarsest import coarsest_types
-from analyzer.graph.fixed_lengths import MOST
 from analyzer.graph.view import Dim
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.decided import decided_branches
 from analyzer.ops.fitting_shapes import fit_together
+from analyzer.ops.fixed_numbers import fixed_numbers
 from analyzer.ops.lengths import Lengths
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, described_axes, rule_for, traits_of, why_no_rule
@@ -142,7 +142,7 @@ class Context:
         self.lists = Lengths(graph, self.shapes)
         #: Choices between branches that no input changes, by their first output: the branch that is taken, 0 for true.
         self.decided = decided_branches(graph, table, self.lists)
-        self._partly: dict[str, Constants] = {}  # lists of whole numbers of which the file decides some
+        self._partly: dict[str, Constants | None] = {}  # lists of whole numbers of which the file decides some
         self._lowest: dict[str, float] = {}  # of first outputs: a number that they are never below
         #: Node index -> its call.
         self.by_node: dict[int, Call] = {}
@@ -282,23 +282,10 @@ class Context:
         lowest = rule.lowest(op, op.lowest) if why is None else None
         if lowest is not None and np.isfinite(lowest) and self.dtype(op.outputs[0]) in _AS_SAID:
             self._lowest[op.outputs[0]] = lowest
-        if why is None and (numbers := self._fixed_numbers(op, rule)) is not None:
-            self._partly[op.outputs[0]] = numbers
+        if why is None and not self.folded_axes(op.outputs[0]):
+            self._partly[op.outputs[0]] = fixed_numbers(op, rule, self.dtype)
         times = prod(self.table.steps.get(key, 1) for key, _ in node.place)
         return Call(op, rule if why is None else BARRIER, why, self.table.measured, times)
-
-    def _fixed_numbers(self, op: OpNode, rule: Operator) -> Constants | None:
-        """What the file decides of a short list of whole numbers that is computed from such lists."""
-        short = op.y_dtype in ("int32", "int64") and prod(op.y_shape()) <= MOST
-        whole = short and not any("float" in (self.dtype(name) or "float") for name in op.inputs if name)
-        if not whole or not any(a is not None or p is not None for a, p in zip(op.statics, op.partly, strict=True)):
-            return None
-        xs = [
-            Constants.exactly(array) if array is not None else part or Constants.unknown(len(shape or ()))
-            for array, part, shape in zip(op.statics, op.partly, op.in_shapes, strict=True)
-        ]
-        (found, *_) = rule.constants(op, xs)
-        return found if found.any and not self.folded_axes(op.outputs[0]) else None
 
     def _level(self) -> None:
         """Tell every call along which axis a common summand in its output changes nothing: a softmax takes it off."""

@@ -19,6 +19,15 @@ BOTH, ZERO = 4 * 9 + 4 * 4 + 4, 5 * 9 + 5 * 4 + 4  # parameters left without bot
 HALVES = {**killed(killed(ROWS, "b1", (4,), -60.0), "b1", (2,), 0.5), "last": ints(-1), "zero": ints(0),
           "two": ints(2), "none": ints(0, 0, 0, 0, 0, 0, 0)}  # fmt: skip
 
+HEADS = """q = MatMul(x, wq) k = MatMul(x, wk) v0 = MatMul(x, wv) v = Add(v0, bv) q1 = Reshape(q, heads)
+q2 = Transpose<perm=[0,2,1,3]>(q1) v1 = Reshape(v, heads) v2 = Transpose<perm=[0,2,1,3]>(v1) k1 = Reshape(k, heads)
+k2 = Transpose<perm=[0,2,1,3]>(k1) s = Shape(k2) w = Slice(s, last, end) t = Slice(s, before, last)
+o = Slice(s, zero, before) p = Concat<axis=0>(last, t, w) k3 = Reshape(k2, p) k4 = Transpose<perm=[0,2,1]>(k3)
+r = Concat<axis=0>(o, w, t) k5 = Reshape(k4, r) l = MatMul(q2, k5) m = Softmax(l) a = MatMul(m, v2)
+c = Transpose<perm=[0,2,1,3]>(a) d = Reshape(c, joined) e = MatMul(d, wo) y = Add(e, bo)"""
+ATTENDING = {**zeroed(weights(wq=(8, 8), wk=(8, 8), wv=(8, 8), bv=(8,), wo=(8, 8), bo=(8,)), "wv", range(4, 8), 1),
+             "heads": ints(0, 0, 2, 4), "last": ints(-1), "end": ints(1 << 62), "before": ints(-2), "zero": ints(0),
+             "joined": ints(0, 0, 8)}  # fmt: skip
 MASK = ("v = ReduceMean(x, last) g = Greater(v, least) k = Cast<to=7>(g) s = Shape(a) s0 = Gather(s, first) "
         "s1 = Gather(s, second) s2 = Gather(s, third) d = Concat<axis=0>(s0, s1, s2) ")  # fmt: skip
 POOLED = {**ROWS, "least": np.array(1e-9, np.float32), "first": ints(0), "second": ints(1), "third": ints(2),
@@ -83,6 +92,9 @@ FORMS = (
          'q = Reshape(p, table) r = Transpose(q) u = Transpose(r) v = Reshape(u, flat) f = Pad<mode="edge">(a, v) '
          "y = Conv(f, w2, b2)", {**MAPS, "last": ints(-1), "two": ints(2), "none": ints(*7 * [0]),
          "table": ints(2, 4), "flat": ints(-1)}, 4 * 28 + 4 * 4 + 4, free=(2,)),
+    *(Case(f"a head whose values are {what}, of keys transposed while samples and heads are one axis", (5, 8), HEADS,
+           killed(ATTENDING, "bv", range(4, 8), value), 4 * 32 + 4 + 8, out="A,B,C", free=(0,))
+      for what, value in (("zero", 0.0), ("constant", 0.7))),
     Case("every second unit, and the others backwards", (5, 8),
          "m = MatMul(x, w4) h = Add(m, b4) a = Relu(h) p = Slice(a, zero, end, last, two) "
          "q = Slice(a, end, front, last, back) r = Slice(q, zero, end, last, two) g = Mul(p, r) y = MatMul(g, w5)",

@@ -1,0 +1,109 @@
+"""Axes that a view merges and another one takes apart again, with a transposition between: they stay apart.
+
+Reshape(X, [.., a b, ..]), Transpose, Reshape(.., [.., a, b, ..]) is Reshape(X, [.., a, b, ..]) and a Transpose of more
+axes. So PyTorch's newer exporter transposes keys; heads that are merged with samples on the way could not be cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+import onnx_ir as ir
+
+from analyzer.graph.subgraphs import names_of
+from analyzer.graph.view import SPELLED_OUT
+
+_Piece = tuple[object, ir.Value, int]  # what a part of a target shape is, the value that holds it, how many axes it has
+
+
+def views_that_merge(model: ir.Model) -> list[ir.Node]:
+    """The Reshapes behind a Transpose of another Reshape."""
+    return [n for n in model.graph if _is(n, "Reshape") and _maker(_maker(n, "Transpose"), "Reshape") is not None]
+
+
+def keep_axes_apart(model: ir.Model, lengths: Mapping[str, tuple[int, ...]]) -> None:
+    """Put one view and a transposition in the place of two views; `lengths` are the shapes that inference finds."""
+    for last in views_that_merge(model):
+        turn = _maker(last, "Transpose")
+        first = _maker(turn, "Reshape")
+        if turn is None or first is None:  # no longer, as what stood in front was one of them, too
+            continue
+        perm = list(turn.attributes.get_ints("perm", ()))
+        merged, apart = (_pieces(node.inputs[1], lengths) for node in (first, last))
+        if merged is None or apart is None or sorted(perm) != [*range(len(merged))]:
+            continue
+        groups = _groups([merged[axis] for axis in perm], apart)
+        if groups is None:
+            continue
+        by_axis = [groups[perm.index(axis)] for axis in range(len(perm))]
+        ends = [*accumulate((sum(piece[2] for piece in group) for group in by_axis), initial=0)]
+        order = [place for axis in perm for place in range(ends[axis], ends[axis + 1])]
+        name = _fresh(model, f"{last.outputs[0].name}/apart")
+        parts = [value for group in by_axis for _, value, _ in group]
+        target = ir.Node("", "Concat", parts, [ir.AttrInt64("axis", 0)], num_outputs=1, name=f"{name}/lengths")
+        view = ir.Node("", "Reshape", [first.inputs[0], target.outputs[0]], num_outputs=1, name=name)
+        turned = ir.Node("", "Transpose", view.outputs, [ir.AttrInt64s("perm", order)], num_outputs=1, name=last.name)
+        for node in (target, view):
+            node.outputs[0].name = node.name
+        for node in (target, view, turned):
+            node.metadata_props.update(last.metadata_props)
+        ir.convenience.replace_nodes_and_values(
+            model.graph, last, [last], [target, view, turned], last.outputs, turned.outputs
+        )
+        for node in (turn, first):
+            if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
+                model.graph.remove(node, safe=True)
+        model.meta[SPELLED_OUT] = True
+
+
+def _groups(merged: Sequence[_Piece], apart: Sequence[_Piece]) -> list[list[_Piece]] | None:
+    """Per axis of the first shape its pieces in the second: one and the same, but for a single axis that is parted."""
+    same = [what for what, _, axes in merged if axes == 1 and what not in (-1, 0)]
+    for place in range(len(merged)):
+        after = len(merged) - place - 1
+        middle = list(apart[place : len(apart) - after])
+        others = [(a, b) for a, b in zip(merged[:place], apart[:place], strict=False)]
+        others += zip(merged[place + 1 :], apart[len(apart) - after :], strict=False)
+        fit = all(a[0] == b[0] and a[0] in same and b[2] == 1 for a, b in others)
+        several = sum(axes for _, _, axes in middle) > 1 and all(what != 0 for what, _, _ in middle)
+        if fit and several and merged[place][2] == 1:
+            rows = [[piece] for piece in apart]
+            return [*rows[:place], middle, *rows[len(apart) - after :]]
+    return None
+
+
+def _pieces(target: ir.Value | None, lengths: Mapping[str, tuple[int, ...]]) -> list[_Piece] | None:
+    """The parts that are joined to a target shape; None where it is no such list."""
+    node = None if target is None else target.producer()
+    if node is None or not _is(node, "Concat"):
+        return None
+    pieces: list[_Piece] = []
+    for part in node.inputs:
+        if part is None:
+            return None
+        stored = part.const_value if part.is_initializer() and not part.is_graph_input() else None
+        shape = lengths.get(str(part.name)) if stored is None else tuple(stored.shape.numpy())
+        if shape is None or len(shape) != 1 or shape[0] < 1 or (stored is not None and shape != (1,)):
+            return None
+        what: object = part if stored is None else int(stored.numpy()[0])
+        pieces.append((what, part, shape[0]))
+    return pieces
+
+
+def _is(node: ir.Node, op_type: str) -> bool:
+    return node.op_type == op_type and not node.domain and len(node.inputs) > (op_type == "Reshape")
+
+
+def _maker(node: ir.Node | None, op_type: str) -> ir.Node | None:
+    """The node that makes a node's first input, if it is of that kind."""
+    value = None if node is None or not node.inputs else node.inputs[0]
+    maker = None if value is None else value.producer()
+    return maker if maker is not None and _is(maker, op_type) else None
+
+
+def _fresh(model: ir.Model, stem: str) -> str:
+    names = names_of(model.graph)
+    while {stem, f"{stem}/lengths"} & names:
+        stem += "_"
+    return stem
