@@ -52,7 +52,8 @@ class ClipRule(Operator):
 
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         low, high = self.bounds(node)
-        return min(max(low, -np.inf if xs[0] is None else xs[0]), high)
+        lowest = min(max(low, -np.inf if xs[0] is None else xs[0]), high)
+        return lowest if np.isfinite(lowest) else None
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]

@@ -142,8 +142,8 @@ class Context:
         self.lists = Lengths(graph, self.shapes)
         #: Choices between branches that no input changes, by their first output: the branch that is taken, 0 for true.
         self.decided = decided_branches(graph, table, self.lists)
-        self._partly: dict[str, Constants | None] = {}  # lists of whole numbers of which the file decides some
-        self._lowest: dict[str, float] = {}  # of first outputs: a number that they are never below
+        # of first outputs a number that they are never below, and which numbers of short lists the file decides
+        self._lowest, self._partly = dict[str, float | None](), dict[str, Constants | None]()
         #: Node index -> its call.
         self.by_node: dict[int, Call] = {}
         for node in graph.nodes:
@@ -279,9 +279,8 @@ class Context:
         if zeros := frozenset(p for p in optional if self._is_zero(op.inputs[p])):
             op = replace(op, zeros=zeros)
         why = self._barrier(op, rule)
-        lowest = rule.lowest(op, op.lowest) if why is None else None
-        if lowest is not None and np.isfinite(lowest) and self.dtype(op.outputs[0]) in _AS_SAID:
-            self._lowest[op.outputs[0]] = lowest
+        if why is None and self.dtype(op.outputs[0]) in _AS_SAID:
+            self._lowest[op.outputs[0]] = rule.lowest(op, op.lowest)
         if why is None and not self.folded_axes(op.outputs[0]):
             self._partly[op.outputs[0]] = fixed_numbers(op, rule, self.dtype)
         times = prod(self.table.steps.get(key, 1) for key, _ in node.place)
