@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from analyzer.api.audit_result import Audit
-    from analyzer.api.auditing import audit, prune
+    from analyzer.api.auditing import audit, prune, revive
     from analyzer.api.checking import CheckResult, check
     from analyzer.api.comparing import Compared, compare
     from analyzer.api.options import Data, Run
     from analyzer.api.pruned_model import Pruned
+    from analyzer.api.reviving import Revived
     from analyzer.errors import ComparisonFailed, DeadunitsError, InputError
     from analyzer.facts.audit import (
         AuditFacts,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from analyzer.facts.picture import GraphPicture, PictureNode, Role
     from analyzer.facts.probe_condition import InputCondition, LabelsInData, ProbeCondition, TrainingScale
     from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
+    from analyzer.facts.revived import RevivedFacts
     from analyzer.facts.statistics import UnitStatistics
     from analyzer.facts.thresholds import PRESETS, Thresholds
     from analyzer.facts.units import AuditedValue, Curve, Kind
@@ -116,6 +118,8 @@ _HOMES = {
     "PrunedFacts": "facts.pruned",
     "Refused": "facts.pruned",
     "Removable": "facts.audit",
+    "Revived": "api.reviving",
+    "RevivedFacts": "facts.revived",
     "Role": "facts.picture",
     "RoutedExperts": "facts.experts",
     "Run": "api.options",
@@ -133,6 +137,7 @@ _HOMES = {
     "check": "api.checking",
     "compare": "api.comparing",
     "prune": "api.auditing",
+    "revive": "api.auditing",
 }
 
 __all__ = [
@@ -190,6 +195,8 @@ __all__ = [
     "PrunedFacts",
     "Refused",
     "Removable",
+    "Revived",
+    "RevivedFacts",
     "Role",
     "RoutedExperts",
     "Run",
@@ -208,6 +215,7 @@ __all__ = [
     "check",
     "compare",
     "prune",
+    "revive",
 ]
 
 

@@ -12,6 +12,7 @@ from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.api.pruning import prune_walk
 from analyzer.api.reporting import Reporting
+from analyzer.api.reviving import Revived, revive_walk
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -150,6 +151,22 @@ class Audit(Reporting):
                 latency=latency,
                 progress=progress,
             )
+
+    def revive(self, *, seed: int = 0, choice: Choice | None = None, progress: Progress | None = None) -> Revived:
+        """Give dead units fresh incoming and zero outgoing weights: the outputs stay, and the units can learn again.
+
+        The fresh weights are drawn from `seed`; `choice` narrows which units. With `merge_duplicates` units that
+        compute the same are merged into the first of them, and the others are fresh. The data must be readable again.
+
+        Raises:
+            InputError: the choice asks for what a revival cannot do.
+            ComparisonFailed: the outputs are not the same; nothing is handed out.
+            ProbeError: the probe is a generator that can be read only once.
+        """
+        if self._source is None:
+            raise InputError("This audit was made without its model: call analyzer.audit() and revive its result.")
+        with self._source.run.limited():
+            return revive_walk(self._source, self._walk.layers, Choice.of(choice), self, seed=seed, progress=progress)
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one HTML page that works offline.

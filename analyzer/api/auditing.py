@@ -17,6 +17,7 @@ from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned, Source
+from analyzer.api.reviving import Revived
 from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.errors import OtherBranch
 from analyzer.facts.audit import (
@@ -198,6 +199,26 @@ def prune(
     counts = {"vocabulary": asked.vocabulary, "experts": asked.experts}
     audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress, **counts)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
+
+
+def revive(
+    model: Model,
+    data: Data | Any = None,
+    *,
+    seed: int = 0,
+    choice: Choice | None = None,
+    run: Run | None = None,
+    thresholds: Thresholds | str = "default",
+    progress: Progress | None = None,
+) -> Revived:
+    """Audit a model and give its dead units fresh weights: `audit(model, data, …).revive(seed=…, choice=…)`.
+
+    Raises:
+        InputError: the model, the data or the call cannot be used.
+        ComparisonFailed: the outputs are not the same; nothing is handed out.
+    """
+    audited = audit(model, data, run=run, thresholds=thresholds, causes=False, progress=progress)
+    return audited.revive(seed=seed, choice=choice, progress=progress)
 
 
 def _observed(

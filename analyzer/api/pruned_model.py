@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer.api.options import Run
 from analyzer.api.reporting import Reporting
-from analyzer.api.saving import weights_files
+from analyzer.api.saving import save_model
 from analyzer.errors import InputError
 from analyzer.facts.choice import Choice
 from analyzer.facts.model_report import PruneReport
@@ -18,13 +18,11 @@ from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.open_branches import with_branches
-from analyzer.graph.save import save_beside
 from analyzer.probes.probe import Probe
 from analyzer.report.console import ReportConsole
-from analyzer.report.file_set import FileSet, written_together
+from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
 from analyzer.rewrite.masks import keep_masks, plan_document
-from analyzer.rewrite.metadata import check
 from analyzer.walk import Walk
 
 if TYPE_CHECKING:
@@ -100,29 +98,7 @@ class Pruned(Reporting):
             OutputError: a file cannot be written, is one of the inputs, or would take the place of other weights.
             ComparisonFailed: what was written is not valid; it is removed again.
         """
-        target = check_output(path, self._source.inputs)
-        with written_together() as files:
-            if self._bytes is None:
-                return self._save_beside(target, files)
-            weights = [] if self.changed else weights_files(self._source.loaded, target, self._source.inputs)
-            files.write(target, self._bytes)
-            for file in weights:
-                if not file.there:
-                    files.copy(file.source, file.target)
-        return target, *(file.target for file in weights)
-
-    def _save_beside(self, target: Path, files: FileSet) -> tuple[Path, ...]:
-        target = target.resolve() if target.is_symlink() else target
-        weights = check_output(target.with_name(f"{target.name}.data"), self._source.inputs)
-        with files.folder(target) as draft:
-            save_beside(self._smaller, draft, target.name)
-            check(self._source.loaded, draft / target.name)
-        if not (draft / weights.name).exists():
-            files.add(draft / target.name, target)
-            return (target,)
-        files.add(draft / target.name, target, beside=weights)
-        files.add(draft / weights.name, weights)
-        return target, weights
+        return save_model(self._source.loaded, self._smaller, self._bytes, path, self._source.inputs, self.changed)
 
     @property
     def _stored(self) -> set[str]:

@@ -27,6 +27,7 @@ from analyzer.api.expert_counts import experts_that_may_go
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned, Source
 from analyzer.api.row_counts import rows_that_may_go
+from analyzer.api.saving import written_bytes
 from analyzer.errors import ComparisonFailed, InputError, RunError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.bound import firing_bound_of
@@ -34,12 +35,12 @@ from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
-from analyzer.graph import LoadedModel, serialize
+from analyzer.graph import LoadedModel
 from analyzer.graph.lend import as_given
-from analyzer.graph.save import stored_bytes, weights_beside
+from analyzer.graph.save import stored_bytes
 from analyzer.rewrite.latency import measure_latency
-from analyzer.rewrite.metadata import check, stamp
-from analyzer.rewrite.unit_means import unit_means
+from analyzer.rewrite.metadata import stamp
+from analyzer.rewrite.unit_moments import unit_moments
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.shape_run import measure_shapes
@@ -210,8 +211,8 @@ def _constants_for(source: Source, walked: Walk, units: Mapping[str, Sequence[in
         raise InputError("--lossy puts the mean of a unit in its place: give a probe to take it from.")
     axes = {layer.value: layer.audited.axis for layer in walked.layers if layer.value in units}
     feeds = (feeds for feeds, _ in usual_batches(source, "means"))
-    means = unit_means(source.shown, axes, feeds, source.run.threads)
-    return {value: {unit: float(means[value][unit]) for unit in chosen} for value, chosen in units.items()}
+    moments = unit_moments(source.shown, axes, feeds, source.run.threads)
+    return {value: {unit: float(moments[value][0][unit]) for unit in chosen} for value, chosen in units.items()}
 
 
 def _timed(source: Source, before: Session, after: Session) -> Latency | None:
@@ -227,10 +228,9 @@ def _timed(source: Source, before: Session, after: Session) -> Latency | None:
 def _written(source: Source, cut_model: CutModel) -> tuple[bytes | None, Size]:
     """The bytes of the file, checked (None: the weights go beside it), and how large the model is."""
     smaller = cut_model.smaller
-    if weights_beside(source.loaded) or weights_beside(smaller):
+    data = written_bytes(source.loaded, smaller)
+    if data is None:
         return None, _after(source, cut_model, smaller, stored_bytes(smaller))
-    data = serialize(smaller)
-    check(source.loaded, data)
     return data, _after(source, cut_model, load_model(data), len(data))
 
 

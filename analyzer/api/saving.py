@@ -1,4 +1,4 @@
-"""An unchanged model's files of weights, taken along to where its copy goes."""
+"""How a model is written: in one file, or with its weights beside it; an unchanged one takes its own along."""
 
 from __future__ import annotations
 
@@ -7,8 +7,65 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.errors import OutputError
-from analyzer.graph import LoadedModel
+from analyzer.graph import LoadedModel, serialize
+from analyzer.graph.save import save_beside, weights_beside
+from analyzer.report.file_set import FileSet, written_together
 from analyzer.report.output_files import check_output
+from analyzer.rewrite.metadata import check
+
+
+def written_bytes(original: LoadedModel, model: LoadedModel) -> bytes | None:
+    """The bytes of a model's file, checked; None: its weights go into a file of their own."""
+    if weights_beside(original) or weights_beside(model):
+        return None
+    data = serialize(model)
+    check(original, data)
+    return data
+
+
+def save_model(
+    original: LoadedModel,
+    model: LoadedModel,
+    data: bytes | None,
+    path: str | Path,
+    inputs: tuple[Path, ...],
+    changed: bool,
+) -> tuple[Path, ...]:
+    """Write a model that was made of the original, whole or not at all; returns its files, its own first.
+
+    `data` are the bytes of its file; None: its weights go into `path`.data. An unchanged one finds its weights under
+    their old name. `inputs` are files that must not be written over.
+
+    Raises:
+        OutputError: a file cannot be written, is one of the inputs, or would take the place of other weights.
+        ComparisonFailed: what was written is not valid; it is removed again.
+    """
+    target = check_output(path, inputs)
+    with written_together() as files:
+        if data is None:
+            return _save_beside(original, model, target, inputs, files)
+        weights = [] if changed else weights_files(original, target, inputs)
+        files.write(target, data)
+        for file in weights:
+            if not file.there:
+                files.copy(file.source, file.target)
+    return target, *(file.target for file in weights)
+
+
+def _save_beside(
+    original: LoadedModel, model: LoadedModel, target: Path, inputs: tuple[Path, ...], files: FileSet
+) -> tuple[Path, ...]:
+    target = target.resolve() if target.is_symlink() else target
+    weights = check_output(target.with_name(f"{target.name}.data"), inputs)
+    with files.folder(target) as draft:
+        save_beside(model, draft, target.name)
+        check(original, draft / target.name)
+    if not (draft / weights.name).exists():
+        files.add(draft / target.name, target)
+        return (target,)
+    files.add(draft / target.name, target, beside=weights)
+    files.add(draft / weights.name, weights)
+    return target, weights
 
 
 @dataclass(frozen=True, slots=True)

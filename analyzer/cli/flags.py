@@ -10,7 +10,7 @@ import typer
 
 from analyzer.api.options import Data, Run
 from analyzer.cli.groups import Flag, Group, with_groups
-from analyzer.cli.reports import AuditReports, CheckReports, CompareReports, PruneReports, report_flags
+from analyzer.cli.reports import AuditReports, CheckReports, CompareReports, PruneReports, ReviveReports, report_flags
 from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, size_of
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.choice import Choice
@@ -265,7 +265,7 @@ GROUPS: dict[type, Group] = {
     ),
 }
 _REPORTS: dict[type, Group] = {
-    kind: report_flags(kind) for kind in (AuditReports, PruneReports, CheckReports, CompareReports)
+    kind: report_flags(kind) for kind in (AuditReports, PruneReports, ReviveReports, CheckReports, CompareReports)
 }
 command = with_groups({**GROUPS, **_REPORTS})
 

@@ -15,6 +15,7 @@ from analyzer.cli.compare import compare
 from analyzer.cli.exits import BUG, INTERRUPTED, WRONG_INPUT, clean_exit, writing_to_stdout
 from analyzer.cli.explain import explain
 from analyzer.cli.prune import prune
+from analyzer.cli.revive import revive
 from analyzer.cli.streams import usable_streams
 from analyzer.errors import InputError
 from analyzer.version import __version__
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (audit, explain, prune, compare, check):
+for command in (audit, explain, prune, revive, compare, check):
     app.command()(command)
 
 

@@ -127,6 +127,12 @@ class CheckReports(Reports):
     command = "check"
 
 
+class ReviveReports(Reports):
+    """Reports of `revive`."""
+
+    command = "revive"
+
+
 class CompareReports(Reports):
     """Reports of `compare`."""
 

@@ -1,4 +1,4 @@
-"""What the reports of an audit and of a prune are made from."""
+"""What the reports of an audit, of a prune and of a revival are made from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
+from analyzer.facts.revived import RevivedFacts
 
 
 @dataclass(frozen=True)
@@ -23,3 +24,11 @@ class PruneReport(AuditReport):
     """The same, with what a prune changed."""
 
     pruned: PrunedFacts
+
+
+@dataclass(frozen=True)
+class ReviveReport:
+    """An audit, and what became of its dead units."""
+
+    audit: AuditFacts
+    revived: RevivedFacts

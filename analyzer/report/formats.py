@@ -16,6 +16,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "audit": {TERMINAL: "audit.terminal", "json": "audit.json", "html": "html.page"},
         "prune": {TERMINAL: "prune.terminal", "json": "prune.json", "html": "html.page"},
         "check": {name: f"check.{name}" for name in (TERMINAL, "json", "markdown", "junit", "sarif", "github")},
+        "revive": {TERMINAL: "revive.terminal", "json": "revive.json"},
         "compare": {TERMINAL: "compare.terminal", "json": "compare.json"},
     }
 )

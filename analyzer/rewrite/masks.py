@@ -91,17 +91,21 @@ def plan_document(
             if t.name in names
         ],
     }
-    return _archive(keep_masks(context, plan, names, rows)), json.dumps(document, indent=1) + "\n"
+    return archive(keep_masks(context, plan, names, rows)), json.dumps(document, indent=1) + "\n"
 
 
-def _archive(masks: Mapping[str, Mask]) -> bytes:
-    """An .npz file; NumPy's own writer takes names as keywords, of which some are its own (`file`)."""
+def archive(arrays: Mapping[str, Array]) -> bytes:
+    """An .npz file; NumPy's own writer takes names as keywords, of which some are its own (`file`).
+
+    Raises:
+        OutputError: an archive cannot hold the name of a tensor.
+    """
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, mask in masks.items():
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, array in arrays.items():
             member = f"{name}.npy"
             if "\0" in member or len(member.encode()) > LONGEST_MEMBER:
-                raise OutputError(f"No .npz file can hold a tensor called '{name}': rename it, or leave the masks out.")
-            with archive.open(member, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, mask)
+                raise OutputError(f"No .npz file can hold a tensor called '{name}': rename it, or leave this file out.")
+            with file.open(member, "w", force_zip64=True) as stored:
+                np.lib.format.write_array(stored, array)
     return stream.getvalue()

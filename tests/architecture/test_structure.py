@@ -35,6 +35,7 @@ MIRRORED = {
     "__init__",
     "audit",
     "prune",
+    "revive",
     "check",
     "compare",
     "explain",

@@ -11,7 +11,7 @@ from analyzer.facts.pruned import Comparison
 from analyzer.facts.tolerances import REORDERED
 from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_others
 from analyzer.rewrite.latency import LEAST_RUNS, measure_latency
-from analyzer.rewrite.unit_means import unit_means
+from analyzer.rewrite.unit_moments import unit_moments
 from analyzer.runtime.loading import load_model
 from tests.models import Array, parse
 
@@ -130,9 +130,12 @@ def test_runs_alternate_until_the_spread_is_known() -> None:
     assert (found.runs, found.batch) == (LEAST_RUNS, 4)
 
 
-def test_means_are_over_all_samples_and_positions() -> None:
+def test_moments_are_over_all_samples_and_positions() -> None:
     model = parse("g (float[N,2,3] x) => (float[N,2,3] y) {\na = Relu(x)\ny = Neg(a)\n}")
     x = np.random.default_rng(0).standard_normal((6, 2, 3)).astype(np.float32)
-    means = unit_means(load_model(model), {"a": 1, "y": 2}, [{"x": x[:2]}, {"x": x[2:]}])
-    np.testing.assert_allclose(means["a"], np.maximum(x, 0).mean(axis=(0, 2)), rtol=1e-6)
-    np.testing.assert_allclose(means["y"], -np.maximum(x, 0).mean(axis=(0, 1)), rtol=1e-6)
+    moments = unit_moments(load_model(model), {"a": 1, "y": 2}, [{"x": x[:2]}, {"x": x[2:]}])
+    a = np.maximum(x, 0)
+    for value, sign, others in (("a", 1, (0, 2)), ("y", -1, (0, 1))):
+        mean, variance = moments[value]
+        np.testing.assert_allclose(mean, sign * a.mean(axis=others), rtol=1e-6)
+        np.testing.assert_allclose(variance, a.var(axis=others), rtol=1e-5)

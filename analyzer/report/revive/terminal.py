@@ -1,0 +1,114 @@
+"""A revival for a person at a terminal: how many units can learn again, where, and whether the outputs are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from analyzer.facts.audit import AuditFacts
+from analyzer.facts.model_report import ReviveReport
+from analyzer.facts.revived import RevivedFacts
+from analyzer.facts.wording import counted, number
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, table
+from analyzer.report.phrases import largest, printable
+
+LAYERS_SHOWN = 12
+
+
+def to_text(report: ReviveReport) -> str:
+    """The report without colours, for a file."""
+    return plain(lambda console: render(report, console))
+
+
+def render(report: ReviveReport, console: Console, *, written: str = "", show_all: bool = False) -> None:
+    """Print the report; `written` says what became of the model, `show_all` lists every layer."""
+    for section in _View(report.audit, report.revived, console.width, show_all).sections():
+        console.print(section, highlight=False, markup=False, emoji=False)
+    if written:
+        console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One report being laid out, `width` in columns."""
+
+    audit: AuditFacts
+    revived: RevivedFacts
+    width: int
+    show_all: bool
+
+    def sections(self) -> Iterator[RenderableType]:
+        """The parts of the report that have something to say, in order."""
+        yield self._answer()
+        yield from self._layers()
+        yield from self._compared()
+        yield from self._left()
+        for note in self.revived.notes:
+            yield Text(printable(note), "yellow")
+
+    def _answer(self) -> RenderableType:
+        moving, asleep = _many(self.revived.units), _many(self.revived.asleep)
+        if not self.audit.dead:
+            return Text("Nothing to revive: no unit is dead.", "bold")
+        if not self.revived.changed:
+            return Text("Nothing to revive: the dead units stay, see below.", "bold")
+        head = f"{number(moving)} of {counted(self.audit.dead, 'dead unit')} can learn again"
+        lines = [Text(head, "bold green" if moving else "bold")]
+        if asleep:
+            lines.append(Text(f"{counted(asleep, 'more')} with fresh weights do not move on this data yet", "yellow"))
+        fresh = "Their incoming weights are fresh, their outgoing weights 0: the same outputs, up to rounding"
+        lines.append(Text(f"{fresh} (seed {self.revived.seed})", QUIET))
+        return Group(*lines)
+
+    def _layers(self) -> Iterator[RenderableType]:
+        layers = [a for a in self.audit.layers if a.value in self.revived.units or a.value in self.revived.asleep]
+        if not layers:
+            return
+        units = self.revived.units
+        shown = layers if self.show_all else largest(layers, LAYERS_SHOWN, lambda a: len(units.get(a.value, ())))
+        rows = table(("layer",), ("units", "dead", "fresh", "dead now"))
+        for layer in shown:
+            asleep = len(self.revived.asleep.get(layer.value, ()))
+            fresh = len(units.get(layer.value, ())) + asleep
+            left = len(self.revived.left.get(layer.value, ()))
+            name = layer_cell(layer.value, layer.audited.module, max(self.width - 40, 16))
+            rows.add_row(name, *map(number, (layer.units, len(layer.dead), fresh, left + asleep)))
+        yield heading("Fresh units")
+        yield rows
+        if len(shown) < len(layers):
+            yield Text(f"  {counted(len(layers) - len(shown), 'more layer')} (--all)", QUIET)
+
+    def _compared(self) -> Iterator[RenderableType]:
+        if self.revived.comparison is None:
+            return
+        yield heading("Outputs of both models")
+        for name, comparison in (("probe", self.revived.comparison), ("holdout", self.revived.holdout)):
+            if comparison is not None:
+                much = f"differ by at most {comparison.max_relative_difference:.2g} of their scale"
+                style = "" if comparison.within else "bold yellow"
+                yield indented(f"{comparison.source if self.audit.probe is None else name}: "
+                               f"{counted(comparison.samples, 'sample')} {much}", style)  # fmt: skip
+
+    def _left(self) -> Iterator[RenderableType]:
+        left = _many(self.revived.left)
+        if not left:
+            return
+        yield heading("Dead as before")
+        reasons: dict[str, int] = {}
+        for locked in self.audit.locked:
+            stay = set(locked.units) & set(self.revived.left.get(locked.value, ()))
+            if stay:
+                reasons[locked.reason] = reasons.get(locked.reason, 0) + len(stay)
+        for reason, many in sorted(reasons.items(), key=lambda item: -item[1]):
+            yield indented(f"{counted(many, 'unit')}  {reason}")
+        if (rest := left - sum(reasons.values())) > 0:
+            yield indented(f"{counted(rest, 'unit')}  not chosen, or dead with the whole layer")
+        for refused in self.revived.refused:
+            yield indented(f"{printable(refused.node)}: {refused.reason} ({printable(refused.detail)})", QUIET)
+
+
+def _many(units: Mapping[str, tuple[int, ...]]) -> int:
+    return sum(map(len, units.values()))
