@@ -158,10 +158,10 @@ GROUPS: dict[type, Group] = {
             "only": _choosing(
                 "--only",
                 "PATTERN",
-                "Cut only layers of this name, such as 'head.*' or '/head/*' (repeatable).",
+                "Only layers of this name, such as 'head.*' or '/head/*' (repeatable).",
                 kind=_Texts,
             ),
-            "skip": _choosing("--skip", "PATTERN", "Leave layers of this name whole (repeatable).", kind=_Texts),
+            "skip": _choosing("--skip", "PATTERN", "Leave layers of this name as they are (repeatable).", kind=_Texts),
             "evidence": _choosing(
                 "--evidence",
                 "structural|observed",
