@@ -72,5 +72,5 @@ def audit(
                 experts=experts,
                 progress=progress,
             )
-        show = partial(audited.show, arguments=arguments_again(model, source))
+        show = partial(audited.show, arguments=arguments_again(model, data, thresholds, run))
         reporting.write(audited, show, quiet=quiet)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from analyzer.api.options import Data, Run
-from analyzer.cli.groups import Flag, Group, with_groups
+from analyzer.cli.groups import Filled, Flag, Group, with_groups
 from analyzer.cli.reports import AuditReports, CheckReports, CompareReports, PruneReports, ReviveReports, report_flags
 from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, size_of
 from analyzer.facts.budgets import Budgets, budgets_of
@@ -37,6 +37,7 @@ _data, _judging, _running, _choosing, _image, _budget = (
     )
 )
 _Texts = list[str]
+_NOT_AGAIN = frozenset({"holdout", "random", "seed", "dims"})
 
 _IMAGES = {
     "image_preset": _image("--image-preset", "imagenet", "A known preprocessing."),
@@ -270,11 +271,13 @@ _REPORTS: dict[type, Group] = {
 command = with_groups({**GROUPS, **_REPORTS})
 
 
-def arguments_again(model: str, data: Data) -> str:
-    """What to type to have the same model and data in another subcommand."""
+def arguments_again(model: str, *given: partial[Any]) -> str:
+    """What to type to have the same model, run on the same data in the same way, in another subcommand.
+
+    The holdout is left out, which `explain` does not take, and random data, which real data is to replace.
+    """
     words = [model]
-    if data.probe is not None:
-        words += ["--probe", data.probe]
-    for name in data.constants:
-        words += ["--constant", name]
+    for group in given:
+        fields = group.words if isinstance(group, Filled) else {}
+        words += [word for name, typed in fields.items() if name not in _NOT_AGAIN for word in typed]
     return shlex.join(words)

@@ -46,6 +46,12 @@ class Group:
     make: Callable[..., Any] | None = None  # if not the object's own constructor
 
 
+class Filled(functools.partial[Any]):
+    """An object in the making; `words` are, by field, the flags that were given for it."""
+
+    words: Mapping[str, tuple[str, ...]] = {}
+
+
 class Without(tuple[str, ...]):
     """Fields of a group that a command has no flags for: `Annotated[partial[Data], Without(["holdout"])]`."""
 
@@ -75,9 +81,11 @@ def with_groups(groups: Mapping[type, Group]) -> Callable[[Callable[..., None]],
         def command(**given: Any) -> None:
             filled = {}
             for parameter, (group, names) in wanted.items():
-                read = {name: _value(group.flags[name], given.pop(name)) for name in names}
+                typed = {name: given.pop(name) for name in names}
+                read = {name: _value(group.flags[name], value) for name, value in typed.items()}
                 values = {name: value for name, value in read.items() if value is not None}
-                filled[parameter] = functools.partial(_made, group, **values)
+                filled[parameter] = Filled(_made, group, **values)
+                filled[parameter].words = {name: _words(group, name, value) for name, value in typed.items()}
             function(**given, **filled)
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
@@ -85,6 +93,21 @@ def with_groups(groups: Mapping[type, Group]) -> Callable[[Callable[..., None]],
         return command
 
     return decorate
+
+
+def _words(group: Group, name: str, given: Any) -> tuple[str, ...]:
+    """How a flag is typed; nothing where it is as it would be anyhow."""
+    flag = group.flags[name]
+    names = flag.names.split("/")[0]
+    if given is None or given == [] or ((flag.shows_default or flag.kind is bool) and given == _default(group, name)):
+        return ()
+    if isinstance(given, bool):
+        return (names,)
+    return tuple(word for value in (given if isinstance(given, list) else [given]) for word in (names, str(value)))
+
+
+def _default(group: Group, name: str) -> Any:
+    return next(field.default for field in fields(group.makes) if field.name == name)
 
 
 def _made(group: Group, **values: Any) -> Any:
@@ -114,7 +137,7 @@ def _parts(hint: Any) -> tuple[Any, Without]:
 def _parameter(group: Group, name: str) -> inspect.Parameter:
     flag = group.flags[name]
     stated = flag.shows_default or flag.kind is bool  # others that are not given are left to the object
-    default = next(field.default for field in fields(group.makes) if field.name == name) if stated else None
+    default = _default(group, name) if stated else None
     option = typer.Option(
         *flag.names.split("/"),
         help=flag.help,

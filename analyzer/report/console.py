@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -26,11 +28,34 @@ class ReportConsole(Console):
 
 
 def plain(render: Callable[[Console], None]) -> str:
-    """What is printed, without colours and ends of lines that are blank, for a file."""
+    """What is printed, without colours, for a file."""
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False)
     with console.capture() as captured:
         render(console)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    return captured.get()
+
+
+@dataclass(frozen=True)
+class _Trimmed:
+    """What is shown, without blanks at the ends of lines."""
+
+    shown: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in Segment.split_lines(console.render(self.shown, options)):
+            kept = list(line)
+            while kept and not kept[-1].control and not kept[-1].text.rstrip():
+                kept.pop()
+            if kept and not kept[-1].control:
+                kept[-1] = Segment(kept[-1].text.rstrip(), kept[-1].style)
+            yield from kept
+            yield Segment.line()
+
+
+def put(console: Console, *sections: RenderableType) -> None:
+    """Print sections; what comes from files is no markup, and lines have no blanks at their ends."""
+    for section in sections:
+        console.print(_Trimmed(section), highlight=False, markup=False, emoji=False, end="")
 
 
 def heading(text: str) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.health import health_of
 from analyzer.report.html.packed import BINS, activity, histogram
 from analyzer.report.html.page import environment
 from analyzer.report.phrases import largest
@@ -38,6 +39,7 @@ def render_snippet(facts: AuditFacts) -> str:
         .get_template("notebook.html.j2")
         .render(
             facts=facts,
+            health=health_of(facts),
             rows=[_row(layer) for layer in shown],
             hidden=len(facts.layers) - len(shown),
             verdicts=_VERDICTS,

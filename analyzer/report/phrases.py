@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from analyzer.facts.audit import AuditFacts, Locked
 from analyzer.facts.findings import About, Finding
+from analyzer.facts.health import Health
 from analyzer.facts.wording import cut_in_the_middle, number, unit_ranges
 
 Entry = TypeVar("Entry")
@@ -81,6 +82,13 @@ def named(finding: Finding) -> str:
     return printable(
         f"{full_name(finding.value, finding.module)}: {finding.message}" if finding.value else finding.message
     )
+
+
+def because(health: Health) -> str:
+    """What the verdict rests on, in one sentence, printable."""
+    text = health.reason if health.finding is None else named(health.finding)
+    more = f" ({number(health.more)} more like it)" if health.more else ""
+    return f"{text.removesuffix('.')}{more}."
 
 
 def full_name(value: str, module: str) -> str:

@@ -19,6 +19,7 @@ from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.causes import CauseCode, LayerDiagnosis, UnitCause
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.health import Verdict, health_of
 from analyzer.facts.judged import LeftOut
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.model_report import AuditReport
@@ -121,6 +122,23 @@ class Warning(Struct, frozen=True):
     module: str = ""
 
 
+class Health(Struct, frozen=True):
+    """What the audit comes to: the verdict, what it rests on, and what to do now.
+
+    `finding` is the code of the finding behind it (null: none), about `value` or `module`, with `more` of its kind;
+    `command` is what to type (null: nothing), where `MODEL --probe DATA` stands for the model and what it is run on.
+    """
+
+    verdict: Verdict
+    reason: str
+    finding: str | None
+    value: str
+    module: str
+    more: int
+    next: str
+    command: str | None
+
+
 class Judged(Struct, frozen=True):
     """How much of the model was looked at; multiply-adds are those of one sample.
 
@@ -208,6 +226,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1")
     judged: Judged
     vocabulary: tuple[Rows, ...] | None
     experts: tuple[Router, ...] | None
+    health: Health
 
 
 def to_text(report: AuditReport) -> str:
@@ -227,8 +246,24 @@ def fields_of(facts: AuditFacts) -> dict[str, Any]:
         "experts": None if facts.experts is None else tuple(shown_as(Router, r) for r in facts.experts),
         "totals": Totals(facts.units, facts.dead),
         "warnings": tuple(_warning(finding) for finding in facts.warnings),
+        "health": _health(facts),
         "layers": tuple(_layer(layer, causes.get(layer.value)) for layer in facts.layers),
     }
+
+
+def _health(facts: AuditFacts) -> Health:
+    health = health_of(facts)
+    about = health.finding
+    return Health(
+        verdict=health.verdict,
+        reason=health.reason,
+        finding=None if about is None else about.code,
+        value="" if about is None else about.value,
+        module="" if about is None else about.module,
+        more=health.more,
+        next=health.next_step.advice,
+        command=health.next_step.command("MODEL --probe DATA") or None,
+    )
 
 
 def _warning(finding: Finding) -> Warning:

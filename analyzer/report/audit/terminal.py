@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,19 +14,25 @@ from rich.text import Text
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.health import Health, Verdict, health_of
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
 from analyzer.report.cause_phrases import why
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, table
-from analyzer.report.phrases import bar, by_reason, dims, largest, named, not_finite, printable, shortened
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
+from analyzer.report.phrases import bar, because, by_reason, dims, largest, named, not_finite, printable, shortened
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
 REASONS_SHOWN = 3  # why something was not judged
-LITTLE_JUDGED = "DU031"
 WARNINGS_SHOWN = 3  # of one code
 BAR = 16
+_STYLES = {
+    Verdict.HEALTHY: "bold green",
+    Verdict.WASTEFUL: "bold cyan",
+    Verdict.SUSPICIOUS: "bold yellow",
+    Verdict.BROKEN: "bold red",
+}
 _COLUMNS = (  # verdict, heading, style; shown only where some layer has one
     ("near_dead", "near-dead", "yellow"),
     ("saturated", "saturated", "yellow"),
@@ -46,11 +51,11 @@ def render(
     facts: AuditFacts, console: Console, *, show_all: bool = False, arguments: str = "MODEL --probe DATA"
 ) -> None:
     """Print the report; `show_all` lists every layer and tensor, `arguments` go into the next command."""
-    view = _View(facts, console.width, (console.encoding or "").lower().startswith("utf"), show_all, arguments)
-    for section in view.sections():
-        console.print(section, highlight=False, markup=False, emoji=False)
-    advice, command = _next_step(facts, arguments)
-    console.print(Text.assemble(("\nNext  ", HEAD), advice, ":" if command else ""))
+    health = health_of(facts)
+    view = _View(facts, health, console.width, (console.encoding or "").lower().startswith("utf"), show_all)
+    put(console, *view.sections())
+    command = health.next_step.command(arguments)
+    console.print(Text.assemble(("\nNext  ", HEAD), health.next_step.advice, ":" if command else ""))
     if command:  # never folded, so that it can be copied
         console.print(Text(f"  {printable(command)}", "cyan"), soft_wrap=True)
 
@@ -60,13 +65,14 @@ class _View:
     """One report being laid out: `width` in columns, `blocks` whether the terminal can show them."""
 
     facts: AuditFacts
+    health: Health
     width: int
     blocks: bool
     show_all: bool
-    arguments: str
 
     def sections(self) -> Iterator[RenderableType]:
         """The parts of the report that have something to say, in order."""
+        yield self._verdict()
         yield self._title()
         yield self._answer()
         yield from self._layers()
@@ -77,6 +83,10 @@ class _View:
         yield from self._experts()
         yield from self._barriers()
         yield from self._warnings()
+
+    def _verdict(self) -> RenderableType:
+        verdict = self.health.verdict
+        return Group(Text.assemble((str(verdict), _STYLES[verdict]), f": {because(self.health)}"), Text())
 
     def _title(self) -> RenderableType:
         facts, model = self.facts, self.facts.model
@@ -278,35 +288,6 @@ class _View:
             if not self.show_all and times > WARNINGS_SHOWN:
                 grid.add_row("", Text(f"and {times - WARNINGS_SHOWN} more of {code} (--all)", QUIET))
         yield grid
-
-
-def _next_step(facts: AuditFacts, arguments: str) -> tuple[str, str]:
-    """The one thing to do now, and the command for it (or none)."""
-    names = {warning.name for warning in facts.warnings}
-    if facts.probe is None or facts.probe.random:
-        return "run it on data like what the model will see", f"deadunits audit {arguments} --probe DATA"
-    if "holdout-revives" in names:
-        return "put probe and holdout into one data set and audit again", ""
-    if names & {"layer-dead", "layer-mostly-dead"}:
-        return "check the probe's preprocessing, then ask why", _explain(facts, arguments)
-    if facts.judged.little and not facts.dead:
-        return "see what to do about what was not judged", f"deadunits explain {LITTLE_JUDGED}"
-    if "probe-too-small" in names:
-        return "give more samples", ""
-    if facts.dead:
-        return "see why a unit is dead and what it frees", _explain(facts, arguments)
-    if any(layer.nonfinite for layer in facts.layers):
-        return "find what makes NaN or infinity: units that showed one have no verdict", ""
-    if not facts.units:
-        return "nothing was audited: the model has no activation or layer that is known", ""
-    if facts.removable.parameters or facts.removable.multiply_adds:
-        return "take out what nothing reads", f"deadunits prune {arguments} -o SMALLER.onnx"
-    return "nothing to remove: every audited unit is in use on this probe", ""
-
-
-def _explain(facts: AuditFacts, arguments: str) -> str:
-    layer = max(facts.layers, key=lambda layer: len(layer.dead))
-    return f"deadunits explain {arguments} --unit {shlex.quote(f'{layer.value}:{layer.dead[0]}')}"
 
 
 def _evidence(facts: AuditFacts) -> Iterator[str]:

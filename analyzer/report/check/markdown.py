@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
+from analyzer.facts.health import health_of
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, totals, verdict
-from analyzer.report.phrases import full_name, printable, units_of
+from analyzer.report.phrases import because, full_name, printable, units_of
 
 SHOWN = 100  # rows; a comment on GitHub holds 65,536 characters
 _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "💡"}
@@ -42,6 +43,9 @@ def plain(text: str) -> str:
 def _lines(facts: CheckFacts) -> Iterator[str]:
     audit = facts.audit
     yield f"### {'✅' if facts.passed else '❌'} deadunits check {plain(verdict(facts))}"
+    health = health_of(audit)
+    yield ""
+    yield f"**{health.verdict}**: {plain(because(health))} Next: {plain(health.next_step.advice)}."
     yield ""
     probe = (
         "no probe" if audit.probe is None else f"{code(audit.probe.source)}, {counted(audit.probe.samples, 'sample')}"

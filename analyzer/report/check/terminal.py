@@ -14,7 +14,7 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, data, totals, verdict
-from analyzer.report.console import plain
+from analyzer.report.console import plain, put
 from analyzer.report.phrases import full_name, printable, shortened, units_of
 
 SHOWN = 6  # findings of one code
@@ -29,8 +29,7 @@ def to_text(facts: CheckFacts) -> str:
 
 def render(facts: CheckFacts, console: Console, *, show_all: bool = False) -> None:
     """Print the report; `show_all` lists every finding of a code."""
-    for part in _parts(facts, console.width, show_all=show_all):
-        console.print(part, highlight=False, markup=False, emoji=False)
+    put(console, *_parts(facts, console.width, show_all=show_all))
 
 
 def name(text: str) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from analyzer.facts.history import Change, Course, LayerCourse
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, unit_ranges
-from analyzer.report.console import QUIET, heading, layer_cells, plain, table
+from analyzer.report.console import QUIET, heading, layer_cells, plain, put, table
 from analyzer.report.phrases import full_name, largest, printable, shortened
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
@@ -24,8 +24,7 @@ def to_text(course: Course) -> str:
 
 def render(course: Course, console: Console, *, show_all: bool = False) -> None:
     """Print the comparison; `show_all` lists every layer, unit and run."""
-    for section in _sections(course, console.width, show_all):
-        console.print(section, highlight=False, markup=False, emoji=False)
+    put(console, *_sections(course, console.width, show_all))
 
 
 def _sections(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.health import health_of
 from analyzer.facts.model_report import AuditReport, PruneReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
@@ -24,7 +25,7 @@ from analyzer.facts.wording import counted, number, share, size, unchanged_outpu
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import dims, full_name, named, not_finite, printable, shortened, units_per_value
+from analyzer.report.phrases import because, dims, full_name, named, not_finite, printable, shortened, units_per_value
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def environment() -> jinja2.Environment:
         "counted": counted,
         "printable": printable,
         "full_name": full_name,
+        "because": because,
         "named": named,
         "not_finite": not_finite,
         "milliseconds": _milliseconds,
@@ -128,6 +130,7 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
     active = {layer.audited.kind for layer in facts.layers if activity(layer) is not None}
     return {
         **{name: sum(len(getattr(layer, name) or ()) for layer in layers) for name in ("constant", *_COLUMNS)},
+        "health": health_of(facts),
         "structural": structural,
         "observed": facts.dead_by(Evidence.OBSERVED),
         "unchanged": unchanged_outputs(observed=bool(facts.dead_by(Evidence.OBSERVED))),

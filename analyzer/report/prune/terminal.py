@@ -13,7 +13,7 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, table
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
 from analyzer.report.phrases import full_name, largest, not_finite, printable
 
 LAYERS_SHOWN = 12
@@ -31,8 +31,7 @@ def render(
 ) -> None:
     """Print the report; `written` says what became of the model, `show_all` lists every layer."""
     view = _View(audit, pruned, console.width, show_all)
-    for section in view.sections():
-        console.print(section, highlight=False, markup=False, emoji=False)
+    put(console, *view.sections())
     if written:
         console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
 

@@ -12,7 +12,7 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import ReviveReport
 from analyzer.facts.revived import RevivedFacts
 from analyzer.facts.wording import counted, number
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, table
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, put, table
 from analyzer.report.phrases import largest, printable
 
 LAYERS_SHOWN = 12
@@ -25,8 +25,7 @@ def to_text(report: ReviveReport) -> str:
 
 def render(report: ReviveReport, console: Console, *, written: str = "", show_all: bool = False) -> None:
     """Print the report; `written` says what became of the model, `show_all` lists every layer."""
-    for section in _View(report.audit, report.revived, console.width, show_all).sections():
-        console.print(section, highlight=False, markup=False, emoji=False)
+    put(console, *_View(report.audit, report.revived, console.width, show_all).sections())
     if written:
         console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
 

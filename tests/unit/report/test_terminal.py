@@ -41,6 +41,15 @@ def test_no_line_is_wider_than_the_terminal_but_the_command_to_copy(width: int) 
         assert len(line) <= width or "deadunits explain" in line
 
 
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_ends_in_blanks(width: int) -> None:
+    assert [line for line in shown(facts(), width, show_all=True).splitlines() if line != line.rstrip()] == []
+
+
+def test_the_verdict_is_said_first() -> None:
+    assert shown(facts()).startswith("suspicious: ")
+
+
 def test_the_next_command_is_on_one_line() -> None:
     lines = shown(facts(), 40).splitlines()
     assert "  deadunits explain m.onnx --probe p.npz --unit /net/0/Relu_output_0:0" in lines
@@ -152,7 +161,8 @@ def test_numbers_are_not_cut_where_columns_are_few() -> None:
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_layer_has_both_its_names(width: int) -> None:
     made = facts([layer(relu(4, "relu_3", "encoder.layer.0.act"), seen([0] * 4, [0] * 4))])
-    lines = [line.split()[0] for line in shown(made, width).splitlines() if "encoder" in line or "relu_3" in line]
+    table = shown(made, width).split("Layers")[1]
+    lines = [line.split()[0] for line in table.splitlines() if "encoder" in line or "relu_3" in line]
     assert lines[:2] == ["encoder.layer.0.act", "relu_3"]
     assert "DU001 encoder.layer.0.act (relu_3): " in squeezed(shown(made, width))
 
