@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.findings import Finding
 from analyzer.facts.health import Health, Verdict, health_of
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
@@ -55,7 +55,7 @@ def render(
     view = _View(facts, health, console.width, (console.encoding or "").lower().startswith("utf"), show_all)
     put(console, *view.sections())
     command = health.next_step.command(arguments)
-    console.print(Text.assemble(("\nNext  ", HEAD), health.next_step.advice, ":" if command else ""))
+    put(console, Text.assemble(("\nNext  ", HEAD), health.next_step.advice, ":" if command else ""))
     if command:  # never folded, so that it can be copied
         console.print(Text(f"  {printable(command)}", "cyan"), soft_wrap=True)
 
@@ -279,14 +279,15 @@ class _View:
         if not warnings:
             return
         yield heading("Warnings")
-        grid, shown = _grid(), Counter[str]()
-        for warning in warnings:
-            shown[warning.code] += 1
-            if self.show_all or shown[warning.code] <= WARNINGS_SHOWN:
-                grid.add_row(Text(f"  {warning.code}", "bold yellow"), Text(named(warning)))
-        for code, times in shown.items():
-            if not self.show_all and times > WARNINGS_SHOWN:
-                grid.add_row("", Text(f"and {times - WARNINGS_SHOWN} more of {code} (--all)", QUIET))
+        grid = _grid()
+        for code in dict.fromkeys(warning.code for warning in warnings):
+            alike = [warning for warning in warnings if warning.code == code]
+            many = len(alike) > WARNINGS_SHOWN and not self.show_all
+            if many:
+                count = f"{number(len(alike))} of these, the worst (--all):"
+                grid.add_row(Text(f"  {code}", "bold yellow"), Text(count))
+            for warning in largest(alike, WARNINGS_SHOWN, _badness) if many else alike:
+                grid.add_row(Text("" if many else f"  {code}", "bold yellow"), Text(named(warning)))
         yield grid
 
 
@@ -301,6 +302,10 @@ def _evidence(facts: AuditFacts) -> Iterator[str]:
             f"{counted(observed, 'unit')} dead on all {counted(facts.probe.samples, 'sample')}: with "
             f"{share(CONFIDENCE)} confidence, each is alive on less than {share(bound)} of inputs like these"
         )
+
+
+def _badness(warning: Finding) -> tuple[float, int]:
+    return warning.measured or 0.0, len(warning.units)
 
 
 def _has_news(layer: LayerVerdicts) -> bool:

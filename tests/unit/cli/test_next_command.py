@@ -25,7 +25,7 @@ def test_flags_and_paths_with_blanks_survive(tmp_path: Path, capsys: pytest.Capt
     folder = tmp_path / "my models"
     shutil.copytree(SAMPLES / "digits_mlp_killed", folder)
     fed = [str(folder / "model.onnx"), "--probe", str(folder / "probe.npz"), "--limit", "200", "--near-dead", "2%"]
-    fed += ["--threads", "1", "--batch-size", "4", "--independent"]
+    fed += ["--batch-size", "4", "--threads", "1", "--independent"]
     words = next_command(capsys, [*fed, "--holdout", str(folder / "probe.npz"), "--no-causes"])
     assert words[:-2] == ["explain", *fed]
     assert run(words) == 0
