@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from analyzer.facts.evidence import Evidence
     from analyzer.facts.experts import RoutedExperts
     from analyzer.facts.findings import About, Finding, Severity
-    from analyzer.facts.history import Change, Course, LayerCourse, RunSummary
+    from analyzer.facts.history import Change, Course, Descent, LayerCourse, Narrowed, RunSummary
     from analyzer.facts.image_options import ImageOptions
     from analyzer.facts.judged import Judged, LeftOut, OperatorCount
     from analyzer.facts.model_io import ConstantOutput, UnusedInput
@@ -84,6 +84,7 @@ _HOMES = {
     "Curve": "facts.units",
     "Data": "api.options",
     "DeadunitsError": "errors",
+    "Descent": "facts.history",
     "Evidence": "facts.evidence",
     "ExpectedDead": "facts.budgets",
     "Finding": "facts.findings",
@@ -107,6 +108,7 @@ _HOMES = {
     "Limit": "facts.budgets",
     "Locked": "facts.audit",
     "ModelSummary": "facts.audit",
+    "Narrowed": "facts.history",
     "OperatorCount": "facts.judged",
     "OperatorWithoutRule": "facts.audit",
     "OutputDifference": "facts.pruned",
@@ -162,6 +164,7 @@ __all__ = [
     "Curve",
     "Data",
     "DeadunitsError",
+    "Descent",
     "Evidence",
     "ExpectedDead",
     "Finding",
@@ -185,6 +188,7 @@ __all__ = [
     "Limit",
     "Locked",
     "ModelSummary",
+    "Narrowed",
     "OperatorCount",
     "OperatorWithoutRule",
     "OutputDifference",

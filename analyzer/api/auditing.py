@@ -39,6 +39,7 @@ from analyzer.graph.open_branches import with_branches
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.training_scale import training_scales
 from analyzer.probes.probe import Probe, open_probe, random_probe
+from analyzer.rewrite.metadata import PREFIX
 from analyzer.runtime.loading import check_accepted, load_model
 from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
 from analyzer.shapes.shape_run import measure_shapes
@@ -306,6 +307,7 @@ def _model_summary(loaded: LoadedModel, source: Model, walked: Walk) -> ModelSum
         parameters=walked.parameters,
         multiply_adds=walked.multiply_adds,
         bytes=loaded.size,
+        made_from=loaded.model.metadata_props.get(f"{PREFIX}source_sha256", ""),
     )
 
 

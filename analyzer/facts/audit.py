@@ -28,7 +28,10 @@ Codes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """The audited file. `bytes` includes external data; multiply_adds are for one sample."""
+    """The audited file. `bytes` includes external data; multiply_adds are for one sample.
+
+    `made_from` is the sha256 of the model that it was pruned or revived from, as its metadata say (empty: they do not).
+    """
 
     path: str
     sha256: str
@@ -38,6 +41,7 @@ class ModelSummary:
     parameters: int
     multiply_adds: int
     bytes: int
+    made_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)

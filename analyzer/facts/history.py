@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ModelSummary, ProbeSummary
@@ -74,11 +74,34 @@ class LayerCourse:
 
 
 @dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A layer that has fewer units than in the model it was cut from."""
+
+    value: str
+    module: str
+    units_then: int
+    units_now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """A run's model says that it was made from the model of another run: both by their places, from 0.
+
+    `narrowed` are layers that lost units; layers that went as a whole are not listed.
+    """
+
+    original: int
+    made: int
+    narrowed: tuple[Narrowed, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """All runs, and every layer that any of them has, in the order of the last."""
 
     runs: tuple[RunSummary, ...]
     layers: tuple[LayerCourse, ...]
+    descents: tuple[Descent, ...] = ()
 
     def total(self, before: int = 0, after: int = -1) -> tuple[int, int, int]:
         """Units that died, revived and stayed dead from one run to another, over the layers that both have."""
@@ -118,7 +141,27 @@ def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
         RunSummary(label, facts.model, facts.probe, facts.units, facts.dead, facts.conditions.stated, facts.judged)
         for facts, label in zip(audits, labels, strict=True)
     ]
-    return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links))
+    return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links), tuple(_descents(audits)))
+
+
+def _descents(audits: Sequence[AuditFacts]) -> Iterator[Descent]:
+    """Names of values stay when a model is cut, so that widths can be held against each other by them."""
+    place_of = {facts.model.sha256: place for place, facts in enumerate(audits)}
+    for made, facts in enumerate(audits):
+        original = place_of.get(facts.model.made_from)
+        if original is None or original == made:
+            continue
+        then = {layer.value: layer for layer in audits[original].layers}
+        pairs = [(then[layer.value], layer) for layer in facts.layers if layer.value in then]
+        yield Descent(
+            original,
+            made,
+            tuple(
+                Narrowed(before.value, before.audited.module, before.units, now.units)
+                for before, now in pairs
+                if now.units < before.units
+            ),
+        )
 
 
 def _joined(before: Sequence[_Link], here: Sequence[_Link]) -> list[_Link]:

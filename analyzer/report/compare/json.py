@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from analyzer.facts.audit import ModelSummary, ProbeSummary
-from analyzer.facts.history import Change, Course, LayerCourse
+from analyzer.facts.history import Change, Course, Descent, LayerCourse
 from analyzer.facts.units import Units
 from analyzer.report.audit.json import Judged
 from analyzer.report.documents import Tool, shown_as, text_of
@@ -53,7 +53,8 @@ class Layer(Struct, frozen=True):
 class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.compare/1"):
     """The report that `deadunits compare --json` writes.
 
-    `totals` are from the first run to the last, `steps` from each to the next.
+    `totals` are from the first run to the last, `steps` from each to the next. `descents` are models that were
+    pruned or revived from another run's.
     """
 
     tool: Tool
@@ -61,6 +62,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.compare/1
     totals: Counts
     steps: tuple[Counts, ...]
     layers: tuple[Layer, ...]
+    descents: tuple[Descent, ...]
 
 
 def to_text(course: Course) -> str:
@@ -72,6 +74,7 @@ def to_text(course: Course) -> str:
         totals=Counts(*course.total()),
         steps=tuple(Counts(*course.total(step, step + 1)) for step in steps),
         layers=tuple(_layer(layer) for layer in course.layers),
+        descents=course.descents,
     )
     return text_of(document)
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from analyzer.facts.history import Change, Course, LayerCourse
+from analyzer.facts.history import Change, Course, Descent, LayerCourse
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, unit_ranges
-from analyzer.report.console import QUIET, heading, layer_cells, plain, put, table
+from analyzer.report.console import HEAD, QUIET, heading, layer_cells, plain, put, table
 from analyzer.report.phrases import full_name, largest, printable, shortened
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
 LAYERS_SHOWN = 20
+NARROWED_SHOWN = 3
 UNITS_SHOWN = 8  # layers whose units are named
 
 
@@ -30,6 +31,8 @@ def render(course: Course, console: Console, *, show_all: bool = False) -> None:
 def _sections(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
     runs = _shown_runs(course, show_all)
     yield _runs(course)
+    for descent in course.descents:
+        yield _descent(course, descent)
     yield _answer(course)
     for place, run in enumerate(course.runs, start=1):
         if run.judged.little and run.probe is not None:
@@ -59,6 +62,20 @@ def _runs(course: Course) -> RenderableType:
         judged = Text(run.judged.least_shown, "yellow" if run.judged.little else QUIET)
         rows.add_row(Text(str(place), QUIET), Text(label), samples, number(run.units), dead, ratio, judged)
     return rows
+
+
+def _descent(course: Course, descent: Descent) -> RenderableType:
+    """What was cut of a model that another run has whole."""
+    original, made = course.runs[descent.original], course.runs[descent.made]
+    before, after = original.model.parameters, made.model.parameters
+    line = Text(f"\n{printable(made.label)} was made from {printable(original.label)}", HEAD)
+    if after == before:
+        return line.append(", with as many parameters")
+    line.append(f": {number(before - after)} of {counted(before, 'parameter')} went ({share(before - after, before)})")
+    shown = descent.narrowed[:NARROWED_SHOWN]
+    widths = ", ".join(f"{shortened(n.module or n.value, 32)} {n.units_then} → {n.units_now}" for n in shown)
+    more = f", and {number(len(descent.narrowed) - len(shown))} more" if len(descent.narrowed) > len(shown) else ""
+    return line.append(f"; narrower: {widths}{more}" if shown else "")
 
 
 def _answer(course: Course) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,19 @@ def test_explain_tells_cause_and_distance(capsys: pytest.CaptureFixture[str]) ->
     out = squeezed(capsys.readouterr().out)
     assert "Why: bias-dominates" in out
     assert "0.24 of its standard deviations" in out
+
+
+def test_a_model_that_was_cut_from_another_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small, fresh = str(tmp_path / "small.onnx"), str(tmp_path / "fresh.onnx")
+    assert run(["prune", KILLED, "--probe", PROBE, "-o", small, "-q", "--no-latency"]) == 0
+    assert run(["revive", KILLED, "--probe", PROBE, "-o", fresh, "-q"]) == 0
+    assert run(["compare", KILLED, small, fresh, HEALTHY, "--probe", PROBE]) == 0
+    out = squeezed(capsys.readouterr().out)
+    assert re.search("small was made from digits_mlp_killed: 8,[0-9]{3} of 10,730 parameters went", out)
+    assert "narrower: 1 64 → " in out
+    assert "fresh was made from digits_mlp_killed, with as many parameters" in out
+    assert "digits_mlp was made" not in out
+    assert run(["compare", KILLED, small, "--probe", PROBE, "--json", "-"]) == 0
+    (descent,) = json.loads(capsys.readouterr().out)["descents"]
+    assert (descent["original"], descent["made"]) == (0, 1)
+    assert [layer["units_then"] for layer in descent["narrowed"]] == [64, 64, 32]
