@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +25,7 @@ from analyzer.version import __version__
 app = typer.Typer(
     name="deadunits",
     help="Find the dead units of an exported ONNX model, and the parameters that can go with them.",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,7 +42,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _global_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Find the dead units of an exported ONNX model, and the parameters that can go with them."""
@@ -58,6 +60,18 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
 
 
+def _meant(arguments: Sequence[str]) -> str:
+    """What was probably meant where a model or data stand without a command or a flag; else nothing."""
+    words = list(arguments)
+    commands = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
+    if words and words[0] not in commands and words[0].lower().endswith(".onnx"):
+        words.insert(0, "audit")
+    plain = [i for i in range(1, len(words)) if not words[i].startswith("-") and not words[i - 1].startswith("-")]
+    if len(plain) == 2 and words[0] != "compare" and "--probe" not in words and Path(words[plain[1]]).exists():
+        words.insert(plain[1], "--probe")
+    return "" if words == list(arguments) else shlex.join(["deadunits", *words])
+
+
 def _code_of(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments) or ["--help"], prog_name="deadunits", standalone_mode=False)
@@ -68,5 +82,7 @@ def _code_of(arguments: Sequence[str]) -> int:
             raise
         command = getattr(error, "ctx", None)
         path = "deadunits" if command is None else command.command_path
-        raise InputError(f"{error.format_message().rstrip('.')}: see `{path} --help`.") from error
+        meant = _meant(arguments)
+        hint = f"did you mean `{meant}`?" if meant else f"see `{path} --help`."
+        raise InputError(f"{error.format_message().rstrip('.')}: {hint}") from error
     return WRONG_INPUT if not arguments else code if isinstance(code, int) else 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from analyzer.graph.fixed_lengths import store_fixed_lengths
 from analyzer.graph.inlining import inlined
 from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.nested import all_graphs
+from analyzer.graph.other_formats import other_format
 from analyzer.graph.serialize import serialize
 from analyzer.graph.sparse import make_dense
 from analyzer.graph.stored import Content, ModelFile, StoredTensor, UnusualFile, skeleton
@@ -202,9 +204,13 @@ def read_model(source: str | Path | bytes | onnx.ModelProto, fold: Fold) -> Load
 
 def _from_path(path: Path, fold: Fold, *, fixed: bool = True) -> LoadedModel:
     if not check_regular(path).exists():
+        if re.match(r"[a-z][a-z0-9+]+:/", str(path)):
+            raise ModelError(f"{path} is an address, and models are read from files: download it first.")
         raise ModelError(f"No model file at {path}: check the path.")
     if path.is_dir():
-        raise ModelError(f"{path} is a folder: name the .onnx file inside it.")
+        inside = sorted((entry.name for entry in path.glob("*.onnx")), key=lambda name: (name != "model.onnx", name))
+        named = f", such as {path / inside[0]}" if inside else " (it holds none)"
+        raise ModelError(f"{path} is a folder: name the .onnx file inside it{named}.")
     size = path.stat().st_size
     if size == 0:
         raise ModelError(f"{path} is empty: export the model again.")
@@ -312,9 +318,10 @@ def _parse(raw: bytes, where: str) -> onnx.ModelProto:
     except (DecodeError, ValueError) as error:
         if _TOO_DEEP in str(error):
             raise ModelError(f"{where} cannot be read: {_sentence(error)}") from error
-        raise ModelError(f"{where} is not an ONNX file, or it is truncated: export the model again.") from error
+        truncated = f"{where} is not an ONNX file, or it is truncated: export the model again."
+        raise ModelError(other_format(Path(where)) or truncated) from error
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
-        raise ModelError(f"{where} holds no ONNX graph: export the model again.")
+        raise ModelError(other_format(Path(where)) or f"{where} holds no ONNX graph: export the model again.")
     if not proto.graph.output:
         raise ModelError(f"{where} has no outputs, so it computes nothing: export the model again.")
     _name_standard_domain_alike(proto)

@@ -273,6 +273,8 @@ def _shape_sentence(label: str, declared: TensorType, array: Array) -> str:
 
 
 def _rank_advice(declared: Sequence[Any], array: Array) -> str:
+    if array.ndim + 1 == len(declared) and tuple(array.shape) == tuple(declared[1:]):
+        return "a single sample is x[None], with an axis for samples in front."
     ranks = f"{len(declared)} axes" if declared else "no axis"
     return f"give it {ranks}, or {len(declared) + 1} with one entry per sample (it has {array.ndim})."
 

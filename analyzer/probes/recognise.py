@@ -16,8 +16,10 @@ from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
 from analyzer.probes.fitting import Fitter
 from analyzer.probes.foreign_arrays import as_array
-from analyzer.probes.images import LIST_SUFFIXES, image_files, image_reader, listed_files
+from analyzer.probes.images import LIST_SUFFIXES, SUFFIXES, image_files, image_reader, listed_files
 from analyzer.probes.input_names import has_sample_axis, quoted
+from analyzer.probes.json_lines import SUFFIXES as JSON_LINES
+from analyzer.probes.json_lines import read_json_lines
 from analyzer.probes.labels import without_labels
 from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, npz_shapes, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
@@ -30,9 +32,8 @@ Inputs = Mapping[str, TensorType]
 
 _PYTHON = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?")
 _KNOWN = (
-    ".npz, .npy, .csv, .tsv, .parquet, a folder of .npz, a folder or text list (.txt) of images, a test_data_set_* "
-    "folder, or "
-    "file.py:name"
+    ".npz, .npy, .csv, .tsv, .jsonl, .parquet, a folder of .npz, an image, a folder or text list (.txt) of images, a "
+    "test_data_set_* folder, a pattern ('images/*.png'), or file.py:name"
 )
 
 
@@ -85,12 +86,14 @@ def _from_path(text: str, opener: _Opener) -> Source:
         _no_image_options(opener, name)
         return _from_python(Path(match["file"]), match["name"] or "feeds", opener)
     if not check_regular(path).exists():
-        raise ProbeError(f"No probe data at {path}: check the path.")
+        return _from_pattern(text, opener)
     suffix = path.suffix.lower()
     if path.is_dir():
         return _from_folder(path, opener)
     if suffix in LIST_SUFFIXES:
         return _from_images(listed_files(path), name, opener)
+    if suffix in SUFFIXES:
+        return _from_images([path], name, opener)
     _no_image_options(opener, name)
     if suffix == ".npz":
         unnamed = opener.whole and len(opener.names) == 1  # the only input's array may have any name
@@ -106,7 +109,28 @@ def _from_path(text: str, opener: _Opener) -> Source:
         return _from_table(read_csv(path), name, opener)
     if suffix == ".parquet":
         return _from_table(read_parquet(path), name, opener)
+    if suffix in JSON_LINES:
+        arrays, labels = without_labels(_lines(read_json_lines(path), name, opener), opener.inputs)
+        sampled = replace(opener, fitter=replace(opener.fitter, sampled=True))
+        return _from_arrays(arrays, name, sampled, labels)
     raise ProbeError(f"{path.name} is no known kind of probe data: give {_KNOWN}.")
+
+
+def _from_pattern(text: str, opener: _Opener) -> Source:
+    """Files that a shell pattern names, in their order: images, or packs of arrays."""
+    path = Path(text)
+    root = Path(path.anchor or ".")
+    matches = root.glob(str(path.relative_to(path.anchor))) if any(c in text for c in "*?[") else ()
+    files = sorted(check_regular(file) for file in matches if file.is_file())
+    if not files:
+        raise ProbeError(f"No probe data at {text}: check the path.")
+    kinds = {file.suffix.lower() for file in files}
+    if kinds <= SUFFIXES:
+        return _from_images(files, text, opener)
+    if kinds == {".npz"}:
+        _no_image_options(opener, text)
+        return _from_packs(files, text, opener)
+    raise ProbeError(f"{text} names files of several kinds, or of others than images and .npz: name one kind.")
 
 
 def _from_folder(path: Path, opener: _Opener) -> Source:
@@ -166,6 +190,8 @@ def _from_table(columns: Columns, name: str, opener: _Opener) -> Source:
 
 def _from_object(data: object, opener: _Opener, name: str | None) -> Source:
     """Anything but a path: arrays, a mapping, a data frame, an iterable, or a function of these."""
+    if (pair := _with_labels(data)) is not None and len(opener.names) == 1:
+        return _from_object({opener.names[0]: pair[0], "labels": pair[1]}, opener, name or "arrays and labels")
     if isinstance(data, Mapping):
         arrays = {str(k): as_array(v, f"'{k}'") for k, v in data.items()}
         arrays, labels = without_labels(arrays, opener.inputs)
@@ -232,8 +258,20 @@ def _feed(item: object, opener: _Opener, where: str) -> Mapping[str, Any]:
     return _one_input(item, opener, where)
 
 
+def _with_labels(data: object) -> tuple[Any, Any] | None:
+    """`(X, y)` as scikit-learn and Keras hand data on: samples, and a number for each of them."""
+    if not isinstance(data, tuple) or len(data) != 2 or not all(map(_is_tensor, data)):
+        return None
+    samples, labels = (tuple(getattr(part, "shape", ())) for part in data)
+    return data if len(samples) > 1 and labels in ((samples[0],), (samples[0], 1)) else None
+
+
 def _is_tensor(data: object) -> bool:
     return hasattr(data, "__array__") or hasattr(data, "detach") or hasattr(data, "__array_interface__")
+
+
+def _lines(samples: dict[str, Any] | Any, name: str, opener: _Opener) -> Mapping[str, Any]:
+    return samples if isinstance(samples, dict) else _one_input(samples, opener, name)
 
 
 def _one_input(array: Any, opener: _Opener, where: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _MISSING = frozenset(["", "NA", "NaN", "nan", "null", "None"])
 
 
 def read_csv(path: Path) -> Columns:
-    """Columns by name; `column 1`, … where the first row holds numbers only. Empty cells are NaN.
+    """Columns by name; `column 1`, … where the first row holds numbers only, but for 0, 1, 2, … Empty cells are NaN.
 
     Raises:
         OSError: unreadable.
@@ -155,6 +155,8 @@ def _delimiter(path: Path, start: str) -> str:
 
 def _header(rows: Sequence[list[str]]) -> tuple[list[str], Sequence[list[str]]]:
     first = rows[0]
+    if first == [str(i) for i in range(len(first))] and len(first) > 2:  # the names that pandas gives columns
+        return first, list(itertools.islice(rows, 1, None))
     if all(_is_number(cell) or cell.strip() in _MISSING for cell in first):
         return [f"column {i}" for i in range(1, len(first) + 1)], rows
     return [cell.strip() for cell in first], list(itertools.islice(rows, 1, None))

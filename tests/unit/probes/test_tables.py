@@ -13,6 +13,7 @@ import pytest
 from analyzer.errors import ProbeError
 from analyzer.graph import TensorType
 from analyzer.probes.probe import open_probe
+from analyzer.probes.tables import read_csv
 
 X = {"x": TensorType(np.dtype("f4"), (None, 3))}
 
@@ -155,3 +156,18 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = written(tmp_path, "", "t.parquet")
     assert refusal(path) == "Reading t.parquet needs pyarrow: pip install pyarrow, or save it as .csv."
+
+
+def test_the_names_that_pandas_gives_columns_are_no_sample(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("0,1,2\n0,1,2\n3,4,5\n")
+    columns = read_csv(path)
+    assert [*columns] == ["0", "1", "2"]
+    assert columns["2"].tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("text", ["0,1\n2,3\n", "0,1,3\n2,3,4\n", "0.0,1.0,2.0\n2,3,4\n"])
+def test_other_numbers_in_the_first_row_are_a_sample(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    assert len(next(iter(read_csv(path).values()))) == 2

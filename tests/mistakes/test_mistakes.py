@@ -1,0 +1,119 @@
+"""The most likely mistakes of a new user, and what each gets: one sentence that says what to do, and exit code 2."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyzer.cli.main import run
+
+MODEL = Path("sample_models/digits_mlp").resolve()
+CNN = Path("sample_models/digits_cnn_dynamo").resolve()
+
+MISTAKES = [  # what was typed, what the sentence says
+    ("model.onnx", "did you mean `deadunits audit model.onnx`?"),
+    ("model.onnx probe.npz", "did you mean `deadunits audit model.onnx --probe probe.npz`?"),
+    ("audit model.onnx probe.npz", "did you mean `deadunits audit model.onnx --probe probe.npz`?"),
+    ("check model.onnx probe.npz --max-dead 5%", "did you mean `deadunits check model.onnx --probe probe.npz"),
+    ("audit", "Missing argument 'MODEL'"),
+    ("audti model.onnx", "No such command 'audti'"),
+    ("audit model.onnx --prob probe.npz", "--probe"),
+    ("audit model.onnx --probe probe.npz --batch 4", "--batch-size"),
+    ("audit model.onnx --probe probe.npz --html", "--html"),
+    ("audit nope.onnx", "No model file at nope.onnx"),
+    ("audit .", "is a folder: name the .onnx file inside it, such as model.onnx"),
+    ("audit https://example.org/model.onnx", "download it first"),
+    ("audit net.pt", "torch.onnx.export"),
+    ("audit net.keras", "model.export('model.onnx', format='onnx')"),
+    ("audit net.h5", "model.export('model.onnx', format='onnx')"),
+    ("audit net.tflite", "tf2onnx.convert --tflite net.tflite"),
+    ("audit net.safetensors", "weights without a network"),
+    ("audit net.pkl", "skl2onnx"),
+    ("audit model.onnx.gz", "unpack the model first"),
+    ("audit probe.npz", "give the model first, then the data with --probe"),
+    ("audit empty.onnx", "is empty"),
+    ("audit model.onnx --probe nope.npz", "No probe data at nope.npz"),
+    ("audit model.onnx --probe 'no*.npz'", "No probe data at no*.npz"),
+    ("audit model.onnx --probe model.onnx", "is no known kind of probe data"),
+    ("audit model.onnx --probe one.npy", "x[None]"),
+    ("audit model.onnx --probe wide.npy", "expects batchx64"),
+    ("audit model.onnx --probe text.npy", "text"),
+    ("audit model.onnx --probe empty.npz", "holds no"),
+    ("audit model.onnx --probe named.npz", "pixels"),
+    ("audit model.onnx --probe bad.jsonl", "line 2 is no JSON"),
+    ("audit model.onnx --probe ragged.csv", "row 3 has 2 cells"),
+    ("audit cnn.onnx --probe flat.npy", "expects batchx1x8x8"),
+    ("audit model.onnx --probe probe.npz --random 9", "either a probe or a number of random samples"),
+    ("audit model.onnx --holdout probe.npz", "give a probe as well"),
+    ("audit model.onnx --probe probe.npz --json no/folder/a.json", "create it first"),
+    ("audit model.onnx --probe probe.npz --html model.onnx", "is an input"),
+    ("audit model.onnx --probe probe.npz --format pdf", "There is no format 'pdf'"),
+    ("audit model.onnx --probe probe.npz --preset strct", "strict"),
+    ("explain model.onnx --probe probe.npz --unit 3", "is not VALUE:INDEX"),
+    ("explain model.onnx --probe probe.npz --unit relu:3", "no value named 'relu'"),
+    ("explain model.onnx --probe probe.npz --unit 1:99", "has units 0 to 63"),
+    ("explain DU999", "There is no finding DU999"),
+    ("prune model.onnx --probe probe.npz", "Say where the smaller model goes"),
+    ("prune model.onnx --probe probe.npz -o model.onnx", "is an input"),
+    ("revive model.onnx --probe probe.npz", "Say where the revived weights go"),
+    ("compare model.onnx", "give at least two models"),
+    ("check model.onnx --probe probe.npz --max-dead many", "is not a limit"),
+    ("check model.onnx --probe probe.npz --baseline none.json", "audit MODEL --probe DATA --json none.json` makes one"),
+    ("check model.onnx --probe probe.npz --baseline other.json", "audit"),
+    ("check model.onnx --probe probe.npz --ignore DU99", "DU99"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with what the mistakes need."""
+    model = (MODEL / "model.onnx").read_bytes()
+    for name in ("model.onnx", "probe.npz"):
+        (tmp_path / name).write_bytes((MODEL / name).read_bytes())
+    (tmp_path / "cnn.onnx").write_bytes((CNN / "model.onnx").read_bytes())
+    (tmp_path / "model.onnx.gz").write_bytes(gzip.compress(model))
+    (tmp_path / "empty.onnx").touch()
+    for suffix in ("pt", "keras", "h5", "tflite", "safetensors", "pkl"):
+        (tmp_path / f"net.{suffix}").write_bytes(b"\x80\x04K\x01.\xff\xff")
+    with np.load(MODEL / "probe.npz") as data:
+        pixels = data["pixels"]
+    for name, array in {
+        "one": pixels[0],
+        "wide": np.zeros((9, 65), np.float32),
+        "text": np.full((9, 64), "a"),
+        "flat": pixels,
+    }.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    np.savez(tmp_path / "empty.npz")
+    np.savez(tmp_path / "named.npz", x=pixels, z=pixels)
+    (tmp_path / "bad.jsonl").write_text(f"{json.dumps(pixels[0].tolist())}\n[1, 2,\n")
+    (tmp_path / "ragged.csv").write_text("a,b,c\n1,2,3\n4,5\n")
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("typed", "said"), MISTAKES, ids=[typed for typed, _ in MISTAKES])
+def test_a_mistake_gets_one_sentence_that_helps(
+    typed: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(shlex.split(typed)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("deadunits: ")
+    assert err.count("\n") == 1
+    assert len(err) <= 320
+    assert said in err
+    assert "internal error" not in err
+
+
+@pytest.mark.parametrize("typed", [typed for typed, said in MISTAKES if "did you mean `" in said])
+def test_what_was_meant_runs(typed: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(shlex.split(typed))
+    meant = capsys.readouterr().err.split("`")[1]
+    assert run(shlex.split(meant)[1:]) in (0, 1)
