@@ -111,14 +111,12 @@ def read_baseline(source: str | Path | Mapping[str, Any] | Audit | None) -> Base
         return baseline_of(source, "the given report")
     path = Path(source)
     try:
-        if check_regular(path).stat().st_size > LARGEST_BASELINE:
+        if not check_regular(path).exists():
+            make = f"`deadunits audit MODEL --probe DATA --json {path}` makes one, of the model as it should be"
+            raise InputError(f"There is no baseline at {path}: {make}.")
+        if path.stat().st_size > LARGEST_BASELINE:
             raise InputError(f"{path} is larger than any audit report: give the file that `audit --json` wrote.")
         report = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        make = f"`deadunits audit MODEL --probe DATA --json {path}` makes one"
-        raise InputError(
-            f"There is no baseline at {path}: `{make}` makes one, of the model as it should be."
-        ) from error
     except OSError as error:
         raise InputError(f"The baseline {path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

@@ -129,7 +129,7 @@ def test_settings_are_found_and_flags_win(
         (["--format", "yaml"], "There is no format 'yaml'"),
         (["--report", "junit"], "write for example json=result.json"),
         (["--report", "junti=x"], "did you mean junit"),
-        (["--baseline", "none.json"], "none.json cannot be read"),
+        (["--baseline", "none.json"], "There is no baseline at"),
         (["--config", "none.toml"], "not both"),
         (["--expect-dead", "relu"], "not VALUE:UNITS"),
         (["--output", "no/such/folder/x"], "does not exist"),
