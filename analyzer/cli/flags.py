@@ -98,8 +98,8 @@ GROUPS: dict[type, Group] = {
                 "--probe",
                 "DATA",
                 "Data like what the model will see: .npz or a folder of them, .npy, .csv, .jsonl, .parquet, a folder "
-                "or list of images, a pattern ('images/*.png'), a test_data_set folder, or file.py:generator. Without it "
-                "only the weights are looked at.",
+                "or list of images, a pattern ('images/*.png'), a test_data_set folder, or file.py:generator. Without "
+                "it only the weights are looked at.",
             ),
             "holdout": _data(
                 "--holdout", "DATA", "A second data set: lists units that are dead on the probe and alive here."
