@@ -28,6 +28,13 @@ BaselineOption = Annotated[
         help="An earlier `audit --json`: fail on units that were alive in it and are dead now.",
     ),
 ]
+UpdateOption = Annotated[
+    bool,
+    _option(
+        "--update-baseline",
+        help="Hold nothing against the baseline: if all else passes, this audit takes its place.",
+    ),
+]
 ConfigOption = Annotated[
     str | None,
     _option(
@@ -48,6 +55,7 @@ def check(
     budgets: partial[Budgets],
     reports: partial[CheckReports],
     baseline: BaselineOption = None,
+    update_baseline: UpdateOption = False,
     config: ConfigOption = None,
     no_config: NoConfigOption = False,
     quiet: Quiet = False,
@@ -55,13 +63,17 @@ def check(
 ) -> None:
     """Say whether MODEL is fit to be deployed: exit code 0 within budget, 1 found too much, 2 wrong input."""
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
-        from analyzer.api.outputs import guarded_files
+        from analyzer.api.outputs import guarded_files, written_together
         from analyzer.cli.progress import ProgressLine
 
         reporting, settings = reports(), _settings(config, no_config=no_config)
         source = _with_settings(data, settings)
         earlier = baseline or settings.sources.get("baseline")
-        reporting.check(guarded_files(model, source.probe, source.holdout, earlier))
+        if update_baseline and earlier is None:
+            raise InputError("--update-baseline replaces a baseline, and none is named: give --baseline FILE.")
+        replaced = earlier if update_baseline else None
+        earlier = None if update_baseline else earlier
+        reporting.check(guarded_files(model, source.probe, source.holdout, earlier), replaced)
         with ProgressLine(quiet=quiet) as progress:
             checked = analyzer.check(
                 model,
@@ -72,7 +84,11 @@ def check(
                 thresholds=thresholds(),
                 progress=progress,
             )
-        reporting.write(checked, checked.show, quiet=quiet)
+        with written_together():
+            if replaced is not None and checked.passed:
+                checked.audit.to_json(replaced)
+            reporting.save(checked)
+        reporting.print(checked, checked.show, quiet=quiet)
     if not checked.passed:
         raise SystemExit(TOO_MUCH)
 

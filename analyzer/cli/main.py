@@ -14,8 +14,10 @@ from analyzer import unfinished
 from analyzer.cli.audit import audit
 from analyzer.cli.check import check
 from analyzer.cli.compare import compare
+from analyzer.cli.doctor import doctor
 from analyzer.cli.exits import BUG, INTERRUPTED, WRONG_INPUT, clean_exit, writing_to_stdout
 from analyzer.cli.explain import explain
+from analyzer.cli.init import init
 from analyzer.cli.prune import prune
 from analyzer.cli.revive import revive
 from analyzer.cli.streams import usable_streams
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (audit, explain, prune, revive, compare, check):
+for command in (audit, explain, prune, revive, compare, check, init, doctor):
     app.command()(command)
 
 

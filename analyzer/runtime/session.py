@@ -41,6 +41,11 @@ BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
 _ELEMENT_TYPES = {"float": "float32", "double": "float64", "string": "object"}
 
 
+def available_providers() -> tuple[str, ...]:
+    """The execution providers that this onnxruntime was built with; models are run by the CPU's."""
+    return tuple(ort.get_available_providers())
+
+
 class Optimization(Enum):
     """How far onnxruntime may rewrite the graph before it runs it."""
 

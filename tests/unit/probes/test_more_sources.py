@@ -49,7 +49,9 @@ def test_labels_beside_the_input_are_left_out(tmp_path: Path) -> None:
     samples = [{"x": row.tolist(), "label": i % 2} for i, row in enumerate(ROWS)]
     probe = open_probe(lines(tmp_path / "d.jsonl", *samples), ONE)
     assert probe.samples == 4
-    assert [label.name for label in probe.condition({}, ()).labels] == ["label"]
+    condition = probe.condition({}, ())
+    assert condition is not None
+    assert [label.name for label in condition.labels] == ["label"]
 
 
 @pytest.mark.parametrize(

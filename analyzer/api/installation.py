@@ -1,0 +1,44 @@
+"""What is installed here, and what of it works: what a report of a bug should say."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from analyzer.runtime.session import available_providers
+from analyzer.version import __version__
+
+PACKAGES = ("onnx", "onnxruntime", "onnx-ir", "numpy", "networkx", "ml-dtypes", "msgspec", "rich", "typer")
+EXTRAS = {"images": ("pillow",), "tables": ("pandas", "pyarrow")}
+
+
+def describe_installation() -> list[tuple[str, str]]:
+    """Headings and what stands behind them: versions, providers, extras, the environment."""
+    lines = [
+        ("deadunits", __version__),
+        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        ("processors", str(os.cpu_count())),
+    ]
+    lines += [(name, _version(name) or "missing: install deadunits again") for name in PACKAGES]
+    lines.append(("providers", ", ".join(available_providers())))
+    lines.append(("telemetry", "off" if os.environ.get("ORT_DISABLE_TELEMETRY") == "1" else "as the environment says"))
+    for extra, packages in EXTRAS.items():
+        there = [f"{name} {found}" for name in packages if (found := _version(name))]
+        missing = "" if len(there) == len(packages) else f'for more: pip install "deadunits[{extra}]"'
+        lines.append((extra, "; ".join(part for part in (", ".join(there), missing) if part)))
+    exporters = [f"{name} {_version(name)}" for name in ("torch", "tensorflow", "keras", "jax") if _there(name)]
+    lines.append(("frameworks", ", ".join(exporters) or "none, and none is needed"))
+    return lines
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _there(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None and bool(_version(name))

@@ -1,0 +1,74 @@
+"""A settings file for `check`, made from a first audit: what the model is today, and no worse."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tomllib
+from pathlib import Path
+
+from analyzer.api.audit_result import Audit
+from analyzer.errors import OutputError
+from analyzer.facts.audit import AuditFacts
+from analyzer.facts.budgets import budgets_of
+from analyzer.facts.findings import Severity
+from analyzer.gate import judge
+from analyzer.report.file_set import written_together
+from analyzer.report.output_files import check_output
+
+_PROBE_SCRIPT = ".py"
+
+
+def write_settings(
+    audit: Audit, path: str | Path, baseline: str | Path, probe: str | None, holdout: str | None
+) -> None:
+    """Write a settings file whose budgets the audited model just keeps, and the audit as baseline: both or none.
+
+    Returns the findings, by code and name, for which the model fails all the same.
+
+    Raises:
+        OutputError: one of them is there already, or cannot be written.
+    """
+    for file in (Path(path), Path(baseline)):
+        if file.exists():
+            raise OutputError(f"{file} is there already: name another file, or remove it first.")
+    settings = check_output(path, audit._inputs)
+    text = settings_text(audit.facts, settings.parent, str(baseline), probe, holdout)
+    with written_together() as files:
+        files.write(settings, text)
+        audit.save_report(baseline, "json")
+    given = {key: value for key, value in tomllib.loads(text).items() if key not in ("probe", "holdout", "baseline")}
+    failing = judge(audit.facts, budgets_of(given), None).findings
+    return tuple(dict.fromkeys(f"{f.code} {f.name}" for f in failing if f.severity is Severity.ERROR))
+
+
+def settings_text(
+    facts: AuditFacts, folder: Path, baseline: str | None = None, probe: str | None = None, holdout: str | None = None
+) -> str:
+    """Budgets in TOML: what the audit found, rounded to whole percents; paths relative to the file's folder."""
+    paths = {"probe": probe, "holdout": holdout, "baseline": baseline}
+    lines = ["# What `deadunits check` allows, as a first audit found the model: tighten it as it gets better."]
+    for key, path in paths.items():
+        if path is not None and _PROBE_SCRIPT not in path.rpartition("/")[2]:  # a settings file runs no code
+            lines.append(f"{key} = {_quoted(os.path.relpath(path, folder))}")
+    lines.append(f"max-dead = {_up(facts.dead, facts.units)}")
+    lines.append(f"max-prunable = {_up(facts.removable.parameters_share, 1)}")
+    if facts.probe is not None:
+        lines.append(f"min-samples = {facts.probe.samples}")
+    if facts.judged.least is not None:
+        lines.append(f'min-judged = "{math.floor(100 * facts.judged.least)}%"')
+    if facts.layers:
+        worst = max(facts.layers, key=lambda layer: layer.dead_share)
+        lines += ["", "[max-dead-layer]", f'"*" = {_up(len(worst.dead), worst.units)}']
+    return "\n".join(lines) + "\n"
+
+
+def _up(part: float, whole: float) -> str:
+    """A share as a text of TOML, a whole percent at least as large, and 1 at least."""
+    return f'"{max(math.ceil(100 * part / whole - 1e-9) if whole else 0, 1)}%"'
+
+
+def _quoted(text: str) -> str:
+    """A string of TOML, which takes JSON's escapes but no DEL."""
+    return json.dumps(text.replace(os.sep, "/"), ensure_ascii=False).replace("\x7f", "\\u007f")

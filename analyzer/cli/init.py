@@ -1,0 +1,54 @@
+"""`deadunits init`: a settings file and a baseline for `check`, from a first audit."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from functools import partial
+from typing import Annotated
+
+import typer
+
+import analyzer
+from analyzer.api.options import Data, Run
+from analyzer.cli.exits import clean_exit, writing_to_stdout
+from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
+from analyzer.cli.settings import OWN_FILE
+from analyzer.facts.thresholds import Thresholds
+
+OutputOption = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The settings file.")]
+BaselineOption = Annotated[
+    str, typer.Option("--baseline", metavar="FILE", help="Where the audit goes, as the baseline.")
+]
+
+
+@command
+def init(
+    model: ModelArgument,
+    data: partial[Data],
+    thresholds: partial[Thresholds],
+    run: partial[Run],
+    output: OutputOption = OWN_FILE,
+    baseline: BaselineOption = "baseline.json",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Audit MODEL and write settings for `check` that it just keeps, with the audit as baseline."""
+    with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
+        from analyzer.api.outputs import check_outputs, guarded_files
+        from analyzer.api.starting import write_settings
+        from analyzer.cli.progress import ProgressLine
+
+        source = data()
+        check_outputs([output, baseline], guarded_files(model, source.probe, source.holdout))
+        with ProgressLine(quiet=quiet) as progress:
+            audited = analyzer.audit(model, source, run=run(), thresholds=thresholds(), causes=False, progress=progress)
+        probe, holdout = (part if isinstance(part, str) else None for part in (source.probe, source.holdout))
+        failing = write_settings(audited, output, baseline, probe, holdout)
+        if not quiet:
+            again = ["deadunits", "check", model, *([] if output == OWN_FILE else ["--config", output])]
+            with writing_to_stdout():
+                sys.stdout.write(f"Written  {output}, {baseline}\n")
+                if failing:
+                    sys.stdout.write(f"The model fails the check as it is: {', '.join(failing)}\n")
+                sys.stdout.write(f"\nNext  {shlex.join(again)}\n")
