@@ -22,7 +22,7 @@ _PROBE_SCRIPT = ".py"
 
 def write_settings(
     audit: Audit, path: str | Path, baseline: str | Path, probe: str | None, holdout: str | None
-) -> None:
+) -> tuple[str, ...]:
     """Write a settings file whose budgets the audited model just keeps, and the audit as baseline: both or none.
 
     Returns the findings, by code and name, for which the model fails all the same.

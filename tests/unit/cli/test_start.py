@@ -38,7 +38,7 @@ def test_a_model_that_fails_all_the_same_is_told(
     shutil.copytree(SAMPLES / "wine_sklearn_mlp", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     assert run(["init", "model.onnx", "--probe", "probe.npz", "--limit", "9"]) == 0
-    assert "The model fails the check as it is: DU007 probe-too-small" in capsys.readouterr().out
+    assert "The model fails the check as it is: DU031 little-judged" in capsys.readouterr().out
     assert run(["check", "model.onnx", "--limit", "9", "-q"]) == 1
 
 
