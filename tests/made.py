@@ -124,4 +124,4 @@ def reported(audit: AuditFacts) -> AuditReport:
 
 def reported_prune(audit: AuditFacts, pruned: PrunedFacts) -> PruneReport:
     """What the renderers of a prune take; the network is an empty picture."""
-    return PruneReport(audit, lambda: GraphPicture((), ()), pruned)
+    return PruneReport(audit, lambda: GraphPicture((), ()), pruned=pruned)

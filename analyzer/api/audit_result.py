@@ -25,11 +25,13 @@ from analyzer.facts.audit import (
     layer_named,
 )
 from analyzer.facts.choice import Choice
+from analyzer.facts.fed import Fed
 from analyzer.facts.findings import Finding
 from analyzer.facts.judged import Judged
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.wording import did_you_mean
+from analyzer.probes.first_samples import first_samples
 from analyzer.report.console import ReportConsole
 from analyzer.report.frame import to_frame
 from analyzer.walk import Walk
@@ -184,7 +186,12 @@ class Audit(Reporting):
 
     @property
     def _reported(self) -> AuditReport:
-        return AuditReport(self.facts, self.picture)
+        return AuditReport(self.facts, self.picture, self._fed)
+
+    def _fed(self) -> Fed:
+        """The first samples, for a look at them."""
+        probe = None if self._source is None else self._source.probe
+        return Fed() if probe is None else first_samples(probe)
 
     def picture(self) -> GraphPicture:
         """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""

@@ -325,6 +325,7 @@ def _summary(
         fingerprint=fingerprint,
         random=probe.random,
         condition=probe.condition(feature_axes(walked.context), scales),
+        preprocessing=probe.preprocessing,
     )
 
 

@@ -151,7 +151,7 @@ class Pruned(Reporting):
 
     @property
     def _reported(self) -> PruneReport:
-        return PruneReport(self.audit.facts, self.audit.picture, self.facts)
+        return PruneReport(self.audit.facts, self.audit.picture, self.audit._fed, pruned=self.facts)
 
     @property
     def _guarded(self) -> tuple[Path, ...]:

@@ -38,6 +38,7 @@ from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import as_given
 from analyzer.graph.save import stored_bytes
+from analyzer.report.phrases import preprocessed
 from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import stamp
 from analyzer.rewrite.unit_moments import unit_moments
@@ -299,6 +300,7 @@ def _record(
         "probe": "random data" if random else "",
         "probe_fingerprint": probe.fingerprint if probe is not None else "",
         "independence": "stated" if audit.conditions.stated else "",
+        "preprocessing": "" if probe is None else preprocessed(probe),
         "probe_samples": str(probe.samples) if probe is not None else "",
         "firing_bound_95": f"{max(bounds):.3g}" if bounds else "",
         "max_abs_difference": f"{comparison.max_abs_difference:.3g}" if comparison is not None else "",

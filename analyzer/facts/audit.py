@@ -46,13 +46,21 @@ class ModelSummary:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSummary:
-    """The data the model was run on. `random` marks probes that were drawn, not given: they have no `condition`."""
+    """The data the model was run on. `random` marks probes that were drawn, not given: they have no `condition`.
+
+    `preprocessing` says how files became numbers, by what was set (empty: arrays, fed as they came).
+    """
 
     source: str
     samples: int
     fingerprint: str
     random: bool = False
     condition: ProbeCondition | None = None
+    preprocessing: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The mapping is read-only from here on."""
+        object.__setattr__(self, "preprocessing", FrozenDict(self.preprocessing))
 
 
 @dataclass(frozen=True, eq=False)

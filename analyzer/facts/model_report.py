@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analyzer.facts.audit import AuditFacts
+from analyzer.facts.fed import Fed
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.facts.revived import RevivedFacts
@@ -13,13 +14,14 @@ from analyzer.facts.revived import RevivedFacts
 
 @dataclass(frozen=True)
 class AuditReport:
-    """An audit, and how the network is drawn where a format shows it."""
+    """An audit, and how the network is drawn and what it was fed, where a format shows it."""
 
     audit: AuditFacts
     draw: Callable[[], GraphPicture]
+    fed: Callable[[], Fed] = Fed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PruneReport(AuditReport):
     """The same, with what a prune changed."""
 

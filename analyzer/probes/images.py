@@ -38,6 +38,22 @@ class ImageReader:
     channels: str
     dtype: np.dtype[Any]
 
+    @property
+    def steps(self) -> dict[str, str]:
+        """What is done to an image, by the names of the options, for reports."""
+        options, resize = self.options, self.options.resize
+        steps = {
+            "size": "x".join(map(str, self.size)),
+            "resize": f"crop of {options.crop_share:.4g}" if resize == "crop" else resize,
+            "channels": self.channels,
+            "layout": self.layout,
+        }
+        if family(self.dtype) == "float":
+            steps["scale"] = "1/255" if options.scale is None else f"{options.scale:.6g}"
+            steps |= {name: ", ".join(f"{n:.6g}" for n in values) for name, values in
+                      (("mean", options.mean), ("std", options.std)) if values}  # fmt: skip
+        return steps
+
     def read(self, path: Path) -> Array:
         """The image as `[1, C, H, W]` or `[1, H, W, C]`.
 

@@ -44,6 +44,7 @@ class Probe:
         fixed: inputs that are fed unchanged with every sample.
         one_shot: whether the samples can be read only once.
         samples: how many samples there are; None until known (after one whole pass over a generator).
+        preprocessing: how files became numbers, by what was set; empty for arrays.
     """
 
     def __init__(self, source: Source, again: Callable[[], Probe], limit: int | None = None) -> None:
@@ -51,6 +52,7 @@ class Probe:
         self._again = again
         self.source = source.name
         self.random = source.random
+        self.preprocessing = source.preprocessing
         self.one_shot = source.one_shot
         self._make: Callable[[], Iterator[Part]] = source.parts
         self._opened: Iterator[Part] | None = source.parts()

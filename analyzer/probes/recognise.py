@@ -164,7 +164,12 @@ def _from_packs(packs: list[Path], name: str, opener: _Opener) -> Source:
 def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
     reader, (key,) = image_reader(opener.inputs, opener.images), opener.names
     # An image is one entry, whatever number of samples the model fixes.
-    return Source(name, lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files), samples=len(files))
+    return Source(
+        name,
+        lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files),
+        samples=len(files),
+        preprocessing=reader.steps,
+    )
 
 
 def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tuple[LabelsInData, ...] = ()) -> Source:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.probes.fitting import Part
@@ -14,7 +14,8 @@ class Source:
     """Probe data that was recognised.
 
     `parts` starts a pass over the checked parts; `one_shot` says that only one pass is possible; `samples`
-    is their number where it is known beforehand. `labels` is what else was there and looks like labels.
+    is their number where it is known beforehand. `labels` is what else was there and looks like labels,
+    `preprocessing` how files became numbers.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Source:
     one_shot: bool = False
     random: bool = False
     labels: tuple[LabelsInData, ...] = ()
+    preprocessing: Mapping[str, str] = field(default_factory=dict)

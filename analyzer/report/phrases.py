@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from analyzer.facts.audit import AuditFacts, Locked
+from analyzer.facts.audit import AuditFacts, Locked, ProbeSummary
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.health import Health
 from analyzer.facts.wording import cut_in_the_middle, number, unit_ranges
@@ -89,6 +89,11 @@ def because(health: Health) -> str:
     text = health.reason if health.finding is None else named(health.finding)
     more = f" ({number(health.more)} more like it)" if health.more else ""
     return f"{text.removesuffix('.')}{more}."
+
+
+def preprocessed(probe: ProbeSummary) -> str:
+    """`size 224x224, channels RGB, …`: how files became numbers; nothing for arrays."""
+    return ", ".join(f"{name} {value}" for name, value in probe.preprocessing.items())
 
 
 def full_name(value: str, module: str) -> str:

@@ -20,7 +20,18 @@ from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
 from analyzer.report.cause_phrases import why
 from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
-from analyzer.report.phrases import bar, because, by_reason, dims, largest, named, not_finite, printable, shortened
+from analyzer.report.phrases import (
+    bar,
+    because,
+    by_reason,
+    dims,
+    largest,
+    named,
+    not_finite,
+    preprocessed,
+    printable,
+    shortened,
+)
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
@@ -333,7 +344,7 @@ def _preset(thresholds: Thresholds) -> str:
 def _data(probe: ProbeSummary | None) -> Text:
     if probe is None:
         return Text("none: only the weights were looked at", "yellow")
-    text = _joined(probe.source, counted(probe.samples, "sample"))
+    text = _joined(probe.source, counted(probe.samples, "sample"), preprocessed(probe))
     if probe.random:
         text.append("  RANDOM DATA", "bold yellow")
     return text

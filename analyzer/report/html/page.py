@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.fed import Fed
 from analyzer.facts.health import health_of
 from analyzer.facts.model_report import AuditReport, PruneReport
 from analyzer.facts.picture import GraphPicture
@@ -25,7 +26,17 @@ from analyzer.facts.wording import counted, number, share, size, unchanged_outpu
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import because, dims, full_name, named, not_finite, printable, shortened, units_per_value
+from analyzer.report.phrases import (
+    because,
+    dims,
+    full_name,
+    named,
+    not_finite,
+    preprocessed,
+    printable,
+    shortened,
+    units_per_value,
+)
 from analyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -51,11 +62,14 @@ ROWS_SHOWN = 200  # the other layers are shown as the table is scrolled
 
 def to_text(report: AuditReport) -> str:
     """The audit as one HTML page, with what a prune changed where there was one."""
-    return render_html(report.audit, report.draw(), report.pruned if isinstance(report, PruneReport) else None)
+    pruned = report.pruned if isinstance(report, PruneReport) else None
+    return render_html(report.audit, report.draw(), pruned, report.fed())
 
 
-def render_html(facts: AuditFacts, graph: GraphPicture, pruned: PrunedFacts | None = None) -> str:
-    """The audit as one HTML page; `pruned` adds what a prune changed.
+def render_html(
+    facts: AuditFacts, graph: GraphPicture, pruned: PrunedFacts | None = None, fed: Fed | None = None
+) -> str:
+    """The audit as one HTML page; `pruned` adds what a prune changed, `fed` a look at the first samples.
 
     Everything is inside: the page asks the network for nothing. About 1.7 MB and 8 bytes per unit.
     """
@@ -77,6 +91,8 @@ def render_html(facts: AuditFacts, graph: GraphPicture, pruned: PrunedFacts | No
         causes=_as_text(causes(facts)),
         rows_shown=ROWS_SHOWN,
         pruned=pruned,
+        pictures=[base64.b64encode(picture).decode() for picture in (fed or Fed()).pictures],
+        first_rows=(fed or Fed()).rows,
         **_derived(facts),
     )
 
@@ -101,6 +117,7 @@ def environment() -> jinja2.Environment:
         "printable": printable,
         "full_name": full_name,
         "because": because,
+        "preprocessed": preprocessed,
         "named": named,
         "not_finite": not_finite,
         "milliseconds": _milliseconds,

@@ -237,3 +237,19 @@ def test_a_size_larger_than_memory_is_refused(tmp_path: Path) -> None:
     free = {"x": TensorType(FLOAT, (None, 3, None, None))}
     said = refusal(tmp_path, free, ImageOptions(size=(10**7, 10**7)))
     assert said.startswith("An image of 10000000x10000000 takes ")
+
+
+def test_what_was_done_to_images_is_recorded(tmp_path: Path) -> None:
+    saved(pixels(), tmp_path / "a.png")
+    options = ImageOptions.preset("imagenet", size=(4, 6))
+    assert open_probe(tmp_path, NCHW, images=options).preprocessing == {
+        "size": "4x6",
+        "resize": "crop of 0.875",
+        "channels": "RGB",
+        "layout": "NCHW",
+        "scale": "0.00392157",
+        "mean": "0.485, 0.456, 0.406",
+        "std": "0.229, 0.224, 0.225",
+    }
+    assert open_probe(tmp_path, NHWC).preprocessing["scale"] == "1/255"
+    assert open_probe(np.zeros((2, 3, 4, 6), "f4"), NCHW).preprocessing == {}
