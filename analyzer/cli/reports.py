@@ -27,6 +27,7 @@ class Reports:
     output: str | None = None
     json: str | None = None
     html: str | None = None
+    svg: str | None = None
     report: Sequence[str] = ()
     show_all: bool = False
 
@@ -40,6 +41,7 @@ class Reports:
         named = [*pairs_of(self.report, "--report", "json=result.json")]
         named += [] if self.output is None else [(self.format, self.output)]
         named += [] if self.html is None else [("html", self.html)]
+        named += [] if self.svg is None else [("svg", self.svg)]
         named += [] if self.json in (None, STDOUT) else [("json", str(self.json))]
         if self.json == STDOUT and self.output is None and self.format not in (TERMINAL, "json"):
             raise OutputError(
@@ -147,10 +149,11 @@ def report_flags(reports: type[Reports]) -> Group:
         "output": flag("--output/-o", "FILE", "Write it there, not to the screen."),
         "json": flag("--json", "FILE", "Write the result as JSON (- for standard output)."),
         "html": flag("--html", "FILE", "Write the report as one HTML page that works offline."),
+        "svg": flag("--svg", "FILE", "Write the headline and a heat map over all layers as one picture."),
         "report": flag(
             "--report", "FORMAT=FILE", "Write another report, such as json=result.json (repeatable).", kind=list[str]
         ),
         "show_all": flag("--all", None, "Show everything, however long.", kind=bool),
     }
-    without = {"html"} - set(formats) | {"output"} - {"output" if reports is CheckReports else ""}
+    without = {"html", "svg"} - set(formats) | {"output"} - {"output" if reports is CheckReports else ""}
     return Group(reports, {name: entry for name, entry in flags.items() if name not in without})

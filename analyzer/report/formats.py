@@ -13,11 +13,11 @@ from analyzer.facts.wording import suggestion
 TERMINAL = "terminal"
 RENDERERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "audit": {TERMINAL: "audit.terminal", "json": "audit.json", "html": "html.page"},
+        "audit": {TERMINAL: "audit.terminal", "json": "audit.json", "html": "html.page", "svg": "audit.svg"},
         "prune": {TERMINAL: "prune.terminal", "json": "prune.json", "html": "html.page"},
         "check": {name: f"check.{name}" for name in (TERMINAL, "json", "markdown", "junit", "sarif", "github")},
         "revive": {TERMINAL: "revive.terminal", "json": "revive.json"},
-        "compare": {TERMINAL: "compare.terminal", "json": "compare.json"},
+        "compare": {TERMINAL: "compare.terminal", "json": "compare.json", "svg": "compare.svg"},
     }
 )
 """Command and format to the module whose `to_text` makes the text of the command's facts; it ends in a newline."""

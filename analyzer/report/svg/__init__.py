@@ -1,0 +1,1 @@
+"""Reports as one picture, to be shared."""
