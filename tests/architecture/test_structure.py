@@ -40,6 +40,7 @@ MIRRORED = {
     "compare",
     "explain",
     "json",
+    "svg",
     "terminal",
     "html",
     "markdown",
