@@ -13,6 +13,7 @@ from analyzer.api.pruned_model import Pruned, Source
 from analyzer.api.pruning import prune_walk
 from analyzer.api.reporting import Reporting
 from analyzer.api.reviving import Revived, revive_walk
+from analyzer.api.saving import save_model
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -31,9 +32,11 @@ from analyzer.facts.judged import Judged
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.wording import did_you_mean
+from analyzer.graph.annotate import annotated
 from analyzer.probes.first_samples import first_samples
 from analyzer.report.console import ReportConsole
 from analyzer.report.frame import to_frame
+from analyzer.report.phrases import notes_of
 from analyzer.walk import Walk
 
 if TYPE_CHECKING:
@@ -177,6 +180,21 @@ class Audit(Reporting):
             OutputError: the file cannot be written, or is one of the audit's own inputs.
         """
         self.save_report(path, "html")
+
+    def annotate(self, path: str | Path) -> tuple[Path, ...]:
+        """Write a copy of the model whose nodes say in `metadata_props` what was found; returns its files.
+
+        Viewers such as Netron show it. The model computes what it did.
+
+        Raises:
+            InputError: the audit was made without its model.
+            OutputError: a file cannot be written, or is one of the inputs.
+        """
+        if self._source is None:
+            raise InputError("This audit was made without its model: call analyzer.audit() and annotate its result.")
+        loaded = self._source.loaded
+        notes = {layer.value: notes_of(layer, self.locked) for layer in self.layers}
+        return save_model(loaded, loaded, annotated(loaded.raw, notes), path, self._inputs, changed=False)
 
     def show(self, *, show_all: bool = False, arguments: str = "MODEL --probe DATA") -> None:
         """Print the report for a person; `show_all` shows everything, `arguments` go into the next command."""

@@ -41,6 +41,18 @@ ExpertsOption = Annotated[
 ]
 
 
+AnnotateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--annotate",
+        metavar="OUT.onnx",
+        help="Write a copy of the model whose nodes say what was found, as Netron shows it.",
+        show_default=False,
+        rich_help_panel="Reports",
+    ),
+]
+
+
 @command
 def audit(
     model: ModelArgument,
@@ -51,16 +63,17 @@ def audit(
     causes: CausesOption = True,
     vocabulary: VocabularyOption = False,
     experts: ExpertsOption = False,
+    annotate: AnnotateOption = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Find the dead units of MODEL, how sure that is, and the parameters that can go with them."""
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
-        from analyzer.api.outputs import guarded_files
+        from analyzer.api.outputs import guarded_files, written_together
         from analyzer.cli.progress import ProgressLine
 
         source, reporting = data(), reports()
-        reporting.check(guarded_files(model, source.probe, source.holdout))
+        reporting.check(guarded_files(model, source.probe, source.holdout), annotate)
         with ProgressLine(quiet=quiet) as progress:
             audited = analyzer.audit(
                 model,
@@ -73,4 +86,8 @@ def audit(
                 progress=progress,
             )
         show = partial(audited.show, arguments=arguments_again(model, data, thresholds, run))
-        reporting.write(audited, show, quiet=quiet)
+        with written_together():
+            if annotate is not None:
+                audited.annotate(annotate)
+            reporting.save(audited)
+        reporting.print(audited, show, quiet=quiet)

@@ -28,6 +28,7 @@ class Reports:
     json: str | None = None
     html: str | None = None
     svg: str | None = None
+    node_data: str | None = None
     report: Sequence[str] = ()
     show_all: bool = False
 
@@ -42,6 +43,7 @@ class Reports:
         named += [] if self.output is None else [(self.format, self.output)]
         named += [] if self.html is None else [("html", self.html)]
         named += [] if self.svg is None else [("svg", self.svg)]
+        named += [] if self.node_data is None else [("node-data", self.node_data)]
         named += [] if self.json in (None, STDOUT) else [("json", str(self.json))]
         if self.json == STDOUT and self.output is None and self.format not in (TERMINAL, "json"):
             raise OutputError(
@@ -150,10 +152,13 @@ def report_flags(reports: type[Reports]) -> Group:
         "json": flag("--json", "FILE", "Write the result as JSON (- for standard output)."),
         "html": flag("--html", "FILE", "Write the report as one HTML page that works offline."),
         "svg": flag("--svg", "FILE", "Write the headline and a heat map over all layers as one picture."),
+        "node_data": flag("--node-data", "FILE", "Write the dead share of each node for Model Explorer, as JSON."),
         "report": flag(
             "--report", "FORMAT=FILE", "Write another report, such as json=result.json (repeatable).", kind=list[str]
         ),
         "show_all": flag("--all", None, "Show everything, however long.", kind=bool),
     }
-    without = {"html", "svg"} - set(formats) | {"output"} - {"output" if reports is CheckReports else ""}
+    without = {name for name in ("html", "svg", "node_data") if name.replace("_", "-") not in formats} | {"output"} - {
+        "output" if reports is CheckReports else ""
+    }
     return Group(reports, {name: entry for name, entry in flags.items() if name not in without})

@@ -13,7 +13,13 @@ from analyzer.facts.wording import suggestion
 TERMINAL = "terminal"
 RENDERERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "audit": {TERMINAL: "audit.terminal", "json": "audit.json", "html": "html.page", "svg": "audit.svg"},
+        "audit": {
+            TERMINAL: "audit.terminal",
+            "json": "audit.json",
+            "html": "html.page",
+            "svg": "audit.svg",
+            "node-data": "audit.node_data",
+        },
         "prune": {TERMINAL: "prune.terminal", "json": "prune.json", "html": "html.page"},
         "check": {name: f"check.{name}" for name in (TERMINAL, "json", "markdown", "junit", "sarif", "github")},
         "revive": {TERMINAL: "revive.terminal", "json": "revive.json"},

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from analyzer.facts.audit import AuditFacts, Locked, ProbeSummary
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.health import Health
 from analyzer.facts.wording import cut_in_the_middle, number, unit_ranges
@@ -89,6 +89,21 @@ def because(health: Health) -> str:
     text = health.reason if health.finding is None else named(health.finding)
     more = f" ({number(health.more)} more like it)" if health.more else ""
     return f"{text.removesuffix('.')}{more}."
+
+
+def notes_of(layer: LayerVerdicts, locked: Sequence[Locked]) -> dict[str, str]:
+    """What is written at a node: its units by verdict, and why dead ones stay."""
+    verdicts = {
+        name: getattr(layer, name) or ()
+        for name in ("dead", "near_dead", "saturated", "always_on", "nonfinite", "revived")
+    }
+    notes = {
+        f"deadunits.{name}": f"{len(units)} of {layer.units}: {unit_ranges(units)}"
+        for name, units in verdicts.items()
+        if units
+    }
+    stays = [f"{entry.reason}: {unit_ranges(entry.units)}" for entry in locked if entry.value == layer.value]
+    return notes | ({"deadunits.stays": "; ".join(stays)} if stays else {})
 
 
 def preprocessed(probe: ProbeSummary) -> str:
