@@ -16,6 +16,7 @@ from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, RunErr
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel
 from analyzer.graph.coarsest import coarsest_types
+from analyzer.graph.lend import as_given
 from analyzer.graph.open_branches import with_branches
 from analyzer.ops.operator import is_quantised
 from analyzer.probes.fitting import Feeds
@@ -24,7 +25,7 @@ from analyzer.rewrite.bisect import first_difference, moving_values
 from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_others
 from analyzer.rewrite.moved_types import types_after_cut
 from analyzer.rewrite.nudge import nudged
-from analyzer.runtime.session import Session
+from analyzer.runtime.session import Optimization, Session
 from analyzer.shapes.batching import plan_batches
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.walk import Walk
@@ -62,6 +63,12 @@ class WrittenSession(Session):
     ) -> dict[str, Any]:
         with our_model():
             return super().run(feeds, outputs, last=last)
+
+
+def reference(source: Source) -> Session:
+    """The file itself, as onnxruntime runs it."""
+    plain = Optimization.NONE if source.loaded.graph.decided else Optimization.ALL  # as `Source.computed` says
+    return Session(as_given(source.loaded), threads=source.run.threads, optimization=plain)
 
 
 def compare_models(

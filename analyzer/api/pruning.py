@@ -18,6 +18,7 @@ from analyzer.api.agreement import (
     contradicted,
     disagreement,
     our_model,
+    reference,
     refusal_notes,
     usual_batches,
 )
@@ -36,14 +37,13 @@ from analyzer.facts.evidence import Evidence
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
-from analyzer.graph.lend import as_given
 from analyzer.graph.save import stored_bytes
 from analyzer.report.phrases import preprocessed
 from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import stamp
 from analyzer.rewrite.unit_moments import unit_moments
 from analyzer.runtime.loading import load_model
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.version import __version__
@@ -128,11 +128,7 @@ def _cut_and_compared(
         return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
     threads = source.run.threads
     decided = bool(source.loaded.graph.decided)
-    plain = Optimization.NONE if decided else Optimization.ALL  # as `Source.computed` says
-    with (
-        Session(as_given(source.loaded), threads=threads, optimization=plain) as before,
-        WrittenSession(smaller, threads=threads) as after,
-    ):
+    with reference(source) as before, WrittenSession(smaller, threads=threads) as after:
         ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}
         ids |= source.loaded.graph.inputs.keys() if cut_model.removed_experts else set()  # noise may route elsewhere
         results = compare_models(source, smaller, before, after, progress, ids)

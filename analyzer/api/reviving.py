@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Mask
-from analyzer.api.agreement import WrittenSession, agree, compare_models, refusal_notes, usual_batches
+from analyzer.api.agreement import WrittenSession, agree, compare_models, reference, refusal_notes, usual_batches
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Source
 from analyzer.api.reporting import Reporting
@@ -33,7 +33,6 @@ from analyzer.rewrite.duplicates import merge_duplicates
 from analyzer.rewrite.masks import archive
 from analyzer.rewrite.metadata import stamp
 from analyzer.rewrite.revive import revive
-from analyzer.runtime.session import Session
 from analyzer.version import __version__
 from analyzer.walk import Walk, walk
 
@@ -214,8 +213,7 @@ def _read(walked: Walk, fresh: Walk) -> set[str]:
 
 
 def _compared(source: Source, model: LoadedModel, progress: Progress | None) -> dict[str, Comparison | None]:
-    threads = source.run.threads
-    with Session(source.measuring, threads=threads) as before, WrittenSession(model, threads=threads) as after:
+    with reference(source) as before, WrittenSession(model, threads=source.run.threads) as after:
         results = compare_models(source, model, before, after, progress)
     if not agree(results["probe"], lossy=False):
         raise ComparisonFailed("The revived model differs from the original: nothing was written; please report it.")

@@ -12,7 +12,7 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import ReviveReport
 from analyzer.facts.revived import RevivedFacts
 from analyzer.facts.wording import counted, number
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cell, plain, put, table
+from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
 from analyzer.report.phrases import largest, printable
 
 LAYERS_SHOWN = 12
@@ -69,11 +69,11 @@ class _View:
         units = self.revived.units
         shown = layers if self.show_all else largest(layers, LAYERS_SHOWN, lambda a: len(units.get(a.value, ())))
         rows = table(("layer",), ("units", "dead", "fresh", "dead now"))
-        for layer in shown:
+        names = layer_cells([(layer.value, layer.audited.module) for layer in shown], max(self.width - 40, 16))
+        for layer, name in zip(shown, names, strict=True):
             asleep = len(self.revived.asleep.get(layer.value, ()))
             fresh = len(units.get(layer.value, ())) + asleep
             left = len(self.revived.left.get(layer.value, ()))
-            name = layer_cell(layer.value, layer.audited.module, max(self.width - 40, 16))
             rows.add_row(name, *map(number, (layer.units, len(layer.dead), fresh, left + asleep)))
         yield heading("Fresh units")
         yield rows
