@@ -56,6 +56,20 @@ class CheckResult(Reporting):
 
         render(self.facts, ReportConsole(), show_all=show_all)
 
+    def save_baseline(self, path: str | Path) -> None:
+        """Write the audit, as the baseline of later checks.
+
+        Raises:
+            InputError: little of the model was looked at, so that later checks would be held against next to nothing.
+            OutputError: the file cannot be written.
+        """
+        if self.facts.audit.judged.little:
+            raise InputError(
+                f"This audit looked at too little to be a baseline (judged: {self.facts.audit.judged.shares}): "
+                f"{path} stays as it is. See `deadunits explain DU031`."
+            )
+        self.audit.to_json(path)
+
     def __repr__(self) -> str:
         word = "passed" if self.passed else "failed"
         return f"<CheckResult of {self.facts.audit.model.path}: {word}, {len(self.findings)} findings>"
@@ -95,6 +109,20 @@ def check(
     audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress)
     inputs = (*audited._inputs, *guarded_files(baseline))
     return CheckResult(audited, judge(audited.facts, allowed, before), inputs)
+
+
+def check_replaceable(baseline: str | Path | None, data: Data) -> None:
+    """Refuse what is no baseline to be replaced, and data that makes none: before the long work.
+
+    Raises:
+        InputError: no file is named, it holds something else than an audit, or there is no real data.
+    """
+    if baseline is None:
+        raise InputError("--update-baseline replaces a baseline, and none is named: give --baseline FILE.")
+    if data.probe is None:
+        raise InputError("--update-baseline needs real data, which later checks are held against: give --probe DATA.")
+    if Path(baseline).exists():
+        read_baseline(baseline)
 
 
 def read_baseline(source: str | Path | Mapping[str, Any] | Audit | None) -> Baseline | None:

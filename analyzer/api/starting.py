@@ -6,6 +6,7 @@ import json
 import math
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from analyzer.api.audit_result import Audit
@@ -14,14 +15,18 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.findings import Severity
 from analyzer.gate import judge
+from analyzer.probes.recognise import runs_code
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
 
-_PROBE_SCRIPT = ".py"
+
+def kept_in_settings(path: object) -> bool:
+    """Whether a settings file may name the data: files are read from there, and no code is run."""
+    return isinstance(path, str) and not runs_code(path)
 
 
 def write_settings(
-    audit: Audit, path: str | Path, baseline: str | Path, probe: str | None, holdout: str | None
+    audit: Audit, path: str | Path, baseline: str | Path, probe: object, holdout: object
 ) -> tuple[str, ...]:
     """Write a settings file whose budgets the audited model just keeps, and the audit as baseline: both or none.
 
@@ -34,7 +39,9 @@ def write_settings(
         if file.exists():
             raise OutputError(f"{file} is there already: name another file, or remove it first.")
     settings = check_output(path, audit._inputs)
-    text = settings_text(audit.facts, settings.parent, str(baseline), probe, holdout)
+    named = {"probe": probe, "holdout": holdout, "baseline": str(baseline)}
+    sources = {key: str(source) for key, source in named.items() if kept_in_settings(source)}
+    text = settings_text(audit.facts, settings.parent, sources)
     with written_together() as files:
         files.write(settings, text)
         audit.save_report(baseline, "json")
@@ -43,15 +50,10 @@ def write_settings(
     return tuple(dict.fromkeys(f"{f.code} {f.name}" for f in failing if f.severity is Severity.ERROR))
 
 
-def settings_text(
-    facts: AuditFacts, folder: Path, baseline: str | None = None, probe: str | None = None, holdout: str | None = None
-) -> str:
+def settings_text(facts: AuditFacts, folder: Path, sources: Mapping[str, str]) -> str:
     """Budgets in TOML: what the audit found, rounded to whole percents; paths relative to the file's folder."""
-    paths = {"probe": probe, "holdout": holdout, "baseline": baseline}
     lines = ["# What `deadunits check` allows, as a first audit found the model: tighten it as it gets better."]
-    for key, path in paths.items():
-        if path is not None and _PROBE_SCRIPT not in path.rpartition("/")[2]:  # a settings file runs no code
-            lines.append(f"{key} = {_quoted(os.path.relpath(path, folder))}")
+    lines += [f"{key} = {_quoted(os.path.relpath(path, folder))}" for key, path in sources.items()]
     lines.append(f"max-dead = {_up(facts.dead, facts.units)}")
     lines.append(f"max-prunable = {_up(facts.removable.parameters_share, 1)}")
     if facts.probe is not None:

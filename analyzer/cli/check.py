@@ -63,17 +63,18 @@ def check(
 ) -> None:
     """Say whether MODEL is fit to be deployed: exit code 0 within budget, 1 found too much, 2 wrong input."""
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
+        from analyzer.api.checking import check_replaceable
         from analyzer.api.outputs import guarded_files, written_together
         from analyzer.cli.progress import ProgressLine
 
         reporting, settings = reports(), _settings(config, no_config=no_config)
         source = _with_settings(data, settings)
         earlier = baseline or settings.sources.get("baseline")
-        if update_baseline and earlier is None:
-            raise InputError("--update-baseline replaces a baseline, and none is named: give --baseline FILE.")
-        replaced = earlier if update_baseline else None
-        earlier = None if update_baseline else earlier
-        reporting.check(guarded_files(model, source.probe, source.holdout, earlier), replaced)
+        replaced, earlier = (earlier, None) if update_baseline else (None, earlier)
+        if update_baseline:
+            check_replaceable(replaced, source)
+        guarded = guarded_files(model, source.probe, source.holdout, earlier, settings.path)
+        reporting.check(guarded, replaced)
         with ProgressLine(quiet=quiet) as progress:
             checked = analyzer.check(
                 model,
@@ -86,7 +87,7 @@ def check(
             )
         with written_together():
             if replaced is not None and checked.passed:
-                checked.audit.to_json(replaced)
+                checked.save_baseline(replaced)
             reporting.save(checked)
         reporting.print(checked, checked.show, quiet=quiet)
     if not checked.passed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from functools import partial
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ _data, _judging, _running, _choosing, _image, _budget = (
     )
 )
 _Texts = list[str]
-_NOT_AGAIN = frozenset({"holdout", "random", "seed", "dims"})
+NOT_AGAIN = frozenset({"holdout", "random", "seed", "dims"})
 
 _IMAGES = {
     "image_preset": _image("--image-preset", "imagenet", "A known preprocessing."),
@@ -272,13 +273,14 @@ _REPORTS: dict[type, Group] = {
 command = with_groups({**GROUPS, **_REPORTS})
 
 
-def arguments_again(model: str, *given: partial[Any]) -> str:
+def arguments_again(model: str, *given: partial[Any], without: Collection[str] = NOT_AGAIN) -> str:
     """What to type to have the same model, run on the same data in the same way, in another subcommand.
 
-    The holdout is left out, which `explain` does not take, and random data, which real data is to replace.
+    Fields `without` are left out: the holdout, which `explain` does not take, and random data, which real data is to
+    replace.
     """
     words = [model]
     for group in given:
         fields = group.words if isinstance(group, Filled) else {}
-        words += [word for name, typed in fields.items() if name not in _NOT_AGAIN for word in typed]
+        words += [word for name, typed in fields.items() if name not in without for word in typed]
     return shlex.join(words)

@@ -12,7 +12,7 @@ import typer
 import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit, writing_to_stdout
-from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
+from analyzer.cli.flags import Debug, ModelArgument, Quiet, arguments_again, command
 from analyzer.cli.settings import OWN_FILE
 from analyzer.facts.thresholds import Thresholds
 
@@ -36,19 +36,20 @@ def init(
     """Audit MODEL and write settings for `check` that it just keeps, with the audit as baseline."""
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
         from analyzer.api.outputs import check_outputs, guarded_files
-        from analyzer.api.starting import write_settings
+        from analyzer.api.starting import kept_in_settings, write_settings
         from analyzer.cli.progress import ProgressLine
 
         source = data()
         check_outputs([output, baseline], guarded_files(model, source.probe, source.holdout))
         with ProgressLine(quiet=quiet) as progress:
             audited = analyzer.audit(model, source, run=run(), thresholds=thresholds(), causes=False, progress=progress)
-        probe, holdout = (part if isinstance(part, str) else None for part in (source.probe, source.holdout))
-        failing = write_settings(audited, output, baseline, probe, holdout)
+        failing = write_settings(audited, output, baseline, source.probe, source.holdout)
         if not quiet:
-            again = ["deadunits", "check", model, *([] if output == OWN_FILE else ["--config", output])]
+            held = {name for name in ("probe", "holdout") if kept_in_settings(getattr(source, name))}
+            again = arguments_again(model, data, thresholds, run, without=held)
+            config = "" if output == OWN_FILE else f" --config {shlex.quote(output)}"
             with writing_to_stdout():
                 sys.stdout.write(f"Written  {output}, {baseline}\n")
                 if failing:
                     sys.stdout.write(f"The model fails the check as it is: {', '.join(failing)}\n")
-                sys.stdout.write(f"\nNext  {shlex.join(again)}\n")
+                sys.stdout.write(f"\nNext  deadunits check {again}{config}\n")

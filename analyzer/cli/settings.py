@@ -18,10 +18,11 @@ SOURCES = ("probe", "holdout", "baseline")  # paths, relative to the file's fold
 
 @dataclass(frozen=True)
 class Settings:
-    """What a file says: budgets, and where probe, holdout, baseline lie."""
+    """What a file says: budgets, and where probe, holdout, baseline lie; `path` is the file, where there is one."""
 
     budgets: Budgets
     sources: Mapping[str, str]
+    path: str | None = None
 
 
 def read_settings(chosen: str | None = None, start: Path | None = None) -> Settings:
@@ -64,7 +65,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
 
 def _settings(table: Mapping[str, Any], path: Path) -> Settings:
     sources = {key: _source(key, value, path) for key, value in table.items() if key in SOURCES}
-    return Settings(budgets_of(table, str(path), SOURCES), sources)
+    return Settings(budgets_of(table, str(path), SOURCES), sources, str(path))
 
 
 def _source(key: str, value: Any, path: Path) -> str:

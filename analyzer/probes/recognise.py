@@ -56,6 +56,11 @@ class _Opener:
         return list(self.inputs)
 
 
+def runs_code(path: str) -> bool:
+    """Whether a path of probe data is a Python file, which would be executed."""
+    return _PYTHON.fullmatch(path) is not None
+
+
 def source_of(
     data: object,
     inputs: Inputs,
