@@ -196,7 +196,7 @@ class Audit(Reporting):
         notes = {layer.value: notes_of(layer, self.locked) for layer in self.layers}
         return save_model(loaded, loaded, annotated(loaded.raw, notes), path, self._inputs, changed=False)
 
-    def show(self, *, show_all: bool = False, arguments: str = "MODEL --probe DATA") -> None:
+    def show(self, *, show_all: bool = False, arguments: str | None = None) -> None:
         """Print the report for a person; `show_all` shows everything, `arguments` go into the next command."""
         from analyzer.report.audit.terminal import render
 

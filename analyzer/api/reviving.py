@@ -118,7 +118,7 @@ class Revived(Reporting):
 
     def __repr__(self) -> str:
         many = sum(map(len, self.facts.units.values()))
-        return f"<Revived: {many} of {self.audit.facts.dead} dead units move again>"
+        return f"<Revived: {many} units with fresh weights move; {self.audit.facts.dead} were dead>"
 
 
 def revive_walk(
@@ -189,7 +189,8 @@ def _fresh_model(
         except Refusal as refusal:
             refused.append(Refused(refusal.node, refusal.reason, refusal.detail))
             node = next(n for n in loaded.graph.nodes if n.name == refusal.node)
-            pinned |= {name for name in (*node.inputs, *node.outputs) if name}
+            around = {name for name in (*node.inputs, *node.outputs) if name}
+            pinned |= around if not around <= pinned else set(source.shapes.shapes)  # else nothing would change
             continue
         read = _read(walked, walk(model.graph, source.shapes, ()))
         if not read:

@@ -12,8 +12,6 @@ from analyzer.facts.wording import counted, number, share
 
 WORTH_CUTTING = 0.01  # share of parameters or multiply-adds
 WORTH_A_LOOK = 0.05  # share of units that are dead, though little can go
-#: Warnings that put neither the model nor the verdicts in doubt; every other does.
-MILD = frozenset({"input-constant", "samples-repeat"})
 LITTLE_JUDGED = "DU031"
 
 
@@ -39,10 +37,15 @@ class NextStep:
     verb: str = ""
     options: str | None = None
 
-    def command(self, arguments: str) -> str:
-        """What to type; `arguments` are the model and all that says what it is run on. Empty: nothing."""
+    def command(self, arguments: str | None = None) -> str:
+        """What to type; `arguments` are the model and all that says what it is run on. Empty: nothing.
+
+        Without arguments, names stand for them.
+        """
         if not self.verb:
             return ""
+        if arguments is None:
+            arguments = "MODEL" if self.verb == "audit" else "MODEL --probe DATA"
         return " ".join(
             ("deadunits", self.verb) if self.options is None else ("deadunits", self.verb, arguments, self.options)
         )
@@ -63,9 +66,7 @@ def health_of(facts: AuditFacts) -> Health:
     """The verdict on a model, the worst first."""
     step = _next_step(facts)
     errors = [finding for finding in facts.warnings if _breaks(finding)]
-    doubts = [
-        finding for finding in facts.warnings if finding.severity is not Severity.NOTE and finding.name not in MILD
-    ]
+    doubts = [finding for finding in facts.warnings if finding.severity is not Severity.NOTE]
     for verdict, findings in ((Verdict.BROKEN, errors), (Verdict.SUSPICIOUS, doubts)):
         if findings:
             worst = findings[0]

@@ -13,7 +13,8 @@ from analyzer.facts.pruned import Comparison, Refused
 class RevivedFacts:
     """What became of the dead units of a model, per audited value.
 
-    `units` have fresh weights and move on the probe; `asleep` have fresh weights and do not move on it yet; `left` are
+    Fresh are dead units, those that no output reads, and all but one of equal ones where they were merged. `units` have
+    fresh weights and move on the probe; `asleep` have fresh weights and do not move on it yet; `left` are
     as they were: something else than stored weights stands in the way. `modules` are the names of layers in the
     training code, `tensors` the stored tensors that changed, `seed` what the fresh weights were drawn from.
     """

@@ -124,9 +124,12 @@ def _from_path(text: str, opener: _Opener) -> Source:
 def _from_pattern(text: str, opener: _Opener) -> Source:
     """Files that a shell pattern names, in their order: images, or packs of arrays."""
     path = Path(text)
-    root = Path(path.anchor or ".")
-    matches = root.glob(str(path.relative_to(path.anchor))) if any(c in text for c in "*?[") else ()
-    files = sorted(check_regular(file) for file in matches if file.is_file())
+    root = next(parent for parent in (*path.parents, Path()) if parent.exists())  # brackets in it are no pattern
+    pattern = str(path.relative_to(root)) if any(c in text for c in "*?[") else ""
+    try:
+        files = sorted(check_regular(file) for file in root.glob(pattern) if file.is_file()) if pattern else []
+    except ValueError as error:
+        raise ProbeError(f"{text} is no pattern of files: write it as 'images/*.png' or 'images/**/*.png'.") from error
     if not files:
         raise ProbeError(f"No probe data at {text}: check the path.")
     kinds = {file.suffix.lower() for file in files}
@@ -273,7 +276,8 @@ def _with_labels(data: object) -> tuple[Any, Any] | None:
     if not isinstance(data, tuple) or len(data) != 2 or not all(map(_is_tensor, data)):
         return None
     samples, labels = (tuple(getattr(part, "shape", ())) for part in data)
-    return data if len(samples) > 1 and labels in ((samples[0],), (samples[0], 1)) else None
+    fits = len(samples) > 1 and labels in ((samples[0],), (samples[0], 1)) and samples[1:] != labels[1:]
+    return data if fits else None
 
 
 def _is_tensor(data: object) -> bool:

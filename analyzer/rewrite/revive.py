@@ -71,6 +71,8 @@ class Reviver(Shrinker):
                 self._note_fresh(call, total)
         for name, array in self._full.items():
             self.editor.set_tensor(name, array)
+        # a shift that is shared, say, was not made 0 for the fresh sums, and does not move with them
+        self.drawn = [fresh for fresh in self.drawn if {fresh.shift, fresh.variance} - {""} <= self._full.keys()]
         self.editor.finish()
 
     def centred(self, measured: Mapping[str, tuple[Array, Array]], depth: int) -> None:
@@ -107,11 +109,11 @@ class Reviver(Shrinker):
             raise Refusal(call.op.name, UNKNOWN_ROLE, "its inputs lie along several axes of the weights")
         self._own(call, total.weight)
 
-    def _own(self, call: Call, position: int) -> str:
-        """The stored tensor of an input that nothing else reads."""
+    def _own(self, call: Call, position: int, asks: Call | None = None) -> str:
+        """The stored tensor of an input that nothing else reads; where it is none, the node that asks is refused."""
         name = call.inputs[position]
         if name not in self.context.graph.initializer_names or not call.op.sole_user[position]:
-            raise Refusal(call.op.name, UNKNOWN_ROLE, "a tensor of it is computed, or has other readers")
+            raise Refusal((asks or call).op.name, UNKNOWN_ROLE, "a tensor of it is computed, or has other readers")
         return name
 
     def _stored(self, name: str) -> Array:
@@ -134,22 +136,22 @@ class Reviver(Shrinker):
                 if taker is None:
                     raise Refusal(call.op.name, UNKNOWN_ROLE, "a constant would need a bias that is not there")
                 after, place = taker
-                self._put(after, place.position, self._with_summand(after, place, array))
+                self._put(after, place.position, self._with_summand(after, place, array), call)
             else:
-                self._put(call, position, array)
+                self._put(call, position, array, call)
         if edit.add is not None:
             taker = self._taker(call, per_unit=False)
             if taker is None:
                 raise Refusal(call.op.name, UNKNOWN_ROLE, "a constant would need a bias that is not there")
             after, place = taker
-            self._put(after, place.position, self._with_summand(after, place, edit.add))
+            self._put(after, place.position, self._with_summand(after, place, edit.add), call)
 
-    def _put(self, call: Call, position: int, cut: Array) -> None:
-        """Numbers that a cut would leave in an operand, at the places that stay."""
-        name = self._own(call, position)
+    def _put(self, call: Call, position: int, cut: Array, asks: Call) -> None:
+        """Numbers that a cut would leave in an operand, at the places that stay; they come from the node that asks."""
+        name = self._own(call, position, asks)
         full, kept = self._stored(name), self._kept(name)
         if cut.size != kept.sum():
-            raise Refusal(call.op.name, UNKNOWN_ROLE, "a constant would need a bias of another shape")
+            raise Refusal(asks.op.name, UNKNOWN_ROLE, "a constant would need a bias of another shape")
         full[kept] = cut.astype(full.dtype).reshape(-1)
 
     def _fill(self, call: Call, position: int, total: WeightedSum | None) -> None:
@@ -197,6 +199,8 @@ class Reviver(Shrinker):
         if axis is None or place is None or not self._gone(value):
             return
         shift, sign, variance = place
+        if shift not in self.context.graph.initializer_names:
+            return
         units = ~self.plan.keeps.vectors(value)[axis]
         if (~self._kept(shift)).sum() == units.sum():
             self.drawn.append(Drawn(value, axis, units, shift, sign, variance, depth))
@@ -207,11 +211,11 @@ class Reviver(Shrinker):
             if (taker := self._taker(call, per_unit=per_unit)) is not None:
                 after, place = taker
                 norm = after.rule.normalisation(after.op)
-                variance = "" if norm is None or norm.variance is None else self._own(after, norm.variance)
-                return self._own(after, place.position), place.sign, variance
-        if total.bias is None or total.bias >= len(call.inputs) or not call.inputs[total.bias]:
+                variance = "" if norm is None or norm.variance is None else after.inputs[norm.variance]
+                return after.inputs[place.position], place.sign, variance
+        if total.bias is None or total.bias >= len(call.inputs):
             return None
-        return self._own(call, total.bias), 1, ""
+        return call.inputs[total.bias], 1, ""
 
     def _set_gone(self, name: str, numbers: Array, *, add: bool = False) -> None:
         full, gone = self._stored(name), ~self._kept(name)

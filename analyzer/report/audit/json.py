@@ -262,7 +262,7 @@ def _health(facts: AuditFacts) -> Health:
         module="" if about is None else about.module,
         more=health.more,
         next=health.next_step.advice,
-        command=health.next_step.command("MODEL --probe DATA") or None,
+        command=health.next_step.command() or None,
     )
 
 

@@ -58,9 +58,7 @@ def to_text(report: AuditReport) -> str:
     return plain(lambda console: render(report.audit, console))
 
 
-def render(
-    facts: AuditFacts, console: Console, *, show_all: bool = False, arguments: str = "MODEL --probe DATA"
-) -> None:
+def render(facts: AuditFacts, console: Console, *, show_all: bool = False, arguments: str | None = None) -> None:
     """Print the report; `show_all` lists every layer and tensor, `arguments` go into the next command."""
     health = health_of(facts)
     view = _View(facts, health, console.width, (console.encoding or "").lower().startswith("utf"), show_all)

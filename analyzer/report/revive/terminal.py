@@ -49,15 +49,18 @@ class _View:
             yield Text(printable(note), "yellow")
 
     def _answer(self) -> RenderableType:
-        moving, asleep = _many(self.revived.units), _many(self.revived.asleep)
-        if not self.audit.dead:
-            return Text("Nothing to revive: no unit is dead.", "bold")
+        asleep = _many(self.revived.asleep)
         if not self.revived.changed:
-            return Text("Nothing to revive: the dead units stay, see below.", "bold")
+            why = "the dead units stay, see below" if self.audit.dead else "no unit is dead"
+            return Text(f"Nothing to revive: {why}.", "bold")
+        dead = {layer.value: set(layer.dead) for layer in self.audit.layers}
+        moving = sum(len(dead[value].intersection(units)) for value, units in self.revived.units.items())
         head = f"{number(moving)} of {counted(self.audit.dead, 'dead unit')} can learn again"
         lines = [Text(head, "bold green" if moving else "bold")]
+        if others := _many(self.revived.units) - moving:
+            lines.append(Text(f"{number(others)} more are fresh that no output reads, or that equal another", "yellow"))
         if asleep:
-            lines.append(Text(f"{counted(asleep, 'more')} with fresh weights do not move on this data yet", "yellow"))
+            lines.append(Text(f"{number(asleep)} with fresh weights do not move on this data yet", "yellow"))
         fresh = "Their incoming weights are fresh, their outgoing weights 0: the same outputs, up to rounding"
         lines.append(Text(f"{fresh} (seed {self.revived.seed})", QUIET))
         return Group(*lines)

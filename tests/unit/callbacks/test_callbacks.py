@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import analyzer
 from analyzer.callbacks.loggers import logger_of
 from analyzer.callbacks.recorder import Recorder
 from analyzer.errors import InputError
@@ -39,12 +40,29 @@ def test_a_net_that_cannot_be_looked_at_does_not_end_the_training() -> None:
         raise RuntimeError("no symbolic function")
 
     recorder = Recorder(PROBE)
-    assert recorder.record(unexportable, 1) == {}
-    assert recorder.record(lambda: b"no model", 2) == {}
+    with pytest.warns(UserWarning, match="at step 1: RuntimeError: no symbolic function"):
+        assert recorder.record(unexportable, 1) == {}
+    assert recorder.record(unexportable, 11) == {}  # said once
+    with pytest.warns(UserWarning, match="not an ONNX file"):
+        assert recorder.record(lambda: b"no model", 2) == {}
     assert "no symbolic function" in recorder.problems[1]
     assert "not an ONNX file" in recorder.problems[2]
     with pytest.raises(InputError, match=r"needs two audits, and there are 0 \(step 1: RuntimeError"):
         recorder.course()
+
+
+def test_data_that_cannot_be_used_is_said_at_the_first_look() -> None:
+    with pytest.raises(InputError, match="No probe data at"):
+        Recorder("no_such.npz").record(lambda: HEALTHY, 0)
+
+
+def test_only_the_last_audit_is_kept_whole() -> None:
+    recorder = Recorder(PROBE)
+    for step in range(3):
+        recorder.record(lambda: HEALTHY, step)
+    assert {type(audit) for audit in recorder.audits.values()} == {analyzer.AuditFacts}
+    assert recorder.last is not None
+    assert recorder.last.facts is recorder.audits[2]
 
 
 class Target:

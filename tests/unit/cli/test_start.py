@@ -107,3 +107,40 @@ def test_the_version_has_a_short_flag(capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["-V"]) == run(["--version"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == second
+
+
+@pytest.mark.parametrize("data", [[], ["--random", "80"]])
+def test_no_baseline_is_made_without_real_data(
+    data: list[str], killed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", "healthy.onnx", "--probe", "probe.npz", "-q"]) == 0
+    then = Path("baseline.json").read_bytes()
+    call = ["check", "healthy.onnx", "--no-config", "--baseline", "baseline.json", "--update-baseline", *data]
+    assert run(call) == 2
+    assert "--update-baseline needs real data" in capsys.readouterr().err
+    assert Path("baseline.json").read_bytes() == then
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "deadunits.toml", "probe.npz"])
+def test_only_a_baseline_is_replaced(name: str, killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("notes.txt").write_text("mine")
+    Path("deadunits.toml").write_text("min-samples = 3\n")
+    then = Path(name).read_bytes()
+    assert run(["check", "healthy.onnx", "--probe", "probe.npz", "--baseline", name, "--update-baseline"]) == 2
+    assert Path(name).read_bytes() == then
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_next_command_holds_what_settings_do_not(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy("probe.npz", "data.pytorch.npz")
+    flags = ["--limit", "200", "--batch-size", "4", "--threads", "1"]
+    assert run(["init", "model.onnx", "--probe", "data.pytorch.npz", *flags]) == 0
+    assert capsys.readouterr().out.endswith(f"Next  deadunits check model.onnx {' '.join(flags)}\n")
+    assert tomllib.loads(Path("deadunits.toml").read_text(encoding="utf-8"))["probe"] == "data.pytorch.npz"
+    assert run(["check", "model.onnx", *flags, "-q"]) == 0
+
+
+def test_a_script_stands_in_the_next_command(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data.py").write_text("import numpy as np\nfeeds = [{'pixels': np.zeros((1, 64), np.float32)}] * 60\n")
+    assert run(["init", "model.onnx", "--probe", "data.py:feeds"]) == 0
+    assert "deadunits check model.onnx --probe data.py:feeds" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 from analyzer import AuditFacts
 from analyzer.facts.audit import Removable
 from analyzer.facts.findings import About, Finding, Severity
-from analyzer.facts.health import MILD, Verdict, health_of
+from analyzer.facts.health import Verdict, health_of
 from analyzer.gate.catalogue import all_kinds
 from analyzer.gate.finding_kind import FindingKind
 from tests import made
@@ -31,7 +31,7 @@ def test_a_finding_that_is_no_note_is_never_healthy(kind: FindingKind) -> None:
     verdict = health_of(audit(finding(name, severity, measured=1.0))).verdict
     if severity is Severity.ERROR:
         assert verdict is Verdict.BROKEN
-    elif severity is Severity.WARNING and name not in MILD:
+    elif severity is Severity.WARNING:
         assert verdict is Verdict.SUSPICIOUS
     else:
         assert verdict is Verdict.HEALTHY
@@ -73,3 +73,11 @@ def test_the_command_repeats_what_was_fed() -> None:
     assert (
         step.command("m.onnx --probe 'my data.npz'") == "deadunits prune m.onnx --probe 'my data.npz' -o SMALLER.onnx"
     )
+
+
+def test_names_stand_for_what_is_not_known() -> None:
+    assert health_of(audit(removable=Removable(50, 0.05, 0, 0.0, ()))).next_step.command() == (
+        "deadunits prune MODEL --probe DATA -o SMALLER.onnx"
+    )
+    without = replace(audit(), probe=None)
+    assert health_of(without).next_step.command() == "deadunits audit MODEL --probe DATA"

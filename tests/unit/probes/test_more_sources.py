@@ -95,3 +95,17 @@ def test_one_image_and_a_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         open_probe("*", IMAGE)
     with pytest.raises(ProbeError, match="No probe data at"):
         open_probe("*.jpg", IMAGE)
+
+
+def test_a_pattern_that_is_none_and_a_folder_with_brackets(tmp_path: Path) -> None:
+    folder = tmp_path / "we[i]rd"
+    folder.mkdir()
+    np.savez(folder / "a.npz", x=ROWS)
+    assert fed(str(folder / "*.npz"), ONE) == {"x": ROWS.tolist()}
+    with pytest.raises(ProbeError, match="is no pattern of files"):
+        open_probe(str(tmp_path / "a**b*"), ONE)
+
+
+def test_two_batches_of_one_column_are_no_pair() -> None:
+    column = {"x": TensorType(FLOAT, ("batch", 1))}
+    assert fed((ROWS[:, :1], ROWS[:, :1]), column) == {"x": ROWS[:, :1].tolist() * 2}
