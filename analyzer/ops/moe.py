@@ -75,7 +75,7 @@ class MixtureOfExperts(Operator):
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """Where all experts give one constant; as their weights may add up to less than 1, mostly only 0."""
-        (known, value), weights = self._hidden(node, xs), _stored(node, W2)
+        (known, value), weights = self.hidden(node, xs), _stored(node, W2)
         still = (known[:, np.newaxis] | (weights == 0)).all(axis=2)
         total = np.einsum("ehi,ei->eh", weights, value) + _stored(node, B2)
         averaged = bool(node.attr("normalize_routing_weights", 0))
@@ -88,7 +88,7 @@ class MixtureOfExperts(Operator):
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         rank, width = len(node.y_shape()), node.y_shape()[-1]
         asked = pattern.per_index(ys[0], rank - 1, width, every=False)
-        second = asked[:, np.newaxis] & (_stored(node, W2) != 0) & ~self._hidden(node, xs)[0][:, np.newaxis]
+        second = asked[:, np.newaxis] & (_stored(node, W2) != 0) & ~self.hidden(node, xs)[0][:, np.newaxis]
         rows = np.repeat(second.any(axis=1), _rows(node), axis=1)
         known, _ = xs[X].per_index(rank - 1, width)
         first = rows[..., np.newaxis] & (_stored(node, W1) != 0) & ~known
@@ -101,7 +101,7 @@ class MixtureOfExperts(Operator):
         edit, keeps = Edit(), cut.keeps
         read = cut.xs[X].per_index(cut.xs[X].rank - 1, node.x_shape(X)[-1])
         gone = removed_constants(*read, keeps.get(node.x(X, -1)))
-        hidden = removed_constants(*self._hidden(node, cut.xs), keeps.get((node.inputs[W2], 2)))
+        hidden = removed_constants(*self.hidden(node, cut.xs), keeps.get((node.inputs[W2], 2)))
         for position, weights, shift in (
             (B1, W1, _stored(node, W1) @ gone),
             (B2, W2, np.einsum("ehi,ei->eh", _stored(node, W2), hidden)),
@@ -112,7 +112,7 @@ class MixtureOfExperts(Operator):
                 edit.inputs[position] = cut_array(bias, keeps.vectors(node.inputs[weights])[:2]).astype(dtype)
         return edit
 
-    def _hidden(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
+    def hidden(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         """Hidden units [e, i] that are constant, and the constants."""
         weights = _stored(node, W1)
         known, value = xs[X].per_index(xs[X].rank - 1, node.x_shape(X)[-1])

@@ -85,13 +85,13 @@ def _shares_add_up_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _second_of_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Any = moe.MixtureOfExperts._hidden
+    honest: Any = moe.MixtureOfExperts.hidden
 
     def hidden(self: Any, node: Any, xs: Any) -> Any:
         known, value = honest(self, node, xs)
         return (np.roll(known, 1, 1), value) if moe._rows(node) == 2 else (known, value)
 
-    monkeypatch.setattr(moe.MixtureOfExperts, "_hidden", hidden)
+    monkeypatch.setattr(moe.MixtureOfExperts, "hidden", hidden)
 
 
 FAULTS: list[laws.Fault] = [

@@ -21,6 +21,7 @@ from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.correspondence import Correspondence, Lettered
 from analyzer.ops.fused_attention import ProjectedAttention
+from analyzer.ops.moe import MixtureOfExperts
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, traits_of
 from analyzer.ops.recurrent import Recurrent
@@ -141,6 +142,9 @@ def held_fixed(fact: Constants) -> Mask:
     return fact.known if fact.multiples is None else fact.known | fact.multiples.held
 
 
+_ABSORBING = ConvRule | Contraction | Recurrent | ProjectedAttention | MixtureOfExperts
+
+
 def _weights_too(
     bench: Bench, random: Random, known: dict[str, Constants], facts: Sequence[Constants],
     claims: Sequence[Constants], asked: Sequence[Mask], needs: Sequence[Mask], feed: dict[str, Array],
@@ -149,7 +153,7 @@ def _weights_too(
     case, generator = bench.case, np.random.default_rng(random.getrandbits(32))
     quiet = dict(feed)
     for name, need, fact in zip(bench.op.inputs, needs, facts, strict=True):
-        if name in feed and isinstance(bench.call.rule, ConvRule | Contraction | Recurrent | ProjectedAttention):
+        if name in feed and isinstance(bench.call.rule, _ABSORBING):
             absorbed = np.broadcast_to(held_fixed(fact) & ~need, feed[name].shape)
             quiet[name] = np.where(absorbed, resting(bench, name), feed[name]).astype(feed[name].dtype)
     reference = run(case.model(), quiet)
@@ -157,6 +161,8 @@ def _weights_too(
         rule = bench.call.rule
         if isinstance(rule, Recurrent) and position in (2, 3) and rule.silent(bench.op, facts)[1].any():
             continue  # what hidden constants add goes into the bias, or onto a carrier
+        if isinstance(rule, MixtureOfExperts) and position in (3, 4) and rule.hidden(bench.op, facts)[0].any():
+            continue  # likewise into the second bias
         if name in case.stored and case.arrays[name].dtype.kind == "f" and not need.all():
             array = case.arrays[name]
             free = ~np.broadcast_to(need, array.shape) & (array != 0)  # zeros are absorbed constants, too
