@@ -184,6 +184,34 @@ def test_a_print_shows_every_layer_and_the_network_as_an_image(open_page: Open, 
     assert len(page.pdf()) > 20_000
 
 
+# Whether a picture has more than one colour, and lies within the page.
+PRINTED = """picture => {
+  const sheet = Object.assign(document.createElement('canvas'), {width: 200, height: 60}).getContext('2d');
+  sheet.drawImage(picture, 0, 0, 200, 60);
+  const pixels = new Uint32Array(sheet.getImageData(0, 0, 200, 60).data.buffer);
+  const box = picture.getBoundingClientRect();
+  return new Set(pixels).size > 4 && box.left >= 0 && box.right <= innerWidth + 1;
+}"""
+
+
+@pytest.mark.parametrize("scrolled", [False, True])
+def test_a_print_has_every_chart_whole_whether_it_was_seen_or_not(
+    open_page: Open, report: Path, scrolled: bool
+) -> None:
+    page = open_page(report)
+    if scrolled:
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(200)
+    page.set_viewport_size({"width": 720, "height": 1000})
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    pictures = page.locator(".chart-print")
+    page.wait_for_function("[...document.querySelectorAll('.chart-print')].every(picture => picture.complete)")
+    assert pictures.count() >= 5  # the strip, three over depth, the reasons
+    assert all(picture.evaluate(PRINTED) for picture in pictures.all())
+    assert page.locator("canvas:visible").count() == 0
+
+
 def test_names_that_mean_harm_stay_text(open_page: Open, tmp_path: Path) -> None:
     evil = "</script><img src=x onerror=alert(1)>"
     plain = made.first_dead(16, 12, evil)
@@ -232,3 +260,12 @@ def test_a_long_table_grows_as_it_is_scrolled(open_page: Open, large: Path) -> N
     assert len(rows(page)) > shown
     page.get_by_role("searchbox").fill("block499/act3")
     assert rows(page) == ["/block499/act3/Relu_output_0"]
+
+
+def test_without_javascript_there_are_tables_and_no_empty_boxes(browser: Browser, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert page.locator("#table tbody tr:visible").count() == LAYERS
+    assert page.locator(".chart:visible, .graph:visible, #layer:visible").count() == 0
+    context.close()

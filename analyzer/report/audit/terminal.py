@@ -150,6 +150,8 @@ class _View:
             )
             lines.append(can_go)
         lines.extend(Text(line, QUIET) for line in _evidence(facts))
+        if facts.holdout is not None and facts.dead and not any(layer.revived for layer in facts.layers):
+            lines.append(Text(f"the holdout ({counted(facts.holdout.samples, 'sample')}) revives none of them", QUIET))
         return Group(*lines)
 
     def _left_out(self) -> Iterator[str]:

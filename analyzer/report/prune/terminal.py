@@ -194,6 +194,8 @@ class _View:
         ]
         alive = [(value, units) for value, units in alive if units]
         if not alive:
+            if self.pruned.removed_units and self.audit.holdout is not None:
+                yield Text("  The holdout revives no removed unit", QUIET)
             return
         many = sum(len(units) for _, units in alive)
         yield Text(f"  The holdout revives {counted(many, 'removed unit')}:", "bold yellow")

@@ -201,3 +201,12 @@ def test_operators_without_a_rule_are_listed_by_what_they_cost() -> None:
     assert "1 that cost nothing not shown (--all)" in text
     assert "Range (3 nodes, no cost)" in squeezed(shown(facts(operators_without_rule=operators), show_all=True))
     assert "Operators without a rule" not in shown(facts(operators_without_rule=operators[1:]))
+
+
+def test_a_holdout_that_revives_nothing_is_said() -> None:
+    probe = facts().probe
+    dead = first_dead(8, 2, "relu")
+    assert "the holdout (360 samples) revives none of them" in squeezed(shown(facts([dead], holdout=probe)))
+    woken = replace(dead, revived=(0,))
+    assert "revives none" not in shown(facts([woken], holdout=probe))
+    assert "revives none" not in shown(facts([dead]))

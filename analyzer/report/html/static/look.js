@@ -64,8 +64,22 @@ function chart(id, options, ready) {
   watcher.observe(box);
   onRepaint(() => charts.has(id) && draw());
   new ResizeObserver(() => charts.get(id)?.resize()).observe(box);
-  addEventListener('beforeprint', draw);
+  addEventListener('beforeprint', () => onPaper(box, options));
   return draw;
+}
+
+// For paper every chart is drawn anew, whether it was seen or not, at a width that a page has; a picture takes its place.
+const PAPER_WIDTH = 700;
+function onPaper(box, options) {
+  const wanted = box.clientWidth ? options() : null;
+  if (!wanted) return;
+  const sheet = echarts.init(element('div'), null, {renderer: 'canvas', width: PAPER_WIDTH, height: box.clientHeight});
+  sheet.setOption({...wanted, animation: false});
+  const picture = box.nextElementSibling?.matches('.chart-print') ? box.nextElementSibling : element('img', '', {class: 'chart-print', alt: ''});
+  picture.src = sheet.getDataURL({pixelRatio: 2, backgroundColor: '#ffffff'});
+  box.after(picture);
+  box.classList.add('screen-only');
+  sheet.dispose();
 }
 
 // What all charts share.
