@@ -38,6 +38,7 @@ from analyzer.graph import LoadedModel
 from analyzer.graph.open_branches import with_branches
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.training_scale import training_scales
+from analyzer.probes.preprocessor_config import beside
 from analyzer.probes.probe import Probe, open_probe, random_probe
 from analyzer.rewrite.metadata import PREFIX
 from analyzer.runtime.loading import check_accepted, load_model
@@ -254,7 +255,10 @@ def _opened(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | None
     if data.random is not None:
         drawn = random_probe(inputs, samples=data.random, seed=data.seed, free_dims=data.dims, constants=constants)
         return drawn, None
-    reader = partial(open_probe, inputs=inputs, limit=data.limit, constants=constants, images=data.images)
+    usual = beside(loaded.path)
+    reader = partial(
+        open_probe, inputs=inputs, limit=data.limit, constants=constants, images=data.images, usual_images=usual
+    )
     probe = None if data.probe is None else reader(data.probe)
     return probe, None if data.holdout is None else reader(data.holdout)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from analyzer.errors import InputError
@@ -79,6 +80,19 @@ class Data:
     def of(cls, given: Any) -> Data:
         """`Data` as it is, or the data that a probe alone is."""
         return given if isinstance(given, cls) else cls(given)
+
+
+def image_options(preset: str, **changes: Any) -> ImageOptions:
+    """How images are prepared: a preset of `ImageOptions`, or what a `preprocessor_config.json` says, with changes.
+
+    Raises:
+        ProbeError: there is no such preset, or the file cannot be used.
+    """
+    if not preset.endswith(".json"):
+        return ImageOptions.preset(preset, **changes)
+    from analyzer.probes.preprocessor_config import options_of
+
+    return replace(options_of(Path(preset)), **changes)
 
 
 @dataclass(frozen=True)

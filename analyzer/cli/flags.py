@@ -12,9 +12,10 @@ import typer
 from analyzer.api.options import Data, Run
 from analyzer.cli.groups import Filled, Flag, Group, with_groups
 from analyzer.cli.reports import AuditReports, CheckReports, CompareReports, PruneReports, ReviveReports, report_flags
-from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, size_of
+from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, resize_of, size_of
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.choice import Choice
+from analyzer.facts.image_options import PRESETS as IMAGE_PRESETS
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.thresholds import PRESETS, Thresholds
 
@@ -41,8 +42,13 @@ _Texts = list[str]
 NOT_AGAIN = frozenset({"holdout", "random", "seed", "dims"})
 
 _IMAGES = {
-    "image_preset": _image("--image-preset", "imagenet", "A known preprocessing."),
+    "image_preset": _image(
+        "--image-preset",
+        "|".join((*IMAGE_PRESETS, "FILE.json")),
+        "A known preprocessing, or a file that says it.",
+    ),
     "size": _image("--image-size", "HxW", "224, or 240x320.", read=size_of),
+    "resize": _image("--resize", "stretch|crop|letterbox", "How an image comes to its size.", read=resize_of),
     "layout": _image("--layout", "NCHW|NHWC", "Order of the axes."),
     "scale": _image("--scale", "S", "Factor on pixels 0-255: 1/255.", read=partial(number_of, flag="--scale")),
     "mean": _image("--mean", "M,M,M", "Subtracted after scaling.", read=partial(numbers_of, flag="--mean")),
@@ -56,7 +62,9 @@ def data_of(**given: Any) -> Data:
     changes = {name: given.pop(name) for name in _IMAGES if name in given}
     preset = changes.pop("image_preset", None)
     if preset is not None:
-        return Data(**given, images=ImageOptions.preset(preset, **changes))
+        from analyzer.api.options import image_options
+
+        return Data(**given, images=image_options(preset, **changes))
     return Data(**given, images=ImageOptions(**changes) if changes else None)
 
 

@@ -47,6 +47,11 @@ def number_of(text: str, flag: str) -> float:
     return numbers[0]
 
 
+def resize_of(text: str) -> str:
+    """`letterbox` is what the options call `pad`; they refuse what is none."""
+    return "pad" if text == "letterbox" else text
+
+
 def size_of(text: str) -> tuple[int, int]:
     """`224` or `240x320` (height x width).
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from analyzer.errors import ProbeError
 
 RESIZES = ("stretch", "crop", "pad")
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+#: Preprocessing by the names that people use.
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "imagenet": {"resize": "crop", "crop_share": 224 / 256, "channels": "RGB", "scale": 1 / 255, **_IMAGENET},
+        "yolo": {"resize": "pad", "fill": 114, "channels": "RGB", "scale": 1 / 255},
+        "keras-tf": {"channels": "RGB", "scale": 1 / 127.5, "mean": (1.0, 1.0, 1.0)},
+        "keras-caffe": {"channels": "BGR", "scale": 1.0, "mean": (103.939, 116.779, 123.68)},
+        "keras-torch": {"channels": "RGB", "scale": 1 / 255, **_IMAGENET},
+    }
+)
 LAYOUTS = ("NCHW", "NHWC")
 CHANNELS = {"RGB": 3, "BGR": 3, "gray": 1}
 
@@ -19,11 +32,12 @@ class ImageOptions:
     Attributes:
         size: height and width; None: as the model declares them.
         resize: "stretch" to the size; "crop": fill the size and cut out the centre; "pad": fit inside,
-            fill with 0.
+            put `fill` around it (letterbox).
         crop_share: for "crop", the share of the shorter side that is kept (224 of 256 is 0.875).
         layout: "NCHW" or "NHWC"; None: as the model's dims say.
         scale: factor on the pixel values 0 to 255; None: 1/255 for float inputs, 1 for integer ones.
         mean, std: one number for all channels or one per channel, in the order in which they are fed.
+        fill: for "pad", the pixel value (0 to 255) around the image.
         channels: "RGB", "BGR" or "gray"; None: as many as the model declares (RGB where it does not).
     """
 
@@ -35,6 +49,7 @@ class ImageOptions:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     channels: str | None = None
+    fill: int = 0
 
     def __post_init__(self) -> None:
         """Raise ProbeError for values that no image can be prepared with."""
@@ -48,6 +63,8 @@ class ImageOptions:
                 raise ProbeError(f"'{value}' is no {what} setting for images: choose one of {names}.")
         if self.size is not None and min(self.size) < 1:
             raise ProbeError(f"The image size is {self.size[0]}x{self.size[1]}: both must be at least 1.")
+        if not 0 <= self.fill <= 255:
+            raise ProbeError(f"The images' fill is {self.fill}: it must be a pixel value from 0 to 255.")
         if not 0 < self.crop_share <= 1:
             raise ProbeError(f"The images' crop share is {self.crop_share}: it must be above 0 and at most 1.")
         if 0 in self.std:
@@ -55,11 +72,17 @@ class ImageOptions:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> ImageOptions:
-        """A known preprocessing, with changes; "imagenet": how torchvision's classifiers are evaluated."""
-        if name != "imagenet":
-            raise ProbeError(f"'{name}' is no image preset: the only one is imagenet.")
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        if changes.get("channels") == "BGR":
-            mean, std = mean[::-1], std[::-1]
-        usual = cls(resize="crop", crop_share=224 / 256, channels="RGB", scale=1 / 255, mean=mean, std=std)
-        return replace(usual, **changes)
+        """A known preprocessing, with changes.
+
+        "imagenet": how torchvision's classifiers are evaluated; "yolo": how Ultralytics' detectors are fed;
+        "keras-tf", "keras-caffe", "keras-torch": the modes of `preprocess_input` in Keras' applications.
+
+        Raises:
+            ProbeError: there is none of that name.
+        """
+        if name not in PRESETS:
+            raise ProbeError(f"'{name}' is no image preset: choose one of {', '.join(PRESETS)}, or a .json file.")
+        known = dict(PRESETS[name])
+        if name == "imagenet" and changes.get("channels") == "BGR":
+            known |= {part: known[part][::-1] for part in ("mean", "std")}
+        return cls(**{**known, **changes})

@@ -119,7 +119,10 @@ class ImageReader:
         factor = min(width / image.width, height / image.height)
         inner = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), bilinear)
         left, top = (width - inner.width) // 2, (height - inner.height) // 2
-        return inner.crop((-left, -top, width - left, height - top))
+        sheet = image.copy().resize((width, height))
+        sheet.paste((self.options.fill,) * len(image.getbands()), (0, 0, width, height))
+        sheet.paste(inner, (left, top))
+        return sheet
 
 
 def _cropped(image: Any, height: int, width: int, share: float, method: int) -> Any:

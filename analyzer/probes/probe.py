@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -276,6 +277,7 @@ def open_probe(
     limit: int | None = None,
     constants: Sequence[str] = (),
     images: ImageOptions | None = None,
+    usual_images: Path | None = None,
 ) -> Probe:
     """Open probe data for a model and check its first part; the rest is checked as it is read.
 
@@ -291,7 +293,8 @@ def open_probe(
     An array of the input's rank is sliced along axis 0; one with one axis more holds one sample per entry; a
     rank-0 array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares
     first dims of different names or sizes for its inputs, none named after the batch, as for nodes and edges of a
-    graph, arrays of the inputs' ranks are one sample together. `limit` caps the number of samples.
+    graph, arrays of the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is
+    a `preprocessor_config.json` that says how images are prepared where `images` does not.
     Pickled data is never read.
 
     Raises:
@@ -302,8 +305,17 @@ def open_probe(
         return data
     if not inputs:
         raise ProbeError("The model has no inputs, so it takes no probe data: leave the probe out.")
-    again = partial(open_probe, data, dict(inputs), limit=limit, constants=tuple(constants), images=images)
-    return Probe(source_of(data, inputs, check_constants(constants, inputs), images, limit), again, limit)
+    again = partial(
+        open_probe,
+        data,
+        dict(inputs),
+        limit=limit,
+        constants=tuple(constants),
+        images=images,
+        usual_images=usual_images,
+    )
+    source = source_of(data, inputs, check_constants(constants, inputs), images, limit, usual_images)
+    return Probe(source, again, limit)
 
 
 def random_probe(

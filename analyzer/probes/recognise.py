@@ -16,13 +16,14 @@ from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
 from analyzer.probes.fitting import Fitter
 from analyzer.probes.foreign_arrays import as_array
-from analyzer.probes.images import LIST_SUFFIXES, SUFFIXES, image_files, image_reader, listed_files
+from analyzer.probes.images import LIST_SUFFIXES, SUFFIXES, ImageReader, image_files, image_reader, listed_files
 from analyzer.probes.input_names import has_sample_axis, quoted
 from analyzer.probes.json_lines import SUFFIXES as JSON_LINES
 from analyzer.probes.json_lines import read_json_lines
 from analyzer.probes.labels import without_labels
 from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, npz_shapes, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
+from analyzer.probes.preprocessor_config import options_of
 from analyzer.probes.source import Source
 from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
 from analyzer.probes.user_code import user_code, user_parts
@@ -45,6 +46,7 @@ class _Opener:
     fitter: Fitter
     images: ImageOptions | None
     limit: int | None
+    usual_images: Path | None = None
 
     @property
     def whole(self) -> set[str]:
@@ -67,13 +69,14 @@ def source_of(
     constants: frozenset[str],
     images: ImageOptions | None,
     limit: int | None = None,
+    usual_images: Path | None = None,
 ) -> Source:
     """The source for any supported kind of data, of which at most `limit` samples are asked for.
 
     Raises:
         ProbeError: the kind is not known, or the data cannot be read or does not fit.
     """
-    opener = _Opener(inputs, Fitter(inputs, constants), images, limit)
+    opener = _Opener(inputs, Fitter(inputs, constants), images, limit, usual_images)
     if isinstance(data, str | Path):
         try:
             return _from_path(str(data), opener)
@@ -170,14 +173,29 @@ def _from_packs(packs: list[Path], name: str, opener: _Opener) -> Source:
 
 
 def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
-    reader, (key,) = image_reader(opener.inputs, opener.images), opener.names
+    reader, steps = _reader(opener)
+    (key,) = opener.names
     # An image is one entry, whatever number of samples the model fixes.
     return Source(
         name,
         lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files),
         samples=len(files),
-        preprocessing=reader.steps,
+        preprocessing=steps,
     )
+
+
+def _reader(opener: _Opener) -> tuple[ImageReader, dict[str, str]]:
+    """What reads images, and what it does: as it was asked for, else as the file beside the model says."""
+    if opener.images is not None or opener.usual_images is None:
+        reader = image_reader(opener.inputs, opener.images)
+        return reader, reader.steps
+    try:
+        reader = image_reader(opener.inputs, options_of(opener.usual_images))
+    except ProbeError as error:
+        raise ProbeError(
+            f"By {opener.usual_images}: {error} Options of your own come first (--image-size, …)."
+        ) from error
+    return reader, {"by": opener.usual_images.name, **reader.steps}
 
 
 def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tuple[LabelsInData, ...] = ()) -> Source:

@@ -139,7 +139,7 @@ def test_the_imagenet_preset_is_resize_256_and_centre_crop_224(tmp_path: Path) -
 def test_a_preset_can_be_changed() -> None:
     options = ImageOptions.preset("imagenet", channels="BGR", size=(299, 299))
     assert (options.mean[0], options.std[0], options.size) == (0.406, 0.225, (299, 299))
-    with pytest.raises(ProbeError, match="'cifar' is no image preset: the only one is imagenet"):
+    with pytest.raises(ProbeError, match="'cifar' is no image preset: choose one of imagenet"):
         ImageOptions.preset("cifar")
 
 
