@@ -25,6 +25,7 @@ from analyzer.ops.fixed_numbers import fixed_numbers
 from analyzer.ops.lengths import Lengths
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import BARRIER, Operator, described_axes, rule_for, traits_of, why_no_rule
+from analyzer.ops.regrouping import regroups
 from analyzer.ops.traits import SINGLE_OR_DOUBLE
 from analyzer.ops.weighted_sum import WeightedSum
 
@@ -368,25 +369,9 @@ class Context:
             return "shapes that do not fit together"
         if any(n in self.table.scrambled for n in (*op.inputs, *op.outputs)):
             return "a value in which samples lie in no known order"
-        if traits_of(op.node).regroups and self._regroups(op):
+        if traits_of(op.node).regroups and regroups(self.table, op):
             return "which axes it joins depends on lengths that the inputs leave free"
         return rule.unsupported(op)
-
-    def _regroups(self, op: OpNode) -> bool:
-        """Whether facts pass between axes that inputs of another size join otherwise.
-
-        No fact varies along an axis whose length changes, and none is cut, so nothing passes between axes of which all
-        on one side change; how those are joined does not matter (a single sample does not show it).
-        """
-        name, made = op.inputs[0], op.outputs[0]
-        moving = [self.table.dynamic.get(n, frozenset()) for n in (name, made)]
-        others = [_joined_axes(s.get(name, op.x_shape()), s.get(made, op.y_shape())) for s in self.table.resized]
-        for group in _joined_axes(op.x_shape(), op.y_shape()):
-            changed = [free.intersection(axes) for free, axes in zip(moving, group, strict=True)]
-            passes = all(len(some) < len(axes) for some, axes in zip(changed, group, strict=True))
-            if passes and (any(changed) or any(group not in joined for joined in others)):
-                return True
-        return False
 
     def _sole_user(self, name: str) -> bool:
         """Whether a stored tensor may be written anew: one node reads it, and nobody outside."""
@@ -400,8 +385,3 @@ def _adds(call: Call, position: int, axis: int) -> bool:
     if affine is None or affine.integers or position not in affine.factors:
         return False
     return call.op.in_shapes[position] == call.op.y_shape() and affine.factors[position].shape[axis] == 1
-
-
-def _joined_axes(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:
-    """Which axes become which; axes of length 1 left out."""
-    return [(left, right) for left, right in pattern.reshape_groups(source, target) if left and right]
