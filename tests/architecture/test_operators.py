@@ -35,7 +35,6 @@ NAMED = {
     "observe/statistics/minimum.py": 2,
     "observe/statistics/positions.py": 3,
     "observe/suspects.py": 14,
-    "observe/gathered_rows.py": 1,
     "rewrite/fewer_experts.py": 24,
     "rewrite/fewer_rows.py": 1,
     "rewrite/insert_bridges.py": 4,
