@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -239,13 +242,38 @@ def _damaged_text(message: Message) -> Iterator[str]:
 def complaint(model: bytes | Path) -> str | None:
     """What `onnx.checker` and full shape inference say against a model or a file; None where it is valid."""
     try:
-        if isinstance(model, Path):  # inference on a file writes it anew, so only its graph is inferred
-            onnx.checker.check_model(str(model))
-            proto = onnx.load(str(model), load_external_data=False)
-            onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
-        else:
-            onnx.checker.check_model(model, full_check=True)
+        with _muted():
+            _check(model)
     except Exception as error:  # noqa: BLE001 - the checker raises several kinds
         lines = str(error).strip().splitlines()
         return lines[0] if lines else type(error).__name__
     return None
+
+
+def _check(model: bytes | Path) -> None:
+    if isinstance(model, Path):  # inference on a file writes it anew, so only its graph is inferred
+        onnx.checker.check_model(str(model))
+        proto = onnx.load(str(model), load_external_data=False)
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+    else:
+        onnx.checker.check_model(model, full_check=True)
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """The checker's native code speaks of old operators on standard output, where our reports go."""
+    try:
+        kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # standard output is closed
+        yield
+        return
+    native = ctypes.CDLL(None) if os.name == "posix" else ctypes.cdll.msvcrt
+    native.fflush(None)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        native.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +219,19 @@ def test_the_page_shows_before_and_after(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     assert prune(*DIGITS, "-o", tmp_path / "small.onnx", "--html", page, "--quiet") == 0
     assert "Before and after the prune" in page.read_text(encoding="utf-8")
+
+
+def test_what_a_library_says_of_old_operators_is_not_in_the_report(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 4, opset_import: ["" : 7]>
+    g (float[N,2] x) => (float[N,2] y) <float[2,3] w = {1,0,0, 2,0,0}, float[3,2] v = {1,2,3,4,5,6}>
+    { a = Affine<alpha = 1.0, beta = 0.0>(x)  h = MatMul(a, w)  r = Relu(h)  y = MatMul(r, v) }
+    """
+    model = onnx.parser.parse_model(text)
+    onnx.save(model, tmp_path / "m.onnx")
+    np.save(tmp_path / "x.npy", np.ones((9, 2), np.float32))
+    call = [sys.executable, "-m", "analyzer", "prune", "m.onnx", "--probe", "x.npy", "-o", "s.onnx", "--json", "-"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["changed"]
