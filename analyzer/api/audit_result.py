@@ -114,6 +114,8 @@ class Audit(Reporting):
             raise InputError(f"Unit {index} of {value} does not exist: units count from 0.")
         diagnosis = next((entry for entry in self.facts.diagnoses if entry.value == value), None)
         state, *chain = self._walk.explain_unit(value, index)
+        if diagnosis is not None and layer is not None and index in layer.dead and diagnosis.cause_of(index) is None:
+            chain = ["Why it is dead was not asked (DU028): there are too many dead units.", *chain]
         return [state, *([] if diagnosis is None else diagnosis.sentences(index)), *chain]
 
     def explain_parameter(self, name: str) -> list[str]:

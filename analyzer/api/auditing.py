@@ -96,8 +96,10 @@ def _audited(
     vocabulary: bool,
     experts: bool,
     progress: Progress | None,
+    *,
+    every_suspect: bool = False,
 ) -> Audit:
-    """The stages, one after the other."""
+    """The stages, one after the other; `every_suspect`: causes and distances of all, however long that takes."""
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
@@ -134,7 +136,7 @@ def _audited(
         walked = planned(loaded, shapes, walked, measure)
         routed = routed and with_removable(routed, loaded, shapes, walked, measure)
     with clock.stage("causes"):
-        ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress)
+        ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, every=every_suspect)
         diagnoses, causes_failed = ask() if causes else ((), "")
         walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
@@ -197,9 +199,10 @@ def prune(
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
     """
-    asked = Choice.of(choice)
-    counts = {"vocabulary": asked.vocabulary, "experts": asked.experts}
-    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress, **counts)
+    asked, data, run = Choice.of(choice), Data.of(data), Run.of(run)
+    chosen = Thresholds.of(thresholds), causes, asked.vocabulary, asked.experts
+    with run.limited():
+        audited = _audited(model, data, run, *chosen, progress, every_suspect=asked.min_distance > 0)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 

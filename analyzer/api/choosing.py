@@ -134,6 +134,10 @@ def choice_notes(layers: Sequence[LayerVerdicts], choice: Choice) -> list[str]:
             f"{many} stay: on {samples} samples each may still fire on up to {bound:.2%} of inputs, and at most "
             f"{choice.max_firing_bound:.2%} was asked for; give more samples."
         )
+    elif choice.min_distance > 0:
+        unknown = sum(not layer.distances or layer.distances[unit] is None for layer in held for unit in layer.dead)
+        if unknown:
+            notes.append(f"{unknown} of {many} stay, as it is not known how far they are from firing.")
     return notes
 
 

@@ -27,12 +27,15 @@ def diagnose(
     thresholds: Thresholds,
     run: Run,
     progress: Progress | None,
+    *,
+    every: bool = False,
 ) -> tuple[tuple[LayerDiagnosis, ...], str]:
     """Why units are dead, per layer with suspects, and why their pre-activations could not be measured (or nothing).
 
-    Without measurements the weights alone must tell, and distances stay unknown.
+    Without measurements the weights alone must tell, and distances stay unknown. `every` suspect is asked, however long
+    that takes, where a choice is made by distances.
     """
-    inquiry = inquire(walked, thresholds.flat_gradient)
+    inquiry = inquire(walked, thresholds.flat_gradient, every=every)
     spreads: dict[str, Spread] = {}
     failure = ""
     if probe is not None and (inquiry.watched or inquiry.gated):

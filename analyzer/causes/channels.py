@@ -38,7 +38,7 @@ class Channels:
 
     def constant(self, spread: Spread | None) -> Bools:
         """Constant by derivation, or as measured."""
-        return self.derived if spread is None else self.derived | ~spread.varies
+        return self.derived if spread is None else self.derived | ~(spread.varies | np.isnan(spread.maximum))
 
     def resting(self, spread: Spread | None) -> Floats:
         """The number that each constant index has; means nothing for the others."""

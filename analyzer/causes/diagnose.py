@@ -19,7 +19,7 @@ from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import CauseCode, LayerDiagnosis, Root
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.remedies import remedies
-from analyzer.facts.spread import Spread, Watched
+from analyzer.facts.spread import Spread, Watched, along
 from analyzer.facts.units import Kind
 from analyzer.units.decomposed import find_decomposed
 from analyzer.walk.settle import Walk
@@ -110,13 +110,13 @@ class Inquiry:
 
 
 @np.errstate(all="ignore")  # as in the walk
-def inquire(walk: Walk, flat_gradient: float = 1e-3) -> Inquiry:
-    """Find the suspects of a walk and trace what they are made of."""
+def inquire(walk: Walk, flat_gradient: float = 1e-3, *, every: bool = False) -> Inquiry:
+    """Find the suspects of a walk and trace what they are made of; `every`: whatever that takes."""
     context = walk.context
     layers = {layer.value: layer for layer in walk.layers}
     decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
     suspects, inputs = [], {}
-    for layer, most in _most_of_each(walk):
+    for layer, most in ((layer, layer.units) for layer in walk.layers) if every else _most_of_each(walk):
         entry = entry_of(context, layer.audited, decomposed, flat_gradient)
         dead, saturated = layer.dead[:most], layer.saturated[:most]
         ill = np.asarray(dead, np.int64)
@@ -170,14 +170,14 @@ def _diagnosis(
     suspect: Suspect, rulings: Mapping[int, Ruling], roots: Mapping[Root, Root], spreads: Mapping[str, Spread]
 ) -> LayerDiagnosis:
     layer, entry = suspect.layer, suspect.entry
-    distances = entry.distances(None if entry.value is None else spreads.get(entry.value), layer.units)
+    distances = entry.distances(along(spreads, entry.value, layer.audited.axis), layer.units)
     causes = tuple(
         cause_of(unit, ruling, distances[unit], roots.get((layer.value, unit)))
         for unit, ruling in sorted(rulings.items())
     )
     found = LayerDiagnosis(layer.value, causes, tuple(distances))
     dead = [distances[unit] for unit in suspect.dead]
-    return LayerDiagnosis(layer.value, causes, tuple(distances), remedies(found.counts(), dead, len(dead)))
+    return LayerDiagnosis(layer.value, causes, tuple(distances), remedies(found.counts(), dead, len(layer.dead)))
 
 
 def _roots(rulings: Mapping[str, Mapping[int, Ruling]]) -> dict[Root, Root]:

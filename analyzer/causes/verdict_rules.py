@@ -16,7 +16,7 @@ from analyzer.causes.origins import Term
 from analyzer.causes.pre_activation import Entry
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import CauseCode, Root, UnitCause
-from analyzer.facts.spread import Spread
+from analyzer.facts.spread import Spread, along
 from analyzer.facts.statistics import Bools, Floats
 from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
@@ -197,7 +197,7 @@ class Case:
         return Ruling(CauseCode.INPUT_CONSTANT, f"none of the {number} inputs that it reads varies in this data")
 
     def _flattened_by_rounding(self, channels: Channels) -> bool:
-        raw = [self.spreads.get(name) for term in channels.terms for name, _, _ in term.quantised]
+        raw = [along(self.spreads, name, axis) for term in channels.terms for name, axis, _ in term.quantised]
         return any(spread is not None and spread.varies.any() for spread in raw)
 
     def _reading(self, part: Part) -> Reading:
@@ -230,7 +230,7 @@ class Case:
     def _of_channels(self, channels: Channels) -> tuple[Bools, Bools, Floats]:
         """Which are constant, which are never negative, and where constant ones rest; looked up once."""
         if channels not in self._measured:
-            spread = self.spreads.get(channels.value)
+            spread = along(self.spreads, channels.value, channels.axis)
             found = channels.constant(spread), channels.never_negative(spread), channels.resting(spread)
             self._measured[channels] = found
         return self._measured[channels]
@@ -239,7 +239,7 @@ class Case:
 
     def _held_down(self, unit: int, value: float, parts: Sequence[Part]) -> Ruling:
         audited, low = self.layer.audited, self.entry.low
-        spread = None if self.entry.value is None else self.spreads.get(self.entry.value)
+        spread = along(self.spreads, self.entry.value, self.layer.audited.axis)
         if audited.kind is Kind.LINEAR:
             detail = f"it is {value:g} throughout, and nothing that was looked at says why"
             return self._flattened_line(parts) or Ruling(CauseCode.UNKNOWN, detail)
@@ -325,8 +325,8 @@ class Case:
 
     def _flattened_line(self, parts: Sequence[Part]) -> Ruling | None:
         """A linear value that varies before it is quantised, and not after."""
-        for name, index in _before_rounding(parts):
-            before = self.spreads.get(name)
+        for name, axis, index in _before_rounding(parts):
+            before = along(self.spreads, name, axis)
             if before is not None and before.varies[index]:
                 detail = f"{name} varies, and not what is left of it after rounding and clipping to integers"
                 return Ruling(CauseCode.QUANTISATION, detail)
@@ -336,8 +336,8 @@ class Case:
         """A pre-activation that would fire, were it not rounded first."""
         if spread is None or not math.isfinite(self.entry.low):
             return None
-        for name, index in _before_rounding(parts):
-            before = self.spreads.get(name)
+        for name, axis, index in _before_rounding(parts):
+            before = along(self.spreads, name, axis)
             if before is not None and before.maximum[index] > self.entry.low >= spread.maximum[unit]:
                 detail = f"it would reach {before.maximum[index]:.3g}, which is rounded away after {name}"
                 return Ruling(CauseCode.QUANTISATION, detail)
@@ -349,10 +349,10 @@ def cause_of(unit: int, ruling: Ruling, distance: float | None, root: Root | Non
     return UnitCause(unit, ruling.code, ruling.detail, distance, root)
 
 
-def _before_rounding(parts: Sequence[Part]) -> Iterator[tuple[str, int]]:
-    """The values of one unit that are quantised on the way, and its index in them."""
+def _before_rounding(parts: Sequence[Part]) -> Iterator[tuple[str, int, int]]:
+    """The values of one unit that are quantised on the way, their axis, and its index in them."""
     for part in parts:
-        yield from ((name, int(index[part.place])) for name, _, index in part.term.quantised)
+        yield from ((name, axis, int(index[part.place])) for name, axis, index in part.term.quantised)
 
 
 def _range(spread: Spread | None, unit: int) -> str:

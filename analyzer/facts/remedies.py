@@ -62,24 +62,26 @@ ADVICE: Mapping[CauseCode, tuple[str, ...]] = {
 
 
 def remedies(counts: Mapping[CauseCode, int], distances: Sequence[float | None], dead: int) -> tuple[str, ...]:
-    """Sentences for one layer, the most frequent cause first; `distances` are those of its dead units."""
+    """Sentences for one layer, the most frequent cause first; `distances` are of the dead units that were asked."""
     sentences: dict[str, None] = {}
     for code in sorted(counts, key=lambda code: -counts[code]):
         sentences |= dict.fromkeys(ADVICE[code])
     if not dead:
         return tuple(sentences)
     if any(counts.get(code) for code in (CauseCode.BIAS_DOMINATES, CauseCode.WEIGHTS_DOMINATE)):
-        sentences |= dict.fromkeys([_reinitialising(distances)])
+        sentences |= dict.fromkeys([_reinitialising(distances, whole=len(distances) == dead)])
     return (*sentences, _PRUNE)
 
 
-def _reinitialising(distances: Sequence[float | None]) -> str:
+def _reinitialising(distances: Sequence[float | None], *, whole: bool) -> str:
     near = sum(d is not None and d < FAR for d in distances)
     if near:
         return (
             f"{near} of them lie within {FAR:g} standard deviations of firing and may wake on other data or by a small "
             "positive shift of the bias; re-initialising pays only if the layer lacks capacity."
         )
+    if not whole:
+        return "Re-initialising pays only if the layer lacks capacity, and needs further training."
     return (
         "None of them is near firing: waiting will not revive them. Re-initialising pays only if the layer lacks "
         "capacity, and needs further training."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,17 +36,26 @@ class Watched:
 class Spread:
     """Extremes, mean and standard deviation over all samples and positions; arrays of shape [length].
 
-    Entries are NaN where they were not asked for, and NaN or infinite where the value was.
+    Entries are NaN where they were not asked for, and NaN or infinite where the value was. `axis` is the one that the
+    indices lie along (None: that of the only one who asks).
     """
 
     maximum: Floats
     minimum: Floats
     mean: Floats
     deviation: Floats
+    axis: int | None = None
 
     @property
     def varies(self) -> Bools:
         """Where the entries are not all the same, beyond rounding."""
         size = np.maximum(np.abs(self.maximum), np.abs(self.minimum))
         with np.errstate(invalid="ignore"):
-            return np.asarray(self.maximum - self.minimum > 1e-6 * size)
+            apart = self.maximum - self.minimum > 1e-6 * size
+            return np.asarray(apart | (np.isinf(size) & (self.maximum != self.minimum)))
+
+
+def along(spreads: Mapping[str, Spread], value: str | None, axis: int) -> Spread | None:
+    """What was measured of a value, if it was along this axis."""
+    spread = None if value is None else spreads.get(value)
+    return spread if spread is not None and spread.axis in (None, axis) else None

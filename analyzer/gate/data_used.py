@@ -82,10 +82,11 @@ def one_by_one(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
 @finding_kind("DU028", "causes-not-measured", Severity.NOTE, "Causes of death could not be measured", in_audit=True)
 def causes_not_measured(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding where nothing was measured, one where units were not asked about."""
-    if situation.audit.conditions.causes_failed:
+    failed = situation.audit.conditions.causes_failed
+    if failed:
         yield kind.finding(
             "Causes come from the weights alone, and how far units are from firing is not known, because the data "
-            f"could not be run a second time: {situation.audit.conditions.causes_failed}",
+            f"could not be run a second time: {failed}",
             About.PROBE,
         )
     suspects = {layer.value: len(layer.dead) + len(layer.saturated) for layer in situation.audit.layers}
@@ -95,8 +96,8 @@ def causes_not_measured(situation: Situation, kind: FindingKind) -> Iterator[Fin
         none = f", none in {counted(left, 'layer')}" if left else ""
         yield kind.finding(
             f"Causes were asked for {number(sum(asked.values()))} of {number(sum(suspects.values()))} dead and "
-            f"saturated units, the first of each layer{none}: "
-            "for all of them that would take longer than the observation.",
+            f"saturated units, the first of each layer{none}"
+            + ("." if failed else ": for all of them that would take longer than the observation."),
             About.PROBE,
         )
 

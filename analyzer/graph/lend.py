@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.external_files import gathered
-from analyzer.graph.nested import all_graphs
+from analyzer.graph.nested import all_graphs, within
 from analyzer.graph.runnable import LENT_LOCATION, Runnable, lendable, stand_in
 from analyzer.graph.stored import StoredTensor, UnusualFile, skeleton
 from analyzer.graph.validate import all_tensors
@@ -49,7 +49,8 @@ def as_given(loaded: LoadedModel) -> Runnable:
         content, places = bytes(data), {}
     proto = onnx.ModelProto.FromString(content)
     read = {value.name for value in proto.graph.output}
-    read.update(name for graph in all_graphs(proto) for node in graph.node for name in node.input)
+    # a function has names of its own
+    read.update(name for graph in within(proto.graph) for node in graph.node for name in node.input)
     for tensor in proto.graph.initializer:
         if (place := places.get(tensor.name)) is None or tensor.raw_data:
             continue

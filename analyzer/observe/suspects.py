@@ -157,7 +157,7 @@ class _Gauge:
         for target in self._targets:
             every = np.full((len(numbers), target.audited.units), np.nan)
             every[:, target.units - target.start] = numbers[:, start : start + target.width]
-            spreads[target.audited.value] = Spread(*every)
+            spreads[target.audited.value] = Spread(every[0], every[1], every[2], every[3], target.audited.axis)
             start += target.width
         return spreads
 

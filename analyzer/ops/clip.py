@@ -52,7 +52,7 @@ class ClipRule(Operator):
 
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         low, high = self.bounds(node)
-        lowest = min(max(low, -np.inf if xs[0] is None else xs[0]), high)
+        lowest = float(np.minimum(np.maximum(low, -np.inf if xs[0] is None else xs[0]), high))  # NaN stays NaN
         return lowest if np.isfinite(lowest) else None
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:

@@ -281,7 +281,8 @@ class Context:
             op = replace(op, zeros=zeros)
         why = self._barrier(op, rule)
         if why is None and self.dtype(op.outputs[0]) in _AS_SAID:
-            self._lowest[op.outputs[0]] = rule.lowest(op, op.lowest)
+            lowest = rule.lowest(op, op.lowest)  # as the run rounds it, which keeps the order of numbers
+            self._lowest[op.outputs[0]] = None if lowest is None else _rounded(lowest, self.dtype(op.outputs[0]))
         if why is None and not self.folded_axes(op.outputs[0]):
             self._partly[op.outputs[0]] = fixed_numbers(op, rule, self.dtype)
         times = prod(self.table.steps.get(key, 1) for key, _ in node.place)
@@ -377,6 +378,11 @@ class Context:
         """Whether a stored tensor may be written anew: one node reads it, and nobody outside."""
         alone = len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs
         return alone and name in self.graph.initializer_names
+
+
+def _rounded(number: float, dtype: str | None) -> float:
+    """A number as a value of this type holds it; whole numbers stay what they are."""
+    return float(np.asarray(number, dtype)) if dtype in SINGLE_OR_DOUBLE else number
 
 
 def _adds(call: Call, position: int, axis: int) -> bool:

@@ -265,6 +265,8 @@ class Unary(Operator):
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         if node.op_type not in _FROM_ZERO:
             return xs[0] if self.function is _same else None
+        if "int" in (node.y_dtype or "") and node.op_type == "Abs":
+            return None  # the lowest whole number has no counterpart
         x = max(0.0, xs[0] or 0.0)
         return {"Exp": 0.0, "Sqrt": math.sqrt(x)}.get(node.op_type, x)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 import analyzer
+from analyzer.api.choosing import choice_notes
 from analyzer.facts.causes import CauseCode
 from analyzer.facts.choice import Choice
+from tests.models import parse
 from tests.promised import satisfies
 
 SAMPLES = Path("sample_models")
@@ -105,3 +108,68 @@ def test_a_prune_can_be_kept_to_units_far_from_waking() -> None:
     every = found.prune(latency=False)
     few = found.prune(choice=Choice(min_distance=2.0), latency=False)
     assert every.facts.after.parameters < few.facts.after.parameters < few.facts.before.parameters
+
+
+TWO_AXES = """
+g (float[N,T,4] x) => (float[N,T,2] y, float[N,2,C] z) {
+    m = MatMul(x, w)
+    h = Add(m, b)
+    a = Relu(h)
+    y = MatMul(a, v)
+    c = Conv<kernel_shape = [1]>(h, k, d)
+    p = Relu(c)
+    z = Conv<kernel_shape = [1]>(p, q)
+}
+"""
+
+
+@pytest.mark.parametrize("channels", [5, 3])
+def test_a_value_that_is_read_along_two_axes_has_causes_of_each(channels: int) -> None:
+    """Along features all but one are constant, along tokens none; one was taken for the other."""
+    rng, tokens = np.random.default_rng(0), 5
+
+    def drawn(*shape: int) -> Any:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    w = drawn(4, channels)
+    w[:, 1:] = 0
+    stored = {"w": w, "b": np.full(channels, -1, np.float32), "v": drawn(channels, 2), "k": drawn(3, tokens, 1)}
+    stored |= {"d": np.array([-1e4, 0, 0], np.float32), "q": drawn(2, 3, 1)}
+    text = TWO_AXES.replace("T,", f"{tokens},").replace(",C]", f",{channels}]")
+    found = analyzer.audit(parse(text, stored), {"x": drawn(60, tokens, 4)})
+    causes = {diagnosis.value: diagnosis.causes for diagnosis in found.facts.diagnoses}
+    (cause,) = causes["p"]
+    assert cause.unit == 0
+    assert cause.code is CauseCode.BIAS_DOMINATES
+    assert "constant" not in cause.detail
+
+
+def test_inputs_that_are_infinite_now_and_then_do_vary() -> None:
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.standard_normal((64, 6))).astype(np.float32)
+    x[::2] = 0
+    stored = {"w": np.abs(rng.standard_normal((6, 3))).astype(np.float32), "b": np.array([-99, 99, 99], np.float32)}
+    text = "g (float[N,6] x) => (float[N,3] y) { i = Log(x)  h = Gemm(i, w, b)  y = Relu(h) }"
+    found = analyzer.audit(parse(text, stored), {"x": x})
+    assert CauseCode.INPUT_CONSTANT not in codes(found)
+
+
+def test_a_choice_by_distance_asks_of_every_dead_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MOST_UNITS", "LEAST_UNITS"):
+        monkeypatch.setattr(f"analyzer.causes.diagnose.{name}", 10)
+    few = audited("digits_mlp_killed")
+    asked = {diagnosis.value: {cause.unit for cause in diagnosis.causes} for diagnosis in few.facts.diagnoses}
+    first = few.layers[0]
+    left = next(unit for unit in first.dead if unit not in asked[first.value])
+    assert any("was not asked (DU028)" in line for line in few.explain_unit(first.value, left))
+    choice = Choice(min_distance=1.0)
+    whole = analyzer.prune(KILLED / "model.onnx", KILLED / "probe.npz", choice=choice, latency=False).audit
+    assert sum(len(diagnosis.causes) for diagnosis in whole.facts.diagnoses) == whole.facts.dead == 100
+
+
+def test_units_of_unknown_distance_are_said_to_stay() -> None:
+    choice = Choice(min_distance=1.0)
+    layer = audited("digits_mlp_killed", causes=False).layers[0]
+    (note,) = choice_notes([layer], choice)
+    assert note.startswith("51 of 51 units that only the probe shows to be dead stay, as it is not known how far")
+    assert not choice_notes([replace(layer, distances=(2.0,) * layer.units)], choice)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyzer.facts.spread import Spread, Watched
+from analyzer.facts.spread import Spread, Watched, along
 from analyzer.observe import suspects
 from analyzer.observe.suspects import measure_spread
 from analyzer.probes.probe import open_probe
@@ -84,8 +84,17 @@ def test_a_value_of_another_shape_is_left_out() -> None:
 
 
 def test_what_does_not_vary_is_told_from_what_does() -> None:
-    spread = Spread(*(np.array(a, np.float64) for a in ([1, 1, np.nan], [1, 0, np.nan], [1, 0.5, 1], [0, 0.5, 1])))
-    assert spread.varies.tolist() == [False, True, False]
+    inf, nan = np.inf, np.nan
+    highest, lowest = np.array([1, 1, nan, 1, inf, inf]), np.array([1, 0, nan, -inf, 0, inf])
+    spread = Spread(highest, lowest, np.zeros(6), np.zeros(6))
+    assert spread.varies.tolist() == [False, True, False, True, True, False]
+
+
+def test_what_was_measured_along_another_axis_says_nothing() -> None:
+    spread = Spread(*np.zeros((4, 3)), axis=1)  # type: ignore[misc]
+    assert along({"a": spread}, "a", 1) is spread
+    assert along({"a": spread}, "a", 2) is None
+    assert along({"a": spread}, "b", 1) is along({"a": spread}, None, 1) is None
 
 
 def test_small_values_are_measured_together() -> None:

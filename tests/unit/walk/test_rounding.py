@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import analyzer
 from analyzer.algebra.constants import Constants
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.ops.context import FROZEN
@@ -163,3 +164,23 @@ def test_zeros_of_which_every_term_is_zero_are_exact() -> None:
     )
     assert found.all
     assert (np.asarray(found.number) == 1).all()
+
+
+@pytest.mark.parametrize(("bounds", "goes"), [("1e-9", True), ("1e-9 + 1 - 1", False)])
+def test_a_divisor_that_rounding_makes_zero_has_no_bound(bounds: str, goes: bool) -> None:
+    """1e-9 + 1 - 1 is 0 in single precision, and 0 / 0 no constant."""
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((4, 6)).astype(np.float32)
+    w[:, :3] = 0
+    stored = {"w": w, "least": np.array(1e-9, np.float32), "one": np.array(1, np.float32)}
+    stored |= {"minus": np.array(-1, np.float32), "v": rng.standard_normal((6, 2)).astype(np.float32)}
+    shifted = "s = Add(c, one)  t = Add(s, minus)" if not goes else "t = Identity(c)"
+    text = (
+        "g (float[N,4] x, float[N,1] m) => (float[N,2] y) { h = MatMul(x, w)  r = Relu(h)  c = Clip(m, least) "
+        + shifted
+        + "  d = Div(r, t)  y = MatMul(d, v) }"
+    )
+    data = {"x": rng.standard_normal((70, 4)).astype(np.float32), "m": np.ones((70, 1), np.float32)}
+    structural = analyzer.Choice(evidence=analyzer.Evidence.STRUCTURAL)
+    pruned = analyzer.prune(parse(text, stored), data, choice=structural, latency=False, causes=False)
+    assert ("v" in pruned.masks()) is goes
