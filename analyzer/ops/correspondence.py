@@ -271,7 +271,8 @@ class Lettered(Correspondence):
             return False
         along = {self._outermost(groups[at.axis or 0], at.rows) for groups, at in placed}
         mixed = (self.whole - self.computed) | self.one
-        return len(along) == 1 and all(rows.is_integer() and letter not in mixed for letter, rows in along)
+        alone = any(len(groups[at.axis or 0]) == 1 for groups, at in placed)  # so that it grows with the samples
+        return alone and len(along) == 1 and all(rows.is_integer() and letter not in mixed for letter, rows in along)
 
     def _outermost(self, group: Group, rows: int) -> tuple[str, float]:
         """The letter along which samples of so many rows lie, and how many of its indices each has."""

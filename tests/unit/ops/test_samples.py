@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
 import numpy as np
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, RuntimeException
 
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.ops.context import Context
 from analyzer.ops.samples import mixes_samples
 from analyzer.runtime.loading import load_model
-from tests.models import Array, all_values, parse
+from tests.models import Array, all_values, parse, session
 
 _W = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -110,6 +112,52 @@ def test_an_input_without_samples_leaves_it_open() -> None:
     body = "y = Add (x, c)"
     assert "the input c has no axis" in (question(body, "float[N, 4] x, float[4] c") or "proven")
     assert "the input x has no axis" in (question("y = Relu (x)", "float[2, 4] x") or "proven")
+
+
+def test_of_a_fixed_number_of_groups_each_holds_more_of_more_samples() -> None:
+    body = "r = Reshape (x, to) q = GroupNormalization <num_groups = 6> (r, ones, ones) y = Reshape (q, back)"
+    stored = {"to": _ints(1, -1, 4), "back": _ints(-1, 6, 4), "ones": np.ones(6, np.float32)}
+    assert "keep samples to themselves" in (question(body, "float[N, 6, 4] x", stored) or "proven")
+
+
+def _folded(random: Random) -> tuple[str, dict[str, Array]]:
+    """Samples of [6, 4] folded into some axis, an operator over the result, and the way back."""
+    groups, axis, width = random.choice([1, 2, 3, 6]), random.choice([0, 1, 2]), random.choice([1, 2, 3, 4, 6, 12])
+    target = random.choice([(1, -1, 4), (-1, 6, 4), (-1, width, 24 // width), (6, -1, 4), (-1, 12, 2), (2, -1, 6)])
+    body = random.choice([
+        f"GroupNormalization <num_groups = {groups}> (r, scale, scale)", "InstanceNormalization (r, wide, wide)",
+        f"LayerNormalization <axis = {axis}> (r, one)", f"Softmax <axis = {axis}> (r)", "LRN <size = 3> (r)",
+        f"Conv <group = {groups}, pads = [1, 1]> (r, kernel)", f"LpNormalization <axis = {axis}> (r)",
+        "MaxPool <kernel_shape = [3], pads = [1, 1]> (r)", "MatMul (r, square)", "Add (r, wider)", "CumSum (r, axis)",
+    ])  # fmt: skip
+    last = target[2]
+    generator = np.random.default_rng(random.getrandbits(32))
+    shapes = {"scale": (groups,), "wide": (target[1],) if target[1] > 0 else (6,), "one": (1,), "wider": (6, 1)}
+    shapes |= {"kernel": (6, 6 // groups, 3), "square": (last, last)}
+    stored = {n: generator.normal(size=shape).astype(np.float32) for n, shape in shapes.items()}
+    stored |= {"axis": _ints(axis).reshape(()), "to": _ints(*target), "back": _ints(-1, 6, 4)}
+    body = f"r = Reshape (x, to) q = {body} y = Reshape (q, back)"
+    return body, {n: a for n, a in stored.items() if f" {n})" in body or f" {n}," in body}
+
+
+def test_samples_that_are_proven_apart_give_what_they_give_alone() -> None:
+    """However many there are: shapes are looked at for two numbers of them only."""
+    proven = 0
+    for seed in range(300):
+        body, stored = _folded(Random(seed))
+        try:
+            if question(body, "float[N, 6, 4] x", stored) is not None:
+                continue
+        except (Fail, InvalidArgument, InvalidGraph, RuntimeException):
+            continue
+        proven += 1
+        model = session(parse(f"m (float[N, 6, 4] x) => (y) {{ {body} }}", stored))
+        x = np.random.default_rng(seed).normal(size=(4, 6, 4)).astype(np.float32)
+        alone = np.concatenate([model.run(["y"], {"x": x[n : n + 1]})[0] for n in range(4)])
+        for count in (2, 3, 4):
+            (together,) = model.run(["y"], {"x": x[:count]})
+            assert np.allclose(together, alone[:count], atol=1e-5), body
+    assert proven > 30
 
 
 def _ints(*numbers: int) -> Array:
