@@ -168,6 +168,8 @@ class Case:
     def _silent_source(self, part: Part) -> Ruling | None:
         term, channels = part.term, self.inputs.get((part.term.source, part.term.axis))
         layer = self.layers.get(term.source)
+        if layer is not None and layer.audited.axis != term.axis:  # its units are others
+            layer = None
         if layer is not None and layer is not self.layer and layer.is_dead[part.index]:
             owner = (term.source, part.index)
             detail = f"it only passes on unit {part.index} of {term.source}, which is dead"

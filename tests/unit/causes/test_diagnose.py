@@ -359,6 +359,23 @@ def test_distances_are_those_of_the_pre_activation() -> None:
     assert found.distances[0] == pytest.approx(-sums[:, 0].max() / sums[:, 0].std(), rel=1e-4)
 
 
+def test_units_of_another_axis_are_no_source() -> None:
+    """The six rows that are read come from a value whose units are its five columns."""
+    text = (
+        "m (float[N,6,5] X) => (float[N,2,5] Z) {R = Reshape(X, T) Q = GroupNormalization<num_groups=6>(R, S, S) "
+        "P = Reshape(Q, F) H = Add(P, B) Y = Relu(H) Z = Conv(Y, W)}"
+    )
+    stored: dict[str, Any] = {
+        "T": np.array([1, -1, 5]), "F": np.array([-1, 6, 5]), "S": np.ones(6, np.float32),
+        "B": np.full((1, 6, 1), -9, np.float32), "W": np.ones((2, 6, 1), np.float32),
+    }  # fmt: skip
+    data = centred(6, 5)
+    data[:2] = [1, -1, 1, -1, 0]
+    data[1] += 0.5  # one run of both does not show that they are normalised together
+    found = cause(text, data, unit=5, **stored)
+    assert found.code is CauseCode.BIAS_DOMINATES
+
+
 def test_every_dead_unit_of_a_random_network_has_a_cause() -> None:
     text = (
         "m (float[N,6] X) => (float[N,5] Z) "
