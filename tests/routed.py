@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 
-from tests.models import Array, parse
+import analyzer
+from analyzer import Choice
+from analyzer.facts.experts import RoutedExperts
+from tests.models import Array, Feeds, parse, run
 
-EXPERTS, WIDTH, INSIDE, IDLE = 6, 8, 10, (2, 5)
+EXPERTS, WIDTH, INSIDE, IDLE = 6, 8, 10, (2, 3, 5)
 WEIGHTS = 2 * WIDTH * INSIDE  # of one expert, without biases
 ROUTED = "f = Reshape(x, flat) s = MatMul(f, router) p = Softmax(s) "
 CHOSEN = "b, i = TopK(p, k) n = ReduceSum(b, last) v = Div(b, n) "
@@ -104,6 +109,34 @@ def stored(form: str) -> dict[str, Array]:
 
 
 def model(form: str, **changed: Array) -> onnx.ModelProto:
+    return model_with(form, changed)
+
+
+def model_with(form: str, changed: Feeds, opset: int = 18, also: str = "") -> onnx.ModelProto:
+    """`also` are further outputs."""
     body = FORMS[form] + ENDED
-    arrays = {name: a for name, a in (stored(form) | changed).items() if f"{name})" in body or f"{name}," in body}
-    return parse(f"g (float[N, T, {WIDTH}] x) => (float[M, 3] y) {{ {body} }}", arrays, 18)
+    arrays = {name: a for name, a in {**stored(form), **changed}.items() if f"{name})" in body or f"{name}," in body}
+    return parse(f"g (float[N, T, {WIDTH}] x) => (float[M, 3] y{also}) {{ {body} }}", arrays, opset)
+
+
+def data(samples: int = 30) -> Array:
+    return np.abs(np.random.default_rng(5).normal(size=(samples, 4, WIDTH))).astype(np.float32)
+
+
+def pruned(proto: onnx.ModelProto, given: Any = None, **choice: Any) -> analyzer.Pruned:
+    given = {"x": data()} if given is None else given
+    return analyzer.prune(proto, given, choice=Choice(experts=True, **choice), latency=False)
+
+
+def routers(proto: onnx.ModelProto, given: Any = None) -> tuple[RoutedExperts, ...]:
+    found = analyzer.audit(proto, {"x": data()} if given is None else given, experts=True).facts.experts
+    assert found is not None
+    return found
+
+
+def written(result: analyzer.Pruned) -> onnx.ModelProto:
+    return onnx.ModelProto.FromString(result.data)
+
+
+def same(before: onnx.ModelProto, after: onnx.ModelProto, x: Array) -> bool:
+    return np.allclose(run(before, {"x": x})["y"], run(after, {"x": x})["y"], rtol=1e-4, atol=1e-4)

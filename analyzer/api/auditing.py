@@ -107,7 +107,9 @@ def _audited(
     with clock.stage("open"):
         opened, held = _opened(data, loaded)
         if vocabulary:
-            check_countable(opened, held)
+            check_countable(opened, held, "rows of embeddings are gathered")
+        if experts:
+            check_countable(opened, held, "experts tokens are routed to")
     varying = frozenset[str]()
     with clock.stage("shapes"):
         loaded = with_confirmed_lengths(loaded, opened, run.threads)
@@ -131,10 +133,10 @@ def _audited(
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
         gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary and opened else None
-        routed = routed_experts(loaded, walked.context, opened, held, run) if experts else None
+        routed = routed_experts(loaded, walked.context, opened, held, run) if experts and opened else None
         measure = partial(measure_shapes, probe=opened, threads=run.threads, varying=varying)
         walked = planned(loaded, shapes, walked, measure)
-        routed = routed and with_removable(routed, loaded, shapes, walked, measure)
+        counted = None if routed is None else with_removable(routed, loaded, shapes, walked, measure)
     with clock.stage("causes"):
         ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, every=every_suspect)
         diagnoses, causes_failed = ask() if causes else ((), "")
@@ -169,7 +171,7 @@ def _audited(
         constant_outputs=walked.constant_outputs,
         diagnoses=diagnoses,
         vocabulary=gathered,
-        experts=routed,
+        experts=counted,
     )
     facts = replace(facts, warnings=audit_findings(facts))
     files = (

@@ -21,7 +21,7 @@ from analyzer.graph import LoadedModel
 from analyzer.graph.restore_defaults import restore_defaults
 from analyzer.ops.context import Context
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
-from analyzer.rewrite.fewer_experts import Routed, without_empty, without_marks, without_stacked
+from analyzer.rewrite.fewer_experts import Routed, tables_of, without_empty, without_marks, without_stacked
 from analyzer.rewrite.fewer_rows import without_rows
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
@@ -263,18 +263,14 @@ def _with_fewer_experts(cut_model: CutModel, routed: Sequence[Routed], choice: C
         return cut_model
     next_best = choice.unseen_expert == "next"
     smaller = without_stacked(cut_model.smaller, routed, next_best=next_best).refreshed()
-    tables = [
-        GatheredRows(table, outputs, facts.counts, prod(smaller.graph.initializer_shape(table)[1:]))
-        for router, facts in routed
-        for table, outputs in router.tables
-        if table in smaller.graph.initializer_names
-    ]
+    tables = tables_of(smaller.graph, smaller.graph.initializer_shape, routed)
     others = (
         "take the next best experts"
         if next_best
         else ("are refused by onnxruntime on the CPU; elsewhere give --unseen-expert next")
     )
     notes = [f"{facts.gone}. Tokens that would go there {others}." for _, facts in routed]
+    notes.append("Both models are not compared on the probe with noise, which may send tokens to experts that went.")
     smaller = without_rows(smaller, tables)[0].refreshed()
     gone = {facts.router: facts.idle for _, facts in routed}
     return replace(cut_model, smaller=smaller, removed_experts=gone, notes=(*cut_model.notes, *notes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.api.cutting import cut
 from analyzer.api.options import Run
 from analyzer.errors import InputError
@@ -17,28 +17,23 @@ from analyzer.graph import LoadedModel
 from analyzer.observe.gathered_rows import gathered_rows
 from analyzer.ops.context import Context
 from analyzer.probes.probe import Probe
-from analyzer.rewrite.fewer_experts import Routed
+from analyzer.rewrite.fewer_experts import Routed, numbers_alone
 from analyzer.walk import Walk
 from analyzer.walk.parameters import count_parameters
 from analyzer.walk.routers import Router, routers
 
 
 def routed_experts(
-    loaded: LoadedModel, context: Context, probe: Probe | None, holdout: Probe | None, run: Run
-) -> tuple[RoutedExperts, ...]:
-    """The routers, and how many tokens go to each of their experts.
-
-    Raises:
-        InputError: there is no data that could be routed.
-    """
-    if probe is None or probe.random:
-        raise InputError("Which experts tokens are routed to only real data shows: give a probe.")
+    loaded: LoadedModel, context: Context, probe: Probe, holdout: Probe | None, run: Run
+) -> list[Routed]:
+    """The routers, and how many tokens go to each of their experts."""
     found = routers(context)
     if not found:
-        return ()
+        return []
     seen, held = _counts(loaded, found, run, probe), holdout and _counts(loaded, found, run, holdout)
-    return tuple(
-        RoutedExperts(
+
+    def facts(router: Router) -> RoutedExperts:
+        return RoutedExperts(
             router=router.name,
             counts=seen[router.name],
             chosen=router.chosen,
@@ -47,29 +42,35 @@ def routed_experts(
             tensors=router.tensors,
             holdout=held[router.name] if held else None,
         )
-        for router in found
-    )
+
+    return [(router, facts(router)) for router in found]
 
 
 def with_removable(
-    experts: Sequence[RoutedExperts],
+    routed: Sequence[Routed],
     loaded: LoadedModel,
     shapes: ShapeTable,
     walked: Walk,
     measure: Callable[[LoadedModel], ShapeTable],
 ) -> tuple[RoutedExperts, ...]:
-    """The same with how many numbers can go beyond those of dead units: a cut of each router is made, in memory."""
-    left = walked.parameters - walked.removable.parameters
-    found = {router.name: router for router in routers(walked.context)}
+    """The experts with how many numbers can go beyond those of dead units.
 
-    def removable(facts: RoutedExperts) -> int:
+    Where marks say which expert is meant, a cut of the router is made, in memory.
+    """
+    left, keeps = walked.parameters - walked.removable.parameters, walked.closure.keeps
+
+    def shape(name: str) -> Shape:
+        return keeps.shape(name) if name in keeps else loaded.graph.initializer_shape(name)
+
+    def removable(router: Router, facts: RoutedExperts) -> int:
         if not facts.idle:
             return 0
-        routed = [(found[facts.router], facts)]
-        (smaller,) = cut(loaded, shapes, walked.layers, Choice(experts=True), measure, routed=routed)
+        if not router.marks:
+            return max(numbers_alone(loaded.graph, shape, router, facts), 0)
+        (smaller,) = cut(loaded, shapes, walked.layers, Choice(experts=True), measure, routed=[(router, facts)])
         return max(left - count_parameters(smaller.smaller.graph), 0) if smaller.removed_experts else 0
 
-    return tuple(replace(facts, removable=removable(facts)) for facts in experts)
+    return tuple(replace(facts, removable=removable(router, facts)) for router, facts in routed)
 
 
 def experts_that_may_go(audit: AuditFacts, context: Context, choice: Choice) -> list[Routed]:
@@ -96,6 +97,6 @@ def experts_that_may_go(audit: AuditFacts, context: Context, choice: Choice) -> 
 
 def _counts(loaded: LoadedModel, found: Sequence[Router], run: Run, probe: Probe) -> dict[str, Array]:
     """Sample by sample, as any model takes them; only what leads to the choices is run."""
-    ids = {router.name: (router.experts, (router.name,)) for router in found}
+    ids = {router.name: (router.experts, (router.looked_at,)) for router in found}
     largest = {router.name: router.chosen for router in found if router.stacked is not None}
     return gathered_rows(loaded, ids, (batch.feeds for batch in probe.batches(probe.step)), run.threads, largest)

@@ -17,19 +17,19 @@ from analyzer.probes.probe import Probe
 from analyzer.walk.lookups import tables
 
 
-def check_countable(probe: Probe | None, holdout: Probe | None) -> None:
-    """Refuse data over which rows cannot be counted, before the long work.
+def check_countable(probe: Probe | None, holdout: Probe | None, counted: str) -> None:
+    """Refuse data over which that cannot be counted, before the long work.
 
     Raises:
-        InputError: there is none that ids could come from, or it can be read only once.
+        InputError: there is none that could show it, or it can be read only once.
     """
     if probe is None or probe.random:
-        raise InputError("Which rows of embeddings are gathered only real data shows: give a probe.")
+        raise InputError(f"Which {counted} only real data shows: give a probe.")
     for data in (probe, holdout):
         if data is not None and data.one_shot:
             raise InputError(
-                f"{data.source} can be read only once, and rows of embeddings are counted in a further pass: give a "
-                "list, or a function that returns a new generator at every call."
+                f"{data.source} can be read only once, and which {counted} is counted in a further pass: give a list, "
+                "or a function that returns a new generator at every call."
             )
 
 

@@ -16,9 +16,10 @@ from analyzer.facts.wording import counted
 class RoutedExperts(Counted):
     """One router, which sends each token through `chosen` of its experts.
 
-    `router` is the value that says where to, `module` its place in the training code (empty: not known). `counts`
-    [experts] is how many tokens each expert was chosen for, `holdout` the same of a second data set. `tensors` hold a
-    row for each expert. `removable` numbers can go with the experts that were never chosen.
+    `router` is the value that says where to, or what a node gives that chooses inside; `module` is its place in the
+    training code (empty: not known). `counts` [experts] is how many tokens each expert was chosen for, `holdout` the
+    same of a second data set. `tensors` hold a row for each expert. `removable` numbers can go with the experts that
+    were never chosen.
     """
 
     router: str

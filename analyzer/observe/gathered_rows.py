@@ -21,8 +21,8 @@ def gathered_rows(
 ) -> dict[str, Array]:
     """Counts [rows] by table; `ids` gives per table how many rows it has, and the values that hold its ids.
 
-    An id below zero counts from the end, as the look-up takes it. A value in `largest` holds scores [*, rows] instead,
-    of which so many choose.
+    An id below zero counts from the end, as the look-up takes it. Values of a table in `largest` hold scores [*, rows]
+    instead, of which so many choose.
     """
     looked_up, named = computing(loaded, dict.fromkeys(name for _, names in ids.values() for name in names))
     counts = {table: np.zeros(rows, np.int64) for table, (rows, _) in ids.items()}
@@ -30,8 +30,9 @@ def gathered_rows(
         for feeds in batches:
             seen = session.run(feeds, list(named.values()))
             for table, (rows, names) in ids.items():
+                chosen = (largest or {}).get(table)
                 for name in names:
-                    held, chosen = seen[named[name]], (largest or {}).get(name)
+                    held = seen[named[name]]
                     flat = (held if chosen is None else places_of_largest(held, chosen)).reshape(-1).astype(np.int64)
                     counts[table] += np.bincount(np.where(flat < 0, flat + rows, flat), minlength=rows)
     return counts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analyzer.graph import Node
+
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
@@ -17,3 +19,7 @@ class Stacked:
     weights: tuple[int, ...]
     chosen: int
     renormalised: bool
+
+    def stored(self, node: Node) -> dict[int, str]:
+        """The weights that are given, by position."""
+        return {p: node.inputs[p] for p in self.weights if p < len(node.inputs) and node.inputs[p]}

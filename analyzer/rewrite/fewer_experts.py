@@ -16,7 +16,8 @@ add up to 1, the output takes the factor Sum(Gather(Softmax(scores), kept)).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,12 @@ import numpy as np
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.experts import RoutedExperts
 from analyzer.facts.units import ShapeTable
-from analyzer.graph import Editor, LoadedModel, Node
+from analyzer.facts.vocabulary import GatheredRows
+from analyzer.graph import Editor, Graph, LoadedModel, Node
 from analyzer.ops.context import Context
+from analyzer.rewrite.fewer_rows import looking_up
 from analyzer.walk.flow import constants_forward
+from analyzer.walk.parameters import numbers_in
 from analyzer.walk.routers import Router
 
 Routed = tuple[Router, RoutedExperts]
@@ -69,7 +73,7 @@ def without_marks(
 
 def without_empty(loaded: LoadedModel, context: Context) -> LoadedModel:
     """The model in which what is put at no place is not put."""
-    editor, facts = Editor(loaded.copy()), constants_forward(context, {})
+    editor, facts, instead = Editor(loaded.copy()), constants_forward(context, {}), dict[str, str]()
 
     def empty(name: str) -> bool:
         node = context.graph.producer.get(name)
@@ -82,8 +86,40 @@ def without_empty(loaded: LoadedModel, context: Context) -> LoadedModel:
     for call in context.calls:
         places = call.known_rule.puts_at
         if places is not None and call.outputs[0] not in context.outputs and empty(call.inputs[places]):
-            editor.replace_value(call.outputs[0], call.inputs[0])
+            onto = call.inputs[0]  # which may be gone itself
+            instead[call.outputs[0]] = instead.get(onto, onto)
+            editor.replace_value(call.outputs[0], instead[call.outputs[0]])
     return editor.loaded
+
+
+def numbers_alone(graph: Graph, shape: Callable[[str], Shape], router: Router, facts: RoutedExperts) -> int:
+    """How many numbers go with the idle experts of stacked weights, tables too; `shape` is that of a stored tensor.
+
+    What hangs on marks only a cut shows.
+    """
+    lost = sum(table.removable for table in tables_of(graph, shape, [(router, facts)]) if looking_up(graph, table))
+    if router.stacked is None:
+        return lost
+    kept = len(facts.seen)
+    for name in router.stacked.stored(router.call.op.node).values():
+        numbers = prod(shape(name)[1:]) * numbers_in(graph, name)
+        lost += numbers * len(facts.idle) if _has_one_reader(graph, name) else -numbers * kept
+    return lost - kept * (1 + router.chosen) - kept * (not router.stacked.renormalised)  # what `_with_scores` stores
+
+
+def tables_of(graph: Graph, shape: Callable[[str], Shape], routed: Sequence[Routed]) -> list[GatheredRows]:
+    """The tables that still have a row for each expert, with how often it was chosen."""
+    return [
+        GatheredRows(table, outputs, facts.counts, prod(shape(table)[1:]))
+        for router, facts in routed
+        for table, outputs in router.tables
+        if table in graph.initializer_names
+    ]
+
+
+def _has_one_reader(graph: Graph, name: str) -> bool:
+    """Whether a stored tensor can be cut where it is: nothing else needs it."""
+    return name in graph.initializer_names and name not in graph.outputs and len(graph.consumers[name]) == 1
 
 
 def without_stacked(loaded: LoadedModel, routed: Sequence[Routed], *, next_best: bool) -> LoadedModel:
@@ -93,11 +129,10 @@ def without_stacked(loaded: LoadedModel, routed: Sequence[Routed], *, next_best:
         node, stacked = graph.producer.get(router.call.outputs[0]), router.stacked
         if stacked is None or node is None:
             continue
-        for position in (p for p in stacked.weights if p < len(node.inputs) and node.inputs[p]):
-            name = node.inputs[position]
+        for position, name in stacked.stored(node).items():
             array = graph.constant(name)
             assert array is not None  # else its rule would not speak for it
-            if name in graph.initializer_names and len(graph.consumers[name]) == 1:
+            if _has_one_reader(graph, name):
                 editor.set_tensor(name, array[list(facts.seen)])
             else:
                 editor.set_input(node.index, position, editor.add_tensor(f"{name}/kept", array[list(facts.seen)]))
@@ -119,7 +154,10 @@ def _with_scores(editor: Editor, node: Node, router: Router, facts: RoutedExpert
     fewer = add("Gather", [single, kept], axis=1)
     if not next_best:
         backwards, k = np.arange(facts.experts)[::-1], router.chosen  # of equal scores TopK takes the first
-        which = add("TopK", [add("Gather", [single, backwards], axis=1), np.array([k])], outputs=2, axis=1)
+        turned = add("Gather", [single, backwards], axis=1)
+        listed = editor.loaded.graph.opsets.get("", 1) < 10  # k became an input
+        number, attribute = ([], {"k": k}) if listed else ([np.array([k])], {})
+        which = add("TopK", [turned, *number], outputs=2, axis=1, **attribute)
         rows = add("Gather", [_rows(facts)[::-1], which], axis=0)
         zeros = add("Gather", [np.zeros(len(kept), np.float32), rows], axis=0)
         fewer = add("Add", [fewer, add("MatMul", [zeros, np.zeros((k, len(kept)), np.float32)])])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analyzer.facts.vocabulary import GatheredRows
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import Editor, Graph, LoadedModel, Node
 
 
 def without_rows(
@@ -21,24 +21,28 @@ def without_rows(
     """The model with smaller tables, and how many rows of each went; tables that other cuts left no such rows stay."""
     editor, graph, gone = Editor(loaded.copy()), loaded.graph, dict[str, int]()
     for table in tables:
-        nodes = [graph.producer[output] for output in table.outputs if output in graph.producer]
-        readers = {node.inputs[0]: [n for n in nodes if n.inputs[0] == node.inputs[0]] for node in nodes}
-        arrays = {name: graph.constant(name) for name in readers}
         lost, kept = table.lost(unseen_id), table.kept(unseen_id)
-        if not lost or any(
-            array is None or name not in graph.initializer_names or len(array) != table.rows
-            or len(graph.consumers[name]) > len(readers[name])
-            for name, array in arrays.items()
-        ):  # fmt: skip
-            continue
-        for name, array in arrays.items():
-            assert array is not None
+        for name, readers in looking_up(graph, table).items() if lost else ():
+            array = graph.constant(name)
+            assert array is not None  # it is stored
             other = len(kept) if unseen_id is None else int(np.searchsorted(kept, unseen_id))
             places = np.full(table.rows, other, np.int64)
             places[kept] = np.arange(len(kept))
             editor.set_tensor(name, np.asarray(array[kept], order="C"))
             mapping = editor.add_tensor(f"{name}/row_of_id", places)
-            for node in readers[name]:
+            for node in readers:
                 editor.insert_before(node.index, 1, "Gather", [mapping], {"axis": 0}, f"{name}/row", at=1)
             gone[table.table] = lost
     return editor.loaded, gone
+
+
+def looking_up(graph: Graph, table: GatheredRows) -> dict[str, list[Node]]:
+    """The nodes that look up the table, by where it is stored (several times, once cut); none if it has other use."""
+    nodes = [graph.producer[output] for output in table.outputs if output in graph.producer]
+    readers = {node.inputs[0]: [n for n in nodes if n.inputs[0] == node.inputs[0]] for node in nodes}
+    alone = all(
+        name in graph.initializer_names and name not in graph.outputs
+        and graph.initializer_shape(name)[0] == table.rows and len(graph.consumers[name]) == len(found)
+        for name, found in readers.items()
+    )  # fmt: skip
+    return readers if alone else {}

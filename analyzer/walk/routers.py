@@ -16,13 +16,15 @@ from analyzer.ops.routing import Stacked
 class Router:
     """One node that chooses among experts.
 
-    `name` is the value that says which: the places of the largest scores, or, of `stacked` experts of a node that
-    chooses inside, its scores. `axis` of the scores counts the experts. `tables` are stored tensors of which each
+    `name` is the value that says which, the places of the largest scores, or what a node gives that chooses among
+    `stacked` experts inside; `looked_at` tells which were chosen: the same, or the scores, which other nodes may choose
+    by as well. `axis` of the scores counts the experts. `tables` are stored tensors of which each
     expert has a row, with what their look-ups give; `marks` are values that are zero but for one expert: their node,
     and the expert at each place, as a pattern.
     """
 
     name: str
+    looked_at: str
     call: Call
     axis: int
     experts: int
@@ -39,8 +41,7 @@ class Router:
     @property
     def tensors(self) -> tuple[str, ...]:
         """Stored tensors that have a row for each expert."""
-        given = dict(enumerate(self.call.op.node.inputs))
-        held = () if self.stacked is None else filter(None, map(given.get, self.stacked.weights))
+        held = () if self.stacked is None else self.stacked.stored(self.call.op.node).values()
         return (*held, *(table for table, _ in self.tables))
 
     @property
@@ -59,8 +60,8 @@ def routers(context: Context) -> list[Router]:
 def _router(context: Context, call: Call) -> Router | None:
     stacked, picks = call.rule.experts(call.op), call.rule.picks(call.op)
     if stacked is not None:
-        name = call.inputs[stacked.scores]
-        return Router(name, call, 1, call.op.x_shape(stacked.scores)[1], stacked.chosen, stacked)
+        scores, count = call.inputs[stacked.scores], call.op.x_shape(stacked.scores)[1]
+        return Router(call.outputs[0], scores, call, 1, count, stacked.chosen, stacked)
     if picks is None or call.outputs[picks[0]] in ("", *context.graph.outputs):
         return None
     place, axis = picks
@@ -71,7 +72,7 @@ def _router(context: Context, call: Call) -> Router | None:
         return None
     chosen = prod(call.op.y_shape(place)) * count // max(prod(call.op.x_shape()), 1)
     listed = tuple((name, tuple(outputs)) for name, outputs in tables.items())
-    return Router(ids, call, axis, count, max(chosen, 1), None, listed, tuple(marks))
+    return Router(ids, ids, call, axis, count, max(chosen, 1), None, listed, tuple(marks))
 
 
 def _read_by(context: Context, ids: str, count: int) -> tuple[dict[str, list[str]], list[tuple[Call, Array]]]:

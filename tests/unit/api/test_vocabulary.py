@@ -172,7 +172,7 @@ def test_ids_and_data_that_are_not_there_are_refused() -> None:
         with pytest.raises(InputError, match="give a probe"):
             analyzer.audit(model(), nothing, vocabulary=True)
     for once in (iter([{"x": row} for row in ids()]), Data({"x": ids()}, iter([{"x": row} for row in ids()]))):
-        with pytest.raises(InputError, match=r"can be read only once, and rows of embeddings"):
+        with pytest.raises(InputError, match="can be read only once, and which rows of embeddings"):
             analyzer.audit(model(), once, vocabulary=True, progress=lambda *_: pytest.fail("after the long work"))
     with pytest.raises(InputError, match="vocabulary=True"):
         analyzer.audit(model(), {"x": ids()}).prune(choice=Choice(vocabulary=True))
