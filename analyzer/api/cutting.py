@@ -270,7 +270,7 @@ def _with_fewer_experts(cut_model: CutModel, routed: Sequence[Routed], choice: C
         else ("are refused by onnxruntime on the CPU; elsewhere give --unseen-expert next")
     )
     notes = [f"{facts.gone}. Tokens that would go there {others}." for _, facts in routed]
-    notes.append("Both models are not compared on the probe with noise, which may send tokens to experts that went.")
+    notes.append("The models are not compared on the probe with noise, which may send tokens to experts that went.")
     smaller = without_rows(smaller, tables)[0].refreshed()
     gone = {facts.router: facts.idle for _, facts in routed}
     return replace(cut_model, smaller=smaller, removed_experts=gone, notes=(*cut_model.notes, *notes))
