@@ -22,7 +22,8 @@ from analyzer.graph.validate import all_tensors
 if TYPE_CHECKING:
     from analyzer.graph.load import LoadedModel
 
-HALF = onnx.TensorProto.FLOAT16
+_HALVES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
+_CASTS = frozenset({"Cast", "CastLike"})
 _TYPES = ("to", "dtype", "output_dtype")  # attributes that name an element type
 
 
@@ -33,7 +34,7 @@ def runnable(loaded: LoadedModel) -> Runnable:
         ModelError: the file is gone or has changed since it was loaded.
     """
     proto, folder, lent = thin_runnable(loaded)
-    return Runnable(proto.SerializeToString(), folder, lent, _holds_halves(proto))
+    return Runnable(proto.SerializeToString(), folder, lent, _casts_what_is_transposed(proto))
 
 
 def as_given(loaded: LoadedModel) -> Runnable:
@@ -69,7 +70,7 @@ def as_given(loaded: LoadedModel) -> Runnable:
         for key, entry in where.items():
             tensor.external_data.add(key=key, value=str(entry))
     folder = _gather(loaded, proto)
-    return Runnable(proto.SerializeToString(), folder, lent, _holds_halves(proto))
+    return Runnable(proto.SerializeToString(), folder, lent, _casts_what_is_transposed(proto))
 
 
 def thin_runnable(loaded: LoadedModel) -> tuple[onnx.ModelProto, Path | None, dict[str, Array]]:
@@ -90,12 +91,37 @@ def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, Array]]:
         return ir.to_proto(loaded.model), lent
 
 
+def _casts_what_is_transposed(proto: onnx.ModelProto) -> bool:
+    """Whether a Cast may come to stand behind a Transpose, which onnxruntime moves past others, but not past products.
+
+    It adds Casts of halves by itself. In subgraphs and functions nothing is followed.
+    """
+    graphs = [*all_graphs(proto)]
+    nodes = [node for graph in graphs for node in graph.node]
+    kinds = {node.op_type for node in nodes}
+    if "Transpose" not in kinds or _holds_halves(proto):
+        return "Transpose" in kinds
+    if len(graphs) > 1:
+        return not _CASTS.isdisjoint(kinds)
+    moved, before = {name for node in nodes if node.op_type == "Transpose" for name in node.output}, 0
+    while len(moved) > before:  # nodes may stand in any order
+        before = len(moved)
+        for node in nodes:
+            if moved.isdisjoint(node.input) or node.op_type == "Shape" or "MatMul" in node.op_type:
+                continue
+            if node.op_type in _CASTS:
+                return True
+            moved.update(name for name in node.output if name)
+    return False
+
+
 def _holds_halves(proto: onnx.ModelProto) -> bool:
-    """Whether something is stored, fed or made in half precision."""
+    """Whether something is stored, fed or made in half precision; lists and what may be missing count as well."""
     inputs = (value.type.tensor_type.elem_type for value in proto.graph.input)
     made = (a.i for graph in all_graphs(proto) for node in graph.node for a in node.attribute if a.name in _TYPES)
     stored = (*all_tensors(proto), *(sparse.values for sparse in proto.graph.sparse_initializer))
-    return HALF in inputs or HALF in made or any(tensor.data_type == HALF for tensor in stored)
+    unseen = any(not value.type.HasField("tensor_type") for value in proto.graph.input)
+    return unseen or not _HALVES.isdisjoint((*inputs, *made, *(tensor.data_type for tensor in stored)))
 
 
 def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:

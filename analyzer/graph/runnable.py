@@ -19,13 +19,13 @@ LENT_LOCATION = "lent-by-deadunits"  # named as the file of tensors whose arrays
 class Runnable:
     """The bytes of a model, the folder of its external data, and the arrays of weights that the bytes only name.
 
-    `halves`: it may hold numbers of half precision.
+    `casts_transposed`: a Cast may come behind a Transpose, in the file or as onnxruntime rewrites it.
     """
 
     content: bytes
     folder: Path | None = None
     lent: dict[str, Array] = field(default_factory=dict)
-    halves: bool = False
+    casts_transposed: bool = False
 
 
 def lendable(tensor: ir.TensorProtocol) -> bool:

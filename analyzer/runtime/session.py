@@ -32,9 +32,9 @@ NO_PREPACKING = "session.disable_prepacking"
 #: onnxruntime fuses DequantizeLinear of four bits and MatMul; by itself it rounds what enters to whole numbers there,
 #: in blocks, which the file does not say.
 DEQUANTISED_SUMS = "session.qdq_matmulnbits_accuracy_level"
-#: Version 1.32 dies of this one where a Transpose moves the first axes of halves in front of a MatMul.
+#: Version 1.32 dies of this one where a MatMul reads a Cast of what a Transpose of the first axes makes.
 WITHOUT = "optimization.disable_specified_optimizers"
-DIES_OF_HALVES = "MatmulTransposeFusion"
+DIES_OF_CASTS = "MatmulTransposeFusion"
 BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
 
 # onnxruntime's names of element types, where they are not NumPy's.
@@ -90,8 +90,8 @@ class Session:
         # One block for all values of a run would come on top of what the first run took, and is not faster.
         options.enable_mem_pattern = False
         options.add_session_config_entry(DEQUANTISED_SUMS, "1")
-        if given.halves:
-            options.add_session_config_entry(WITHOUT, DIES_OF_HALVES)
+        if given.casts_transposed:
+            options.add_session_config_entry(WITHOUT, DIES_OF_CASTS)
         if few_runs:
             options.add_session_config_entry(NO_PREPACKING, "1")
         if eager:

@@ -52,26 +52,78 @@ def test_a_loaded_model_and_an_extended_one_run_alike() -> None:
         assert np.array_equal(plain.run({"x": X})["y"], -extended.run({"x": X}, [added])[added])
 
 
+MOVED = "t = Transpose<perm = [1, 0, 2]>"
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "dtype"),
     [
-        "g (float16[A, B, 4] x) => (float16[B, A, 5] y) { t = Transpose<perm = [1, 0, 2]>(x) y = MatMul(t, w) }",
-        "g (float16[A, B, 4] x) => (float[B, A, 5] y)"
-        " { t = Transpose<perm = [1, 0, 2]>(x) v = Cast<to = 1>(w) u = Cast<to = 1>(t) y = MatMul(u, v) }",
-        "g (float[A, B, 4] x) => (float[B, A, 5] y) { h = Cast<to = 10>(x) t = Transpose<perm = [1, 0, 2]>(h)"
-        " v = Cast<to = 10>(w) u = MatMul(t, v) y = Cast<to = 1>(u) }",
+        (f"g (float16[A, B, 4] x) => (float16[B, A, 5] y) {{ {MOVED}(x) y = MatMul(t, w) }}", np.float16),
+        (
+            f"g (float16[A, B, 4] x) => (float[B, A, 5] y) {{ {MOVED}(x) v = Cast<to = 1>(w) u = Cast<to = 1>(t)"
+            " y = MatMul(u, v) }",
+            np.float32,
+        ),
+        (
+            f"g (float[A, B, 4] x) => (float[B, A, 5] y) {{ h = Cast<to = 10>(x) {MOVED}(h) v = Cast<to = 10>(w)"
+            " u = MatMul(t, v) y = Cast<to = 1>(u) }",
+            np.float32,
+        ),
+        *(
+            (
+                f"g ({kind}[A, B, 4] x) => (float[B, A, 5] y) {{ {MOVED}(x) u = Cast<to = 1>(t) y = MatMul(u, w) }}",
+                np.float32,
+            )
+            for kind in ("int32", "bool", "bfloat16", "double")
+        ),
+        (
+            f"g (int32[A, B, 4] x) => (float[B, A, 5] y) {{ {MOVED}(x) s = Identity(t) u = CastLike(s, w)"
+            " y = MatMul(u, w) }",
+            np.float32,
+        ),
+        (
+            "g (int32[A, B, 4] x) => (float[B, A, 5] y) { k = Constant<value_int = 2>() z = Greater(k, k)"
+            f" y = If<then_branch = p () => (float[B, A, 5] r) {{ {MOVED}(x) u = Cast<to = 1>(t) r = MatMul(u, w) }},"
+            f" else_branch = q () => (float[B, A, 5] n) {{ {MOVED}(x) u = Cast<to = 1>(t) v = MatMul(u, w)"
+            " n = Neg(v) }>(z) }",
+            np.float32,
+        ),
     ],
 )
-def test_halves_whose_axes_change_places_in_front_of_a_product_do_not_end_the_process(
-    text: str, tmp_path: Path
+def test_a_cast_of_axes_that_change_places_in_front_of_a_product_does_not_end_the_process(
+    text: str, dtype: type, tmp_path: Path
 ) -> None:
     model = onnx.ModelProto.FromString(model_bytes(text))
-    dtype = np.float16 if "u = " not in text else np.float32
     model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 5), dtype), "w"))
-    onnx.save(model, tmp_path / "halves.onnx")
-    words = [sys.executable, "-m", "analyzer", "audit", str(tmp_path / "halves.onnx"), "--random", "2", "--dim", "B=3"]
+    onnx.save(model, tmp_path / "moved.onnx")
+    words = [sys.executable, "-m", "analyzer", "audit", str(tmp_path / "moved.onnx"), "--random", "2", "--dim", "B=3"]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "may_die"),
+    [
+        (f"{MOVED}(x) y = MatMul(t, w)", False),
+        (f"{MOVED}(x) u = Relu(t) c = Cast<to = 1>(u) y = MatMul(c, w)", True),
+        (f"c = Cast<to = 1>(x) {MOVED}(c) y = MatMul(t, w)", False),
+        (f"{MOVED}(x) m = MatMul(t, w) y = Cast<to = 1>(m)", False),
+        (f"{MOVED}(x) s = Shape(t) f = Cast<to = 1>(s) m = MatMul(t, w) y = Mul(m, f)", False),
+    ],
+)
+def test_only_a_cast_behind_a_transpose_costs_a_fusion(body: str, may_die: bool) -> None:
+    model = onnx.ModelProto.FromString(model_bytes(f"g (float[A, B, 3] x) => (float[B, A, 3] y) {{ {body} }}"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((3, 3), np.float32), "w"))
+    assert runnable(load_model(model)).casts_transposed is may_die
+
+
+@pytest.mark.parametrize(
+    ("kind", "may_die"), [("seq(float16[A, B, 3])", True), ("float16[A, B, 3]", True), ("float", False)]
+)
+def test_lists_may_hold_halves(kind: str, may_die: bool) -> None:
+    first = "i = Constant<value_int = 0>() t = SequenceAt(x, i)" if "seq" in kind else "t = Identity(x)"
+    text = f"g ({kind} x) => (y) {{ {first} m = Transpose(t) y = MatMul(m, t) }}"
+    assert runnable(load_model(model_bytes(text))).casts_transposed is may_die
 
 
 def test_sums_of_four_bits_are_those_of_the_numbers_that_they_stand_for() -> None:
