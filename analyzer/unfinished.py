@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 #: Signals that ask a program to end, as far as the platform has them; Windows has SIGINT and SIGBREAK in truth.
 ENDING: tuple[int, ...] = tuple(
@@ -31,6 +33,22 @@ def held() -> Iterator[None]:
     finally:
         if late:
             signal.raise_signal(late[0])
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that goes with what is in it, however the program ends.
+
+    Raises:
+        OSError: there is no place for one.
+    """
+    folder = TemporaryDirectory(ignore_cleanup_errors=True)
+    undo.append(folder.cleanup)
+    try:
+        yield Path(folder.name)
+    finally:
+        undo.remove(folder.cleanup)
+        folder.cleanup()
 
 
 @contextmanager

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from analyzer import unfinished
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Source
-from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, RunError, RunFailure
+from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, OutputError, RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel
 from analyzer.graph.coarsest import coarsest_types
-from analyzer.graph.lend import as_given
+from analyzer.graph.lend import as_given, runnable
 from analyzer.graph.open_branches import with_branches
+from analyzer.graph.save import save_beside
 from analyzer.ops.operator import is_quantised
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
@@ -25,7 +27,8 @@ from analyzer.rewrite.bisect import first_difference, moving_values
 from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_others
 from analyzer.rewrite.moved_types import types_after_cut
 from analyzer.rewrite.nudge import nudged
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.default_load import loads_by_default
+from analyzer.runtime.session import DIES_OF_CASTS, WITHOUT, Optimization, Session
 from analyzer.shapes.batching import plan_batches
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.walk import Walk
@@ -154,6 +157,45 @@ def refusal_notes(source: Source, comparisons: Iterable[Comparison | None]) -> l
     return [
         f"The model does not run on {source.run.batch_size} samples at once everywhere, so {many} compared one at a "
         "time only."
+    ]
+
+
+def check_loads_by_default(source: Source, smaller: LoadedModel, data: bytes | None) -> list[str]:
+    """What is said where onnxruntime loads neither file by itself: our sessions may leave a rewriting out that ends it.
+
+    `data`: the bytes of the smaller model's file; None: its weights go beside it.
+
+    Raises:
+        ComparisonFailed: it loads the original, but not the smaller model.
+        OutputError: the files to try it on cannot be written.
+    """
+    if not runnable(smaller).casts_transposed:
+        return []
+    try:
+        with unfinished.temporary_folder() as folder:
+            written, given = folder / "smaller.onnx", source.loaded.path or folder / "original.onnx"
+            if data is None:
+                save_beside(smaller, folder, written.name)
+            else:
+                written.write_bytes(data)
+            if source.loaded.path is None:
+                given.write_bytes(source.loaded.raw)
+            if loads_by_default(written):
+                return []
+            loads_given = loads_by_default(given)
+    except OSError as error:
+        raise OutputError(
+            f"The smaller model cannot be tried in a temporary folder: {error.strerror or error}."
+        ) from error
+    if loads_given:
+        raise ComparisonFailed(
+            f"With its default options onnxruntime loads the original, but not the pruned model: its {DIES_OF_CASTS} "
+            "ends the process where a MatMul reads a Cast of what a Transpose makes (halves are cast by onnxruntime "
+            "itself). Nothing was written."
+        )
+    return [
+        "onnxruntime loads neither the original nor the smaller model with its default options: leave its "
+        f"{DIES_OF_CASTS} out ({WITHOUT})."
     ]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from analyzer.api.agreement import (
     WrittenSession,
     agree,
+    check_loads_by_default,
     compare_models,
     contradicted,
     disagreement,
@@ -145,6 +146,7 @@ def _cut_and_compared(
     taken = "as the probe takes them" if source.shapes.settled else ""
     stamp(smaller, _record(basis, cut_model, choice, audit.facts, results["probe"], observed=observed, branches=taken))
     data, after_size = _written(source, cut_model)
+    unloadable = check_loads_by_default(source, smaller, data)
     removed = _removed_units(chosen)
     facts = PrunedFacts(
         before=_size(source.loaded, chosen, source.loaded.size),
@@ -156,7 +158,7 @@ def _cut_and_compared(
         latency=measured,
         refused=refused,
         removed_units=removed,
-        notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"]))),
+        notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"])), *unloadable),
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
         removed_relus=cut_model.merged_relus,
         observed=observed,

@@ -299,3 +299,26 @@ def test_files_that_were_written_are_named_where_standard_output_fails(tmp_path:
     said = "Standard output cannot be written: No space left on device; these files were written before"
     assert process.stderr == f"deadunits: {said}: {target}.\n"
     assert target.exists()
+
+
+def test_a_model_that_is_tried_in_a_process_of_its_own_goes_with_it(tmp_path: Path) -> None:
+    trying = tmp_path / "trying.py"
+    tried = tmp_path / "tried"
+    load = f"import os, pathlib, time; pathlib.Path({str(tried)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    trying.write_text(
+        "from analyzer import unfinished\n"
+        "from analyzer.cli.signals import end_on_signals\n"
+        "from analyzer.runtime import default_load\n"
+        f"default_load.LOAD = {load!r}\n"
+        "end_on_signals()\n"
+        "with unfinished.temporary_folder() as folder:\n"
+        "    default_load.loads_by_default(folder / 'model.onnx')\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "temporary").mkdir()
+    process = begun(str(trying), env={"TMPDIR": str(tmp_path / "temporary")})
+    wait_for(lambda: tried.exists() and bool(tried.read_text()))
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == "deadunits: ended by SIGTERM; no file was written.\n"
+    assert not [*(tmp_path / "temporary").iterdir()]
+    wait_for(lambda: has_ended(int(tried.read_text())))
