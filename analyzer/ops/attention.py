@@ -66,6 +66,8 @@ class AttentionRule(Operator):
     made: str | None = None
     #: The attributes that count heads of queries, and those of keys.
     counts = ("num_heads", "num_heads")
+    #: The input that is added to scores.
+    summands: int
 
     @abstractmethod
     def heads(self, node: OpNode) -> Heads | None:
@@ -88,8 +90,12 @@ class AttentionRule(Operator):
         return node.y_dtype in SINGLE_OR_DOUBLE
 
     def numbers_always(self, node: OpNode) -> bool:
-        """Whether the weights of every query are numbers, as far as what is fed stays finite."""
-        return True
+        """Whether the weights of every query are numbers, as far as what is fed stays finite.
+
+        A stored summand that is NaN or infinite makes none; -inf leaves a key out.
+        """
+        added = node.static(self.summands)
+        return added is None or bool((added < np.inf).all())
 
     def unsupported(self, node: OpNode) -> str | None:
         return None if isinstance(self.axes(node), Lettered) else "heads that shapes and attributes do not show"

@@ -49,7 +49,7 @@ class FusedAttention(AttentionRule):
         masked = masked or (added is not None and bool(node.attr("unidirectional", 0)))
         if masked and np.isinf(node.attr("mask_filter_value", 0.0)):
             return False
-        return added is None or bool(np.isfinite(added).any(axis=-1).all())
+        return super().numbers_always(node) and (added is None or bool(np.isfinite(added).any(axis=-1).all()))
 
 
 class ProjectedAttention(FusedAttention):

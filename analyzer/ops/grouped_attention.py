@@ -30,6 +30,7 @@ class GroupQueryAttention(AttentionRule):
     """Groups of heads are cut whole."""
 
     counts = ("num_heads", "kv_num_heads")
+    summands = 10
 
     def unsupported(self, node: OpNode) -> str | None:
         quantised = any(str(node.attr(name, "NONE")).upper() != "NONE" for name in ("k_quant_type", "v_quant_type"))
@@ -58,6 +59,11 @@ class GroupQueryAttention(AttentionRule):
     def averages(self, node: OpNode) -> bool:
         less = node.has(_SINK) or node.attr("smooth_softmax", 0) == 1
         return super().averages(node) and not less
+
+    def numbers_always(self, node: OpNode) -> bool:
+        """Which keys a query sees depends on what is fed, so that -inf may leave it none."""
+        added = node.static(self.summands)
+        return added is None or bool(np.isfinite(added).all())
 
     def values(self, node: OpNode, xs: Sequence[Constants], heads: Heads) -> tuple[Mask, Array]:
         x = xs[_V]

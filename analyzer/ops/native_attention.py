@@ -24,6 +24,7 @@ class Attention(AttentionRule):
     """Values [b, t, (g v)] or [b, g, t, v], queries and keys alike."""
 
     counts = ("q_num_heads", "kv_num_heads")
+    summands = _MASK
 
     def heads(self, node: OpNode) -> Heads | None:
         q, k, v = (node.x_shape(p) for p in (0, _K, _V))

@@ -23,6 +23,7 @@ from tests.models import Array
 
 CONTRIB = "com.microsoft"
 FLOOR = float(np.finfo(np.float32).min)
+NO_NUMBERS = [np.inf, np.nan]
 MASKED = [None, None, FLOOR, -np.inf]  # what scores of masked keys become
 
 
@@ -34,10 +35,10 @@ def _some_shut(g: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _summands(d: Draw, shape: tuple[int, ...], stored: bool) -> Array:
-    """Stored ones may leave a query no key."""
+    """Stored ones may leave a query no key, or make no number of a score."""
     array = _some_shut(d.arrays, shape)
     if stored and d.flag():
-        array[..., 0] = np.where(d.arrays.random(shape[:-1]) < 0.5, -np.inf, 0)
+        array[..., 0] = np.where(d.arrays.random(shape[:-1]) < 0.5, d.pick([-np.inf, *NO_NUMBERS]), 0)
     return array
 
 
@@ -154,12 +155,14 @@ def grouped(d: Draw, op: str) -> Case:
     inputs[6] = np.array(total, np.int32)
     if rotary:
         inputs[7:9] = [d.normal(before + steps, width // 2) for _ in range(2)]
+    stored = d.flag(0.3)
     if d.flag(0.3):
-        inputs[10] = d.normal(d.pick([1, batch]), d.pick([1, heads]), steps, before + steps)
+        shape = d.pick([1, batch]), d.pick([1, heads]), steps, before + steps
+        inputs[10] = _summands(d, shape, stored) if stored else d.normal(*shape)
     if d.flag(0.2):
         inputs[11] = d.normal(heads)
     fixed = {5: whole(fewest - 1, total - 1, np.int32), 6: whole(total, total, np.int32)}
-    fed = [p for p in (0, 1, 2, 3, 4, 5, 6, 10) if inputs[p] is not None]
+    fed = [p for p in (0, 1, 2, 3, 4, 5, 6, *(() if stored else (10,))) if inputs[p] is not None]
     causal = d.pick([None, None, 0])
     outputs = ["y0", "y1", "y2", "y3"][: d.pick([3, 4])] if before or d.flag(0.3) else ["y0"]
     return call(
@@ -189,6 +192,8 @@ def native(d: Draw, op: str) -> Case:
     if before:
         inputs[4:6] = [d.normal(batch, groups, before, w) for w in (width, value)]
     stored = {3} if d.flag() else set()
+    if kind == "float" and stored and d.flag(0.3):
+        inputs[3] = np.where(d.ints(0, 2, *mask) == 0, d.pick(NO_NUMBERS), d.normal(*mask)).astype(np.float32)
     if opset > 23 and not before and d.flag(0.2):
         inputs[6] = d.ints(0, keys, batch)
     left, right = (d.pick([None, 1]) if opset == 25 else None for _ in range(2))
@@ -280,7 +285,12 @@ def _every_query_finds_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _weights_are_always_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_attention.FusedAttention, "numbers_always", lambda self, node: True)
+    for rule in (attention.AttentionRule, fused_attention.FusedAttention, grouped_attention.GroupQueryAttention):
+        monkeypatch.setattr(rule, "numbers_always", lambda self, node: True)
+
+
+def _any_finite_summand_makes_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention.AttentionRule, "numbers_always", lambda self, node: True)
 
 
 def _padding_sees_keys_through_windows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,6 +350,9 @@ FAULTS: list[laws.Fault] = [
     (_heads_are_not_counted, "QAttention", shrink_laws.shrunk_nodes_agree),
     (_weights_are_always_numbers, f"{CONTRIB}:Attention", laws.constants_are_constant),
     (_weights_are_always_numbers, "MultiHeadAttention", laws.constants_are_constant),
+    (_weights_are_always_numbers, "GroupQueryAttention", laws.constants_are_constant),
+    (_any_finite_summand_makes_numbers, f"{CONTRIB}:Attention", laws.constants_are_constant),
+    (_any_finite_summand_makes_numbers, "Attention", laws.constants_are_constant),
     (_padding_sees_keys_through_windows, "GroupQueryAttention", laws.constants_are_constant),
     (_values_go_from_a_cache, "MultiHeadAttention", laws.cut_nodes_agree),
     (_sizes_are_not_told, f"{CONTRIB}:Attention", shrink_laws.shrunk_nodes_agree),
