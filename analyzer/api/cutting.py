@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,11 +28,14 @@ from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
 from analyzer.rewrite.pair_directions import Pairing, pair_directions, pairings
 from analyzer.rewrite.shrink import shrink
+from analyzer.rewrite.written_norms import ConstantChannels, norms_over_constants, write_out
 from analyzer.units.select import select_units
 from analyzer.walk import Walk, walk
 from analyzer.walk.bridge_search import find_bridges
 from analyzer.walk.compose import compose, left_of, stand_ins
 from analyzer.walk.parameters import count_parameters
+
+T = TypeVar("T")
 
 MOST_REFUSALS = 50
 MOST_ROUNDS = 8  # cuts after the first; each takes something away
@@ -62,6 +66,7 @@ class CutModel:
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
     bridges: tuple[Bridge, ...] = ()
+    written_norms: int = 0  # normalisations that are written out
     merged_relus: tuple[str, ...] = ()  # always on; the dense layers around them are one
     removed_rows: Mapping[str, int] = field(default_factory=dict)  # of embeddings: as many went, by table
     removed_experts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by router
@@ -77,7 +82,7 @@ def cut(
     vocabulary: Sequence[GatheredRows] = (),
     routed: Sequence[Routed] = (),
 ) -> list[CutModel]:
-    """The cut model; with residual `latency` a second one with bridges, to be timed against the first.
+    """The cut model; with residual `latency` others that have bridges or norms written out, to be timed against it.
 
     `measure` gives the shapes of a model that was cut; `walked` is the walk of this choice, where it was taken;
     `vocabulary` are the embeddings that may lose rows, `routed` the routers that may lose experts.
@@ -108,13 +113,14 @@ def _cuts(
     choice: Choice,
     measure: Callable[[LoadedModel], ShapeTable],
 ) -> list[CutModel]:
-    """The cut of the base, and with residual `latency` one with bridges, each until nothing more goes."""
+    """The cut of the base, and with residual `latency` others that save more, each until nothing more goes."""
     plain = _cut(base, layers, choice, walked)
     cuts = [plain]
     if choice.residual != "off":
-        bridged = _with_bridges(plain, layers, choice)
-        if bridged is not plain:
-            cuts = [bridged] if choice.residual == "params" else [plain, bridged]
+        starts = dict.fromkeys((plain, _with_norms_written_out(plain, layers, choice)))
+        options = dict.fromkeys((plain, *(_with_bridges(start, layers, choice) for start in starts)))
+        cuts = sorted(options, key=lambda option: -_left(option.walk))
+        cuts = cuts[-1:] if choice.residual == "params" else cuts
     cuts = [_finished(cut_model, choice, measure) for cut_model in cuts]
     if choice.merge_linear:
         cuts = [_merged(cut_model, choice, measure) for cut_model in cuts]
@@ -301,7 +307,7 @@ def _with_bridges(plain: CutModel, layers: Sequence[LayerVerdicts], choice: Choi
     built, saved = len(bridged.bridges), _left(plain.walk) - _left(bridged.walk)
     many, they = ("1 gather was", "it saves") if built == 1 else (f"{built} gathers were", "they save")
     note = f"{many} inserted at joins of unequally dead branches; {they} {saved} parameters."
-    return replace(bridged, notes=(note,)) if built else plain
+    return replace(bridged, notes=(*plain.notes, note), written_norms=plain.written_norms) if built else plain
 
 
 def _bridged(base: Base, bridges: Sequence[Bridge]) -> Base:
@@ -316,19 +322,46 @@ def _that_pay(bridged: CutModel, layers: Sequence[LayerVerdicts], choice: Choice
     bridges = find_bridges(exact, choice.round_to)
 
     def saved(some: Sequence[Bridge]) -> int:
-        if not some:
-            return 0
         return _left(bridged.walk) - _left(_bridged(bridged.base, some).walk(layers, choice))
 
-    total, step = saved(bridges), -(-len(bridges) // MOST_SINGLE_TRIALS)
-    if bridged.bridges and total <= 0:  # what was left out before does not pay one by one either
+    return _worth(bridges, saved, again=bool(bridged.bridges))
+
+
+def _worth(candidates: Sequence[T], saved: Callable[[Sequence[T]], int], *, again: bool = False) -> Sequence[T]:
+    """The candidates without those that save nothing; `again`: those that were left out before are among them."""
+    if not candidates:
         return ()
-    for some in [bridges[start : start + step] for start in range(0, len(bridges), max(step, 1))]:
-        fewer = [bridge for bridge in bridges if bridge not in some]
-        without = saved(fewer)
+    total, step = saved(candidates), -(-len(candidates) // MOST_SINGLE_TRIALS)
+    if again and total <= 0:  # what was left out before does not pay one by one either
+        return ()
+    for some in [candidates[start : start + step] for start in range(0, len(candidates), step)]:
+        fewer = [candidate for candidate in candidates if candidate not in some]
+        without = saved(fewer) if fewer else 0
         if without >= total:
-            bridges, total = fewer, without
-    return bridges
+            candidates, total = fewer, without
+    return candidates if total > 0 else ()
+
+
+def _with_norms_written_out(plain: CutModel, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
+    """The cut with those normalisations written out over fewer channels that save parameters so."""
+    base, context = plain.base, plain.walk.context
+
+    def written(some: Sequence[ConstantChannels]) -> Base:
+        return Base(*write_out(base.loaded, base.shapes, context, some), base.reordered)
+
+    norms = _worth(
+        norms_over_constants(plain.walk, choice),
+        lambda some: _left(plain.walk) - _left(written(some).walk(layers, choice)),
+    )
+    if not norms:
+        return plain
+    cut_again, count = _cut(written(norms), layers, choice), len(norms)
+    many, were, they = ("", "was", "it saves") if count == 1 else ("s", "were", "they save")
+    saved = _left(plain.walk) - _left(cut_again.walk)
+    what = f"{count} LayerNormalization{many} {were} written out"
+    note = f"{what} over the channels that are not constant; {they} {saved} parameters."
+    refused = (*plain.refused, *cut_again.refused)
+    return replace(cut_again, notes=(note,), written_norms=count, refused=refused)
 
 
 def _left(walked: Walk) -> int:

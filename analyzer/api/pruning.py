@@ -234,21 +234,25 @@ def _written(source: Source, cut_model: CutModel) -> tuple[bytes | None, Size]:
 
 
 def _better(source: Source, cuts: Sequence[CutModel]) -> CutModel:
-    """The only cut, or of a plain and a bridged one the bridged where it is measured to be no slower."""
-    if len(cuts) == 1:
-        return cuts[0]
-    plain, bridged = cuts
-    with (
-        our_model(),
-        Session(plain.smaller, threads=source.run.threads) as before,
-        Session(bridged.smaller, threads=source.run.threads) as after,
-    ):
-        measured = _timed(source, before, after)
-    if measured is not None and round(measured.ratio, 2) <= 1.0:
-        return bridged
-    ratio = f"{measured.ratio:.2f} times the time" if measured is not None else "not measurable"
-    note = f"Gathers at joins of unequally dead branches would save parameters but cost speed ({ratio}): left out."
-    return replace(plain, notes=(*plain.notes, note))
+    """The first cut, or of those that save more the last that is measured to be no slower than the one before it."""
+    best, *others = cuts
+    notes: list[str] = []
+    for other in others:
+        with (
+            our_model(),
+            Session(best.smaller, threads=source.run.threads) as before,
+            Session(other.smaller, threads=source.run.threads) as after,
+        ):
+            measured = _timed(source, before, after)
+        if measured is not None and round(measured.ratio, 2) <= 1.0:
+            best = other
+            continue
+        ratio = f"{measured.ratio:.2f} times the time" if measured is not None else "not measurable"
+        means = (
+            "LayerNormalization written out" if other.written_norms else "Gathers at joins of unequally dead branches"
+        )
+        notes.append(f"{means} would save parameters but cost speed ({ratio}): left out.")
+    return replace(best, notes=(*best.notes, *notes))
 
 
 def _left_by_choice(source: Source, walked: Walk, choice: Choice) -> tuple[str, ...]:

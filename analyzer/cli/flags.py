@@ -196,8 +196,9 @@ GROUPS: dict[type, Group] = {
             "residual": _choosing(
                 "--residual",
                 "off|params|latency",
-                "Where only one side of a join is dead: cut it and put the result back to full width, where that "
-                "saves parameters, or where it is measured to be no slower.",
+                "Where only one side of a join is dead: cut it and put the result back to full width; where channels "
+                "are dead in front of a LayerNormalization: write it out without them. Each where that saves "
+                "parameters, or where it is measured to be no slower.",
                 shows_default=True,
             ),
             "merge_duplicates": _choosing(

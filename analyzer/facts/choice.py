@@ -28,8 +28,9 @@ class Choice(WithDefaults):
     of smaller probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths
     of layers stay multiples of it. units: per layer (its value or module) the only observed units that may go (an
     edited plan). lossy: per value units that go although they are not dead, each with the constant that takes its
-    place; not exact. residual: let units go that are dead on one side of a join only, by gathers where that saves
-    parameters, or where it is measured to be no slower than without. merge_duplicates: units that compute the same are
+    place; not exact. residual: let units go that are dead on one side of a join only, by gathers, and channels
+    in front of a LayerNormalization, which is written out, where that saves parameters, or where it is measured to be
+    no slower than without. merge_duplicates: units that compute the same are
     merged. merge_linear: dense layers around a ReLU that is always on are merged where that is smaller. branches:
     `taken` leaves out branches (of an If) that no sample takes; for inputs that would take them the model then computes
     something else. vocabulary: rows of embeddings that the probe never gathers go; further ids are refused by

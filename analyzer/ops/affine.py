@@ -43,10 +43,13 @@ class Summand:
 class Normalisation:
     """The input positions of the learned scale and shift; `alone`: each unit is normalised by itself.
 
-    `variance` is the position of the variance per unit that was seen in training, where that is stored.
+    `variance` is the position of the variance per unit that was seen in training, where that is stored. `epsilon` is
+    added to the variance over the last axis alone, in single precision or more, where mean and variance are taken of it
+    and nothing else comes out.
     """
 
     scale: int
     shift: int | None
     alone: bool = False
     variance: int | None = None
+    epsilon: float | None = None

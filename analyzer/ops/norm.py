@@ -169,6 +169,15 @@ class Normalised(Operator):
         return Normalisation(1, 2)
 
 
+class LayerNorm(Normalised):
+    """LayerNormalization: Y = scale * (X - mean) / sqrt(variance + epsilon) + B, over the axes from `axis` on."""
+
+    def normalisation(self, node: OpNode) -> Normalisation | None:
+        single = int(node.attr("stash_type", 1)) == 1 and node.only_first_output
+        centred = single and self.normalised(node) == [len(node.x_shape()) - 1]
+        return Normalisation(1, 2, epsilon=float(node.attr("epsilon", 1e-5)) if centred else None)
+
+
 class GroupNorm(Normalised):
     """Y normalised over the channels of a group and all positions; scale and bias per channel from opset 21 on.
 
@@ -292,10 +301,10 @@ class LpNorm(WithoutUnits):
 register(BatchNorm(), "BatchNormalization")
 register(InstanceNorm(), "InstanceNormalization")
 _NORMALISED = PerChannel.stated
-register(Normalised(), "LayerNormalization", traits=_NORMALISED)
+register(LayerNorm(), "LayerNormalization", traits=_NORMALISED)
 register(GroupNorm(), "GroupNormalization", traits=_NORMALISED)
 register(Softmax(), "Softmax", "LogSoftmax", traits=replace(CONTINUOUS, carries_nan=(0,)))
 register(Softmax(), "Hardmax", traits=replace(CONTINUOUS, jumps=True))
 register(LocalResponse(), "LRN", traits=_NORMALISED)
 register(LpNorm(), "LpNormalization", traits=replace(CONTINUOUS, jumps=True))
-register(Normalised(), "LayerNormalization", domain=CONTRIB)
+register(LayerNorm(), "LayerNormalization", domain=CONTRIB)

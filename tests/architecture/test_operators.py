@@ -38,6 +38,7 @@ NAMED = {
     "rewrite/fewer_experts.py": 24,
     "rewrite/fewer_rows.py": 1,
     "rewrite/insert_bridges.py": 4,
+    "rewrite/written_norms.py": 18,
     "shapes/sample_rows.py": 3,
     "graph/reveal.py": 1,
     "shapes/shape_session.py": 1,

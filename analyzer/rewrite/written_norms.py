@@ -1,0 +1,256 @@
+"""LayerNormalization written out, over the channels that are not constant: Y = scale * (X - mean) / sqrt(var + e) + B.
+
+Of D channels n are left out, constants c of mean m and variance v: mean = (sum(X) + n m) / D and
+var = (sum((X - mean)^2) + n (m - mean)^2 + n v) / D, sums over the others. A left-out channel does come out
+of the normalisation as a number that changes, (c - mean) / deviation, which lies between those of two constants: up to
+two channels stay as carriers, and take on what the readers, weighted sums, make of the others.
+
+Written over all channels, with weight 0 where one is left out; of this the ordinary cut takes what nothing else needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analyzer.algebra.pattern import Array, Mask, Shape
+from analyzer.facts.choice import Choice
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import Editor, LoadedModel
+from analyzer.ops.affine import Normalisation
+from analyzer.ops.context import Call, Context
+from analyzer.ops.operator import traits_of
+from analyzer.ops.weighted_sum import WeightedSum
+from analyzer.walk import Walk
+
+MOST_CARRIERS = 2
+_FARTHEST = 4  # widths of their range that constants may lie away from a carrier that other normalisations have, too
+_STATISTICS = {"float16": "float32", "float32": "float32", "float64": "float64"}
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantChannels:
+    """A normalisation, and what is constant in front of it: whether, and at what, per channel of the last axis."""
+
+    call: Call
+    norm: Normalisation
+    known: Mask
+    value: Array
+
+    @property
+    def scale(self) -> Array:
+        """The learned scale."""
+        return np.asarray(self.call.op.static(self.norm.scale), np.float64)
+
+    @property
+    def shift(self) -> Array:
+        """The learned shift."""
+        stored = None if self.norm.shift is None else self.call.op.static(self.norm.shift)
+        return np.zeros(len(self.known)) if stored is None else np.asarray(stored, np.float64)
+
+
+def norms_over_constants(walked: Walk, choice: Choice) -> list[ConstantChannels]:
+    """The normalisations in front of which constant channels stay."""
+    context, found = walked.context, []
+    held = {layer.value for layer in walked.layers if not choice.covers(layer)}
+    for call in context.calls if choice.units is None else ():  # what the user listed is what goes
+        norm = _centred(context, call) if call.barrier is None and walked.closure.live(call) else None
+        if norm is None or held.intersection((call.inputs[0], call.outputs[0])):
+            continue
+        (x,), axis = context.constants(walked.facts, call.inputs[:1]), len(call.op.x_shape()) - 1
+        channels = ConstantChannels(call, norm, *x.per_index(axis, call.op.x_shape()[axis]))
+        if not _can_be_carried(context, channels):  # what nothing needs of the others: the shift comes out there
+            channels = replace(channels, known=channels.known & (channels.scale == 0))
+        staying = channels.known & walked.closure.keeps.get((call.inputs[0], axis))
+        if staying.sum() > MOST_CARRIERS and not channels.known.all():
+            found.append(channels)
+    return found
+
+
+def write_out(
+    loaded: LoadedModel, table: ShapeTable, context: Context, norms: Sequence[ConstantChannels]
+) -> tuple[LoadedModel, ShapeTable]:
+    """The model with these normalisations written out, and the shapes of the new values."""
+    copy = loaded.copy()
+    editor, carriers = Editor(copy), set[int]()
+    editor.name_nodes({node.index: node.name for node in loaded.graph.nodes})
+    new, dtypes = dict[str, tuple[str, Shape]](), dict[str, str]()
+    for channels in norms:
+        writer = _Writer(editor, context, channels)
+        writer.run(carriers)
+        new |= {name: (channels.call.inputs[0], shape) for name, (shape, _) in writer.made.items()}
+        dtypes |= {name: dtype for name, (_, dtype) in writer.made.items()}
+    editor.finish()
+    gone = {channels.call.outputs[0] for channels in norms}  # these names would mean something else
+    table = table.with_values(new)
+    shapes = {name: shape for name, shape in table.shapes.items() if name not in gone}
+    return copy.refreshed(), replace(table, shapes=shapes, dtypes={**table.dtypes, **dtypes})
+
+
+def _centred(context: Context, call: Call) -> Normalisation | None:
+    """What is said of a normalisation that can be written out: of one axis, by stored numbers per channel."""
+    op, norm = call.op, call.rule.normalisation(call.op)
+    if norm is None or norm.epsilon is None or op.node.place or call.outputs[0] in context.outputs:
+        return None
+    rank, width = len(op.x_shape()), op.x_shape()[-1:]
+    shift = norm.shift is not None and op.has(norm.shift)
+    stored = [op.static(position) for position in (norm.scale, *((norm.shift,) if shift else ()))]
+    fits = all(array is not None and array.shape == width and array.dtype.name == op.x_dtype for array in stored)
+    return norm if fits and rank > 1 and op.x_dtype in _STATISTICS and not _is_free(context, call) else None
+
+
+def _is_free(context: Context, call: Call) -> bool:
+    return len(call.op.x_shape()) - 1 in context.free_axes(call.inputs[0])
+
+
+def _readers(context: Context, call: Call) -> list[tuple[Call, WeightedSum]] | None:
+    """All readers of a normalisation, where they are sums over its channels with stored weights."""
+    readers = []
+    for node, position in context.graph.consumers.get(call.outputs[0], ()):
+        reader = context.by_node[node.index]
+        if traits_of(node).measures:
+            continue
+        total = None if reader.barrier is not None else reader.weighted_sum
+        if total is None or (total.data, total.axis) != (position, len(call.op.y_shape()) - 1):
+            return None
+        stored = node.inputs[total.weight] in context.graph.initializer_names and total.stored_axis is not None
+        if not (stored and total.groups == 1 and total.plain and total.absorbs):
+            return None
+        readers.append((reader, total))
+    return readers
+
+
+def _rows(reader: Call, total: WeightedSum) -> Array:
+    """A reader's weights as they are stored, [channels, ...]."""
+    return np.moveaxis(np.asarray(reader.op.static(total.weight)).astype(np.float64), total.stored_axis or 0, 0)
+
+
+def _can_be_carried(context: Context, channels: ConstantChannels) -> bool:
+    """Whether readers can take what they make of constant channels from others, in numbers that their types hold."""
+    readers = _readers(context, channels.call)
+    most = (1 + _FARTHEST) * (np.abs(channels.scale) + np.abs(channels.shift))
+    return readers is not None and all(
+        np.tensordot(most, np.abs(_rows(reader, total)), 1).max(initial=0.0)
+        < np.finfo(np.asarray(reader.op.static(total.weight)).dtype).max
+        for reader, total in readers
+    )
+
+
+class _Writer:
+    """Writes one normalisation out; `made` are the new values, with shapes and element types."""
+
+    def __init__(self, editor: Editor, context: Context, channels: ConstantChannels) -> None:
+        self.editor, self.context, self.channels = editor, context, channels
+        self.op = channels.call.op
+        self.made: dict[str, tuple[Shape, str]] = {}
+
+    def run(self, used: set[int]) -> None:
+        """`used` are carriers of normalisations before this one, which it prefers; its own are added."""
+        known, value, scale, shift = (
+            self.channels.known, self.channels.value, self.channels.scale, self.channels.shift.copy()
+        )  # fmt: skip
+        carriers = _carriers(np.flatnonzero(known), value, used) if (scale[known] != 0).any() else ()
+        if carriers:
+            used.update(carriers)
+            self._fold(carriers, shift)
+        scale = np.where(known, 0.0, scale)
+        scale[list(carriers)] = 1.0
+        left_out = known & ~np.isin(np.arange(len(known)), carriers)
+        self._replace(left_out, carriers, scale, shift)
+
+    def _fold(self, carriers: Sequence[int], shift: Array) -> None:
+        """What readers make of constant channels goes onto the carriers; what these always add, onto one that goes."""
+        known, value, scale = self.channels.known, self.channels.value, self.channels.scale
+        shares = np.zeros((len(carriers), len(known)))
+        first, last = carriers[0], carriers[-1]
+        if value[first] == value[last]:
+            shares[0, known] = 1.0
+        else:
+            shares[0, known] = (value[known] - value[last]) / (value[first] - value[last])
+            shares[1, known] = 1.0 - shares[0, known]
+        always = next(int(i) for i in np.flatnonzero(known) if i not in carriers)
+        summed = [*carriers, always]
+        for reader, total in _readers(self.context, self.channels.call) or ():
+            rows, dtype = _rows(reader, total), np.asarray(reader.op.static(total.weight)).dtype
+            onto = np.tensordot(shares * scale, rows, 1)
+            rows[always] = np.tensordot(shift[summed], rows[summed], 1)
+            rows[list(carriers)] = onto
+            self._store(reader, total.weight, np.moveaxis(rows, 0, total.stored_axis or 0).astype(dtype))
+        shift[list(carriers)], shift[always] = 0.0, 1.0
+
+    def _store(self, call: Call, position: int, array: Array) -> str:
+        """Write a stored input anew: in place where the node alone reads it."""
+        name, graph = call.op.node.inputs[position], self.context.graph
+        alone = len(graph.consumers[name]) == 1 and name in graph.initializer_names and name not in graph.outputs
+        if alone:
+            self.editor.set_tensor(name, array)
+            return name
+        name = self.editor.add_tensor(f"{call.op.name}/{position}", array)
+        self.editor.set_input(call.op.node.index, position, name)
+        return name
+
+    def _replace(self, left_out: Mask, carriers: Sequence[int], scale: Array, shift: Array) -> None:
+        """Write the operators in place of the node."""
+        op, norm, value = self.op, self.channels.norm, self.channels.value
+        width, count, own = len(left_out), int(left_out.sum()), str(op.x_dtype)
+        wide, dtype = op.x_shape(), _STATISTICS[own]
+        narrow = (*wide[:-1], 1)
+        mean_left_out, spread = _mean_and_spread(value[left_out], width)
+        weights = np.where(left_out, 0.0, 1.0 / width)
+        if len(carriers) == 1:  # it stands for the others, which are equal to it
+            weights[carriers[0]] += count / width
+            count, spread = 0, 0.0
+        share = self._number(weights[:, np.newaxis], dtype)
+
+        def add(op_type: str, *inputs: str, shape: Shape = wide, dtype: str = dtype, **attributes: int) -> str:
+            name = self.editor.add_before(op.node.index, op_type, inputs, **attributes)
+            self.made[name] = shape, dtype
+            return name
+
+        x = op.node.inputs[0] if own == dtype else add("Cast", op.node.inputs[0], to=1)
+        mean = add("MatMul", x, share, shape=narrow)
+        if count and mean_left_out:
+            mean = add("Add", mean, self._number(count * mean_left_out / width, dtype), shape=narrow)
+        centred = add("Sub", x, mean)
+        variance = add("MatMul", add("Mul", centred, centred), share, shape=narrow)
+        if count:
+            away = mean
+            if mean_left_out:
+                away = add("Sub", mean, self._number(mean_left_out, dtype), shape=narrow)
+            squared = add("Mul", away, away, shape=narrow)
+            rest = add("Mul", squared, self._number(count / width, dtype), shape=narrow)
+            variance = add("Add", variance, rest, shape=narrow)
+        variance = add("Add", variance, self._number((norm.epsilon or 0.0) + spread, dtype), shape=narrow)
+        factor = add("Reciprocal", add("Sqrt", variance, shape=narrow), shape=narrow)
+        y = add("Mul", centred, factor)
+        if own != dtype:
+            y = add("Cast", y, dtype=own, to=10)
+        y = add("Mul", y, self._store(self.channels.call, norm.scale, scale.astype(own)), dtype=own)
+        if norm.shift is not None and op.has(norm.shift):
+            y = add("Add", y, self._store(self.channels.call, norm.shift, shift.astype(own)), dtype=own)
+        elif shift.any():
+            y = add("Add", y, self._number(shift, own), dtype=own)
+        self.editor.replace_value(op.outputs[0], y)
+        self.editor.drop_node(op.node.index)
+
+    def _number(self, array: Array | float, dtype: str) -> str:
+        return self.editor.add_tensor(f"{self.op.name}/number", np.asarray(array, dtype))
+
+
+def _carriers(dead: Array, value: Array, used: set[int]) -> tuple[int, ...]:
+    """The channels with the lowest and the highest constant, or two that serve others, too; one where all are equal."""
+    width = np.ptp(value[dead])
+    for among in (np.intersect1d(dead, sorted(used)), dead):
+        if len(among):
+            low, high = (int(among[f(value[among])]) for f in (np.argmin, np.argmax))
+            if _FARTHEST * (value[high] - value[low]) >= width:
+                return (low,) if width == 0 else (low, high)
+    return ()
+
+
+def _mean_and_spread(constants: Array, width: int) -> tuple[float, float]:
+    """The mean of the constants, and the sum of their squared distances from it, of `width` channels."""
+    mean = float(constants.mean())
+    return mean, float(np.square(constants - mean).sum()) / width
