@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import TypeVar
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
 from analyzer.rewrite.pair_directions import Pairing, pair_directions, pairings
 from analyzer.rewrite.shrink import shrink
+from analyzer.rewrite.that_pay import that_pay
 from analyzer.rewrite.written_norms import ConstantChannels, norms_over_constants, write_out
 from analyzer.units.select import select_units
 from analyzer.walk import Walk, walk
@@ -35,11 +35,8 @@ from analyzer.walk.bridge_search import find_bridges
 from analyzer.walk.compose import compose, left_of, stand_ins
 from analyzer.walk.parameters import count_parameters
 
-T = TypeVar("T")
-
 MOST_REFUSALS = 50
 MOST_ROUNDS = 8  # cuts after the first; each takes something away
-MOST_SINGLE_TRIALS = 24  # bridges tried one by one; of more, several at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,22 +321,7 @@ def _that_pay(bridged: CutModel, layers: Sequence[LayerVerdicts], choice: Choice
     def saved(some: Sequence[Bridge]) -> int:
         return _left(bridged.walk) - _left(_bridged(bridged.base, some).walk(layers, choice))
 
-    return _worth(bridges, saved, again=bool(bridged.bridges))
-
-
-def _worth(candidates: Sequence[T], saved: Callable[[Sequence[T]], int], *, again: bool = False) -> Sequence[T]:
-    """The candidates without those that save nothing; `again`: those that were left out before are among them."""
-    if not candidates:
-        return ()
-    total, step = saved(candidates), -(-len(candidates) // MOST_SINGLE_TRIALS)
-    if again and total <= 0:  # what was left out before does not pay one by one either
-        return ()
-    for some in [candidates[start : start + step] for start in range(0, len(candidates), step)]:
-        fewer = [candidate for candidate in candidates if candidate not in some]
-        without = saved(fewer) if fewer else 0
-        if without >= total:
-            candidates, total = fewer, without
-    return candidates if total > 0 else ()
+    return that_pay(bridges, saved, again=bool(bridged.bridges))
 
 
 def _with_norms_written_out(plain: CutModel, layers: Sequence[LayerVerdicts], choice: Choice) -> CutModel:
@@ -349,7 +331,7 @@ def _with_norms_written_out(plain: CutModel, layers: Sequence[LayerVerdicts], ch
     def written(some: Sequence[ConstantChannels]) -> Base:
         return Base(*write_out(base.loaded, base.shapes, context, some), base.reordered)
 
-    norms = _worth(
+    norms = that_pay(
         norms_over_constants(plain.walk, choice),
         lambda some: _left(plain.walk) - _left(written(some).walk(layers, choice)),
     )

@@ -149,7 +149,7 @@ def _cut_and_compared(
     unloadable = check_loads_by_default(source, smaller, data)
     removed = _removed_units(chosen)
     facts = PrunedFacts(
-        before=_size(source.loaded, chosen, source.loaded.size),
+        before=_size(source.loaded, walked, source.loaded.size),
         after=after_size,
         changed=True,
         comparison=results["probe"],
@@ -313,7 +313,7 @@ def _record(
 
 def _size(loaded: LoadedModel, chosen: Walk, size: int) -> Size:
     peak = peak_activation(chosen.context, chosen.context.shapes.__getitem__)
-    return Size(count_parameters(loaded.graph), chosen.multiply_adds, size, peak)  # bridges store numbers of their own
+    return Size(count_parameters(loaded.graph), chosen.multiply_adds, size, peak)
 
 
 def _after(source: Source, cut_model: CutModel, smaller: LoadedModel, size: int) -> Size:

@@ -178,7 +178,8 @@ class _Writer:
             rows[always] = np.tensordot(shift[summed], rows[summed], 1)
             rows[list(carriers)] = onto
             self._store(reader, total.weight, np.moveaxis(rows, 0, total.stored_axis or 0).astype(dtype))
-        shift[list(carriers)], shift[always] = 0.0, 1.0
+        shift[always] = float(shift[summed].any())
+        shift[list(carriers)] = 0.0
 
     def _store(self, call: Call, position: int, array: Array) -> str:
         """Write a stored input anew: in place where the node alone reads it."""

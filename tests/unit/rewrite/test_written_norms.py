@@ -126,6 +126,9 @@ def test_dead_channels_of_a_stream_go(seed: int, dtype: str, within: float, kind
     for samples in (1, 3):
         assert differs(model, smaller, 3 * stream.data(samples)) < within
     assert any("written out" in note for note in result.facts.notes)
+    assert not any("number" in name and len(dims) == 1 for name, dims in widths.items())  # no shift where none was
+    plain = pruned(model, stream.data(), Choice(evidence=Evidence.STRUCTURAL))[1]
+    assert result.facts.before == plain.facts.before
     assert not pruned(smaller, stream.data())[1].changed
 
 
