@@ -50,6 +50,10 @@ class ConstantChannels:
         stored = None if self.norm.shift is None else self.call.op.static(self.norm.shift)
         return np.zeros(len(self.known)) if stored is None else np.asarray(stored, np.float64)
 
+    def readers(self, context: Context) -> list[tuple[Call, WeightedSum]] | None:
+        """All that reads the channels, where these are sums over them."""
+        return _readers(context, self.call.outputs[0], len(self.call.op.y_shape()) - 1)
+
 
 def norms_over_constants(walked: Walk, choice: Choice) -> list[ConstantChannels]:
     """The normalisations in front of which constant channels stay."""
@@ -105,21 +109,41 @@ def _is_free(context: Context, call: Call) -> bool:
     return len(call.op.x_shape()) - 1 in context.free_axes(call.inputs[0])
 
 
-def _readers(context: Context, call: Call) -> list[tuple[Call, WeightedSum]] | None:
-    """All readers of a normalisation, where they are sums over its channels with stored weights."""
+def _readers(context: Context, value: str, axis: int) -> list[tuple[Call, WeightedSum]] | None:
+    """All readers of the channels of a value, over views, where they are sums over these with stored weights."""
     readers = []
-    for node, position in context.graph.consumers.get(call.outputs[0], ()):
+    for node, position in context.graph.consumers.get(value, ()):
         reader = context.by_node[node.index]
         if traits_of(node).measures:
             continue
+        viewed = None if reader.barrier is not None or position else _viewed(reader, axis)
+        if viewed is not None:
+            behind = None if viewed[0] in context.outputs else _readers(context, *viewed)
+            if behind is None:
+                return None
+            readers += behind
+            continue
         total = None if reader.barrier is not None else reader.weighted_sum
-        if total is None or (total.data, total.axis) != (position, len(call.op.y_shape()) - 1):
+        if total is None or (total.data, total.axis) != (position, axis):
             return None
         stored = node.inputs[total.weight] in context.graph.initializer_names and total.stored_axis is not None
         if not (stored and total.groups == 1 and total.plain and total.absorbs):
             return None
         readers.append((reader, total))
     return readers
+
+
+def _viewed(call: Call, axis: int) -> tuple[str, int] | None:
+    """What a movement of all elements, and no others, gives out that keeps an axis in order, and where it lies then."""
+    if not call.rule.moves or len(call.outputs) != 1:
+        return None
+    places = [call.rule.places(call.op, 0, a) for a in range(len(call.op.x_shape()))]
+    own = places[axis]
+    if own is None or any(where is None or (where < 0).any() for where in places):
+        return None
+    varying = [a for a, length in enumerate(own.shape) if length > 1]
+    whole = len(varying) == 1 and np.array_equal(own.reshape(-1), np.arange(call.op.x_shape()[axis]))
+    return (call.outputs[0], varying[0]) if whole else None
 
 
 def _rows(reader: Call, total: WeightedSum) -> Array:
@@ -129,7 +153,7 @@ def _rows(reader: Call, total: WeightedSum) -> Array:
 
 def _can_be_carried(context: Context, channels: ConstantChannels) -> bool:
     """Whether readers can take what they make of constant channels from others, in numbers that their types hold."""
-    readers = _readers(context, channels.call)
+    readers = channels.readers(context)
     most = (1 + _FARTHEST) * (np.abs(channels.scale) + np.abs(channels.shift))
     return readers is not None and all(
         np.tensordot(most, np.abs(_rows(reader, total)), 1).max(initial=0.0)
@@ -172,7 +196,7 @@ class _Writer:
             shares[1, known] = 1.0 - shares[0, known]
         always = next(int(i) for i in np.flatnonzero(known) if i not in carriers)
         summed = [*carriers, always]
-        for reader, total in _readers(self.context, self.channels.call) or ():
+        for reader, total in self.channels.readers(self.context) or ():
             rows, dtype = _rows(reader, total), np.asarray(reader.op.static(total.weight)).dtype
             onto = np.tensordot(shares * scale, rows, 1)
             rows[always] = np.tensordot(shift[summed], rows[summed], 1)

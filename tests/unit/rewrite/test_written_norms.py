@@ -232,6 +232,24 @@ def test_a_gemm_that_reads_its_weight_transposed() -> None:
     assert narrowed(stream, (y,))
 
 
+@pytest.mark.parametrize(("view", "taken"), [([-1, 16], True), ([-1, 8], False)])
+def test_a_gemm_behind_a_view(view: list[int], taken: bool) -> None:
+    stream, x, dead = started()
+    flat = stream.add("Reshape", stream.norm(x, dead), np.array(view))
+    assert narrowed(stream, (stream.add("Gemm", flat, stream.drawn(view[1], 7), stream.drawn(7)),)) == taken
+
+
+def test_what_lies_beside_the_channels_is_not_read_by_other_weights() -> None:
+    for seed in range(2):
+        stream, x, dead = started(seed)
+        normed = stream.norm(x, dead)
+        if seed:
+            beside = stream.add("Pad", normed, np.array([0, 0, 0, 0, 2, 0]), np.array(3, np.float32))
+        else:
+            beside = stream.add("Concat", normed, stream.dense("x", 6, 16), axis=1)
+        assert not narrowed(stream, (stream.dense(beside, 16, 3),))
+
+
 @pytest.mark.parametrize("attributes", [{"axis": 1}, {"stash_type": 11}, {"axis": -2}])
 def test_other_calls_are_left_as_they_are(attributes: dict[str, int]) -> None:
     stream, x, _ = started()
