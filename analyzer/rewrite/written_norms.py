@@ -134,12 +134,9 @@ def _readers(context: Context, value: str, axis: int) -> list[tuple[Call, Weight
 
 
 def _viewed(call: Call, axis: int) -> tuple[str, int] | None:
-    """What a movement of all elements, and no others, gives out that keeps an axis in order, and where it lies then."""
-    if not call.rule.moves or len(call.outputs) != 1:
-        return None
-    places = [call.rule.places(call.op, 0, a) for a in range(len(call.op.x_shape()))]
-    own = places[axis]
-    if own is None or any(where is None or (where < 0).any() for where in places):
+    """What a movement gives out that keeps an axis in order, with nothing else beside it, and where it lies then."""
+    own = call.rule.places(call.op, 0, axis) if call.rule.moves and len(call.outputs) == 1 else None
+    if own is None:
         return None
     varying = [a for a, length in enumerate(own.shape) if length > 1]
     whole = len(varying) == 1 and np.array_equal(own.reshape(-1), np.arange(call.op.x_shape()[axis]))
