@@ -24,6 +24,7 @@ NAMED = {
     "graph/edit.py": 7,
     "graph/fixed_lengths.py": 15,  # 11 of them where it looks whether anything is measured, or guarded against a -1
     "graph/lists.py": 14,  # lists are no tensors, so no rule can speak of them: they are gone before there are any
+    "graph/lend.py": 7,  # what onnxruntime's own rewriting ends the process of, before there are any rules
     "graph/merged_axes.py": 10,  # views and the lengths they list, in another form before rules see them
     "graph/open_branches.py": 1,
     "graph/subgraphs.py": 1,

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 import analyzer
 from analyzer.errors import ModelError
 from analyzer.graph import inlining
+from tests.models import parse
 
 
 def calling(bodies: list[list[onnx.NodeProto]]) -> onnx.ModelProto:
@@ -66,3 +67,17 @@ def test_calls_in_branches_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_functions_that_call_themselves_are_refused(circle: int) -> None:
     with pytest.raises(ModelError, match="calls itself"):
         analyzer.audit(calling([[call((i + 1) % circle, "a", "b")] for i in range(circle)]))
+
+
+def test_a_function_has_names_of_its_own() -> None:
+    """A stored tensor that nothing reads, called as a value inside a function, is not lent to the session."""
+    body = onnx.helper.make_function(
+        "local", "F", ["p"], ["q"],
+        [onnx.helper.make_node("Identity", ["p"], ["big"]), onnx.helper.make_node("Relu", ["big"], ["q"])],
+        [onnx.helper.make_opsetid("", 18)],
+    )  # fmt: skip
+    model = parse("g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }", {"big": np.ones((64, 64), np.float32)})
+    model.graph.node[0].CopyFrom(onnx.helper.make_node("F", ["x"], ["y"], domain="local"))
+    model.functions.append(body)
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    assert analyzer.audit(model.SerializeToString(), {"x": np.ones((9, 4), np.float32)}).layers

@@ -385,17 +385,3 @@ def test_a_first_output_gets_a_name_only_where_it_may_be_left_out(node: str, nam
     )
     model.graph.node[0].output[0] = ""
     assert bool(name_first_outputs(model)) == named
-
-
-def test_a_function_has_names_of_its_own() -> None:
-    """A stored tensor that nothing reads, called as a value inside a function, is not lent to the session."""
-    body = onnx.helper.make_function(
-        "local", "F", ["p"], ["q"],
-        [onnx.helper.make_node("Identity", ["p"], ["big"]), onnx.helper.make_node("Relu", ["big"], ["q"])],
-        [onnx.helper.make_opsetid("", 18)],
-    )  # fmt: skip
-    model = parse("g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }", {"big": np.ones((64, 64), np.float32)})
-    model.graph.node[0].CopyFrom(onnx.helper.make_node("F", ["x"], ["y"], domain="local"))
-    model.functions.append(body)
-    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
-    assert analyzer.audit(model.SerializeToString(), {"x": np.ones((9, 4), np.float32)}).layers
