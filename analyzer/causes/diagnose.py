@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from operator import itemgetter
@@ -32,7 +32,9 @@ MOST_LAYERS = 1 << 8
 PER_ENTRY = 16  # computing and observing one entry of an activation
 PER_SHOWN = 64  # having an entry shown that would be computed within another operator
 PER_MEASURED = 128  # measuring one entry
+PER_READ = 64  # reading one weight of a unit that is asked, which an observation does for many samples at once
 LEAST_SHOWN, LEAST_MEASURED = 1 << 20, 1 << 16  # entries of a sample that are not too many in any case
+LEAST_READ = 1 << 22  # weights, likewise
 _SEEN = tuple(kind for kind in Evidence if kind is not Evidence.STRUCTURAL)
 
 
@@ -55,6 +57,19 @@ class Suspect:
     def observed(self) -> frozenset[int]:
         """Dead units that the weights alone do not explain."""
         return frozenset(self.dead) & frozenset(self.layer.dead_by(*_SEEN))
+
+    @property
+    def weights_of_a_unit(self) -> int:
+        """How many weights the sums of one unit have."""
+        return sum(prod(t.kernel.weights.shape[1:]) for t in self.terms if t.kernel is not None)
+
+    def first(self, most: int) -> Suspect:
+        """The same with the first of its dead units alone."""
+        if most >= len(self.dead):
+            return self
+        asked = self.dead[:most]
+        terms = (t.only(np.isin(t.units, asked)) for t in self.terms)
+        return replace(self, dead=asked, terms=tuple(t for t in terms if len(t.units)))
 
     @property
     def watched(self) -> Iterator[Watched]:
@@ -115,14 +130,17 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3, *, every: bool = False) -> 
     context = walk.context
     layers = {layer.value: layer for layer in walk.layers}
     decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
-    suspects, inputs = [], {}
+    suspects, inputs = list[Suspect](), dict[tuple[str, int], Channels]()
     for layer, most in ((layer, layer.units) for layer in walk.layers) if every else _most_of_each(walk):
         entry = entry_of(context, layer.audited, decomposed, flat_gradient)
         dead, saturated = layer.dead[:most], layer.saturated[:most]
         ill = np.asarray(dead, np.int64)
         terms = tuple(t for t in trace(context, entry.start, layer.audited.axis, ill) if len(t.units))
         suspects.append(Suspect(layer, entry, terms, dead, saturated, layer.near_dead[:most]))
-        for term in terms:
+    if not every:
+        suspects = _read_less(suspects, max(_work(walk) // PER_READ, LEAST_READ))
+    for suspect in suspects:
+        for term in suspect.terms:
             where = (term.kernel.data, term.kernel.axis) if term.kernel is not None else (term.source, term.axis)
             if not term.ends and where not in inputs and context.shapes.get(where[0]):
                 inputs[where] = channels_of(context, walk.facts, layers, *where)
@@ -137,8 +155,7 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3, *, every: bool = False) -> 
 
 def _most_of_each(walk: Walk) -> list[tuple[LayerVerdicts, int]]:
     """The layers that are looked at, and how many dead, saturated and near-dead units of each: by counted work."""
-    entries = {layer.value: prod(walk.context.shapes.get(layer.value, ())) for layer in walk.layers}
-    work = sum(filter(None, walk.costs.multiply_adds.values())) + PER_ENTRY * sum(entries.values())
+    entries, work = _entries(walk), _work(walk)
     layers, shown = list[LayerVerdicts](), max(work // PER_SHOWN, LEAST_SHOWN)
     for layer in walk.layers:
         if not (layer.dead or layer.near_dead or layer.saturated) or len(layers) == MOST_LAYERS:
@@ -153,6 +170,23 @@ def _most_of_each(walk: Walk) -> list[tuple[LayerVerdicts, int]]:
     most = _shared([number for number, _ in suspects], units)
     measured = _shared([n * positions for n, positions in suspects], max(work // PER_MEASURED, LEAST_MEASURED))
     return [(layer, max(min(most, measured // n), 1)) for layer, n in zip(layers, places, strict=True)]
+
+
+def _read_less(suspects: Sequence[Suspect], limit: int) -> list[Suspect]:
+    """The same with so few dead units that no more weights are read for them than the limit, one of each at least."""
+    weights = [s.weights_of_a_unit for s in suspects]
+    most = _shared([len(s.dead) * size for s, size in zip(suspects, weights, strict=True)], limit)
+    return [s.first(max(most // size, 1)) if size else s for s, size in zip(suspects, weights, strict=True)]
+
+
+def _entries(walk: Walk) -> dict[str, int]:
+    """Entries of each layer, of one sample."""
+    return {layer.value: prod(walk.context.shapes.get(layer.value, ())) for layer in walk.layers}
+
+
+def _work(walk: Walk) -> int:
+    """What the observation computes of one sample, in multiply-adds."""
+    return sum(filter(None, walk.costs.multiply_adds.values())) + PER_ENTRY * sum(_entries(walk).values())
 
 
 def _shared(numbers: Sequence[int], limit: int) -> int:

@@ -12,7 +12,7 @@ from analyzer.facts.statistics import Floats, Ints
 from analyzer.ops.context import Call
 from analyzer.ops.weighted_sum import WeightedSum
 
-MOST_USUAL, RUN = 512, 64  # outputs that tell what is usual, and how many of them stand side by side
+MOST_USUAL, RUN = 128, 16  # outputs that tell what is usual, and how many of them stand side by side
 
 
 @dataclass(frozen=True, eq=False)

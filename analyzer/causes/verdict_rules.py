@@ -17,7 +17,7 @@ from analyzer.causes.pre_activation import Entry
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import CauseCode, Root, UnitCause
 from analyzer.facts.spread import Spread, along
-from analyzer.facts.statistics import Bools, Floats
+from analyzer.facts.statistics import Bools, Floats, Ints
 from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
 
@@ -189,7 +189,7 @@ class Case:
             return None
         number, dead = int(weighty.sum()), np.flatnonzero(weighty & self._dead_among(channels)[found.reads])
         if dead.size:
-            heaviest = found.reads.start + dead[np.argsort(-strength[dead], kind="stable")[:MOST_SOURCES]]
+            heaviest = found.reads.start + dead[_largest_first(strength[dead], MOST_SOURCES)]
             owners = [channels.owners[channel] for channel in heaviest.tolist()]
             detail = f"all {number} inputs that it reads are constant, {dead.size} of them dead units"
             return Ruling(CauseCode.STARVED, detail, tuple(filter(None, owners)))
@@ -349,6 +349,14 @@ class Case:
 def cause_of(unit: int, ruling: Ruling, distance: float | None, root: Root | None) -> UnitCause:
     """The ruling as a fact."""
     return UnitCause(unit, ruling.code, ruling.detail, distance, root)
+
+
+def _largest_first(numbers: Floats, count: int) -> Ints:
+    """Places of the largest numbers, the first of equal ones first; not all are sorted, as there may be very many."""
+    places = np.arange(len(numbers))
+    if len(numbers) > count:
+        places = np.flatnonzero(numbers >= np.partition(numbers, -count)[-count])
+    return places[np.argsort(-numbers[places], kind="stable")[:count]]
 
 
 def _before_rounding(parts: Sequence[Part]) -> Iterator[tuple[str, int, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import analyzer
-from analyzer.causes import diagnose
+from analyzer.causes import diagnose, verdict_rules
 from analyzer.causes.verdict_rules import Ruling, sources_of
 from analyzer.facts.causes import Root
 from tests.models import parse
@@ -50,6 +50,24 @@ def test_where_suspects_are_very_many_the_first_of_each_layer_are_asked(monkeypa
     assert [layer.dead for layer in found.layers] == [(0, 1)] * 4
     (said,) = (w for w in found.facts.warnings if w.name == "causes-not-measured")
     assert said.message.startswith("Causes were asked for 4 of 8 dead and saturated units, the first of each layer: ")
+
+
+def test_no_more_weights_are_read_than_their_share_of_the_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnose, "PER_READ", 1 << 20)
+    text, stored = long_chain(3)
+    for least, asked in ((4 * 2 * 4, 2), (4 * 2 * 4 - 1, 1), (0, 1)):
+        monkeypatch.setattr(diagnose, "LEAST_READ", least)
+        found = analyzer.audit(parse(text, stored), {"X": X})
+        assert [[cause.unit for cause in d.causes] for d in found.facts.diagnoses] == [[*range(asked)]] * 4
+        assert any(w.name == "causes-not-measured" for w in found.facts.warnings) is (asked < 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_heaviest_inputs_are_those_that_sorting_all_would_put_first(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = np.round(rng.normal(size=int(rng.integers(0, 40))), 1)  # with equal ones among them
+    expected = np.argsort(-numbers, kind="stable")[:16]
+    np.testing.assert_array_equal(verdict_rules._largest_first(numbers, 16), expected)
 
 
 def test_of_very_many_layers_the_first_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
