@@ -111,7 +111,8 @@ class ShapeTable:
     samples was seen to give what two feeds of one give; `may_mix` says why samples that share a feed might influence
     each other all the same (None: the descriptions of the operators prove that they do not), `stated` is the user's
     word that they do not; `free_inputs` are the inputs whose declared first dim had to be made free for that.
-    `scrambled` are values that grow with the samples, but not sample by sample. In `mixed` samples of one feed were
+    `scrambled` are values that grow with the samples, but not sample by sample, and the axis along which they do, which
+    is one of the `dynamic` axes, where that is one (steps before samples). In `mixed` samples of one feed were
     seen to influence each other, in `scaled_together` behind a scale that they share. `dynamic` are axes whose length
     depends on free dims of the inputs; `resized` holds the shapes for inputs of other sizes. `contradicted` are values
     that were seen to differ from what was derived for them. `taken` says which branch of a choice (an If, by its first
@@ -130,7 +131,7 @@ class ShapeTable:
     may_mix: str | None = "nothing proves that they do not"
     stated: bool = False
     free_inputs: tuple[str, ...] = ()
-    scrambled: frozenset[str] = frozenset()
+    scrambled: Mapping[str, int | None] = field(default_factory=dict)
     mixed: frozenset[str] = frozenset()
     scaled_together: frozenset[str] = frozenset()
     dynamic: dict[str, frozenset[int]] = field(default_factory=dict)

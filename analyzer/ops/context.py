@@ -368,7 +368,7 @@ class Context:
             return "an empty value"
         if not (self.table.measured or fit_together(rule, op)):
             return "shapes that do not fit together"
-        if any(n in self.table.scrambled for n in (*op.inputs, *op.outputs)):
+        if any(self.table.scrambled.get(n, 0) is None for n in (*op.inputs, *op.outputs)):
             return "a value in which samples lie in no known order"
         if traits_of(op.node).regroups and regroups(self.table, op):
             return "which axes it joins depends on lengths that the inputs leave free"

@@ -17,6 +17,7 @@ from analyzer.ops.operator import is_quantised, traits_of
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
 from analyzer.runtime.session import Session
+from analyzer.shapes.free_dims import joined_axes
 from analyzer.shapes.sample_rows import close, grown_axis, row_means, same_samples, show_both
 from analyzer.shapes.shape_session import ShapeRun, Shown, extended
 
@@ -94,9 +95,18 @@ class TwoSamples:
     def _batched(self, together: Shown, free: tuple[str, ...]) -> ShapeTable:
         axes = {n: grown_axis(s, together[0].get(n, s)) for n, s in self.alone.shapes.items()}
         folded = {n: a for n, a in axes.items() if a is not None and a.rows > 1}
-        scrambled = {n for n, a in axes.items() if a is None} | self._not_sample_major(folded, free)
+        scrambled = dict[str, int | None].fromkeys(n for n, a in axes.items() if a is None)
+        scrambled |= {n: folded[n].axis for n in self._not_sample_major(folded, free)}
         known = {n: SampleAxis(None) if a is None or n in scrambled else a for n, a in axes.items()}
-        return replace(self.alone, sample_axes=known, batchable=True, free_inputs=free, scrambled=frozenset(scrambled))
+        grown = {n: frozenset({axis}) for n, axis in scrambled.items() if axis is not None}
+        return replace(
+            self.alone,
+            sample_axes=known,
+            batchable=True,
+            free_inputs=free,
+            scrambled=scrambled,
+            dynamic=joined_axes(self.alone.dynamic, grown),
+        )
 
     def _mixed(self, grown: Mapping[str, Shape]) -> ShapeTable:
         """The table with the values that differ when two samples share a feed, by more than rounding and chance.

@@ -62,7 +62,7 @@ def with_free_dims(table: ShapeTable, groups: list[Axes], first: Feeds, run: Run
             break
         if shapes := _attempt(first, every, run, (partial(_times_as_long, times=times),)):
             resized.append(shapes)
-    dynamic = changed_axes(table, [*resized, *short])
+    dynamic = joined_axes(table.dynamic, changed_axes(table, [*resized, *short]))
     if others := [*tried, *short]:  # of what lies in branches that other sizes do not take nothing is known
         shown = set[str]().union(*others)
         for name in graph.producer.keys() & table.shapes.keys() - shown:
@@ -104,6 +104,11 @@ def changed_axes(table: ShapeTable, resized: Sequence[Mapping[str, Shape]]) -> d
                 changed = {a for a, d in enumerate(mine) if not same_rank or other[a] != d}
                 dynamic[name] = dynamic.get(name, frozenset()) | changed
     return dynamic
+
+
+def joined_axes(some: Mapping[str, frozenset[int]], others: Mapping[str, frozenset[int]]) -> dict[str, frozenset[int]]:
+    """Per value the axes that either names."""
+    return {name: some.get(name, frozenset()) | others.get(name, frozenset()) for name in some.keys() | others.keys()}
 
 
 def _hidden(graph: Graph, table: ShapeTable, dynamic: Mapping[str, frozenset[int]]) -> dict[str, frozenset[int]]:

@@ -28,6 +28,12 @@ c = Transpose<perm=[0,2,1,3]>(a) d = Reshape(c, joined) e = MatMul(d, wo) y = Ad
 ATTENDING = {**zeroed(weights(wq=(8, 8), wk=(8, 8), wv=(8, 8), bv=(8,), wo=(8, 8), bo=(8,)), "wv", range(4, 8), 1),
              "heads": ints(0, 0, 2, 4), "last": ints(-1), "end": ints(1 << 62), "before": ints(-2), "zero": ints(0),
              "joined": ints(0, 0, 8)}  # fmt: skip
+STEPS_FIRST = """t = Transpose<perm=[1,0,2]>(x) q = MatMul(t, wq) k = MatMul(t, wk) v0 = MatMul(t, wv) v = Add(v0, bv)
+q1 = Reshape(q, heads) q2 = Transpose<perm=[1,2,0,3]>(q1) k1 = Reshape(k, heads) k2 = Transpose<perm=[1,2,3,0]>(k1)
+v1 = Reshape(v, heads) v2 = Transpose<perm=[1,2,0,3]>(v1) l = MatMul(q2, k2) m = Softmax(l) a = MatMul(m, v2)
+c = Transpose<perm=[2,0,1,3]>(a) d = Reshape(c, flat) e = Gemm(d, wo, bo) s = Shape(t) o = Slice(s, zero, two)
+r = Concat<axis=0>(o, eight) f = Reshape(e, r) y = Transpose<perm=[1,0,2]>(f)"""
+PROJECTED = {**ATTENDING, "flat": ints(-1, 8), "two": ints(2), "eight": ints(8)}
 MASK = ("v = ReduceMean(x, last) g = Greater(v, least) k = Cast<to=7>(g) s = Shape(a) s0 = Gather(s, first) "
         "s1 = Gather(s, second) s2 = Gather(s, third) d = Concat<axis=0>(s0, s1, s2) ")  # fmt: skip
 POOLED = {**ROWS, "least": np.array(1e-9, np.float32), "first": ints(0), "second": ints(1), "third": ints(2),
@@ -95,6 +101,11 @@ FORMS = (
     *(Case(f"a head whose values are {what}, of keys transposed while samples and heads are one axis", (5, 8), HEADS,
            killed(ATTENDING, "bv", range(4, 8), value), 4 * 32 + 4 + 8, out="A,B,C", free=(0,))
       for what, value in (("zero", 0.0), ("constant", 0.7))),
+    *(Case(f"a head whose values are {what}, in front of a product over {steps} times samples", (5, 8), STEPS_FIRST,
+           killed(PROJECTED, "bv", range(4, 8), value), 4 * 32 + 4 + 8, out="A,B,C", free=free)
+      for steps, free in (("five steps", ()), ("steps", (0,))) for what, value in (("zero", 0.0), ("constant", 0.7))),
+    Case("a head that a product over steps times samples does not read", (5, 8), STEPS_FIRST,
+         zeroed({**PROJECTED, **weights(wv=(8, 8))}, "wo", range(4, 8)), 4 * 32 + 4 + 8, out="A,B,C", free=(0,)),
     Case("every second unit, and the others backwards", (5, 8),
          "m = MatMul(x, w4) h = Add(m, b4) a = Relu(h) p = Slice(a, zero, end, last, two) "
          "q = Slice(a, end, front, last, back) r = Slice(q, zero, end, last, two) g = Mul(p, r) y = MatMul(g, w5)",

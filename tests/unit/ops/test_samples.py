@@ -33,7 +33,7 @@ def question(body: str, inputs: str = "float[N, 4] x", stored: Mapping[str, Arra
     one, two = shapes
     grown = {n: [a for a, (i, j) in enumerate(zip(one[n], two[n], strict=True)) if i != j] for n in one}
     axes = {n: SampleAxis(a[0], one[n][a[0]]) for n, a in grown.items() if len(a) == 1}
-    scrambled = frozenset(n for n, a in grown.items() if len(a) > 1)
+    scrambled = dict.fromkeys(n for n, a in grown.items() if len(a) > 1)
     return mixes_samples(Context(load_model(proto).graph, ShapeTable(one, axes, batchable=True, scrambled=scrambled)))
 
 

@@ -101,7 +101,8 @@ def test_folded_rows_that_are_not_sample_major_are_found_out() -> None:
     loaded = load(text)
     probe = given(loaded, x=numbers(4, 7, 3))
     table = measure_shapes(loaded, probe)
-    assert table.scrambled == {"f", "r"}
+    assert table.scrambled == {"f": 0, "r": 0}
+    assert table.dynamic == {"f": frozenset({0}), "r": frozenset({0})}
     assert table.sample_axes["r"] == SampleAxis(None)
     assert plan_batches(table, probe, 8) == BatchPlan(1)
     stated = measure_shapes(loaded, probe, independent=True)
