@@ -36,9 +36,18 @@ _KINDS = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.FL
 
 def store_fixed_lengths(model: ir.Model, fold: Fold) -> None:
     """Put stored numbers in the place of lengths that are fixed, and of what follows from them alone."""
-    lengths: set[str] = set()
+    _keep_axes_apart(model)
+    _store_fixed(model, fold)
+    _keep_axes_apart(model)  # some of which show only now that lengths are numbers
+
+
+def _keep_axes_apart(model: ir.Model) -> None:
     if views_that_merge(model):
         keep_axes_apart(model, {name: shape for name, (_, shape) in inferred(_proto(model)).items()})
+
+
+def _store_fixed(model: ir.Model, fold: Fold) -> None:
+    lengths: set[str] = set()
     for _ in range(ROUNDS):
         spell_out_lists(model)
         _drop_guards(model)

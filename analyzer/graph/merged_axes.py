@@ -11,6 +11,7 @@ from itertools import accumulate
 
 import onnx_ir as ir
 
+from analyzer.graph.static import draws
 from analyzer.graph.subgraphs import names_of
 from analyzer.graph.view import SPELLED_OUT
 
@@ -30,7 +31,7 @@ def keep_axes_apart(model: ir.Model, lengths: Mapping[str, tuple[int, ...]]) -> 
         if turn is None or first is None:  # no longer, as what stood in front was one of them, too
             continue
         perm = list(turn.attributes.get_ints("perm", ()))
-        merged, apart = (_pieces(node.inputs[1], lengths) for node in (first, last))
+        merged, apart = (_pieces(node.inputs[1], lengths, model.opset_imports) for node in (first, last))
         if merged is None or apart is None or sorted(perm) != [*range(len(merged))]:
             continue
         groups = _groups([merged[axis] for axis in perm], apart)
@@ -73,7 +74,9 @@ def _groups(merged: Sequence[_Piece], apart: Sequence[_Piece]) -> list[list[_Pie
     return None
 
 
-def _pieces(target: ir.Value | None, lengths: Mapping[str, tuple[int, ...]]) -> list[_Piece] | None:
+def _pieces(
+    target: ir.Value | None, lengths: Mapping[str, tuple[int, ...]], opsets: Mapping[str, int]
+) -> list[_Piece] | None:
     """The parts that are joined to a target shape; None where it is no such list."""
     node = None if target is None else target.producer()
     if node is None or not _is(node, "Concat"):
@@ -86,9 +89,27 @@ def _pieces(target: ir.Value | None, lengths: Mapping[str, tuple[int, ...]]) -> 
         shape = lengths.get(str(part.name)) if stored is None else tuple(stored.shape.numpy())
         if shape is None or len(shape) != 1 or shape[0] < 1 or (stored is not None and shape != (1,)):
             return None
-        what: object = part if stored is None else int(stored.numpy()[0])
+        what: object = _computation(part, opsets) if stored is None else int(stored.numpy()[0])
         pieces.append((what, part, shape[0]))
     return pieces
+
+
+def _computation(value: ir.Value | None, opsets: Mapping[str, int], deepest: int = 6) -> object:
+    """How a value is computed: what is computed alike from the same values is the same."""
+    if value is None or not deepest:
+        return value
+    stored, node = value.const_value, value.producer()
+    if value.is_initializer() and not value.is_graph_input() and stored is not None and stored.size == 1:
+        return stored.dtype, tuple(stored.shape.numpy()), stored.numpy().item()
+    if node is None or len(node.outputs) > 1 or draws(node.op_type, opsets.get(node.domain, 1), node.domain):
+        return value
+    if any(
+        attribute.type not in (ir.AttributeType.INT, ir.AttributeType.INTS) for attribute in node.attributes.values()
+    ):
+        return value
+    attributes = sorted((attribute.name, str(attribute.value)) for attribute in node.attributes.values())
+    read = (_computation(part, opsets, deepest - 1) for part in node.inputs)
+    return (node.op_identifier(), *attributes, *read)
 
 
 def _is(node: ir.Node, op_type: str) -> bool:

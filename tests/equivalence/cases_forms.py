@@ -34,6 +34,23 @@ v1 = Reshape(v, heads) v2 = Transpose<perm=[1,2,0,3]>(v1) l = MatMul(q2, k2) m =
 c = Transpose<perm=[2,0,1,3]>(a) d = Reshape(c, flat) e = Gemm(d, wo, bo) s = Shape(t) o = Slice(s, zero, two)
 r = Concat<axis=0>(o, eight) f = Reshape(e, r) y = Transpose<perm=[1,0,2]>(f)"""
 PROJECTED = {**ATTENDING, "flat": ints(-1, 8), "two": ints(2), "eight": ints(8)}
+TWICE = (
+    "t = Transpose<perm=[1,0,2]>(x) s = Shape(t) w = Gather(s, place2) d0 = Div(w, number2) "
+    + " ".join(
+        f"{v}0 = MatMul(t, w{v}) {v}1 = Add({v}0, b{v}) s{v} = Shape(t) n{v} = Gather(s{v}, place0) "
+        f"c{v} = Gather(s{v}, place1) m{v} = Mul(c{v}, number2) "
+        f"i{v} = Unsqueeze(n{v}, zero) j{v} = Unsqueeze(m{v}, zero) d{v} = Unsqueeze(d0, zero) "
+        f"p{v} = Concat<axis=0>(i{v}, j{v}, d{v}) {v}2 = Reshape({v}1, p{v}) {v}3 = Transpose<perm=[1,0,2]>({v}2) "
+        f"k{v} = Unsqueeze(c{v}, zero) l{v} = Unsqueeze(n{v}, zero) e{v} = Unsqueeze(d0, zero) "
+        f"r{v} = Concat<axis=0>(k{v}, two, l{v}, e{v}) {v}4 = Reshape({v}3, r{v})"
+        for v in "qkv"
+    )
+    + """ k5 = Transpose<perm=[0,1,3,2]>(k4) l = MatMul(q4, k5) m = Softmax(l) a = MatMul(m, v4)
+c = Transpose<perm=[2,0,1,3]>(a) d = Reshape(c, flat) e = Gemm(d, wo, bo) o = Slice(s, zero, two)
+r = Concat<axis=0>(o, eight) f = Reshape(e, r) y = Transpose<perm=[1,0,2]>(f)"""
+)
+COMPUTED = {**PROJECTED, **weights(bq=(8,), bk=(8,)), "place0": np.array(0), "place1": np.array(1),
+            "place2": np.array(2), "number2": np.array(2)}  # fmt: skip
 MASK = ("v = ReduceMean(x, last) g = Greater(v, least) k = Cast<to=7>(g) s = Shape(a) s0 = Gather(s, first) "
         "s1 = Gather(s, second) s2 = Gather(s, third) d = Concat<axis=0>(s0, s1, s2) ")  # fmt: skip
 POOLED = {**ROWS, "least": np.array(1e-9, np.float32), "first": ints(0), "second": ints(1), "third": ints(2),
@@ -104,6 +121,9 @@ FORMS = (
     *(Case(f"a head whose values are {what}, in front of a product over {steps} times samples", (5, 8), STEPS_FIRST,
            killed(PROJECTED, "bv", range(4, 8), value), 4 * 32 + 4 + 8, out="A,B,C", free=free)
       for steps, free in (("five steps", ()), ("steps", (0,))) for what, value in (("zero", 0.0), ("constant", 0.7))),
+    *(Case(f"a head whose values are {what}, of views whose lengths are computed anew each time", (5, 8), TWICE,
+           killed(COMPUTED, "bv", range(4, 8), value), 4 * 32 + 3 * 4 + 8, out="A,B,C", free=(0,))
+      for what, value in (("zero", 0.0), ("constant", 0.7))),
     Case("a head that a product over steps times samples does not read", (5, 8), STEPS_FIRST,
          zeroed({**PROJECTED, **weights(wv=(8, 8))}, "wo", range(4, 8)), 4 * 32 + 4 + 8, out="A,B,C", free=(0,)),
     Case("every second unit, and the others backwards", (5, 8),

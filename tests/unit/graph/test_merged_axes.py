@@ -30,9 +30,12 @@ def random_views(seed: int) -> tuple[onnx.ModelProto, Array, bool]:
         apart = [int(n) for n in rng.permutation(apart)]
     stored = {f"n{n}": np.array([n]) for n in {*shape, *range(rank)}}
     lines = ["s = Shape(x)", *(f"d{axis} = Gather(s, n{axis})" for axis in range(rank))]
+    lines += ["r = Shape(x)", *(f"e{axis} = Gather(r, n{axis})" for axis in range(rank))]  # the same once more
+    again = "de"[rng.integers(2)]
 
     def joined(name: str, lengths: list[int], free: int | None) -> None:
-        parts = [f"d{shape.index(n)}" if n in shape and computed[n] else f"n{n}" for n in lengths]
+        measured = again if name == "u" else "d"
+        parts = [f"{measured}{shape.index(n)}" if n in shape and computed[n] else f"n{n}" for n in lengths]
         if free is not None:
             parts[free] = "minus"
         lines.append(f"{name} = Concat<axis=0>({', '.join(parts)})")
