@@ -81,8 +81,9 @@ def write_out(
     editor, carriers = Editor(copy), set[int]()
     editor.name_nodes({node.index: node.name for node in loaded.graph.nodes})
     new, dtypes = dict[str, tuple[str, Shape]](), dict[str, str]()
+    written = dict[str, str]()  # what now stands for the output of a normalisation, which another may read
     for channels in norms:
-        writer = _Writer(editor, context, channels)
+        writer = _Writer(editor, context, channels, written)
         writer.run(carriers)
         new |= {name: (channels.call.inputs[0], shape) for name, (shape, _) in writer.made.items()}
         dtypes |= {name: dtype for name, (_, dtype) in writer.made.items()}
@@ -162,7 +163,8 @@ def _can_be_carried(context: Context, channels: ConstantChannels) -> bool:
 class _Writer:
     """Writes one normalisation out; `made` are the new values, with shapes and element types."""
 
-    def __init__(self, editor: Editor, context: Context, channels: ConstantChannels) -> None:
+    def __init__(self, editor: Editor, context: Context, channels: ConstantChannels, written: dict[str, str]) -> None:
+        self.written = written
         self.editor, self.context, self.channels = editor, context, channels
         self.op = channels.call.op
         self.made: dict[str, tuple[Shape, str]] = {}
@@ -231,7 +233,8 @@ class _Writer:
             self.made[name] = shape, dtype
             return name
 
-        x = op.node.inputs[0] if own == dtype else add("Cast", op.node.inputs[0], to=1)
+        x = self.written.get(op.node.inputs[0], op.node.inputs[0])
+        x = x if own == dtype else add("Cast", x, to=1)
         mean = add("MatMul", x, share, shape=narrow)
         if count and mean_left_out:
             mean = add("Add", mean, self._number(count * mean_left_out / width, dtype), shape=narrow)
@@ -255,6 +258,7 @@ class _Writer:
         elif shift.any():
             y = add("Add", y, self._number(shift, own), dtype=own)
         self.editor.replace_value(op.outputs[0], y)
+        self.written[op.outputs[0]] = y
         self.editor.drop_node(op.node.index)
 
     def _number(self, array: Array | float, dtype: str) -> str:

@@ -250,6 +250,15 @@ def test_what_lies_beside_the_channels_is_not_read_by_other_weights() -> None:
         assert not narrowed(stream, (stream.dense(beside, 16, 3),))
 
 
+@pytest.mark.parametrize("carried", [False, True])
+def test_a_normalisation_of_a_normalisation_is_written_out_too(carried: bool) -> None:
+    stream, x, dead = started(dead=8)
+    stream.scaled_to_zero = True
+    first = stream.norm(x, dead)
+    stream.scaled_to_zero = not carried
+    assert narrowed(stream, (stream.dense(stream.norm(first, dead), 16, 12),))
+
+
 @pytest.mark.parametrize("attributes", [{"axis": 1}, {"stash_type": 11}, {"axis": -2}])
 def test_other_calls_are_left_as_they_are(attributes: dict[str, int]) -> None:
     stream, x, _ = started()
