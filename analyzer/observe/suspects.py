@@ -68,7 +68,9 @@ def measure_spread(
                 progress(done, probe.samples)
     finally:
         gauge.close()
-    return {within.get(value, value): spread for value, spread in gauge.spreads().items()}
+    axes = {w.value: w.axis for w in watched}  # of what loops hold they moved, behind that of the steps
+    seen = {within.get(value, value): spread for value, spread in gauge.spreads().items()}
+    return {value: replace(spread, axis=axes.get(value, spread.axis)) for value, spread in seen.items()}
 
 
 def _targets(loaded: LoadedModel, watched: Sequence[Watched], shapes: ShapeTable, batched: bool) -> list[Target]:
