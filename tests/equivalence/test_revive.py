@@ -19,7 +19,7 @@ from tests.random_graphs.generator import make
 
 MODELS = sorted(path.parent for path in Path("sample_models").glob("*/model.onnx"))
 KILLED = Path("sample_models/digits_mlp_killed")
-GRAPHS = range(30)
+GRAPHS = range(15)
 LEARN = {"digits_mlp_killed": 100, "digits_cnn_dynamo": 65, "digits_keras_cnn": 33, "saturated_tanh": 30}  # again
 
 

@@ -115,9 +115,8 @@ def operators(model: onnx.ModelProto) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["zero", "equal", "different"])
 @pytest.mark.parametrize(("dtype", "within"), [("float32", 1e-5), ("float16", 5e-3), ("float64", 1e-12)])
-@pytest.mark.parametrize("seed", range(2))
-def test_dead_channels_of_a_stream_go(seed: int, dtype: str, within: float, kind: str) -> None:
-    stream, model, dead = stream_and_dead(seed, kind, dtype=dtype)
+def test_dead_channels_of_a_stream_go(dtype: str, within: float, kind: str) -> None:
+    stream, model, dead = stream_and_dead(0, kind, dtype=dtype)
     smaller, result = pruned(model, stream.data())
     assert "LayerNormalization" not in operators(smaller)
     carriers = 1 if kind in ("zero", "equal") else 2
