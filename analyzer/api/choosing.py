@@ -68,10 +68,12 @@ def _flag(remove: object) -> bool:
 def check_choice(
     layers: Sequence[LayerVerdicts],
     choice: Choice,
-    lossy: Mapping[str, Sequence[int]],
+    lossy: Mapping[str, Sequence[int]] | None = None,
     tables: Iterable[GatheredRows | RoutedExperts] = (),
 ) -> None:
     """Refuse what cannot be meant: names and units that do not exist, and units of a plan that are not dead.
+
+    `lossy` are units that may go all the same (None: there can be none).
 
     Raises:
         InputError: the first such thing, and what to do about it.
@@ -83,7 +85,7 @@ def check_choice(
         if not any(fnmatchcase(name, pattern) for name in names):
             near = _near(pattern, names)
             raise InputError(f"No layer matches {pattern!r}{near}: name a value, a module, a node or an operator.")
-    for value, units in {**(choice.units or {}), **lossy}.items():
+    for value, units in {**(choice.units or {}), **(lossy or {})}.items():
         if value not in by_name:
             near = _near(value, names)
             raise InputError(f"The model has no layer {value!r}{near}: `deadunits audit --all` lists them.")
@@ -91,11 +93,14 @@ def check_choice(
             if not 0 <= unit < by_name[value].units:
                 raise InputError(f"{value} has units 0 to {by_name[value].units - 1}, no unit {unit}: take it out.")
     for value, units in (choice.units or {}).items():
-        alive = sorted(set(units) - set(by_name[value].dead) - set(lossy.get(value, ())))
+        alive = sorted(set(units) - set(by_name[value].dead) - set((lossy or {}).get(value, ())))
         if alive:
+            which = f"Unit {alive[0]} of {value} {_seen(by_name[value], alive[0])}"
+            if lossy is None:
+                raise InputError(f"{which}, so the outputs depend on it: take it out.")
             raise InputError(
-                f"Unit {alive[0]} of {value} {_seen(by_name[value], alive[0])}, so removing it is not exact: "
-                f"take it out of the plan, or name it with --lossy {value}:{alive[0]}."
+                f"{which}, so removing it is not exact: take it out of the plan, or name it with "
+                f"--lossy {value}:{alive[0]}."
             )
 
 

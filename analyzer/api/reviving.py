@@ -12,11 +12,12 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.api.agreement import WrittenSession, agree, compare_models, reference, refusal_notes, usual_batches
+from analyzer.api.choosing import by_value, check_choice
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Source
 from analyzer.api.reporting import Reporting
 from analyzer.api.saving import save_model, written_bytes
-from analyzer.errors import ComparisonFailed, Refusal
+from analyzer.errors import ComparisonFailed, InputError, Refusal
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.choice import Choice
 from analyzer.facts.model_report import ReviveReport
@@ -133,9 +134,11 @@ def revive_walk(
     """Draw fresh weights for what the choice would cut, compare, and look which units move.
 
     Raises:
-        InputError: there is nothing to compare both models on.
+        InputError: the choice asks for what the model does not have, or what only a cut can do; or there is nothing to
+            compare both models on.
         ComparisonFailed: the outputs are not the same.
     """
+    choice = _checked(layers, choice)
     walked, model, refused = _fresh_model(source, layers, choice, seed)
     gone = {
         layer.value: np.flatnonzero(~walked.closure.keeps.get((layer.value, layer.audited.axis)))
@@ -165,6 +168,16 @@ def revive_walk(
         {"tool": "deadunits", "version": __version__, "source_sha256": source.loaded.sha256, "revived": str(seed)},
     )
     return Revived(facts, audit, source, model, written_bytes(source.loaded, model), fresh)
+
+
+def _checked(layers: Sequence[LayerVerdicts], choice: Choice) -> Choice:
+    if choice.only_for_cuts:
+        name = choice.only_for_cuts[0]
+        raise InputError(f"{name} says how a model gets smaller, and a revived one keeps its size: leave it out.")
+    if choice.units is not None:
+        choice = replace(choice, units=by_value(layers, choice.units))
+    check_choice(layers, choice)
+    return choice
 
 
 def _units(units: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
 from analyzer.cli.reports import ReviveReports
 from analyzer.errors import InputError
-from analyzer.facts.choice import Choice
+from analyzer.facts.choice import FOR_REVIVALS, Choice
 from analyzer.facts.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ WeightsSeedOption = Annotated[
     typer.Option("--weights-seed", metavar="N", help="What fresh weights are drawn from.", rich_help_panel="Choosing"),
 ]
 
-NOT_FOR_REVIVALS = Without(
-    ["round_to", "residual", "merge_linear", "branches", "vocabulary", "unseen_id", "min_distance"]
-)
+NOT_FOR_REVIVALS = Without(field.name for field in fields(Choice) if field.name not in FOR_REVIVALS)
 
 
 @command

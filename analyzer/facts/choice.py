@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from analyzer.facts.audit import LayerVerdicts
     from analyzer.facts.experts import RoutedExperts
     from analyzer.facts.vocabulary import GatheredRows
+
+
+#: What can be asked of a revival, too: which units are fresh. All else says how a model gets smaller.
+FOR_REVIVALS = frozenset(("evidence", "only", "skip", "min_samples", "max_firing_bound", "units", "merge_duplicates"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,12 @@ class Choice(WithDefaults):
         if self.lossy is not None:
             lossy = FrozenDict({value: FrozenDict(constants) for value, constants in self.lossy.items()})
             object.__setattr__(self, "lossy", lossy)
+
+    @property
+    def only_for_cuts(self) -> tuple[str, ...]:
+        """What is asked that a revival has no use for."""
+        others = (field for field in fields(self) if field.name not in FOR_REVIVALS)
+        return tuple(field.name for field in others if getattr(self, field.name) != field.default)
 
     def covers(self, layer: LayerVerdicts) -> bool:
         """Whether the layer may lose units at all."""

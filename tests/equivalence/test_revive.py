@@ -105,6 +105,41 @@ def test_only_what_is_chosen_is_fresh() -> None:
     assert set(revived.facts.left) == {"/1/Relu_output_0", "/5/Relu_output_0"}
 
 
+def audited_module(module: str) -> tuple[analyzer.Audit, Any]:
+    audit = analyzer.audit(KILLED / "model.onnx", KILLED / "probe.npz", causes=False)
+    (layer,) = [layer for layer in audit.layers if layer.audited.module == module]
+    return audit, layer
+
+
+def test_layers_are_chosen_by_their_modules() -> None:
+    audit, layer = audited_module("3")
+    revived = audit.revive(choice=analyzer.Choice(units={"3": layer.dead[:1]}))
+    assert revived.facts.units == {layer.value: layer.dead[:1]}
+
+
+def test_units_that_are_alive_are_refused() -> None:
+    audit, layer = audited_module("3")
+    alive = next(unit for unit in range(layer.units) if unit not in layer.dead)
+    with pytest.raises(analyzer.InputError, match=rf"^Unit {alive} .* so the outputs depend on it: take it out\.$"):
+        audit.revive(choice=analyzer.Choice(units={"3": (layer.dead[0], alive)}))
+
+
+FOR_CUTS = {"round_to": 8, "min_distance": 1.0, "lossy": {"/3/Relu_output_0": {1: 0.0}}, "residual": "params",
+            "merge_linear": True, "branches": "taken", "vocabulary": True, "experts": True}  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [{name: value} for name, value in FOR_CUTS.items()], ids=str)
+def test_what_only_a_cut_can_do_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(analyzer.InputError, match=f"^{next(iter(asked))} says how a model gets smaller"):
+        analyzer.revive(KILLED / "model.onnx", KILLED / "probe.npz", choice=analyzer.Choice(**asked))
+
+
+@pytest.mark.parametrize("asked", [{"only": ("layer9",)}, {"skip": ("layer9",)}, {"units": {"layer9": (0,)}}], ids=str)
+def test_layers_that_are_not_there_are_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(analyzer.InputError, match="layer9"):
+        analyzer.revive(KILLED / "model.onnx", KILLED / "probe.npz", choice=analyzer.Choice(**asked))
+
+
 SUMMED = """
 g (float[N,3] x) => (float[N,1] y, float[N,2] z)
 <float[4,3] w = {1,0,0, 0,1,0, 0,0,1, 1,1,1}, float[4] b = {9, 9, -99, -99}, float[2,4] v = {1,2,3,4, 5,6,7,8}>

@@ -45,6 +45,8 @@ def test_json_satisfies_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture
         ([], "Say where the revived weights go"),
         (["-o", str(KILLED / "model.onnx")], "is an input of this audit"),
         (["-o", "same.npz", "--state", "same.npz"], "Two outputs have the same name"),
+        (["--state", "s.npz", "--only", "layer9*"], "No layer matches 'layer9*'"),
+        (["--state", "s.npz", "--experts"], "No such option: --experts"),
     ],
 )
 def test_a_call_that_cannot_be_meant_is_refused(
