@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from analyzer.runtime.session import available_providers
 from analyzer.version import __version__
 
-PACKAGES = ("onnx", "onnxruntime", "onnx-ir", "numpy", "networkx", "ml-dtypes", "msgspec", "rich", "typer")
 EXTRAS = {"images": ("pillow",), "tables": ("pandas", "pyarrow")}
 
 
@@ -21,7 +21,7 @@ def describe_installation() -> list[tuple[str, str]]:
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         ("processors", str(os.cpu_count())),
     ]
-    lines += [(name, _version(name) or "missing: install deadunits again") for name in PACKAGES]
+    lines += [(name, _version(name) or "missing: install deadunits again") for name in _needed()]
     lines.append(("providers", ", ".join(available_providers())))
     lines.append(("telemetry", "off" if os.environ.get("ORT_DISABLE_TELEMETRY") == "1" else "as the environment says"))
     for extra, packages in EXTRAS.items():
@@ -31,6 +31,16 @@ def describe_installation() -> list[tuple[str, str]]:
     exporters = [f"{name} {_version(name)}" for name in ("torch", "tensorflow", "keras", "jax") if _there(name)]
     lines.append(("frameworks", ", ".join(exporters) or "none, and none is needed"))
     return lines
+
+
+def _needed() -> list[str]:
+    """The packages without which nothing works, as the installation names them."""
+    try:
+        stated = requires("deadunits") or ()
+    except PackageNotFoundError:  # run from its folder
+        return []
+    always = [entry for entry in stated if "extra ==" not in entry]
+    return list(dict.fromkeys(re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in always))
 
 
 def _version(name: str) -> str:
