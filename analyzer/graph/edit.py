@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.load import LoadedModel
-from analyzer.graph.subgraphs import COPY, Role, bodies_of, names_of, placed_nodes
+from analyzer.graph.names import Names, names_of
+from analyzer.graph.subgraphs import COPY, Role, bodies_of, placed_nodes
 
 _PER_STACK = ("scan_output_axes", "scan_output_directions")  # an entry for each output of a Scan that is stacked
 FREE_BATCH = "deadunits_batch"  # the name of a first dim that was made free
@@ -35,8 +36,7 @@ class Editor:
         self._values |= {str(v.name): v for body in bodies for v in body.inputs}
         for node in filter(None, self._nodes):
             self._values.update({str(o.name): o for o in node.outputs if o.name})
-        self._names = names_of(self._graph)
-        self._numbers: dict[tuple[str, str], int] = {}  # the last that a stem and an ending got
+        self._names = Names(names_of(self._graph))
 
     def set_tensor(self, name: str, array: Array) -> None:
         """Store another array under an existing name."""
@@ -46,7 +46,7 @@ class Editor:
 
     def add_tensor(self, stem: str, array: Array, ending: str = "") -> str:
         """Store a new array; returns its name (the stem, or the stem with a number, then the ending)."""
-        name = self._fresh(stem, ending)
+        name = self._names.fresh(stem, ending)
         tensor = ir.tensor(np.asarray(array, order="C"), name=name)
         value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self._graph.register_initializer(value)
@@ -75,7 +75,7 @@ class Editor:
             body.outputs.append(value)
             node.resize_outputs(len(node.outputs) + 1)
             value = node.outputs[-1]
-            value.name = self._fresh(stem)
+            value.name = self._names.fresh(stem)
             self._values[str(value.name)] = value
             for attribute in _PER_STACK:
                 if attribute in node.attributes:
@@ -99,7 +99,7 @@ class Editor:
 
     def input(self, stem: str, dtype: str, shape: Sequence[int]) -> str:
         """Add an input of the graph; returns its name."""
-        name = self._fresh(f"deadunits/{stem}")
+        name = self._names.fresh(f"deadunits/{stem}")
         value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(_element_type(dtype)))
         self._graph.inputs.append(value)
         self._values[name] = value
@@ -178,7 +178,7 @@ class Editor:
         for index, name in names.items():
             node = self._nodes[index]
             if node is not None and not node.name and name not in self._names:
-                node.name = self._fresh(name)
+                node.name = self._names.fresh(name)
 
     def gather_behind(self, index: int, indices: Array, axis: int) -> str:
         """Gather from a node's output, behind it; readers see what was gathered. Returns the output's new name."""
@@ -194,7 +194,7 @@ class Editor:
         """
         node = self._node(index)
         old = node.outputs[output]
-        behind = self._fresh(f"{old.name}/before_{op_type}")
+        behind = self._names.fresh(f"{old.name}/before_{op_type}")
         new = self._new(f"{node.name}/{op_type}", op_type, [operand, operand], attributes)
         _around(node).insert_after(node, new)
         shape, kind = old.shape, old.type
@@ -237,10 +237,10 @@ class Editor:
         producer = None if source is None else source.producer()
         assert source is not None
         assert producer is not None
-        copy = _like(producer, self._fresh(str(producer.name or producer.op_type)), len(producer.outputs))
+        copy = _like(producer, self._names.fresh(str(producer.name or producer.op_type)), len(producer.outputs))
         _around(node).insert_before(node, copy)
         for old, new in zip(producer.outputs, copy.outputs, strict=True):
-            new.name, new.shape, new.type = self._fresh(str(old.name)), old.shape, old.type
+            new.name, new.shape, new.type = self._names.fresh(str(old.name)), old.shape, old.type
         node.replace_input_with(position, copy.outputs[producer.outputs.index(source)])
         self._nodes.append(copy)
         return len(self._nodes) - 1
@@ -337,21 +337,11 @@ class Editor:
         """A node that is in no graph yet; its name, of this stem, is that of its first output."""
         values = [self._values[name] if name else None for name in inputs]
         settings = ir.convenience.convert_attributes(attributes or {})
-        names = [self._fresh(stem) for _ in range(outputs)]
+        names = [self._names.fresh(stem) for _ in range(outputs)]
         node = ir.Node(domain, op_type, values, settings, num_outputs=outputs, name=names[0])
         for name, value in zip(names, node.outputs, strict=True):
             value.name, self._values[name] = name, value
         return node
-
-    def _fresh(self, stem: str, ending: str = "") -> str:
-        """A name that no node and no value has, and that none gets later: with a number where it is taken."""
-        name, number = f"{stem}{ending}", self._numbers.get((stem, ending), 1)
-        while name in self._names:
-            number += 1
-            name = f"{stem}_{number}{ending}"
-        self._names.add(name)
-        self._numbers[stem, ending] = number
-        return name
 
     def _node(self, index: int) -> ir.Node:
         node = self._nodes[index]

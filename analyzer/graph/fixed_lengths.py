@@ -25,6 +25,7 @@ from analyzer.graph.lists import spell_out_lists
 from analyzer.graph.merged_axes import keep_axes_apart, views_that_merge
 from analyzer.graph.static import StaticPart, draws
 from analyzer.graph.subgraphs import bodies_of
+from analyzer.graph.tracing import maker, stored
 from analyzer.graph.view import LIFTED, MEASURED, Fold
 
 ROUNDS = 8  # a shape that is made of lengths shows further lengths
@@ -136,7 +137,7 @@ def _drop_guards(model: ir.Model) -> None:
     """Where(lengths == -1, others, lengths), as `expand` is written, gives the lengths: none of them is -1."""
     for node in [node for node in model.graph if node.op_type == "Where" and not node.domain and len(node.inputs) == 3]:
         condition, others, lengths = node.inputs
-        test = _maker(condition, "Equal")
+        test = maker(condition, "Equal")
         if test is None or lengths is None or lengths not in test.inputs or node.outputs[0].is_graph_output():
             continue
         lists = [_numbers(value) for value in (*test.inputs, others) if value is not lengths]
@@ -154,24 +155,18 @@ def _listed(value: ir.Value | None, deepest: int = 8) -> tuple[int, ...] | None:
     numbers = _numbers(value)
     if numbers is not None:
         return numbers.shape if (numbers >= 0).all() else None
-    node = _maker(value, "Concat", "Gather", "Reshape", "Unsqueeze") if deepest else None
+    node = maker(value, "Concat", "Gather", "Reshape", "Unsqueeze") if deepest else None
     if node is None:
         return None
     if node.op_type == "Gather":
         places = _numbers(node.inputs[1])
-        return None if places is None or _maker(node.inputs[0], "Shape") is None else places.shape
+        return None if places is None or maker(node.inputs[0], "Shape") is None else places.shape
     shapes = [_listed(part, deepest - 1) for part in (node.inputs if node.op_type == "Concat" else node.inputs[:1])]
     if node.op_type == "Unsqueeze":
         return (1,) if shapes == [()] else None
     count = [shape[0] for shape in shapes if shape is not None and len(shape) == 1]
     target = np.array(-1) if node.op_type == "Concat" else _numbers(node.inputs[1])
     return (sum(count),) if target is not None and (target == -1).all() and len(count) == len(shapes) else None
-
-
-def _maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:
-    """The node that computes a value, if it is one of these."""
-    node = None if value is None else value.producer()
-    return node if node is not None and node.op_type in op_types and not node.domain else None
 
 
 def _numbers(value: ir.Value | None) -> Array | None:
@@ -181,7 +176,7 @@ def _numbers(value: ir.Value | None) -> Array | None:
 
 def _is_small(value: ir.Value) -> bool:
     """Whether it is a small stored tensor that no caller can override."""
-    tensor = value.const_value if value.is_initializer() and not value.is_graph_input() else None
+    tensor = stored(value)
     return tensor is not None and tensor.dtype in _KINDS and math.prod(tensor.shape.numpy()) <= MOST
 
 

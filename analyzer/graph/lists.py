@@ -15,7 +15,9 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
-from analyzer.graph.subgraphs import COPY, names_of
+from analyzer.graph.names import Names, names_of
+from analyzer.graph.subgraphs import COPY
+from analyzer.graph.tracing import maker, stored
 from analyzer.graph.view import LIFTED, SPELLED_OUT
 
 _AXES_ARE_INPUTS = 13  # of Unsqueeze
@@ -56,7 +58,7 @@ class _Lists:
 
     def __init__(self, model: ir.Model) -> None:
         self._model = model
-        self._names = names_of(model.graph)
+        self._names = Names(names_of(model.graph))
         self._opset = model.opset_imports.get("", 1)
 
     def replace(self, graph: ir.Graph, node: ir.Node) -> None:
@@ -73,7 +75,7 @@ class _Lists:
             self._model.meta[SPELLED_OUT] = True
 
     def _at(self, node: ir.Node) -> ir.Node | None:
-        made, place = _maker(_input(node, 0)), _number(_input(node, 1))
+        made, place = maker(_input(node, 0), *_MAKERS), _number(_input(node, 1))
         if made is None or place is None:
             return None
         if made.op_type == "SplitToSequence":
@@ -129,25 +131,17 @@ class _Lists:
         """Add a node in front of another, with a name of its own."""
         assert reader.graph is not None
         reader.graph.insert_before(reader, node)
-        node.name = node.outputs[0].name = self._fresh(f"{reader.outputs[0].name}/{node.op_type}")
+        node.name = node.outputs[0].name = self._names.fresh(f"{reader.outputs[0].name}/{node.op_type}")
         node.metadata_props.update(reader.metadata_props)
         return node.outputs[0]
 
     def _constant(self, reader: ir.Node, stem: str, array: Array) -> ir.Value:
-        name = self._fresh(f"{reader.outputs[0].name}/{stem}")
+        name = self._names.fresh(f"{reader.outputs[0].name}/{stem}")
         tensor = ir.tensor(array.astype(np.int64), name=name)
         value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
         self._model.graph.register_initializer(value)
         self._model.meta[LIFTED] |= {name}
         return value
-
-    def _fresh(self, stem: str) -> str:
-        name, number = stem, 1
-        while name in self._names:
-            number += 1
-            name = f"{stem}_{number}"
-        self._names.add(name)
-        return name
 
 
 def _makes_list(node: ir.Node) -> bool:
@@ -162,14 +156,9 @@ def _input(node: ir.Node, position: int) -> ir.Value | None:
     return node.inputs[position] if position < len(node.inputs) else None
 
 
-def _maker(value: ir.Value | None) -> ir.Node | None:
-    node = None if value is None else value.producer()
-    return node if node is not None and _makes_list(node) else None
-
-
 def _whole_numbers(value: ir.Value | None) -> Array | None:
     """What a stored tensor of whole numbers holds that no caller can override."""
-    tensor = None if value is None or value.is_graph_input() else value.const_value
+    tensor = stored(value)
     array = None if tensor is None else np.asarray(tensor.numpy())
     return array if array is not None and array.dtype.kind in "iu" else None
 
@@ -188,13 +177,13 @@ def _sizes(split: ir.Node) -> Array | None:
 def _entries(value: ir.Value | None) -> list[_Entry] | None:
     """What a list holds; None where the file does not decide it."""
     added: list[tuple[ir.Value | None, int | None]] = []
-    node = _maker(value)
+    node = maker(value, *_MAKERS)
     while node is not None and node.op_type == "SequenceInsert" and len(added) < _LONGEST:
         place = _number(_input(node, 2))
         if place is None and _input(node, 2) is not None:
             return None
         added.append((_input(node, 1), place))
-        node = _maker(_input(node, 0))
+        node = maker(_input(node, 0), *_MAKERS)
     if node is None or node.op_type not in _STARTS:
         return None
     entries: list[_Entry] = [*node.inputs]

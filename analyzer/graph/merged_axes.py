@@ -11,8 +11,9 @@ from itertools import accumulate
 
 import onnx_ir as ir
 
+from analyzer.graph.names import Names, names_of
 from analyzer.graph.static import draws
-from analyzer.graph.subgraphs import names_of
+from analyzer.graph.tracing import maker, stored
 from analyzer.graph.view import SPELLED_OUT
 
 _Piece = tuple[object, ir.Value, int]  # what a part of a target shape is, the value that holds it, how many axes it has
@@ -25,6 +26,7 @@ def views_that_merge(model: ir.Model) -> list[ir.Node]:
 
 def keep_axes_apart(model: ir.Model, lengths: Mapping[str, tuple[int, ...]]) -> None:
     """Put one view and a transposition in the place of two views; `lengths` are the shapes that inference finds."""
+    names = Names(names_of(model.graph))
     for last in views_that_merge(model):
         turn = _maker(last, "Transpose")
         first = _maker(turn, "Reshape")
@@ -40,9 +42,9 @@ def keep_axes_apart(model: ir.Model, lengths: Mapping[str, tuple[int, ...]]) -> 
         by_axis = [groups[perm.index(axis)] for axis in range(len(perm))]
         ends = [*accumulate((sum(piece[2] for piece in group) for group in by_axis), initial=0)]
         order = [place for axis in perm for place in range(ends[axis], ends[axis + 1])]
-        name = _fresh(model, f"{last.outputs[0].name}/apart")
+        name, listed = (names.fresh(f"{last.outputs[0].name}/{stem}") for stem in ("apart", "lengths"))
         parts = [value for group in by_axis for _, value, _ in group]
-        target = ir.Node("", "Concat", parts, [ir.AttrInt64("axis", 0)], num_outputs=1, name=f"{name}/lengths")
+        target = ir.Node("", "Concat", parts, [ir.AttrInt64("axis", 0)], num_outputs=1, name=listed)
         view = ir.Node("", "Reshape", [first.inputs[0], target.outputs[0]], num_outputs=1, name=name)
         turned = ir.Node("", "Transpose", view.outputs, [ir.AttrInt64s("perm", order)], num_outputs=1, name=last.name)
         for node in (target, view):
@@ -85,11 +87,11 @@ def _pieces(
     for part in node.inputs:
         if part is None:
             return None
-        stored = part.const_value if part.is_initializer() and not part.is_graph_input() else None
-        shape = lengths.get(str(part.name)) if stored is None else tuple(stored.shape.numpy())
-        if shape is None or len(shape) != 1 or shape[0] < 1 or (stored is not None and shape != (1,)):
+        tensor = stored(part)
+        shape = lengths.get(str(part.name)) if tensor is None else tuple(tensor.shape.numpy())
+        if shape is None or len(shape) != 1 or shape[0] < 1 or (tensor is not None and shape != (1,)):
             return None
-        what: object = _computation(part, opsets) if stored is None else int(stored.numpy()[0])
+        what: object = _computation(part, opsets) if tensor is None else int(tensor.numpy()[0])
         pieces.append((what, part, shape[0]))
     return pieces
 
@@ -98,9 +100,9 @@ def _computation(value: ir.Value | None, opsets: Mapping[str, int], deepest: int
     """How a value is computed: what is computed alike from the same values is the same."""
     if value is None or not deepest:
         return value
-    stored, node = value.const_value, value.producer()
-    if value.is_initializer() and not value.is_graph_input() and stored is not None and stored.size == 1:
-        return stored.dtype, tuple(stored.shape.numpy()), stored.numpy().item()
+    tensor, node = stored(value), value.producer()
+    if tensor is not None and tensor.size == 1:
+        return tensor.dtype, tuple(tensor.shape.numpy()), tensor.numpy().item()
     if node is None or len(node.outputs) > 1 or draws(node.op_type, opsets.get(node.domain, 1), node.domain):
         return value
     if any(
@@ -118,13 +120,5 @@ def _is(node: ir.Node, op_type: str) -> bool:
 
 def _maker(node: ir.Node | None, op_type: str) -> ir.Node | None:
     """The node that makes a node's first input, if it is of that kind."""
-    value = None if node is None or not node.inputs else node.inputs[0]
-    maker = None if value is None else value.producer()
-    return maker if maker is not None and _is(maker, op_type) else None
-
-
-def _fresh(model: ir.Model, stem: str) -> str:
-    names = names_of(model.graph)
-    while {stem, f"{stem}/lengths"} & names:
-        stem += "_"
-    return stem
+    found = None if node is None or not node.inputs else maker(node.inputs[0], op_type)
+    return found if found is not None and _is(found, op_type) else None

@@ -12,8 +12,8 @@ from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
 from analyzer.graph.edit import Editor
 from analyzer.graph.lend import thin_runnable
 from analyzer.graph.load import LoadedModel
+from analyzer.graph.names import Names, names_of
 from analyzer.graph.runnable import Runnable
-from analyzer.graph.subgraphs import names_of
 
 #: Element types that NumPy has, by their numbers in ONNX.
 _NUMPY = frozenset(
@@ -66,11 +66,8 @@ class Revealer:
 
         A shape has the name of the node that takes it.
         """
-        shown, number = {}, 0
-        for value in values:
-            while (name := f"deadunits/Shape_{number}") in self._names:
-                number += 1
-            shown[value], number = name, number + 1
+        names = Names(self._names)
+        shown = {value: names.fresh("deadunits/Shape") for value in values}
         nodes = [onnx.NodeProto(name=name, op_type="Shape", input=[v], output=[name]) for v, name in shown.items()]
         return self._with(nodes, [*shown.values()]), shown
 

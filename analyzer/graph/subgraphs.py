@@ -8,6 +8,8 @@ from enum import Enum
 
 import onnx_ir as ir
 
+from analyzer.graph.names import Names
+
 COPY = "Identity"  # the operator that gives a value another name
 SUBGRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
@@ -82,16 +84,6 @@ def key_of(outputs: Iterable[str | None], name: str | None) -> str:
     return next(filter(None, outputs), str(name))
 
 
-def names_of(graph: ir.Graph) -> set[str]:
-    """Names of all nodes and values, those in subgraphs too: they share one space of names with what is outside."""
-    names: set[str] = set()
-    for scope in (graph, *graph.subgraphs()):
-        names.update(str(value.name) for value in (*scope.inputs, *scope.initializers.values()))
-        for node in scope:
-            names.update(str(name) for name in (node.name, *(o.name for o in node.outputs)) if name)
-    return names
-
-
 def unite_subgraphs(model: ir.Model) -> None:
     """Give every value and node at any depth a name of its own, and keep all stored tensors in the main graph.
 
@@ -104,14 +96,7 @@ def unite_subgraphs(model: ir.Model) -> None:
     names = {str(v.name) for v in (*main.inputs, *main.initializers.values())}
     names |= {str(name) for node in main for name in (node.name, *(o.name for o in node.outputs)) if name}
 
-    def fresh(stem: str) -> str:
-        name, number = stem, 1
-        while name in names:
-            number += 1
-            name = f"{stem}_{number}"
-        names.add(name)
-        return name
-
+    fresh = Names(names).fresh
     for graph in inner:
         if all(value.name in graph.initializers for value in graph.inputs):  # as old files list them: nobody feeds them
             graph.inputs.clear()

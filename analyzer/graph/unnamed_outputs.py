@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import onnx
 
+from analyzer.graph.names import Names
 from analyzer.graph.nested import all_graphs
 
 UNNAMED = "deadunits.unnamed"  # key of these names in a model's `meta`
@@ -21,16 +22,12 @@ def name_first_outputs(proto: onnx.ModelProto) -> frozenset[str]:
     taken = {name for node in nodes for name in (*node.input, *node.output)}
     for graph in graphs:
         taken |= {value.name for value in (*graph.input, *graph.output)} | {tensor.name for tensor in graph.initializer}
-    given: set[str] = set()
+    names, given = Names(taken), set[str]()
     for node in nodes:
         other = next((name for name in node.output if name), "")
         if other and not node.output[0] and _may_be_left_out(node):
-            name = f"{other}/every_step"
-            while name in taken:
-                name += "_"
-            node.output[0] = name
-            given.add(name)
-            taken.add(name)
+            node.output[0] = names.fresh(f"{other}/every_step")
+            given.add(node.output[0])
     return frozenset(given)
 
 
