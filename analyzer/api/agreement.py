@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzer import unfinished
 from analyzer.api.options import Progress
-from analyzer.api.pruned_model import Source
+from analyzer.api.rewritten import Source
 from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, OutputError, RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from analyzer.api.network import picture_of
 from analyzer.api.options import Progress
-from analyzer.api.pruned_model import Pruned, Source
+from analyzer.api.pruned_model import Pruned
 from analyzer.api.pruning import prune_walk
 from analyzer.api.reporting import Reporting
 from analyzer.api.reviving import Revived, revive_walk
+from analyzer.api.rewritten import Source
 from analyzer.api.saving import save_model
 from analyzer.errors import InputError
 from analyzer.facts.audit import (

@@ -16,8 +16,9 @@ from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
-from analyzer.api.pruned_model import Pruned, Source
+from analyzer.api.pruned_model import Pruned
 from analyzer.api.reviving import Revived
+from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.errors import OtherBranch
 from analyzer.facts.audit import (

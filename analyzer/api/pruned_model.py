@@ -4,101 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from analyzer.api.options import Run
-from analyzer.api.reporting import Reporting
-from analyzer.api.saving import save_model
-from analyzer.errors import InputError
+from analyzer.api.rewritten import Rewritten
 from analyzer.facts.choice import Choice
 from analyzer.facts.model_report import PruneReport
-from analyzer.facts.pruned import Comparison, PrunedFacts
-from analyzer.facts.units import ShapeTable
-from analyzer.graph import LoadedModel
-from analyzer.graph.open_branches import with_branches
-from analyzer.probes.probe import Probe
+from analyzer.facts.pruned import PrunedFacts
 from analyzer.report.console import ReportConsole
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
 from analyzer.rewrite.masks import keep_masks, plan_document
 from analyzer.walk import Walk
 
-if TYPE_CHECKING:
-    from analyzer.api.audit_result import Audit
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What an audit was made from, kept for the prune that follows."""
-
-    loaded: LoadedModel
-    shapes: ShapeTable
-    probe: Probe | None
-    holdout: Probe | None
-    run: Run
-    inputs: tuple[Path, ...]
-
-    @property
-    def computed(self) -> LoadedModel:
-        """The model as it is run: what stored tensors choose stands in place.
-
-        onnxruntime 1.32 does that itself, and breaks what nested choices read from around them.
-        """
-        return with_branches(self.loaded, self.loaded.graph.decided)
-
-    @property
-    def shown(self) -> LoadedModel:
-        """The model with the branches in place that the probe takes, so that a run can show their values."""
-        return with_branches(self.loaded, self.shapes.taken)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Pruned(Reporting):
+class Pruned(Rewritten):
     """A smaller model that agreed with the original, and what was measured."""
 
     _command: ClassVar[str] = "prune"
     facts: PrunedFacts
-    audit: Audit
     choice: Choice
     _walk: Walk
-    _source: Source
-    _smaller: LoadedModel
-    _bytes: bytes | None  # None: the weights go into a file of their own
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """Both models on the probe, or on random data without one (None: they could not be run)."""
-        return self.facts.comparison
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was removed."""
-        return self.facts.changed
-
-    @property
-    def data(self) -> bytes:
-        """The bytes of the smaller model's file; the original's where nothing was removed.
-
-        Raises:
-            InputError: its weights lie in a file of their own.
-        """
-        if self._bytes is None:
-            raise InputError("This model keeps its weights beside its file: write both with save(path).")
-        return self._bytes
-
-    def save(self, path: str | Path) -> tuple[Path, ...]:
-        """Write the model and its weights, whole or not at all; one of which nothing went is written byte for byte.
-
-        A model whose weights lie beside its file, or that is too large for one file, gets its weights in `path`.data;
-        an unchanged one finds them under their old name. Returns the model's files, its own first.
-
-        Raises:
-            OutputError: a file cannot be written, is one of the inputs, or would take the place of other weights.
-            ComparisonFailed: what was written is not valid; it is removed again.
-        """
-        return save_model(self._source.loaded, self._smaller, self._bytes, path, self._source.inputs, self.changed)
 
     @property
     def _stored(self) -> set[str]:
@@ -118,7 +46,7 @@ class Pruned(Reporting):
         return kept
 
     def _rows(self, name: str) -> int:
-        graph = self._smaller.refreshed().graph
+        graph = self._model.refreshed().graph
         return graph.initializer_shape(name)[0] if name in graph.initializer_names else 0
 
     def save_masks(self, path: str | Path) -> None:
@@ -152,10 +80,6 @@ class Pruned(Reporting):
     @property
     def _reported(self) -> PruneReport:
         return PruneReport(self.audit.facts, self.audit.picture, self.audit._fed, pruned=self.facts)
-
-    @property
-    def _guarded(self) -> tuple[Path, ...]:
-        return self._source.inputs
 
     def __repr__(self) -> str:
         before, after = self.facts.before, self.facts.after

@@ -27,7 +27,8 @@ from analyzer.api.choosing import alive_units, by_value, check_choice, choice_no
 from analyzer.api.cutting import CutModel, cut, takes_something
 from analyzer.api.expert_counts import experts_that_may_go
 from analyzer.api.options import Progress
-from analyzer.api.pruned_model import Pruned, Source
+from analyzer.api.pruned_model import Pruned
+from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import rows_that_may_go
 from analyzer.api.saving import written_bytes
 from analyzer.errors import ComparisonFailed, InputError, RunError
@@ -126,7 +127,7 @@ def _cut_and_compared(
         notes = notes or _left_by_choice(source, walked, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
-        return Pruned(facts, audit, choice, chosen, source, source.loaded, source.loaded.raw)
+        return Pruned(facts, audit, source, source.loaded, source.loaded.raw, choice, chosen)
     threads = source.run.threads
     decided = bool(source.loaded.graph.decided)
     with reference(source) as before, WrittenSession(smaller, threads=threads) as after:
@@ -165,7 +166,7 @@ def _cut_and_compared(
         removed_rows=cut_model.removed_rows,
         removed_experts=cut_model.removed_experts,
     )
-    return Pruned(facts, audit, choice, chosen, source, smaller, data)
+    return Pruned(facts, audit, source, smaller, data, choice, chosen)
 
 
 def _check_branches(choice: Choice, audit: AuditFacts) -> None:

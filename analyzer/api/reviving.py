@@ -13,10 +13,10 @@ from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.api.agreement import WrittenSession, agree, compare_models, reference, refusal_notes, usual_batches
 from analyzer.api.choosing import by_value, check_choice
+from analyzer.api.cutting import MOST_REFUSALS
 from analyzer.api.options import Progress
-from analyzer.api.pruned_model import Source
-from analyzer.api.reporting import Reporting
-from analyzer.api.saving import save_model, written_bytes
+from analyzer.api.rewritten import Rewritten, Source
+from analyzer.api.saving import written_bytes
 from analyzer.errors import ComparisonFailed, InputError, Refusal
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.choice import Choice
@@ -40,30 +40,14 @@ from analyzer.walk import Walk, walk
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
 
-MOST_REFUSALS = 50
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Revived(Reporting):
+class Revived(Rewritten):
     """A model of the same shape and outputs, in which units that were dead can learn again."""
 
     _command: ClassVar[str] = "revive"
     facts: RevivedFacts
-    audit: Audit
-    _source: Source
-    _model: LoadedModel
-    _bytes: bytes | None  # None: the weights go into a file of their own
     _fresh: Mapping[str, tuple[Array, Mask]]
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """Both models on the probe, or on random data without one (None: nothing changed)."""
-        return self.facts.comparison
-
-    @property
-    def changed(self) -> bool:
-        """Whether any unit has fresh weights."""
-        return self.facts.changed
 
     def state(self) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
         """Every stored tensor that changed, whole, by its name in the file (of a PyTorch export: in `state_dict`)."""
@@ -72,15 +56,6 @@ class Revived(Reporting):
     def masks(self) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Per changed tensor the elements that stay: others are fresh, and so should an optimiser's moments be."""
         return {name: kept for name, (_, kept) in self._fresh.items()}
-
-    def save(self, path: str | Path) -> tuple[Path, ...]:
-        """Write the model and its weights, whole or not at all; an unchanged one is written byte for byte.
-
-        Raises:
-            OutputError: a file cannot be written, is one of the inputs, or would take the place of other weights.
-            ComparisonFailed: what was written is not valid; it is removed again.
-        """
-        return save_model(self._source.loaded, self._model, self._bytes, path, self._source.inputs, self.changed)
 
     def save_state(self, path: str | Path) -> None:
         """Write `state()` as .npz.
@@ -112,10 +87,6 @@ class Revived(Reporting):
     @property
     def _reported(self) -> ReviveReport:
         return ReviveReport(self.audit.facts, self.facts)
-
-    @property
-    def _guarded(self) -> tuple[Path, ...]:
-        return self._source.inputs
 
     def __repr__(self) -> str:
         many = sum(map(len, self.facts.units.values()))

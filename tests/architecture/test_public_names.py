@@ -62,7 +62,7 @@ def attribute_types(public: type) -> Iterator[tuple[str, object]]:
         yield name, hint
     for name, member in inspect.getmembers_static(public):
         function = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
-        if inspect.isfunction(function):
+        if not name.startswith("_") and inspect.isfunction(function):
             yield name, typing.get_type_hints(function, localns=named).get("return")
 
 

@@ -29,8 +29,7 @@ def feeds_of(folder: Path) -> dict[str, Array]:
 
 
 def written(revived: analyzer.Revived) -> onnx.ModelProto:
-    assert revived._bytes is not None
-    return onnx.load_from_string(revived._bytes)
+    return onnx.load_from_string(revived.data)
 
 
 def one_by_one(model: onnx.ModelProto, feeds: dict[str, Array]) -> list[Array]:
