@@ -27,10 +27,10 @@ class Growth(KeepVectors):
         self._changed, self._some_of = changed, some_of
 
     def grow(self, ref: Ref, more: Mask) -> None:
-        """Keep these indices too."""
+        """Keep these indices too; a single truth value stands for all of them."""
         name, axis = ref
         vectors = self.vectors(name)
-        if (more & ~vectors[axis]).any():
+        if (more > vectors[axis]).any():
             self._vectors[name] = (*vectors[:axis], vectors[axis] | more, *vectors[axis + 1 :])
             if self._changed is not None:
                 self._changed(name)
@@ -70,7 +70,7 @@ class Growth(KeepVectors):
             return
         for axis in range(mask.ndim):
             others = tuple(a for a in range(mask.ndim) if a != axis)
-            self.grow((name, axis), np.broadcast_to(mask.any(axis=others), self.get((name, axis)).shape))
+            self.grow((name, axis), np.logical_or.reduce(mask, axis=others))
 
     def final(self) -> Keeps:
         """What was decided, as nobody can change it any more."""

@@ -42,7 +42,7 @@ from analyzer.observe.training_scale import training_scales
 from analyzer.probes.preprocessor_config import beside
 from analyzer.probes.probe import Probe, open_probe, random_probe
 from analyzer.rewrite.metadata import PREFIX
-from analyzer.runtime.loading import check_accepted, load_model
+from analyzer.runtime.loading import accepted, load_model
 from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units
@@ -104,19 +104,19 @@ def _audited(
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
-        check_accepted(loaded, run.threads)
-    with clock.stage("open"):
-        opened, held = _opened(data, loaded)
-        if vocabulary:
-            check_countable(opened, held, "rows of embeddings are gathered")
-        if experts:
-            check_countable(opened, held, "experts tokens are routed to")
     varying = frozenset[str]()
-    with clock.stage("shapes"):
-        loaded = with_confirmed_lengths(loaded, opened, run.threads)
+    with accepted(loaded, run.threads):
+        with clock.stage("open"):
+            opened, held = _opened(data, loaded)
+            if vocabulary:
+                check_countable(opened, held, "rows of embeddings are gathered")
+            if experts:
+                check_countable(opened, held, "experts tokens are routed to")
+        with clock.stage("shapes"):
+            loaded = with_confirmed_lengths(loaded, opened, run.threads)
+            shapes = measure_shapes(loaded, opened, independent=run.independent)
     while True:
         with clock.stage("shapes"):
-            shapes = measure_shapes(loaded, opened, independent=run.independent, varying=varying)
             selected = select_units(loaded.graph, shapes)
             audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
             believed = [a for a in audited if a.value not in shapes.mixed]
@@ -131,6 +131,8 @@ def _audited(
             break
         except OtherBranch as error:
             varying |= error.conditions
+        with clock.stage("shapes"):
+            shapes = measure_shapes(loaded, opened, independent=run.independent, varying=varying)
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
         gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary and opened else None

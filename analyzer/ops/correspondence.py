@@ -175,8 +175,10 @@ class Lettered(Correspondence):
 
     def _grow(self, keeps: Growth, places: Sequence[Place], more: Mask) -> None:
         for ref, start in places:
-            wide = np.zeros(keeps.get(ref).shape, np.bool_)
-            wide[start : start + len(more)] = more
+            wide, length = more, len(keeps.get(ref))
+            if len(more) != length:
+                wide = np.zeros(length, np.bool_)
+                wide[start : start + len(more)] = more
             keeps.grow(ref, wide)
 
     def _grown(self, group: Group, boxes: Mapping[Group, Mask], kept: Mapping[str, Mask]) -> Mask:

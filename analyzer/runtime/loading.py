@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -11,6 +14,8 @@ from analyzer.graph import LoadedModel, read_model
 from analyzer.graph.lend import as_given
 from analyzer.runtime.folding import fold
 from analyzer.runtime.session import Optimization, Session
+
+_SMALL = 1 << 26  # bytes
 
 
 def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
@@ -22,14 +27,30 @@ def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
     return read_model(source, fold)
 
 
-def check_accepted(loaded: LoadedModel, threads: int | None = None) -> None:
+@contextmanager
+def accepted(loaded: LoadedModel, threads: int | None = None) -> Iterator[None]:
     """Check that onnxruntime takes the file itself, whatever it makes of the form that we give it.
 
-    One with an operator that onnxruntime lacks passes: that is asked for where the model has to be run.
+    A small file is checked while the block runs, and its refusal is the answer, whatever went wrong there. A large one
+    is checked before: two sessions at a time would hold its weights twice. A file with an operator that onnxruntime
+    lacks passes: that is asked for where the model has to be run.
 
     Raises:
         RunError: onnxruntime refuses the file.
     """
+    if loaded.size > _SMALL:
+        _check_accepted(loaded, threads)
+        yield
+        return
+    with ThreadPoolExecutor(1) as beside:
+        check = beside.submit(_check_accepted, loaded, threads)
+        try:
+            yield
+        finally:
+            check.result()
+
+
+def _check_accepted(loaded: LoadedModel, threads: int | None) -> None:
     try:
         Session(as_given(loaded), threads=threads, optimization=Optimization.NONE, few_runs=True).close()
     except RunError as error:

@@ -118,9 +118,13 @@ def _kept_before(context: Context, keeps: Growth, ref: Ref) -> Mask | None:
 
 
 def _is_live(call: Call, keeps: Growth, needs: Needs) -> bool:
-    if any(o not in keeps and needs.masks.get(o) is not None for o in call.outputs if o):
-        return True
-    return any(o and keeps.alive(o) and o not in needs.materialized for o in call.outputs if o in keeps)
+    for name in call.outputs:
+        if name in keeps:
+            if keeps.alive(name) and name not in needs.materialized:
+                return True
+        elif needs.masks.get(name) is not None:
+            return True
+    return False
 
 
 class _Latest:

@@ -201,3 +201,20 @@ def test_outputs_that_would_be_lost_are_refused(
     assert run([str(model) if a == MODEL else a for a in arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_users_code_left_to_the_end_of_the_process_is_done(tmp_path: Path) -> None:
+    """The process ends without taking its objects apart, but not without its last words."""
+    probe = tmp_path / "probe.py"
+    probe.write_text(
+        "import atexit, threading, time\nimport numpy as np\n"
+        "def last(): time.sleep(0.5); print('thread')\n"
+        "def feeds():\n"
+        "    atexit.register(print, 'registered')\n"
+        "    threading.Thread(target=last).start()\n"
+        "    return {'pixels': np.zeros((4, 64), 'f')}\n",
+        encoding="utf-8",
+    )
+    words = [sys.executable, "-m", "analyzer", "audit", MODEL, "--probe", f"{probe}:feeds", "--quiet"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.split()) == (0, ["thread", "registered"])
