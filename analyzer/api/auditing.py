@@ -14,19 +14,20 @@ from analyzer.api.audit_result import Audit
 from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
-from analyzer.api.options import Data, Progress, Run
+from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned
 from analyzer.api.reviving import Revived
 from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import check_countable, gathered_tables
-from analyzer.errors import OtherBranch
+from analyzer.errors import InputError, OtherBranch
 from analyzer.facts.audit import (
     AuditFacts,
     Conditions,
     LayerVerdicts,
     ModelSummary,
     ProbeSummary,
+    ProviderShare,
 )
 from analyzer.facts.choice import Choice
 from analyzer.facts.probe_condition import TrainingScale
@@ -101,6 +102,8 @@ def _audited(
     every_suspect: bool = False,
 ) -> Audit:
     """The stages, one after the other; `every_suspect`: causes and distances of all, however long that takes."""
+    if not provider_of(run).is_cpu and data.probe is None and data.random is None:
+        raise InputError("provider says who runs the model on data, and there is none: give a probe, or leave it out.")
     clock = _Clock()
     with clock.stage("load"):
         loaded = load_model(model)
@@ -160,8 +163,8 @@ def _audited(
     )
     facts = AuditFacts(
         model=_model_summary(loaded, model, walked),
-        probe=_summary(opened, seen, walked, scales),
-        holdout=_summary(held, seen_on_holdout, walked),
+        probe=_summary(opened, seen, walked, run, scales),
+        holdout=_summary(held, seen_on_holdout, walked, run),
         thresholds=thresholds,
         layers=layers,
         removable=walked.removable,
@@ -254,6 +257,7 @@ def _observed(
         threads=run.threads,
         progress=None if progress is None else partial(progress, stage),
         flat_gradient=thresholds.flat_gradient,
+        provider=provider_of(run),
     )
 
 
@@ -324,7 +328,7 @@ def _model_summary(loaded: LoadedModel, source: Model, walked: Walk) -> ModelSum
 
 
 def _summary(
-    probe: Probe | None, seen: Observation | None, walked: Walk, scales: Sequence[TrainingScale] = ()
+    probe: Probe | None, seen: Observation | None, walked: Walk, run: Run, scales: Sequence[TrainingScale] = ()
 ) -> ProbeSummary | None:
     """After the run, because only then a generator's samples are counted."""
     if probe is None:
@@ -338,7 +342,14 @@ def _summary(
         random=probe.random,
         condition=probe.condition(feature_axes(walked.context), scales),
         preprocessing=probe.preprocessing,
+        provider=_provider(run, seen),
     )
+
+
+def _provider(run: Run, seen: Observation | None) -> ProviderShare | None:
+    if seen is None or (provider := provider_of(run)).is_cpu:
+        return None
+    return ProviderShare(provider.name, *(seen.assigned or ()))
 
 
 def _value_names(loaded: LoadedModel) -> dict[str, bool]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
-from analyzer.api.options import Data, Progress, Run
+from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.reporting import Reporting
 from analyzer.errors import InputError
 from analyzer.facts.history import Course, LayerCourse, RunSummary, course_of
@@ -52,6 +52,7 @@ def compare(
     data: Data | Any = None,
     *,
     probes: Sequence[Data | Any] | None = None,
+    providers: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
@@ -60,10 +61,13 @@ def compare(
 ) -> Compared:
     """Audit several models on one probe, or one model on several probes, and say which units died or revived.
 
+    One model on one probe can be held against itself on several providers, too: which units die on the device.
+
     Args:
         models: two or more models (checkpoints of a training run in their order), or one.
         data: what all models are run on, as for `audit()`; it must be readable once for each.
         probes: two or more data sets, for one model, instead of `data`.
+        providers: two or more execution providers, for one model on one probe (`Run.provider`).
         labels: a name for each run; otherwise file names.
         run: as for `audit()`.
         thresholds: as for `audit()`.
@@ -74,16 +78,30 @@ def compare(
         InputError: a model, the data or the call cannot be used.
     """
     several = list(models) if isinstance(models, Sequence) and not isinstance(models, str | bytes) else [models]
-    pairs = _pairs(several, data, probes)
+    runs = _runs(Run.of(run), providers, several, probes)
+    pairs = [(several[0], Data.of(data))] * len(runs) if providers else _pairs(several, data, probes)
     named = list(labels) if labels is not None else _labels([d.probe for _, d in pairs] if probes else several)
+    if labels is None and providers:
+        named = [provider_of(on).short for on in runs]
     if len(named) != len(pairs):
         raise InputError(f"{len(named)} labels were given for {len(pairs)} runs: give one for each.")
     audits = []
-    for label, (model, source) in zip(named, pairs, strict=True):
+    for label, (model, source), on in zip(named, pairs, runs if providers else runs * len(pairs), strict=True):
         report = None if progress is None else _labelled(progress, label)
-        audits.append(audit(model, source, run=run, thresholds=thresholds, causes=causes, progress=report))
+        audits.append(audit(model, source, run=on, thresholds=thresholds, causes=causes, progress=report))
     files = dict.fromkeys(path for audited in audits for path in audited._inputs)
     return Compared(course_of([audited.facts for audited in audits], named), tuple(audits), tuple(files))
+
+
+def _runs(
+    run: Run, providers: Sequence[str] | None, models: Sequence[Model], probes: Sequence[Any] | None
+) -> list[Run]:
+    """The run on each of the providers; the run alone where none are given."""
+    if providers is None:
+        return [run]
+    if len(models) != 1 or probes is not None or len(providers) < 2:
+        raise InputError("Several providers are compared on one model and one probe: give two providers at least.")
+    return [replace(run, provider=name) for name in providers]
 
 
 def _pairs(models: Sequence[Model], data: Any, probes: Sequence[Any] | None) -> list[tuple[Model, Data]]:

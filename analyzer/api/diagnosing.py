@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analyzer.api.options import Progress, Run
+from analyzer.api.options import Progress, Run, provider_of
 from analyzer.causes.diagnose import inquire
 from analyzer.causes.gate_sums import with_gates
 from analyzer.errors import ProbeError, RunError
@@ -50,6 +50,7 @@ def diagnose(
                 shapes,
                 batch_size=run.batch_size,
                 threads=run.threads,
+                provider=provider_of(run),
                 progress=None if progress is None else lambda done, total: progress("causes", done, total),
             )
             spreads |= {name: spreads[watched.value] for name, watched in named.items() if watched.value in spreads}

@@ -8,7 +8,7 @@ import platform
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from analyzer.runtime.session import available_providers
+from analyzer.runtime.providers import available_providers, plug_ins
 from analyzer.version import __version__
 
 EXTRAS = {"images": ("pillow",), "tables": ("pandas", "pyarrow")}
@@ -22,7 +22,7 @@ def describe_installation() -> list[tuple[str, str]]:
         ("processors", str(os.cpu_count())),
     ]
     lines += [(name, _version(name) or "missing: install deadunits again") for name in _needed()]
-    lines.append(("providers", ", ".join(available_providers())))
+    lines.append(("providers", ", ".join((*available_providers(), *plug_ins()))))
     lines.append(("telemetry", "off" if os.environ.get("ORT_DISABLE_TELEMETRY") == "1" else "as the environment says"))
     for extra, packages in EXTRAS.items():
         there = [f"{name} {found}" for name in packages if (found := _version(name))]

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import InputError
 from analyzer.facts.batch_size import BATCH_SIZE
+from analyzer.facts.frozen import FrozenDict
 from analyzer.facts.given import WithDefaults, is_number
 from analyzer.facts.image_options import ImageOptions
 from analyzer.runtime.run_limit import runs_limited
+
+if TYPE_CHECKING:
+    from analyzer.runtime.providers import Provider
 
 Progress = Callable[[str, int, int | None], None]  # stage, samples done, samples in all (None: not known)
 RUN_LIMIT = 600  # seconds: large models on slow machines take minutes for a batch
@@ -106,12 +110,17 @@ class Run(WithDefaults):
             the model; every report repeats it.
         run_limit: seconds that a single run may take; one that takes longer is ended, as a loop in a model may have no
             end. Runs on guessed inputs may take at most a minute.
+        provider: who computes the model while it is observed: an execution provider of onnxruntime, such as "CUDA" or
+            "OpenVINO". Shapes, and a smaller model beside the original, are run by the CPU in any case.
+        provider_options: options of that provider, by name.
     """
 
     batch_size: int = BATCH_SIZE
     threads: int | None = None
     independent: bool = False
     run_limit: float = RUN_LIMIT
+    provider: str = "CPU"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant.
@@ -127,10 +136,22 @@ class Run(WithDefaults):
         if not is_number(self.run_limit, 0) or not self.run_limit:
             raise InputError(f"run_limit is {self.run_limit!r}: give a number of seconds above 0.")
         object.__setattr__(self, "run_limit", float(self.run_limit))  # NumPy's may have too few digits for a time
+        object.__setattr__(self, "provider_options", FrozenDict(self.provider_options))
 
     def limited(self) -> AbstractContextManager[None]:
         """The runs inside may take `run_limit` seconds each."""
         return runs_limited(self.run_limit, "raise the limit (--run-limit SECONDS), or lower --batch-size")
+
+
+def provider_of(run: Run) -> Provider:
+    """Who computes the model.
+
+    Raises:
+        InputError: onnxruntime has none of this name here.
+    """
+    from analyzer.runtime.providers import provider_named  # with onnxruntime, which --help does not need
+
+    return provider_named(run.provider, run.provider_options)
 
 
 def _check_counts(**counts: int | None) -> None:

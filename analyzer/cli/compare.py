@@ -29,6 +29,16 @@ ProbesOption = Annotated[
         rich_help_panel="Data",
     ),
 ]
+ProviderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--provider-b",
+        metavar="NAME",
+        help="Hold the one MODEL on --provider against itself on this one: which units die on the device.",
+        show_default=False,
+        rich_help_panel="Running",
+    ),
+]
 
 
 @command
@@ -39,16 +49,21 @@ def compare(
     run: partial[Run],
     reports: partial[CompareReports],
     probe: ProbesOption = None,
+    provider_b: ProviderOption = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Say which units died or revived from one MODEL to the next on one probe, or between two probes of one MODEL."""
+    """Say which units died or revived from one MODEL to the next on one probe.
+
+    Or between two probes of one MODEL, or between two providers on one probe.
+    """
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
         from analyzer.api.outputs import guarded_files
         from analyzer.cli.progress import ProgressLine
 
         if len(models) > 1 and len(probe or ()) > 1:
             raise InputError("Give several models and one --probe, or one model and several --probe, not both.")
+        chosen = run()
         sources, reporting = [data(probe=path) for path in probe] if probe else [data()], reports()
         reporting.check(guarded_files(*models, *(source.probe for source in sources)))
         with ProgressLine(quiet=quiet) as progress:
@@ -56,7 +71,8 @@ def compare(
                 models,
                 sources[0] if len(sources) == 1 else None,
                 probes=sources if len(sources) > 1 else None,
-                run=run(),
+                providers=None if provider_b is None else [chosen.provider, provider_b],
+                run=chosen,
                 thresholds=thresholds(),
                 progress=progress,
             )

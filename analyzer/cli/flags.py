@@ -161,6 +161,19 @@ GROUPS: dict[type, Group] = {
                 kind=float,
                 shows_default=True,
             ),
+            "provider": _running(
+                "--provider",
+                "NAME",
+                "Who computes the model while it is observed, such as CUDA or OpenVINO; `deadunits doctor` lists them.",
+                shows_default=True,
+            ),
+            "provider_options": _running(
+                "--provider-option",
+                "NAME=VALUE",
+                "An option of the provider (repeatable).",
+                kind=_Texts,
+                read=lambda entries: dict(pairs_of(entries, "--provider-option", "device_id=0")),
+            ),
         },
     ),
     Choice: Group(

@@ -45,10 +45,23 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderShare:
+    """An execution provider other than the CPU, and how many of the model's operators it computed, of how many.
+
+    The others were computed by the CPU; None where onnxruntime does not tell.
+    """
+
+    name: str
+    operators: int | None = None
+    operators_in_all: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSummary:
     """The data the model was run on. `random` marks probes that were drawn, not given: they have no `condition`.
 
-    `preprocessing` says how files became numbers, by what was set (empty: arrays, fed as they came).
+    `preprocessing` says how files became numbers, by what was set (empty: arrays, fed as they came). `provider`
+    computed the model (None: the CPU).
     """
 
     source: str
@@ -57,6 +70,7 @@ class ProbeSummary:
     random: bool = False
     condition: ProbeCondition | None = None
     preprocessing: Mapping[str, str] = field(default_factory=dict)
+    provider: ProviderShare | None = None
 
     def __post_init__(self) -> None:
         """The mapping is read-only from here on."""

@@ -97,13 +97,19 @@ class Editor:
         """Append a Cast to the element type of this NumPy name; returns the new value's name."""
         return self.add("Cast", [name], to=int(_element_type(dtype)))
 
-    def input(self, stem: str, dtype: str, shape: Sequence[int]) -> str:
-        """Add an input of the graph; returns its name."""
-        name = self._names.fresh(f"deadunits/{stem}")
-        value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(_element_type(dtype)))
+    def input(self, stem: str, dtype: str, shape: Sequence[int | None] | None) -> str:
+        """Add an input of the graph, of these lengths as far as they are known; returns its name."""
+        name, lengths = self._names.fresh(f"deadunits/{stem}"), None if shape is None else ir.Shape(shape)
+        value = ir.Value(name=name, shape=lengths, type=ir.TensorType(_element_type(dtype)))
         self._graph.inputs.append(value)
         self._values[name] = value
         return name
+
+    def drop_unread_inputs(self, *, but: Sequence[str] = ()) -> None:
+        """Take away inputs of the graph that nothing reads, except these."""
+        for value in [*self._graph.inputs]:
+            if not value.uses() and not value.is_graph_output() and value.name not in but:
+                self._graph.inputs.remove(value)
 
     def output(self, *names: str) -> None:
         """Make values outputs of the graph, where they are not."""

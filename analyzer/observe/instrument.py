@@ -17,11 +17,12 @@ from analyzer.errors import RunError
 from analyzer.facts.statistics import Ints
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
+from analyzer.observe.elsewhere import opened
 from analyzer.observe.reducers import Reducers, pooled_rank
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.statistic import Block, Statistic
 from analyzer.observe.targets import Target
-from analyzer.runtime.session import Session
+from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan
 
 
@@ -65,6 +66,7 @@ class Instrument:
         threads: int | None = None,
         once: bool = False,
         steps: bool = True,
+        provider: Provider = CPU,
     ) -> None:
         """`sizes` are targets whose number of elements is wanted too; `once`: it is meant for one or two runs.
 
@@ -86,7 +88,7 @@ class Instrument:
             editor.output(name)
         self._conditions = show_conditions(editor)
         self._session = (
-            Session(editor.loaded, threads=threads, few_runs=once, eager=not self._pools)
+            opened(loaded, editor.loaded, provider, threads=threads, few_runs=once, eager=not self._pools)
             if self._outputs or values
             else None
         )
@@ -120,6 +122,11 @@ class Instrument:
         sizes = None if self._sizes is None else results[self._sizes]
         peaks = None if self._extremes is None else results[self._extremes].reshape(-1, 2) * (1, -1)
         return Reading(blocks, samples, sizes, peaks)
+
+    @property
+    def assigned(self) -> tuple[int, int] | None:
+        """Nodes that another provider than the CPU computes, and nodes in all, where that is known."""
+        return None if self._session is None else self._session.assigned
 
     @property
     def stepped(self) -> bool:

@@ -143,9 +143,16 @@ class Full(Look):
         return self if self.exact else Full(self.targets, exact=True)
 
 
-def first_look(graph: Graph, shapes: ShapeTable, targets: Sequence[Target], *, small: bool) -> Firing:
-    """The look that an observation begins with; `small`: its first feed is, so that it pays to look at much there."""
-    return (First if small else Firing)(targets, _layered(targets), guards(graph, targets, shapes))
+def first_look(
+    graph: Graph, shapes: ShapeTable, targets: Sequence[Target], *, small: bool, carried: bool = True
+) -> Firing:
+    """The look that an observation begins with; `small`: its first feed is, so that it pays to look at much there.
+
+    `carried`: a NaN goes through kernels as the operators' traits say; else each value is looked at by itself.
+    """
+    layered = _layered(targets)
+    checked = guards(graph, targets, shapes) if carried else Guards(layered)
+    return (First if small else Firing)(targets, layered, checked)
 
 
 def _layered(targets: Sequence[Target]) -> list[Target]:

@@ -17,6 +17,7 @@ from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import LoadedModel
+from analyzer.observe.elsewhere import fetchable
 from analyzer.observe.halves import half_overflows, half_values, rectified_halves
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Course, Full, Look, first_look
@@ -24,6 +25,7 @@ from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.tally import Tally
 from analyzer.observe.targets import targets_of
 from analyzer.probes.probe import Batch, Probe
+from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan, plan_batches
 
 Progress = Callable[[int, int | None], None]
@@ -34,7 +36,8 @@ class Observation:
     """What was seen: statistics by value name, and how.
 
     Samples that share every feed and may influence each other count as one. `unseen` are audited values that the run
-    could not show (no shape, or no axis for their units).
+    could not show (no shape, or no axis for their units). `assigned`: nodes that another provider than the CPU
+    computed, and nodes in all, where that is known.
     """
 
     statistics: dict[str, UnitStatistics]
@@ -43,6 +46,7 @@ class Observation:
     seconds: float
     unseen: tuple[str, ...] = ()
     overflows: tuple[HalfOverflow, ...] = ()
+    assigned: tuple[int, int] | None = None
 
     def merge(self, other: Observation) -> Observation:
         """Both sets of samples together; both must be of the same audited values."""
@@ -67,6 +71,7 @@ def observe(
     threads: int | None = None,
     progress: Progress | None = None,
     flat_gradient: float = 1e-3,
+    provider: Provider = CPU,
 ) -> Observation:
     """Run the probe once and collect the statistics of all units of `audited`.
 
@@ -83,12 +88,18 @@ def observe(
     audited = [moved(a, stacked, shapes) for a in audited]
     within = {stack: name for name, stack in stacked.items()}
     targets, unseen = targets_of(audited, loaded.graph, shapes, plan.batchable)
+    if not provider.is_cpu:
+        plan = fetchable(plan, targets)
     first = None if statistics == "full" else _first_samples(plan, shapes.samples, probe.samples)
-    look = Full(targets) if statistics == "full" else first_look(loaded.graph, shapes, targets, small=first is not None)
+    if statistics == "full":
+        look: Look = Full(targets)
+    else:
+        carried = provider.is_cpu  # how others carry a NaN through their kernels is not known
+        look = first_look(loaded.graph, shapes, targets, small=first is not None, carried=carried)
     tally = Tally(targets, flat_gradient)
     rectified = rectified_halves([t.audited for t in targets])
     halves = half_values(loaded.graph, shapes, rectified)
-    opened = partial(Instrument, loaded, plan=plan, values=halves, threads=threads)
+    opened = partial(Instrument, loaded, plan=plan, values=halves, threads=threads, provider=provider)
     sessions = _Sessions(opened, look, tally, plan, probe.samples)
     done = 0
     try:
@@ -108,7 +119,7 @@ def observe(
     seen = {within.get(name, name): found for name, found in tally.statistics().items()}
     unseen = [within.get(name, name) for name in unseen]
     overflows = half_overflows(loaded.graph, halves, sessions.peaks, {n: seen[within.get(n, n)] for n in rectified})
-    return Observation(seen, tally.samples, plan.batchable, seconds, tuple(unseen), tuple(overflows))
+    return Observation(seen, tally.samples, plan.batchable, seconds, tuple(unseen), tuple(overflows), sessions.assigned)
 
 
 def _first_samples(plan: BatchPlan, least: int, samples: int | None) -> int | None:
@@ -133,6 +144,7 @@ class _Sessions:
         self._feeds = 0
         self._instrument: Instrument | None = None
         self.peaks: Array | None = None  # of values of half precision
+        self.assigned: tuple[int, int] | None = None  # of the first session, which shows the most
 
     def take(self, batch: Batch) -> None:
         """Run one feed and count it."""
@@ -170,6 +182,7 @@ class _Sessions:
         if self._instrument is None:
             look, once = self._look, last and not self._feeds
             self._instrument = self._open(wanted=look.wanted(), sizes=look.sized(), steps=self._steps, once=once)
+            self.assigned = self.assigned or self._instrument.assigned
         try:
             return self._instrument.run(batch.feeds, batch.samples, last=last)
         except RunError:

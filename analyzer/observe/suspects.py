@@ -17,6 +17,7 @@ from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
+from analyzer.observe.elsewhere import fetchable, opened
 from analyzer.observe.observation import Progress
 from analyzer.observe.pooling import lengths_are_fixed
 from analyzer.observe.reducers import reduce_axes
@@ -24,7 +25,7 @@ from analyzer.observe.statistics.statistic import WIDE
 from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.targets import Target, targets_of
 from analyzer.probes.probe import Batch, Probe
-from analyzer.runtime.session import Session
+from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan, plan_batches
 
 PICKED = 0.5  # up to this share of a value's indices, picking them out is cheaper than reducing them all
@@ -43,6 +44,7 @@ def measure_spread(
     threads: int | None = None,
     progress: Progress | None = None,
     most: int | None = None,
+    provider: Provider = CPU,
 ) -> dict[str, Spread]:
     """Run the probe again and measure the watched values; a value that the run cannot show is left out.
 
@@ -58,7 +60,10 @@ def measure_spread(
     targets = _targets(loaded, [moved(w, stacked, shapes) for w in watched], shapes, plan.batchable)
     if not targets:
         return {}
-    gauge = _Gauge(loaded, _together(targets, shapes, fixed=lengths_are_fixed(loaded.graph, shapes)), plan, threads)
+    if not provider.is_cpu:
+        plan = fetchable(plan, targets)
+    together = _together(targets, shapes, fixed=lengths_are_fixed(loaded.graph, shapes))
+    gauge = _Gauge(loaded, together, plan, threads, provider)
     done = 0
     try:
         for batch in probe.batches(plan.size) if most is None else probe.first(most):
@@ -114,7 +119,14 @@ def _together(targets: Sequence[Target], shapes: ShapeTable, *, fixed: bool) -> 
 class _Gauge:
     """A session that reduces groups of targets, and what all feeds so far showed of their units, side by side."""
 
-    def __init__(self, loaded: LoadedModel, groups: Sequence[Sequence[Target]], plan: BatchPlan, threads: int | None):
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        groups: Sequence[Sequence[Target]],
+        plan: BatchPlan,
+        threads: int | None,
+        provider: Provider,
+    ) -> None:
         self._loaded, self._targets = loaded, [target for group in groups for target in group]
         editor = Editor(loaded.copy())
         if plan.free_inputs:
@@ -125,7 +137,7 @@ class _Gauge:
         editor.output(self._numbers, self._sizes)
         self._conditions = show_conditions(editor)
         editor.finish()
-        self._session = Session(editor.loaded, threads=threads, eager=True)
+        self._session = opened(loaded, editor.loaded, provider, threads=threads, eager=True)
         self._widths = [sum(target.width for target in group) for group in groups]
         units = sum(self._widths)
         self._maximum, self._minimum = np.full(units, -np.inf), np.full(units, np.inf)

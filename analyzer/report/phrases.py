@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.health import Health
-from analyzer.facts.wording import cut_in_the_middle, number, unit_ranges
+from analyzer.facts.wording import counted, cut_in_the_middle, number, unit_ranges
 
 Entry = TypeVar("Entry")
 
@@ -109,6 +109,15 @@ def notes_of(layer: LayerVerdicts, locked: Sequence[Locked]) -> dict[str, str]:
 def preprocessed(probe: ProbeSummary) -> str:
     """`size 224x224, channels RGB, …`: how files became numbers; nothing for arrays."""
     return ", ".join(f"{name} {value}" for name, value in probe.preprocessing.items())
+
+
+def computed_by(probe: ProbeSummary) -> str:
+    """`on OpenVINOExecutionProvider, 7 of 7 operators`; nothing for the CPU."""
+    provider = probe.provider
+    if provider is None:
+        return ""
+    share = f", {provider.operators} of {counted(provider.operators_in_all or 0, 'operator')}"
+    return f"on {provider.name}{'' if provider.operators is None else share}"
 
 
 def full_name(value: str, module: str) -> str:

@@ -21,9 +21,9 @@ from analyzer.errors import RunEnded, RunError, RunFailure
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
 from analyzer.graph.runnable import Runnable
+from analyzer.runtime.providers import CPU, Provider
 from analyzer.runtime.run_limit import watched
 
-CPU = ["CPUExecutionProvider"]
 ONLY_FATAL = 4  # onnxruntime's log level; failures reach the caller as RunError instead
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 SHARED_ARENA = "session.use_env_allocators"
@@ -39,11 +39,6 @@ BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
 
 # onnxruntime's names of element types, where they are not NumPy's.
 _ELEMENT_TYPES = {"float": "float32", "double": "float64", "string": "object"}
-
-
-def available_providers() -> tuple[str, ...]:
-    """The execution providers that this onnxruntime was built with; models are run by the CPU's."""
-    return tuple(ort.get_available_providers())
 
 
 class Optimization(Enum):
@@ -62,12 +57,14 @@ class Session:
     goes back after each.
     `room`: bytes that values and copied weights may take, refused before more is taken (0: what the machine has).
     `eager`: nodes that come early in the graph run as soon as they can, and Shape nodes first of all.
+    `provider`: who computes what it can.
 
     Attributes:
         output_names: outputs in the model's order.
         output_types: NumPy name of each output's element type (`bfloat16` too); None for sequences, maps, optionals.
         output_shapes: each output's shape, as far as it is known before a run; () too where not even the number of
             axes is.
+        assigned: nodes that another provider than the CPU computes, and nodes in all; None where that is not known.
 
     Raises:
         RunError: onnxruntime cannot load the model; its reason in one sentence.
@@ -82,6 +79,7 @@ class Session:
         few_runs: bool = False,
         eager: bool = False,
         room: int = 0,
+        provider: Provider = CPU,
     ) -> None:
         given = _given(source)
         options = ort.SessionOptions()
@@ -107,11 +105,12 @@ class Session:
                 # These arrays are used where they lie, so they must outlive the session.
                 self._lent = [ort.OrtValue.ortvalue_from_numpy(a) for a in given.lent.values()]
                 options.add_external_initializers(list(given.lent), self._lent)
-            self._session = ort.InferenceSession(given.content, options, providers=CPU)
+            self._session = provider.open(given.content, options)
         except Exception as error:  # onnxruntime's classes share no base but Exception
-            raise _run_error(error, "load") from error
+            raise _run_error(error, "load", "" if provider.is_cpu else f" on {provider.name}") from error
         _trim()
         self._few_runs, self._room = few_runs, room
+        self.assigned = None if provider.is_cpu else provider.share(self._session)
         # Only text is kept: onnxruntime's own descriptions would keep the session alive.
         outputs = self._session.get_outputs()
         self.output_names = tuple(str(o.name) for o in outputs)
@@ -268,7 +267,7 @@ def _unwrap(value: Any) -> Array:
     return np.asarray(bits.copy().view(BFLOAT16).reshape(shape))
 
 
-def _run_error(error: Exception, verb: str) -> RunError:
+def _run_error(error: Exception, verb: str, where: str = "") -> RunError:
     text = " ".join(str(error).split())
     if (asked := _NO_ROOM.search(text)) is not None:
         maker = re.findall(r"while running (\w+) node", text)
@@ -287,7 +286,7 @@ def _run_error(error: Exception, verb: str) -> RunError:
     if verb == "load" and any(phrase in text for phrase in _NO_KERNEL):
         kind = RunFailure.NO_KERNEL
     reason = shorten(_reason(text) or type(error).__name__, LONGEST_REASON, placeholder=" …")
-    return RunError(f"onnxruntime cannot {verb} the model: {reason}.", kind, named[1] if named else "")
+    return RunError(f"onnxruntime cannot {verb} the model{where}: {reason}.", kind, named[1] if named else "")
 
 
 # How onnxruntime says that it lacks an operator, or an implementation of it for these element types.

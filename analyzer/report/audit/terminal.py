@@ -24,6 +24,7 @@ from analyzer.report.phrases import (
     bar,
     because,
     by_reason,
+    computed_by,
     dims,
     largest,
     named,
@@ -344,7 +345,7 @@ def _preset(thresholds: Thresholds) -> str:
 def _data(probe: ProbeSummary | None) -> Text:
     if probe is None:
         return Text("none: only the weights were looked at", "yellow")
-    text = _joined(probe.source, counted(probe.samples, "sample"), preprocessed(probe))
+    text = _joined(probe.source, counted(probe.samples, "sample"), preprocessed(probe), computed_by(probe))
     if probe.random:
         text.append("  RANDOM DATA", "bold yellow")
     return text

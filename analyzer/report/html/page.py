@@ -28,6 +28,7 @@ from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
 from analyzer.report.phrases import (
     because,
+    computed_by,
     dims,
     full_name,
     named,
@@ -118,6 +119,7 @@ def environment() -> jinja2.Environment:
         "full_name": full_name,
         "because": because,
         "preprocessed": preprocessed,
+        "computed_by": computed_by,
         "named": named,
         "not_finite": not_finite,
         "milliseconds": _milliseconds,
