@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding
 from analyzer.facts.thresholds import Thresholds
 from analyzer.gate import check_codes, judge, kind_named
-from analyzer.regular_files import check_regular
+from analyzer.json_files import read_json
 from analyzer.report.console import ReportConsole
 
 LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hundred million
@@ -138,17 +137,14 @@ def read_baseline(source: str | Path | Mapping[str, Any] | Audit | None) -> Base
     if isinstance(source, Mapping):
         return baseline_of(source, "the given report")
     path = Path(source)
-    try:
-        if not check_regular(path).exists():
-            make = f"`deadunits audit MODEL --probe DATA --json {path}` makes one, of the model as it should be"
-            raise InputError(f"There is no baseline at {path}: {make}.")
-        if path.stat().st_size > LARGEST_BASELINE:
-            raise InputError(f"{path} is larger than any audit report: give the file that `audit --json` wrote.")
-        report = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"The baseline {path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"The baseline {path} is no JSON file: give the file that `audit --json` wrote.") from error
+    make = f"`deadunits audit MODEL --probe DATA --json {path}` makes one, of the model as it should be"
+    report = read_json(
+        path,
+        "audit report",
+        "give the file that `audit --json` wrote",
+        most=LARGEST_BASELINE,
+        missing=f"There is no baseline at {path}: {make}.",
+    )
     return baseline_of(report, str(path))
 
 

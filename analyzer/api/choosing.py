@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -16,9 +15,10 @@ from analyzer.facts.evidence import Evidence
 from analyzer.facts.experts import RoutedExperts
 from analyzer.facts.vocabulary import GatheredRows
 from analyzer.facts.wording import did_you_mean
-from analyzer.regular_files import check_regular
+from analyzer.json_files import read_json
 
 PLAN = "deadunits.plan/1"
+LARGEST_PLAN = 512 * 2**20  # bytes; a plan of ten million units has half of it
 
 
 def choice_from_plan(plan: str | Path | Mapping[str, Any], base: Choice) -> Choice:
@@ -27,7 +27,11 @@ def choice_from_plan(plan: str | Path | Mapping[str, Any], base: Choice) -> Choi
     Raises:
         InputError: the file cannot be read, or is not a plan.
     """
-    document = _json(Path(plan)) if isinstance(plan, str | Path) else plan
+    document = (
+        read_json(Path(plan), "plan", "write a plan with --masks and edit that", most=LARGEST_PLAN)
+        if isinstance(plan, str | Path)
+        else plan
+    )
     units = document.get("units") if isinstance(document, dict) and document.get("schema") == PLAN else None
     if not isinstance(units, dict):
         raise InputError(f"The plan is not a deadunits plan (schema {PLAN}): write one with --masks.")
@@ -41,15 +45,6 @@ def choice_from_plan(plan: str | Path | Mapping[str, Any], base: Choice) -> Choi
                 "with true or false."
             ) from error
     return replace(base, units=wanted)
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(check_regular(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: write a plan with --masks and edit that.") from error
 
 
 def _unit(entry: Mapping[str, Any]) -> int:

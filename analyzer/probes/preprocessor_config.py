@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
-from analyzer.regular_files import check_regular
+from analyzer.json_files import read_json
 
 NAME = "preprocessor_config.json"
 LARGEST = 1 << 20  # bytes; these files have some hundred
@@ -27,14 +26,7 @@ def options_of(path: Path) -> ImageOptions:
     Raises:
         ProbeError: it cannot be read, or says something that is not known here.
     """
-    try:
-        if check_regular(path).stat().st_size > LARGEST:
-            raise ProbeError(f"{path} is larger than any {NAME}: name the options themselves (--image-size, …).")
-        config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ProbeError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ProbeError(f"{path} is no JSON: name the options themselves (--image-size, --mean, …).") from error
+    config = read_json(path, NAME, "name the options themselves (--image-size, …)", most=LARGEST, error=ProbeError)
     try:
         return _options(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

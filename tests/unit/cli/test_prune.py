@@ -137,7 +137,7 @@ def test_nothing_to_remove_is_written_byte_for_byte_or_not_at_all(
         (["-o", "{tmp}/none/a.onnx"], "does not exist"),
         (["-o", "{tmp}/a.onnx", "--masks", "."], "is a folder"),
         (["-o", "{tmp}/a.onnx", "--plan", "{tmp}/none.json"], "cannot be read"),
-        (["-o", "{tmp}/a.onnx", "--plan", PROBE], "is not JSON"),
+        (["-o", "{tmp}/a.onnx", "--plan", PROBE], "is no JSON"),
         (["-o", "{tmp}/a.onnx", "--plan", "sample_models/manifest.json"], "not a deadunits plan"),
         (["-o", "{tmp}/a.onnx", "--lossy", "relu"], "is not VALUE:UNIT"),
         (["-o", "{tmp}/a.onnx", "--lossy", "relu:9-3"], "is not VALUE:UNIT"),
