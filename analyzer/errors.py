@@ -85,3 +85,9 @@ class Refusal(DeadunitsError):
 
 class ComparisonFailed(DeadunitsError):
     """The rewritten model does not agree with the original; nothing was written."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text as the end of a sentence."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."

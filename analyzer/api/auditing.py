@@ -21,6 +21,7 @@ from analyzer.api.reviving import Revived
 from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.errors import InputError, OtherBranch
+from analyzer.facts.addresses import without_secrets
 from analyzer.facts.audit import (
     AuditFacts,
     Conditions,
@@ -51,9 +52,14 @@ from analyzer.walk import Walk, walk
 from analyzer.walk.interface import feature_axes
 
 if TYPE_CHECKING:
+    import keras
     import onnx
+    import onnx_ir
+    import torch
 
-Model: TypeAlias = "str | Path | bytes | onnx.ModelProto"
+    Object: TypeAlias = onnx.ModelProto | onnx_ir.Model | torch.onnx.ONNXProgram | torch.nn.Module | keras.Model
+
+Model: TypeAlias = "str | Path | bytes | Object"
 
 
 def audit(
@@ -315,7 +321,7 @@ def _hold_against(
 def _model_summary(loaded: LoadedModel, source: Model, walked: Walk) -> ModelSummary:
     graph = loaded.graph
     return ModelSummary(
-        path=str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>",
+        path=without_secrets(str(source)) if isinstance(source, str | Path) else f"<{type(source).__name__}>",
         sha256=loaded.sha256,
         producer=loaded.producer,
         opset=graph.opsets.get("", 1),

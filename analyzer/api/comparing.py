@@ -12,6 +12,7 @@ from analyzer.api.auditing import Model, audit
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.reporting import Reporting
 from analyzer.errors import InputError
+from analyzer.facts.addresses import without_secrets
 from analyzer.facts.history import Course, LayerCourse, RunSummary, course_of
 from analyzer.facts.thresholds import Thresholds
 from analyzer.report.console import ReportConsole
@@ -118,7 +119,7 @@ def _labels(given: Sequence[Any]) -> list[str]:
     """File names, with as much of the folders before them as it takes to tell them apart; else numbers."""
     if not all(isinstance(source, str | Path) for source in given):
         return [str(number) for number in range(1, len(given) + 1)]
-    parts = [PurePath(source).parts for source in given]
+    parts = [PurePath(without_secrets(str(source))).parts for source in given]
     for depth in range(1, max(len(p) for p in parts) + 1):
         labels = ["/".join(p[-depth:]) for p in parts]
         if len(set(labels)) == len(set(parts)):

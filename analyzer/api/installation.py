@@ -11,7 +11,12 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from analyzer.runtime.providers import available_providers, plug_ins
 from analyzer.version import __version__
 
-EXTRAS = {"images": ("pillow",), "tables": ("pandas", "pyarrow")}
+EXTRAS = {
+    "images": ("pillow",),
+    "tables": ("pandas", "pyarrow"),
+    "urls": ("fsspec", "aiohttp"),
+    "hub": ("huggingface_hub",),
+}
 
 
 def describe_installation() -> list[tuple[str, str]]:

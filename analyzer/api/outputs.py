@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import OutputError
+from analyzer.facts.addresses import as_path
 from analyzer.probes.images import listed_images
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
@@ -31,7 +32,7 @@ def guarded_files(*sources: Any) -> tuple[Path, ...]:
 
     Sources that cannot be read are left out: whoever reads them says so.
     """
-    named = [str(source) for source in sources if isinstance(source, str | Path) and _possible(source)]
+    named = [str(as_path(source)) for source in sources if isinstance(source, str | Path) and _possible(source)]
     files = (text if Path(text).exists() else text.rpartition(":")[0] for text in named)  # `file.py:generator`
     return (*(Path(text) for text in files if text and Path(text).exists()), *listed_images(*named))
 

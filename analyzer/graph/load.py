@@ -17,9 +17,11 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
-from analyzer.errors import ModelError
+from analyzer.errors import ModelError, first_line
+from analyzer.facts.addresses import as_path, is_address, without_secrets
 from analyzer.graph.external_files import DataFile, place_data
 from analyzer.graph.fixed_lengths import store_fixed_lengths
+from analyzer.graph.handed_over import HANDED_OVER, LARGEST_PROTO, as_bytes
 from analyzer.graph.inlining import inlined
 from analyzer.graph.map_outputs import UNDESCRIBED, set_aside
 from analyzer.graph.nested import all_graphs
@@ -43,7 +45,6 @@ from analyzer.regular_files import check_regular
 # What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
-LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
 OLDEST_OPSET = 7
 
 
@@ -183,19 +184,26 @@ class LoadedModel:
         return ModelError(f"{self.path} has changed since it was loaded: start again.")
 
 
-def read_model(source: str | Path | bytes | onnx.ModelProto, fold: Fold) -> LoadedModel:
-    """Load a path, the bytes of a file, or a ModelProto; `fold` computes what its stored tensors alone decide.
+def read_model(source: object, fold: Fold) -> LoadedModel:
+    """Load a path, an address, the bytes of a file, a ModelProto, an onnx-ir model, or an ONNXProgram.
+
+    `fold` computes what its stored tensors alone decide.
 
     Lengths that the file seems to fix are stored; a run has to confirm them (`LoadedModel.unfixed` has none).
 
     Raises:
         ModelError: the file is missing, is not ONNX, is truncated, is too old, or its external data is unusable.
     """
-    if isinstance(source, onnx.ModelProto):
-        return _from_bytes(source.SerializeToString(deterministic=True), None, fold)
-    if isinstance(source, bytes):
-        return _from_bytes(source, None, fold)
-    path = Path(source)
+    if (content := as_bytes(source)) is not None:
+        try:
+            return _from_bytes(content, None, fold)
+        except ModelError as error:
+            if not is_address(source):
+                raise
+            raise ModelError(f"{without_secrets(str(source))}: {error}") from error
+    if not isinstance(source, str | Path):
+        raise ModelError(f"The model is of type {type(source).__name__}: give a path, or {HANDED_OVER}.")
+    path = as_path(source)
     try:
         return _from_path(path, fold)
     except OSError as error:
@@ -205,7 +213,7 @@ def read_model(source: str | Path | bytes | onnx.ModelProto, fold: Fold) -> Load
 def _from_path(path: Path, fold: Fold, *, fixed: bool = True) -> LoadedModel:
     if not check_regular(path).exists():
         if re.match(r"[a-z][a-z0-9+]+:/", str(path)):
-            raise ModelError(f"{path} is an address, and models are read from files: download it first.")
+            raise ModelError(f"{path} is an address, and no path: give it as text.")
         raise ModelError(f"No model file at {path}: check the path.")
     if path.is_dir():
         inside = sorted((entry.name for entry in path.glob("*.onnx")), key=lambda name: (name != "model.onnx", name))
@@ -354,5 +362,4 @@ def _sentence(error: BaseException) -> str:
         return "its subgraphs are nested deeper than protobuf follows."
     while error.__cause__ is not None:
         error = error.__cause__  # onnx-ir wraps the reason in the names of its own functions
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__).rstrip(".") + "."
+    return first_line(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 from types import MappingProxyType
 
 _TORCH = (
@@ -37,7 +37,8 @@ KINDS = MappingProxyType(
 )
 
 
-def other_format(path: Path) -> str:
+def other_format(path: PurePath | str) -> str:
     """A sentence on a file that is no ONNX model; empty where its name says nothing."""
-    kind = KINDS.get(path.suffix.lower())
-    return "" if kind is None else f"{path} is {kind.replace('FILE', path.name)}."
+    named = PurePath(path)
+    kind = KINDS.get(named.suffix.lower())
+    return "" if kind is None else f"{path} is {kind.replace('FILE', named.name)}."

@@ -41,7 +41,8 @@ def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> dic
         location = entry.get("location", "")
         if path is None or home is None:
             raise ModelError(
-                f"{where} came as bytes but keeps {tensor.name} in the file {location}: pass the model's path instead."
+                f"{where} came without its folder but keeps {tensor.name} in the file {location}: have both in one "
+                "folder, and give the model's path."
             )
         behind = path.resolve().parent
         target = data_file(home, location, behind)

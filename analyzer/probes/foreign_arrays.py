@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import ProbeError
+from analyzer.errors import ProbeError, first_line
 
 
 def as_array(value: Any, label: str) -> Array:
@@ -31,9 +31,3 @@ def _numpy_of(value: Any) -> Any:
     except TypeError:
         # PyTorch has no NumPy form of its bfloat16; float32 holds the same values.
         return value.float().numpy()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text as the end of a sentence."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import ProbeError
+from analyzer.errors import ProbeError, first_line
 from analyzer.facts.image_options import CHANNELS, ImageOptions
 from analyzer.graph.external_files import is_there
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
-from analyzer.probes.foreign_arrays import first_line
 from analyzer.probes.memory import check_shape
 from analyzer.regular_files import check_regular
 

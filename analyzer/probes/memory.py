@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from analyzer.errors import ProbeError
+from analyzer.free_memory import available_memory, readable_size
 
-_MEMINFO = Path("/proc/meminfo")
 LARGEST_SAMPLE = 1 / 4  # of the free memory; what a network computes is larger than its input
-_ASSUMED = 16 << 30  # where the system does not say
-
-
-def available_memory() -> int:
-    """Bytes that can be allocated without swapping; an assumption where the system does not say."""
-    try:
-        for line in _MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return _ASSUMED
 
 
 def check_size(declared: int, where: str) -> None:
@@ -31,7 +13,7 @@ def check_size(declared: int, where: str) -> None:
     available = available_memory()
     if declared > available:
         raise ProbeError(
-            f"{where} unpacks to {_readable(declared)}, more than the {_readable(available)} of memory that "
+            f"{where} unpacks to {readable_size(declared)}, more than the {readable_size(available)} of memory that "
             "are free: give fewer samples, or save each array as .npy, which is read piece by piece."
         )
 
@@ -41,10 +23,6 @@ def check_shape(nbytes: int, where: str, advice: str) -> None:
     available = available_memory()
     if nbytes > available * LARGEST_SAMPLE:
         raise ProbeError(
-            f"{where} takes {_readable(nbytes)} of the {_readable(available)} of memory that are free, and running the "
-            f"model on it several times as much: {advice}."
+            f"{where} takes {readable_size(nbytes)} of the {readable_size(available)} of memory that are free, and "
+            f"running the model on it several times as much: {advice}."
         )
-
-
-def _readable(size: int) -> str:
-    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.1f} MiB"

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import ProbeError
-from analyzer.probes.foreign_arrays import first_line
+from analyzer.errors import ProbeError, first_line
 from analyzer.probes.memory import check_size
 
 MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)

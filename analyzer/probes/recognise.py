@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import ProbeError
+from analyzer.facts.addresses import is_address, without_secrets
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
@@ -134,6 +135,8 @@ def _from_pattern(text: str, opener: _Opener) -> Source:
     except ValueError as error:
         raise ProbeError(f"{text} is no pattern of files: write it as 'images/*.png' or 'images/**/*.png'.") from error
     if not files:
+        if is_address(text):
+            raise ProbeError(f"{without_secrets(text)} is an address, and data is read from files: download it first.")
         raise ProbeError(f"No probe data at {text}: check the path.")
     kinds = {file.suffix.lower() for file in files}
     if kinds <= SUFFIXES:

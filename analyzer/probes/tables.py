@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import ProbeError
+from analyzer.errors import ProbeError, first_line
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
-from analyzer.probes.foreign_arrays import as_array, first_line
+from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.input_names import check_names, quoted
 from analyzer.probes.labels import features, without_labels
 from analyzer.probes.memory import check_size

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from analyzer.errors import InputError, ProbeError
+from analyzer.errors import InputError, ProbeError, first_line
 from analyzer.probes.fitting import Part
-from analyzer.probes.foreign_arrays import first_line
 
 
 @contextmanager

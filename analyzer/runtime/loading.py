@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-
-import onnx
 
 from analyzer.errors import RunError, RunFailure
 from analyzer.graph import LoadedModel, read_model
@@ -18,8 +15,8 @@ from analyzer.runtime.session import Optimization, Session
 _SMALL = 1 << 26  # bytes
 
 
-def load_model(source: str | Path | bytes | onnx.ModelProto) -> LoadedModel:
-    """Load a path, the bytes of a file, or a ModelProto.
+def load_model(source: object) -> LoadedModel:
+    """Load a path, an address, the bytes of a file, a ModelProto, an onnx-ir model, or an ONNXProgram.
 
     Raises:
         ModelError: the file is missing, is not ONNX, is truncated, is too old, or its external data is unusable.

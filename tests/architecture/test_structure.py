@@ -29,6 +29,7 @@ HOMES = {
     "pandas": {"probes", "report"},
     "pyarrow": {"probes"},
     "PIL": {"probes"},
+    "fsspec": {"graph"},
 }
 # File names that stand in several packages because one mirrors the other: commands, formats, options.
 MIRRORED = {
@@ -46,7 +47,18 @@ MIRRORED = {
     "markdown",
     "options",
 }
-OPTIONAL = ["pandas", "pyarrow", "PIL", "torch", "tensorflow", "jax", "sklearn", "matplotlib"]
+OPTIONAL = [
+    "pandas",
+    "pyarrow",
+    "PIL",
+    "fsspec",
+    "huggingface_hub",
+    "torch",
+    "tensorflow",
+    "jax",
+    "sklearn",
+    "matplotlib",
+]
 
 
 def name_of(path: Path) -> str:

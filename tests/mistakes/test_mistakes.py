@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,10 @@ MISTAKES = [  # what was typed, what the sentence says
     ("audit model.onnx --probe probe.npz --html", "--html"),
     ("audit nope.onnx", "No model file at nope.onnx"),
     ("audit .", "is a folder: name the .onnx file inside it, such as model.onnx"),
-    ("audit https://example.org/model.onnx", "download it first"),
+    ("audit https://example.org/model.onnx", 'pip install "deadunits[urls]", or download it first'),
+    ("audit hf://org/repo/model.onnx", 'pip install "deadunits[hub]", or download it first'),
+    ("audit hf://org/repo/model.safetensors", "weights without a network"),
+    ("audit model.onnx --probe https://example.org/probe.npz", "download it first"),
     ("audit net.pt", "torch.onnx.export"),
     ("audit net.keras", "model.export('model.onnx', format='onnx')"),
     ("audit net.h5", "model.export('model.onnx', format='onnx')"),
@@ -94,6 +98,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bad.jsonl").write_text(f"{json.dumps(pixels[0].tolist())}\n[1, 2,\n")
     (tmp_path / "ragged.csv").write_text("a,b,c\n1,2,3\n4,5\n")
     (tmp_path / "other.json").write_text('{"a": 1}')
+    monkeypatch.setitem(sys.modules, "fsspec", None)  # not installed, whether it is or not
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -332,7 +332,7 @@ def test_external_data_is_refused_before_it_is_touched(
 
 
 def test_external_data_of_a_model_that_came_as_bytes_is_refused() -> None:
-    with pytest.raises(ModelError, match="pass the model's path"):
+    with pytest.raises(ModelError, match="give the model's path"):
         load_model(damaged(lambda m: outside(m, "weights.bin")))
 
 

@@ -16,6 +16,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from analyzer import free_memory
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
 from analyzer.graph import TensorType
@@ -308,9 +309,9 @@ def test_inputs_disagree_on_samples_that_are_not_read(tmp_path: Path) -> None:
 
 
 def test_free_memory_is_guessed_where_the_system_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert memory.available_memory() > 1 << 20
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
-    assert memory.available_memory() > 1 << 20
+    assert free_memory.available_memory() > 1 << 20
+    monkeypatch.setattr(free_memory, "_MEMINFO", tmp_path / "none")
+    assert free_memory.available_memory() > 1 << 20
 
 
 def test_missing_and_unknown_kinds_of_files_are_refused(tmp_path: Path) -> None:

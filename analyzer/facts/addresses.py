@@ -1,0 +1,28 @@
+"""Addresses where people give the path of a model: `https://…`, `hf://org/repo/file.onnx`, `file:///…`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # of two letters at least: one is a drive of Windows
+_USER = re.compile(r"(?<!hf:)//[^/@]*@")  # where @ stands behind the name of a repository, a revision follows
+_QUERY = re.compile(r"[?#].*?(?=::|$)")
+
+
+def is_address(given: object) -> bool:
+    """Whether a text is an address; one of a local file is a path like any other."""
+    return isinstance(given, str) and _SCHEME.match(given) is not None and not given.lower().startswith("file:")
+
+
+def as_path(given: str | Path) -> Path:
+    """The path, also of an address of a local file."""
+    local = isinstance(given, str) and given.lower().startswith("file://")
+    return Path(url2pathname(urlsplit(str(given)).path)) if local else Path(given)
+
+
+def without_secrets(address: str) -> str:
+    """An address as reports may show it: without the name of a user, a password, and what stands behind a `?`."""
+    return _QUERY.sub("", _USER.sub("//", address)) if is_address(address) else address
