@@ -91,3 +91,10 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text as the end of a sentence."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The reason of an error that libraries wrapped in the names of their own steps."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -14,6 +14,7 @@ from analyzer.api.audit_result import Audit
 from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
+from analyzer.api.exporting import as_file
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned
@@ -76,7 +77,9 @@ def audit(
     """Find the dead units of a model, and the parameters that can go with them.
 
     Args:
-        model: path of an ONNX file, its bytes, or a ModelProto.
+        model: path of an ONNX file, its address (`https://…`, `hf://org/repo/model.onnx`) or its bytes, a ModelProto,
+            an onnx-ir model, an ONNXProgram. A PyTorch module or a Keras model is exported, the module with samples of
+            the data.
         data: what the model is run on: a probe alone (a path, arrays by input name, an iterable of feeds, …), or `Data`
             with a probe, a holdout and how they are read. None: the weights only.
         run: how the model is run; None: as `Run()` says.
@@ -112,7 +115,8 @@ def _audited(
         raise InputError("provider says who runs the model on data, and there is none: give a probe, or leave it out.")
     clock = _Clock()
     with clock.stage("load"):
-        loaded = load_model(model)
+        file, data = as_file(model, data)
+        loaded = load_model(file)
     varying = frozenset[str]()
     with accepted(loaded, run.threads):
         with clock.stage("open"):

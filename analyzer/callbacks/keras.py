@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import keras
 
+from analyzer.api.exporting import exported_keras
 from analyzer.callbacks.recorder import Recorder
 
 
@@ -29,13 +26,6 @@ class DeadUnits(keras.callbacks.Callback):  # type: ignore[misc]  # untyped
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """After an epoch."""
         if (epoch + 1) % self._every == 0:
-            numbers = self.recorder.record(lambda: _exported(self.model), epoch + 1)
+            numbers = self.recorder.record(lambda: exported_keras(self.model), epoch + 1)
             if logs is not None:
                 logs.update(numbers)
-
-
-def _exported(model: Any) -> bytes:
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        path = Path(folder) / "model.onnx"
-        model.export(path, format="onnx", verbose=False)
-        return path.read_bytes()

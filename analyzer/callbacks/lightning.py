@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from analyzer.api.exporting import exported
 from analyzer.callbacks.recorder import Recorder
-from analyzer.callbacks.torch_export import exported
 
 try:
     from lightning.pytorch import Callback

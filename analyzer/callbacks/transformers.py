@@ -6,8 +6,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from analyzer.api.exporting import exported
 from analyzer.callbacks.recorder import Recorder
-from analyzer.callbacks.torch_export import exported
 
 
 class DeadUnits(TrainerCallback):  # type: ignore[misc]  # untyped

@@ -19,7 +19,9 @@ from analyzer.facts.image_options import PRESETS as IMAGE_PRESETS
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.thresholds import PRESETS, Thresholds
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The ONNX file.")]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="The ONNX file, or its address: https://…, hf://org/repo/model.onnx.")
+]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="No progress and no report; errors still show.", rich_help_panel="Running"),

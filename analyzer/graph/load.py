@@ -17,7 +17,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, TopologicalSortPass
 
-from analyzer.errors import ModelError, first_line
+from analyzer.errors import ModelError, first_line, root_of
 from analyzer.facts.addresses import as_path, is_address, without_secrets
 from analyzer.graph.external_files import DataFile, place_data
 from analyzer.graph.fixed_lengths import store_fixed_lengths
@@ -360,6 +360,4 @@ _TOO_DEEP = "MaxDepth"  # in what protobuf says of messages in messages in messa
 def _sentence(error: BaseException) -> str:
     if _TOO_DEEP in str(error):
         return "its subgraphs are nested deeper than protobuf follows."
-    while error.__cause__ is not None:
-        error = error.__cause__  # onnx-ir wraps the reason in the names of its own functions
-    return first_line(error)
+    return first_line(root_of(error))

@@ -113,7 +113,7 @@ def frameworks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("lightning", "transformers", "keras"):
         monkeypatch.delitem(sys.modules, f"analyzer.callbacks.{name}", raising=False)
     nets = iter([HEALTHY, KILLED] * 3)
-    monkeypatch.setattr("analyzer.callbacks.torch_export.exported", lambda *_: next(nets).read_bytes())
+    monkeypatch.setattr("analyzer.api.exporting.exported", lambda *_: next(nets).read_bytes())
     yield
     for name in ("lightning", "transformers", "keras"):
         sys.modules.pop(f"analyzer.callbacks.{name}", None)
@@ -175,7 +175,7 @@ def test_keras_has_the_numbers_in_its_logs(frameworks: None) -> None:
 
 def test_a_module_is_exported_as_it_is_and_stays_in_training() -> None:
     torch = pytest.importorskip("torch")
-    from analyzer.callbacks.torch_export import exported
+    from analyzer.api.exporting import exported
 
     module = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.Dropout(0.5), torch.nn.ReLU())
     module[1].eval()
