@@ -279,7 +279,13 @@ def _opened(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | None
         return drawn, None
     usual = beside(loaded.path)
     reader = partial(
-        open_probe, inputs=inputs, limit=data.limit, constants=constants, images=data.images, usual_images=usual
+        open_probe,
+        inputs=inputs,
+        limit=data.limit,
+        constants=constants,
+        images=data.images,
+        usual_images=usual,
+        skip_bad=data.skip_bad,
     )
     probe = None if data.probe is None else reader(data.probe)
     return probe, None if data.holdout is None else reader(data.holdout)
@@ -353,6 +359,7 @@ def _summary(
         condition=probe.condition(feature_axes(walked.context), scales),
         preprocessing=probe.preprocessing,
         provider=_provider(run, seen),
+        skipped=probe.skipped,
     )
 
 

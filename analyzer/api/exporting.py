@@ -24,7 +24,7 @@ from analyzer.api.options import Data
 from analyzer.errors import InputError, ModelError, first_line, root_of
 from analyzer.graph import TensorType
 from analyzer.graph.handed_over import LARGEST_PROTO
-from analyzer.probes.names import names_in
+from analyzer.probes.names_in_data import names_in
 from analyzer.probes.probe import Probe, open_probe
 from analyzer.runtime.session import Session
 
@@ -184,7 +184,7 @@ def _collated(items: Any) -> list[Any]:
 def _exported_with(module: Any, data: Data, source: Any) -> bytes:
     inputs = _inputs(module, source)
     images = data.images and replace(data.images, layout=data.images.layout or "NCHW")
-    probe = open_probe(source, inputs, limit=LOOKED_AT, constants=data.constants, images=images)
+    probe = open_probe(source, inputs, limit=LOOKED_AT, constants=data.constants, images=images, skip_bad=data.skip_bad)
     feeds = [batch.feeds for batch in probe.first(LOOKED_AT)]
     with _evaluating(module):
         samples = _callable(module, [_tensors(module, feed) for feed in feeds])

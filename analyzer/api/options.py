@@ -36,6 +36,7 @@ class Data:
         limit: use at most so many samples of each data set.
         constants: inputs that are fed unchanged with every sample.
         images: how image files become arrays.
+        skip_bad: leave out files, lines and rows of a data set that cannot be read; the report lists them.
         random: draw so many random samples instead of a probe; labelled as random everywhere.
         seed: which random samples are drawn.
         dims: sizes of free dimensions for `random`, by name.
@@ -47,6 +48,7 @@ class Data:
     limit: int | None = None
     constants: Sequence[str] = ()
     images: ImageOptions | None = None
+    skip_bad: bool = False
     random: int | None = None
     seed: int = 0
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -66,8 +68,8 @@ class Data:
             names = f"[{self.constants!r}]"
             raise InputError(f"constants is the text {self.constants!r}: give a list of names, such as {names}.")
         if self.probe is None:
-            for name in ("limit", "images"):
-                if getattr(self, name) is not None:
+            for name in ("limit", "images", "skip_bad"):
+                if getattr(self, name) not in (None, False):
                     raise InputError(
                         f"{name} says how a probe is read, and there is none: give a probe, or leave it out."
                     )

@@ -61,7 +61,8 @@ class ProbeSummary:
     """The data the model was run on. `random` marks probes that were drawn, not given: they have no `condition`.
 
     `preprocessing` says how files became numbers, by what was set (empty: arrays, fed as they came). `provider`
-    computed the model (None: the CPU).
+    computed the model (None: the CPU). `skipped` are files, lines and rows that were broken and left out, as was asked
+    for, each with its reason.
     """
 
     source: str
@@ -71,10 +72,12 @@ class ProbeSummary:
     condition: ProbeCondition | None = None
     preprocessing: Mapping[str, str] = field(default_factory=dict)
     provider: ProviderShare | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """The mapping is read-only from here on."""
+        """The mappings are read-only from here on."""
         object.__setattr__(self, "preprocessing", FrozenDict(self.preprocessing))
+        object.__setattr__(self, "skipped", FrozenDict(self.skipped))
 
 
 @dataclass(frozen=True, eq=False)

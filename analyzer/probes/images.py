@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from analyzer.graph.external_files import is_there
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
 from analyzer.probes.memory import check_shape
+from analyzer.probes.skipped import Skipped
 from analyzer.regular_files import check_regular
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"])
@@ -57,7 +60,7 @@ class ImageReader:
         """The image as `[1, C, H, W]` or `[1, H, W, C]`.
 
         Raises:
-            ProbeError: Pillow is not installed, or the file is no readable 8-bit image.
+            ProbeError: the file is no readable 8-bit image.
         """
         pixels = self._pixels(path)
         array = self._normalised(pixels) if family(self.dtype) == "float" else pixels.astype(self.dtype)
@@ -76,10 +79,8 @@ class ImageReader:
 
     def _pixels(self, path: Path) -> Array:
         """`[H, W, C]`, uint8, in the order in which the channels are fed."""
-        try:
-            from PIL import Image
-        except ImportError as error:
-            raise ProbeError("Reading images needs Pillow: pip install pillow.") from error
+        from PIL import Image
+
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about palettes and metadata, which change no pixel
@@ -139,9 +140,11 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
     """Complete the options from the model's one input.
 
     Raises:
-        ProbeError: the model has several inputs or none that takes images, or a setting contradicts what it
-        declares.
+        ProbeError: the model has several inputs or none that takes images, a setting contradicts what it declares, or
+            Pillow is not installed.
     """
+    if find_spec("PIL") is None:
+        raise ProbeError("Reading images needs Pillow: pip install pillow.")
     if len(inputs) != 1:
         raise ProbeError(f"Images fit a model with one input, this one has {len(inputs)}: give an .npz file.")
     options = options or ImageOptions()
@@ -200,7 +203,7 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def listed_files(path: Path) -> list[Path]:
+def listed_files(path: Path, skipped: Skipped) -> list[Path]:
     """The files that a text list names, one per line, relative to the list; labels are left out.
 
     Raises:
@@ -216,12 +219,19 @@ def listed_files(path: Path) -> list[Path]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        named = [path.parent / text, path.parent / text.rsplit(maxsplit=1)[0]]
-        image = next((p for p in named if is_there(p)), None)
-        if image is None:
-            raise ProbeError(f"{path.name}, line {number}: no image file {text}; paths are relative to the list.")
-        files.append(image)
+        where = f"line {number}"
+        image = skipped.read(where, partial(_listed, path, text, f"{path.name}, {where}"), f"{path.name}, {where}")
+        if image is not None:
+            files.append(image)
     return files
+
+
+def _listed(path: Path, text: str, where: str) -> Path:
+    named = [path.parent / text, path.parent / text.rsplit(maxsplit=1)[0]]
+    image = next((p for p in named if is_there(p)), None)
+    if image is None:
+        raise ProbeError(f"{where}: no image file {text}; paths are relative to the list.")
+    return image
 
 
 def listed_images(*sources: Any) -> tuple[Path, ...]:
@@ -230,5 +240,5 @@ def listed_images(*sources: Any) -> tuple[Path, ...]:
     for source in sources:
         if isinstance(source, str | Path) and Path(source).suffix.lower() in LIST_SUFFIXES:
             with suppress(OSError, ProbeError):
-                images += listed_files(Path(source))
+                images += listed_files(Path(source), Skipped(allowed=True))
     return tuple(images)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from analyzer.errors import ProbeError
 from analyzer.graph.tensors import read_tensor
 from analyzer.probes.input_names import quoted
+from analyzer.probes.skipped import Skipped
 
 
 def data_set_folders(folder: Path) -> list[Path]:
@@ -18,7 +20,7 @@ def data_set_folders(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("test_data_set_*") if p.is_dir()), key=_number)
 
 
-def read_data_sets(folders: list[Path], names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_data_sets(folders: list[Path], names: list[str], skipped: Skipped) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each set's name and arrays: by the names in the files where these are the model's, else by position.
 
     Raises:
@@ -31,11 +33,17 @@ def read_data_sets(folders: list[Path], names: list[str]) -> Iterator[tuple[str,
                 f"{folder.name} holds {len(files)} input files, but the model has {len(names)} inputs "
                 f"({quoted(names)}): give one input_<i>.pb per input."
             )
-        tensors = [read_tensor(file) for file in files]
+        tensors = skipped.read(folder.name, partial(_tensors, files))
+        if tensors is None:
+            continue
         if {name for name, _ in tensors} == set(names):
             yield folder.name, dict(tensors)
         else:
             yield folder.name, {name: array for name, (_, array) in zip(names, tensors, strict=True)}
+
+
+def _tensors(files: list[Path]) -> list[tuple[str, Any]]:
+    return [read_tensor(file) for file in files]
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from analyzer.probes.fitting import Feeds, Part, Role
 from analyzer.probes.input_names import check_constants
 from analyzer.probes.random_data import random_source
 from analyzer.probes.recognise import source_of
+from analyzer.probes.skipped import Skipped
 from analyzer.probes.source import Source
 
 
@@ -46,6 +47,7 @@ class Probe:
         one_shot: whether the samples can be read only once.
         samples: how many samples there are; None until known (after one whole pass over a generator).
         preprocessing: how files became numbers, by what was set; empty for arrays.
+        skipped: what was broken and left out, as far as it was met, each with its reason.
     """
 
     def __init__(self, source: Source, again: Callable[[], Probe], limit: int | None = None) -> None:
@@ -54,6 +56,7 @@ class Probe:
         self.source = source.name
         self.random = source.random
         self.preprocessing = source.preprocessing
+        self.skipped: Mapping[str, str] = source.skipped.reasons
         self.one_shot = source.one_shot
         self._make: Callable[[], Iterator[Part]] = source.parts
         self._opened: Iterator[Part] | None = source.parts()
@@ -64,7 +67,8 @@ class Probe:
         self._complete = False
         first = self._pull()
         if first is None:
-            raise ProbeError(f"{self.source} holds no samples: give the model at least one.")
+            broken = source.skipped.all_of_it
+            raise ProbeError(f"{self.source} holds no samples: {broken or 'give the model at least one'}.")
         self.batchable = first.batchable
         self.step = first.step
         self.fixed = frozenset(n for n, role in first.roles.items() if role is Role.FIXED)
@@ -278,6 +282,7 @@ def open_probe(
     constants: Sequence[str] = (),
     images: ImageOptions | None = None,
     usual_images: Path | None = None,
+    skip_bad: bool = False,
 ) -> Probe:
     """Open probe data for a model and check its first part; the rest is checked as it is read.
 
@@ -294,8 +299,8 @@ def open_probe(
     rank-0 array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares
     first dims of different names or sizes for its inputs, none named after the batch, as for nodes and edges of a
     graph, arrays of the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is
-    a `preprocessor_config.json` that says how images are prepared where `images` does not.
-    Pickled data is never read.
+    a `preprocessor_config.json` that says how images are prepared where `images` does not. `skip_bad` leaves out files,
+    lines and rows that cannot be read, and lists them. Pickled data is never read.
 
     Raises:
         ProbeError: the data cannot be read, is empty, or does not fit the model; the message says which
@@ -313,8 +318,10 @@ def open_probe(
         constants=tuple(constants),
         images=images,
         usual_images=usual_images,
+        skip_bad=skip_bad,
     )
-    source = source_of(data, inputs, check_constants(constants, inputs), images, limit, usual_images)
+    skipped = Skipped(skip_bad)
+    source = source_of(data, inputs, check_constants(constants, inputs), images, limit, usual_images, skipped)
     return Probe(source, again, limit)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from analyzer.facts.addresses import is_address, without_secrets
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
-from analyzer.probes.fitting import Fitter
+from analyzer.probes.fitting import Fitter, Part
 from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.images import LIST_SUFFIXES, SUFFIXES, ImageReader, image_files, image_reader, listed_files
 from analyzer.probes.input_names import has_sample_axis, quoted
@@ -25,6 +27,7 @@ from analyzer.probes.labels import without_labels
 from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, npz_shapes, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.preprocessor_config import options_of
+from analyzer.probes.skipped import Skipped
 from analyzer.probes.source import Source
 from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
 from analyzer.probes.user_code import user_code, user_parts
@@ -48,6 +51,7 @@ class _Opener:
     images: ImageOptions | None
     limit: int | None
     usual_images: Path | None = None
+    skipped: Skipped = field(default_factory=Skipped)
 
     @property
     def whole(self) -> set[str]:
@@ -71,13 +75,14 @@ def source_of(
     images: ImageOptions | None,
     limit: int | None = None,
     usual_images: Path | None = None,
+    skipped: Skipped | None = None,
 ) -> Source:
     """The source for any supported kind of data, of which at most `limit` samples are asked for.
 
     Raises:
         ProbeError: the kind is not known, or the data cannot be read or does not fit.
     """
-    opener = _Opener(inputs, Fitter(inputs, constants), images, limit, usual_images)
+    opener = _Opener(inputs, Fitter(inputs, constants), images, limit, usual_images, skipped or Skipped())
     if isinstance(data, str | Path):
         try:
             return _from_path(str(data), opener)
@@ -100,7 +105,7 @@ def _from_path(text: str, opener: _Opener) -> Source:
     if path.is_dir():
         return _from_folder(path, opener)
     if suffix in LIST_SUFFIXES:
-        return _from_images(listed_files(path), name, opener)
+        return _from_images(listed_files(path, opener.skipped), name, opener)
     if suffix in SUFFIXES:
         return _from_images([path], name, opener)
     _no_image_options(opener, name)
@@ -115,11 +120,11 @@ def _from_path(text: str, opener: _Opener) -> Source:
     if suffix == ".npy":
         return _from_arrays(_one_input(read_npy(path), opener, name), name, opener)
     if suffix in (".csv", ".tsv"):
-        return _from_table(read_csv(path), name, opener)
+        return _from_table(read_csv(path, opener.skipped), name, opener)
     if suffix == ".parquet":
         return _from_table(read_parquet(path), name, opener)
     if suffix in JSON_LINES:
-        arrays, labels = without_labels(_lines(read_json_lines(path), name, opener), opener.inputs)
+        arrays, labels = without_labels(_lines(read_json_lines(path, opener.skipped), name, opener), opener.inputs)
         sampled = replace(opener, fitter=replace(opener.fitter, sampled=True))
         return _from_arrays(arrays, name, sampled, labels)
     raise ProbeError(f"{path.name} is no known kind of probe data: give {_KNOWN}.")
@@ -152,7 +157,8 @@ def _from_folder(path: Path, opener: _Opener) -> Source:
     if sets := data_set_folders(path):
         _no_image_options(opener, name)
         fitter = Fitter(opener.inputs, opener.fitter.constants, uneven=True)
-        return Source(name, lambda: fitter.parts(read_data_sets(sets, opener.names)))
+        parts = lambda: fitter.parts(read_data_sets(sets, opener.names, opener.skipped))  # noqa: E731
+        return Source(name, parts, skipped=opener.skipped)
     if files := image_files(path):
         return _from_images(files, name, opener)
     if packs := sorted(check_regular(p) for p in path.iterdir() if p.suffix.lower() == ".npz"):
@@ -163,28 +169,36 @@ def _from_folder(path: Path, opener: _Opener) -> Source:
 
 def _from_packs(packs: list[Path], name: str, opener: _Opener) -> Source:
     """Files of arrays, one after another: samples, or a graph each."""
-    first, labels = without_labels(read_npz(packs[0]), opener.inputs)
+
+    def readable() -> Iterator[tuple[Path, dict[str, Any], tuple[LabelsInData, ...]]]:
+        for pack in packs:
+            arrays = opener.skipped.read(pack.name, partial(read_npz, pack))
+            if arrays is not None:
+                yield pack, *without_labels(arrays, opener.inputs)
 
     def series() -> Iterator[tuple[str, dict[str, Any]]]:
-        yield packs[0].name, mapping_of(first, opener.names)
-        for pack in packs[1:]:
-            arrays, _ = without_labels(read_npz(pack), opener.inputs)
-            yield pack.name, mapping_of(arrays, opener.names)
+        return ((pack.name, mapping_of(arrays, opener.names)) for pack, arrays, _ in readable())
 
+    labels = next((found for *_, found in readable()), ())
     limit = "" if opener.limit is None else f", limit {opener.limit}"
-    return Source(f"{name} ({len(packs)} files{limit})", lambda: opener.fitter.parts(series()), labels=labels)
+    name = f"{name} ({len(packs)} files{limit})"
+    return Source(name, lambda: opener.fitter.parts(series()), labels=labels, skipped=opener.skipped)
 
 
 def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
     reader, steps = _reader(opener)
     (key,) = opener.names
+    root = os.path.commonpath([file.parent for file in files]) if files else ""
+
+    def parts() -> Iterator[Part]:
+        for file in files:
+            array = opener.skipped.read(os.path.relpath(file, root), partial(reader.read, file), file.name)
+            if array is not None:
+                yield opener.fitter.part({key: array}, file.name)
+
     # An image is one entry, whatever number of samples the model fixes.
-    return Source(
-        name,
-        lambda: (opener.fitter.part({key: reader.read(f)}, f.name) for f in files),
-        samples=len(files),
-        preprocessing=steps,
-    )
+    samples = None if opener.skipped.allowed else len(files)
+    return Source(name, parts, samples=samples, preprocessing=steps, skipped=opener.skipped)
 
 
 def _reader(opener: _Opener) -> tuple[ImageReader, dict[str, str]]:
@@ -205,7 +219,7 @@ def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tup
     part = opener.fitter.part(raw, name)
     if part.whole:
         name = f"{name} (one sample: its inputs have no number of samples in common)"
-    return Source(name, lambda: iter((part,)), samples=part.samples, labels=labels)
+    return Source(name, lambda: iter((part,)), samples=part.samples, labels=labels, skipped=opener.skipped)
 
 
 def _from_pieces(path: Path, samples: int, opener: _Opener) -> Source:

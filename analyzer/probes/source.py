@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.probes.fitting import Part
+from analyzer.probes.skipped import Skipped
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Source:
 
     `parts` starts a pass over the checked parts; `one_shot` says that only one pass is possible; `samples`
     is their number where it is known beforehand. `labels` is what else was there and looks like labels,
-    `preprocessing` how files became numbers.
+    `preprocessing` how files became numbers, `skipped` what is left out as a pass meets it.
     """
 
     name: str
@@ -25,3 +26,4 @@ class Source:
     random: bool = False
     labels: tuple[LabelsInData, ...] = ()
     preprocessing: Mapping[str, str] = field(default_factory=dict)
+    skipped: Skipped = field(default_factory=Skipped)

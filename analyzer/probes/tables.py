@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.input_names import check_names, quoted
 from analyzer.probes.labels import features, without_labels
 from analyzer.probes.memory import check_size
+from analyzer.probes.skipped import Skipped
 
 Columns = dict[str, Array]
 
@@ -26,7 +28,7 @@ _CELL_BYTES = 8  # what a parsed number takes, against about as many characters 
 _MISSING = frozenset(["", "NA", "NaN", "nan", "null", "None"])
 
 
-def read_csv(path: Path) -> Columns:
+def read_csv(path: Path, skipped: Skipped) -> Columns:
     """Columns by name; `column 1`, … where the first row holds numbers only, but for 0, 1, 2, … Empty cells are NaN.
 
     Raises:
@@ -46,14 +48,15 @@ def read_csv(path: Path) -> Columns:
     if not rows:
         raise ProbeError(f"{path.name} holds no rows: give the model at least one sample.")
     names, body = _header(rows)
-    for number, row in enumerate(body, start=1 + len(rows) - len(body)):
-        if len(row) != len(names):
-            raise ProbeError(
-                f"{path.name}: row {number} has {len(row)} cells, the first has {len(names)}: give every row "
-                "the same columns."
-            )
+    where, first = f"{path.name}: row", 1 + len(rows) - len(body)
+    read = (
+        skipped.read(f"row {number}", partial(_checked, row, names, f"{where} {number}"), f"{where} {number}")
+        for number, row in enumerate(body, first)
+    )
+    body = [row for row in read if row is not None]
     if not body:
-        raise ProbeError(f"{path.name} holds a header but no rows: give the model at least one sample.")
+        broken = skipped.all_of_it or "give the model at least one sample"
+        raise ProbeError(f"{path.name} holds a header but no rows: {broken}.")
     if len(set(names)) != len(names):
         raise ProbeError(f"{path.name} names a column twice: give every column a name of its own.")
     return {name: _parsed(cells) for name, cells in zip(names, zip(*body, strict=True), strict=True)}
@@ -147,6 +150,12 @@ def _values(columns: Columns, column: str, declared: TensorType, where: str) -> 
                 "numbers: encode or drop the column."
             )
     return np.array([np.nan if v is None else float(v) for v in values])
+
+
+def _checked(row: list[str], names: Sequence[str], where: str) -> list[str]:
+    if len(row) != len(names):
+        raise ProbeError(f"{where} has {len(row)} cells, the first has {len(names)}: give every row the same columns.")
+    return row
 
 
 def _delimiter(path: Path, start: str) -> str:

@@ -106,6 +106,12 @@ def notes_of(layer: LayerVerdicts, locked: Sequence[Locked]) -> dict[str, str]:
     return notes | ({"deadunits.stays": "; ".join(stays)} if stays else {})
 
 
+def samples_fed(probe: ProbeSummary) -> str:
+    """`297 samples, 3 broken and skipped`."""
+    skipped = f", {number(len(probe.skipped))} broken and skipped" if probe.skipped else ""
+    return f"{counted(probe.samples, 'sample')}{skipped}"
+
+
 def preprocessed(probe: ProbeSummary) -> str:
     """`size 224x224, channels RGB, …`: how files became numbers; nothing for arrays."""
     return ", ".join(f"{name} {value}" for name, value in probe.preprocessing.items())

@@ -31,6 +31,7 @@ from analyzer.report.phrases import (
     not_finite,
     preprocessed,
     printable,
+    samples_fed,
     shortened,
 )
 
@@ -113,11 +114,20 @@ class _View:
             ),
         )
         grid.add_row(Text("probe", QUIET), _data(facts.probe))
+        self._add_skipped(grid, facts.probe)
         if facts.holdout is not None:
             grid.add_row(Text("holdout", QUIET), _data(facts.holdout))
+            self._add_skipped(grid, facts.holdout)
         if facts.probe is not None:
             grid.add_row(Text("preset", QUIET), Text(_preset(facts.thresholds), QUIET))
         return grid
+
+    def _add_skipped(self, grid: Table, probe: ProbeSummary | None) -> None:
+        skipped = () if probe is None else [*probe.skipped.items()]
+        for name, reason in skipped if self.show_all else skipped[:REASONS_SHOWN]:
+            grid.add_row(Text("skipped", QUIET), Text(printable(f"{name}: {reason}"), "yellow"))
+        if len(skipped) > REASONS_SHOWN and not self.show_all:
+            grid.add_row(Text(), Text(f"{number(len(skipped) - REASONS_SHOWN)} more (--all)", QUIET))
 
     def _answer(self) -> RenderableType:
         facts, removable = self.facts, self.facts.removable
@@ -345,7 +355,7 @@ def _preset(thresholds: Thresholds) -> str:
 def _data(probe: ProbeSummary | None) -> Text:
     if probe is None:
         return Text("none: only the weights were looked at", "yellow")
-    text = _joined(probe.source, counted(probe.samples, "sample"), preprocessed(probe), computed_by(probe))
+    text = _joined(probe.source, samples_fed(probe), preprocessed(probe), computed_by(probe))
     if probe.random:
         text.append("  RANDOM DATA", "bold yellow")
     return text

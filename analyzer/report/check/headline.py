@@ -6,7 +6,7 @@ from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
 from analyzer.facts.wording import counted, number, share
-from analyzer.report.phrases import not_finite, printable
+from analyzer.report.phrases import not_finite, printable, samples_fed
 
 
 def verdict(facts: CheckFacts) -> str:
@@ -32,7 +32,7 @@ def data(facts: CheckFacts) -> str:
     probe = facts.audit.probe
     if probe is None:
         return "no probe: only the weights were looked at"
-    return f"{printable(probe.source)}, {counted(probe.samples, 'sample')}{' of RANDOM DATA' if probe.random else ''}"
+    return f"{printable(probe.source)}, {samples_fed(probe)}{' of RANDOM DATA' if probe.random else ''}"
 
 
 def against(comparison: BaselineComparison) -> list[str]:

@@ -11,7 +11,7 @@ from analyzer.facts.findings import Severity
 from analyzer.facts.health import health_of
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, totals, verdict
-from analyzer.report.phrases import because, full_name, printable, units_of
+from analyzer.report.phrases import because, full_name, printable, samples_fed, units_of
 
 SHOWN = 100  # rows; a comment on GitHub holds 65,536 characters
 _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "💡"}
@@ -47,9 +47,7 @@ def _lines(facts: CheckFacts) -> Iterator[str]:
     yield ""
     yield f"**{health.verdict}**: {plain(because(health))} Next: {plain(health.next_step.advice)}."
     yield ""
-    probe = (
-        "no probe" if audit.probe is None else f"{code(audit.probe.source)}, {counted(audit.probe.samples, 'sample')}"
-    )
+    probe = "no probe" if audit.probe is None else f"{code(audit.probe.source)}, {samples_fed(audit.probe)}"
     random = " of **random data**" if audit.probe is not None and audit.probe.random else ""
     yield f"{code(audit.model.path)} on {probe}{random}: {plain(totals(facts))}."
     if facts.findings:

@@ -57,6 +57,8 @@ def _runs(course: Course) -> RenderableType:
         label = printable(run.label) + ("  RANDOM DATA" if run.probe is not None and run.probe.random else "")
         if run.probe is not None and run.probe.condition is not None and run.probe.condition.nonfinite:
             label += "  NAN OR INFINITY IN THE DATA"
+        if run.probe is not None and run.probe.skipped:
+            label += f"  {number(len(run.probe.skipped))} broken and skipped"
         dead = Text(number(run.dead), "red" if run.dead else "")
         ratio = share(run.dead, run.units)
         judged = Text(run.judged.least_shown, "yellow" if run.judged.little else QUIET)

@@ -35,6 +35,7 @@ from analyzer.report.phrases import (
     not_finite,
     preprocessed,
     printable,
+    samples_fed,
     shortened,
     units_per_value,
 )
@@ -120,6 +121,7 @@ def environment() -> jinja2.Environment:
         "because": because,
         "preprocessed": preprocessed,
         "computed_by": computed_by,
+        "samples_fed": samples_fed,
         "named": named,
         "not_finite": not_finite,
         "milliseconds": _milliseconds,

@@ -14,7 +14,7 @@ from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
 from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
-from analyzer.report.phrases import full_name, largest, not_finite, printable
+from analyzer.report.phrases import full_name, largest, not_finite, printable, samples_fed
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
@@ -107,6 +107,8 @@ class _View:
         elif pruned.changed and not pruned.lossy:
             lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", QUIET))
         lines.append(Text(f"judged: {self.audit.judged.shares}", "yellow" if self.audit.judged.little else QUIET))
+        if probe is not None and probe.skipped:
+            lines.append(Text(f"the probe: {samples_fed(probe)}", "yellow"))
         if self.audit.conditions.stated:
             lines.append(Text(INDEPENDENCE_STATED, QUIET))
         lost = unaligned(self.audit, pruned)

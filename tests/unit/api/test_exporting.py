@@ -15,7 +15,7 @@ import pytest
 import analyzer
 from analyzer.api.exporting import _compare, _free, _inputs, _numbers
 from analyzer.errors import ModelError, ProbeError
-from analyzer.probes.names import names_in
+from analyzer.probes.names_in_data import names_in
 
 SAMPLES = Path("sample_models/digits_mlp")
 PROBE = SAMPLES / "probe.npz"

@@ -13,6 +13,7 @@ import pytest
 from analyzer.errors import ProbeError
 from analyzer.graph import TensorType
 from analyzer.probes.probe import open_probe
+from analyzer.probes.skipped import Skipped
 from analyzer.probes.tables import read_csv
 
 X = {"x": TensorType(np.dtype("f4"), (None, 3))}
@@ -161,7 +162,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
 def test_the_names_that_pandas_gives_columns_are_no_sample(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("0,1,2\n0,1,2\n3,4,5\n")
-    columns = read_csv(path)
+    columns = read_csv(path, Skipped())
     assert [*columns] == ["0", "1", "2"]
     assert columns["2"].tolist() == [2, 5]
 
@@ -170,4 +171,4 @@ def test_the_names_that_pandas_gives_columns_are_no_sample(tmp_path: Path) -> No
 def test_other_numbers_in_the_first_row_are_a_sample(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text)
-    assert len(next(iter(read_csv(path).values()))) == 2
+    assert len(next(iter(read_csv(path, Skipped()).values()))) == 2
