@@ -16,10 +16,10 @@ from analyzer.cli.flags import Debug, ModelArgument, Quiet, arguments_again, com
 from analyzer.cli.settings import OWN_FILE
 from analyzer.facts.thresholds import Thresholds
 
-OutputOption = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The settings file.")]
-BaselineOption = Annotated[
-    str, typer.Option("--baseline", metavar="FILE", help="Where the audit goes, as the baseline.")
-]
+_writing = partial(typer.Option, metavar="FILE", rich_help_panel="Writing")
+
+OutputOption = Annotated[str, _writing("--output", "-o", help="The settings file.")]
+BaselineOption = Annotated[str, _writing("--baseline", help="Where the audit goes, as the baseline.")]
 
 
 @command

@@ -15,6 +15,7 @@ from analyzer.cli.audit import audit
 from analyzer.cli.check import check
 from analyzer.cli.compare import compare
 from analyzer.cli.doctor import doctor
+from analyzer.cli.examples import EXAMPLES, STARTS, epilog
 from analyzer.cli.exits import BUG, INTERRUPTED, WRONG_INPUT, clean_exit, writing_to_stdout
 from analyzer.cli.explain import explain
 from analyzer.cli.init import init
@@ -30,9 +31,10 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog(STARTS),
 )
 for command in (audit, explain, prune, revive, compare, check, init, doctor):
-    app.command()(command)
+    app.command(epilog=epilog(EXAMPLES[command.__name__]))(command)
 
 
 def _show_version(wanted: bool) -> None:

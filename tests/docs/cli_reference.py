@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from analyzer.cli.examples import EXAMPLES
 from analyzer.cli.main import app
 
 _OPTIONS = "Options"
@@ -59,6 +60,7 @@ def _section(name: str, command: Any) -> Iterator[str]:
             panels.setdefault(parameter.rich_help_panel or _OPTIONS, []).append(parameter)
     yield from (f"- `{p.metavar or p.name.upper()}`: {_line(p.help)}" for p in arguments)
     yield ""
+    yield from ("```text", *EXAMPLES[name], "```\n")
     for panel, options in panels.items():
         yield f"{panel}:\n"
         yield from (_item(option) for option in options)

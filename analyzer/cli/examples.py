@@ -1,0 +1,42 @@
+"""What to type first, at the end of each command's help."""
+
+from __future__ import annotations
+
+EXAMPLES = {
+    "audit": (
+        "deadunits audit model.onnx --probe probe.npz --html report.html",
+        "deadunits audit model.onnx --probe probe.npz --holdout holdout.npz",
+        "deadunits audit model.onnx  # the weights alone",
+    ),
+    "explain": (
+        "deadunits explain model.onnx --probe probe.npz --unit 1:0",
+        "deadunits explain model.onnx --probe probe.npz --parameter 2.weight",
+        "deadunits explain DU014",
+    ),
+    "prune": (
+        "deadunits prune model.onnx --probe probe.npz -o small.onnx",
+        "deadunits prune model.onnx --probe probe.npz --dry-run --html cut.html",
+        "deadunits prune model.onnx -o small.onnx  # what the weights decide",
+    ),
+    "revive": (
+        "deadunits revive model.onnx --probe probe.npz -o revived.onnx",
+        "deadunits revive model.onnx --probe probe.npz --state weights.npz",
+    ),
+    "compare": (
+        "deadunits compare before.onnx after.onnx --probe probe.npz",
+        "deadunits compare model.onnx --probe probe.npz --probe holdout.npz",
+    ),
+    "check": (
+        "deadunits check model.onnx --probe probe.npz --max-dead 5%",
+        "deadunits check model.onnx --probe probe.npz --baseline baseline.json",
+        "deadunits check model.onnx --probe probe.npz --format sarif -o check.sarif",
+    ),
+    "init": ("deadunits init model.onnx --probe probe.npz",),
+    "doctor": ("deadunits doctor",),
+}
+STARTS = (EXAMPLES["audit"][0], EXAMPLES["prune"][0], EXAMPLES["check"][0])
+
+
+def epilog(lines: tuple[str, ...]) -> str:
+    """The examples, each as a paragraph, whose lines Typer may join."""
+    return "\n\n".join(("Examples:", *lines))
