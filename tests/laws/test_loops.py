@@ -233,6 +233,7 @@ def test_units_in_loops_are_judged_over_all_steps(seed: int) -> None:
     assert rectified == {name: truth[name] for name in rectified}
     hidden = {n for n in truth if n not in rectified}
     assert not hidden or "If" in str(made.model)  # within a choice that each step may make anew
+    assert len(rectified) > len(hidden)
 
 
 @pytest.mark.parametrize("seed", range(GRAPHS))

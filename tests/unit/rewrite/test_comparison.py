@@ -29,6 +29,14 @@ class Fixed:
         return self.answers
 
 
+class InTurn(Fixed):
+    """Answers each run with the next of its arrays."""
+
+    def run(self, feeds: Any) -> dict[str, Array]:
+        self.runs += 1
+        return {name: arrays[self.runs - 1] for name, arrays in self.answers.items()}
+
+
 def compared(a: Array, b: Array, quantised: bool = False) -> Comparison:
     return compare(Fixed(y=a), Fixed(y=b), [({}, len(a))], source="here", quantised=quantised)  # type: ignore[arg-type]
 
@@ -41,6 +49,13 @@ def test_the_difference_is_told_in_itself_and_of_the_scale() -> None:
     assert found.max_abs_difference == pytest.approx(1e-3, rel=1e-2)
     assert found.max_relative_difference == pytest.approx(1e-4, rel=1e-2)
     assert (found.samples, found.source, found.within) == (4, "here", False)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_scale_is_that_of_the_numbers(scale: float) -> None:
+    one = np.float32(scale) * ONES
+    assert compared(one, one * np.float32(1 + 1e-5)).within
+    assert not compared(one, one * np.float32(1 + 2e-4)).within
 
 
 def test_the_coarsest_type_on_the_way_says_how_much_is_allowed() -> None:
@@ -77,6 +92,24 @@ def test_the_same_nans_and_infinities_agree() -> None:
     assert compared(strange, strange.copy()).samples == 1
 
 
+@pytest.mark.parametrize("other", [[-np.inf, 1], [np.nan, 1]])
+def test_other_values_that_are_not_finite_never_agree(other: list[float]) -> None:
+    infinite = np.array([[np.inf, 1]], np.float32)
+    assert not compared(infinite, np.array([other], np.float32)).within
+
+
+@pytest.mark.parametrize("differs", [0, 1, 2])
+def test_every_batch_counts_and_the_scale_is_that_of_the_original(differs: int) -> None:
+    """Whichever of several batches differs, and however large the numbers of the others are."""
+    ones = np.stack([ONES, 2 * ONES, 3 * ONES])
+    twos = ones.copy()
+    twos[differs] += 600
+    found = compare(InTurn(y=ones), InTurn(y=twos), [({}, 4)] * 3, source="here")  # type: ignore[arg-type]
+    assert found.samples == 12
+    assert found.max_abs_difference == pytest.approx(600)
+    assert found.max_relative_difference == pytest.approx(200)
+
+
 @pytest.mark.parametrize("nothing", [np.full((4, 3), np.nan, np.float32), np.zeros((4, 0), np.int64)])
 def test_what_shows_nothing_counts_as_no_sample(nothing: Array) -> None:
     assert compared(nothing, nothing.copy()).samples == 0
@@ -98,6 +131,12 @@ def test_samples_that_share_a_feed_are_found_where_they_lie(axis: int | None, sh
     assert rows_depend_on_others(Answers(), {}, [{}, {}]) == bool(shift)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("quantised", [False, True])
+def test_samples_may_move_each_other_by_a_step_where_there_are_steps(quantised: bool) -> None:
+    rows = InTurn(y=[ONES * np.float32(1.01), ONES[:2], ONES[2:]])  # type: ignore[arg-type]
+    assert rows_depend_on_others(rows, {}, [{}, {}], quantised=quantised) != quantised  # type: ignore[arg-type]
+
+
 def test_whole_numbers_agree_exactly_or_not_at_all() -> None:
     assert compared(np.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3)).within
     assert not compared(np.arange(6).reshape(2, 3), np.arange(1, 7).reshape(2, 3)).within
@@ -108,18 +147,25 @@ def test_the_top_answer_is_counted_for_what_looks_like_a_classifier() -> None:
     b = np.array([[1, 2, 3], [1, 2, 3]], np.float32)
     assert compared(a, b).outputs[0].top1 == 0.5
     assert compared(a[:, :, None], b[:, :, None]).outputs[0].top1 is None
+    a[0, 0] = np.nan
+    assert compared(a, a).outputs[0].top1 is None
 
 
 def test_noise_is_the_same_every_time_and_spares_whole_numbers() -> None:
     feeds: dict[str, Array] = {
         "x": np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32),
         "i": np.arange(5),
+        "v": np.arange(5, dtype=np.float32),
     }
     (one, n), (two, _) = (next(iter(perturbed([(feeds, 5)]))) for _ in range(2))
     assert n == 5
     assert np.array_equal(one["x"], two["x"])
-    assert 0 < np.abs(one["x"] - feeds["x"]).max() < 0.5
+    for name in ("x", "v"):
+        assert 0 < np.abs(one[name] - feeds[name]).max() < 0.5
     assert one["i"] is feeds["i"]
+    ((held, _),) = perturbed([(feeds, 5)], ["x"])
+    assert held["x"] is feeds["x"]
+    assert held["v"] is not feeds["v"]
 
 
 def test_runs_alternate_until_the_spread_is_known() -> None:
