@@ -177,7 +177,8 @@ def layer_norm(d: Draw, op: str) -> Case:
     opset = {"LayerNormalization": 17, "RMSNormalization": 23}.get(op, 18)
     axis = axis - len(shape) if d.flag() else axis
     epsilon = d.pick([None, 0.5])
-    return call(op, d.normal(*shape), scale, bias, opset=opset, outputs=outputs, axis=axis, epsilon=epsilon)
+    fed = d.pick([(0,), (0,), (0, 1), (0, 2)])
+    return call(op, d.normal(*shape), scale, bias, opset=opset, outputs=outputs, axis=axis, epsilon=epsilon, fed=fed)
 
 
 @cases_for("GroupNormalization")
@@ -186,13 +187,15 @@ def group_norm(d: Draw, op: str) -> Case:
     opset = d.pick([18, 21])
     n = groups * each if opset == 21 else groups
     shape = (d.whole(1, 2), groups * each, *(d.whole(1, 3) for _ in range(d.whole(1, 2))))
-    epsilon = d.pick([None, 0.0])
-    return call(op, d.normal(*shape), _gains(d, n), d.normal(n), opset=opset, num_groups=groups, epsilon=epsilon)
+    return call(
+        op, d.normal(*shape), _gains(d, n), d.normal(n), opset=opset, num_groups=groups, epsilon=d.pick([None, 0.0]),
+        fed=d.pick([(0,), (0,), (0, 1), (0, 2)]),
+    )  # fmt: skip
 
 
 @cases_for("LRN")
 def lrn(d: Draw, op: str) -> Case:
-    return call(op, d.normal(d.whole(1, 2), d.whole(2, 6), 3, 2), size=d.pick([1, 3]), bias=d.pick([None, 2.0]))
+    return call(op, d.normal(d.whole(1, 2), d.whole(2, 6), 3, 2), size=d.pick([1, 3]), bias=d.pick([None, 2.0, 0.0]))
 
 
 @cases_for("LpNormalization")

@@ -23,10 +23,11 @@ def experts(d: Draw, op: str) -> Case:
     first, second = d.weight(count, rows * inside, width), d.weight(count, width, inside)
     biases = [d.normal(count, n) if d.flag(0.7) else None for n in (rows * inside, width)]
     for unit in range(inside):
-        if d.flag(0.3):  # dead, or constant, in all experts
-            first[:, rows * unit] = 0
+        if d.flag(0.3):  # dead, or constant, in all experts; or what such a unit is multiplied by
+            row = rows * unit + d.whole(0, rows - 1)
+            first[:, row] = 0
             if biases[0] is not None and d.flag():
-                biases[0][:, rows * unit] = 0
+                biases[0][:, row] = 0
     if d.flag(0.3):  # an output that all experts agree about
         at = d.whole(0, width - 1)
         second[:, at] = 0
@@ -94,9 +95,32 @@ def _second_of_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moe.MixtureOfExperts, "hidden", hidden)
 
 
+def _the_other_of_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = moe._stored
+
+    def stored(node: Any, position: int) -> Any:
+        pairs = position in (moe.W1, moe.B1) and moe._rows(node) == 2
+        return np.roll(honest(node, position), -1 if pairs else 0, 1)
+
+    monkeypatch.setattr(moe, "_stored", stored)
+
+
+def _experts_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On what the first one adds."""
+    honest: Any = moe._stored
+
+    def stored(node: Any, position: int) -> Any:
+        array = honest(node, position)
+        return np.broadcast_to(array[:1], array.shape) if position == moe.B2 else array
+
+    monkeypatch.setattr(moe, "_stored", stored)
+
+
 FAULTS: list[laws.Fault] = [
     (_any_bias_stays, "MoE", shrink_laws.shrunk_nodes_agree),
     (_smooth_ones_keep_zero_only, "MoE", laws.constants_are_constant),
     (_shares_add_up_to_one, "MoE", laws.constants_are_constant),
     (_second_of_a_pair, "MoE", laws.unneeded_inputs_change_nothing),
+    (_the_other_of_a_pair, "MoE", laws.unneeded_inputs_change_nothing),
+    (_experts_agree, "MoE", laws.constants_are_constant),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analyzer.algebra.constants import Constants
 from analyzer.ops import norm, rms_norm
 from analyzer.ops.affine import Summand
 from analyzer.ops.node_edit import Edit
@@ -27,6 +28,21 @@ def _channels_are_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     honest: Any = norm.GroupNorm._groups
     monkeypatch.setattr(
         norm.GroupNorm, "_groups", lambda self, node: max(honest(self, node), node.x_shape()[1] * (node.version > 18))
+    )
+
+
+def _computed_shifts_are_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = norm.GroupNorm.constants
+
+    def constants(self: Any, node: Any, xs: Any) -> Any:
+        return honest(self, node, [*xs[:2], Constants(np.ones_like(xs[2].known), xs[2].number)])
+
+    monkeypatch.setattr(norm.GroupNorm, "constants", constants)
+
+
+def _nothing_over_nothing_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        norm.LocalResponse, "constants", lambda self, node, xs: [Constants(xs[0].zero, np.zeros((1,) * xs[0].rank))]
     )
 
 
@@ -79,6 +95,8 @@ FAULTS: list[laws.Fault] = [
     (_groups_are_cut_within, "GroupNormalization", laws.cut_nodes_agree),
     (_channels_are_alone, "GroupNormalization", laws.unneeded_inputs_change_nothing),
     (_zero_is_normalised_to_zero, "GroupNormalization", laws.constants_are_constant),
+    (_computed_shifts_are_zero, "GroupNormalization", laws.constants_are_constant),
+    (_nothing_over_nothing_is_zero, "LRN", laws.constants_are_constant),
     (_the_scale_stays, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
     (_epsilon_stays, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
     (_all_constants_go, "RMSNormalization", shrink_laws.shrunk_nodes_agree),
