@@ -80,9 +80,13 @@ def test_what_alone_does_not_load_is_refused(beside: bool, tmp_path: Path, monke
         return path.name != "smaller.onnx"
 
     monkeypatch.setattr(agreement, "loads_by_default", loads)
+    path = on_disk(model(FINE), tmp_path / "given.onnx")
+    before = path.stat()
     with pytest.raises(ComparisonFailed, match="MatmulTransposeFusion"):
-        analyzer.prune(on_disk(model(FINE), tmp_path / "given.onnx") if beside else model(FINE), X, latency=False)
+        analyzer.prune(path if beside else model(FINE), X, latency=False)
     assert len(tried) == 2
+    assert (path in tried) == beside
+    assert path.stat().st_mtime_ns == before.st_mtime_ns, "the original is read, never written"
     assert not any(path.exists() for path in tried if path.parent != tmp_path)
 
 
@@ -109,3 +113,10 @@ def test_what_takes_too_long_does_not_load(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(default_load, "LOAD", "import time; time.sleep(600)")
     monkeypatch.setattr(default_load, "LONGEST", 0.1)
     assert not loads_by_default(tmp_path)
+
+
+def test_a_module_in_the_working_directory_is_not_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise SystemExit(1)")
+    onnx.save(model(FINE), tmp_path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+    assert loads_by_default(tmp_path / "model.onnx")
