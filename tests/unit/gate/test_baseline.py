@@ -50,6 +50,19 @@ def test_a_baseline_without_a_probe_saw_nobody_alive() -> None:
     assert found.newly_dead == () and not found.same_probe
 
 
+def test_a_unit_that_was_not_looked_at_or_shows_nan_did_not_come_back() -> None:
+    before = stored(facts((first_dead(2, 2, "a"),)))
+    unseen = replace(first_dead(2, 0, "a"), samples=0)
+    assert compare_baseline(facts((unseen,), probe=None), before).revived == ()
+    broken = layer(relu(2, "a"), seen([0, 0], [1, 1], nonfinite=[3, 0]))
+    assert [change.units for change in compare_baseline(facts((broken,)), before).revived] == [(1,)]
+
+
+def test_audits_without_data_were_not_made_on_the_same() -> None:
+    without = facts((first_dead(2, 1, "a"),), probe=None)
+    assert not compare_baseline(without, stored(without)).same_probe
+
+
 def test_a_renamed_layer_is_matched_by_order() -> None:
     found = compare_baseline(facts((first_dead(8, 3, "new"),)), stored(facts((first_dead(8, 2, "old"),))))
     assert found.by_order == (("new", "old"),)

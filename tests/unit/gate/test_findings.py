@@ -162,7 +162,8 @@ def test_a_budget_that_nothing_could_be_held_against_is_not_kept() -> None:
     assert found(nothing, {"max-dead": "5%"})["DU011"] is Severity.ERROR
     unseen = replace(healthy(), probe=None)
     assert found(unseen) == {"DU013": Severity.WARNING}
-    assert found(unseen, {"max-dead": "5%"})["DU013"] is Severity.ERROR
+    for asked in ({"max-dead": "5%"}, {"min-samples": 1}):
+        assert found(unseen, asked)["DU013"] is Severity.ERROR
 
 
 def test_random_data_is_told() -> None:
@@ -209,6 +210,10 @@ def test_a_list_of_expected_units_that_is_out_of_date_is_told() -> None:
     assert found(audit, {"expect-dead": ["a:0-1"]}) == {}
     assert found(audit, {"expect-dead": ["a:0-2"]}) == {"DU021": Severity.NOTE}
     assert found(audit, {"expect-dead": ["gone:*"]}) == {"DU021": Severity.NOTE}
+    unseen = facts((replace(first_dead(8, 0, "a"), samples=0),), probe=None)
+    assert "DU021" not in found(unseen, {"expect-dead": ["a:0"]})
+    broken = one(layer(relu(2, "a"), seen([0, 0], [1, 1], nonfinite=[3, 0])))
+    assert "DU021" not in found(broken, {"expect-dead": ["a:0"]})
 
 
 def test_a_finding_can_be_turned_off_or_weighed_otherwise() -> None:
