@@ -57,6 +57,8 @@ def test_every_finding_but_those_of_a_baseline_can_be_provoked() -> None:
 def test_a_layer_that_is_wholly_dead_is_an_error() -> None:
     assert found(one(first_dead(8, 8, "a")))["DU001"] is Severity.ERROR
     assert "DU001" not in found(one(first_dead(8, 7, "a")))
+    for dead, severity in ((8, Severity.ERROR), (7, Severity.WARNING)):
+        assert found(one(by_weights(first_dead(8, dead, "a"), *range(dead)))) == {"DU027": severity}
 
 
 def test_a_single_sample_makes_no_layer_dead() -> None:
