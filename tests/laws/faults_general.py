@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.ops import binary, concat, conv, gemm, move, movements, norm, pad, pool, unary
+from analyzer.ops import binary, concat, conv, gemm, move, movements, norm, pad, pool, reduce, unary
 from analyzer.ops.move import Reshape
 from analyzer.ops.product_letters import Letters
 from tests.laws import description_laws, laws, shrink_laws
@@ -129,7 +129,18 @@ def _computed_amounts_leave_the_first_axis(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pad.PadRule, "unsteady", lambda self, node: honest(self, node)[1:])
 
 
+def _whole_means_keep_fractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = reduce.ReduceRule.constants
+
+    def constants(self: Any, node: Any, xs: Any) -> Any:
+        floats = type("Floats", (), {"__getattr__": lambda s, name: getattr(node, name), "x_dtype": "float32"})()
+        return honest(self, floats, xs)
+
+    monkeypatch.setattr(reduce.ReduceRule, "constants", constants)
+
+
 FAULTS: list[laws.Fault] = [
+    (_whole_means_keep_fractions, "ReduceMean", laws.constants_are_constant),
     (_computed_borders_hold_what_is_inside, "Pad", laws.constants_are_constant),
     (_computed_amounts_leave_the_first_axis, "Pad", laws.letters_fit),
     (_logarithms_add_up, "LogSoftmax", description_laws.entries_add_up_to_one),

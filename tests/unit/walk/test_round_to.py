@@ -10,6 +10,7 @@ import pytest
 
 import analyzer
 from analyzer.facts.choice import Choice
+from analyzer.walk.closure import _filled
 from tests.models import Array, parse, run
 
 CHANNELS = 32
@@ -75,3 +76,17 @@ def test_a_group_that_is_dead_as_a_whole_is_not_revived_where_the_others_have_ro
 def test_a_depthwise_convolution_is_rounded_with_what_feeds_it(round_to: int, left: int) -> None:
     dead = list(range(10))
     assert widths(grouped(dead, CHANNELS, dead), round_to) == (left, left)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_fewest_are_added_and_all_groups_that_stay_keep_equally_many(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups, each, multiple = (int(rng.integers(1, most)) for most in (5, 5, 7))
+    kept = rng.random((groups, each)) < 0.4
+    filled = _filled(kept.reshape(-1), multiple, groups).reshape(groups, each)
+    assert (filled >= kept).all()
+    sizes = {int(size) for size in filled.sum(axis=1) if size}
+    assert len(sizes) == 1
+    fewest, least = max(int(kept.any(axis=1).sum()), 1), max(int(kept.sum(axis=1).max()), 1)
+    widths = [n * size for n in range(fewest, groups + 1) for size in range(least, each + 1)]
+    assert filled.sum() == min((width for width in widths if width % multiple == 0), default=kept.size)
