@@ -15,8 +15,8 @@ from analyzer.cli.reports import AuditReports, CheckReports, CompareReports, Pru
 from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, resize_of, size_of
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.choice import Choice
+from analyzer.facts.image_options import INTERPOLATIONS, ImageOptions
 from analyzer.facts.image_options import PRESETS as IMAGE_PRESETS
-from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.thresholds import PRESETS, Thresholds
 
 ModelArgument = Annotated[
@@ -51,6 +51,7 @@ _IMAGES = {
     ),
     "size": _image("--image-size", "HxW", "224, or 240x320.", read=size_of),
     "resize": _image("--resize", "stretch|crop|letterbox", "How an image comes to its size.", read=resize_of),
+    "interpolation": _image("--interpolation", "|".join(INTERPOLATIONS), "How pixels between others are reckoned."),
     "layout": _image("--layout", "NCHW|NHWC", "Order of the axes."),
     "scale": _image("--scale", "S", "Factor on pixels 0-255: 1/255.", read=partial(number_of, flag="--scale")),
     "mean": _image("--mean", "M,M,M", "Subtracted after scaling.", read=partial(numbers_of, flag="--mean")),

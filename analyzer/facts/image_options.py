@@ -10,11 +10,15 @@ from typing import Any
 from analyzer.errors import ProbeError
 
 RESIZES = ("stretch", "crop", "pad")
+INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic")  # in the order of Pillow's numbers
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_CROPPED = {"resize": "crop", "crop_share": 224 / 256, "channels": "RGB", "scale": 1 / 255, **_IMAGENET}
 #: Preprocessing by the names that people use.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "imagenet": {"resize": "crop", "crop_share": 224 / 256, "channels": "RGB", "scale": 1 / 255, **_IMAGENET},
+        "imagenet": _CROPPED,
+        "torchvision": _CROPPED,
+        "timm": {**_CROPPED, "interpolation": "bicubic"},
         "yolo": {"resize": "pad", "fill": 114, "channels": "RGB", "scale": 1 / 255},
         "keras-tf": {"channels": "RGB", "scale": 1 / 127.5, "mean": (1.0, 1.0, 1.0)},
         "keras-caffe": {"channels": "BGR", "scale": 1.0, "mean": (103.939, 116.779, 123.68)},
@@ -34,6 +38,7 @@ class ImageOptions:
         resize: "stretch" to the size; "crop": fill the size and cut out the centre; "pad": fit inside,
             put `fill` around it (letterbox).
         crop_share: for "crop", the share of the shorter side that is kept (224 of 256 is 0.875).
+        interpolation: "bilinear", "bicubic", "nearest" or "lanczos".
         layout: "NCHW" or "NHWC"; None: as the model's dims say.
         scale: factor on the pixel values 0 to 255; None: 1/255 for float inputs, 1 for integer ones.
         mean, std: one number for all channels or one per channel, in the order in which they are fed.
@@ -50,11 +55,13 @@ class ImageOptions:
     std: tuple[float, ...] = ()
     channels: str | None = None
     fill: int = 0
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         """Raise ProbeError for values that no image can be prepared with."""
         for what, value, known in (
             ("resize", self.resize, RESIZES),
+            ("interpolation", self.interpolation, INTERPOLATIONS),
             ("layout", self.layout, (*LAYOUTS, None)),
             ("channels", self.channels, (*CHANNELS, None)),
         ):
@@ -74,8 +81,9 @@ class ImageOptions:
     def preset(cls, name: str, **changes: Any) -> ImageOptions:
         """A known preprocessing, with changes.
 
-        "imagenet": how torchvision's classifiers are evaluated; "yolo": how Ultralytics' detectors are fed;
-        "keras-tf", "keras-caffe", "keras-torch": the modes of `preprocess_input` in Keras' applications.
+        "imagenet", "torchvision": how most of torchvision's classifiers are evaluated; "timm": those of timm with its
+        usual settings; "yolo": how Ultralytics' detectors are fed; "keras-tf", "keras-caffe", "keras-torch": the modes
+        of `preprocess_input` in Keras' applications.
 
         Raises:
             ProbeError: there is none of that name.
@@ -83,6 +91,6 @@ class ImageOptions:
         if name not in PRESETS:
             raise ProbeError(f"'{name}' is no image preset: choose one of {', '.join(PRESETS)}, or a .json file.")
         known = dict(PRESETS[name])
-        if name == "imagenet" and changes.get("channels") == "BGR":
-            known |= {part: known[part][::-1] for part in ("mean", "std")}
+        if known.get("mean") == _IMAGENET["mean"] and changes.get("channels") == "BGR":
+            known |= {part: values[::-1] for part, values in _IMAGENET.items()}
         return cls(**{**known, **changes})

@@ -15,7 +15,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError, first_line
-from analyzer.facts.image_options import CHANNELS, ImageOptions
+from analyzer.facts.image_options import CHANNELS, INTERPOLATIONS, ImageOptions
 from analyzer.graph.external_files import is_there
 from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
@@ -47,6 +47,7 @@ class ImageReader:
         steps = {
             "size": "x".join(map(str, self.size)),
             "resize": f"crop of {options.crop_share:.4g}" if resize == "crop" else resize,
+            "interpolation": options.interpolation,
             "channels": self.channels,
             "layout": self.layout,
         }
@@ -109,15 +110,15 @@ class ImageReader:
             )
 
     def _resized(self, image: Any) -> Any:
-        """Bilinear, with the rounding of torchvision's Resize and CenterCrop."""
+        """To the size, with the rounding of torchvision's Resize and CenterCrop."""
         height, width = self.size
-        bilinear = 2  # Image.Resampling.BILINEAR, without importing Pillow again
+        method = INTERPOLATIONS.index(self.options.interpolation)  # a number of Image.Resampling
         if self.options.resize == "stretch":
-            return image.resize((width, height), bilinear)
+            return image.resize((width, height), method)
         if self.options.resize == "crop":
-            return _cropped(image, height, width, self.options.crop_share, bilinear)
+            return _cropped(image, height, width, self.options.crop_share, method)
         factor = min(width / image.width, height / image.height)
-        inner = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), bilinear)
+        inner = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), method)
         left, top = (width - inner.width) // 2, (height - inner.height) // 2
         sheet = image.copy().resize((width, height))
         sheet.paste((self.options.fill,) * len(image.getbands()), (0, 0, width, height))
@@ -159,7 +160,7 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
     if isinstance(depth, int) and depth != CHANNELS[channels]:
         raise ProbeError(
             f"Input '{name}' expects {depth} channels in layout {layout}, but {channels} images have "
-            f"{CHANNELS[channels]}: set the layout or the channels."
+            f"{CHANNELS[channels]}: set the layout or the channels (--layout, --channels)."
         )
     size = _size(plane, options, name)
     dtype = declared.dtype or np.dtype(np.float32)
@@ -179,7 +180,9 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
 def _layout(dims: Sequence[Any], name: str) -> str:
     first, last = dims[0] in (1, 3), dims[2] in (1, 3)
     if first == last:
-        raise ProbeError(f"Whether input '{name}' takes NCHW or NHWC images is not known: set the layout.")
+        raise ProbeError(
+            f"Whether input '{name}' takes NCHW or NHWC images is not known: set the layout (--layout NCHW)."
+        )
     return "NHWC" if last else "NCHW"
 
 
@@ -187,13 +190,13 @@ def _size(plane: Sequence[Any], options: ImageOptions, name: str) -> tuple[int, 
     declared = [d if isinstance(d, int) else None for d in plane]
     size = options.size or tuple(declared)
     if None in size:
-        raise ProbeError(f"Input '{name}' leaves the image size free: set a size.")
+        raise ProbeError(f"Input '{name}' leaves the image size free: set a size (--image-size 224).")
     height, width = size
     for want, have in zip(declared, (height, width), strict=True):
         if want not in (None, have):
             raise ProbeError(
                 f"Input '{name}' expects images of {declared[0] or '?'}x{declared[1] or '?'}, not "
-                f"{height}x{width}: change the size."
+                f"{height}x{width}: change the size (--image-size)."
             )
     return int(height or 0), int(width or 0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import ProbeError
-from analyzer.facts.image_options import ImageOptions
+from analyzer.facts.image_options import INTERPOLATIONS, ImageOptions
 from analyzer.json_files import read_json
 
 NAME = "preprocessor_config.json"
@@ -38,7 +38,7 @@ def _options(config: Mapping[str, Any]) -> ImageOptions:
     cropped = _size(config.get("crop_size")) if config.get("do_center_crop", False) else None
     size = cropped or resized
     share = min(1.0, min(cropped) / min(resized)) if cropped and resized else 1.0
-    normalised = config.get("do_normalize", True)
+    normalised, resample = config.get("do_normalize", True), config.get("resample")
     return ImageOptions(
         size=size,
         resize="crop" if cropped or "shortest_edge" in _keys(config.get("size")) else "stretch",
@@ -46,6 +46,7 @@ def _options(config: Mapping[str, Any]) -> ImageOptions:
         mean=tuple(float(m) for m in config.get("image_mean") or ()) if normalised else (),
         std=tuple(float(s) for s in config.get("image_std") or ()) if normalised else (),
         crop_share=share,
+        interpolation=ImageOptions().interpolation if resample is None else dict(enumerate(INTERPOLATIONS))[resample],
     )
 
 

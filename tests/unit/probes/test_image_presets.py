@@ -62,6 +62,8 @@ def test_a_file_says_size_scale_and_normalisation(tmp_path: Path, image: Path) -
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
+        ({**VIT, "resample": 3}, {"size": (4, 6), "interpolation": "bicubic"}),
+        ({**VIT, "resample": None}, {"interpolation": "bilinear"}),
         (CLIP, {"size": (6, 6), "resize": "crop", "crop_share": 0.75, "mean": (0.48, 0.45, 0.4)}),
         (OLD, {"size": (5, 5), "resize": "crop", "crop_share": 1.0, "mean": (), "scale": 1 / 255}),
         ({"do_rescale": False, "do_resize": False, "do_normalize": False}, {"size": None, "scale": 1.0}),
@@ -84,7 +86,17 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path, image: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[1]", '{"size": {"longest": 3}}', '{"size": "big"}', '{"image_mean": [null]}']
+    "content",
+    [
+        "{",
+        "[1]",
+        '{"resample": 7}',
+        '{"resample": -1}',
+        '{"resample": [3]}',
+        '{"size": {"longest": 3}}',
+        '{"size": "big"}',
+        '{"image_mean": [null]}',
+    ],
 )
 def test_a_file_that_says_something_else_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / NAME).write_text(content)
@@ -94,20 +106,29 @@ def test_a_file_that_says_something_else_is_refused(content: str, tmp_path: Path
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_as_their_frameworks_have_them(name: str, image: Path) -> None:
-    _, array = fed(
-        image, image_options(name, size=(4, 6)) if name != "imagenet" else image_options(name, crop_share=1.0)
-    )
+    _, array = fed(image, image_options(name, size=(4, 6), crop_share=1.0))
     with Image.open(image / "a.png") as shown:
         rgb = np.asarray(shown, np.float32)
     mean, std = np.array([0.485, 0.456, 0.406], "f4"), np.array([0.229, 0.224, 0.225], "f4")
     expected = {
-        "imagenet": (rgb / 255 - mean) / std,
+        **dict.fromkeys(("imagenet", "torchvision", "timm"), (rgb / 255 - mean) / std),
         "keras-torch": (rgb / 255 - mean) / std,
         "keras-tf": rgb / 127.5 - 1,
         "keras-caffe": rgb[..., ::-1] - np.array([103.939, 116.779, 123.68], "f4"),
         "yolo": rgb / 255,
     }[name]
     np.testing.assert_allclose(array[0], expected.transpose(2, 0, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_pixels_between_others_are_reckoned_as_pillow_does(interpolation: str, resize: str, image: Path) -> None:
+    options = ImageOptions(size=(8, 12), resize=resize, interpolation=interpolation, scale=1.0)
+    probe, array = fed(image, options, height=8, width=12)
+    with Image.open(image / "a.png") as shown:
+        expected = np.asarray(shown.resize((12, 8), getattr(Image.Resampling, interpolation.upper())), np.float32)
+    np.testing.assert_array_equal(array[0], expected.transpose(2, 0, 1))
+    assert probe.preprocessing["interpolation"] == interpolation
 
 
 def test_a_letterbox_has_its_fill_around_the_image(image: Path) -> None:

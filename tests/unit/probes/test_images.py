@@ -167,7 +167,7 @@ def test_impossible_options_are_refused(settings: Any, message: str) -> None:
         ({"x": TensorType(FLOAT, (None, 3))}, {}, "expects 2 axes, so it takes no images"),
         ({"x": TensorType(FLOAT, (None, 9, 4, 6))}, {}, "is not known: set the layout"),
         ({"x": TensorType(FLOAT, (None, 9, 4, 6))}, {"layout": "NCHW"}, "expects 9 channels in layout NCHW"),
-        ({"x": TensorType(FLOAT, (None, 3, None, None))}, {}, "leaves the image size free: set a size"),
+        ({"x": TensorType(FLOAT, (None, 3, None, None))}, {}, "free: set a size (--image-size 224)"),
         (NCHW, {"size": (8, 8)}, "expects images of 4x6, not 8x8"),
         (NCHW, {"channels": "gray"}, "expects 3 channels in layout NCHW, but gray images have 1"),
         (NCHW, {"mean": (1.0, 2.0)}, "mean has 2 numbers for 3 channels"),
@@ -246,6 +246,7 @@ def test_what_was_done_to_images_is_recorded(tmp_path: Path) -> None:
     assert open_probe(tmp_path, NCHW, images=options).preprocessing == {
         "size": "4x6",
         "resize": "crop of 0.875",
+        "interpolation": "bilinear",
         "channels": "RGB",
         "layout": "NCHW",
         "scale": "0.00392157",
