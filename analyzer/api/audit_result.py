@@ -37,13 +37,12 @@ from analyzer.graph.annotate import annotated
 from analyzer.probes.first_samples import first_samples
 from analyzer.report.console import ReportConsole
 from analyzer.report.frame import to_frame
+from analyzer.report.listing import Findings, Layers
 from analyzer.report.phrases import notes_of
 from analyzer.walk import Walk
 
 if TYPE_CHECKING:
     import pandas as pd
-
-"""Called with the stage's name, samples done, and samples in all (None while unknown)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,7 +69,7 @@ class Audit(Reporting):
     @property
     def layers(self) -> tuple[LayerVerdicts, ...]:
         """Verdicts per audited activation, in the order of the graph."""
-        return self.facts.layers
+        return Layers(self.facts.layers)
 
     @property
     def removable(self) -> Removable:
@@ -95,7 +94,7 @@ class Audit(Reporting):
     @property
     def warnings(self) -> tuple[Finding, ...]:
         """What to know before trusting the result: the findings of `check` that need no budgets."""
-        return self.facts.warnings
+        return Findings(self.facts.warnings)
 
     def explain_unit(self, value: str, index: int) -> list[str]:
         """The chain, in sentences, from one unit to the parameters it frees or to the reason why it stays.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,9 @@ from analyzer.facts.findings import Finding
 from analyzer.facts.thresholds import Thresholds
 from analyzer.gate import check_codes, judge, kind_named
 from analyzer.json_files import read_json
+from analyzer.report.check.headline import verdict
 from analyzer.report.console import ReportConsole
+from analyzer.report.listing import Findings
 
 LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hundred million
 
@@ -42,7 +45,7 @@ class CheckResult(Reporting):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was found, most severe first: `code`, `severity`, `message`, `value`, `units`, …"""
-        return self.facts.findings
+        return Findings(self.facts.findings)
 
     @property
     def comparison(self) -> BaselineComparison | None:
@@ -71,7 +74,14 @@ class CheckResult(Reporting):
 
     def __repr__(self) -> str:
         word = "passed" if self.passed else "failed"
-        return f"<CheckResult of {self.facts.audit.model.path}: {word}, {len(self.findings)} findings>"
+        return f"<CheckResult of {self.facts.audit.model.path}: {word}, {len(self.findings)} findings>" + (
+            f"\n{self.findings!r}" if self.findings else ""
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, and what was found as a table."""
+        table = Findings(self.facts.findings)._repr_html_() if self.findings else ""
+        return f"<p><b>{escape(verdict(self.facts))}</b></p>{table}"
 
 
 def check(

@@ -80,7 +80,7 @@ class ProbeSummary:
         object.__setattr__(self, "skipped", FrozenDict(self.skipped))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerVerdicts:
     """Verdicts of one audited value's units; every list holds unit indices in order.
 
@@ -110,6 +110,10 @@ class LayerVerdicts:
         """Arrays are read-only from here on."""
         object.__setattr__(self, "evidence", read_only(np.asarray(self.evidence, np.uint8)))
         object.__setattr__(self, "stays_at", read_only(np.asarray(self.stays_at, np.float64)))
+
+    def __repr__(self) -> str:
+        name = f"{self.audited.module} ({self.value})" if self.audited.module else self.value
+        return f"<LayerVerdicts of {name}: {len(self.dead)} of {self.units} units dead on {self.samples} samples>"
 
     @classmethod
     def unseen(cls, audited: AuditedValue) -> LayerVerdicts:

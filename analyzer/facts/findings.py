@@ -27,7 +27,7 @@ class About(StrEnum):
     BASELINE = "baseline"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Finding:
     """One thing found: `code` (such as DU001) and `name` (such as layer-dead) are stable, and mean the same.
 
@@ -48,3 +48,7 @@ class Finding:
     measured: float | None = None
     allowed: float | None = None
     module: str = ""
+
+    def __repr__(self) -> str:
+        where = self.module or self.value or self.about
+        return f"<Finding {self.code} {self.name} ({self.severity}), {where}: {self.message}>"
