@@ -44,6 +44,7 @@ from analyzer.observe.observation import Observation, observe
 from analyzer.observe.training_scale import training_scales
 from analyzer.probes.preprocessor_config import beside
 from analyzer.probes.probe import Probe, open_probe, random_probe
+from analyzer.report.notebook_progress import shown_in_notebook
 from analyzer.rewrite.metadata import PREFIX
 from analyzer.runtime.loading import accepted, load_model
 from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
@@ -88,14 +89,14 @@ def audit(
             layers with suspects.
         vocabulary: count which rows of embeddings the data gathers, in a further pass.
         experts: count which experts of mixtures tokens are routed to, in a further pass.
-        progress: called as samples are run.
+        progress: called as samples are run (None: a notebook shows a line of its own while that takes long).
 
     Raises:
         InputError: the model, the data or the call cannot be used; the message says what to change.
     """
     data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
-    with run.limited():
-        return _audited(model, data, run, thresholds, causes, vocabulary, experts, progress)
+    with run.limited(), shown_in_notebook(progress) as shown:
+        return _audited(model, data, run, thresholds, causes, vocabulary, experts, shown)
 
 
 def _audited(
@@ -219,8 +220,8 @@ def prune(
     """
     asked, data, run = Choice.of(choice), Data.of(data), Run.of(run)
     chosen = Thresholds.of(thresholds), causes, asked.vocabulary, asked.experts
-    with run.limited():
-        audited = _audited(model, data, run, *chosen, progress, every_suspect=asked.min_distance > 0)
+    with run.limited(), shown_in_notebook(progress) as shown:
+        audited = _audited(model, data, run, *chosen, shown, every_suspect=asked.min_distance > 0)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 

@@ -10,18 +10,15 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from analyzer import unfinished
-
-PATIENCE = 1.0  # seconds before anything is shown
-_LABELS = {"probe": "running the probe", "holdout": "running the holdout", "causes": "asking why"}
+from analyzer.facts.wording import PATIENCE, progress_of, stage_named
 
 
 class _Count(ProgressColumn):
-    """`120 of 300 samples`, or `120 samples so far` for a source that does not say how many it has."""
+    """How far the work is."""
 
     def render(self, task: Task) -> Text:
         """The text of one task."""
-        done = f"{int(task.completed):,}"
-        return Text(f"{done} samples so far" if task.total is None else f"{done} of {int(task.total):,} samples")
+        return Text(progress_of(int(task.completed), None if task.total is None else int(task.total)))
 
 
 class _TimeLeft(ProgressColumn):
@@ -70,8 +67,7 @@ class ProgressLine:
         if stage not in self._tasks:
             for earlier in self._tasks.values():
                 self._bar.remove_task(earlier)
-            label = _LABELS.get(stage, stage)
-            self._tasks = {stage: self._bar.add_task(label, total=total)}
+            self._tasks = {stage: self._bar.add_task(stage_named(stage), total=total)}
         self._bar.update(self._tasks[stage], completed=done, total=total)
 
     def _opened(self) -> Progress:

@@ -15,6 +15,9 @@ LONGEST_SENTENCE = 300  # characters, of an error
 _MOST_CUTS = 4  # how often names that look alike are cut further on
 _SHORT_NAME = 40  # characters, below which a name is not cut
 
+PATIENCE = 1.0  # seconds of work before progress is shown
+_STAGES = {"probe": "running the probe", "holdout": "running the holdout", "causes": "asking why"}
+
 INDEPENDENCE_STATED = "Samples shared runs because they are said to be independent (--independent): nothing proves it"
 
 
@@ -128,3 +131,13 @@ def unchanged_outputs(*, observed: bool) -> str:
     if observed:
         return "no change on the probe beyond rounding"
     return "no change beyond rounding for any input that stays finite on the way"
+
+
+def stage_named(stage: str) -> str:
+    """What goes on in a stage of the work."""
+    return _STAGES.get(stage, stage)
+
+
+def progress_of(done: int, total: int | None) -> str:
+    """`120 of 300 samples`, or `120 samples so far` for a source that does not say how many it has."""
+    return f"{done:,} samples so far" if total is None else f"{done:,} of {total:,} samples"

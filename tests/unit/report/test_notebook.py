@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
+import pytest
+
+import analyzer
 from analyzer.report.notebook import LAYERS_SHOWN, render_snippet
 from tests import made
 from tests.deep import deep
@@ -46,3 +51,60 @@ def test_an_audit_of_nothing_is_shown() -> None:
 
 def test_how_much_was_judged_is_shown() -> None:
     assert "judged: 100 % of multiply-adds" in render_snippet(made.facts())
+
+
+class Shown:
+    """What IPython's `display` was given, and how it was changed since."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def display(self, content: dict[str, str], *, raw: bool, display_id: bool) -> Shown:
+        self.texts.append(content["text/plain"])
+        return self
+
+    def update(self, content: dict[str, str], *, raw: bool) -> None:
+        self.texts.append(content["text/plain"])
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """A process that is a notebook's, as far as it can be seen, in which all work takes long."""
+
+    class ZMQInteractiveShell:
+        pass
+
+    class Colab(ZMQInteractiveShell):
+        pass
+
+    shown = Shown()
+    module = ModuleType("IPython")
+    vars(module).update(get_ipython=Colab, display=SimpleNamespace(display=shown.display))
+    monkeypatch.setitem(sys.modules, "IPython", module)
+    monkeypatch.setattr("analyzer.report.notebook_progress.PATIENCE", 0.0)
+    monkeypatch.setattr("analyzer.report.notebook_progress._PAUSE", 0.0)
+    return shown
+
+
+def test_a_notebook_shows_progress_by_itself_and_keeps_none_of_it(notebook: Shown) -> None:
+    analyzer.audit("sample_models/digits_mlp/model.onnx", "sample_models/digits_mlp/probe.npz")
+    assert notebook.texts[0].startswith("running the probe: ")
+    assert "running the probe: 300 of 300 samples" in notebook.texts
+    assert notebook.texts[-1] == ""
+
+
+def test_progress_of_the_callers_own_is_the_only_one(notebook: Shown) -> None:
+    stages: list[str] = []
+    analyzer.audit(
+        "sample_models/digits_mlp/model.onnx",
+        "sample_models/digits_mlp/probe.npz",
+        progress=lambda stage, *_: stages.append(stage),
+    )
+    assert stages
+    assert notebook.texts == []
+
+
+def test_elsewhere_nothing_is_shown(notebook: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    analyzer.audit("sample_models/digits_mlp/model.onnx", "sample_models/digits_mlp/probe.npz", causes=False)
+    assert notebook.texts == []
