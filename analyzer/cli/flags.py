@@ -49,14 +49,25 @@ _IMAGES = {
         "|".join((*IMAGE_PRESETS, "FILE.json")),
         "A known preprocessing, or a file that says it.",
     ),
-    "size": _image("--image-size", "HxW", "224, or 240x320.", read=size_of),
-    "resize": _image("--resize", "stretch|crop|letterbox", "How an image comes to its size.", read=resize_of),
-    "interpolation": _image("--interpolation", "|".join(INTERPOLATIONS), "How pixels between others are reckoned."),
-    "layout": _image("--layout", "NCHW|NHWC", "Order of the axes."),
-    "scale": _image("--scale", "S", "Factor on pixels 0-255: 1/255.", read=partial(number_of, flag="--scale")),
-    "mean": _image("--mean", "M,M,M", "Subtracted after scaling.", read=partial(numbers_of, flag="--mean")),
-    "std": _image("--std", "S,S,S", "Divided by, last.", read=partial(numbers_of, flag="--std")),
-    "channels": _image("--channels", "RGB|BGR|gray", "Order of the channels."),
+    "size": _image("--image-size", "HxW", "224, or 240x320; else as the model declares.", read=size_of),
+    "resize": _image(
+        "--resize", "stretch|crop|letterbox", "How an image comes to its size; else stretch.", read=resize_of
+    ),
+    "interpolation": _image(
+        "--interpolation", "|".join(INTERPOLATIONS), "How pixels between others are reckoned; else bilinear."
+    ),
+    "layout": _image("--layout", "NCHW|NHWC", "Order of the axes; else as the model declares."),
+    "scale": _image(
+        "--scale",
+        "S",
+        "Factor on pixels of 0 to 255; else 1/255 (1 for inputs of whole numbers).",
+        read=partial(number_of, flag="--scale"),
+    ),
+    "mean": _image(
+        "--mean", "M,M,M", "Subtracted after scaling; else nothing.", read=partial(numbers_of, flag="--mean")
+    ),
+    "std": _image("--std", "S,S,S", "Divided by, last; else nothing.", read=partial(numbers_of, flag="--std")),
+    "channels": _image("--channels", "RGB|BGR|gray", "Order of the channels; else RGB or gray, as the model declares."),
 }
 
 
