@@ -17,7 +17,15 @@ from tests.docs.cli_reference import reference
 from tests.docs.pages import ROOT
 from tests.snapshots.stored import is_what_it_was
 
-NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers.python", "mkdocs_awesome_nav")
+NEEDED = (
+    "nbclient",
+    "ipykernel",
+    "mkdocs",
+    "material",
+    "mkdocstrings",
+    "mkdocstrings_handlers.python",
+    "mkdocs_awesome_nav",
+)
 
 
 def missing() -> list[str]:
@@ -40,6 +48,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     names = [name for name in analyzer.__all__ if not name.startswith("_")]
     absent = [name for name in names if f'id="analyzer.{name}"' not in written]
     assert not absent, f"docs/api.md does not show {absent}"
+    notebook = (tmp_path / "notebooks" / "dying_relu.html").read_text(encoding="utf-8")
+    assert notebook.count("units are dead") >= 3  # three audits show themselves
+    assert 'href="notebooks/dying_relu.html"' in (tmp_path / "tutorial.html").read_text(encoding="utf-8")
     for page in tmp_path.rglob("*.html"):
         assert not re.findall(r'<(?:script|img)[^>]+src="https?:', page.read_text(encoding="utf-8")), page.name
 
