@@ -158,7 +158,7 @@ def report_flags(reports: type[Reports]) -> Group:
         ),
         "show_all": flag("--all", None, "Show everything, however long.", kind=bool),
     }
-    without = {name for name in ("html", "svg", "node_data") if name.replace("_", "-") not in formats} | {"output"} - {
-        "output" if reports is CheckReports else ""
-    }
-    return Group(reports, {name: entry for name, entry in flags.items() if name not in without})
+    absent = {name for name in ("html", "svg", "node_data") if name.replace("_", "-") not in formats}
+    if reports is not CheckReports:  # -o is the model that is written, or nothing
+        absent.add("output")
+    return Group(reports, {name: entry for name, entry in flags.items() if name not in absent})

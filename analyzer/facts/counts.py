@@ -19,6 +19,16 @@ class Counted:
     #: What is counted, what is done with it, and what one such event is called.
     words: ClassVar[tuple[str, str, str]]
 
+    @property
+    def label(self) -> str:
+        """What a reader knows it by."""
+        raise NotImplementedError
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """For how many tokens each was chosen, where they are few enough to be listed."""
+        return ()
+
     @cached_property
     def seen(self) -> tuple[int, ...]:
         """What was chosen, in order."""

@@ -33,6 +33,11 @@ class RoutedExperts(Counted):
     words: ClassVar[tuple[str, str, str]] = ("expert", "chosen", "token")
 
     @property
+    def label(self) -> str:
+        """Its place in the training code, else the value."""
+        return self.module or self.router
+
+    @property
     def experts(self) -> int:
         """Experts among which it chooses."""
         return len(self.counts)
@@ -76,4 +81,4 @@ class RoutedExperts(Counted):
     def gone(self) -> str:
         """What goes, and what that rests on."""
         many = counted(len(self.idle), "expert")
-        return f"{self.module or self.router}: {many} went that the probe never chooses ({self.sentence})"
+        return f"{self.label}: {many} went that the probe never chooses ({self.sentence})"

@@ -36,6 +36,11 @@ class GatheredRows(Counted):
     words: ClassVar[tuple[str, str, str]] = ("row", "gathered", "look-up")
 
     @property
+    def label(self) -> str:
+        """The table."""
+        return self.table
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What the user may call it: the table, or what its look-ups give."""
         return self.table, *self.outputs

@@ -13,10 +13,12 @@ from rich.text import Text
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.experts import RoutedExperts
 from analyzer.facts.findings import Finding
 from analyzer.facts.health import Health, Verdict, health_of
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
+from analyzer.facts.vocabulary import GatheredRows
 from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
 from analyzer.report.cause_phrases import why
 from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
@@ -55,6 +57,33 @@ _COLUMNS = (  # verdict, heading, style; shown only where some layer has one
 )
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """Words of a section on what the data chooses: `others` is what it takes where the holdout chooses others."""
+
+    title: str
+    command: str
+    others: str
+    choice: str
+    nothing: str
+
+
+_VOCABULARY = _Counts(
+    "Rows of embeddings",
+    "deadunits prune --vocabulary",
+    "--unseen-id: the holdout gathers other rows",
+    "look-up",
+    "no stored table is looked up by ids that the model is fed",
+)
+_EXPERTS = _Counts(
+    "Experts",
+    "deadunits prune --experts",
+    "--unseen-expert next: the holdout is routed to others",
+    "choice",
+    "no node chooses among stored experts",
+)
+
+
 def to_text(report: AuditReport) -> str:
     """The report without colours, for a file."""
     return plain(lambda console: render(report.audit, console))
@@ -90,8 +119,8 @@ class _View:
         yield from why(self.facts, show_all=self.show_all)
         yield from self._tensors()
         yield from self._locked()
-        yield from self._vocabulary()
-        yield from self._experts()
+        yield from self._counts(_VOCABULARY, self.facts.vocabulary)
+        yield from self._counts(_EXPERTS, self.facts.experts)
         yield from self._barriers()
         yield from self._warnings()
 
@@ -251,39 +280,25 @@ class _View:
             line.append("  — solving this would unlock most", QUIET)
         return Padding(line, (0, 0, 0, 2))
 
-    def _vocabulary(self) -> Iterator[RenderableType]:
-        if self.facts.vocabulary is None:
+    def _counts(
+        self, words: _Counts, counts: Sequence[GatheredRows | RoutedExperts] | None
+    ) -> Iterator[RenderableType]:
+        if counts is None:
             return
-        yield heading("Rows of embeddings")
-        for rows in self.facts.vocabulary:
-            yield indented(f"{printable(rows.table)}: {rows.sentence}")
-            if rows.stays:
-                yield indented(f"its rows stay: {printable(rows.stays)}", QUIET, by=4)
-            elif rows.new_on_holdout:
-                lookups = counted(rows.new_on_holdout, "look-up")
-                only = f"can go only with --unseen-id: the holdout gathers other rows ({lookups})"
-                yield indented(f"{number(rows.removable)} numbers {only}", "yellow", by=4)
+        yield heading(words.title)
+        for those in counts:
+            yield indented(f"{printable(those.label)}: {those.sentence}")
+            if those.tokens:
+                yield indented(f"tokens of each: {', '.join(map(number, those.tokens))}", QUIET, by=4)
+            if those.stays:
+                yield indented(f"its {those.words[0]}s stay: {printable(those.stays)}", QUIET, by=4)
+            elif those.new_on_holdout:
+                only = f"can go only with {words.others} ({counted(those.new_on_holdout, words.choice)})"
+                yield indented(f"{number(those.removable)} numbers {only}", "yellow", by=4)
             else:
-                yield indented(f"{number(rows.removable)} numbers can go: deadunits prune --vocabulary", QUIET, by=4)
-        if not self.facts.vocabulary:
-            yield indented("no stored table is looked up by ids that the model is fed", QUIET)
-
-    def _experts(self) -> Iterator[RenderableType]:
-        if self.facts.experts is None:
-            return
-        yield heading("Experts")
-        for router in self.facts.experts:
-            yield indented(f"{printable(router.module or router.router)}: {router.sentence}")
-            yield indented(f"tokens of each: {', '.join(map(number, router.tokens))}", QUIET, by=4)
-            if router.stays:
-                yield indented(f"its experts stay: {router.stays}", QUIET, by=4)
-            elif router.new_on_holdout:
-                only = f"can go only with --unseen-expert next: the holdout is routed to {router.new_on_holdout} others"
-                yield indented(f"{number(router.removable)} numbers {only}", "yellow", by=4)
-            else:
-                yield indented(f"{number(router.removable)} numbers can go: deadunits prune --experts", QUIET, by=4)
-        if not self.facts.experts:
-            yield indented("no node chooses among stored experts", QUIET)
+                yield indented(f"{number(those.removable)} numbers can go: {words.command}", QUIET, by=4)
+        if not counts:
+            yield indented(words.nothing, QUIET)
 
     def _barriers(self) -> Iterator[RenderableType]:
         operators = self.facts.operators_without_rule

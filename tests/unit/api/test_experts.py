@@ -221,7 +221,7 @@ def test_a_holdout_that_needs_others_is_told_and_nothing_is_written(form: str) -
     before = model(form)
     assert routers(before, held)[0].new_on_holdout
     report = " ".join(analyzer.audit(before, held, experts=True).report("terminal").split())
-    assert "can go only with --unseen-expert next" in report
+    assert "can go only with --unseen-expert next: the holdout is routed to others (" in report
     assert "prune --experts" not in report
     with pytest.raises(InputError, match="--unseen-expert next"):
         pruned(before, held)
@@ -298,5 +298,6 @@ def test_reports_say_how_often_each_was_chosen(tmp_path: Path) -> None:
     assert f"{len(facts.seen)} experts of 6 chosen in 120 tokens" in text
     assert f"tokens of each: {', '.join(map(str, facts.tokens))}" in text
     assert f"{facts.removable} numbers can go: deadunits prune --experts" in text
+    assert f"Tokens of each: {', '.join(map(str, facts.tokens))}" in found.report("html")
     found.prune(choice=Choice(experts=True), latency=False).save_report(tmp_path / "report.json", "json")
     assert json.loads((tmp_path / "report.json").read_text())["removed_experts"] == {"m": list(facts.idle)}

@@ -289,3 +289,9 @@ def test_rows_that_are_named_by_a_list_of_one_index_are_looked_up_as_well(tmp_pa
         assert np.allclose(run(before, {"x": x})["y"], run(after, {"x": x})["y"], rtol=1e-5, atol=1e-5)
     with pytest.raises(InvalidArgument, match="invalid index"):
         run(after, {"x": np.array([[0, 5]])})
+
+
+def test_the_page_lists_the_table() -> None:
+    page = analyzer.audit(model(), {"x": ids()}, vocabulary=True).report("html")
+    assert "Rows of embeddings" in page
+    assert "<code>table</code>: 5 rows of 40 gathered" in page
