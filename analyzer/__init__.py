@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from analyzer.facts.baseline import BaselineComparison, LayerChange
     from analyzer.facts.budgets import Budgets, ExpectedDead, LayerLimits, Limit
     from analyzer.facts.causes import CauseCode, LayerDiagnosis, UnitCause
-    from analyzer.facts.checked import CheckFacts, FindingCard
+    from analyzer.facts.checked import BudgetUse, CheckFacts, FindingCard
     from analyzer.facts.choice import Choice
     from analyzer.facts.evidence import Evidence
     from analyzer.facts.experts import RoutedExperts
@@ -70,6 +70,7 @@ _HOMES = {
     "AuditFacts": "facts.audit",
     "AuditedValue": "facts.units",
     "BaselineComparison": "facts.baseline",
+    "BudgetUse": "facts.checked",
     "Budgets": "facts.budgets",
     "CauseCode": "facts.causes",
     "Change": "facts.history",
@@ -151,6 +152,7 @@ __all__ = [
     "AuditFacts",
     "AuditedValue",
     "BaselineComparison",
+    "BudgetUse",
     "Budgets",
     "CauseCode",
     "Change",

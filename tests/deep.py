@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked
+from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, OperatorWithoutRule, ProbeSummary, TensorPlan
 from analyzer.facts.causes import CauseCode, LayerDiagnosis, UnitCause
+from analyzer.facts.judged import LeftOut, OperatorCount
 from analyzer.facts.picture import GraphPicture, PictureNode, Role
 from tests import made
 
@@ -26,6 +27,43 @@ def deep(layers: int, units: int = 64, samples: int = 300) -> tuple[AuditFacts, 
         found, locked=tuple(locked), warnings=(), diagnoses=tuple(_diagnosis(layer) for layer in found if layer.dead)
     )
     return facts, picture(found)
+
+
+def with_everything(layers: int) -> tuple[AuditFacts, GraphPicture]:
+    """The same with long names, hundreds of tensors and warnings, and something in every column and section."""
+    plain, _ = deep(layers)
+    found = [_filled(layer, index) for index, layer in enumerate(plain.layers)]
+    tensors = tuple(
+        TensorPlan(f"backbone.stages.{i}.blocks.0.convolution.weight", (64, 64), (40, 64), 1536 + i, ((), ()))
+        for i in range(layers)
+    )
+    left_out = tuple(
+        LeftOut(f"com.example::Odd{i} has no rule", (OperatorCount("Odd", 2),), 900, 30, 1) for i in range(12)
+    )
+    facts = made.facts(
+        found,
+        holdout=ProbeSummary("holdout.npz", 360, "xxh3:" + "1" * 32),
+        removable=replace(plain.removable, tensors=tensors),
+        locked=tuple(replace(entry, detail="/backbone/Add joins it with a live value") for entry in plain.locked),
+        judged=replace(made.facts().judged, multiply_adds_judged=5000, left_out=left_out),
+        operators_without_rule=tuple(
+            OperatorWithoutRule(f"com.example::Odd{i}", 2, "custom domain", 0, 30) for i in range(30)
+        ),
+        diagnoses=plain.diagnoses,
+    )
+    return facts, picture(found)
+
+
+def _filled(layer: LayerVerdicts, index: int) -> LayerVerdicts:
+    module = f"backbone.stages.{index // 8}.blocks.{index % 8}.activation_with_a_long_name"
+    alive = [unit for unit in range(layer.units) if unit not in layer.dead]
+    return replace(
+        made.of_module(layer, module if index % 2 else ""),
+        revived=layer.dead[:1],
+        saturated=tuple(alive[:1]),
+        always_on=tuple(alive[1:2]),
+        nonfinite=tuple(alive[2:3]) if index % 50 == 0 else (),
+    )
 
 
 def picture(layers: list[LayerVerdicts]) -> GraphPicture:

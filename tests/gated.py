@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -69,11 +70,15 @@ def with_baseline() -> CheckFacts:
         first_dead(32, 3, "/net/2/Relu_output_0"),
         first_dead(16, 0, "new"),
     )
-    then = Baseline(
-        "baselines/before.json", "xxh3:1", 500,
-        (was("/net/0/Relu_output_0", 64, {0, 1}), was("/net/2/Relu_output_0", 32, {0, 1, 2, 9}), was("old", 12, set())),
-    )  # fmt: skip
+    then = baseline(
+        (was("/net/0/Relu_output_0", 64, {0, 1}), was("/net/2/Relu_output_0", 32, {0, 1, 2, 9}), was("old", 12, set()))
+    )
     return judge(facts(layers), None, then)
+
+
+def baseline(layers: Sequence[BaselineLayer], source: str = "baselines/before.json") -> Baseline:
+    """An earlier audit on other data."""
+    return Baseline(source, "xxh3:1", 500, tuple(layers))
 
 
 def was(value: str, units: int, dead: set[int], kind: str = "rectifier") -> BaselineLayer:

@@ -17,8 +17,9 @@ from analyzer.facts.audit import (
     Removable,
     TensorPlan,
 )
+from analyzer.facts.checked import CheckFacts
 from analyzer.facts.judged import Judged
-from analyzer.facts.model_report import AuditReport, PruneReport
+from analyzer.facts.model_report import AuditReport, CheckReport, PruneReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.facts.statistics import UnitStatistics
@@ -120,6 +121,11 @@ def facts(layers: Sequence[LayerVerdicts] | None = None, **others: object) -> Au
 def reported(audit: AuditFacts) -> AuditReport:
     """What the renderers of an audit take; the network is an empty picture."""
     return AuditReport(audit, lambda: GraphPicture((), ()))
+
+
+def reported_check(checked: CheckFacts) -> CheckReport:
+    """What the renderers of a check take; the network is an empty picture."""
+    return CheckReport(checked.audit, lambda: GraphPicture((), ()), checked=checked)
 
 
 def reported_prune(audit: AuditFacts, pruned: PrunedFacts) -> PruneReport:

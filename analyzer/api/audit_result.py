@@ -11,7 +11,7 @@ from analyzer.api.network import picture_of
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned
 from analyzer.api.pruning import prune_walk
-from analyzer.api.reporting import Reporting
+from analyzer.api.reporting import WithPage
 from analyzer.api.reviving import Revived, revive_walk
 from analyzer.api.rewritten import Source
 from analyzer.api.saving import save_model
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Audit(Reporting):
+class Audit(WithPage):
     """What an audit found. Everything is read-only; `layers[i].dead` are unit indices of one activation."""
 
     _command: ClassVar[str] = "audit"
@@ -174,14 +174,6 @@ class Audit(Reporting):
             raise InputError("This audit was made without its model: call analyzer.audit() and revive its result.")
         with self._source.run.limited():
             return revive_walk(self._source, self._walk.layers, Choice.of(choice), self, seed=seed, progress=progress)
-
-    def to_html(self, path: str | Path) -> None:
-        """Write the report as one HTML page that works offline.
-
-        Raises:
-            OutputError: the file cannot be written, or is one of the audit's own inputs.
-        """
-        self.save_report(path, "html")
 
     def annotate(self, path: str | Path) -> tuple[Path, ...]:
         """Write a copy of the model whose nodes say in `metadata_props` what was found; returns its files.

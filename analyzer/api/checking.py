@@ -12,12 +12,13 @@ from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
-from analyzer.api.reporting import Reporting
+from analyzer.api.reporting import WithPage
 from analyzer.errors import InputError
 from analyzer.facts.baseline import Baseline, BaselineComparison, baseline_of
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding
+from analyzer.facts.model_report import CheckReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.gate import check_codes, judge, kind_named
 from analyzer.json_files import read_json
@@ -29,7 +30,7 @@ LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hun
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CheckResult(Reporting):
+class CheckResult(WithPage):
     """What a check found; `passed` is whether the model may go on."""
 
     _command: ClassVar[str] = "check"
@@ -52,6 +53,10 @@ class CheckResult(Reporting):
         """What became of the baseline's units; None without one."""
         return self.facts.comparison
 
+    @property
+    def _reported(self) -> CheckReport:
+        return CheckReport(self.facts.audit, self.audit.picture, self.audit._fed, checked=self.facts)
+
     def show(self, *, show_all: bool = False) -> None:
         """Print the report for a person; `show_all` shows every finding of a code."""
         from analyzer.report.check.terminal import render
@@ -71,6 +76,12 @@ class CheckResult(Reporting):
                 f"{path} stays as it is. See `deadunits explain DU031`."
             )
         self.audit.to_json(path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: whether it passed, and what was found."""
+        from analyzer.report.notebook import render_check
+
+        return render_check(self.facts)
 
     def __repr__(self) -> str:
         word = "passed" if self.passed else "failed"

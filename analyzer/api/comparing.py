@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
 from analyzer.api.options import Data, Progress, Run, provider_of
-from analyzer.api.reporting import Reporting
+from analyzer.api.reporting import WithPage
 from analyzer.errors import InputError
 from analyzer.facts.addresses import without_secrets
 from analyzer.facts.history import Course, LayerCourse, RunSummary, course_of
@@ -19,7 +19,7 @@ from analyzer.report.console import ReportConsole
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Compared(Reporting):
+class Compared(WithPage):
     """What a comparison found: `layers[i].change()` lists the units that died, revived and stayed dead."""
 
     _command: ClassVar[str] = "compare"
@@ -42,6 +42,12 @@ class Compared(Reporting):
         from analyzer.report.compare.terminal import render
 
         render(self.facts, ReportConsole(), show_all=show_all)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many units died and revived, and where."""
+        from analyzer.report.notebook import render_course
+
+        return render_course(self.facts)
 
     def __repr__(self) -> str:
         died, revived, stayed = self.facts.total()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from analyzer.api.reporting import WithPage
 from analyzer.api.rewritten import Rewritten
 from analyzer.facts.choice import Choice
 from analyzer.facts.model_report import PruneReport
@@ -20,7 +21,7 @@ from analyzer.walk import Walk
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Pruned(Rewritten):
+class Pruned(Rewritten, WithPage):
     """A smaller model that agreed with the original, and what was measured."""
 
     _command: ClassVar[str] = "prune"
@@ -62,14 +63,6 @@ class Pruned(Rewritten):
         with written_together() as files:
             files.write(target, masks)
             files.write(beside, document)
-
-    def to_html(self, path: str | Path) -> None:
-        """Write the audit's report, and what the prune changed, as one HTML page that works offline.
-
-        Raises:
-            OutputError: the file cannot be written, or is one of the inputs.
-        """
-        self.save_report(path, "html")
 
     def show(self, *, show_all: bool = False, written: str = "") -> None:
         """Print the report for a person; `show_all` shows every layer, `written` says what became of the model."""

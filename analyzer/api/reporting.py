@@ -31,7 +31,7 @@ class Reporting:
         return self._inputs
 
     def report(self, format: str = "terminal") -> str:
-        """The result as text: `terminal` or `json`; `html` of an audit or a prune; `markdown`, `junit`, … of a check.
+        """The result as text: `terminal` or `json`; `html` of all but a revival; `markdown`, `junit`, … of a check.
 
         Raises:
             InputError: there is no such format.
@@ -61,3 +61,15 @@ class Reporting:
             OutputError: the file cannot be written, or is one of the inputs.
         """
         self.save_report(path, "json")
+
+
+class WithPage(Reporting):
+    """A result that has an HTML page."""
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the report as one HTML page that works offline.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the inputs.
+        """
+        self.save_report(path, "html")

@@ -42,9 +42,14 @@ class LayerLimits:
 
     def for_any(self, names: Sequence[str]) -> Limit | None:
         """The limit of a layer known by these names (its value, module, node and operator); None: no limit."""
+        pattern = self.pattern_of(names)
+        return None if pattern is None else dict(self.patterns)[pattern]
+
+    def pattern_of(self, names: Sequence[str]) -> str | None:
+        """The pattern whose limit holds for a layer known by these names; None: none does."""
         matching = (
-            limit
-            for pattern, limit in reversed(self.patterns)
+            pattern
+            for pattern, _ in reversed(self.patterns)
             if any(name == pattern or fnmatchcase(name, pattern) for name in names)
         )
         return next(matching, None)

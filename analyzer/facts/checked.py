@@ -22,6 +22,26 @@ class FindingCard:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """One budget, and how much of it is used: over the model, or where `pattern` names layers or tensors.
+
+    `setting` is its name in a settings file, `allowed` and `found` are in words. Of layers or tensors, `value` and
+    `module` name the one that uses most of it, and `over` is how many of `among` use more than all. `within` is None
+    where it could not be held against anything.
+    """
+
+    setting: str
+    allowed: str
+    found: str
+    within: bool | None
+    pattern: str = ""
+    value: str = ""
+    module: str = ""
+    over: int = 0
+    among: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CheckFacts:
     """Everything a check found; reports read this and nothing else."""
 
@@ -30,6 +50,7 @@ class CheckFacts:
     findings: tuple[Finding, ...]  # most severe first
     kinds: tuple[FindingCard, ...]  # all that was looked for, and what was turned off
     comparison: BaselineComparison | None = None
+    uses: tuple[BudgetUse, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -60,6 +60,11 @@ class LayerCourse:
     names: tuple[str | None, ...]
     dead: tuple[Units | None, ...]
 
+    @property
+    def dead_in_some(self) -> bool:
+        """Whether it can be followed, being in two runs at least, and has a dead unit in one."""
+        return len(self.names) - self.names.count(None) > 1 and any(self.dead)
+
     def change(self, before: int = 0, after: int = -1) -> Change | None:
         """What changed from one run to another; None where either lacks the layer."""
         old, new = self.dead[before], self.dead[after]
@@ -114,8 +119,9 @@ class Course:
 
     @property
     def unmatched(self) -> tuple[LayerCourse, ...]:
-        """Layers that some run lacks."""
-        return tuple(layer for layer in self.layers if None in layer.names)
+        """Layers that some run lacks, but for those that became narrower in a model that was made of another."""
+        cut = {(n.value, units) for d in self.descents for n in d.narrowed for units in (n.units_then, n.units_now)}
+        return tuple(a for a in self.layers if None in a.names and (a.value, a.units) not in cut)
 
 
 @dataclass(frozen=True, slots=True)

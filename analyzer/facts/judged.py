@@ -88,6 +88,10 @@ class Judged:
         shares += [self.activations_judged / self.activations] if self.activations else []
         return min((each for each in shares if each is not None), default=None)
 
+    def covers(self, wanted: float) -> bool:
+        """Whether at least this share of everything was judged, for sure."""
+        return not self.at_most and (self.least is None or self.least >= wanted * (1 - 1e-12))
+
     @property
     def least_shown(self) -> str:
         """The smallest of the shares: `≤ 4.1 %`, or a dash."""

@@ -1,4 +1,4 @@
-"""What the reports of an audit, of a prune and of a revival are made from."""
+"""What the reports of an audit, of a prune, of a check and of a revival are made from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analyzer.facts.audit import AuditFacts
+from analyzer.facts.checked import CheckFacts
 from analyzer.facts.fed import Fed
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
@@ -26,6 +27,13 @@ class PruneReport(AuditReport):
     """The same, with what a prune changed."""
 
     pruned: PrunedFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckReport(AuditReport):
+    """The same, with what a check found."""
+
+    checked: CheckFacts
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from analyzer.facts.budgets import Budgets
 from analyzer.facts.checked import CheckFacts, FindingCard
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.gate.against_baseline import compare_baseline
+from analyzer.gate.budget_use import budget_uses
 from analyzer.gate.catalogue import all_kinds, kind_named
 from analyzer.gate.finding_kind import FindingKind
 from analyzer.gate.situation import Situation
@@ -34,7 +35,7 @@ def judge(audit: AuditFacts, budgets: Budgets | None = None, baseline: Baseline 
         cards.append(FindingCard(kind.code, kind.name, kind.title, severity, kind.page()))
         if severity is not Severity.OFF:
             findings += (_leveled(finding, kind, severity, allowed) for finding in kind.find(situation, kind))
-    return CheckFacts(audit, allowed, _sorted(findings, audit), tuple(cards), comparison)
+    return CheckFacts(audit, allowed, _sorted(findings, audit), tuple(cards), comparison, budget_uses(situation))
 
 
 def check_codes(budgets: Budgets) -> None:

@@ -33,7 +33,7 @@ def little_judged(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     wanted = LITTLE if asked is None else asked
     if judged.least is None or (asked is None and situation.audit.probe is None):
         return
-    if judged.least < wanted * (1 - 1e-12) or judged.at_most:
+    if not judged.covers(wanted):
         first, *others = judged.left_out
         budget = "" if asked is None else f" (the budget asks for {share(asked)} of each)"
         more = f"; {counted(len(others), 'other reason')}" if others else ""

@@ -18,7 +18,7 @@ from analyzer.gate.situation import Situation
 def of_the_model(situation: Situation, kind: FindingKind, verdict: str) -> Iterator[Finding]:
     """A finding if the model as a whole has more units of this verdict than allowed."""
     limit: Limit | None = getattr(situation.budgets, f"max_{verdict}")
-    units = sum(len(_units(situation, layer, verdict)) for layer in situation.layers)
+    units = sum(len(units_counted(situation, layer, verdict)) for layer in situation.layers)
     yield from _over(kind, limit, units, situation.audit.units, "unit", _are(units, verdict))
 
 
@@ -27,7 +27,7 @@ def of_each_layer(situation: Situation, kind: FindingKind, verdict: str) -> Iter
     limits: LayerLimits = getattr(situation.budgets, f"max_{verdict}_layer")
     for layer in situation.layers:
         limit = limits.for_any(layer.audited.names)
-        units = _units(situation, layer, verdict)
+        units = units_counted(situation, layer, verdict)
         names = {"about": About.LAYER, "value": layer.value, "node": layer.audited.node, "units": units}
         yield from _over(kind, limit, len(units), layer.units, "unit", _are(len(units), verdict), **names)
 
@@ -85,7 +85,8 @@ def expected_dead_alive(situation: Situation, kind: FindingKind) -> Iterator[Fin
                 yield kind.of_layer(layer, message, alive)
 
 
-def _units(situation: Situation, layer: LayerVerdicts, verdict: str) -> tuple[int, ...]:
+def units_counted(situation: Situation, layer: LayerVerdicts, verdict: str) -> tuple[int, ...]:
+    """The units of a verdict that count against a budget: those that may be dead do not."""
     units: tuple[int, ...] = getattr(layer, verdict)
     return situation.unexpected(layer, units)
 

@@ -21,12 +21,13 @@ RENDERERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "node-data": "audit.node_data",
         },
         "prune": {TERMINAL: "prune.terminal", "json": "prune.json", "html": "html.page"},
-        "check": {name: f"check.{name}" for name in (TERMINAL, "json", "markdown", "junit", "sarif", "github")},
+        "check": {name: f"check.{name}" for name in (TERMINAL, "json", "markdown", "junit", "sarif", "github")}
+        | {"html": "html.page"},
         "revive": {TERMINAL: "revive.terminal", "json": "revive.json"},
-        "compare": {TERMINAL: "compare.terminal", "json": "compare.json", "svg": "compare.svg"},
+        "compare": {TERMINAL: "compare.terminal", "json": "compare.json", "html": "html.course", "svg": "compare.svg"},
     }
 )
-"""Command and format to the module whose `to_text` makes the text of the command's facts; it ends in a newline."""
+"""Command and format to the module whose `to_text` makes the text of what the command found; it ends in a newline."""
 
 
 def formats_of(command: str) -> tuple[str, ...]:

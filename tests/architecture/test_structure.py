@@ -25,6 +25,7 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "jinja2": {"report"},
+    "markdown_it": {"report"},
     "msgspec": {"report"},
     "pandas": {"probes", "report"},
     "pyarrow": {"probes"},

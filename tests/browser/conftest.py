@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 Open = Callable[..., Page]
+DESKTOP, PHONE = ViewportSize(width=1440, height=900), ViewportSize(width=375, height=740)
 
 
 def program() -> str | None:
@@ -37,9 +39,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
     """Opens a file and waits until it is ready; fails when the page says, asks or throws anything."""
     complaints: list[str] = []
     requests: list[str] = []
-    context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
-    )
+    context = browser.new_context(viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
 
     def opened(path: Path, link: str = "") -> Page:
         page = context.new_page()
@@ -56,3 +56,21 @@ def open_page(browser: Browser) -> Iterator[Open]:
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert len([url for url in requests if url.startswith("file:")]) <= 2
+
+
+@pytest.fixture(scope="session")
+def axe() -> Callable[[Page], list[str]]:
+    """What axe finds wrong with a page, by all of its rules: name and the first element of each."""
+    source = (files(pytest.importorskip("axe_playwright_python")) / "axe.min.js").read_text(encoding="utf-8")
+
+    def violations(page: Page) -> list[str]:
+        page.evaluate(source)  # not by a script element, which the page would refuse
+        found = page.evaluate("axe.run()")["violations"]
+        return [f"{entry['id']}: {entry['nodes'][0]['html']} ({len(entry['nodes'])})" for entry in found]
+
+    return violations
+
+
+def sideways(page: Page) -> int:
+    """By how many pixels the page is wider than the window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

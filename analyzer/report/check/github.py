@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
+from analyzer.facts.model_report import CheckReport
 from analyzer.facts.wording import counted
 from analyzer.report.check.headline import totals, verdict
 from analyzer.report.phrases import printable, sentence
@@ -18,8 +19,9 @@ MOST = 10  # annotations of a kind
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
-def to_text(facts: CheckFacts) -> str:
+def to_text(report: CheckReport) -> str:
     """Workflow commands, at most ten of a severity, and a last line for the log; ends in a newline."""
+    facts = report.checked
     lines = [line for severity in _COMMANDS for line in _annotations(facts, severity)]
     # The log is read for commands as well: a line of our own words never starts with `::`.
     lines.append(f"deadunits check {verdict(facts)}. {totals(facts)}.")

@@ -11,8 +11,13 @@ from analyzer.report.phrases import not_finite, printable, samples_fed
 
 def verdict(facts: CheckFacts) -> str:
     """`FAILED: 2 errors, 1 warning` or `passed: 1 note`."""
+    return f"{'passed' if facts.passed else 'FAILED'}: {counts(facts)}"
+
+
+def counts(facts: CheckFacts) -> str:
+    """`2 errors, 1 warning`."""
     parts = [counted(number_found, str(level)) for level in Severity if (number_found := facts.count(level))]
-    return f"{'passed' if facts.passed else 'FAILED'}: {', '.join(parts) or 'nothing found'}"
+    return ", ".join(parts) or "nothing found"
 
 
 def totals(facts: CheckFacts) -> str:

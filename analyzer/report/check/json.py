@@ -11,8 +11,8 @@ from msgspec import Struct
 from analyzer.facts.audit import ModelSummary, ProbeSummary
 from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.budgets import Budgets, LayerLimits, Limit
-from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding, Severity
+from analyzer.facts.model_report import CheckReport
 from analyzer.report.audit.json import Judged
 from analyzer.report.documents import Tool, shown_as, text_of
 
@@ -86,9 +86,9 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.check/1")
     baseline: Baseline | None
 
 
-def to_text(facts: CheckFacts) -> str:
+def to_text(report: CheckReport) -> str:
     """The report as a JSON document that ends in a newline."""
-    audit = facts.audit
+    facts, audit = report.checked, report.audit
     document = Document(
         tool=Tool(),
         model=audit.model,

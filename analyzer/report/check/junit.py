@@ -9,12 +9,14 @@ from xml.etree import ElementTree as Xml
 
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding, Severity
+from analyzer.facts.model_report import CheckReport
 from analyzer.report.check.headline import data, totals, verdict
 from analyzer.report.phrases import printable, sentence
 
 
-def to_text(facts: CheckFacts) -> str:
+def to_text(report: CheckReport) -> str:
     """The report as an XML document that ends in a newline."""
+    facts = report.checked
     errors = {finding.code for finding in facts.findings if finding.severity is Severity.ERROR}
     off = [card for card in facts.kinds if card.severity is Severity.OFF]
     counts = {"tests": str(len(facts.kinds)), "failures": str(len(errors)), "errors": "0"}

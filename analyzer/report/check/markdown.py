@@ -9,6 +9,7 @@ from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
 from analyzer.facts.health import health_of
+from analyzer.facts.model_report import CheckReport
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, totals, verdict
 from analyzer.report.phrases import because, full_name, printable, samples_fed, units_of
@@ -18,9 +19,9 @@ _MARKS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "�
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 
 
-def to_text(facts: CheckFacts) -> str:
+def to_text(report: CheckReport) -> str:
     """The report as Markdown that ends in a newline."""
-    return "\n".join(_lines(facts)) + "\n"
+    return "\n".join(_lines(report.checked)) + "\n"
 
 
 def code(name: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from analyzer.facts.checked import CheckFacts, FindingCard
 from analyzer.facts.findings import Finding, Severity
+from analyzer.facts.model_report import CheckReport
 from analyzer.report.audit.json import Judged
 from analyzer.report.documents import escaped, plain
 from analyzer.report.phrases import printable, sentence
@@ -20,9 +21,9 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note", Severity.OFF: "none"}
 
 
-def to_text(facts: CheckFacts) -> str:
+def to_text(report: CheckReport) -> str:
     """The report as a JSON document that ends in a newline."""
-    return escaped(json.dumps(to_dict(facts), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+    return escaped(json.dumps(to_dict(report.checked), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def to_dict(facts: CheckFacts) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.text import Text
 from analyzer.facts.baseline import BaselineComparison
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding, Severity
+from analyzer.facts.model_report import CheckReport
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, data, totals, verdict
 from analyzer.report.console import plain, put
@@ -22,9 +23,9 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE
 _QUIET = "dim"
 
 
-def to_text(facts: CheckFacts) -> str:
+def to_text(report: CheckReport) -> str:
     """The report without colours, for a file."""
-    return plain(lambda console: render(facts, console))
+    return plain(lambda console: render(report.checked, console))
 
 
 def render(facts: CheckFacts, console: Console, *, show_all: bool = False) -> None:

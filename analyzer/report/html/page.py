@@ -1,54 +1,30 @@
-"""The page as a whole: templates filled with the audit, styles, scripts and libraries in one file.
-
-Names come from a model that may mean harm. Jinja escapes every one of them, scripts put them into the page as text
-only, and a Content-Security-Policy lets nothing run but our own scripts (by their hashes) and nothing be fetched.
-"""
+"""The page of an audit, and of what is made of one: templates filled with what was found."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
-import math
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.bound import CONFIDENCE
+from analyzer.facts.checked import CheckFacts
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.fed import Fed
 from analyzer.facts.health import health_of
-from analyzer.facts.model_report import AuditReport, PruneReport
+from analyzer.facts.model_report import AuditReport, CheckReport, PruneReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
-from analyzer.facts.wording import counted, number, share, size, unchanged_outputs
+from analyzer.facts.wording import unchanged_outputs
+from analyzer.report.html.check_section import section_of
+from analyzer.report.html.document import as_text, document
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import (
-    because,
-    computed_by,
-    dims,
-    full_name,
-    named,
-    not_finite,
-    preprocessed,
-    printable,
-    samples_fed,
-    shortened,
-    units_per_value,
-)
-from analyzer.version import __version__
-
-if TYPE_CHECKING:
-    import jinja2
+from analyzer.report.phrases import units_per_value
 
 LIBRARIES = ("echarts.min.js", "cytoscape.min.js")
 SCRIPTS = (
-    "words.js",
     "data.js",
-    "look.js",
     "choice.js",
     "table.js",
     "network.js",
@@ -65,81 +41,42 @@ ROWS_SHOWN = 200  # the other layers are shown as the table is scrolled
 def to_text(report: AuditReport) -> str:
     """The audit as one HTML page, with what a prune changed where there was one."""
     pruned = report.pruned if isinstance(report, PruneReport) else None
-    return render_html(report.audit, report.draw(), pruned, report.fed())
+    checked = report.checked if isinstance(report, CheckReport) else None
+    return render_html(report.audit, report.draw(), pruned, report.fed(), checked)
 
 
 def render_html(
-    facts: AuditFacts, graph: GraphPicture, pruned: PrunedFacts | None = None, fed: Fed | None = None
+    facts: AuditFacts,
+    graph: GraphPicture,
+    pruned: PrunedFacts | None = None,
+    fed: Fed | None = None,
+    checked: CheckFacts | None = None,
 ) -> str:
-    """The audit as one HTML page; `pruned` adds what a prune changed, `fed` a look at the first samples.
+    """The audit as one HTML page.
+
+    `pruned` adds what a prune changed, `fed` a look at the first samples, `checked` opens it with what a check found.
 
     Everything is inside: the page asks the network for nothing. About 1.7 MB and 8 bytes per unit.
     """
     packed = pack(facts)
-    data = payload(facts, graph, packed)
-    libraries = [_resource("vendor", name) for name in LIBRARIES]
-    script = "(async () => {\n'use strict';\n" + "\n".join(_resource("static", name) for name in SCRIPTS) + "\n})();"
-    scripts = [*libraries, script]
-    template = environment().get_template("page.html.j2")
-    return template.render(
+    return document(
+        "audit.html.j2",
+        SCRIPTS,
+        {
+            "names": as_text(payload(facts, graph, packed)),
+            "causes": as_text(causes(facts)),
+            "numbers": zipped(packed.data),
+        },
+        LIBRARIES,
         facts=facts,
-        version=__version__,
-        style=_resource("static", "report.css"),
-        scripts=scripts,
-        script_hashes=[_hash(text) for text in scripts],
         whole_graph=graph.whole,
-        numbers=zipped(packed.data),
-        names=_as_text(data),
-        causes=_as_text(causes(facts)),
         rows_shown=ROWS_SHOWN,
         pruned=pruned,
+        check=None if checked is None else section_of(checked),
         pictures=[base64.b64encode(picture).decode() for picture in (fed or Fed()).pictures],
         first_rows=(fed or Fed()).rows,
         **_derived(facts),
     )
-
-
-@cache
-def environment() -> jinja2.Environment:
-    """Templates of the package: everything is escaped unless a template says otherwise."""
-    import jinja2  # here, so that a plain audit does not wait for it
-
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("analyzer.report.html", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {
-        "number": number,
-        "share": share,
-        "size": size,
-        "counted": counted,
-        "printable": printable,
-        "full_name": full_name,
-        "because": because,
-        "preprocessed": preprocessed,
-        "computed_by": computed_by,
-        "samples_fed": samples_fed,
-        "named": named,
-        "not_finite": not_finite,
-        "milliseconds": _milliseconds,
-        "short": lambda value: f"{value:.3g}" if math.isfinite(value) else "not finite",
-        "shortened": shortened,
-        "dims": dims,
-    }
-    templates.globals |= {"number": number, "size": size, "milliseconds": _milliseconds}
-    return templates
-
-
-def _as_text(data: Any) -> str:
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return zipped(text.encode("utf-8", "replace"))
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms"
 
 
 def _derived(facts: AuditFacts) -> dict[str, Any]:
@@ -172,18 +109,3 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "linear": sum(activity(layer) is None for layer in facts.layers),
         "position": {layer.value: index for index, layer in enumerate(facts.layers)},
     }
-
-
-@cache
-def _resource(folder: str, name: str) -> str:
-    """A packaged file as it must stand inside an element: no script of ours may hold the text that would end it."""
-    text = files("analyzer.report.html").joinpath(folder, name).read_text(encoding="utf-8")
-    assert "</script" not in text.lower(), name
-    assert "</style" not in text.lower(), name
-    return text
-
-
-def _hash(text: str) -> str:
-    # What the browser hashes has its line ends normalised.
-    normal = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "sha256-" + base64.b64encode(hashlib.sha256(normal.encode("utf-8")).digest()).decode("ascii")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analyzer.report.html.page import environment
+from analyzer.report.html.document import environment
 from analyzer.report.phrases import shortened
 
 WIDTH = 860

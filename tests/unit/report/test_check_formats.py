@@ -21,6 +21,7 @@ from analyzer.report.check.terminal import name
 from analyzer.report.formats import RENDERERS, renderer
 from analyzer.version import __version__
 from tests.gated import HOSTILE, failing, passing, with_baseline
+from tests.made import reported_check
 from tests.promised import satisfies
 from tests.snapshots.stored import is_what_it_was
 
@@ -29,20 +30,21 @@ SNAPSHOTS, SCHEMAS = TESTS / "snapshots" / "check", TESTS / "schemas"
 SCENES: dict[str, Callable[[], CheckFacts]] = {"failing": failing, "passing": passing, "baseline": with_baseline}
 SUFFIXES = {"terminal": "txt", "json": "json", "markdown": "md", "junit": "xml", "sarif": "sarif", "github": "log"}
 
+assert set(RENDERERS["check"]) - {"html"} == set(SUFFIXES)  # of pages see test_pages.py
 every_scene = pytest.mark.parametrize("scene", SCENES)
 
 
 @every_scene
-@pytest.mark.parametrize("form", RENDERERS["check"])
+@pytest.mark.parametrize("form", SUFFIXES)
 def test_a_report_is_what_it_was(scene: str, form: str) -> None:
-    text = renderer("check", form)(SCENES[scene]()).replace(f'"{__version__}"', '"VERSION"')
+    text = renderer("check", form)(reported_check(SCENES[scene]())).replace(f'"{__version__}"', '"VERSION"')
     is_what_it_was(text, SNAPSHOTS / f"{scene}.{SUFFIXES[form]}")
 
 
 @every_scene
 @pytest.mark.parametrize("form", RENDERERS["check"])
 def test_a_report_ends_in_a_newline_and_can_be_written_anywhere(scene: str, form: str) -> None:
-    text = renderer("check", form)(SCENES[scene]())
+    text = renderer("check", form)(reported_check(SCENES[scene]()))
     assert text.endswith("\n") and not text.endswith("\n\n")
     text.encode("utf-8")
     assert "\x1b" not in text
@@ -50,7 +52,7 @@ def test_a_report_ends_in_a_newline_and_can_be_written_anywhere(scene: str, form
 
 @every_scene
 def test_json_satisfies_its_schema(scene: str) -> None:
-    report = json.loads(renderer("check", "json")(SCENES[scene]()))
+    report = json.loads(renderer("check", "json")(reported_check(SCENES[scene]())))
     satisfies("check", report)
     assert report["passed"] is (scene == "passing")
 
@@ -58,7 +60,7 @@ def test_json_satisfies_its_schema(scene: str) -> None:
 @every_scene
 def test_sarif_satisfies_the_official_schema(scene: str) -> None:
     rules = json.loads((SCHEMAS / "sarif-2.1.0.json").read_text(encoding="utf-8"))
-    log = json.loads(renderer("check", "sarif")(SCENES[scene]()))
+    log = json.loads(renderer("check", "sarif")(reported_check(SCENES[scene]())))
     jsonschema.Draft202012Validator(rules, format_checker=jsonschema.FormatChecker()).validate(log)
 
 
@@ -68,11 +70,11 @@ def test_junit_satisfies_the_schema_of_jenkins(scene: str) -> None:
 
 
 def junit(scene: str) -> Xml.Element:
-    return Xml.fromstring(renderer("check", "junit")(SCENES[scene]()))
+    return Xml.fromstring(renderer("check", "junit")(reported_check(SCENES[scene]())))
 
 
 def sarif(scene: str) -> dict[str, Any]:
-    run: dict[str, Any] = json.loads(renderer("check", "sarif")(SCENES[scene]()))["runs"][0]
+    run: dict[str, Any] = json.loads(renderer("check", "sarif")(reported_check(SCENES[scene]())))["runs"][0]
     return run
 
 
@@ -104,7 +106,7 @@ def test_sarif_messages_hold_no_placeholder_and_no_link() -> None:
 
 
 def test_every_line_for_github_is_one_command_or_our_own_words() -> None:
-    *commands, last = renderer("check", "github")(failing()).splitlines()
+    *commands, last = renderer("check", "github")(reported_check(failing())).splitlines()
     assert len(commands) == MOST + sum(f.severity is not Severity.ERROR for f in failing().findings)  # errors are many
     for line in commands:
         kind, _, properties = line.removeprefix("::").split("::")[0].partition(" ")
@@ -120,7 +122,7 @@ def test_at_most_ten_annotations_of_a_kind_the_worst_first_and_the_last_says_how
     ]
     found += [Finding("DU018", "over-budget", Severity.ERROR, "m", About.LAYER, f"{n}") for n in range(MOST)]
     found += [Finding("DU013", "random-data", Severity.WARNING, "the data", About.PROBE)]
-    lines = renderer("check", "github")(replace(passing(), findings=tuple(found))).splitlines()
+    lines = renderer("check", "github")(reported_check(replace(passing(), findings=tuple(found)))).splitlines()
     errors, warnings = ([line for line in lines if line.startswith(f"::{kind} ")] for kind in ("error", "warning"))
     assert len(errors) == len(warnings) == MOST
     assert "the data" in warnings[0] and "layer 11" in warnings[1] and "layer 4" in warnings[-2]
@@ -129,13 +131,13 @@ def test_at_most_ten_annotations_of_a_kind_the_worst_first_and_the_last_says_how
 
 
 def test_no_line_of_a_log_starts_with_a_name_from_a_file() -> None:
-    for line in renderer("check", "terminal")(failing()).splitlines():
+    for line in renderer("check", "terminal")(reported_check(failing())).splitlines():
         assert not line.lstrip().startswith(("::", "a|b"))
     assert ": :error::x" in name("a ::error::x")
 
 
 def test_markdown_names_stay_inside_their_code_span_and_cell() -> None:
-    text = renderer("check", "markdown")(failing())
+    text = renderer("check", "markdown")(reported_check(failing()))
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     for row in rows:
         assert row.replace("\\|", "").count("|") == 5, row
@@ -155,10 +157,12 @@ def test_any_name_makes_a_whole_code_span(text: str) -> None:
 
 
 def test_what_was_turned_off_is_said() -> None:
-    assert "turned off: DU014" in renderer("check", "terminal")(failing())
+    assert "turned off: DU014" in renderer("check", "terminal")(reported_check(failing()))
 
 
 def test_what_improved_is_told() -> None:
     for form in ("terminal", "markdown"):
-        assert "alive again: 9" in renderer("check", form)(with_baseline()), form
-    assert json.loads(renderer("check", "json")(with_baseline()))["baseline"]["revived"][0]["units"] == [9]
+        assert "alive again: 9" in renderer("check", form)(reported_check(with_baseline())), form
+    assert json.loads(renderer("check", "json")(reported_check(with_baseline())))["baseline"]["revived"][0][
+        "units"
+    ] == [9]

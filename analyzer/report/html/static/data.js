@@ -3,12 +3,6 @@ const TYPES = {uint8: Uint8Array, uint32: Uint32Array, float32: Float32Array};
 
 let causes = {}; // per layer and unit; read when everything else is in place
 
-function unzip(id) {
-  const text = atob(byId(id).textContent), zipped = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i += 1) zipped[i] = text.charCodeAt(i);
-  return new Response(new Blob([zipped]).stream().pipeThrough(new DecompressionStream('gzip')));
-}
-
 const [report, numbers] = await Promise.all([unzip('names').json(), unzip('numbers').arrayBuffer()]);
 const layers = report.layers;
 layers.forEach((layer, index) => { layer.index = index; });

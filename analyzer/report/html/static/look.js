@@ -24,6 +24,12 @@ function onRepaint(paint) {
 
 byId('theme').addEventListener('click', () => setTheme(isDark() ? 'light' : 'dark'));
 prefersDark.addEventListener('change', repaint);
+let themeBefore = 'auto';
+addEventListener('beforeprint', () => {
+  themeBefore = root.dataset.theme;
+  setTheme('light');
+});
+addEventListener('afterprint', () => setTheme(themeBefore));
 byId('print').addEventListener('click', () => print());
 
 const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));

@@ -16,11 +16,5 @@ function start() {
   });
 }
 
-let themeBefore = 'auto';
-addEventListener('beforeprint', () => {
-  themeBefore = root.dataset.theme;
-  setTheme('light');
-  if (network) networkImage();
-});
-addEventListener('afterprint', () => setTheme(themeBefore));
+addEventListener('beforeprint', () => network && networkImage());
 start();

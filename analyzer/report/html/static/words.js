@@ -12,6 +12,13 @@ function element(tag, text, attributes = {}) {
   return made;
 }
 
+// What an element holds as base64 of gzip.
+function unzip(id) {
+  const text = atob(byId(id).textContent), zipped = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) zipped[i] = text.charCodeAt(i);
+  return new Response(new Blob([zipped]).stream().pipeThrough(new DecompressionStream('gzip')));
+}
+
 const count = (number, noun) => `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
 
 function percent(share) {
