@@ -20,7 +20,7 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Finding
 from analyzer.facts.model_report import CheckReport
 from analyzer.facts.thresholds import Thresholds
-from analyzer.gate import check_codes, judge, kind_named
+from analyzer.gate import check_codes, judge
 from analyzer.json_files import read_json
 from analyzer.report.check.headline import verdict
 from analyzer.report.console import ReportConsole
@@ -167,12 +167,3 @@ def read_baseline(source: str | Path | Mapping[str, Any] | Audit | None) -> Base
         missing=f"There is no baseline at {path}: {make}.",
     )
     return baseline_of(report, str(path))
-
-
-def explain_finding(code: str) -> str:
-    """The page of a finding, in Markdown.
-
-    Raises:
-        InputError: there is no finding of this code.
-    """
-    return kind_named(code).page()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import partial
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 import analyzer
 from analyzer.api.options import Data, Run
-from analyzer.cli.exits import clean_exit, on_one_line, writing_to_stdout
+from analyzer.cli.exits import clean_exit, writing_to_stdout
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
 from analyzer.cli.values import unit_of
@@ -50,10 +49,10 @@ def explain(
     """
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
         if unit is None and parameter is None and re.fullmatch("DU[0-9]+", model, re.IGNORECASE):
-            from analyzer.api.checking import explain_finding
+            from analyzer.api.explaining import show_finding
 
             with writing_to_stdout():
-                sys.stdout.write(explain_finding(model))
+                show_finding(model)
             return
         if (unit is None) == (parameter is None):
             raise InputError("Say what to explain: either --unit VALUE:INDEX or --parameter NAME.")
@@ -64,5 +63,7 @@ def explain(
             audited = analyzer.audit(model, data(), run=run(), thresholds=thresholds(), progress=progress)
         stated = [f"{INDEPENDENCE_STATED}."] if audited.facts.conditions.stated else []
         lines = audited.explain_parameter(str(parameter)) if wanted is None else audited.explain_unit(*wanted)
+        from analyzer.api.explaining import show_explanation
+
         with writing_to_stdout():
-            sys.stdout.writelines(f"{on_one_line(line)}\n" for line in (*lines, *stated))
+            show_explanation([*lines, *stated])

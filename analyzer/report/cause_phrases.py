@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from analyzer.facts.audit import AuditFacts
@@ -78,7 +77,7 @@ def _cause(group: _Group, *, example: bool) -> RenderableType:
     line.append(f"  {SUMMARIES[group.code]}")
     example_text = f", e.g. {printable(group.example)}" if example else ""
     line.append(f"  in {counted(group.layers, 'layer')}{example_text}", QUIET)
-    return Padding(line, (0, 0, 0, 2))
+    return indented(line)
 
 
 def _fragility(diagnoses: Sequence[LayerDiagnosis]) -> Iterator[RenderableType]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.health import Health
-from analyzer.facts.wording import counted, cut_in_the_middle, number, unit_ranges
+from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, unit_ranges
 
 Entry = TypeVar("Entry")
 
@@ -77,11 +77,18 @@ def units_of(finding: Finding) -> str:
     return f"{noun}{'s' if len(finding.units) > 1 else ''} {unit_ranges(finding.units)}"
 
 
-def named(finding: Finding) -> str:
-    """The finding in plain text, printable, with the name that it is about."""
-    return printable(
-        f"{full_name(finding.value, finding.module)}: {finding.message}" if finding.value else finding.message
-    )
+def named(finding: Finding, name: str = "") -> str:
+    """The finding in plain text, printable, with the name that it is about, or a shorter one."""
+    name = name or full_name(finding.value, finding.module)
+    return printable(f"{name}: {finding.message}" if finding.value else finding.message)
+
+
+def cut_names(names: Iterable[tuple[str, str]], width: int) -> dict[tuple[str, str], str]:
+    """Of each (tensor, module) the full name, with each of both in at most `width` characters and none like another."""
+    pairs = list(names)
+    modules = cut_apart((printable(module) for _, module in pairs if module), width)
+    tensors = cut_apart((printable(value) for value, _ in pairs), width - 2)
+    return {(v, m): full_name(tensors[printable(v)], modules[printable(m)] if m else "") for v, m in pairs}
 
 
 def because(health: Health) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,13 +19,26 @@ from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.vocabulary import GatheredRows
 from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
+from analyzer.report.audit.layer_table import layer_table
 from analyzer.report.cause_phrases import why
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
+from analyzer.report.console import (
+    HEAD,
+    QUIET,
+    Column,
+    fitting,
+    heading,
+    indented,
+    layer_cells,
+    plain,
+    put,
+    room_for_names,
+    table_of,
+)
 from analyzer.report.phrases import (
-    bar,
     because,
     by_reason,
     computed_by,
+    cut_names,
     dims,
     largest,
     named,
@@ -41,20 +53,12 @@ LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
 REASONS_SHOWN = 3  # why something was not judged
 WARNINGS_SHOWN = 3  # of one code
-BAR = 16
 _STYLES = {
     Verdict.HEALTHY: "bold green",
     Verdict.WASTEFUL: "bold cyan",
     Verdict.SUSPICIOUS: "bold yellow",
     Verdict.BROKEN: "bold red",
 }
-_COLUMNS = (  # verdict, heading, style; shown only where some layer has one
-    ("near_dead", "near-dead", "yellow"),
-    ("saturated", "saturated", "yellow"),
-    ("always_on", "always-on", "cyan"),
-    ("revived", "revived", "magenta"),
-    ("nonfinite", "NaN/inf", "magenta"),
-)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,11 @@ def render(facts: AuditFacts, console: Console, *, show_all: bool = False, argum
     view = _View(facts, health, console.width, (console.encoding or "").lower().startswith("utf"), show_all)
     put(console, *view.sections())
     command = health.next_step.command(arguments)
-    put(console, Text.assemble(("\nNext  ", HEAD), health.next_step.advice, ":" if command else ""))
+    put(
+        console,
+        Text(),
+        indented(Text.assemble(("Next  ", HEAD), health.next_step.advice, ":" if command else ""), by=0),
+    )
     if command:  # never folded, so that it can be copied
         console.print(Text(f"  {printable(command)}", "cyan"), soft_wrap=True)
 
@@ -142,10 +150,10 @@ class _View:
                 size(model.bytes),
             ),
         )
-        grid.add_row(Text("probe", QUIET), _data(facts.probe))
+        grid.add_row(Text("probe", QUIET), _data(facts.probe, self.width - 10))
         self._add_skipped(grid, facts.probe)
         if facts.holdout is not None:
-            grid.add_row(Text("holdout", QUIET), _data(facts.holdout))
+            grid.add_row(Text("holdout", QUIET), _data(facts.holdout, self.width - 10))
             self._add_skipped(grid, facts.holdout)
         if facts.probe is not None:
             grid.add_row(Text("preset", QUIET), Text(_preset(facts.thresholds), QUIET))
@@ -208,52 +216,32 @@ class _View:
         shown: Sequence[LayerVerdicts] = layers if self.show_all else largest(telling, LAYERS_SHOWN, _news)
         if not shown:
             return
-        columns = [column for column in _COLUMNS if any(getattr(layer, column[0]) for layer in layers)]
-        rows = table(("layer", "op"), ("units", "dead", *(column[1] for column in columns)))
-        rows.add_column("", no_wrap=True)
-        taken = 14 + 16 + sum(len(column[1]) + 2 for column in columns) + BAR + 12
-        room = self.width - taken
-        names = layer_cells([(layer.value, layer.audited.module) for layer in shown], max(room, 16))
-        for layer, name in zip(shown, names, strict=True):
-            rows.add_row(*self._layer_row(layer, name, columns, max(BAR + min(room - 16, 0), 2)))
         yield heading("Layers")
-        yield rows
+        yield from layer_table(self.facts.layers, shown, self.width, blocks=self.blocks)
         if len(shown) < len(layers):
             quiet = len(layers) - len(telling)
             parts = [f"{number(len(telling) - len(shown))} more"] if len(telling) > len(shown) else []
             parts += [f"{number(quiet)} without dead units"] if quiet else []
-            yield Text(f"  {' and '.join(parts)} not shown (--all shows every layer)", QUIET)
-
-    def _layer_row(
-        self, layer: LayerVerdicts, name: Text, columns: Sequence[tuple[str, str, str]], cells: int
-    ) -> list[RenderableType]:
-        row: list[RenderableType] = [
-            name,
-            Text(printable(layer.audited.op), QUIET),
-            Text(number(layer.units)),
-            Text(number(len(layer.dead)) if layer.dead else "·", "red" if layer.dead else QUIET),
-        ]
-        for verdict, _, style in columns:
-            units = getattr(layer, verdict) or ()
-            row.append(Text(number(len(units)) if units else "·", style if units else QUIET))
-        drawn = bar(layer.dead_share, cells, blocks=self.blocks)
-        row.append(Text(f"{drawn} {share(layer.dead_share):>7}", "red" if layer.dead else QUIET))
-        return row
+            yield indented(f"{' and '.join(parts)} not shown (--all shows every layer)", QUIET)
 
     def _tensors(self) -> Iterator[RenderableType]:
         tensors = self.facts.removable.largest_first
         if not tensors:
             return
         shown = tensors if self.show_all else tensors[:TENSORS_SHOWN]
-        rows = table(("parameter", "shape", "can become"), ("goes",))
-        for tensor in shown:
-            name = shortened(tensor.name, max(self.width - 48, 16))
-            kept = dims(tensor.kept)
-            rows.add_row(Text(name), Text(dims(tensor.shape), QUIET), Text(kept), Text(number(tensor.removable)))
+        columns = fitting(
+            [
+                Column("shape", [Text(dims(tensor.shape), QUIET) for tensor in shown], 2, right=False),
+                Column("can become", [dims(tensor.kept) for tensor in shown], 1, right=False),
+                Column("goes", [number(tensor.removable) for tensor in shown]),
+            ],
+            self.width,
+        )
         yield heading("What can go")
-        yield rows
+        names = layer_cells([(tensor.name, "") for tensor in shown], room_for_names(columns, self.width))
+        yield table_of("parameter", names, columns)
         if len(shown) < len(tensors):
-            yield Text(f"  {counted(len(tensors) - len(shown), 'more tensor')} (--all)", QUIET)
+            yield indented(f"{counted(len(tensors) - len(shown), 'more tensor')} (--all)", QUIET)
 
     def _locked(self) -> Iterator[RenderableType]:
         reasons = by_reason(self.facts.locked)
@@ -278,7 +266,7 @@ class _View:
             line.append(f"  {'e.g. ' if len(entries) > 1 else ''}{printable(largest.detail)}", QUIET)
         if unlocks_most:
             line.append("  — solving this would unlock most", QUIET)
-        return Padding(line, (0, 0, 0, 2))
+        return indented(line)
 
     def _counts(
         self, words: _Counts, counts: Sequence[GatheredRows | RoutedExperts] | None
@@ -317,6 +305,7 @@ class _View:
             return
         yield heading("Warnings")
         grid = _grid()
+        names = cut_names(((warning.value, warning.module) for warning in warnings), self.width - 12)
         for code in dict.fromkeys(warning.code for warning in warnings):
             alike = [warning for warning in warnings if warning.code == code]
             many = len(alike) > WARNINGS_SHOWN and not self.show_all
@@ -324,7 +313,9 @@ class _View:
                 count = f"{number(len(alike))} of these, the worst (--all):"
                 grid.add_row(Text(f"  {code}", "bold yellow"), Text(count))
             for warning in largest(alike, WARNINGS_SHOWN, _badness) if many else alike:
-                grid.add_row(Text("" if many else f"  {code}", "bold yellow"), Text(named(warning)))
+                text = named(warning, names[warning.value, warning.module])
+                label = Text("" if many else f"  {code}", "bold yellow")
+                grid.add_row(label, indented(f"{'- ' if many else ''}{text}", by=0, hang=2 if many else 0))
         yield grid
 
 
@@ -367,10 +358,11 @@ def _preset(thresholds: Thresholds) -> str:
     return f"{thresholds.preset}: near-dead {near}, saturated {flat}"
 
 
-def _data(probe: ProbeSummary | None) -> Text:
+def _data(probe: ProbeSummary | None, width: int) -> Text:
     if probe is None:
         return Text("none: only the weights were looked at", "yellow")
-    text = _joined(probe.source, samples_fed(probe), preprocessed(probe), computed_by(probe))
+    source = shortened(probe.source, max(width, 24))
+    text = _joined(source, samples_fed(probe), preprocessed(probe), computed_by(probe))
     if probe.random:
         text.append("  RANDOM DATA", "bold yellow")
     return text

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from analyzer.facts.baseline import BaselineComparison
@@ -15,12 +14,11 @@ from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.model_report import CheckReport
 from analyzer.facts.wording import counted, unit_ranges
 from analyzer.report.check.headline import against, data, totals, verdict
-from analyzer.report.console import plain, put
-from analyzer.report.phrases import full_name, printable, shortened, units_of
+from analyzer.report.console import QUIET, indented, plain, put
+from analyzer.report.phrases import cut_names, printable, shortened, units_of
 
 SHOWN = 6  # findings of one code
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
-_QUIET = "dim"
 
 
 def to_text(report: CheckReport) -> str:
@@ -41,51 +39,53 @@ def name(text: str) -> str:
 def _parts(facts: CheckFacts, width: int, *, show_all: bool) -> Iterator[RenderableType]:
     style = "bold green" if facts.passed else "bold red"
     yield Text.assemble((verdict(facts), style))
-    yield Text(f"model: {name(shortened(facts.audit.model.path, max(width - 7, 24)))}", _QUIET)
-    yield Text(f"probe: {name(data(facts))}", _QUIET)
-    yield Text(totals(facts), _QUIET)
+    yield Text(f"model: {name(shortened(facts.audit.model.path, max(width - 7, 24)))}", QUIET)
+    yield indented(f"probe: {name(data(facts))}", QUIET, by=0, hang=7)
+    yield Text(totals(facts), QUIET)
     cards = {card.code: card for card in facts.kinds}
     for code in dict.fromkeys(finding.code for finding in facts.findings):  # most severe first
         card = cards[code]
         findings = [finding for finding in facts.findings if finding.code == code]
         worst = findings[0].severity
-        yield Text.assemble(
-            "\n", (f"{worst} ", _STYLES[worst]), (f"{card.code} {card.name}", "bold"), f": {card.title}"
+        yield Text()
+        yield indented(
+            Text.assemble((f"{worst} ", _STYLES[worst]), (f"{card.code} {card.name}", "bold"), f": {card.title}"), by=0
         )
         shown = findings if show_all else findings[:SHOWN]
+        names = cut_names(((finding.value, finding.module) for finding in shown), width - 6)
         for finding in shown:
-            yield _entry(finding)
+            yield _entry(finding, names[finding.value, finding.module])
         if len(findings) > len(shown):
-            yield Padding(Text(f"and {len(findings) - len(shown)} more (--all)", _QUIET), (0, 0, 0, 2))
+            yield indented(f"and {len(findings) - len(shown)} more (--all)", QUIET)
     if facts.comparison is not None:
-        yield from _baseline(facts.comparison)
+        yield from _baseline(facts.comparison, width)
     off = [card.code for card in facts.kinds if card.severity is Severity.OFF]
     if off:
-        yield Text(f"\nturned off: {', '.join(off)}", _QUIET)
+        yield Text(f"\nturned off: {', '.join(off)}", QUIET)
     if facts.findings:
         yield Text.assemble(
             "\nWhy it matters and what to do: ", (f"deadunits explain {facts.findings[0].code}", "cyan")
         )
 
 
-def _entry(finding: Finding) -> RenderableType:
+def _entry(finding: Finding, value: str) -> RenderableType:
     text = Text("- ")
     if finding.value:
-        text.append(f"{name(full_name(finding.value, finding.module))}  ", "bold")
+        text.append(f"{name(value)}  ", "bold")
     text.append(name(finding.message))
     if finding.units:
-        text.append(f"  {units_of(finding)}", _QUIET)
-    return Padding(text, (0, 0, 0, 2))
+        text.append(f"  {units_of(finding)}", QUIET)
+    return indented(text)
 
 
-def _baseline(comparison: BaselineComparison) -> Iterator[RenderableType]:
-    yield Text.assemble(("\nAgainst ", "bold"), name(comparison.source))
+def _baseline(comparison: BaselineComparison, width: int) -> Iterator[RenderableType]:
+    yield Text.assemble(("\nAgainst ", "bold"), name(shortened(comparison.source, width - 8)))
     for line in against(comparison):
-        yield Padding(Text(line), (0, 0, 0, 2))
-    for change in comparison.revived[:SHOWN]:
-        again = Text(
-            f"- {name(full_name(change.value, change.module))}  alive again: {unit_ranges(change.units)}", "green"
-        )
-        yield Padding(again, (0, 0, 0, 2))
+        yield indented(line)
+    shown = comparison.revived[:SHOWN]
+    names = cut_names(((change.value, change.module) for change in shown), width - 6)
+    for change in shown:
+        again = f"- {name(names[change.value, change.module])}  alive again: {unit_ranges(change.units)}"
+        yield indented(again, "green")
     if len(comparison.revived) > SHOWN:
-        yield Padding(Text(f"and {counted(len(comparison.revived) - SHOWN, 'layer')} more", _QUIET), (0, 0, 0, 2))
+        yield indented(f"and {counted(len(comparison.revived) - SHOWN, 'more layer')}", QUIET)

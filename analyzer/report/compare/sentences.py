@@ -34,3 +34,5 @@ def about_data(course: Course, place: int) -> Iterator[str]:
         yield "RANDOM DATA"
     if probe is not None and probe.condition is not None and probe.condition.nonfinite:
         yield "NAN OR INFINITY IN THE DATA"
+    if probe is not None and probe.skipped:
+        yield f"{number(len(probe.skipped))} broken and skipped"

@@ -8,13 +8,29 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from analyzer.facts.history import Change, Course, Descent, LayerCourse
-from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, unit_ranges
-from analyzer.report.console import HEAD, QUIET, heading, layer_cells, plain, put, table
-from analyzer.report.phrases import full_name, largest, printable, shortened
+from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, share, unit_ranges
+from analyzer.report.compare.sentences import about_data, came_from, doubts
+from analyzer.report.console import (
+    GAP,
+    HEAD,
+    LEAST_NAME,
+    QUIET,
+    Column,
+    fitting,
+    heading,
+    indented,
+    layer_cells,
+    plain,
+    put,
+    room_for_names,
+    table_of,
+)
+from analyzer.report.phrases import full_name, largest, printable
 
 RUNS_SHOWN = 6  # columns of a long course; --json has all
 LAYERS_SHOWN = 20
 NARROWED_SHOWN = 3
+OP = 14
 UNITS_SHOWN = 8  # layers whose units are named
 
 
@@ -29,89 +45,109 @@ def render(course: Course, console: Console, *, show_all: bool = False) -> None:
 
 
 def _sections(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
-    runs = _shown_runs(course, show_all)
-    yield _runs(course)
+    yield _runs(course, width)
     for descent in course.descents:
-        yield _descent(course, descent)
+        yield from _descent(course, descent, show_all)
+    yield Text()
     yield _answer(course)
-    for place, run in enumerate(course.runs, start=1):
-        if run.judged.little and run.probe is not None:
-            yield Text(f"run {place} judged: {run.judged.shares}", "bold yellow")
-    if any(run.independence_stated for run in course.runs):
-        yield Text(INDEPENDENCE_STATED, QUIET)
-    yield from _layers(course, runs, width, show_all)
+    for doubt in doubts(course):
+        yield indented(doubt, "bold yellow", by=0)
+    yield from _layers(course, width, show_all)
     yield from _units(course, width, show_all)
     if course.unmatched:
-        names = ", ".join(
-            shortened(layer.module or layer.value, 32) for layer in course.unmatched[: None if show_all else 3]
-        )
-        ending = "" if show_all or len(course.unmatched) <= 3 else ", …"
-        yield Text(f"\n{counted(len(course.unmatched), 'layer')} not found in every run: {names}{ending}", QUIET)
+        shown = course.unmatched[: None if show_all else 3]
+        names = cut_apart((printable(layer.module or layer.value) for layer in shown), 32)
+        ending = "" if len(shown) == len(course.unmatched) else ", …"
+        yield Text()
+        text = f"{counted(len(course.unmatched), 'layer')} not found in every run: {', '.join(names.values())}{ending}"
+        yield indented(text, QUIET, by=0)
 
 
-def _runs(course: Course) -> RenderableType:
-    rows = table(("", "run"), ("samples", "units", "dead", "", "judged"))
-    rows.columns[1].no_wrap = False  # labels may be long
-    for place, run in enumerate(course.runs, start=1):
-        samples = "no probe" if run.probe is None else number(run.probe.samples)
-        label = printable(run.label) + ("  RANDOM DATA" if run.probe is not None and run.probe.random else "")
-        if run.probe is not None and run.probe.condition is not None and run.probe.condition.nonfinite:
-            label += "  NAN OR INFINITY IN THE DATA"
-        if run.probe is not None and run.probe.skipped:
-            label += f"  {number(len(run.probe.skipped))} broken and skipped"
-        dead = Text(number(run.dead), "red" if run.dead else "")
-        ratio = share(run.dead, run.units)
-        judged = Text(run.judged.least_shown, "yellow" if run.judged.little else QUIET)
-        rows.add_row(Text(str(place), QUIET), Text(label), samples, number(run.units), dead, ratio, judged)
-    return rows
+def _runs(course: Course, width: int) -> RenderableType:
+    samples = [None if run.probe is None else run.probe.samples for run in course.runs]
+    columns = fitting(
+        [
+            Column("samples", ["no probe" if count is None else number(count) for count in samples], 2),
+            Column("units", [number(run.units) for run in course.runs], 3),
+            Column("dead", [Text(number(run.dead), "red" if run.dead else "") for run in course.runs]),
+            Column("", [share(run.dead, run.units) for run in course.runs]),
+            Column(
+                "judged", [Text(r.judged.least_shown, "yellow" if r.judged.little else QUIET) for r in course.runs], 1
+            ),
+        ],
+        width,
+    )
+    places = len(str(len(course.runs)))
+    room = room_for_names(columns, width) - places - GAP
+    names = cut_apart((printable(run.label) for run in course.runs), room)
+    labels = []
+    for place, run in enumerate(course.runs):
+        label = Text(f"{place + 1:>{places}}", QUIET).append(f"{'':{GAP}}{names[printable(run.label)]}", "none")
+        for doubt in about_data(course, place):
+            label.append(f"\n{'':{places + GAP}}{doubt}", "bold yellow")
+        labels.append(label)
+    return table_of(f"{'':{places + GAP}}run", labels, columns)
 
 
-def _descent(course: Course, descent: Descent) -> RenderableType:
+def _descent(course: Course, descent: Descent, show_all: bool) -> Iterator[RenderableType]:
     """What was cut of a model that another run has whole."""
-    original, made = course.runs[descent.original], course.runs[descent.made]
-    before, after = original.model.parameters, made.model.parameters
-    line = Text(f"\n{printable(made.label)} was made from {printable(original.label)}", HEAD)
-    if after == before:
-        return line.append(", with as many parameters")
-    line.append(f": {number(before - after)} of {counted(before, 'parameter')} went ({share(before - after, before)})")
-    shown = descent.narrowed[:NARROWED_SHOWN]
-    widths = ", ".join(f"{shortened(n.module or n.value, 32)} {n.units_then} → {n.units_now}" for n in shown)
-    more = f", and {number(len(descent.narrowed) - len(shown))} more" if len(descent.narrowed) > len(shown) else ""
-    return line.append(f"; narrower: {widths}{more}" if shown else "")
+    yield Text()
+    yield indented(f"{came_from(course, descent)}.", HEAD, by=0)
+    shown = descent.narrowed if show_all else descent.narrowed[:NARROWED_SHOWN]
+    names = cut_apart((printable(layer.module or layer.value) for layer in shown), 32)
+    widths = [
+        f"{names[printable(layer.module or layer.value)]} from {number(layer.units_then)} to {number(layer.units_now)}"
+        for layer in shown
+    ]
+    more = len(descent.narrowed) - len(shown)
+    others = f", and {counted(more, 'other layer')}" if more else ""
+    if shown:
+        yield indented(f"Fewer units: {', '.join(widths)}{others}.", by=0)
 
 
 def _answer(course: Course) -> RenderableType:
     died, revived, stayed = course.total()
     first, last = course.runs[0], course.runs[-1]
-    line = Text("\n")
+    line = Text()
     line.append(f"{counted(died, 'unit')} died", "bold red" if died else "bold")
     line.append(f", {number(revived)} revived", "bold green" if revived else "bold")
     line.append(f", {number(stayed)} stayed dead")
     line.append(f"  from {printable(first.label)} to {printable(last.label)}", QUIET)
-    return line
+    return indented(line, by=0)
 
 
-def _layers(course: Course, runs: Sequence[int], width: int, show_all: bool) -> Iterator[RenderableType]:
-    telling = [layer for layer in course.layers if any(layer.dead)]
+def _layers(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
+    telling = [layer for layer in course.layers if layer.dead_in_some]
     shown = list(course.layers) if show_all else largest(telling, LAYERS_SHOWN, _changes)
     if not shown:
         return
-    rows = table(("layer", "op"), ("units", *(f"dead {i + 1}" for i in runs), "died", "revived"))
-    names = layer_cells([(layer.value, layer.module) for layer in shown], max(width - 40 - 8 * len(runs), 16))
-    for layer, name in zip(shown, names, strict=True):
-        change = layer.change() or Change((), (), ())
-        rows.add_row(
-            name,
-            Text(printable(layer.op), QUIET),
-            number(layer.units),
-            *(_dead(layer, run) for run in runs),
-            Text(_or_dot(change.died), "red" if change.died else QUIET),
-            Text(_or_dot(change.revived), "green" if change.revived else QUIET),
-        )
+    columns = _columns(course, shown, width, show_all)
     yield heading("Layers")
-    yield rows
+    names = layer_cells([(layer.value, layer.module) for layer in shown], room_for_names(columns, width))
+    yield table_of("layer", names, columns)
     if len(shown) < len(course.layers):
-        yield Text(f"  {number(len(course.layers) - len(shown))} more not shown (--all shows every layer)", QUIET)
+        yield indented(f"{number(len(course.layers) - len(shown))} more not shown (--all shows every layer)", QUIET)
+
+
+def _columns(course: Course, shown: Sequence[LayerCourse], width: int, show_all: bool) -> list[Column]:
+    """As many runs as there is room for, evenly between the first and the last."""
+    changes = [layer.change() or Change((), (), ()) for layer in shown]
+    ends = [
+        Column("died", [_count(change.died, "red") for change in changes]),
+        Column("revived", [_count(change.revived, "green") for change in changes]),
+    ]
+    for most in range(len(course.runs) if show_all else RUNS_SHOWN, 1, -1):
+        runs = [Column(f"dead {run + 1}", [_dead(layer, run) for layer in shown]) for run in _evenly(course, most)]
+        columns = [
+            Column("op", [Text(cut_in_the_middle(printable(layer.op), OP), QUIET) for layer in shown], 2, right=False),
+            Column("units", [number(layer.units) for layer in shown], 1),
+            *runs,
+            *ends,
+        ]
+        kept = fitting(columns, width)
+        if room_for_names(kept, width) >= LEAST_NAME:
+            break
+    return kept
 
 
 def _units(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
@@ -120,23 +156,23 @@ def _units(course: Course, width: int, show_all: bool) -> Iterator[RenderableTyp
         return
     yield heading("Units")
     most = 10**6 if show_all else 8
-    for layer, change in changed if show_all else changed[:UNITS_SHOWN]:
+    shown = changed if show_all else changed[:UNITS_SHOWN]
+    names = cut_apart((printable(full_name(a.value, a.module)) for a, _ in shown), max(width // 2, LEAST_NAME))
+    for layer, change in shown:
         for word, units, style in (("died", change.died, "red"), ("revived", change.revived, "green")):
             if units:
-                line = Text(f"  {shortened(full_name(layer.value, layer.module), max(width // 2, 16))} ")
-                line.append(f"{word} ", style)
-                line.append(unit_ranges(units, most))
-                yield line
-    if len(changed) > UNITS_SHOWN and not show_all:
-        yield Text(f"  and {counted(len(changed) - UNITS_SHOWN, 'more layer')} (--all)", QUIET)
+                line = Text(f"{names[printable(full_name(layer.value, layer.module))]} ")
+                yield indented(line.append(f"{word} ", style).append(unit_ranges(units, most)))
+    if len(changed) > len(shown):
+        yield indented(f"and {counted(len(changed) - len(shown), 'more layer')} (--all)", QUIET)
 
 
-def _shown_runs(course: Course, show_all: bool) -> list[int]:
+def _evenly(course: Course, most: int) -> list[int]:
     """All runs, or of a long course some that lie evenly between the first and the last."""
     last = len(course.runs) - 1
-    if show_all or last < RUNS_SHOWN:
+    if last < most:
         return list(range(last + 1))
-    return sorted({round(step * last / (RUNS_SHOWN - 1)) for step in range(RUNS_SHOWN)})
+    return sorted({round(step * last / (most - 1)) for step in range(most)})
 
 
 def _changes(layer: LayerCourse) -> int:
@@ -146,10 +182,8 @@ def _changes(layer: LayerCourse) -> int:
 
 def _dead(layer: LayerCourse, run: int) -> Text:
     dead = layer.dead[run]
-    if dead is None:
-        return Text("-", QUIET)
-    return Text(_or_dot(dead), "" if dead else QUIET)
+    return Text("-", QUIET) if dead is None else _count(dead, "")
 
 
-def _or_dot(units: Sequence[int]) -> str:
-    return number(len(units)) if units else "·"
+def _count(units: Sequence[int], style: str) -> Text:
+    return Text(number(len(units)), style) if units else Text("·", QUIET)

@@ -13,8 +13,19 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
-from analyzer.report.phrases import full_name, largest, not_finite, printable, samples_fed
+from analyzer.report.console import (
+    HEAD,
+    QUIET,
+    Column,
+    heading,
+    indented,
+    layer_cells,
+    plain,
+    put,
+    room_for_names,
+    table_of,
+)
+from analyzer.report.phrases import cut_names, largest, not_finite, printable, samples_fed
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
@@ -138,22 +149,23 @@ class _View:
         before, after, latency = self.pruned.before, self.pruned.after, self.pruned.latency
         if not self.pruned.changed:
             return
-        rows = table(("",), ("before", "after"))
-        rows.add_column("", no_wrap=True)
+        lines: list[tuple[str, str, str, Text]] = []
         for what, shown, a, b in (
             ("parameters", number, before.parameters, after.parameters),
             *([("multiply-adds", number, before.multiply_adds, after.multiply_adds)] if before.multiply_adds else []),
             ("file", size, before.bytes, after.bytes),
             ("peak activation", size, before.peak_activation, after.peak_activation),
         ):
-            rows.add_row(what, shown(a), shown(b), Text(_change(a, b), QUIET))
+            lines.append((what, shown(a), shown(b), Text(_change(a, b), QUIET)))
         if latency is not None:
             quartiles = f"{latency.ratio_low:.2f}-{latency.ratio_high:.2f}"
             spread = Text(f"{latency.ratio:.2f} of it, half of {latency.runs} runs in {quartiles}", QUIET)
             name = f"latency, batch {latency.batch}"
-            rows.add_row(name, _seconds(latency.before), _seconds(latency.after), spread)
+            lines.append((name, _seconds(latency.before), _seconds(latency.after), spread))
+        names, first, last, changes = (tuple(cells) for cells in zip(*lines, strict=True))
+        columns = [Column("before", first), Column("after", last), Column("", changes, right=False, wraps=True)]
         yield Text()
-        yield rows
+        yield table_of("", names, columns)
 
     def _compared(self) -> Iterator[RenderableType]:
         pruned = self.pruned
@@ -170,7 +182,7 @@ class _View:
         yield from self._revived()
 
     def _difference(self, name: str, comparison: Comparison, *, judged: bool) -> RenderableType:
-        line = Text(f"  {name:<14}", QUIET)
+        line = Text(f"{name:<14}", QUIET)
         line.append(
             f"{counted(comparison.samples, 'sample')}: differ by at most {_relative(comparison)} of their scale"
         )
@@ -183,26 +195,28 @@ class _View:
             line.append(f"; within {comparison.tolerance:.0e}", "green")
         else:
             line.append(f"; more than the {comparison.tolerance:.0e} of rounding", "bold yellow")
-        return line
+        return indented(line, hang=14)
 
     def _revived(self) -> Iterator[RenderableType]:
         removed = self.pruned.removed_units
         alive = [
             (
-                full_name(layer.value, layer.audited.module),
+                (layer.value, layer.audited.module),
                 tuple(u for u in layer.revived or () if u in removed.get(layer.value, ())),
             )
             for layer in self.audit.layers
         ]
-        alive = [(value, units) for value, units in alive if units]
+        alive = [(name, units) for name, units in alive if units]
         if not alive:
             if self.pruned.removed_units and self.audit.holdout is not None:
                 yield Text("  The holdout revives no removed unit", QUIET)
             return
         many = sum(len(units) for _, units in alive)
         yield Text(f"  The holdout revives {counted(many, 'removed unit')}:", "bold yellow")
-        for value, units in alive if self.show_all else alive[:LOCKED_SHOWN]:
-            yield indented(f"{value}: {unit_ranges(units)}", by=4)
+        shown = alive if self.show_all else alive[:LOCKED_SHOWN]
+        names = cut_names((name for name, _ in shown), self.width - 8)
+        for name, units in shown:
+            yield indented(f"{names[name]}: {unit_ranges(units)}", by=4)
 
     def _removed(self) -> Iterator[RenderableType]:
         layers = [layer for layer in self.audit.layers if layer.value in self.pruned.removed_units]
@@ -210,13 +224,14 @@ class _View:
             return
         gone = {value: len(units) for value, units in self.pruned.removed_units.items()}
         shown = layers if self.show_all else largest(layers, LAYERS_SHOWN, lambda layer: gone[layer.value])
-        rows = table(("layer",), ("units", "removed", "left"))
-        names = layer_cells([(layer.value, layer.audited.module) for layer in shown], max(self.width - 34, 16))
-        for layer, name in zip(shown, names, strict=True):
-            numbers = (layer.units, gone[layer.value], layer.units - gone[layer.value])
-            rows.add_row(name, *(number(count) for count in numbers))
+        columns = [
+            Column("units", [number(layer.units) for layer in shown]),
+            Column("removed", [number(gone[layer.value]) for layer in shown]),
+            Column("left", [number(layer.units - gone[layer.value]) for layer in shown]),
+        ]
         yield heading("Removed units")
-        yield rows
+        names = [(layer.value, layer.audited.module) for layer in shown]
+        yield table_of("layer", layer_cells(names, room_for_names(columns, self.width)), columns)
         if len(shown) < len(layers):
             yield Text(f"  {counted(len(layers) - len(shown), 'more layer')} (--all)", QUIET)
 
@@ -238,7 +253,7 @@ class _View:
         if self.pruned.notes:
             yield Text()
             for note in self.pruned.notes:
-                yield Text(printable(note), "yellow")
+                yield indented(note, "yellow", by=0)
 
 
 def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:

@@ -12,7 +12,18 @@ from analyzer.facts.audit import AuditFacts
 from analyzer.facts.model_report import ReviveReport
 from analyzer.facts.revived import RevivedFacts
 from analyzer.facts.wording import counted, number
-from analyzer.report.console import HEAD, QUIET, heading, indented, layer_cells, plain, put, table
+from analyzer.report.console import (
+    HEAD,
+    QUIET,
+    Column,
+    heading,
+    indented,
+    layer_cells,
+    plain,
+    put,
+    room_for_names,
+    table_of,
+)
 from analyzer.report.phrases import largest, printable
 
 LAYERS_SHOWN = 12
@@ -46,7 +57,7 @@ class _View:
         yield from self._compared()
         yield from self._left()
         for note in self.revived.notes:
-            yield Text(printable(note), "yellow")
+            yield indented(note, "yellow", by=0)
 
     def _answer(self) -> RenderableType:
         asleep = _many(self.revived.asleep)
@@ -71,15 +82,18 @@ class _View:
             return
         units = self.revived.units
         shown = layers if self.show_all else largest(layers, LAYERS_SHOWN, lambda a: len(units.get(a.value, ())))
-        rows = table(("layer",), ("units", "dead", "fresh", "dead now"))
-        names = layer_cells([(layer.value, layer.audited.module) for layer in shown], max(self.width - 40, 16))
-        for layer, name in zip(shown, names, strict=True):
-            asleep = len(self.revived.asleep.get(layer.value, ()))
-            fresh = len(units.get(layer.value, ())) + asleep
-            left = len(self.revived.left.get(layer.value, ()))
-            rows.add_row(name, *map(number, (layer.units, len(layer.dead), fresh, left + asleep)))
+        asleep = [len(self.revived.asleep.get(layer.value, ())) for layer in shown]
+        left = [len(self.revived.left.get(layer.value, ())) for layer in shown]
+        fresh = [len(units.get(layer.value, ())) for layer in shown]
+        columns = [
+            Column("units", [number(layer.units) for layer in shown]),
+            Column("dead", [number(len(layer.dead)) for layer in shown]),
+            Column("fresh", [number(awake + still) for awake, still in zip(fresh, asleep, strict=True)]),
+            Column("dead now", [number(stays + still) for stays, still in zip(left, asleep, strict=True)]),
+        ]
         yield heading("Fresh units")
-        yield rows
+        names = [(layer.value, layer.audited.module) for layer in shown]
+        yield table_of("layer", layer_cells(names, room_for_names(columns, self.width)), columns)
         if len(shown) < len(layers):
             yield Text(f"  {counted(len(layers) - len(shown), 'more layer')} (--all)", QUIET)
 

@@ -152,7 +152,8 @@ def test_a_report_never_replaces_an_input(capsys: pytest.CaptureFixture[str]) ->
 def test_explain_prints_the_page_of_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "du003"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("# DU003 input-features-dead") and "## What to do" in text
+    assert text.startswith("DU003 input-features-dead") and "\n\nWhat to do\n" in text
+    assert "#" not in text and max(map(len, text.splitlines())) <= 80
     assert run(["explain", "DU999"]) == 2
     assert re.fullmatch(r"deadunits: There is no finding DU999: did you mean \w+ or \w+\?\n", capsys.readouterr().err)
 

@@ -100,7 +100,7 @@ def test_a_model_that_was_cut_from_another_is_recognised(tmp_path: Path, capsys:
     assert run(["compare", KILLED, small, fresh, HEALTHY, "--probe", PROBE]) == 0
     out = squeezed(capsys.readouterr().out)
     assert re.search("small was made from digits_mlp_killed: 8,[0-9]{3} of 10,730 parameters went", out)
-    assert "narrower: 1 64 → " in out
+    assert "Fewer units: 1 from 64 to " in out
     assert "fresh was made from digits_mlp_killed, with as many parameters" in out
     assert "digits_mlp was made" not in out
     assert run(["compare", KILLED, small, "--probe", PROBE, "--json", "-"]) == 0

@@ -85,7 +85,7 @@ def test_warnings_of_one_kind_are_cut_and_all_shows_them() -> None:
     layers = [first_dead(8, 8, f"layer{i}") for i in range(9)]
     made = facts(layers)
     text = squeezed(shown(made))
-    assert "DU001 9 of these, the worst (--all): layer" in text
+    assert "DU001 9 of these, the worst (--all): - layer" in text
     assert text.count("All 8 units of the layer are dead") == 1 + 3  # the verdict, and the worst
     assert "layer8: All 8 units of the layer are dead" in squeezed(shown(made, show_all=True))
 
