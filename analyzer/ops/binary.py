@@ -256,7 +256,7 @@ def _is_float(element: str) -> bool:
 
 
 #: Per type of whole numbers those that are computed as such: beyond them it wraps around, or a double cannot tell.
-_RANGES = {
+_RANGES = {"": (0, 127)} | {  # of a type that is not known those that all have
     dtype.__name__: (max(np.iinfo(dtype).min, -(1 << 53)), min(np.iinfo(dtype).max, 1 << 53))
     for dtype in (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.growth import Growth
-from analyzer.ops.operator import BARRIER, Barrier, register
+from analyzer.ops.operator import BARRIER, Barrier, all_rules, register
 from tests.laws.benches import Bench, positive
 from tests.laws.draws import call
 from tests.models import Array
@@ -47,6 +48,14 @@ def test_whole_numbers_that_would_wrap_around_are_not_claimed() -> None:
     assert not derived(call("Cast", ones(1, 2), to=2), x0=along(1, 2, [-3.0, -4.0])).any
     both = call("Sub", np.ones((1, 2), np.uint8), np.ones((1, 2), np.uint8), fed=(0, 1))
     assert not derived(both, x0=along(1, 2, [1.0, 2.0]), x1=along(1, 2, [2.0, 3.0])).any
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float32])
+def test_of_an_unknown_type_only_what_all_types_hold_is_claimed(dtype: Any) -> None:
+    bench = Bench(call("Sub", np.ones((1, 3), dtype), np.ones((1, 3), dtype), fed=(0, 1)))
+    facts = bench.facts({"x0": along(1, 2, [1.0, 2.0, 0.0]), "x1": along(1, 2, [2.0, 1.0, -128.0])})
+    (claim,) = bench.call.rule.constants(replace(bench.op, y_dtype=None), facts)
+    assert claim.known.tolist() == [[False, True, False]]
 
 
 @pytest.mark.parametrize(("bias", "claimed"), [(1000, True), (2**31 - 100, False)])
@@ -188,6 +197,7 @@ def test_multiply_adds_count_the_whole_batch() -> None:
 
 
 def test_two_rules_for_one_operator_are_a_mistake() -> None:
+    assert ("", "Conv") in all_rules()  # rules are read when they are first asked for
     with pytest.raises(ValueError, match="two rules for ::Conv"):
         register(Barrier(), "Conv")
 
