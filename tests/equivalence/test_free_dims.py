@@ -125,6 +125,12 @@ CASES = {
         PARTS | {"k": KERNEL, "zeros": np.zeros((2, 4, 1, 1), np.float32), "c": np.array([1, 2], np.float32)},
         [noise(2, 3, h, w, seed=h) for h, w in ((4, 4), (2, 2), (6, 8))],
     ),
+    "constants that differ along a free length": (
+        "g (float[1, T, 4] x) => (float[1, L, 2] y) { q = MatMul(x, z) t = Concat<axis = 1>(k, q) h = Relu(t)"
+        " y = MatMul(h, v) }",
+        PARTS | {"z": np.zeros((4, 4), np.float32), "k": np.ones((1, 1, 4), np.float32)},
+        [noise(1, t, 4, seed=t) for t in (3, 1, 6)],
+    ),
     "maps that strides shrink to one place": (
         "g (float[N, 3, H, W] x) => (float[A, B, C, D] y) { q = Conv<strides = [2, 2]>(x, k, b) h = Relu(q)"
         " i = MaxPool<kernel_shape = [1, 1], strides = [4, 4]>(h)"

@@ -125,6 +125,12 @@ def test_a_table_that_something_else_reads_stays(body: str, why: str) -> None:
     assert not pruned(proto).facts.removed_rows
 
 
+def test_a_table_that_the_model_gives_out_stays() -> None:
+    proto = model(outputs=f"float[N, 3] y, float[{ROWS}, {WIDTH}] table")
+    assert "an output of the model" in tables(proto)["table"].stays
+    assert not pruned(proto).facts.removed_rows
+
+
 def test_places_that_the_model_counts_are_no_vocabulary() -> None:
     body = (
         "l = Shape<start=1, end=2>(x) n = Squeeze(l) p = Range(from, n, by) q = Gather(table, p) e = Gather(other, x) "

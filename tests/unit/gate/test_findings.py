@@ -108,6 +108,8 @@ def test_a_constant_output_is_an_error_unless_expected() -> None:
         (replace(relu(2), high=6.0), [6, 0], [6, 1], True),
         (replace(relu(2), high=6.0), [0, 0], [0, 1], False),
         (replace(relu(2), high=6.0), [5, 0], [5, 1], False),
+        (replace(relu(2), high=6.0), [6 - 1e-6, 0], [6 - 1e-6, 1], False),  # only asymptotes are reached about
+        (tanh(2), [1 - 1e-6, -1], [1 - 1e-6, 1], True),
         (tanh(2), [-1, -1], [-1, 1], True),
         (tanh(2), [0.5, -1], [0.5, 1], False),
     ],

@@ -69,6 +69,7 @@ def test_repeated_samples() -> None:
     assert found(distinct=100) == {"DU036": Severity.WARNING}
     assert found({"min-samples": 200}, distinct=100)["DU036"] is Severity.ERROR
     assert found({"min-samples": 100}, distinct=100)["DU036"] is Severity.WARNING
+    assert found({"min-samples": 200}, distinct=100, compared=300)["DU036"] is Severity.WARNING  # of 60 nobody knows
 
 
 MODEL = parse(
