@@ -80,8 +80,16 @@ def _fused(path: Path, probe: Any) -> None:
 
 
 def _optimised(path: Path, probe: Any) -> None:
+    _saved(path, ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
+
+
+def _in_blocks(path: Path, probe: Any) -> None:
+    _saved(path, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
+
+
+def _saved(path: Path, level: ort.GraphOptimizationLevel) -> None:
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = level
     options.optimized_model_filepath = str(path.with_name("ready.onnx"))
     ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     path.write_bytes(path.with_name("ready.onnx").read_bytes())
@@ -94,5 +102,6 @@ FORMS = (
     Form("dynamic int8", _dynamic, ("BERT", "GPT-2", "T5", "LSTM", "DLRM"), constants=False),
     Form("int4", _int4, ("BERT", "Llama", "T5", "Mixtral-like"), units=[*range(32, 64)]),
     Form("fused", _fused, ("BERT", "BERT, a head", "GPT-2", "T5"), tolerance=5e-5, exporter="TorchScript"),
+    Form("in blocks", _in_blocks, ("YOLO-like", "U-Net"), tolerance=5e-5),
     Form("optimised", _optimised, ("BERT", "Llama", "Whisper", "LSTM", "YOLO-like", "U-Net"), tolerance=5e-5),
 )

@@ -122,7 +122,7 @@ def _cut_and_compared(
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
     notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes, *row_notes)
     gone = takes_something(chosen) or cut_model.merged_relus or cut_model.removed_rows or cut_model.removed_experts
-    notes = (*notes, *(_branch_notes(source, chosen) if gone else ()))
+    notes = (*notes, *(_notes_of_the_form(source, chosen) if gone else ()))
     if not gone:
         notes = notes or _left_by_choice(source, walked, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
@@ -178,15 +178,19 @@ def _check_branches(choice: Choice, audit: AuditFacts) -> None:
         raise InputError(f"--branches taken goes by the samples, and {samples} are fewer than you ask for: give more.")
 
 
-def _branch_notes(source: Source, chosen: Walk) -> list[str]:
-    """What is said of choices that are made for good."""
-    decided, settled = len(chosen.context.decided), source.shapes.settled
-    if not decided:
-        return []
-    many = "1 choice between branches is" if decided == 1 else f"{decided} choices between branches are"
-    always = "" if settled else ", as nothing changes it" if decided == 1 else ", as nothing changes them"
-    notes = [f"{many} made for good{always}: the branch that is taken stands in its place."]
-    if settled:
+def _notes_of_the_form(source: Source, chosen: Walk) -> list[str]:
+    """What is said of choices that are made for good, and of a model that is written in another form than it had."""
+    decided, settled, notes = len(chosen.context.decided), source.shapes.settled, list[str]()
+    if source.loaded.read_back:
+        notes.append(
+            "onnxruntime had optimised this file for one processor, with channels in blocks. What is written has "
+            "standard operators: optimise it again where it will run."
+        )
+    if decided:
+        many = "1 choice between branches is" if decided == 1 else f"{decided} choices between branches are"
+        always = "" if settled else ", as nothing changes it" if decided == 1 else ", as nothing changes them"
+        notes.append(f"{many} made for good{always}: the branch that is taken stands in its place.")
+    if decided and settled:
         notes.append("For inputs that would take another branch the smaller model computes something else.")
     return notes
 

@@ -19,6 +19,7 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from analyzer.algebra.pattern import Array
+from analyzer.graph.blocked_channels import read_blocks_back
 from analyzer.graph.infer_shapes import inferred
 from analyzer.graph.lend import is_read, weights_left_out
 from analyzer.graph.lists import spell_out_lists
@@ -37,6 +38,7 @@ _KINDS = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.FL
 
 def store_fixed_lengths(model: ir.Model, fold: Fold) -> None:
     """Put stored numbers in the place of lengths that are fixed, and of what follows from them alone."""
+    read_blocks_back(model, fold)
     _keep_axes_apart(model)
     _store_fixed(model, fold)
     _keep_axes_apart(model)  # some of which show only now that lengths are numbers

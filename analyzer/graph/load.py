@@ -1,5 +1,5 @@
 """Read an ONNX file and bring it into one form: functions inlined, Constants lifted, nodes in order, names unique,
-lengths that the file fixes stored as numbers, lists of tensors spelled out.
+lengths that the file fixes stored as numbers, lists of tensors spelled out, channels in blocks put in order.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from analyzer.graph.validate import (
     check_text,
     check_types,
 )
-from analyzer.graph.view import LIFTED, MEASURED, SPELLED_OUT, Fold, Graph, view_of
+from analyzer.graph.view import LIFTED, MEASURED, READ_BACK, SPELLED_OUT, Fold, Graph, view_of
 from analyzer.regular_files import check_regular
 
 # What onnx-ir logs about a damaged graph would otherwise stand beside the error that says the same.
@@ -139,6 +139,11 @@ class LoadedModel:
     def size(self) -> int:
         """Bytes of the file and of its external data."""
         return self._length + sum(file.stamp[0] for file in self.beside.values())
+
+    @property
+    def read_back(self) -> bool:
+        """Whether channels that lie in blocks in the file were put in order."""
+        return READ_BACK in self.model.meta
 
     def unfixed(self) -> LoadedModel:
         """The model of the file again, with its lists, in which lengths are measured wherever the file measures them.

@@ -21,6 +21,7 @@ LIFTED = "deadunits.lifted"  # key of the names of tensors that were Constant no
 STACKS_SINCE = 9  # the opset from which a Scan has no batches of its own
 MEASURED = "deadunits.measured"  # key of the names of stored lengths that the model measured in the file
 SPELLED_OUT = "deadunits.spelled_out"  # key that says that lists of tensors in the file became single operators
+READ_BACK = "deadunits.read_back"  # key that says that channels lie in blocks in the file
 DEFAULTS_SINCE = 4  # the IR version from which an input with a stored tensor is a default; before, all are listed
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from analyzer.graph.blocked_channels import BLOCKED
 from analyzer.ops.axes import Axes
 from analyzer.ops.operator import CONTRIB, describe
 from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, SUMMING, Traits
 
-BLOCKED = "com.microsoft.nchwc"  # onnxruntime's convolutions over channels in blocks, of its highest optimisation level
 _UNKNOWN = Traits(sums_products=False)
 
 _CONVOLUTION = Axes("X: n c *s, W: o i *k -> Y: n o *t", loops="n o i k t")
