@@ -16,6 +16,7 @@ from analyzer.facts.statistics import Floats, Ints
 from analyzer.ops.affine import Affine, Normalisation
 from analyzer.ops.context import Call, Context
 from analyzer.ops.operator import index_map
+from analyzer.units.decomposed_norms import DecomposedNorm, decomposed_norms
 
 MOST_SPLITS = 2  # a residual stream is the sum of all blocks before it: only the nearest are told apart
 
@@ -75,12 +76,14 @@ class Term:
 def trace(context: Context, value: str, axis: int, units: Ints) -> list[Term]:
     """What these indices of a value are made of: the terms of one unit add up to it."""
     start = Term(units, value, axis, units, np.ones(len(units)), np.zeros(len(units)))
-    done: list[Term] = []
-    open_terms = [start]
+    done, open_terms = list[Term](), [start]
+    written = decomposed_norms(context).by_result
     while open_terms:
         term = open_terms.pop()
-        producer = context.graph.producer.get(term.source)
+        producer, norm = context.graph.producer.get(term.source), written.get(term.source)
         steps = None if producer is None else _step(context, context.by_node[producer.index], term, term is start)
+        if norm is not None and norm.scale is not None:
+            steps = _normalised_in_parts(context, norm, term)
         if steps is None:
             done.append(term)
         else:
@@ -116,19 +119,38 @@ def _step(context: Context, call: Call, term: Term, first: bool) -> list[Term] |
 
 def _normalised(call: Call, norm: Normalisation, affine: Affine | None, term: Term) -> list[Term]:
     op = call.op
-    length = op.y_shape()[term.axis]
     scale = op.static(norm.scale)
     bias = None if norm.shift is None else op.static(norm.shift)
+    through = _learned(op.name, op.y_shape()[term.axis], scale, bias, term)
+    if affine is None or through.opaque:
+        return [_of_every_feed(through)]
+    return _combined(call, affine, through)
+
+
+def _normalised_in_parts(context: Context, norm: DecomposedNorm, term: Term) -> list[Term]:
+    """Over a normalisation that is written as several nodes."""
+    places, graph = (norm.scale, norm.shift), context.graph
+    scale, bias = (None if place is None else graph.constant(place[0].inputs[place[1]]) for place in places)
+    name = (norm.scale or (norm.last,))[0].name
+    return [_of_every_feed(_learned(name, context.shapes[term.source][term.axis], scale, bias, term))]
+
+
+def _learned(node: str, length: int, scale: Array | None, bias: Array | None, term: Term) -> Term:
+    """The term with what a normalisation learned; opaque where that is not one number per unit."""
     if scale is None or np.size(scale) != length:
-        return [replace(term, opaque=True)]
+        return replace(term, opaque=True)
     gamma = np.asarray(scale, np.float64).reshape(-1)
     beta = np.zeros(length) if bias is None or np.size(bias) != length else np.asarray(bias, np.float64).reshape(-1)
-    added = term.scale * beta[term.index]
-    learned = Norm(op.name, gamma[term.index], float(np.median(np.abs(gamma))), added)
-    through = replace(term, norms=(*term.norms, learned))
-    if affine is None:  # the scale is that of what is normalised, which is another number for every feed
-        return [replace(through, scale=term.scale * gamma[term.index], shift=term.shift + added, opaque=True)]
-    return _combined(call, affine, through)
+    usual, added = float(np.median(np.abs(gamma))), term.scale * beta[term.index]
+    return replace(term, norms=(*term.norms, Norm(node, gamma[term.index], usual, added)))
+
+
+def _of_every_feed(term: Term) -> Term:
+    """The scale is that of what is normalised, which is another number for every feed."""
+    if term.opaque:
+        return term
+    last = term.norms[-1]
+    return replace(term, scale=term.scale * last.scale, shift=term.shift + last.added, opaque=True)
 
 
 def _moved(context: Context, call: Call, term: Term) -> Iterator[Term]:

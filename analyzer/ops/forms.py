@@ -1,4 +1,4 @@
-"""How exporters write activations as several nodes: an expression per way of writing, for `units.expressions`.
+"""How exporters write activations and normalisations as several nodes: an expression per way, for `units.expressions`.
 
 Capitals are operators, small letters are values (the same letter, the same value), `#c` is a stored number that the
 activation may ask for, and `|` separates ways to write the same.
@@ -65,3 +65,10 @@ FORMS = (
     Form("Where", f"Where({_YES}, x, #c) | Where({_NO}, #c, x)", _floor, hides=False),
     Form("Where", f"Where({_NO}, x, #c) | Where({_YES}, #c, x)", _ceiling, hides=False),
 )
+
+_ROOT = "Sqrt(Add(ReduceMean(Pow(d, 2) | Mul(d, d)), #e))"
+#: A value over the root of its mean square, and a value without its mean: together a layer normalisation.
+NORMALISED = f"Div(d, {_ROOT}) | Mul(d, Reciprocal({_ROOT})) | Mul(d, Div(1, {_ROOT}))"
+CENTRED = "Sub(x, ReduceMean(x))"
+#: What ONNX calls a normalisation, by whether it is centred.
+NORMALISATIONS = {True: "LayerNormalization", False: "RMSNormalization"}

@@ -19,10 +19,10 @@ from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.choice import Choice
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
-from analyzer.ops.affine import Normalisation
 from analyzer.ops.context import Call, Context
 from analyzer.ops.operator import traits_of
 from analyzer.ops.weighted_sum import WeightedSum
+from analyzer.units.decomposed_norms import DecomposedNorm, decomposed_norms
 from analyzer.walk import Walk
 
 MOST_CARRIERS = 2
@@ -31,43 +31,58 @@ _STATISTICS = {"float16": "float32", "float32": "float32", "float64": "float64"}
 
 
 @dataclass(frozen=True, eq=False)
+class CentredNorm:
+    """A normalisation of the last axis, as one operator or as several: what enters it, and the call that gives it out.
+
+    `scale` and `shift` are calls, and the positions at which they read what was learned.
+    """
+
+    enters: str
+    last: Call
+    epsilon: float
+    scale: tuple[Call, int]
+    shift: tuple[Call, int] | None
+
+
+@dataclass(frozen=True, eq=False)
 class ConstantChannels:
     """A normalisation, and what is constant in front of it: whether, and at what, per channel of the last axis."""
 
-    call: Call
-    norm: Normalisation
+    norm: CentredNorm
     known: Mask
     value: Array
 
     @property
     def scale(self) -> Array:
         """The learned scale."""
-        return np.asarray(self.call.op.static(self.norm.scale), np.float64)
+        return np.asarray(_stored(self.norm.scale), np.float64)
 
     @property
     def shift(self) -> Array:
         """The learned shift."""
-        stored = None if self.norm.shift is None else self.call.op.static(self.norm.shift)
+        stored = _stored(self.norm.shift)
         return np.zeros(len(self.known)) if stored is None else np.asarray(stored, np.float64)
 
     def readers(self, context: Context) -> list[tuple[Call, WeightedSum]] | None:
         """All that reads the channels, where these are sums over them."""
-        return _readers(context, self.call.outputs[0], len(self.call.op.y_shape()) - 1)
+        return _readers(context, self.norm.last.outputs[0], len(self.norm.last.op.y_shape()) - 1)
 
 
 def norms_over_constants(walked: Walk, choice: Choice) -> list[ConstantChannels]:
     """The normalisations in front of which constant channels stay."""
     context, found = walked.context, []
     held = {layer.value for layer in walked.layers if not choice.covers(layer)}
+    decomposed = decomposed_norms(context).by_result
     for call in context.calls if choice.units is None else ():  # what the user listed is what goes
-        norm = _centred(context, call) if call.barrier is None and walked.closure.live(call) else None
-        if norm is None or held.intersection((call.inputs[0], call.outputs[0])):
+        live = call.barrier is None and walked.closure.live(call)
+        norm = _centred(context, call, decomposed.get(call.outputs[0])) if live else None
+        if norm is None or held.intersection((norm.enters, call.outputs[0])):
             continue
-        (x,), axis = context.constants(walked.facts, call.inputs[:1]), len(call.op.x_shape()) - 1
-        channels = ConstantChannels(call, norm, *x.per_index(axis, call.op.x_shape()[axis]))
+        (x,), axis = context.constants(walked.facts, [norm.enters]), len(call.op.y_shape()) - 1
+        channels = ConstantChannels(norm, *x.per_index(axis, call.op.y_shape()[axis]))
         if not _can_be_carried(context, channels):  # what nothing needs of the others: the shift comes out there
             channels = replace(channels, known=channels.known & (channels.scale == 0))
-        staying = channels.known & walked.closure.keeps.get((call.inputs[0], axis))
+        staying = channels.known & walked.closure.keeps.get((norm.enters, axis))
         if staying.sum() > MOST_CARRIERS and not channels.known.all():
             found.append(channels)
     return found
@@ -85,29 +100,39 @@ def write_out(
     for channels in norms:
         writer = _Writer(editor, context, channels, written)
         writer.run(carriers)
-        new |= {name: (channels.call.inputs[0], shape) for name, (shape, _) in writer.made.items()}
+        new |= {name: (channels.norm.enters, shape) for name, (shape, _) in writer.made.items()}
         dtypes |= {name: dtype for name, (_, dtype) in writer.made.items()}
     editor.finish()
-    gone = {channels.call.outputs[0] for channels in norms}  # these names would mean something else
+    gone = {channels.norm.last.outputs[0] for channels in norms}  # these names would mean something else
     table = table.with_values(new)
     shapes = {name: shape for name, shape in table.shapes.items() if name not in gone}
     return copy.refreshed(), replace(table, shapes=shapes, dtypes={**table.dtypes, **dtypes})
 
 
-def _centred(context: Context, call: Call) -> Normalisation | None:
+def _centred(context: Context, call: Call, decomposed: DecomposedNorm | None) -> CentredNorm | None:
     """What is said of a normalisation that can be written out: of one axis, by stored numbers per channel."""
-    op, norm = call.op, call.rule.normalisation(call.op)
-    if norm is None or norm.epsilon is None or op.node.place or call.outputs[0] in context.outputs:
+    op, norm, found = call.op, call.rule.normalisation(call.op), None
+    if norm is not None and norm.epsilon is not None:
+        shift = None if norm.shift is None or not op.has(norm.shift) else (call, norm.shift)
+        found = CentredNorm(call.inputs[0], call, norm.epsilon, (call, norm.scale), shift)
+    elif decomposed is not None and decomposed.centred and decomposed.scale is not None:
+        scale, shift = (
+            None if place is None else (context.by_node[place[0].index], place[1])
+            for place in (decomposed.scale, decomposed.shift)
+        )
+        found = None if scale is None else CentredNorm(decomposed.enters, call, decomposed.epsilon, scale, shift)
+    if found is None or op.node.place or call.outputs[0] in context.outputs:
         return None
-    rank, width = len(op.x_shape()), op.x_shape()[-1:]
-    shift = norm.shift is not None and op.has(norm.shift)
-    stored = [op.static(position) for position in (norm.scale, *((norm.shift,) if shift else ()))]
-    fits = all(array is not None and array.shape == width and array.dtype.name == op.x_dtype for array in stored)
-    return norm if fits and rank > 1 and op.x_dtype in _STATISTICS and not _is_free(context, call) else None
+    stored = [_stored(place) for place in (found.scale, found.shift) if place is not None]
+    fits = all(
+        array is not None and array.shape == op.y_shape()[-1:] and array.dtype.name == op.y_dtype for array in stored
+    )
+    rank, free = len(op.y_shape()), context.free_axes(found.enters)
+    return found if fits and rank > 1 and rank - 1 not in free and op.y_dtype in _STATISTICS else None
 
 
-def _is_free(context: Context, call: Call) -> bool:
-    return len(call.op.x_shape()) - 1 in context.free_axes(call.inputs[0])
+def _stored(place: tuple[Call, int] | None) -> Array | None:
+    return None if place is None else place[0].op.static(place[1])
 
 
 def _readers(context: Context, value: str, axis: int) -> list[tuple[Call, WeightedSum]] | None:
@@ -166,7 +191,7 @@ class _Writer:
     def __init__(self, editor: Editor, context: Context, channels: ConstantChannels, written: dict[str, str]) -> None:
         self.written = written
         self.editor, self.context, self.channels = editor, context, channels
-        self.op = channels.call.op
+        self.norm, self.op = channels.norm, channels.norm.last.op
         self.made: dict[str, tuple[Shape, str]] = {}
 
     def run(self, used: set[int]) -> None:
@@ -217,9 +242,9 @@ class _Writer:
 
     def _replace(self, left_out: Mask, carriers: Sequence[int], scale: Array, shift: Array) -> None:
         """Write the operators in place of the node."""
-        op, norm, value = self.op, self.channels.norm, self.channels.value
-        width, count, own = len(left_out), int(left_out.sum()), str(op.x_dtype)
-        wide, dtype = op.x_shape(), _STATISTICS[own]
+        op, norm, value = self.op, self.norm, self.channels.value
+        width, count, own = len(left_out), int(left_out.sum()), str(op.y_dtype)
+        wide, dtype = op.y_shape(), _STATISTICS[own]
         narrow = (*wide[:-1], 1)
         mean_left_out, spread = _mean_and_spread(value[left_out], width)
         weights = np.where(left_out, 0.0, 1.0 / width)
@@ -233,7 +258,7 @@ class _Writer:
             self.made[name] = shape, dtype
             return name
 
-        x = self.written.get(op.node.inputs[0], op.node.inputs[0])
+        x = self.written.get(norm.enters, norm.enters)
         x = x if own == dtype else add("Cast", x, to=1)
         mean = add("MatMul", x, share, shape=narrow)
         if count and mean_left_out:
@@ -247,14 +272,14 @@ class _Writer:
             squared = add("Mul", away, away, shape=narrow)
             rest = add("Mul", squared, self._number(count / width, dtype), shape=narrow)
             variance = add("Add", variance, rest, shape=narrow)
-        variance = add("Add", variance, self._number((norm.epsilon or 0.0) + spread, dtype), shape=narrow)
+        variance = add("Add", variance, self._number(norm.epsilon + spread, dtype), shape=narrow)
         factor = add("Reciprocal", add("Sqrt", variance, shape=narrow), shape=narrow)
         y = add("Mul", centred, factor)
         if own != dtype:
             y = add("Cast", y, dtype=own, to=10)
-        y = add("Mul", y, self._store(self.channels.call, norm.scale, scale.astype(own)), dtype=own)
-        if norm.shift is not None and op.has(norm.shift):
-            y = add("Add", y, self._store(self.channels.call, norm.shift, shift.astype(own)), dtype=own)
+        y = add("Mul", y, self._store(*norm.scale, scale.astype(own)), dtype=own)
+        if norm.shift is not None:
+            y = add("Add", y, self._store(*norm.shift, shift.astype(own)), dtype=own)
         elif shift.any():
             y = add("Add", y, self._number(shift, own), dtype=own)
         self.editor.replace_value(op.outputs[0], y)

@@ -12,6 +12,7 @@ from analyzer.ops.joined_units import joined_units
 from analyzer.ops.operator import Activation
 from analyzer.ops.shared_context import context_of
 from analyzer.units.decomposed import find_decomposed
+from analyzer.units.decomposed_norms import decomposed_norms
 from analyzer.units.module_names import with_modules
 from analyzer.units.quantised import clipped_by_rounding, enters_activation
 
@@ -161,16 +162,18 @@ def _add_linear(
     inner: set[str],
 ) -> None:
     """Outputs of weighted sums and normalisations that feed no activation, at the end of their affine chain."""
-    entering = _entering_activations(context, set(chosen) | inner)
+    entering, written = _entering_activations(context, set(chosen) | inner), decomposed_norms(context).by_normalised
     for call in context.calls:
         total, norm = call.rule.weighted_sum(call.op), call.rule.normalisation(call.op)
-        if (total is None and norm is None) or call.outputs[0] in context.graph.static_values:
+        found = written.get(call.outputs[0]) if call.outputs else None
+        if (total is None and norm is None and found is None) or call.outputs[0] in context.graph.static_values:
             continue
         last = _end_of_chain(context, call)
         if last.outputs[0] in chosen or last.outputs[0] in inner:
             continue
         if last.outputs[0] not in entering:
-            _choose(chosen, context, last.op.node, last.outputs[0], call.op.op_type, _LINEAR, axes, summed)
+            name = call.op.op_type if found is None else f"{found.name} (decomposed)"
+            _choose(chosen, context, last.op.node, last.outputs[0], name, _LINEAR, axes, summed)
 
 
 def _normalises_units(call: Call) -> bool:

@@ -11,6 +11,7 @@ from analyzer.facts.audit import LayerVerdicts, Locked
 from analyzer.graph import Role
 from analyzer.ops.context import HIDDEN, IDLE, Call, Context
 from analyzer.ops.operator import traits_of
+from analyzer.units.decomposed_norms import decomposed_norms
 from analyzer.walk.closure import Closure
 from analyzer.walk.tie_graph import Slot, TieGraph
 
@@ -36,6 +37,7 @@ class Reasons:
         self.context, self.facts, self.closure = context, facts, closure
         self.ties = TieGraph(context)
         self._shared: dict[Slot, Reason] = {}
+        self._norms = decomposed_norms(context).by_node
         self._live_readers: dict[str, tuple[tuple[Call, int], ...]] = {}  # of values, which have many slots
 
     def locked(self, layers: Sequence[LayerVerdicts]) -> tuple[Locked, ...]:
@@ -105,6 +107,9 @@ class Reasons:
             return RESIDUAL if joined else ELEMENTWISE, f"{_named(call)} {how} that is alive there"
         passed = any(s.value in call.outputs for s in self.ties.tied(call, slot))
         if (slot.value, slot.axis) in call.whole or (not passed and call.outputs[0] not in self.context.outputs):
+            if (norm := self._norms.get(call.op.node.index)) is not None:
+                name = norm.normalised.name
+                return "normalisation-statistics", f"{name} ({norm.name}, decomposed) normalises over this axis"
             return rule.lock_reason, f"{_named(call)} {rule.lock_detail}"
         return None
 

@@ -29,6 +29,7 @@ class Stream:
         self.stored: dict[str, Array] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.scaled_to_zero = False  # in every normalisation the scale of dead channels is 0
+        self.opset, self.in_parts = 18, False  # normalisations as exporters write them without the operator
 
     def drawn(self, *shape: int) -> Array:
         return np.asarray(self.rng.standard_normal(shape) / np.sqrt(shape[0]), self.dtype)
@@ -56,7 +57,18 @@ class Stream:
         scale = 1 + self.drawn(self.width) / 3
         if self.scaled_to_zero:
             scale[dead] = 0
-        return self.add("LayerNormalization", x, scale, *([self.drawn(self.width)] if shifted else []), axis=-1)
+        learned = [scale, self.drawn(self.width)] if shifted else [scale]
+        if not self.in_parts:
+            return self.add("LayerNormalization", x, *learned, axis=-1)
+        centred = self.add("Sub", x, self.mean(x))
+        variance = self.mean(self.add("Pow", centred, np.asarray(2, self.dtype)))
+        root = self.add("Sqrt", self.add("Add", variance, np.asarray(1e-5, self.dtype)))
+        y = self.add("Mul", self.add("Div", centred, root), scale)
+        return self.add("Add", learned[1], y) if shifted else y
+
+    def mean(self, x: str, axis: int = -1) -> str:
+        axes = {"axes": [axis]} if self.opset < 18 else {}
+        return self.add("ReduceMean", x, *([] if axes else [np.array([axis])]), **axes)
 
     def attention(self, x: str) -> str:
         """One head, of 32 channels."""
@@ -80,15 +92,18 @@ class Stream:
         self.dense(self.norm(stream, dead), self.width, 3)
         return self.built(self.nodes[-1].output[0])
 
-    def built(self, *outputs: str, opset: int = 18) -> onnx.ModelProto:
-        return build(self.nodes, {"x": self.drawn(2, 5, 6)}, self.stored, outputs, opset, free=[0])
+    def built(self, *outputs: str, opset: int = 0) -> onnx.ModelProto:
+        return build(self.nodes, {"x": self.drawn(2, 5, 6)}, self.stored, outputs, opset or self.opset, free=[0])
 
     def data(self, samples: int = 12) -> Array:
         return self.rng.standard_normal((samples, 5, 6)).astype(self.dtype)
 
 
-def stream_and_dead(seed: int, kind: str, **given: Any) -> tuple[Stream, onnx.ModelProto, Array]:
+def stream_and_dead(
+    seed: int, kind: str, in_parts: bool = False, opset: int = 18, **given: Any
+) -> tuple[Stream, onnx.ModelProto, Array]:
     stream = Stream(seed, **given)
+    stream.in_parts, stream.opset = in_parts, opset
     share = stream.rng.choice([0.25, 0.4, 0.5])
     dead = np.sort(stream.rng.choice(stream.width, int(share * stream.width), replace=False))
     shape = stream.blocks + 1, len(dead)
@@ -131,6 +146,45 @@ def test_dead_channels_of_a_stream_go(dtype: str, within: float, kind: str) -> N
     assert not pruned(smaller, stream.data())[1].changed
 
 
+@pytest.mark.parametrize("kind", ["zero", "different"])
+@pytest.mark.parametrize(("opset", "dtype", "within"), [(13, "float32", 1e-5), (18, "float16", 5e-3)])
+def test_normalisations_in_several_nodes_are_as_those_in_one(kind: str, opset: int, dtype: str, within: float) -> None:
+    stream, model, _ = stream_and_dead(0, kind, in_parts=True, opset=opset, dtype=dtype)
+    smaller, result = pruned(model, stream.data())
+    assert "ReduceMean" not in operators(smaller)
+    assert any(note.startswith("3 LayerNormalizations were written out") for note in result.facts.notes)
+    for samples in (1, 3):
+        assert differs(model, smaller, 3 * stream.data(samples)) < within
+    whole = pruned(stream_and_dead(0, kind, dtype=dtype)[1], stream.data())[1]
+    assert result.facts.after.parameters == whole.facts.after.parameters
+
+
+def in_parts() -> tuple[Stream, str, Array]:
+    stream, x, dead = started()
+    stream.in_parts = True
+    return stream, x, dead
+
+
+def test_what_is_read_from_within_a_normalisation_holds_its_channels() -> None:
+    for inner in range(7):
+        stream, x, dead = in_parts()
+        before = len(stream.nodes)
+        y = stream.dense(stream.norm(x, dead), 16, 3)
+        read = str(stream.nodes[before + inner].output[0])
+        assert not narrowed(stream, (y, stream.add("Tanh", read))), stream.nodes[before + inner].op_type
+
+
+def test_a_mean_over_another_axis_is_no_layer_normalisation() -> None:
+    stream, x, _ = in_parts()
+    centred = stream.add("Sub", x, stream.mean(x, 1))
+    root = stream.add(
+        "Sqrt", stream.add("Add", stream.mean(stream.add("Mul", centred, centred)), np.array(1e-5, np.float32))
+    )
+    y = stream.add("Mul", stream.add("Div", centred, root), 1 + stream.drawn(16) / 3)
+    smaller, _ = pruned(stream.built(stream.dense(y, 16, 3)), stream.data())
+    assert operators(smaller).count("ReduceMean") == 2
+
+
 def test_by_default_a_normalisation_keeps_its_axis() -> None:
     stream, model, _ = stream_and_dead(0, "zero")
     smaller, result = pruned(model, stream.data(), Choice(evidence=Evidence.STRUCTURAL))
@@ -158,7 +212,7 @@ def narrowed(stream: Stream, outputs: tuple[str, ...], within: float = 1e-5, ops
     before, after = (run(m, {"x": x}) for x in [stream.data(3)] for m in (model, smaller))
     for name, array in before.items():
         np.testing.assert_allclose(after[name], array, rtol=0, atol=within * np.abs(array).max())
-    return "LayerNormalization" not in operators(smaller)
+    return not {"LayerNormalization", "ReduceMean"}.intersection(operators(smaller))
 
 
 def started(seed: int = 5, dead: int = 6) -> tuple[Stream, str, Array]:
