@@ -12,7 +12,8 @@ from analyzer.algebra.pattern import Array
 class Affine:
     """Y is the sum of the computed inputs, each times a stored factor, plus a stored shift: place by place.
 
-    `factors` by input position, and `shift`, are patterns of Y. `integers`: one side counts in steps of a scale;
+    `factors` by input position, and `shift`, are patterns of Y; `summed` are the magnitudes of what the shift is a sum
+    of, where it is one. `integers`: one side counts in steps of a scale;
     `rounds`: it is the output.
     """
 
@@ -20,6 +21,7 @@ class Affine:
     shift: Array
     integers: bool = False
     rounds: bool = False
+    summed: Array | None = None
 
     @property
     def passes(self) -> bool:

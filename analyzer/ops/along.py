@@ -26,6 +26,7 @@ from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, Traits
+from analyzer.ops.trend import EXACT, Trend
 
 Chosen = Callable[[OpNode], Sequence[int] | None]
 
@@ -87,6 +88,10 @@ class Largest(Along):
 
     def picks(self, node: OpNode) -> tuple[int, int] | None:
         return 1, self.along(node)[0]
+
+    def trend(self, node: OpNode) -> Trend | None:
+        """The k-th largest of larger entries is no smaller."""
+        return EXACT if node.attr("sorted", 1) and node.static(1) is not None else None
 
 
 class Compress(Choosing):

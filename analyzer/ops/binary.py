@@ -22,6 +22,7 @@ from analyzer.ops.largest import Stored, operands, product
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, Traits
+from analyzer.ops.trend import EXACT, SLACK, UNIT, Ends, Trend
 from analyzer.ops.unary import LEAST_DIVISOR, SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
@@ -155,6 +156,19 @@ class Aligned(Operator):
             return Affine({0: 1 / stored[1]}, none) if whole and stored[1].all() else None
         return None
 
+    def trend(self, node: OpNode) -> Trend | None:
+        """Of products of two computed values, quotients and powers; all else is affine."""
+        exponent = _number(node.static(1)) if node.op_type == "Pow" else None
+        if exponent is not None:
+            return _power(exponent)
+        computed = [p for p, array in enumerate(node.statics) if array is None]
+        if node.op_type == "Mul" and len(node.inputs) == len(computed) == 2:
+            square = node.node.inputs[0] == node.node.inputs[1]
+            return Trend(Ends.EVEN if square else Ends.CORNERS, relative=4 * UNIT, low=0.0 if square else -np.inf)
+        if node.op_type == "Div" and 1 in computed:
+            return Trend(Ends.CORNERS, divisor=1, relative=4 * UNIT)
+        return None
+
     def summand(self, node: OpNode, position: int) -> Summand | None:
         other = 1 - position
         stored = node.op_type == "Add" and position in (0, 1) and node.static(other) is not None
@@ -190,9 +204,20 @@ class Extremum(Aligned):
         low, high = (bound, None) if node.op_type == "Max" else (None, bound)
         return None if bound is None else Activation(Kind.RECTIFIER, low, high, enters=computed[0], passes=True)
 
+    def trend(self, node: OpNode) -> Trend | None:
+        """One stored operand bounds it from one side, whatever the others are."""
+        stored = [array[(None,) * (len(node.y_shape()) - array.ndim)] for array in node.statics if array is not None]
+        if not stored:
+            return EXACT
+        bound = reduce(FUNCTIONS[node.op_type], stored)
+        return Trend(low=bound) if node.op_type == "Max" else Trend(high=bound)
+
 
 class PReluRule(Aligned):
     """PRelu(X, slope)."""
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return None if node.static(1) is None else Trend(Ends.TURNING, turns=(0.0,), relative=UNIT)
 
     def activation(self, node: OpNode) -> Activation | None:
         return SMOOTH
@@ -200,6 +225,9 @@ class PReluRule(Aligned):
 
 class WhereRule(Aligned):
     """Where(C, X, Y): the chosen operand where the condition is known, else known where both agree."""
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return EXACT if node.static(0) is not None else Trend(Ends.CHOICE, choices=(1, 2))
 
     def activation(self, node: OpNode) -> Activation | None:
         computed = [p for p in (1, 2) if _number(node.static(p)) is None]
@@ -218,6 +246,16 @@ class WhereRule(Aligned):
         c = lift(xs[0], len(node.y_shape()))
         asked = [ys[0], ys[0] & ~(c.known & (c.number == 0)), ys[0] & ~(c.known & (c.number != 0))]
         return [pattern.any_to(m, s or ()) for m, s in zip(asked, node.in_shapes, strict=True)]
+
+
+def _power(exponent: float) -> Trend | None:
+    """Of a stored exponent; what is no whole power of a number below zero is no number."""
+    if exponent <= 0:
+        return None
+    if exponent % 2 == 0:
+        return Trend(Ends.EVEN, relative=SLACK, low=0.0)
+    within = (-np.inf if exponent % 2 == 1 else 0.0, np.inf)
+    return Trend(within=within, relative=SLACK, low=-np.inf if exponent % 2 == 1 else 0.0)
 
 
 class BiasActivation(Aligned):

@@ -18,6 +18,7 @@ from analyzer.ops.axes import Axes
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Activation, Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY
+from analyzer.ops.trend import Trend
 
 
 class ClipRule(Operator):
@@ -54,6 +55,10 @@ class ClipRule(Operator):
         low, high = self.bounds(node)
         lowest = float(np.minimum(np.maximum(low, -np.inf if xs[0] is None else xs[0]), high))  # NaN stays NaN
         return lowest if np.isfinite(lowest) else None
+
+    def trend(self, node: OpNode) -> Trend | None:
+        low, high = self.bounds(node)
+        return Trend(low=low, high=high) if low <= high else None
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]

@@ -18,6 +18,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import EVERY
+from analyzer.ops.trend import EXACT, Trend
 
 
 class ConcatRule(Operator):
@@ -74,6 +75,9 @@ class ConcatRule(Operator):
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         parts = operands(xs, stored)
         return None if parts is None else most(parts)
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return EXACT
 
 
 register(ConcatRule(), "Concat", traits=replace(MOVED, carries_nan=EVERY, carries_infinity=EVERY, joins=True))

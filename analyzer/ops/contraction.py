@@ -209,6 +209,10 @@ class Contraction(Operator):
             scales=(self.scale(node), self.bias_scale(node)),
         )
 
+    def multiplied(self, node: OpNode) -> tuple[int, int] | None:
+        computed = node.static(self.a) is None and node.static(self.b) is None
+        return (self.a, self.b) if computed and not self.per_output(node) else None
+
     def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
         letters = self.letters(node)
         own = letters.a if position == self.a else letters.b if position == self.b else ()

@@ -23,8 +23,9 @@ from analyzer.ops.along import across, beside
 from analyzer.ops.correspondence import Correspondence, Tied, Units
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
-from analyzer.ops.operator import Operator
+from analyzer.ops.operator import Operator, traits_of
 from analyzer.ops.traits import CONTINUOUS, EVERY
+from analyzer.ops.trend import Trend
 
 Vectors = Sequence[Mask]
 MOVED = replace(CONTINUOUS, exact_in=EVERY, passes_geometry=True)
@@ -358,6 +359,12 @@ class MoveRule(Operator):
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return xs[self.moved]
+
+    def trend(self, node: OpNode) -> Trend | None:
+        """All elements come along, where the file and the shapes alone decide which goes where."""
+        computed = {p for p in range(len(node.inputs)) if node.has(p) and node.static(p) is None} - {self.moved}
+        target = traits_of(node.node).target
+        return None if self.unsteady(node) or not computed <= {target} else Trend(spelled=min(computed, default=None))
 
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         return xs[self.moved]

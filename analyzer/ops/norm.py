@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import CONTRIB, Operator, register
 from analyzer.ops.traits import CONTINUOUS, SINGLE_OR_DOUBLE
+from analyzer.ops.trend import SLACK, UNIT, Ends, Trend
 
 
 class PerChannel(Operator):
@@ -77,7 +79,8 @@ class BatchNorm(PerChannel):
         with np.errstate(all="ignore"):
             slope = scale / np.sqrt(var + float(node.attr("epsilon", 1e-5)))
             shift = bias - slope * mean
-        return Affine({0: slope}, shift) if np.isfinite(slope).all() else None
+        summed = np.abs(bias) + np.abs(slope * mean)
+        return Affine({0: slope}, shift, summed=summed) if np.isfinite(slope).all() else None
 
     def normalisation(self, node: OpNode) -> Normalisation | None:
         return Normalisation(1, 2, alone=True, variance=4)
@@ -177,6 +180,15 @@ class LayerNorm(Normalised):
         centred = single and self.normalised(node) == [len(node.x_shape()) - 1]
         return Normalisation(1, 2, epsilon=float(node.attr("epsilon", 1e-5)) if centred else None)
 
+    def trend(self, node: OpNode) -> Trend | None:
+        """Deviations of so many numbers from their mean, by their root mean square, are no larger than its root.
+
+        That is the formula. Where last digits are all that numbers far from 0 differ by, a kernel that takes a variance
+        as a difference of squares divides by next to nothing, and onnxruntime has such kernels.
+        """
+        found = root_of_length(node, prod(node.x_shape()[axis] for axis in self.normalised(node)))
+        return found and replace(found, formula=True)
+
 
 class GroupNorm(Normalised):
     """Y normalised over the channels of a group and all positions; scale and bias per channel from opset 21 on.
@@ -239,6 +251,24 @@ class WithoutUnits(Normalised):
         return None
 
 
+_LEAST_EPSILON = 1e-20  # squares of what is divided by less may be lost in single precision
+
+
+def root_of_length(node: OpNode, length: int, position: int = 1) -> Trend | None:
+    """The trend of what is divided by the root mean square of so many numbers, then scaled and shifted.
+
+    `position` is that of the scale; the shift follows it.
+    """
+    scale = node.static(position)
+    shift = node.static(position + 1) if node.has(position + 1) else np.zeros(())
+    if scale is None or shift is None or float(node.attr("epsilon", 1e-5)) < _LEAST_EPSILON:
+        return None
+    size = np.abs(np.asarray(scale, np.float64)) * (length**0.5 * (1 + (length + 16) * UNIT))
+    middle = np.asarray(shift, np.float64)
+    size = size + 4 * UNIT * (size + np.abs(middle))
+    return Trend(Ends.ANYWHERE, low=middle - size, high=middle + size)
+
+
 # Of larger numbers the last digits, which another order of summation changes, show in their exponentials.
 _LARGEST, _LARGEST_HALF, _HALF = 80.0, 4.0, ("float16", "bfloat16")
 
@@ -267,6 +297,9 @@ class Softmax(WithoutUnits):
         total = np.exp(shifted).sum(axis=axes[0], keepdims=True)
         value = np.exp(shifted) / total if node.op_type == "Softmax" else shifted - np.log(total)
         return [Constants(known, np.where(known, value, 0.0))]
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return None if node.op_type == "LogSoftmax" else Trend(Ends.ANYWHERE, low=0.0, high=1 + SLACK * 10)
 
     def sums_to_one(self, node: OpNode) -> int | None:
         """Where the element type has room for the sum's last digits."""

@@ -29,6 +29,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.routing import Stacked
 from analyzer.ops.traits import Traits
+from analyzer.ops.trend import Trend
 from analyzer.ops.weighted_sum import WeightedSum
 
 CONTRIB = "com.microsoft"
@@ -170,6 +171,10 @@ class Operator:
         """Where each unit is an average of weighted sums that the operator makes, over positions: those sums."""
         return None
 
+    def multiplied(self, node: OpNode) -> tuple[int, int] | None:
+        """Where each output element is a sum of products of elements of two computed inputs: their positions."""
+        return None
+
     def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
         """The axes of an input over which products are summed."""
         return ()
@@ -218,6 +223,13 @@ class Operator:
         """Where elements are only moved: which index on an input's axis each element of an output comes from.
 
         A pattern of the output; -1 where an element comes from another input, or is a filling.
+        """
+        return None
+
+    def trend(self, node: OpNode) -> Trend | None:
+        """How the output moves while the computed inputs do; None where nothing is said, or a sum or an affine says it.
+
+        It holds for numbers in single precision, and of what only moves elements for all.
         """
         return None
 

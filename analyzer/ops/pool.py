@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, NONE, SPATIAL, Traits
+from analyzer.ops.trend import EXACT, Trend
 
 
 class Spatial(Operator):
@@ -89,6 +91,13 @@ class Spatial(Operator):
         return None if gaps or node.attr("ceil_mode") or len(node.outputs) > 1 else xs[0]
 
 
+class MaximumPool(Spatial):
+    """The largest of a window; padding never is."""
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return EXACT
+
+
 class AveragePool(Spatial):
     """An average that counts its zero padding makes a constant map fall off at the border."""
 
@@ -97,6 +106,9 @@ class AveragePool(Spatial):
         auto = node.attr("auto_pad", "NOTSET")
         pads = any(node.attr("pads") or []) or "SAME" in auto or bool(node.attr("ceil_mode", 0))
         return not (counts and pads)
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return Trend(terms=prod(node.attr("kernel_shape")))
 
 
 class LpPool(Spatial):
@@ -113,6 +125,9 @@ class LpPool(Spatial):
         return [Constants(found.known, found.value)]  # not linear: no multiples
 
 
+_MOST_NEIGHBOURS = 64  # of an average between neighbours, and roundings of their weights
+
+
 class ResizeRule(Spatial):
     """Resize and Upsample: axes of unchanged length keep their places; interpolation weights sum to 1."""
 
@@ -122,6 +137,14 @@ class ResizeRule(Spatial):
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return None  # cubic weights are larger than one
+
+    def trend(self, node: OpNode) -> Trend | None:
+        """Copies, or averages of neighbours; weights of cubic ones are below zero, too."""
+        mode, copies = node.attr("mode", "nearest"), node.attr("mode", "nearest") == "nearest"
+        sized = all(node.static(p) is not None for p in range(1, len(node.inputs)) if node.has(p))
+        if not sized or node.version < 10 or node.attr("antialias", 0) or mode not in ("nearest", "linear"):
+            return None
+        return Trend(terms=0 if copies and self.keeps_constant(node) else _MOST_NEIGHBOURS)
 
     def free_axes(self, node: OpNode) -> list[int]:
         moved = self._resized(node)
@@ -169,10 +192,13 @@ class ResizeRule(Spatial):
 class GlobalPool(Spatial):
     """Global maximum or average over all positions."""
 
+    def trend(self, node: OpNode) -> Trend | None:
+        return EXACT if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]))
+
 
 _AVERAGED = replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,))
 _MAXIMUM = replace(CONTINUOUS, keeps_maximum=True, exact_in=EVERY)
-register(Spatial(), "MaxPool", traits=replace(_MAXIMUM, windows=SPATIAL))
+register(MaximumPool(), "MaxPool", traits=replace(_MAXIMUM, windows=SPATIAL))
 register(AveragePool(), "AveragePool", traits=replace(_AVERAGED, windows=SPATIAL))
 register(LpPool(), "LpPool")
 register(LpPool(), "GlobalLpPool", traits=CONTINUOUS)

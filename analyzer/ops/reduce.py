@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import CONTINUOUS, STEADY
+from analyzer.ops.trend import EXACT, LEAST_NORM, UNIT, Ends, Trend
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -76,6 +78,16 @@ class ReduceRule(Operator):
         if node.op_type in ("ReduceLogSum", "ReduceLogSumExp") and mask.any():
             mask = pattern.uniform(xs[0].rank, True)
         return [mask, *(pattern.uniform(x.rank, True) for x in xs[1:])]
+
+    def trend(self, node: OpNode) -> Trend | None:
+        terms = prod(node.x_shape()[axis] for axis in self.reduced(node))
+        if node.op_type in ("ReduceMax", "ReduceMin"):
+            return EXACT
+        if node.op_type in ("ReduceMean", "ReduceSum"):
+            return Trend(terms=terms)
+        if node.op_type in ("ReduceL1", "ReduceL2", "ReduceSumSquare"):
+            return Trend(Ends.EVEN, relative=(terms + 4) * UNIT, absolute=LEAST_NORM, low=0.0)
+        return None
 
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         of_squares = node.op_type in ("ReduceL1", "ReduceL2", "ReduceSumSquare")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array
-from analyzer.ops.norm import Normalised
+from analyzer.ops.norm import Normalised, root_of_length
 from analyzer.ops.operator import CONTRIB, register
 from analyzer.ops.traits import CONTINUOUS
+from analyzer.ops.trend import Trend
 
 _SUM = 3  # the output that gives what is normalised
 
@@ -52,6 +54,11 @@ class RootMeanSquare(Normalised):
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         first, *rest = super().needs(node, ys, xs, yc)
         return [first & ~xs[0].zero if self.narrows(node) else first, *rest]
+
+    def trend(self, node: OpNode) -> Trend | None:
+        """None of so many numbers is larger than the root of their number times their root mean square."""
+        length = prod(node.x_shape()[axis] for axis in self.normalised(node))
+        return root_of_length(node, length) if int(node.attr("stash_type", 1)) == 1 else None
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         return _narrowed(node, cut, 1, _epsilon(node, 1e-5)) if self.narrows(node) else Edit()

@@ -24,6 +24,8 @@ from analyzer.ops.largest import Stored, most
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, Traits
+from analyzer.ops.trend import Trend
+from analyzer.ops.turning import trend_of
 
 Function = Callable[[Array, OpNode], Array]
 T = TypeVar("T")
@@ -261,6 +263,9 @@ class Unary(Operator):
             return max(abs(both.low), abs(both.high))
         factors = _FACTORS.get(node.op_type)
         return None if factors is None else x * most((1.0, abs(float(node.attr("alpha", factors)))))
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return trend_of(node)
 
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         if node.op_type not in _FROM_ZERO:
