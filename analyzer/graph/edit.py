@@ -67,6 +67,20 @@ class Editor:
         max(scopes, key=self._depth, default=self._graph).append(node)
         return str(node.name)
 
+    def siblings(self, name: str) -> tuple[str, ...]:
+        """All outputs of the node that makes a value."""
+        node = self._values[name].producer()
+        return (name,) if node is None else tuple(str(output.name) for output in node.outputs)
+
+    def empty(self, opset: int) -> None:
+        """Take all nodes, inputs and outputs away; stored tensors stay. `opset` is the least that will do."""
+        self._graph.outputs.clear()
+        self._graph.remove(list(self._graph), safe=True)
+        self._graph.inputs.clear()
+        self._nodes.clear()
+        self.opset = self.loaded.model.opset_imports[""] = max(self.opset, opset)
+        self.loaded.model.ir_version = max(self.loaded.model.ir_version or 0, INITIALIZERS_ALONE)
+
     def stacked(self, name: str) -> str:
         """Carry a value out of the loops around it, one entry per step of each in front; returns the new name."""
         value = self._values[self.again(name)]

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analyzer.algebra.pattern import Array
+from analyzer.bounds.magnitudes import within
 from analyzer.facts.units import Kind, ShapeTable
 from analyzer.graph import Graph
-from analyzer.observe.magnitudes import within
 from analyzer.observe.nan_guards import Guards, guards
 from analyzer.observe.statistics.finiteness import Defect, Mean
 from analyzer.observe.statistics.maximum import Maximum

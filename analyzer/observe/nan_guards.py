@@ -11,9 +11,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from analyzer.bounds.magnitudes import magnitudes
 from analyzer.facts.units import Kind, SampleAxis, ShapeTable
 from analyzer.graph import Graph, Node
-from analyzer.observe.magnitudes import magnitudes
 from analyzer.observe.pooling import lengths_are_fixed
 from analyzer.observe.targets import Target, elements
 from analyzer.observe.windows import sees_every_position

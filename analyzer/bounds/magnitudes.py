@@ -39,14 +39,15 @@ def magnitudes(graph: Graph, wanted: Iterable[str]) -> dict[str, float]:
     for node in graph.nodes:
         if needed.isdisjoint(node.outputs) or not node.inputs:
             continue
-        bound = _bound(graph, node, largest)
-        if bound is not None and bound <= LARGEST_VALUE:  # never true of NaN
+        if (bound := of_outputs(graph, node, largest)) is not None:
             largest.update({name: bound for name in node.outputs if name})
     return largest
 
 
-def _bound(graph: Graph, node: Node, largest: Mapping[str, float]) -> float | None:
+def of_outputs(graph: Graph, node: Node, largest: Mapping[str, float]) -> float | None:
+    """The largest magnitude of what a node gives out, given those of values; None where it is not known, or endless."""
     if not any(name in largest for name in node.inputs):
         return None
     known = [largest.get(name) for name in node.inputs]
-    return rule_for(node.domain, node.op_type).magnitude(node, known, partial(graph.stored_input, node))
+    bound = rule_for(node.domain, node.op_type).magnitude(node, known, partial(graph.stored_input, node))
+    return bound if bound is not None and bound <= LARGEST_VALUE else None  # never true of NaN

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from analyzer.observe.magnitudes import LARGEST_INPUT, magnitudes, within
+from analyzer.bounds.magnitudes import LARGEST_INPUT, magnitudes, within
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 from tests.models import Array

@@ -1,0 +1,60 @@
+"""How far what a runtime computes may be from the formula, and how far our own bounds may be: in float32, any order.
+
+With u = 2^-24, a sum of n products, taken in any order and with any of them fused, is off by at most n u times the sum
+of the products' magnitudes (Jeannerod and Rump, "Improved error bounds for inner products in floating-point
+arithmetic", 2013).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.algebra.pattern import Array
+
+UNIT = 2.0**-24  # half a last digit in single precision
+LARGEST = float.fromhex("0x1.fffffep127")  # the largest number in single precision
+TINIEST = 2.0**-126  # below it numbers are less exact, and may be flushed to 0
+MOST_TERMS = 100_000  # of a sum; of more, what is neglected in the bound of the error would count
+_REWRITES = 8  # roundings more where a runtime folds a normalisation or a factor into weights
+_SAFETY = 1.02  # for products of errors, and for constants that are rounded to single precision
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """`unit`: the rounding of one operation; `factors`: that of a factor before it is multiplied."""
+
+    unit: float
+    factors: float = 0.0
+
+    def off(self, terms: int) -> float:
+        """By how much bounds of a sum must be widened, as a multiple of the sum of the magnitudes of its terms.
+
+        The last summand is for the bounds' own arithmetic, in float32: the middle, the radius and the ends of an
+        interval, and the sums of as many terms for middle and radius.
+        """
+        computed = (terms + 2 + _REWRITES) * self.unit + 2 * self.factors if self.unit else 0.0
+        return _SAFETY * (computed + (2 * terms + 24) * UNIT)
+
+
+#: What a proof can be about: formulas, or what a runtime computes. TensorFloat keeps 11 bits of each factor.
+ARITHMETIC = {
+    "float32": Arithmetic(UNIT),
+    "tf32": Arithmetic(UNIT, factors=2.0**-11),
+    "real": Arithmetic(0.0),
+}
+
+
+def rounded_down(array: Array) -> Array:
+    """The largest numbers in single precision, infinite ones left out, that are not above these."""
+    wide = np.clip(np.asarray(array, np.float64), -LARGEST, LARGEST)
+    single = wide.astype(np.float32)
+    with np.errstate(over="ignore"):
+        below = np.maximum(np.nextafter(single, np.float32(-np.inf)), np.float32(-LARGEST))
+    return np.asarray(np.where(single.astype(np.float64) > wide, below, single))
+
+
+def rounded_up(array: Array) -> Array:
+    """The smallest that are not below these."""
+    return np.asarray(-rounded_down(-np.asarray(array, np.float64)))

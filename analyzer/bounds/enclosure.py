@@ -1,0 +1,119 @@
+"""Intervals of one operator call, from those of its computed inputs and from what the operator says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+
+from analyzer.algebra.pattern import Array
+from analyzer.bounds.arithmetic import LARGEST, Arithmetic
+from analyzer.bounds.by_trend import ByTrend
+from analyzer.bounds.formulas import Formulas, Interval
+from analyzer.bounds.sums import Sums
+from analyzer.ops.affine import Affine
+from analyzer.ops.node import OpNode
+from analyzer.ops.operator import Operator
+from analyzer.ops.trend import Ends, Trend
+
+SINGLE = "float32"
+#: Types of which bounds are known, as numbers: single precision is computed with, the others are moved and widened.
+NUMBERS = (SINGLE, "float16", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_WIDE = (SINGLE, "float64", "int64")
+_FAINT = 2.0**-120  # below it products lose digits
+
+Given = Sequence[Interval | None]
+Types = Callable[[str], str | None]
+
+
+class Enclosure:
+    """Appends the intervals of calls; a method that knows nothing returns None, or no interval for an output."""
+
+    def __init__(self, formulas: Formulas, arithmetic: Arithmetic) -> None:
+        self._f, self._arithmetic = formulas, arithmetic
+        self._sums = Sums(formulas, arithmetic)
+
+    def of(self, op: OpNode, rule: Operator, xs: Given, dtype: Types, wild: bool) -> list[Interval | None]:
+        """Of the outputs, from the intervals of the inputs: None where one is stored, or may be any number.
+
+        `dtype` tells the element type of a value. `wild`: results may be as large as numbers are.
+        """
+        found = self._found(op, rule, xs, dtype) if op.y_dtype in NUMBERS else ()
+        return [x and self._settled(x, xs, wild) for x in found]
+
+    def _settled(self, x: Interval, xs: Given, wild: bool) -> Interval:
+        """An interval whose ends are numbers, and which says so where they may be as large as numbers are."""
+        if x in xs:
+            return x
+        x = replace(x, wild=wild and max(-x.floor, x.ceiling) >= LARGEST)
+        return self._f.guarded(x) if x.wild else x
+
+    def _found(self, op: OpNode, rule: Operator, xs: Given, dtype: Types) -> Given:
+        affine, trend = rule.affine(op), rule.trend(op)
+        positions = {p for p, array in enumerate(op.statics) if op.has(p) and array is None}
+        if trend is not None:
+            positions = positions & {*trend.choices} if trend.choices else positions - {trend.spelled}
+        types = {op.y_dtype, *(dtype(op.node.inputs[p]) for p in positions)}
+        single = types == {SINGLE}
+        if affine is not None and affine.passes and not affine.integers:
+            widened = op.y_dtype in _WIDE or op.y_dtype == op.x_dtype
+            return (xs[next(iter(affine.factors))],) if widened else ()
+        if trend is not None and (single or (rule.moves and types <= {*NUMBERS})):
+            return self._by_trend(op, trend, {p: xs[p] for p in positions}, rule.moves)
+        if op.y_dtype == SINGLE and rule.looks_up(op) and (table := op.static(0)) is not None:
+            return (self._f.between(table.min(axis=0), table.max(axis=0), op.y_shape()),)
+        if not single:
+            return ()
+        if (total := rule.weighted_sum(op)) is not None:
+            return (self._sums.weighted(op, total, xs, rule.summed_axes(op, total.data)),)
+        if (pair := rule.multiplied(op)) is not None:
+            return (self._sums.products(op, pair, xs, rule.summed_axes(op, pair[0])),)
+        return (None if affine is None else self._affine(affine, xs),)
+
+    def _by_trend(self, op: OpNode, trend: Trend, xs: Mapping[int, Interval | None], moves: bool) -> Given:
+        if trend.formula and self._arithmetic.unit:
+            return ()
+        nothing = all(x is None for x in xs.values()) and not trend.choices
+        if trend.ends is Ends.ANYWHERE or nothing:
+            low, high = (np.asarray(end, np.float64) for end in (trend.low, trend.high))
+            says = bool((low > -LARGEST).any() or (high < LARGEST).any())
+            return (self._f.between(low, high, op.y_shape()),) if says else ()
+        known = {p: x or self._f.endless(op.x_shape(p)) for p, x in xs.items()}
+        found = ByTrend(self._f, self._arithmetic, op, trend).intervals(known)
+        return found if moves else found[:1]
+
+    def _affine(self, affine: Affine, xs: Given) -> Interval | None:
+        """The sum of scaled inputs; what rounding adds is a share of the magnitudes of all summands."""
+        if affine.integers or not np.isfinite([*map(np.sum, affine.factors.values()), affine.shift.sum()]).all():
+            return None
+        f, given = self._f, {position: xs[position] for position in affine.factors}
+        scaled = [(x, affine.factors[position]) for position, x in given.items() if x is not None]
+        if len(scaled) < len(given):
+            return None
+        terms = max(x.terms for x, _ in scaled) + len(scaled) + 1
+        off, ends = self._arithmetic.off(terms), [self._scaled(x, factor) for x, factor in scaled]
+        away = reduce(f.plus, (f.times(f.magnitude(x), f.array(off * np.abs(factor))) for x, factor in scaled))
+        summed = np.abs(affine.shift) if affine.summed is None else affine.summed
+        if not all((np.abs(factor) == 1).all() for _, factor in scaled):
+            away = f.plus(away, f.smallest(away, f.number(_FAINT)))
+        low, high = (reduce(f.plus, parts) for parts in ([a for a, _ in ends], [b for _, b in ends]))
+        if summed.any():
+            low, high = (
+                f.plus(low, f.array(affine.shift - off * summed)),
+                f.plus(high, f.array(affine.shift + off * summed)),
+            )
+        return Interval(f.minus(low, away), f.plus(high, away), terms=terms, wild=any(x.wild for x, _ in scaled))
+
+    def _scaled(self, x: Interval, factor: Array) -> tuple[str, str]:
+        f = self._f
+        if (factor == 1).all():
+            return x.low, x.high
+        if (factor == -1).all():
+            return f.negative(x.high), f.negative(x.low)
+        by = f.array(factor)
+        low, high = f.times(x.low, by), f.times(x.high, by)
+        if (factor >= 0).all():
+            return low, high
+        return (high, low) if (factor <= 0).all() else (f.smallest(low, high), f.largest(low, high))

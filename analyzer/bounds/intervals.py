@@ -1,0 +1,170 @@
+"""Interval bounds of the values of a graph, for all inputs of a box: a graph of their own, which onnxruntime runs.
+
+Each operator is bounded by what it says of itself (`Trend`, `WeightedSum`, `Affine`); one that says nothing bounds
+nothing, and what it gives out may be any number. What follows is bounded all the same where an operator bounds it
+whatever comes, or where weights are exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.bounds.arithmetic import ARITHMETIC, LARGEST, rounded_down, rounded_up
+from analyzer.bounds.enclosure import NUMBERS, Enclosure
+from analyzer.bounds.formulas import Formulas, Interval
+from analyzer.bounds.magnitudes import LARGEST_VALUE, of_outputs
+from analyzer.facts.domain import Box
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import Editor, LoadedModel
+from analyzer.ops.context import Call
+from analyzer.ops.shared_context import context_of
+from analyzer.runtime.session import Session
+
+LEAST_OPSET = 9  # in which all that is written into a graph of bounds has its present form
+
+
+def interval_bounds(
+    loaded: LoadedModel,
+    shapes: ShapeTable,
+    inputs: Mapping[str, Box],
+    *,
+    arithmetic: str = "float32",
+    values: Collection[str] = (),
+    threads: int | None = None,
+) -> Mapping[str, Box]:
+    """Boxes that hold the values of one sample, for every input within `inputs`, by the names of the values.
+
+    Inputs of the graph that are not among `inputs` may be any number. `values` are those wanted, all where it is empty;
+    one of which nothing is known is absent, and an end that is not known is infinite. `threads` limits those of a run.
+
+    With the `arithmetic` "float32" or "tf32" bounds hold for what a runtime computes, with sums in any order; with
+    "real" for the formulas. They hold for runs in which every value is a finite number, and for inputs as long as those
+    of `shapes`.
+
+    Raises:
+        ValueError: a box that is none, of another shape than its input, or of what is no input; another arithmetic.
+        RunError: onnxruntime does not run the graph of bounds.
+    """
+    with IntervalGraph(loaded, shapes, inputs, arithmetic=arithmetic, values=values, threads=threads) as graph:
+        return graph.bounds(inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The two inputs of the graph of bounds that stand for one of the model."""
+
+    low: str
+    high: str
+
+
+class IntervalGraph:
+    """The graph of bounds for boxes within others, ready to run; its memory goes back at the end of a `with` block."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        shapes: ShapeTable,
+        widest: Mapping[str, Box],
+        *,
+        arithmetic: str = "float32",
+        values: Collection[str] = (),
+        threads: int | None = None,
+    ) -> None:
+        """`widest` are boxes that hold all that bounds will be asked for; the rest as in `interval_bounds`."""
+        if arithmetic not in ARITHMETIC:
+            raise ValueError(f"arithmetic {arithmetic!r}: it is one of {', '.join(ARITHMETIC)}")
+        self._widest, self._shapes = widest, shapes.shapes
+        self._context = context_of(loaded.graph, shapes.of_single_samples)
+        self._editor = Editor(loaded.copy())
+        self._editor.empty(LEAST_OPSET)
+        formulas = Formulas(self._editor, frozenset(loaded.graph.initializer_names))
+        self._one = formulas.one
+        self._enclosure = Enclosure(formulas, ARITHMETIC[arithmetic])
+        self._largest: dict[str, float] = {}
+        self._known: dict[str, Interval] = {}
+        self._fed = {name: self._input(name, box) for name, box in widest.items()}
+        wanted = _needed(self._context.calls, values) if values else None
+        for call in self._context.calls:
+            if not call.op.node.place and (wanted is None or not wanted.isdisjoint(call.outputs)):
+                self._add(call)
+        asked = [name for name in (values or self._known) if name in self._known]
+        self._asked = {name: self._known[name] for name in asked}
+        for x in self._asked.values():
+            self._editor.output(x.low, x.high)
+        self._editor.finish()
+        self._session = Session(self._editor.loaded, threads=threads) if self._asked else None
+
+    def __enter__(self) -> IntervalGraph:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    def bounds(self, inputs: Mapping[str, Box]) -> dict[str, Box]:
+        """As `interval_bounds`; the same inputs as at the start, each within its widest box."""
+        feeds = {self._one: np.ones((), np.float32)}
+        for name, ends in self._fed.items():
+            box = inputs[name]
+            self._check(name, box)
+            feeds[ends.low], feeds[ends.high] = rounded_down(box.low), rounded_up(box.high)
+        results = {} if self._session is None else self._session.run(feeds)
+        found = {}
+        for name, x in self._asked.items():
+            low, high = (np.broadcast_to(results[end], self._shapes[name]) for end in (x.low, x.high))
+            if x.wild:
+                low, high = np.where(low > -LARGEST, low, -np.inf), np.where(high < LARGEST, high, np.inf)
+            if not (low <= high).all():
+                raise AssertionError(f"the bounds of {name} cross, or are no numbers: this is a mistake in deadunits")
+            if not x.wild or np.isfinite(low).any() or np.isfinite(high).any():
+                found[name] = Box(low, high)
+        return found
+
+    def _check(self, name: str, box: Box) -> None:
+        widest, shape = self._widest[name], self._shapes.get(name)
+        for end in (box.low, box.high):
+            if np.shape(end) != shape:
+                raise ValueError(f"the box of input {name!r} has shape {np.shape(end)}, the input {shape}")
+        if not ((widest.low <= box.low) & (box.low <= box.high) & (box.high <= widest.high)).all():
+            raise ValueError(f"the box of input {name!r} has ends that cross, are no numbers, or leave the widest box")
+
+    def _input(self, name: str, box: Box) -> _Ends:
+        if name not in self._context.graph.inputs:
+            raise ValueError(f"{name!r} is no input of the model: it has {', '.join(self._context.graph.inputs)}")
+        self._check(name, box)
+        shape = np.shape(box.low)
+        ends = _Ends(*(self._editor.input(f"{name}/{end}", "float32", shape) for end in ("low", "high")))
+        low, high = (np.asarray(end, np.float64) for end in (box.low, box.high))
+        floor, ceiling = float(low.min(initial=np.inf)), float(high.max(initial=-np.inf))
+        most = max(-floor, ceiling)
+        if self._context.dtype(name) in NUMBERS:
+            self._known[name] = Interval(ends.low, ends.high, floor, ceiling, wild=not most <= LARGEST_VALUE)
+        if self._context.dtype(name) == "float32" and most <= LARGEST_VALUE:
+            self._largest[name] = most
+        return ends
+
+    def _add(self, call: Call) -> None:
+        node, op = call.op.node, call.op
+        if call.barrier is not None or all(op.has(p) <= (array is not None) for p, array in enumerate(op.statics)):
+            return
+        most = of_outputs(self._context.graph, node, self._largest)
+        xs = [self._known.get(name) for name in node.inputs]
+        found = self._enclosure.of(op, call.rule, xs, self._context.dtype, most is None)
+        for name, x in zip(node.outputs, found, strict=False):
+            if name and x is not None and name in self._shapes:
+                self._known[name] = x
+                own = max(-x.floor, x.ceiling)
+                if most is not None or own <= LARGEST_VALUE:
+                    self._largest[name] = own if most is None else min(own, most)
+
+
+def _needed(calls: Collection[Call], values: Collection[str]) -> set[str]:
+    """These values and all that they are computed from."""
+    needed = set(values)
+    for call in reversed([*calls]):
+        if not needed.isdisjoint(call.outputs):
+            needed.update(call.op.node.inputs)
+    return needed

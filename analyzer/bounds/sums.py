@@ -1,0 +1,99 @@
+"""Intervals of sums of products: by middle and radius, wide enough for what a runtime computes in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from analyzer.algebra import pattern
+from analyzer.algebra.pattern import Array
+from analyzer.bounds.arithmetic import LARGEST, MOST_TERMS, TINIEST, Arithmetic
+from analyzer.bounds.formulas import Formulas, Interval
+from analyzer.ops.node import OpNode
+from analyzer.ops.weighted_sum import WeightedSum
+
+_LOST = 2.0**-105  # in place of a weight that may be flushed to 0: times what widens a radius it is more than that
+
+
+class Sums:
+    """Appends the intervals of weighted sums, and of products of two computed values."""
+
+    def __init__(self, formulas: Formulas, arithmetic: Arithmetic) -> None:
+        self._f, self._arithmetic = formulas, arithmetic
+
+    def weighted(
+        self, op: OpNode, total: WeightedSum, xs: Sequence[Interval | None], summed: Sequence[int]
+    ) -> Interval | None:
+        """|W x - W c| <= |W| r for x in [c - r, c + r]; `summed` are the axes of the data that are summed over.
+
+        A runtime's sum is off by at most a share of |W| max(|low|, |high|) + |bias|, which is put into the radius of
+        the data and of the bias. So it costs no sum of its own. A unit that reads nothing is its bias to the last bit.
+        """
+        weight, rows = op.static(total.weight), total.rows
+        if weight is None or weight.dtype != np.float32 or not total.plain or total.activated:
+            return None
+        terms = rows[0].size if rows is not None else prod(op.x_shape(total.data)[axis] for axis in summed)
+        reads = np.ones(1, np.bool_) if rows is None else (rows != 0).any(axis=(1, 2))
+        data, place = xs[total.data], total.bias if total.scales[1] else None  # times 0 it is not read
+        if terms > MOST_TERMS or not np.isfinite(weight).all() or (data is None and reads.all()):
+            return None
+        if place is not None and op.has(place) and op.static(place) is None and xs[place] is None:
+            return None
+        data = self._f.endless(op.x_shape(total.data)) if data is None else data
+        off = self._arithmetic.off(terms + 1)
+        middle, radius = self._centred(data, off)
+        inner, outer = {total.data: middle}, {total.data: radius, total.weight: self._sizes(weight, total, data, off)}
+        lost = reads * (4 * TINIEST * terms * (1 + abs(total.scales[0]) * float(np.abs(weight).max(initial=0))))
+        rank = len(op.y_shape())
+        fits = total.unit_axis is not None and len(lost) == op.y_shape()[total.unit_axis]
+        lost = pattern.on_axis(lost, total.unit_axis or 0, rank) if fits else lost.reshape((1,) * rank)
+        if place is not None:
+            inner[place], outer[place] = self._bias(op, place, total.scales[1], xs, lost, off)
+        y, q = self._f.again(op, inner)[0], self._f.again(op, outer)[0]
+        q = q if place is not None else self._f.plus(q, self._f.array(lost))
+        return Interval(self._f.minus(y, q), self._f.plus(y, q), terms=terms + 1)
+
+    def _sizes(self, weight: Array, total: WeightedSum, data: Interval, off: float) -> str:
+        sizes = np.where(weight == 0, 0, np.where(np.abs(weight) < TINIEST, _LOST, np.abs(weight)))
+        return self._f.array(sizes * (np.sign(total.scales[0]) * (1 + 2 * off if data.wild else 1)))
+
+    def _bias(
+        self, op: OpNode, place: int, factor: float, xs: Sequence[Interval | None], lost: Array, off: float
+    ) -> tuple[str, str]:
+        """For the middle and for the radius, where the operator takes a bias: `lost` goes there, too."""
+        added, given, array = lost / factor, op.has(place), op.static(place)
+        if given and array is None and (x := xs[place]) is not None:
+            middle, radius = self._centred(x, off)
+            return middle, self._f.plus(self._f.times(radius, float(np.sign(factor))), self._f.array(added))
+        added = added.reshape(-1) if len(op.y_shape()) > 2 else added
+        rounded = np.where((added == 0) & (factor == 1), 0, off * np.sign(factor))  # not where nothing is added to it
+        size = np.zeros(()) if array is None else np.abs(np.asarray(array, np.float64)) * rounded
+        return self._f.stored(op, place) if given else "", self._f.array(size + added)
+
+    def products(
+        self, op: OpNode, pair: tuple[int, int], xs: Sequence[Interval | None], summed: Sequence[int]
+    ) -> Interval | None:
+        """|A B - C D| <= |C| s + r (|D| + s) for A in [C - r, C + r] and B in [D - s, D + s]."""
+        f, (a, b) = self._f, (xs[position] for position in pair)
+        terms = prod(op.x_shape(pair[0])[axis] for axis in summed)
+        if a is None or b is None or terms > MOST_TERMS:
+            return None
+        off = self._arithmetic.off(2 * terms)
+        (c, r), (d, s) = self._centred(a, off), self._centred(b, off)
+        y = f.again(op, {pair[0]: c, pair[1]: d})[0]
+        one = f.again(op, {pair[0]: f.size(c), pair[1]: s})[0]
+        other = f.again(op, {pair[0]: r, pair[1]: f.plus(f.size(d), s)})[0]
+        q = f.plus(f.plus(f.size(one), f.size(other)), f.number(8 * TINIEST * terms))
+        return Interval(f.minus(y, q), f.plus(y, q), terms=terms)
+
+    def _centred(self, x: Interval, off: float) -> tuple[str, str]:
+        """Middle and radius; the radius is wider by this share of the largest magnitude."""
+        f = self._f
+        if not x.wild:
+            middle = f.times(f.plus(x.low, x.high), 0.5)
+            return middle, f.plus(f.minus(x.high, middle), f.times(f.magnitude(x), off))
+        low, high = f.times(x.low, 0.5), f.times(x.high, 0.5)  # no radius beyond the largest number: weights may be 0
+        radius = f.plus(f.minus(high, low), f.times(f.magnitude(x), off))
+        return f.plus(low, high), f.smallest(radius, f.number(LARGEST))

@@ -1,0 +1,85 @@
+"""Wrong bounds that the law of bounds finds out: a sign, a padding, a turn, a rounding that is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from analyzer.bounds.arithmetic import Arithmetic
+from analyzer.bounds.by_trend import ByTrend
+from analyzer.bounds.formulas import Formulas
+from analyzer.bounds.sums import Sums
+from analyzer.ops import turning
+from analyzer.ops.binary import PReluRule, WhereRule
+from analyzer.ops.node import OpNode
+from analyzer.ops.norm import LayerNorm, Softmax, root_of_length
+from analyzer.ops.pool import MaximumPool
+from analyzer.ops.trend import EXACT, Ends, Trend
+from tests.laws.bound_laws import bounds_hold
+from tests.laws.laws import Fault, Patch
+
+
+def _trend_of(rule: type[Any], trend: Trend) -> Patch:
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rule, "trend", lambda self, node: trend)
+
+    patch.__name__ = f"{rule.__name__}_as_{trend.ends.name.lower()}_from_{trend.low}"
+    return patch
+
+
+def _function(name: str, trend: Trend, what: str) -> Patch:
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(turning._TRENDS, name, trend)
+
+    patch.__name__ = f"{name}_{what}"
+    return patch
+
+
+def _roundings_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Arithmetic, "off", lambda self, terms: 0.0)
+
+
+def _negative_weights_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sums, "_sizes", lambda self, weight, *_: self._f.array(weight))
+
+
+def _padding_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Formulas.again
+
+    def again(self: Formulas, op: OpNode, inputs: Mapping[int, str]) -> tuple[str, ...]:
+        kept = {name: value for name, value in op.node.attributes.items() if name != "count_include_pad"}
+        return honest(self, replace(op, node=replace(op.node, attributes=kept)), inputs)
+
+    monkeypatch.setattr(Formulas, "again", again)
+
+
+def _divisors_through_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ByTrend, "_divided", lambda self, divisor, low, high: (low, high))
+
+
+def _variances_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LayerNorm, "trend", lambda self, node: root_of_length(node, node.x_shape()[-1]))
+
+
+ONE = Trend(low=-1.0, high=1.0)
+FAULTS: list[Fault] = [
+    (_function("Neg", EXACT, "rises"), "Neg", bounds_hold),
+    (_function("Gelu", Trend(absolute=1e-5), "never_turns"), "Gelu", bounds_hold),
+    (_function("Abs", EXACT, "rises"), "Abs", bounds_hold),
+    (_function("Tanh", ONE, "ends_at_one"), "Tanh", bounds_hold),
+    (_trend_of(MaximumPool, Trend(low=0.0)), "MaxPool", bounds_hold),  # as if padded with 0
+    (_padding_not_counted, "AveragePool", bounds_hold),
+    (_trend_of(PReluRule, EXACT), "PRelu", bounds_hold),
+    (_trend_of(LayerNorm, EXACT), "LayerNormalization", bounds_hold),
+    (_trend_of(Softmax, EXACT), "Softmax", bounds_hold),
+    (_trend_of(WhereRule, Trend(Ends.CHOICE, choices=(1,))), "Where", bounds_hold),
+    (_variances_are_exact, "LayerNormalization", bounds_hold),
+    (_divisors_through_zero, "Div", bounds_hold),
+    (_divisors_through_zero, "Reciprocal", bounds_hold),
+    (_negative_weights_narrow, "Conv", bounds_hold),
+    (_negative_weights_narrow, "MatMul", bounds_hold),
+    *((_roundings_forgotten, name, bounds_hold) for name in ("Conv", "MatMul", "Gemm", "BatchNormalization")),
+]
