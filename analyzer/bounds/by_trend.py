@@ -105,7 +105,7 @@ class ByTrend:
         if (anchors[1] < LARGEST).any():
             high = f.smallest(high, f.array(rounded_up(anchors[1])))
         floor, ceiling = float(anchors[0].min()), float(anchors[1].max())
-        if trend.exact and trend.ends is Ends.RISING and not trend.falls:
+        if trend.selects:
             floor = max(floor, min(x.floor for x in known.values()))
             ceiling = min(ceiling, max(x.ceiling for x in known.values()))
         terms = max((x.terms for x in known.values()), default=0) if trend.exact else 0

@@ -12,6 +12,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import LARGEST, Arithmetic
 from analyzer.bounds.by_trend import ByTrend
 from analyzer.bounds.formulas import Formulas, Interval
+from analyzer.bounds.magnitudes import LARGEST_VALUE
 from analyzer.bounds.sums import Sums
 from analyzer.ops.affine import Affine
 from analyzer.ops.node import OpNode
@@ -86,8 +87,9 @@ class Enclosure:
 
     def _affine(self, affine: Affine, xs: Given) -> Interval | None:
         """The sum of scaled inputs; what rounding adds is a share of the magnitudes of all summands."""
-        if affine.integers or not np.isfinite([*map(np.sum, affine.factors.values()), affine.shift.sum()]).all():
-            return None
+        sizes = np.abs(np.concatenate([np.ravel(array) for array in (*affine.factors.values(), affine.shift)]))
+        if affine.integers or not ((sizes == 0) | ((sizes > _FAINT) & (sizes < LARGEST_VALUE))).all():
+            return None  # what is no number, or nearly none in single precision
         f, given = self._f, {position: xs[position] for position in affine.factors}
         scaled = [(x, affine.factors[position]) for position, x in given.items() if x is not None]
         if len(scaled) < len(given):
@@ -96,8 +98,9 @@ class Enclosure:
         off, ends = self._arithmetic.off(terms), [self._scaled(x, factor) for x, factor in scaled]
         away = reduce(f.plus, (f.times(f.magnitude(x), f.array(off * np.abs(factor))) for x, factor in scaled))
         summed = np.abs(affine.shift) if affine.summed is None else affine.summed
-        if not all((np.abs(factor) == 1).all() for _, factor in scaled):
-            away = f.plus(away, f.smallest(away, f.number(_FAINT)))
+        for x, factor in scaled:
+            if not (np.abs(factor) == 1).all():  # products may be so small that digits are lost; of 0 they are 0
+                away = f.plus(away, f.smallest(f.magnitude(x), f.number(_FAINT)))
         low, high = (reduce(f.plus, parts) for parts in ([a for a, _ in ends], [b for _, b in ends]))
         if summed.any():
             low, high = (

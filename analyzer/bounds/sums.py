@@ -93,6 +93,8 @@ class Sums:
         f = self._f
         if not x.wild:
             middle = f.times(f.plus(x.low, x.high), 0.5)
+            if x.floor >= 0:
+                return middle, f.minus(f.times(x.high, 1 + off), middle)
             return middle, f.plus(f.minus(x.high, middle), f.times(f.magnitude(x), off))
         low, high = f.times(x.low, 0.5), f.times(x.high, 0.5)  # no radius beyond the largest number: weights may be 0
         radius = f.plus(f.minus(high, low), f.times(f.magnitude(x), off))

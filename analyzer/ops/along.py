@@ -26,7 +26,7 @@ from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, STEADY, Traits
-from analyzer.ops.trend import EXACT, Trend
+from analyzer.ops.trend import SELECTS, Trend
 
 Chosen = Callable[[OpNode], Sequence[int] | None]
 
@@ -91,7 +91,7 @@ class Largest(Along):
 
     def trend(self, node: OpNode) -> Trend | None:
         """The k-th largest of larger entries is no smaller."""
-        return EXACT if node.attr("sorted", 1) and node.static(1) is not None else None
+        return SELECTS if node.attr("sorted", 1) and node.static(1) is not None else None
 
 
 class Compress(Choosing):

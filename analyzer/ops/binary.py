@@ -22,7 +22,7 @@ from analyzer.ops.largest import Stored, operands, product
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, Traits
-from analyzer.ops.trend import EXACT, SLACK, UNIT, Ends, Trend
+from analyzer.ops.trend import EXACT, SELECTS, SLACK, UNIT, Ends, Trend
 from analyzer.ops.unary import LEAST_DIVISOR, SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
@@ -208,7 +208,7 @@ class Extremum(Aligned):
         """One stored operand bounds it from one side, whatever the others are."""
         stored = [array[(None,) * (len(node.y_shape()) - array.ndim)] for array in node.statics if array is not None]
         if not stored:
-            return EXACT
+            return SELECTS
         bound = reduce(FUNCTIONS[node.op_type], stored)
         return Trend(low=bound) if node.op_type == "Max" else Trend(high=bound)
 

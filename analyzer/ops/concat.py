@@ -18,7 +18,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import EVERY
-from analyzer.ops.trend import EXACT, Trend
+from analyzer.ops.trend import EXACT, SELECTS, Trend
 
 
 class ConcatRule(Operator):
@@ -77,7 +77,7 @@ class ConcatRule(Operator):
         return None if parts is None else most(parts)
 
     def trend(self, node: OpNode) -> Trend | None:
-        return EXACT
+        return SELECTS if all(array is None for array in node.statics) else EXACT
 
 
 register(ConcatRule(), "Concat", traits=replace(MOVED, carries_nan=EVERY, carries_infinity=EVERY, joins=True))

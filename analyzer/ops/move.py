@@ -364,7 +364,13 @@ class MoveRule(Operator):
         """All elements come along, where the file and the shapes alone decide which goes where."""
         computed = {p for p in range(len(node.inputs)) if node.has(p) and node.static(p) is None} - {self.moved}
         target = traits_of(node.node).target
-        return None if self.unsteady(node) or not computed <= {target} else Trend(spelled=min(computed, default=None))
+        if self.unsteady(node) or not computed <= {target}:
+            return None
+        return Trend(spelled=min(computed, default=None), selects=self.selects(node))
+
+    def selects(self, node: OpNode) -> bool:
+        """Whether nothing comes out but what goes in: no filling."""
+        return True
 
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         return xs[self.moved]

@@ -58,6 +58,9 @@ class PadRule(MoveRule):
         array = node.static(2)
         return float(np.ravel(array)[0]) if array is not None and array.size else float(node.attr("value", 0.0))
 
+    def selects(self, node: OpNode) -> bool:
+        return bool(node.attr("mode", "constant") != "constant")
+
     def chains(self, node: OpNode) -> list[Chain]:
         mode, steps = node.attr("mode", "constant"), []
         for axis, (before, after) in self.amounts(node).items():

@@ -23,7 +23,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, NONE, SPATIAL, Traits
-from analyzer.ops.trend import EXACT, Trend
+from analyzer.ops.trend import SELECTS, Trend
 
 
 class Spatial(Operator):
@@ -95,7 +95,7 @@ class MaximumPool(Spatial):
     """The largest of a window; padding never is."""
 
     def trend(self, node: OpNode) -> Trend | None:
-        return EXACT
+        return SELECTS
 
 
 class AveragePool(Spatial):
@@ -193,7 +193,7 @@ class GlobalPool(Spatial):
     """Global maximum or average over all positions."""
 
     def trend(self, node: OpNode) -> Trend | None:
-        return EXACT if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]))
+        return SELECTS if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]))
 
 
 _AVERAGED = replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,))

@@ -20,7 +20,7 @@ from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.traits import CONTINUOUS, STEADY
-from analyzer.ops.trend import EXACT, LEAST_NORM, UNIT, Ends, Trend
+from analyzer.ops.trend import LEAST_NORM, SELECTS, UNIT, Ends, Trend
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -82,7 +82,7 @@ class ReduceRule(Operator):
     def trend(self, node: OpNode) -> Trend | None:
         terms = prod(node.x_shape()[axis] for axis in self.reduced(node))
         if node.op_type in ("ReduceMax", "ReduceMin"):
-            return EXACT
+            return SELECTS
         if node.op_type in ("ReduceMean", "ReduceSum"):
             return Trend(terms=terms)
         if node.op_type in ("ReduceL1", "ReduceL2", "ReduceSumSquare"):

@@ -36,7 +36,8 @@ class Trend:
     What onnxruntime computes may be off by `relative` times the magnitude of the result, `scaled` times that of the
     first input, and `absolute`; by as many roundings of the result for the inputs' magnitudes as there are `terms` that
     are summed (0: it is exact). `low` and `high` are numbers, or patterns of the output, that nothing computed passes,
-    whatever is fed; `formula`: nothing by the formula, but what is computed may.
+    whatever is fed; `formula`: nothing by the formula, but what is computed may. `selects`: all elements that come out
+    are those of computed inputs.
     """
 
     ends: Ends = Ends.RISING
@@ -53,6 +54,7 @@ class Trend:
     low: float | Array = -np.inf
     high: float | Array = np.inf
     formula: bool = False
+    selects: bool = False
 
     @property
     def exact(self) -> bool:
@@ -63,6 +65,7 @@ class Trend:
 
 
 EXACT = Trend()
+SELECTS = Trend(selects=True)
 UNIT = 2.0**-23  # a last digit in single precision
 SLACK = 1e-6  # more than onnxruntime's exp, erf, tanh and their like are off by, as they were measured
 LEAST_NORM = 1e-18  # squares of smaller numbers are lost in single precision

@@ -151,6 +151,28 @@ def test_a_value_that_is_read_twice_is_bounded() -> None:
     assert found["q"].low.min() >= 0 and found["q"].high.max() == pytest.approx(4)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "r = Relu(x) k = Concat<axis=1>(r, c) y = MatMul(k, W)",
+        "r = Relu(x) k = Pad(r, p, f) y = MatMul(k, W)",
+        "r = Relu(x) k = Concat<axis=1>(r, c) t = Transpose<perm=[0, 1]>(k) m = Max(t, k) y = MatMul(m, W)",
+    ],
+)
+def test_what_is_put_beside_numbers_above_zero_may_lie_below(body: str) -> None:
+    stored: dict[str, Array] = {"c": np.full((1, 2), -5, np.float32), "f": np.full((), -5, np.float32)}
+    stored |= {"p": np.array([0, 2, 0, 0]), "W": np.array([[1, -1], [2, 1], [1, 3], [2, 1]], np.float32)}
+    used = {name: array for name, array in stored.items() if name in re.findall(r"\w+", body)}
+    found = bounds(f"g (float[1, 2] x) => (float y) {{ {body} }}", {"x": box(-1, 1e-3, 1, 2)}, used)
+    assert found["y"].low.min() < -4
+
+
+@pytest.mark.parametrize("number", [1e-42, 3e37])
+def test_factors_that_single_precision_hardly_holds_bound_nothing(number: float) -> None:
+    text = "g (float[1, 2] x) => (float y) { y = Div(x, d) }"
+    assert "y" not in bounds(text, {"x": box(0, 1e-5, 1, 2)}, {"d": np.array([number, 1], np.float32)})
+
+
 def test_slopes_below_zero_turn() -> None:
     text = "g (float[1, 2] x) => (float y) { a = LeakyRelu<alpha=-0.5>(x) y = PRelu(a, s) }"
     found = bounds(text, {"x": box(-2, 1, 1, 2)}, {"s": np.array([0.5, -3], np.float32)})
