@@ -70,7 +70,7 @@ class Enclosure:
         if (total := rule.weighted_sum(op)) is not None:
             return (self._sums.weighted(op, total, xs, rule.summed_axes(op, total.data)),)
         if (pair := rule.multiplied(op)) is not None:
-            return (self._sums.products(op, pair, xs, rule.summed_axes(op, pair[0])),)
+            return (self._sums.products(op, pair, xs, lambda position: rule.summed_axes(op, position)),)
         return (None if affine is None else self._affine(affine, xs),)
 
     def _by_trend(self, op: OpNode, trend: Trend, xs: Mapping[int, Interval | None], moves: bool) -> Given:
@@ -107,7 +107,9 @@ class Enclosure:
                 f.plus(low, f.array(affine.shift - off * summed)),
                 f.plus(high, f.array(affine.shift + off * summed)),
             )
-        return Interval(f.minus(low, away), f.plus(high, away), terms=terms, wild=any(x.wild for x, _ in scaled))
+        most = sum(float(np.abs(factor).max()) * max(-x.floor, x.ceiling) for x, factor in scaled)
+        most = 1.1 * (most + float(summed.max(initial=0)))
+        return Interval(f.minus(low, away), f.plus(high, away), -most, most, terms, any(x.wild for x, _ in scaled))
 
     def _scaled(self, x: Interval, factor: Array) -> tuple[str, str]:
         f = self._f

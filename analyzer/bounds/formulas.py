@@ -13,6 +13,8 @@ from analyzer.graph import Editor
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import traits_of
 
+_AXES_AS_INPUT = 18  # the operator set from which a reduction takes its axes as an input
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -98,6 +100,15 @@ class Formulas:
         """The interval of a value that may be any number."""
         end = np.full((1,) * len(shape), LARGEST)
         return self.between(-end, end, shape)
+
+    def reduced(self, a: str, axis: int, shape: Shape, *, least: bool) -> str:
+        """The smallest or the largest along an axis, at every place along it, of a value of this shape."""
+        op_type = "ReduceMin" if least else "ReduceMax"
+        if self._editor.opset >= _AXES_AS_INPUT:
+            reduced = self._editor.add(op_type, [a, self._editor.constant(np.array([axis], np.int64))])
+        else:
+            reduced = self._editor.add(op_type, [a], axes=[axis])
+        return self._editor.add("Expand", [reduced, self.lengths(shape)])
 
     def magnitude(self, x: Interval) -> str:
         """The largest magnitude of what lies in an interval, element by element."""

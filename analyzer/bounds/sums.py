@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
@@ -15,6 +15,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.weighted_sum import WeightedSum
 
 _LOST = 2.0**-105  # in place of a weight that may be flushed to 0: times what widens a radius it is more than that
+_SUMS_TO_ONE = 2e-5  # how far from 1 weights may add up, as onnxruntime rounds them
 
 
 class Sums:
@@ -73,11 +74,15 @@ class Sums:
         return self._f.stored(op, place) if given else "", self._f.array(size + added)
 
     def products(
-        self, op: OpNode, pair: tuple[int, int], xs: Sequence[Interval | None], summed: Sequence[int]
+        self, op: OpNode, pair: tuple[int, int], xs: Sequence[Interval | None], summed: Callable[[int], Sequence[int]]
     ) -> Interval | None:
-        """|A B - C D| <= |C| s + r (|D| + s) for A in [C - r, C + r] and B in [D - s, D + s]."""
+        """|A B - C D| <= |C| s + r (|D| + s) for A in [C - r, C + r] and B in [D - s, D + s].
+
+        `summed` tells over which axes of an input products are summed. Where one of the two holds weights that add up
+        to 1, the sums lie between the smallest and the largest of what is averaged, too.
+        """
         f, (a, b) = self._f, (xs[position] for position in pair)
-        terms = prod(op.x_shape(pair[0])[axis] for axis in summed)
+        terms = prod(op.x_shape(pair[0])[axis] for axis in summed(pair[0]))
         if a is None or b is None or terms > MOST_TERMS:
             return None
         off = self._arithmetic.off(2 * terms)
@@ -86,7 +91,25 @@ class Sums:
         one = f.again(op, {pair[0]: f.size(c), pair[1]: s})[0]
         other = f.again(op, {pair[0]: r, pair[1]: f.plus(f.size(d), s)})[0]
         q = f.plus(f.plus(f.size(one), f.size(other)), f.number(8 * TINIEST * terms))
-        return Interval(f.minus(y, q), f.plus(y, q), terms=terms)
+        low, high = f.minus(y, q), f.plus(y, q)
+        for weights, values, x in ((*pair, b), (*pair[::-1], a)):
+            axes = summed(weights)
+            if op.averages and len(axes) == 1 and op.averages[weights] == axes[0]:
+                least, most = self._averages(op, weights, values, x, summed(values)[0], off)
+                low, high = f.largest(low, least), f.smallest(high, most)
+        return Interval(low, high, terms=terms)
+
+    def _averages(self, op: OpNode, weights: int, values: int, x: Interval, axis: int, off: float) -> tuple[str, str]:
+        """What all averages along an axis of these values lie between: the operator itself, with equal weights."""
+        f, shape = self._f, op.x_shape(weights)
+        equal = f.array(np.full(shape, 1 / op.x_shape(values)[axis]))
+        ends = [
+            f.reduced(end, axis, op.x_shape(values), least=least) for end, least in ((x.low, True), (x.high, False))
+        ]
+        one, other = (f.again(op, {weights: equal, values: end})[0] for end in ends)
+        low, high = f.smallest(one, other), f.largest(one, other)  # a factor may be below 0
+        away = f.times(f.largest(f.size(low), f.size(high)), off + _SUMS_TO_ONE)
+        return f.minus(low, away), f.plus(high, away)
 
     def _centred(self, x: Interval, off: float) -> tuple[str, str]:
         """Middle and radius; the radius is wider by this share of the largest magnitude."""

@@ -31,6 +31,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array
 from analyzer.ops.operator import Activation, Operator, register
 from analyzer.ops.traits import SUMMING
+from analyzer.ops.trend import WITHIN_ONE, Trend
 
 X, W, R, B, LENGTHS, H0, C0, P = range(8)
 _AXES = Axes(
@@ -322,6 +323,9 @@ class LSTM(Recurrent):
     count = 4
     defaults = ("sigmoid", "tanh", "tanh")
 
+    def trend(self, node: OpNode) -> Trend | None:
+        return WITHIN_ONE if all(names == [*self.defaults] for names in self.functions(node)) else None
+
     def sums(self, node: OpNode) -> tuple[tuple[str, int, int], ...]:
         candidate = ("candidate", 3, 1)
         if node.has(P):  # the others read the cell, too, which is not given out
@@ -364,6 +368,9 @@ class GRU(Recurrent):
 
 class RNN(Recurrent):
     """A unit is a function of its bias where it hears of nothing."""
+
+    def trend(self, node: OpNode) -> Trend | None:
+        return WITHIN_ONE if all(names == ["tanh"] for names in self.functions(node)) else None
 
     def activation(self, node: OpNode) -> Activation | None:
         kinds = {names[0] for names in self.functions(node)}

@@ -66,6 +66,7 @@ class Trend:
 
 EXACT = Trend()
 SELECTS = Trend(selects=True)
+WITHIN_ONE = Trend(Ends.ANYWHERE, low=-1.00001, high=1.00001)  # onnxruntime's tanh passes 1 by a last digit
 UNIT = 2.0**-23  # a last digit in single precision
 SLACK = 1e-6  # more than onnxruntime's exp, erf, tanh and their like are off by, as they were measured
 LEAST_NORM = 1e-18  # squares of smaller numbers are lost in single precision

@@ -202,6 +202,21 @@ def test_what_overflows_is_open_and_what_follows_is_bounded_again() -> None:
     assert found["t"].high.max() <= 1.00001
 
 
+@pytest.mark.parametrize("opset", [13, 18])
+def test_averages_lie_among_what_is_averaged(opset: int) -> None:
+    text = "g (float[1, 5, 5] s, float[1, 5, 3] v) => (float y) { p = Softmax<axis=-1>(s) y = MatMul(p, v) }"
+    low, high = ends(bounds(text, {"s": box(-3, 3, 1, 5, 5), "v": box(2, 7, 1, 5, 3)}, opset=opset)["y"])
+    assert 1.99 < low < 2 and 7 < high < 7.01
+    mixed = {
+        "s": box(-3, 3, 1, 5, 5),
+        "v": Box(np.array([[[-1, 0, 4]] * 5], np.float32), np.array([[[-1, 1, 5]] * 5], np.float32)),
+    }
+    found = bounds(text, mixed, opset=opset)["y"]
+    assert found.high[0, 0] == pytest.approx([-1, 1, 5], abs=1e-3) and found.low[0, 4] == pytest.approx(
+        [-1, 0, 4], abs=1e-3
+    )
+
+
 def test_a_divisor_through_zero_bounds_nothing() -> None:
     text = "g (float[1, 2] x, float[1, 2] d) => (float y) { y = Div(x, d) }"
     for low, high, known in ((-1, 1, False), (1, 2, True), (-2, -1, True), (0, 1, False)):
