@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +21,6 @@ from analyzer.facts.model_report import CheckReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.gate import check_codes, judge
 from analyzer.json_files import read_json
-from analyzer.report.check.headline import verdict
 from analyzer.report.console import ReportConsole
 from analyzer.report.listing import Findings
 
@@ -88,11 +86,6 @@ class CheckResult(WithPage):
         return f"<CheckResult of {self.facts.audit.model.path}: {word}, {len(self.findings)} findings>" + (
             f"\n{self.findings!r}" if self.findings else ""
         )
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the answer, and what was found as a table."""
-        table = Findings(self.facts.findings)._repr_html_() if self.findings else ""
-        return f"<p><b>{escape(verdict(self.facts))}</b></p>{table}"
 
 
 def check(
