@@ -50,6 +50,13 @@ def test_whole_numbers_that_would_wrap_around_are_not_claimed() -> None:
     assert not derived(both, x0=along(1, 2, [1.0, 2.0]), x1=along(1, 2, [2.0, 3.0])).any
 
 
+def test_a_root_of_a_negative_number_is_none() -> None:
+    case = call("Pow", ones(1, 4), np.array([[0.5, 2, 3, 0.5]], np.float32))
+    claim = derived(case, x0=along(1, 2, [-4.0, -2.0, -2.0, 4.0]))
+    assert claim.known.tolist() == [[False, True, True, True]]
+    assert claim.number.tolist() == [[0.0, 4.0, -8.0, 2.0]]
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float32])
 def test_of_an_unknown_type_only_what_all_types_hold_is_claimed(dtype: Any) -> None:
     bench = Bench(call("Sub", np.ones((1, 3), dtype), np.ones((1, 3), dtype), fed=(0, 1)))

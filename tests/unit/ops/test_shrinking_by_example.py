@@ -42,6 +42,19 @@ def test_a_new_bias_of_a_gemm_with_beta_is_whole_in_the_gemm() -> None:
     assert found.difference < 1e-5
 
 
+def test_every_group_of_a_padded_convolution_gets_its_carrier() -> None:
+    """Constants other than 0 in front of padding: of each group one stays for the others."""
+    w, b = noise(8, 3, 1, 1), noise(8, seed=1)
+    dead = [0, 1, 4, 5]
+    w[dead], b[dead] = 0, [1, 2, 3, 4]
+    stored = {"w": w, "b": b, "k": noise(6, 4, 3, 3, seed=2), "v": noise(2, 6, 1, 1, seed=3)}
+    body = "c = Conv(x, w, b) h = Relu(c) g = Conv<group=2, pads=[1, 1, 1, 1]>(h, k) y = Conv(g, v)"
+    model = parse(f"g (float[n, 3, 5, 5] x) => (float[n, 2, 5, 5] y) {{ {body} }}", stored)
+    found = pruned(model, {"x": noise(4, 3, 5, 5)})
+    assert found.shape("w") == (6, 3, 1, 1)
+    assert found.difference < 1e-5
+
+
 @pytest.mark.parametrize(("dtype", "name", "large"), [(np.int64, "int64", 2**53 + 1), (np.int32, "int32", 2**30)])
 def test_sums_of_whole_numbers_are_not_moved_into_a_bias(dtype: type, name: str, large: int) -> None:
     rng = np.random.default_rng(0)
