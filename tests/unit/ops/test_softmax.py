@@ -7,6 +7,8 @@ import onnx
 import pytest
 
 import analyzer
+from tests.laws.benches import Bench
+from tests.laws.draws import call
 from tests.models import Array, parse, run
 
 
@@ -57,3 +59,9 @@ def test_one_open_entry_leaves_the_row_open() -> None:
 def test_numbers_so_large_that_their_last_digits_decide_are_left_alone() -> None:
     large: dict[str, Array] = {"b": np.array([1e6, 1e6 + 1, 0], np.float32)}
     assert structural("h = Gemm(x, w, b) s = Softmax<axis=1>(h) y = Relu(s)", "n", stored=large) == ()
+
+
+@pytest.mark.parametrize(("dtype", "along"), [(np.float32, 1), (np.float64, 1), (np.float16, None)])
+def test_halves_have_no_room_for_what_adds_up_to_one_or_changes_nothing(dtype: type, along: int | None) -> None:
+    bench = Bench(call("Softmax", drawn(2, 5).astype(dtype), axis=1))
+    assert (bench.call.rule.sums_to_one(bench.op), bench.call.rule.levels(bench.op)) == (along, along)
