@@ -173,3 +173,18 @@ def test_units_of_unknown_distance_are_said_to_stay() -> None:
     (note,) = choice_notes([layer], choice)
     assert note.startswith("51 of 51 units that only the probe shows to be dead stay, as it is not known how far")
     assert not choice_notes([replace(layer, distances=(2.0,) * layer.units)], choice)
+
+
+@pytest.mark.parametrize("rectified", ["Max(h, zero)", "Max(zero, h)", "Clip(h, zero)"])
+def test_a_rectifier_is_asked_for_what_enters_it_however_it_is_written(rectified: str) -> None:
+    random = np.random.default_rng(2)
+    stored = {"w": random.normal(size=(4, 3)), "b": np.array([-50, 0, 1]), "v": np.eye(3), "zero": np.array(0)}
+    x = {"x": random.normal(size=(80, 4)).astype(np.float32)}
+
+    def causes(nodes: str) -> Any:
+        text = f"g (float[N, 4] x) => (float[N, 3] z) {{ h = Gemm(x, w, b) y = {nodes} z = MatMul(y, v) }}"
+        audit = analyzer.audit(parse(text, {n: np.asarray(a, np.float32) for n, a in stored.items()}), x)
+        return [diagnosis.causes for diagnosis in audit.facts.diagnoses if diagnosis.value == "y"]
+
+    assert causes(rectified) == causes("Relu(h)")
+    assert causes(rectified)[0][0].code is CauseCode.BIAS_DOMINATES

@@ -59,13 +59,6 @@ def test_a_bias_that_holds_the_sum_down() -> None:
     assert found.distance is not None and found.distance > 20
 
 
-@pytest.mark.parametrize("rectified", ["Max(H, zero)", "Max(zero, H)", "Clip(H, zero)"])
-def test_a_rectifier_is_asked_for_what_enters_it_however_it_is_written(rectified: str) -> None:
-    text = DENSE.replace("Relu(H)", rectified)
-    found = cause(text, positive(4), **dense([1, -1, 1, -1], -50.0), zero=f32(0))
-    assert found == cause(DENSE, positive(4), **dense([1, -1, 1, -1], -50.0))
-
-
 def test_weights_that_hold_the_sum_down_without_the_bias() -> None:
     found = cause(DENSE, positive(4) + 1, **dense([0.1, -1, -1, -1], 0.1))
     assert found.code is CauseCode.WEIGHTS_DOMINATE
