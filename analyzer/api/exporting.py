@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def as_file(model: Any, data: Data) -> tuple[Any, Data]:
         try:
             return exported_keras(model), data
         except Exception as error:  # exporters raise what they like
-            raise ModelError(f"The Keras model cannot be exported: {first_line(error)}") from error
+            advice = "Call it on a sample first, as training does: model(x[:1])."
+            raise ModelError(f"The Keras model cannot be exported: {_reason(error)} {advice}") from error
     if not _is_a(model, "torch.nn", "Module"):
         return model, data
     model = getattr(model, "_orig_mod", model)  # of what torch.compile made
@@ -61,7 +63,7 @@ def as_file(model: Any, data: Data) -> tuple[Any, Data]:
     except InputError:
         raise
     except Exception as error:  # exporters raise what they like
-        raise ModelError(f"The module cannot be exported: {first_line(error)} Else {_OURSELVES}.") from error
+        raise ModelError(f"The module cannot be exported: {_reason(error)} Else {_OURSELVES}.") from error
 
 
 def exported(
@@ -94,6 +96,11 @@ def exported_keras(model: Any) -> bytes:
         path = Path(folder) / "model.onnx"
         model.export(path, format="onnx", verbose=False)
         return path.read_bytes()
+
+
+def _reason(error: BaseException) -> str:
+    """What an exporter says, some of which write pages."""
+    return f"{shorten(first_line(error), 200, placeholder=' …').rstrip('.')}."
 
 
 def _is_a(model: object, module: str, name: str) -> bool:

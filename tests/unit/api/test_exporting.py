@@ -98,7 +98,7 @@ def test_a_model_of_keras_that_does_not_export_is_refused(keras: Any) -> None:
         def export(self, path: Path, **_: Any) -> None:
             raise ValueError("not built\nyet")
 
-    with pytest.raises(ModelError, match=r"^The Keras model cannot be exported: not built\.$"):
+    with pytest.raises(ModelError, match=r"^The Keras model cannot be exported: not built\. Call it on a sample first"):
         analyzer.audit(Broken(), PROBE)
 
 
