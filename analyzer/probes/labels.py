@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from analyzer.algebra.pattern import Array
 from analyzer.facts.probe_condition import LabelsInData
 from analyzer.graph.view import TensorType
+from analyzer.probes.foreign_arrays import as_array
 
 _NAME = re.compile(
     r"(y|[xy]?_?(test|train|val)_?y|y_?(true|test|train|val)|.*(label|target|ground_?truth|class_?id)s?|class(es)?|gt|truth)",
@@ -25,20 +24,21 @@ def named_like_labels(name: str) -> bool:
 
 
 def without_labels(
-    arrays: Mapping[str, Any], inputs: Mapping[str, TensorType], *, column: bool = False
+    arrays: Mapping[str, Any], inputs: Mapping[str, TensorType], *, column: bool = False, row: bool = False
 ) -> tuple[dict[str, Any], tuple[LabelsInData, ...]]:
     """The arrays without those that look like labels, where exactly the inputs are left; else all of them.
 
-    Labels are named so, or are one whole number or word per sample. A model with one input takes whatever is left.
+    Labels are named so, or are one whole number or word per sample (`row`: the arrays may be one sample, so a single
+    one of these will do). A model with one input takes whatever is left.
     """
     extra = [name for name in arrays if name not in inputs]
     if len(inputs) == 1 and len(extra) == len(arrays) > 1:  # its array has another name as well
         lengths = _lengths(arrays)
-        extra = [name for name, array in arrays.items() if _looks_like_labels(name, array, lengths, 2)]
+        extra = [name for name, array in arrays.items() if _looks_like_labels(name, array, lengths, 2, row)]
     rest = {name: array for name, array in arrays.items() if name not in extra}
     fits = rest.keys() == inputs.keys() or (len(rest) == len(inputs) == 1)
     lengths = _lengths(rest) if extra and fits else Counter()
-    if not extra or not fits or not all(_looks_like_labels(name, arrays[name], lengths, 1) for name in extra):
+    if not extra or not fits or not all(_looks_like_labels(name, arrays[name], lengths, 1, row) for name in extra):
         return dict(arrays), ()
     return rest, tuple(LabelsInData(name, column=column, fed=False) for name in extra)
 
@@ -59,13 +59,15 @@ def features(columns: Mapping[str, Array], wanted: int | None) -> tuple[dict[str
 
 
 def _lengths(arrays: Mapping[str, Any]) -> Counter[int]:
-    return Counter(len(array) for given in arrays.values() if (array := np.asarray(given)).ndim)
+    return Counter(len(array) for name, given in arrays.items() if (array := as_array(given, f"'{name}'")).ndim)
 
 
-def _looks_like_labels(name: str, given: Any, lengths: Counter[int], least: int) -> bool:
+def _looks_like_labels(name: str, given: Any, lengths: Counter[int], least: int, row: bool) -> bool:
     """Whether it is like labels of arrays of these lengths, at least so many of which are as long."""
-    array = np.asarray(given)
-    if not array.ndim or lengths[len(array)] < least:
+    array = as_array(given, f"'{name}'")
+    if not array.ndim:
+        return row and (named_like_labels(name) or array.dtype.kind in "iubUS")
+    if lengths[len(array)] < least:
         return False
     single = array.ndim == 1 or array.shape[1:] == (1,)
     return named_like_labels(name) or (single and array.dtype.kind in "iubUS")

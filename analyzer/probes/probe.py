@@ -122,7 +122,7 @@ class Probe:
             distinct=watch.distinct,
             compared=watch.compared,
             inputs=watch.inputs(axes),
-            labels=self._labels,
+            labels=tuple(self._labels),
             scales=tuple(scales),
         )
 

@@ -274,13 +274,16 @@ def _from_function(function: Callable[[], Any], opener: _Opener, name: str) -> S
 
 def _from_feeds(open_feeds: Callable[[], Iterator[Any]], name: str, opener: _Opener, *, once: bool) -> Source:
     fitter = Fitter(opener.inputs, opener.fitter.constants, single=True)
+    labels: list[LabelsInData] = []
 
     def series() -> Iterator[tuple[str, Mapping[str, Any]]]:
         for number, item in enumerate(open_feeds(), start=1):
             where = f"Feed {number} of {name}"
-            yield where, _feed(item, opener, where)
+            arrays, found = without_labels(_feed(item, opener, where), opener.inputs, row=True)
+            labels[:] = found
+            yield where, mapping_of(arrays, opener.names)
 
-    return Source(name, lambda: fitter.parts(series()), one_shot=once)
+    return Source(name, lambda: fitter.parts(series()), one_shot=once, labels=labels)
 
 
 def _feed(item: object, opener: _Opener, where: str) -> Mapping[str, Any]:

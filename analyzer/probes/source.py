@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.facts.probe_condition import LabelsInData
@@ -15,8 +15,8 @@ class Source:
     """Probe data that was recognised.
 
     `parts` starts a pass over the checked parts; `one_shot` says that only one pass is possible; `samples`
-    is their number where it is known beforehand. `labels` is what else was there and looks like labels,
-    `preprocessing` how files became numbers, `skipped` what is left out as a pass meets it.
+    is their number where it is known beforehand. `labels` is what else was there and looks like labels (of feeds: once
+    one was read), `preprocessing` how files became numbers, `skipped` what is left out as a pass meets it.
     """
 
     name: str
@@ -24,6 +24,6 @@ class Source:
     samples: int | None = None
     one_shot: bool = False
     random: bool = False
-    labels: tuple[LabelsInData, ...] = ()
+    labels: Sequence[LabelsInData] = ()
     preprocessing: Mapping[str, str] = field(default_factory=dict)
     skipped: Skipped = field(default_factory=Skipped)

@@ -96,3 +96,47 @@ def test_each_of_many_arrays_is_looked_at_a_few_times() -> None:
     arrays = {f"a{i}": Counted() for i in range(100)}
     assert without_labels(arrays, ONE) == (arrays, ())
     assert looks <= 400
+
+
+class Tensor:
+    """A tensor that NumPy cannot read by itself, as one on another device."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = np.asarray(array)
+
+    def detach(self) -> Tensor:
+        return self
+
+    def cpu(self) -> Any:
+        return self._array
+
+    def __array__(self, *_: object) -> Any:
+        raise TypeError("can't convert a device tensor")
+
+
+@pytest.mark.parametrize(
+    "feeds",
+    [
+        [{"x": row, "label": 1} for row in np.ones((4, 3), np.float32)],
+        [{"image": row, "label": np.int64(1)} for row in np.ones((4, 3), np.float32)],
+        [{"x": row, "id": "word", "idx": 7} for row in np.ones((4, 3), np.float32)],
+        [{"x": np.ones((2, 3), np.float32), "y": np.zeros(2, np.int64)}] * 2,
+        [{"x": Tensor(np.ones((2, 3), np.float32)), "labels": Tensor([0.5, 1.0])}] * 2,
+        ({"x": row, "label": 1} for row in np.ones((4, 3), np.float32)),
+    ],
+)
+def test_labels_in_the_rows_and_batches_of_a_series_are_left_out_and_said(feeds: Any) -> None:
+    probe = open_probe(feeds, {"x": TensorType(np.dtype("f4"), ("batch", 3))})
+    assert sum(batch.samples for batch in probe.batches(8)) == 4
+    condition = probe.condition({}, ())
+    assert condition is not None
+    assert condition.labels
+    assert not any(label.fed for label in condition.labels)
+
+
+@pytest.mark.parametrize("extra", [{"scale": 0.5}, {"more": np.ones((3, 3), np.float32)}, {"boxes": {"a": 1}}])
+def test_what_is_no_label_in_a_series_is_refused(extra: dict[str, Any]) -> None:
+    inputs = {name: TensorType(np.dtype("f4"), ("batch", 3)) for name in ("x", "z")}
+    row = np.ones(3, np.float32)
+    with pytest.raises(ProbeError, match="which the model does not have"):
+        open_probe([{"x": row, "z": row, **extra}], inputs)
