@@ -37,8 +37,8 @@ from analyzer.graph.annotate import annotated
 from analyzer.probes.first_samples import first_samples
 from analyzer.report.console import ReportConsole
 from analyzer.report.frame import to_frame
-from analyzer.report.listing import Findings, Layers
 from analyzer.report.phrases import notes_of
+from analyzer.report.result_tables import Findings, Layers
 from analyzer.walk import Walk
 
 if TYPE_CHECKING:

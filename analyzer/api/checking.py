@@ -22,7 +22,7 @@ from analyzer.facts.thresholds import Thresholds
 from analyzer.gate import check_codes, judge
 from analyzer.json_files import read_json
 from analyzer.report.console import ReportConsole
-from analyzer.report.listing import Findings
+from analyzer.report.result_tables import Findings
 
 LARGEST_BASELINE = 512 * 2**20  # bytes; an audit of ten million units has a hundred million
 

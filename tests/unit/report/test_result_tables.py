@@ -9,7 +9,7 @@ import pytest
 
 import analyzer
 from analyzer.facts.findings import Finding, Severity
-from analyzer.report.listing import Findings, Layers
+from analyzer.report.result_tables import Findings, Layers
 
 KILLED = Path("sample_models/digits_mlp_killed")
 
