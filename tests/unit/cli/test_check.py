@@ -195,3 +195,20 @@ def test_json_on_the_screen_goes_beside_another_report_in_a_file(
     assert (tmp_path / "x.xml").read_text(encoding="utf-8").startswith("<?xml")
     assert run([*KILLED, "--format", "markdown", "--json", "-"]) == 2
     assert "both write to standard output" in capsys.readouterr().err
+
+
+def test_the_page_says_what_failed_and_is_written_where_it_fails_too(tmp_path: Path) -> None:
+    page = tmp_path / "check.html"
+    assert run([*KILLED, *BUDGETS, "--html", str(page), "--quiet"]) == 1
+    text = page.read_text(encoding="utf-8")
+    assert "<title>FAILED: Check of" in text
+    assert "100 of 170 units (58.8 %)" in text
+    assert 'data-layer="0"' in text  # the audit follows
+
+
+def test_a_result_is_a_page_and_shows_itself_in_a_notebook(tmp_path: Path) -> None:
+    folder = SAMPLES / "digits_mlp"
+    result = analyzer.check(folder / "model.onnx", folder / "probe.npz", budgets={"max-dead": "15%"})
+    result.to_html(tmp_path / "check.html")
+    assert "<title>passed: Check of" in (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert "passed</b>: 1 note" in result._repr_html_()

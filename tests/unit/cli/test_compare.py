@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import analyzer
 from analyzer.cli.main import run
 
 SAMPLES = Path("sample_models")
@@ -107,3 +108,16 @@ def test_a_model_that_was_cut_from_another_is_recognised(tmp_path: Path, capsys:
     (descent,) = json.loads(capsys.readouterr().out)["descents"]
     assert (descent["original"], descent["made"]) == (0, 1)
     assert [layer["units_then"] for layer in descent["narrowed"]] == [64, 64, 32]
+
+
+def test_a_course_is_a_page_and_shows_itself_in_a_notebook(tmp_path: Path) -> None:
+    page = tmp_path / "course.html"
+    assert run(["compare", HEALTHY, KILLED, HEALTHY, "--probe", PROBE, "--html", str(page), "-q"]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "7 units died, 90 revived" not in text  # from the first to the last nothing changed
+    assert "0 units died, 0 revived" in text
+    assert 'id="run" min="0" max="2"' in text
+    compared = analyzer.compare([HEALTHY, KILLED], PROBE, labels=["before", "after <b>"])
+    compared.to_html(tmp_path / "other.html")
+    assert "before → after &lt;b&gt;</p>" in (tmp_path / "other.html").read_text(encoding="utf-8")
+    assert "90 units died, 7 revived, 10 stayed dead" in compared._repr_html_()

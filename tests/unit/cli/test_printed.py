@@ -60,9 +60,9 @@ def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     "command",
     [
         *(["audit", "MODEL", "--format", name] for name in RENDERERS["audit"] if name != "html"),
-        *(["check", "MODEL", "--format", name] for name in RENDERERS["check"]),
+        *(["check", "MODEL", "--format", name] for name in RENDERERS["check"] if name != "html"),
         *(["prune", "MODEL", "--dry-run", "--format", name] for name in RENDERERS["prune"] if name != "html"),
-        *(["compare", "MODEL", "MODEL", "--format", name] for name in RENDERERS["compare"] if name != "html"),
+        *(["compare", "MODEL", "MODEL", "--format", name] for name in RENDERERS["compare"]),
     ],
     ids=" ".join,
 )
