@@ -15,8 +15,9 @@ from analyzer.report.html.packed import zipped
 from analyzer.report.phrases import full_name, largest, printable
 
 MOST_STATES = 8_000_000  # units times runs that the slider carries
-STEPS_SHOWN = 2_000  # rows of the table that says which units changed when
-RANGES_SHOWN = 60  # pieces of a list of units; the JSON report has all
+STEPS_SHOWN = 500  # rows of the table that says which units changed when
+STEPS_OPEN = 40  # more are folded in on the screen
+RANGES_SHOWN = 30  # pieces of a list of units; the JSON report has all
 WIDTH, HEIGHT, WIDEST = 180, 26, 14  # pixels of the small picture of a layer's course, and of a run in it
 
 
@@ -59,6 +60,7 @@ def to_text(course: Course) -> str:
         changed=sum(change.any for layer in telling if (change := layer.change()) is not None),
         unmatched=[(layer, _runs_with(course, layer)) for layer in course.unmatched],
         steps=shown,
+        steps_open=len(shown) <= STEPS_OPEN,
         more_steps=len(steps) - len(shown),
         strip_width=bar * len(course.runs),
         strip_height=HEIGHT,
