@@ -48,3 +48,13 @@ def test_without_data_it_holds_for_every_input(merge: bool, tmp_path: Path, caps
     assert command(["prune", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "o.onnx"), "--no-latency", *more]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "The same outputs, up to rounding, for every input" in out
+
+
+def test_twins_in_front_of_a_grouped_convolution_stay() -> None:
+    rng = np.random.default_rng(4)
+    shapes = {"w": (4, 3, 1, 1), "k": (4, 2, 3, 3), "v": (2, 4, 1, 1)}
+    stored = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    stored["w"][2] = stored["w"][0]
+    body = "c = Conv(x, w) h = Relu(c) g = Conv<group=2>(h, k) r = Relu(g) y = Conv(r, v)"
+    proto = parse(f"g (float[n,3,5,5] x) => (float[n,2,3,3] y) {{ {body} }}", stored)
+    assert not analyzer.prune(proto, choice=Choice(merge_duplicates=True), latency=False).changed

@@ -150,3 +150,20 @@ def test_a_cast_to_another_float_is_no_bias() -> None:
     )
     x = np.abs(drawn(60, 12)).astype(np.float64)
     assert merged(model, x).facts.after.parameters == 12 * 8 + 8 * 3
+
+
+def test_layers_stay_apart_where_the_model_gives_out_what_lies_between() -> None:
+    stored: dict[str, Array] = {"w1": drawn(4, 12), "b1": np.full(12, 9, np.float32), "w2": drawn(12, 3)}
+    body = "h = Gemm(x, w1, b1) a = Relu(h) y = MatMul(a, w2)"
+    model = parse(f"g (float[n,4] x) => (float[n,3] y, float[n,12] a) {{ {body} }}", stored)
+    assert not merged(model, drawn(60, 4)).changed
+
+
+@pytest.mark.parametrize("factors", [(0.5, 1.0), (1.0, 0.5)])
+def test_factors_of_a_gemm_count(factors: tuple[float, float]) -> None:
+    stored: dict[str, Array] = {
+        "w1": drawn(12, 8), "b1": np.full(8, 99, np.float32), "w2": drawn(8, 3), "b2": drawn(3, seed=5),
+    }  # fmt: skip
+    alpha, beta = factors
+    body = f"h = Gemm(x, w1, b1) a = Relu(h) y = Gemm<alpha = {alpha}, beta = {beta}>(a, w2, b2)"
+    merged(parse(f"g (float[n,12] x) => (float[n,3] y) {{ {body} }}", stored), drawn(60, 12))
