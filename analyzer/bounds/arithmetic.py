@@ -48,11 +48,12 @@ ARITHMETIC = {
 
 def rounded_down(array: Array) -> Array:
     """The largest numbers in single precision, infinite ones left out, that are not above these."""
-    wide = np.clip(np.asarray(array, np.float64), -LARGEST, LARGEST)
-    single = wide.astype(np.float32)
     with np.errstate(over="ignore"):
+        single = np.clip(np.asarray(array, np.float32), -LARGEST, LARGEST)
+        if (single <= array).all():
+            return np.asarray(single)
         below = np.maximum(np.nextafter(single, np.float32(-np.inf)), np.float32(-LARGEST))
-    return np.asarray(np.where(single.astype(np.float64) > wide, below, single))
+    return np.asarray(np.where(single > np.asarray(array, np.float64), below, single))
 
 
 def rounded_up(array: Array) -> Array:

@@ -85,8 +85,10 @@ class Formulas:
         return self._numbers[number]
 
     def array(self, array: Array) -> str:
-        """A stored array in single precision, rounded; it is finite."""
-        return self._editor.constant(np.clip(np.asarray(array, np.float64), -LARGEST, LARGEST).astype(np.float32))
+        """A stored array in single precision; of others it is rounded, and finite."""
+        if array.dtype != np.float32:  # a large weight is not copied in double precision
+            array = np.clip(np.asarray(array, np.float64), -LARGEST, LARGEST).astype(np.float32)
+        return self._editor.constant(array)
 
     def between(self, low: Array, high: Array, shape: Shape) -> Interval:
         """The interval between two patterns of a value of this shape."""

@@ -92,10 +92,11 @@ class IntervalGraph:
                 self._add(call)
         asked = [name for name in (values or self._known) if name in self._known]
         self._asked = {name: self._known[name] for name in asked}
-        for x in self._asked.values():
-            self._editor.output(x.low, x.high)
+        fed = {end for ends in self._fed.values() for end in (ends.low, ends.high)}
+        computed = {end for x in self._asked.values() for end in (x.low, x.high)} - fed
+        self._editor.output(*sorted(computed))  # what is fed comes back as it is, in memory that nobody holds
         self._editor.finish()
-        self._session = Session(self._editor.loaded, threads=threads) if self._asked else None
+        self._session = Session(self._editor.loaded, threads=threads) if computed else None
 
     def __enter__(self) -> IntervalGraph:
         return self
@@ -111,7 +112,7 @@ class IntervalGraph:
             box = inputs[name]
             self._check(name, box)
             feeds[ends.low], feeds[ends.high] = rounded_down(box.low), rounded_up(box.high)
-        results = {} if self._session is None else self._session.run(feeds)
+        results = feeds if self._session is None else {**feeds, **self._session.run(feeds)}
         found = {}
         for name, x in self._asked.items():
             low, high = (np.broadcast_to(results[end], self._shapes[name]) for end in (x.low, x.high))

@@ -58,7 +58,7 @@ class Sums:
 
     def _sizes(self, weight: Array, total: WeightedSum, data: Interval, off: float) -> str:
         sizes = np.where(weight == 0, 0, np.where(np.abs(weight) < TINIEST, _LOST, np.abs(weight)))
-        return self._f.array(sizes * (np.sign(total.scales[0]) * (1 + 2 * off if data.wild else 1)))
+        return self._f.array(sizes * (float(np.sign(total.scales[0])) * (1 + 2 * off if data.wild else 1)))
 
     def _bias(
         self, op: OpNode, place: int, factor: float, xs: Sequence[Interval | None], lost: Array, off: float
