@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from hypothesis import settings
 
 from analyzer.ops.operator import all_rules, all_traits
 from analyzer.ops.traits import Traits
 from tests.conformance.node_cases import NEWEST_OPSET, arrays_of, as_case, node_cases, plain
-from tests.laws import laws, shrink_laws
+from tests.laws import bound_laws, laws, shrink_laws
 from tests.laws.benches import Bench
 from tests.laws.trait_laws import NOT_TAKEN, TRAIT_LAWS
 from tests.laws.walks import claims_hold, unneeded_inputs_do_not_matter
@@ -23,6 +24,7 @@ LAWS = (
     shrink_laws.shrunk_nodes_agree,
     laws.letters_fit,
     laws.unit_axes_are_axes,
+    *([bound_laws.bounds_hold] if settings().max_examples >= 2000 else []),  # a minute by itself
 )
 OPERATORS = sorted({op for domain, op in all_rules() if not domain} - {"SimplifiedLayerNormalization"})
 #: Operators of whose cases none runs here: too old, too new for the runtime, with a sequence as output, with branches.
