@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,11 +24,11 @@ from analyzer.report.console import (
     room_for_names,
     table_of,
 )
-from analyzer.report.phrases import cut_names, largest, not_finite, printable, samples_fed
+from analyzer.report.phrases import cut_names, largest, printable, samples_fed
+from analyzer.report.prune.worth import loss, relative, staying, top1, unaligned, verdict
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
-ALIGNMENTS = (16, 8)  # widths that kernels like
 
 
 def to_text(report: PruneReport) -> str:
@@ -47,37 +46,6 @@ def render(
         console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
 
 
-def verdict(audit: AuditFacts, pruned: PrunedFacts) -> str:
-    """What the cut is worth, in one sentence."""
-    if not pruned.changed:
-        if not audit.dead:
-            doubt, part = not_finite(audit), " in what was judged" if audit.judged.little else ""
-            return f"Nothing to remove: no unit is dead{part}{f', {doubt}' if doubt else ''}."
-        why = pruned.notes or pruned.refused or _staying(audit, pruned)
-        return f"Nothing to remove: the dead units stay{', see below' if why else ''}."
-    saved = pruned.before.parameters - pruned.after.parameters
-    much = f"Saves {share(saved, pruned.before.parameters)} of the parameters"
-    latency = pruned.latency
-    if latency is None:
-        return f"{much}; the speed was not measured."
-    if latency.verdict == "faster":
-        return f"{much}; runs {1 / latency.ratio:.2f} times as fast."
-    return f"{much}; {'it is slower' if latency.verdict == 'slower' else latency.verdict}."
-
-
-def unaligned(audit: AuditFacts, pruned: PrunedFacts) -> tuple[int, int] | None:
-    """How many layers had a width that is a multiple of 16 (or 8) and lost it, and which multiple; None: none."""
-    widths = [
-        (layer.units, layer.units - len(pruned.removed_units[layer.value]))
-        for layer in audit.layers
-        if layer.value in pruned.removed_units
-    ]
-    for multiple in ALIGNMENTS:
-        if lost := sum(before % multiple == 0 and after % multiple > 0 for before, after in widths):
-            return lost, multiple
-    return None
-
-
 @dataclass(frozen=True)
 class _View:
     """One report being laid out, `width` in columns."""
@@ -89,8 +57,8 @@ class _View:
 
     def sections(self) -> Iterator[RenderableType]:
         """The parts of the report that have something to say, in order."""
-        if self.pruned.lossy:
-            yield self._loss()
+        if said := loss(self.pruned):
+            yield Text(said, "bold red")
         yield self._answer()
         yield from self._sizes()
         yield from self._compared()
@@ -98,16 +66,6 @@ class _View:
         yield from self._refused()
         yield from self._locked()
         yield from self._notes()
-
-    def _loss(self) -> RenderableType:
-        comparison, units = self.pruned.comparison, sum(len(u) for u in self.pruned.lossy_units.values())
-        went = f"{counted(units, 'unit')} went that {'is' if units == 1 else 'are'} not dead"
-        head = Text(f"Not exact: {went}", "bold red")
-        if comparison is not None:
-            head.append(f"; the outputs change by up to {_relative(comparison)} of their scale on the probe")
-            top1 = _top1(comparison)
-            head.append(f", {top1}" if top1 else "")
-        return head
 
     def _answer(self) -> RenderableType:
         pruned, probe = self.pruned, self.audit.probe
@@ -183,12 +141,10 @@ class _View:
 
     def _difference(self, name: str, comparison: Comparison, *, judged: bool) -> RenderableType:
         line = Text(f"{name:<14}", QUIET)
-        line.append(
-            f"{counted(comparison.samples, 'sample')}: differ by at most {_relative(comparison)} of their scale"
-        )
+        line.append(f"{counted(comparison.samples, 'sample')}: differ by at most {relative(comparison)} of their scale")
         line.append(f" ({comparison.max_abs_difference:.2g})", QUIET)
-        top1 = _top1(comparison)
-        line.append(f", {top1}" if top1 else "")
+        agreeing = top1(comparison)
+        line.append(f", {agreeing}" if agreeing else "")
         if not judged:
             line.append("; for information", QUIET)
         elif comparison.within:
@@ -243,7 +199,7 @@ class _View:
                 yield indented(f"{refused.node}: {refused.reason}{detail}")
 
     def _locked(self) -> Iterator[RenderableType]:
-        reasons = _staying(self.audit, self.pruned)
+        reasons = staying(self.audit, self.pruned)
         if reasons:
             yield heading("Dead, but stays")
             for reason, units in sorted(reasons.items(), key=lambda item: -sum(item[1])):
@@ -254,27 +210,6 @@ class _View:
             yield Text()
             for note in self.pruned.notes:
                 yield indented(note, "yellow", by=0)
-
-
-def _staying(audit: AuditFacts, pruned: PrunedFacts) -> dict[str, list[int]]:
-    """Dead units that stay, by reason, as counts per layer: those of the audit that were not removed after all."""
-    reasons: dict[str, list[int]] = {}
-    counted_values = {layer.value for layer in audit.layers}
-    for locked in audit.locked:
-        stay = set(locked.units) - set(pruned.removed_units.get(locked.value, ()))
-        if stay and locked.value in counted_values:
-            reasons.setdefault(locked.reason, []).append(len(stay))
-    return reasons
-
-
-def _relative(comparison: Comparison) -> str:
-    worst = comparison.max_relative_difference
-    return f"{worst:.2g}" if math.isfinite(worst) else "not measurable (not finite, or another shape)"
-
-
-def _top1(comparison: Comparison) -> str:
-    agree = [output.top1 for output in comparison.outputs if output.top1 is not None]
-    return f"the same top answer on {share(min(agree))} of samples" if agree else ""
 
 
 def _change(before: int, after: int) -> str:

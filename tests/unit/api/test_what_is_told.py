@@ -11,7 +11,7 @@ import pytest
 import analyzer
 from analyzer import Choice, InputError
 from analyzer.api.choosing import choice_from_plan
-from analyzer.report.prune.terminal import verdict
+from analyzer.report.prune.worth import verdict
 from tests.equivalence.cases import killed, weights, zeroed
 from tests.models import parse
 

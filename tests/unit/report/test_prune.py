@@ -10,7 +10,8 @@ from rich.console import Console
 
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.pruned import PrunedFacts
-from analyzer.report.prune.terminal import render, unaligned, verdict
+from analyzer.report.prune.terminal import render
+from analyzer.report.prune.worth import unaligned, verdict
 from tests.made import facts, first_dead
 from tests.made_pruned import comparison, latency, pruned, with_everything
 
