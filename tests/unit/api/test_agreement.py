@@ -13,6 +13,7 @@ from analyzer import Choice
 from analyzer.api import agreement
 from analyzer.api.cutting import cut
 from analyzer.errors import ComparisonFailed, InputError, RunError, RunFailure
+from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import Editor, load
 from analyzer.rewrite.comparison import compare
 from analyzer.runtime.session import Session
@@ -298,3 +299,12 @@ def test_what_is_cut_is_compared_with_the_file_and_not_with_the_form_that_it_was
     monkeypatch.setattr(load, "inlined", wrong)
     with pytest.raises(ComparisonFailed, match="differs from the original"):
         analyzer.prune(dense("y = Neg(h)"), data, latency=False)
+
+
+@pytest.mark.parametrize(("off", "exact", "lossy"), [(0.0, True, True), (0.5, False, True), (np.inf, False, False)])
+def test_a_lossy_cut_may_differ_but_never_by_shapes_or_by_what_is_not_finite(
+    off: float, exact: bool, lossy: bool
+) -> None:
+    found = Comparison("here", 3, (OutputDifference("y", off, 1.0, off, 5e-5, None),), 0)
+    assert (agreement.agree(found, lossy=False), agreement.agree(found, lossy=True)) == (exact, lossy)
+    assert not agreement.agree(None, lossy=True)
