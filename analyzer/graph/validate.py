@@ -25,6 +25,7 @@ from analyzer.graph.nested import all_graphs, subgraphs
 
 DAMAGED = "the file is damaged, export the model again"
 MOST_AXES = 64  # of NumPy's arrays
+_LIMIT = "swiglu_limit"  # of mixtures of experts
 
 
 def check_external(proto: onnx.ModelProto, where: str, path: Path | None) -> dict[str, DataFile]:
@@ -115,7 +116,8 @@ def _problem(tensor: onnx.TensorProto, *, known_elsewhere: bool) -> str | None:
 def check_nodes(proto: onnx.ModelProto, where: str) -> None:
     """Refuse nodes without an operator, attributes without a name or a value: onnx-ir cannot write them again.
 
-    And nodes that leave out one of a list of outputs, such as a part of a Split: onnxruntime crashes when it runs them.
+    And nodes that onnxruntime crashes of when it runs them: that leave out one of a list of outputs, such as a part of
+    a Split, or limit activations to a range that ends before it begins.
     """
     for graph in all_graphs(proto):
         for node in graph.node:
@@ -128,6 +130,8 @@ def check_nodes(proto: onnx.ModelProto, where: str) -> None:
                 raise ModelError(f"{where}: node {node.name or node.op_type} leaves one of its outputs out: {DAMAGED}.")
             for attribute in node.attribute:
                 problem = _problem_of(attribute)
+                if attribute.name == _LIMIT and attribute.f < 0:
+                    problem = f"{_LIMIT} below zero"
                 if problem is not None:
                     raise ModelError(
                         f"{where}: node {node.name or node.op_type} has an attribute {problem}: {DAMAGED}."

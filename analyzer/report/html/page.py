@@ -21,7 +21,7 @@ from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
 from analyzer.report.phrases import units_per_value
-from analyzer.report.prune.worth import loss, verdict
+from analyzer.report.prune.worth import holds_for, loss, verdict
 
 LIBRARIES = ("echarts.min.js", "cytoscape.min.js")
 SCRIPTS = (
@@ -75,6 +75,7 @@ def render_html(
         pruned=pruned,
         worth=None if pruned is None else verdict(facts, pruned),
         loss="" if pruned is None else loss(pruned),
+        holds_for="" if pruned is None else holds_for(facts, pruned),
         check=None if checked is None else section_of(checked),
         pictures=[base64.b64encode(picture).decode() for picture in (fed or Fed()).pictures],
         first_rows=(fed or Fed()).rows,

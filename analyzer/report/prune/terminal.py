@@ -25,7 +25,7 @@ from analyzer.report.console import (
     table_of,
 )
 from analyzer.report.phrases import cut_names, largest, printable, samples_fed
-from analyzer.report.prune.worth import loss, relative, staying, top1, unaligned, verdict
+from analyzer.report.prune.worth import holds_for, loss, relative, staying, top1, unaligned, verdict
 
 LAYERS_SHOWN = 12
 LOCKED_SHOWN = 5
@@ -70,11 +70,8 @@ class _View:
     def _answer(self) -> RenderableType:
         pruned, probe = self.pruned, self.audit.probe
         lines = [Text(verdict(self.audit, pruned), "bold green" if pruned.changed else "bold")]
-        on = "" if probe is None else f" on {counted(probe.samples, 'sample')} of {printable(probe.source)}"
-        if probe is not None and probe.random:
-            lines.append(Text(f"RANDOM DATA{on}: real data may need what was removed", "bold yellow"))
-        elif pruned.changed and not pruned.lossy:
-            lines.append(Text(f"The same outputs, up to rounding, {self._basis(on)}", QUIET))
+        if said := holds_for(self.audit, pruned):
+            lines.append(Text(said, "bold yellow" if probe is not None and probe.random else QUIET))
         lines.append(Text(f"judged: {self.audit.judged.shares}", "yellow" if self.audit.judged.little else QUIET))
         if probe is not None and probe.skipped:
             lines.append(Text(f"the probe: {samples_fed(probe)}", "yellow"))
@@ -88,20 +85,6 @@ class _View:
                 f"try --round-to {multiple}", "yellow",
             ))  # fmt: skip
         return Group(*lines)
-
-    def _basis(self, on: str) -> str:
-        """The inputs for which the outputs are the same."""
-        if not self.pruned.observed:
-            return "for every input that stays finite on the way"
-        pruned, parts = self.pruned, list[str]()
-        if pruned.removed_relus:
-            parts.append("the removed units stay dead and the removed ReLUs on" if pruned.removed_units else
-                         "the removed ReLUs stay on")  # fmt: skip
-        elif pruned.removed_units or not (pruned.removed_rows or pruned.removed_experts):
-            parts.append("the removed units stay dead")
-        parts += ["no other row of an embedding is gathered"] if pruned.removed_rows else []
-        parts += ["no other expert is chosen"] if pruned.removed_experts else []
-        return f"for inputs on which {' and '.join(parts)}, as{on}"
 
     def _sizes(self) -> Iterator[RenderableType]:
         before, after, latency = self.pruned.before, self.pruned.after, self.pruned.latency

@@ -7,7 +7,7 @@ import math
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import counted, share
-from analyzer.report.phrases import not_finite
+from analyzer.report.phrases import not_finite, printable
 
 ALIGNMENTS = (16, 8)  # widths that kernels like
 
@@ -41,6 +41,27 @@ def loss(pruned: PrunedFacts) -> str:
         change = f"the outputs change by up to {relative(comparison)} of their scale on the probe"
         parts.append(f"{change}, {agreeing}" if agreeing else change)
     return "; ".join(parts)
+
+
+def holds_for(audit: AuditFacts, pruned: PrunedFacts) -> str:
+    """For which inputs the outputs are the same; nothing where nothing changed, or where it is not exact."""
+    probe = audit.probe
+    on = "" if probe is None else f" on {counted(probe.samples, 'sample')} of {printable(probe.source)}"
+    if probe is not None and probe.random:
+        return f"RANDOM DATA{on}: real data may need what was removed"
+    if not pruned.changed or pruned.lossy:
+        return ""
+    if not pruned.observed:
+        return "The same outputs, up to rounding, for every input that stays finite on the way"
+    parts = list[str]()
+    if pruned.removed_relus:
+        stay = "the removed units stay dead and the removed ReLUs on"
+        parts.append(stay if pruned.removed_units else "the removed ReLUs stay on")
+    elif pruned.removed_units or not (pruned.removed_rows or pruned.removed_experts):
+        parts.append("the removed units stay dead")
+    parts += ["no other row of an embedding is gathered"] if pruned.removed_rows else []
+    parts += ["no other expert is chosen"] if pruned.removed_experts else []
+    return f"The same outputs, up to rounding, for inputs on which {' and '.join(parts)}, as{on}"
 
 
 def unaligned(audit: AuditFacts, pruned: PrunedFacts) -> tuple[int, int] | None:

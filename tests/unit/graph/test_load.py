@@ -376,6 +376,14 @@ def test_a_list_of_outputs_is_whole() -> None:
         load_model(model)
 
 
+def test_a_limit_below_zero_ends_the_process_of_onnxruntime() -> None:
+    experts = helper.make_node("MoE", ["x", "r", "v", "", "w"], ["y"], domain="com.microsoft", swiglu_limit=-1.0)
+    model = parse("g (float[n,2] x) => (float[n,2] y) { y = Relu(x) }", {})
+    model.graph.node[0].CopyFrom(experts)
+    with pytest.raises(ModelError, match="node MoE has an attribute swiglu_limit below zero"):
+        load_model(model)
+
+
 @pytest.mark.parametrize(
     ("node", "named"), [("p, s = GRU<hidden_size = 2>(x, w, r)", True), ("p, s = TopK(x, k)", False)]
 )
