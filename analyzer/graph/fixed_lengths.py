@@ -20,10 +20,11 @@ from onnx import helper, numpy_helper
 
 from analyzer.algebra.pattern import Array
 from analyzer.graph.blocked_channels import read_blocks_back
-from analyzer.graph.infer_shapes import inferred
+from analyzer.graph.infer_shapes import inferred, named_lengths
 from analyzer.graph.lend import is_read, weights_left_out
 from analyzer.graph.lists import spell_out_lists
 from analyzer.graph.merged_axes import keep_axes_apart, views_that_merge
+from analyzer.graph.merged_heads import keep_heads_apart, may_merge_heads
 from analyzer.graph.static import StaticPart, draws
 from analyzer.graph.subgraphs import bodies_of
 from analyzer.graph.tracing import maker, stored
@@ -42,11 +43,23 @@ def store_fixed_lengths(model: ir.Model, fold: Fold) -> None:
     _keep_axes_apart(model)
     _store_fixed(model, fold)
     _keep_axes_apart(model)  # some of which show only now that lengths are numbers
+    if may_merge_heads(model):
+        keep_heads_apart(model, _named_lengths(model, fold))
 
 
 def _keep_axes_apart(model: ir.Model) -> None:
     if views_that_merge(model):
         keep_axes_apart(model, {name: shape for name, (_, shape) in inferred(_proto(model)).items()})
+
+
+def _named_lengths(model: ir.Model, fold: Fold) -> dict[str, tuple[int | str | None, ...]]:
+    """What inference knows where it is told what stored numbers alone decide, which it does not compute."""
+    proto, values = _proto(model), _computed(model, None, fold)
+    rest = [node for node in proto.graph.node if not values.keys() >= set(node.output)]
+    del proto.graph.node[:]
+    proto.graph.node.extend(rest)
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in values.items())
+    return {name: lengths for name, (_, lengths) in named_lengths(proto).items()}
 
 
 def _store_fixed(model: ir.Model, fold: Fold) -> None:
@@ -109,8 +122,8 @@ def _opset(proto: onnx.ModelProto) -> int:
     return next((opset.version for opset in proto.opset_import if not opset.domain), 0)
 
 
-def _computed(model: ir.Model, lengths: set[str], fold: Fold) -> dict[str, Array]:
-    """What follows from stored numbers alone, lengths among them, with what else has to be computed for that."""
+def _computed(model: ir.Model, lengths: set[str] | None, fold: Fold) -> dict[str, Array]:
+    """What follows from stored numbers alone, lengths among them (None: or none), with what that takes."""
     static = list[ir.Node]()
     known = set[ir.Node | None]()  # the same
     for node in model.graph:
@@ -123,7 +136,7 @@ def _computed(model: ir.Model, lengths: set[str], fold: Fold) -> dict[str, Array
     used = set[ir.Node | None]()
     for node in reversed(static):
         read = [value for value in node.inputs if value is not None]
-        if node in used or lengths.intersection(str(value.name) for value in read):
+        if node in used or lengths is None or lengths.intersection(str(value.name) for value in read):
             used |= {node, *(value.producer() for value in read)}
     protos = [ir.to_proto(node) for node in static if node in used]
     for index, proto in enumerate(protos):

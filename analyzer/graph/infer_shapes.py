@@ -45,6 +45,14 @@ def inferred(proto: onnx.ModelProto) -> dict[str, tuple[int, tuple[int, ...]]]:
 
     They follow from what `proto` says of its inputs; what it says of other values, at any depth, is taken out.
     """
+    return {
+        name: (kind, tuple(length if isinstance(length, int) else -1 for length in lengths))
+        for name, (kind, lengths) in named_lengths(proto).items()
+    }
+
+
+def named_lengths(proto: onnx.ModelProto) -> dict[str, tuple[int, tuple[int | str | None, ...]]]:
+    """The same with the names of lengths that are no numbers, declared or found: of one name, one length."""
     for graph in all_graphs(proto):  # lengths that the file claims, and nobody checked
         for value in (*graph.output, *(graph.input if graph is not proto.graph else ())):
             if value.type.HasField("tensor_type"):
@@ -52,11 +60,10 @@ def inferred(proto: onnx.ModelProto) -> dict[str, tuple[int, tuple[int, ...]]]:
         del graph.value_info[:]
     with suppress(Exception):  # inference refuses what it does not know; knowing less is safe
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    found: dict[str, tuple[int, tuple[int, ...]]] = {}
+    found: dict[str, tuple[int, tuple[int | str | None, ...]]] = {}
     for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
         tensor = value.type.tensor_type
         if tensor.HasField("shape"):
-            dims = tensor.shape.dim
-            lengths = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in dims)
+            lengths = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim)
             found.setdefault(value.name, (tensor.elem_type, lengths))
     return found

@@ -28,6 +28,7 @@ NAMED = {
     "graph/lists.py": 14,  # lists are no tensors, so no rule can speak of them: they are gone before there are any
     "graph/lend.py": 7,  # what onnxruntime's own rewriting ends the process of, before there are any rules
     "graph/merged_axes.py": 10,  # views and the lengths they list, in another form before rules see them
+    "graph/merged_heads.py": 15,  # the same, with products between the views
     "graph/open_branches.py": 1,
     "graph/subgraphs.py": 1,
     "graph/static.py": 1,
