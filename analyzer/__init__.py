@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from analyzer.api.auditing import audit, prune, revive
     from analyzer.api.checking import CheckResult, check
     from analyzer.api.comparing import Compared, compare
+    from analyzer.api.kept_statistics import Statistics, merge_statistics
+    from analyzer.api.observing import take_statistics
     from analyzer.api.options import Data, Run
     from analyzer.api.pruned_model import Pruned
     from analyzer.api.reviving import Revived
@@ -131,6 +133,7 @@ _HOMES = {
     "RunSummary": "facts.history",
     "Severity": "facts.findings",
     "Size": "facts.pruned",
+    "Statistics": "api.kept_statistics",
     "TensorPlan": "facts.audit",
     "Thresholds": "facts.thresholds",
     "TrainingScale": "facts.probe_condition",
@@ -142,7 +145,9 @@ _HOMES = {
     "check": "api.checking",
     "compare": "api.comparing",
     "prune": "api.auditing",
+    "merge_statistics": "api.kept_statistics",
     "revive": "api.auditing",
+    "take_statistics": "api.observing",
 }
 
 __all__ = [
@@ -212,6 +217,7 @@ __all__ = [
     "RunSummary",
     "Severity",
     "Size",
+    "Statistics",
     "TensorPlan",
     "Thresholds",
     "TrainingScale",
@@ -223,8 +229,10 @@ __all__ = [
     "audit",
     "check",
     "compare",
+    "merge_statistics",
     "prune",
     "revive",
+    "take_statistics",
 ]
 
 

@@ -202,7 +202,7 @@ class Audit(WithPage):
 
     def _fed(self) -> Fed:
         """The first samples, for a look at them."""
-        probe = None if self._source is None else self._source.probe
+        probe = None if self._source is None else self._source.first
         return Fed() if probe is None else first_samples(probe)
 
     def picture(self) -> GraphPicture:

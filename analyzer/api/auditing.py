@@ -15,12 +15,14 @@ from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.exporting import as_file
+from analyzer.api.kept_statistics import NO_SECOND_PASS, Recalled
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned
 from analyzer.api.reviving import Revived
 from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import check_countable, gathered_tables
+from analyzer.api.stages import Measured, opened_data
 from analyzer.errors import InputError, OtherBranch
 from analyzer.facts.addresses import without_secrets
 from analyzer.facts.audit import (
@@ -39,17 +41,14 @@ from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
-from analyzer.graph.open_branches import with_branches
 from analyzer.observe.observation import Observation, observe
 from analyzer.observe.training_scale import training_scales
-from analyzer.probes.preprocessor_config import beside
-from analyzer.probes.probe import Probe, open_probe, random_probe
+from analyzer.probes.probe import Probe
 from analyzer.report.notebook_progress import shown_in_notebook
 from analyzer.rewrite.metadata import PREFIX
 from analyzer.runtime.loading import accepted, load_model
 from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
 from analyzer.shapes.shape_run import measure_shapes
-from analyzer.units import select_units
 from analyzer.walk import Walk, walk
 from analyzer.walk.interface import feature_axes
 
@@ -118,25 +117,29 @@ def _audited(
     with clock.stage("load"):
         file, data = as_file(model, data)
         loaded = load_model(file)
+    recalled = None if data.statistics is None else Recalled.of(data.statistics, loaded, thresholds)
     varying = frozenset[str]()
+    if recalled is not None:
+        run, varying = replace(run, independent=recalled.job.independent), frozenset(recalled.job.varying)
+        if vocabulary or experts:
+            raise InputError("Statistics do not say which rows and experts are used: give the data itself.")
     with accepted(loaded, run.threads):
         with clock.stage("open"):
-            opened, held = _opened(data, loaded)
+            opened, held = opened_data(data, loaded)
+            first = opened if recalled is None else recalled.probe  # whose samples show the shapes
             if vocabulary:
                 check_countable(opened, held, "rows of embeddings are gathered")
             if experts:
                 check_countable(opened, held, "experts tokens are routed to")
         with clock.stage("shapes"):
-            loaded = with_confirmed_lengths(loaded, opened, run.threads)
-            shapes = measure_shapes(loaded, opened, independent=run.independent)
+            loaded = with_confirmed_lengths(loaded, first, run.threads)
+            measured = Measured.of(loaded, first, independent=run.independent, varying=varying)
     while True:
+        shapes, shown, audited = measured.shapes, measured.shown, measured.audited
         with clock.stage("shapes"):
-            selected = select_units(loaded.graph, shapes)
-            audited = [a.of_type(shapes.dtypes.get(a.value, a.dtype)) for a in selected]
-            believed = [a for a in audited if a.value not in shapes.mixed]
-            shown = with_branches(loaded, shapes.taken)
-            scales = () if opened is None or opened.random else training_scales(shown, opened, shapes, run.threads)
-        observed = partial(_observed, thresholds, run, progress, shown, believed, shapes)
+            given = opened if recalled is None else None
+            scales = () if given is None or given.random else training_scales(shown, given, shapes, run.threads)
+        observed = partial(_observed, thresholds, run, progress, shown, measured.believed, shapes)
         try:
             with clock.stage("probe"):
                 seen = observed("probe", opened)
@@ -144,23 +147,29 @@ def _audited(
                 seen_on_holdout = observed("holdout", held)
             break
         except OtherBranch as error:
+            if recalled is not None:
+                raise recalled.other_branch() from error
             varying |= error.conditions
         with clock.stage("shapes"):
-            shapes = measure_shapes(loaded, opened, independent=run.independent, varying=varying)
+            measured = Measured.of(loaded, first, independent=run.independent, varying=varying)
+    if recalled is not None:
+        seen = recalled.observed(measured, seen)
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
         gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary and opened else None
         routed = routed_experts(loaded, walked.context, opened, held, run) if experts and opened else None
-        measure = partial(measure_shapes, probe=opened, threads=run.threads, varying=varying)
+        measure = partial(measure_shapes, probe=first, threads=run.threads, varying=varying)
         walked = planned(loaded, shapes, walked, measure)
         counted = None if routed is None else with_removable(routed, loaded, shapes, walked, measure)
     with clock.stage("causes"):
         ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, every=every_suspect)
         diagnoses, causes_failed = ask() if causes else ((), "")
+        if causes and recalled is not None and opened is None:
+            causes_failed = NO_SECOND_PASS
         walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
     conditions = Conditions(
-        one_by_one=not (seen is None or seen.batched or run.batch_size == 1),
+        one_by_one=not (seen is None or seen.batched or (recalled.job if recalled else run).batch_size == 1),
         may_mix=(shapes.may_mix or "") if shapes.batchable else "",
         stated=seen is not None and seen.batched and shapes.may_mix is not None and shapes.stated,
         mixed=tuple(a.value for a in audited if a.value in shapes.mixed),
@@ -171,10 +180,11 @@ def _audited(
         overflows=() if seen is None else seen.overflows,
         causes_failed=causes_failed,
         inseparable=shapes.inseparable,
+        missing=() if recalled is None else recalled.statistics.missing,
     )
     facts = AuditFacts(
         model=_model_summary(loaded, model, walked),
-        probe=_summary(opened, seen, walked, run, scales),
+        probe=recalled.summary(walked, opened) if recalled else _summary(opened, seen, walked, run, scales),
         holdout=_summary(held, seen_on_holdout, walked, run),
         thresholds=thresholds,
         layers=layers,
@@ -192,10 +202,10 @@ def _audited(
     )
     facts = replace(facts, warnings=audit_findings(facts))
     files = (
-        *guarded_files(model, data.probe, data.holdout),
+        *guarded_files(model, *data.sources),
         *(file.home / file.location for file in loaded.beside.values()),
     )
-    return Audit(facts, walked, _value_names(loaded), files, Source(loaded, shapes, opened, held, run, files))
+    return Audit(facts, walked, _value_names(loaded), files, Source(loaded, shapes, first, opened, held, run, files))
 
 
 def prune(
@@ -270,26 +280,6 @@ def _observed(
         flat_gradient=thresholds.flat_gradient,
         provider=provider_of(run),
     )
-
-
-def _opened(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | None]:
-    """The probe and the holdout, checked against the model's inputs."""
-    inputs, constants = loaded.graph.inputs, tuple(data.constants)
-    if data.random is not None:
-        drawn = random_probe(inputs, samples=data.random, seed=data.seed, free_dims=data.dims, constants=constants)
-        return drawn, None
-    usual = beside(loaded.path)
-    reader = partial(
-        open_probe,
-        inputs=inputs,
-        limit=data.limit,
-        constants=constants,
-        images=data.images,
-        usual_images=usual,
-        skip_bad=data.skip_bad,
-    )
-    probe = None if data.probe is None else reader(data.probe)
-    return probe, None if data.holdout is None else reader(data.holdout)
 
 
 class _Clock:

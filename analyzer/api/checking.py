@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
+from analyzer.api.kept_statistics import statistics_of
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.outputs import guarded_files
 from analyzer.api.reporting import WithPage
@@ -132,7 +133,8 @@ def check_replaceable(baseline: str | Path | None, data: Data) -> None:
     """
     if baseline is None:
         raise InputError("--update-baseline replaces a baseline, and none is named: give --baseline FILE.")
-    if data.probe is None:
+    random = data.statistics is not None and statistics_of(data.statistics).random
+    if (data.probe is None and data.statistics is None) or random:
         raise InputError("--update-baseline needs real data, which later checks are held against: give --probe DATA.")
     if Path(baseline).exists():
         read_baseline(baseline)

@@ -73,7 +73,7 @@ def compare(
     Args:
         models: two or more models (checkpoints of a training run in their order), or one.
         data: what all models are run on, as for `audit()`; it must be readable once for each.
-        probes: two or more data sets, for one model, instead of `data`.
+        probes: two or more data sets, for one model, instead of `data`; or statistics, one for each of several models.
         providers: two or more execution providers, for one model on one probe (`Run.provider`).
         labels: a name for each run; otherwise file names.
         run: as for `audit()`.
@@ -87,7 +87,8 @@ def compare(
     several = list(models) if isinstance(models, Sequence) and not isinstance(models, str | bytes) else [models]
     runs = _runs(Run.of(run), providers, several, probes)
     pairs = [(several[0], Data.of(data))] * len(runs) if providers else _pairs(several, data, probes)
-    named = list(labels) if labels is not None else _labels([d.probe for _, d in pairs] if probes else several)
+    sources = several if len(several) > 1 else [_source(source) for _, source in pairs]
+    named = list(labels) if labels is not None else _labels(sources)
     if labels is None and providers:
         named = [provider_of(on).short for on in runs]
     if len(named) != len(pairs):
@@ -113,12 +114,21 @@ def _runs(
 
 def _pairs(models: Sequence[Model], data: Any, probes: Sequence[Any] | None) -> list[tuple[Model, Data]]:
     if probes is not None:
-        if data is not None or len(models) != 1 or len(probes) < 2:
-            raise InputError("Several probes are compared on one model: give one model and at least two probes.")
-        return [(models[0], Data.of(probe)) for probe in probes]
+        given = [Data.of(probe) for probe in probes]
+        each = len(models) == len(given) and all(source.statistics is not None for source in given)
+        if data is not None or len(given) < 2 or not (each or len(models) == 1):
+            raise InputError(
+                "Several probes are compared on one model: give one model and at least two probes, or statistics, of "
+                "which several models need one each."
+            )
+        return list(zip(models if each else [models[0]] * len(given), given, strict=True))
     if len(models) < 2:
         raise InputError("There is nothing to compare: give at least two models, or one model and two probes.")
     return [(model, Data.of(data)) for model in models]
+
+
+def _source(data: Data) -> Any:
+    return data.statistics if data.probe is None else data.probe
 
 
 def _labels(given: Sequence[Any]) -> list[str]:

@@ -29,10 +29,15 @@ class Data:
 
     Wherever a function takes `Data`, it takes a probe alone as well: `audit(model, "probe.npz")`.
 
+    With `statistics` the model is not run to see what its units do; a probe that is given as well is what the second
+    passes are made on (causes, the comparison of a smaller model), and units that move on it are not dead.
+
     Attributes:
         probe: data like what the model will see: a path (.npz or a folder of them, .npy, .csv, .parquet, a folder
             of images or of tensors, `file.py:generator`), arrays by input name, or any iterable of feeds.
         holdout: a second data set, held against the first: units dead on the probe, alive there are listed.
+        statistics: what an earlier pass over the data left behind, in place of a probe: a file that `deadunits observe`
+            or `merge` wrote, or what `take_statistics` returns.
         limit: use at most so many samples of each data set.
         constants: inputs that are fed unchanged with every sample.
         images: how image files become arrays.
@@ -45,6 +50,7 @@ class Data:
     probe: Any = None
     holdout: Any = None
     _: KW_ONLY
+    statistics: Any = None
     limit: int | None = None
     constants: Sequence[str] = ()
     images: ImageOptions | None = None
@@ -61,13 +67,15 @@ class Data:
         """
         if self.probe is not None and self.random is not None:
             raise InputError("Give either a probe or a number of random samples, not both.")
-        if self.holdout is not None and self.probe is None:
+        if self.statistics is not None and self.random is not None:
+            raise InputError("Give either statistics or a number of random samples, not both.")
+        if self.holdout is not None and self.probe is None and self.statistics is None:
             raise InputError("A holdout is held against a probe: give a probe as well.")
         _check_counts(limit=self.limit, random=self.random)
         if isinstance(self.constants, str):
             names = f"[{self.constants!r}]"
             raise InputError(f"constants is the text {self.constants!r}: give a list of names, such as {names}.")
-        if self.probe is None:
+        if self.probe is None and self.holdout is None:
             for name in ("limit", "images", "skip_bad"):
                 if getattr(self, name) not in (None, False):
                     raise InputError(
@@ -81,6 +89,11 @@ class Data:
             raise InputError("seed says which random samples are drawn, and none are: leave it out.")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}: give at least 0.")
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """Everything that is read."""
+        return self.probe, self.holdout, self.statistics
 
     @classmethod
     def of(cls, given: Any) -> Data:

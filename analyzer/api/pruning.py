@@ -82,6 +82,7 @@ def prune_walk(
             compare both models on.
         ComparisonFailed: the smaller model differs from the original on the probe.
     """
+    source.check_comparable()
     named = by_value(walked.layers, lossy or {})
     if choice.units is not None:
         choice = replace(choice, units=by_value(walked.layers, choice.units))
@@ -206,7 +207,7 @@ def _withdrawal_notes(source: Source) -> list[str]:
 
 
 def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
-    return measure_shapes(model, source.probe, threads=source.run.threads, varying=source.shapes.varying)
+    return measure_shapes(model, source.first, threads=source.run.threads, varying=source.shapes.varying)
 
 
 def _constants_for(source: Source, walked: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:

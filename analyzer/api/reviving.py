@@ -109,6 +109,7 @@ def revive_walk(
             compare both models on.
         ComparisonFailed: the outputs are not the same.
     """
+    source.check_comparable()
     choice = _checked(layers, choice)
     walked, model, refused = _fresh_model(source, layers, choice, seed)
     gone = {

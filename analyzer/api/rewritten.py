@@ -23,14 +23,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What an audit was made from, kept for the prune or the revival that follows."""
+    """What an audit was made from, kept for the prune or the revival that follows.
+
+    Samples of `first` show the shapes; it is the probe, or what is left of one with its statistics.
+    """
 
     loaded: LoadedModel
     shapes: ShapeTable
+    first: Probe | None
     probe: Probe | None
     holdout: Probe | None
     run: Run
     inputs: tuple[Path, ...]
+
+    def check_comparable(self) -> None:
+        """Refuse to make a smaller or a revived model that no data is there to compare with the original on.
+
+        Raises:
+            InputError: there are statistics of data, and no data.
+        """
+        if self.probe is None and self.first is not None:
+            raise InputError(
+                "Statistics show what is dead, but both models are compared on data before anything is written: give "
+                "some of it as well (--probe DATA). Nothing was written."
+            )
 
     @property
     def computed(self) -> LoadedModel:

@@ -73,7 +73,7 @@ def audit(
         from analyzer.cli.progress import ProgressLine
 
         source, reporting = data(), reports()
-        reporting.check(guarded_files(model, source.probe, source.holdout), annotate)
+        reporting.check(guarded_files(model, *source.sources), annotate)
         with ProgressLine(quiet=quiet) as progress:
             audited = analyzer.audit(
                 model,

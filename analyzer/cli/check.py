@@ -73,7 +73,7 @@ def check(
         replaced, earlier = (earlier, None) if update_baseline else (None, earlier)
         if update_baseline:
             check_replaceable(replaced, source)
-        guarded = guarded_files(model, source.probe, source.holdout, earlier, settings.path)
+        guarded = guarded_files(model, *source.sources, earlier, settings.path)
         reporting.check(guarded, replaced)
         with ProgressLine(quiet=quiet) as progress:
             checked = analyzer.check(
@@ -103,6 +103,7 @@ def _settings(config: str | None, *, no_config: bool) -> Settings:
 def _with_settings(data: partial[Data], settings: Settings) -> Data:
     """The data that the flags name, and else the settings file."""
     given = data.keywords
-    probe = given.get("probe") or (None if "random" in given else settings.sources.get("probe"))
+    elsewhere = "random" in given or "statistics" in given
+    probe = given.get("probe") or (None if elsewhere else settings.sources.get("probe"))
     holdout = given.get("holdout") or (None if probe is None else settings.sources.get("holdout"))
     return data(probe=probe, holdout=holdout)

@@ -40,15 +40,27 @@ ProviderOption = Annotated[
     ),
 ]
 
+StatisticsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--statistics",
+        metavar="FILE",
+        help="Statistics in place of data: one for each model, in their order; or two and more for a single model.",
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
+
 
 @command
 def compare(
     models: ModelsArgument,
-    data: Annotated[partial[Data], Without(["probe", "holdout"])],
+    data: Annotated[partial[Data], Without(["probe", "holdout", "statistics"])],
     thresholds: partial[Thresholds],
     run: partial[Run],
     reports: partial[CompareReports],
     probe: ProbesOption = None,
+    statistics: StatisticsOption = None,
     provider_b: ProviderOption = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -63,9 +75,12 @@ def compare(
 
         if len(models) > 1 and len(probe or ()) > 1:
             raise InputError("Give several models and one --probe, or one model and several --probe, not both.")
+        if probe and statistics:
+            raise InputError("Give either --probe or --statistics, not both.")
         chosen = run()
-        sources, reporting = [data(probe=path) for path in probe] if probe else [data()], reports()
-        reporting.check(guarded_files(*models, *(source.probe for source in sources)))
+        sources = [data(statistics=path) for path in statistics or ()] or [data(probe=path) for path in probe or ()]
+        sources, reporting = sources or [data()], reports()
+        reporting.check(guarded_files(*models, *(path for source in sources for path in source.sources)))
         with ProgressLine(quiet=quiet) as progress:
             compared = analyzer.compare(
                 models,

@@ -31,6 +31,11 @@ EXAMPLES = {
         "deadunits check model.onnx --probe probe.npz --baseline baseline.json",
         "deadunits check model.onnx --probe probe.npz --format sarif -o check.sarif",
     ),
+    "observe": (
+        "deadunits observe model.onnx --probe probe.npz --shard 1/2 -o part1.stats",
+        "deadunits observe model.onnx --probe probe.npz -o night.stats --resume",
+    ),
+    "merge": ("deadunits merge part1.stats part2.stats -o all.stats",),
     "init": ("deadunits init model.onnx --probe probe.npz",),
     "doctor": ("deadunits doctor",),
 }

@@ -127,6 +127,12 @@ GROUPS: dict[type, Group] = {
             "holdout": _data(
                 "--holdout", "DATA", "A second data set: lists units that are dead on the probe and alive here."
             ),
+            "statistics": _data(
+                "--statistics",
+                "FILE",
+                "Statistics in place of the data, as observe and merge write them. With --probe as well, second passes "
+                "are made on that: causes, and the comparison without which prune and revive write nothing.",
+            ),
             "limit": _data("--limit", "N", "Use at most N samples of each data set.", kind=int),
             "constants": _data(
                 "--constant", "NAME", "Feed this input unchanged with every sample (repeatable).", kind=_Texts

@@ -40,7 +40,7 @@ def init(
         from analyzer.cli.progress import ProgressLine
 
         source = data()
-        check_outputs([output, baseline], guarded_files(model, source.probe, source.holdout))
+        check_outputs([output, baseline], guarded_files(model, *source.sources))
         with ProgressLine(quiet=quiet) as progress:
             audited = analyzer.audit(model, source, run=run(), thresholds=thresholds(), causes=False, progress=progress)
         failing = write_settings(audited, output, baseline, source.probe, source.holdout)

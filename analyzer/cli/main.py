@@ -19,6 +19,8 @@ from analyzer.cli.examples import EXAMPLES, STARTS, epilog
 from analyzer.cli.exits import BUG, INTERRUPTED, WRONG_INPUT, clean_exit, writing_to_stdout
 from analyzer.cli.explain import explain
 from analyzer.cli.init import init
+from analyzer.cli.merge import merge
+from analyzer.cli.observe import observe
 from analyzer.cli.prune import prune
 from analyzer.cli.revive import revive
 from analyzer.cli.streams import usable_streams
@@ -33,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=epilog(STARTS),
 )
-for command in (audit, explain, prune, revive, compare, check, init, doctor):
+for command in (audit, explain, prune, revive, compare, check, observe, merge, init, doctor):
     app.command(epilog=epilog(EXAMPLES[command.__name__]))(command)
 
 

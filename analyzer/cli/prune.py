@@ -93,7 +93,7 @@ def prune(
             raise InputError(f"--if-nothing {if_nothing!r} is neither copy nor skip: write one of them.")
         source, reporting = data(), reports()
         beside = None if masks is None else str(Path(masks).parent / "plan.json")
-        inputs = guarded_files(model, source.probe, source.holdout, plan)
+        inputs = guarded_files(model, *source.sources, plan)
         reporting.check(inputs, output, masks, beside)
         chosen = choice() if plan is None else choice_from_plan(plan, choice())
         with ProgressLine(quiet=quiet) as progress:

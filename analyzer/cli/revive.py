@@ -63,7 +63,7 @@ def revive(
         if output is None and state is None:
             raise InputError("Say where the revived weights go: -o OUT.onnx, --state FILE.npz, or both.")
         source, reporting = data(), reports()
-        reporting.check(guarded_files(model, source.probe, source.holdout), output, state, masks)
+        reporting.check(guarded_files(model, *source.sources), output, state, masks)
         with ProgressLine(quiet=quiet) as progress:
             revived = analyzer.revive(
                 model,

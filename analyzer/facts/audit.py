@@ -18,6 +18,7 @@ from analyzer.facts.frozen import FrozenDict, read_only
 from analyzer.facts.judged import Judged, cost_of
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.probe_condition import ProbeCondition
+from analyzer.facts.sample_ranges import Ranges
 from analyzer.facts.statistics import Bools, Floats, UnitStatistics
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue
@@ -310,7 +311,7 @@ class Conditions:
     that are inputs as well, taken for no constants. `withdrawn` is what the run contradicted. `overflows` would be
     infinity on a device that computes in halves. `causes_failed` says why pre-activations could not be measured
     (empty: they were, or nobody asked). `inseparable` samples share every feed and may influence each other, so that
-    they count as one.
+    they count as one. `missing` are start and stop of samples of the data that statistics of it lack.
     """
 
     one_by_one: bool = False
@@ -324,6 +325,7 @@ class Conditions:
     overflows: tuple[HalfOverflow, ...] = ()
     causes_failed: str = ""
     inseparable: int = 1
+    missing: Ranges = ()
 
 
 @dataclass(frozen=True, slots=True)

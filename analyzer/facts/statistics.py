@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,20 @@ class UnitStatistics:
             if field.name != "samples"
         }
         return UnitStatistics(self.samples + other.samples, **merged)
+
+    def contradicted_by(self, other: UnitStatistics) -> UnitStatistics:
+        """The same counts of the same samples, with the extremes that further samples showed, and what was not finite.
+
+        For samples that may be among these: what counts would be counted twice.
+        """
+        both = self.merge(other)
+        return replace(
+            self,
+            minimum=both.minimum,
+            maximum=both.maximum,
+            minimum_exact=both.minimum_exact,
+            nonfinite=np.maximum(self.nonfinite, other.nonfinite),
+        )
 
 
 _MERGES = {"minimum": np.minimum, "maximum": np.maximum, "minimum_exact": np.logical_and}  # all others are counts

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.findings import About, Finding, Severity
+from analyzer.facts.sample_ranges import number_in
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number
 from analyzer.gate.finding_kind import FindingKind, finding_kind
 from analyzer.gate.situation import Situation
@@ -99,6 +100,20 @@ def causes_not_measured(situation: Situation, kind: FindingKind) -> Iterator[Fin
             f"saturated units, the first of each layer{none}"
             + ("." if failed else ": for all of them that would take longer than the observation."),
             About.PROBE,
+        )
+
+
+@finding_kind("DU038", "samples-missing", Severity.WARNING, "Statistics lack samples of the data", in_audit=True)
+def samples_missing(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
+    """At most one finding."""
+    missing = situation.audit.conditions.missing
+    if missing:
+        start, stop = missing[0]
+        yield kind.finding(
+            f"The statistics lack {counted(number_in(missing), 'sample')} of the data, the first from {start} to "
+            f"{stop - 1}: units may fire on these; merge the statistics of all shards.",
+            About.PROBE,
+            measured=number_in(missing),
         )
 
 

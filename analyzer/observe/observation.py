@@ -20,11 +20,12 @@ from analyzer.graph import LoadedModel
 from analyzer.observe.elsewhere import fetchable
 from analyzer.observe.halves import half_overflows, half_values, rectified_halves
 from analyzer.observe.instrument import Instrument, Reading
-from analyzer.observe.looks import Course, Full, Look, first_look
+from analyzer.observe.looks import Course, Firing, Full, Look, first_look
 from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.tally import Tally
-from analyzer.observe.targets import targets_of
-from analyzer.probes.probe import Batch, Probe
+from analyzer.observe.targets import Target, targets_of
+from analyzer.probes.probe import Probe
+from analyzer.probes.sample_blocks import Batch
 from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan, plan_batches
 
@@ -48,16 +49,95 @@ class Observation:
     overflows: tuple[HalfOverflow, ...] = ()
     assigned: tuple[int, int] | None = None
 
-    def merge(self, other: Observation) -> Observation:
-        """Both sets of samples together; both must be of the same audited values."""
-        return Observation(
-            statistics={v: s.merge(other.statistics[v]) for v, s in self.statistics.items()},
-            samples=self.samples + other.samples,
-            batched=self.batched and other.batched,
-            seconds=self.seconds + other.seconds,
-            unseen=self.unseen,
-            overflows=tuple({o.value: o for o in (*self.overflows, *other.overflows)}.values()),
+
+@dataclass(frozen=True)
+class Subject:
+    """What is observed of a model, and how it is fed; `outer` names the values of loops as they are carried out.
+
+    `cpu`: it is the CPU that computes the model.
+    """
+
+    loaded: LoadedModel
+    shapes: ShapeTable
+    plan: BatchPlan
+    targets: list[Target]
+    unseen: tuple[str, ...]
+    outer: dict[str, str]
+    halves: list[str]
+    cpu: bool
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedModel,
+        probe: Probe,
+        audited: Sequence[AuditedValue],
+        shapes: ShapeTable,
+        batch_size: int,
+        *,
+        cpu: bool = True,
+    ) -> Subject:
+        """All units of these values; of the probe only how its samples may be fed is asked."""
+        names = [a.value for a in audited]
+        plan = plan_batches(shapes, probe, batch_size, names)
+        loaded, shapes, outer = over_steps(loaded, shapes, names)
+        targets, unseen = targets_of([moved(a, outer, shapes) for a in audited], loaded.graph, shapes, plan.batchable)
+        if not cpu:
+            plan = fetchable(plan, targets)
+        halves = half_values(loaded.graph, shapes, rectified_halves([t.audited for t in targets]))
+        subject = cls(loaded, shapes, plan, targets, (), outer, halves, cpu)
+        return replace(subject, unseen=tuple(subject.inner.get(name, name) for name in unseen))
+
+    @property
+    def inner(self) -> dict[str, str]:
+        """The names that values which are carried out of loops have there."""
+        return {outer: name for name, outer in self.outer.items()}
+
+    def first_look(self, *, small: bool) -> Firing:
+        """The look that an observation begins with; how others than the CPU carry a NaN is not known."""
+        return first_look(self.loaded.graph, self.shapes, self.targets, small=small, carried=self.cpu)
+
+    def instrument(
+        self, look: Look, *, threads: int | None, provider: Provider, steps: bool = True, once: bool = False
+    ) -> Instrument:
+        """A session that computes what a look wants."""
+        return Instrument(
+            self.loaded,
+            look.wanted(),
+            self.plan,
+            sizes=look.sized(),
+            values=self.halves,
+            threads=threads,
+            steps=steps,
+            once=once,
+            provider=provider,
         )
+
+    def seen(self, tally: Tally) -> dict[str, UnitStatistics]:
+        """The statistics by the names that the values have in the model."""
+        return {self.inner.get(name, name): statistics for name, statistics in tally.statistics().items()}
+
+    def observation(
+        self,
+        statistics: dict[str, UnitStatistics],
+        samples: int,
+        peaks: Array | None,
+        *,
+        seconds: float,
+        assigned: tuple[int, int] | None,
+    ) -> Observation:
+        """What statistics of all values say; `peaks` are those of `halves`."""
+        rectified = rectified_halves([t.audited for t in self.targets])
+        shown = {name: statistics[self.inner.get(name, name)] for name in rectified}
+        overflows = half_overflows(self.loaded.graph, self.halves, peaks, shown)
+        batched = self.plan.batchable
+        return Observation(statistics, samples, batched, seconds, self.unseen, tuple(overflows), assigned)
+
+    def failure(self, error: RunError) -> RunError:
+        """Of a feed that does not run: whether it may run with loops left as they are."""
+        if self.loaded.steps and not isinstance(error, OtherBranch) and error.kind is not RunFailure.MEMORY:
+            return OtherBranch(frozenset(chain(*self.loaded.steps.values())))
+        return error
 
 
 def observe(
@@ -83,43 +163,28 @@ def observe(
         ProbeError: the data does not fit the model.
     """
     begin = time.perf_counter()
-    plan = plan_batches(shapes, probe, batch_size, [a.value for a in audited])
-    loaded, shapes, stacked = over_steps(loaded, shapes, [a.value for a in audited])
-    audited = [moved(a, stacked, shapes) for a in audited]
-    within = {stack: name for name, stack in stacked.items()}
-    targets, unseen = targets_of(audited, loaded.graph, shapes, plan.batchable)
-    if not provider.is_cpu:
-        plan = fetchable(plan, targets)
+    subject = Subject.of(loaded, probe, audited, shapes, batch_size, cpu=provider.is_cpu)
+    plan = subject.plan
     first = None if statistics == "full" else _first_samples(plan, shapes.samples, probe.samples)
-    if statistics == "full":
-        look: Look = Full(targets)
-    else:
-        carried = provider.is_cpu  # how others carry a NaN through their kernels is not known
-        look = first_look(loaded.graph, shapes, targets, small=first is not None, carried=carried)
-    tally = Tally(targets, flat_gradient)
-    rectified = rectified_halves([t.audited for t in targets])
-    halves = half_values(loaded.graph, shapes, rectified)
-    opened = partial(Instrument, loaded, plan=plan, values=halves, threads=threads, provider=provider)
-    sessions = _Sessions(opened, look, tally, plan, probe.samples)
+    look = Full(subject.targets) if statistics == "full" else subject.first_look(small=first is not None)
+    tally = Tally(subject.targets, flat_gradient)
+    sessions = _Sessions(subject, look, tally, threads, provider, probe.samples)
     done = 0
     try:
         for batch in probe.batches(plan.size, first=first):
             try:
                 sessions.take(replace(batch, samples=plan.counted(batch.samples)))
             except RunError as error:
-                if loaded.steps and not isinstance(error, OtherBranch) and error.kind is not RunFailure.MEMORY:
-                    raise OtherBranch(frozenset(chain(*loaded.steps.values()))) from error  # does it run without?
-                raise
+                raise subject.failure(error) from error
             done += batch.samples
             if progress is not None:
                 progress(done, probe.samples)
     finally:
         sessions.close()
-    seconds = time.perf_counter() - begin
-    seen = {within.get(name, name): found for name, found in tally.statistics().items()}
-    unseen = [within.get(name, name) for name in unseen]
-    overflows = half_overflows(loaded.graph, halves, sessions.peaks, {n: seen[within.get(n, n)] for n in rectified})
-    return Observation(seen, tally.samples, plan.batchable, seconds, tuple(unseen), tuple(overflows), sessions.assigned)
+    seen = subject.seen(tally)
+    return subject.observation(
+        seen, tally.samples, sessions.peaks, seconds=time.perf_counter() - begin, assigned=sessions.assigned
+    )
 
 
 def _first_samples(plan: BatchPlan, least: int, samples: int | None) -> int | None:
@@ -136,9 +201,20 @@ class _Sessions:
     """The sessions of one observation, one look after the other."""
 
     def __init__(
-        self, opened: Callable[..., Instrument], look: Look, tally: Tally, plan: BatchPlan, samples: int | None
+        self,
+        subject: Subject,
+        look: Look,
+        tally: Tally,
+        threads: int | None,
+        provider: Provider,
+        samples: int | None,
     ) -> None:
-        self._open, self._look, self._tally = opened, look, tally
+        plan = subject.plan
+        self._open, self._look, self._tally = (
+            partial(subject.instrument, threads=threads, provider=provider),
+            look,
+            tally,
+        )
         self._size, self._samples = plan.counted(plan.size), None if samples is None else plan.counted(samples)
         self._steps = True  # until a feed of another length does not fit them
         self._feeds = 0
@@ -181,7 +257,7 @@ class _Sessions:
     def _run(self, batch: Batch, last: bool) -> Reading:
         if self._instrument is None:
             look, once = self._look, last and not self._feeds
-            self._instrument = self._open(wanted=look.wanted(), sizes=look.sized(), steps=self._steps, once=once)
+            self._instrument = self._open(look, steps=self._steps, once=once)
             self.assigned = self.assigned or self._instrument.assigned
         try:
             return self._instrument.run(batch.feeds, batch.samples, last=last)

@@ -24,7 +24,8 @@ from analyzer.observe.reducers import reduce_axes
 from analyzer.observe.statistics.statistic import WIDE
 from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.targets import Target, targets_of
-from analyzer.probes.probe import Batch, Probe
+from analyzer.probes.probe import Probe
+from analyzer.probes.sample_blocks import Batch
 from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan, plan_batches
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from analyzer.probes.input_names import check_names, has_sample_axis, named_afte
 Feeds = dict[str, Array]
 
 
-class Role(Enum):
+class Role(StrEnum):
     """How an array of a part becomes a feed."""
 
     SLICED = "sliced"
@@ -67,6 +67,11 @@ class Part:
                 piece = np.asarray(array[start])
             feeds[name] = cast(piece, self.types[name].dtype, f"Input '{name}'")
         return feeds
+
+    def piece(self, start: int, stop: int) -> Part:
+        """The part that holds samples start to stop alone."""
+        arrays = {n: a if self.roles[n] is Role.FIXED else a[start:stop] for n, a in self.arrays.items()}
+        return self if stop - start == self.samples else replace(self, arrays=arrays, samples=stop - start)
 
     def capped(self, samples: int) -> Part:
         """The same part with at most so many samples."""

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ from numpy.lib import format as npy
 from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError, first_line
 from analyzer.probes.memory import check_size
+from analyzer.regular_files import check_regular
 
 MAP_FROM = 64 << 20  # bytes from which an uncompressed array is mapped rather than read (which checks its CRC)
 PIECE = 1 << 20  # bytes that are unpacked at a time
@@ -76,6 +77,23 @@ def read_npz(path: Path, limit: int | None = None, whole: Collection[str] = ()) 
         needed = {n: m.header.leading(None if n in whole else limit) for n, m in members.items()}
         check_size(sum(needed[n] for n, m in members.items() if not m.mapped), path.name)
         return {n: _array(archive, m, needed[n], path) for n, m in members.items()}
+
+
+def read_stored_npz(path: Path) -> dict[str, Array]:
+    """All arrays of a `.npz` file that is not compressed, so that it holds no more than it is large; none is mapped.
+
+    Raises:
+        OSError: unreadable.
+        ProbeError: not such a file, compressed, truncated, of Python objects, or larger than memory.
+    """
+    size = check_regular(path).stat().st_size
+    check_size(size, path.name)
+    with _opened(path) as archive:
+        infos = archive.infolist()
+        if sum(info.file_size for info in infos) > size or any(i.compress_type != zipfile.ZIP_STORED for i in infos):
+            raise ProbeError(f"{path.name} is compressed, or says that it holds more than it does.")
+        members = _members(archive, path.name)
+        return {n: _array(archive, replace(m, mapped=False), m.header.bytes, path) for n, m in members.items()}
 
 
 def npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -158,11 +176,7 @@ def mapping_of(arrays: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
 class _Member:
     info: zipfile.ZipInfo
     header: _Header
-
-    @property
-    def mapped(self) -> bool:
-        """Whether it need not be read at once."""
-        return self.info.compress_type == zipfile.ZIP_STORED and self.info.file_size >= MAP_FROM
+    mapped: bool  # not read at once
 
 
 def _members(archive: zipfile.ZipFile, where: str) -> dict[str, _Member]:
@@ -173,7 +187,8 @@ def _members(archive: zipfile.ZipFile, where: str) -> dict[str, _Member]:
             header = _header_of(stream, f"{where}: '{info.filename}'")
         if header.length + header.bytes > info.file_size:
             raise ProbeError(f"{where}: '{info.filename}' is shorter than its header says: write the file again.")
-        members[info.filename.removesuffix(".npy")] = _Member(info, header)
+        mapped = info.compress_type == zipfile.ZIP_STORED and info.file_size >= MAP_FROM
+        members[info.filename.removesuffix(".npy")] = _Member(info, header, mapped)
     if not members:
         raise ProbeError(f"{where} holds no arrays: save them with numpy.savez.")
     return members

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.probe_condition import FeatureAxis, ProbeCondition, TrainingScale
 from analyzer.graph.view import TensorType
-from analyzer.probes.data_watch import DataWatch
-from analyzer.probes.fingerprint import Digest
 from analyzer.probes.fitting import Feeds, Part, Role
 from analyzer.probes.input_names import check_constants
 from analyzer.probes.random_data import random_source
 from analyzer.probes.recognise import source_of
+from analyzer.probes.sample_blocks import Batch, Block, in_blocks
+from analyzer.probes.sample_record import SampleRecord
 from analyzer.probes.skipped import Skipped
 from analyzer.probes.source import Source
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """One feed of the model: an array for every input, and how many samples it holds."""
-
-    feeds: dict[str, Array]
-    samples: int
 
 
 class Probe:
@@ -48,6 +38,8 @@ class Probe:
         samples: how many samples there are; None until known (after one whole pass over a generator).
         preprocessing: how files became numbers, by what was set; empty for arrays.
         skipped: what was broken and left out, as far as it was met, each with its reason.
+        labels: what else was in the data and looks like labels.
+        record: which samples were read, and what they show of themselves.
     """
 
     def __init__(self, source: Source, again: Callable[[], Probe], limit: int | None = None) -> None:
@@ -61,9 +53,9 @@ class Probe:
         self._make: Callable[[], Iterator[Part]] = source.parts
         self._opened: Iterator[Part] | None = source.parts()
         self._head: list[Part] = []
-        self._digest = Digest()
-        self._watch = DataWatch()
-        self._labels = source.labels
+        self._singly = source.singly
+        self.record = SampleRecord()
+        self.labels = source.labels
         self._complete = False
         first = self._pull()
         if first is None:
@@ -71,6 +63,7 @@ class Probe:
             raise ProbeError(f"{self.source} holds no samples: {broken or 'give the model at least one'}.")
         self.batchable = first.batchable
         self.step = first.step
+        self._types = first.types
         self.fixed = frozenset(n for n, role in first.roles.items() if role is Role.FIXED)
         self._limit = self._checked_limit(limit)
         self.samples = source.samples
@@ -106,28 +99,33 @@ class Probe:
         if not self._complete and not self.one_shot:
             for _ in self._batches(self._parts(), max(self.step, 64)):
                 pass
-        return self._digest.hexdigest()
+        return self.record.fingerprint
 
     def condition(self, axes: Mapping[str, FeatureAxis], scales: Sequence[TrainingScale]) -> ProbeCondition | None:
         """What the samples show of themselves, as far as the fingerprint covers them; None where they were drawn.
 
         `axes` says where the features of each input lie; `scales` is what the model showed of the data's scale.
         """
-        watch = self._watch
-        if self.random:
-            return None
-        return ProbeCondition(
-            samples=watch.samples,
-            nonfinite=watch.nonfinite,
-            distinct=watch.distinct,
-            compared=watch.compared,
-            inputs=watch.inputs(axes),
-            labels=tuple(self._labels),
-            scales=tuple(scales),
-        )
+        return None if self.random else self.record.condition(axes, self.labels, scales)
 
     def first(self, n: int) -> list[Batch]:
         """The first (up to) n smallest feeds, one sample each (`step` samples), without consuming them."""
+        return [batch for batch, _ in self._first(n)]
+
+    def first_parts(self, n: int) -> list[Part]:
+        """The same as parts, of which `stored_probe` makes a probe that gives the same feeds."""
+        return [
+            Part(
+                {n: a[np.newaxis] if roles[n] is Role.STACKED else a for n, a in batch.feeds.items()},
+                roles,
+                self._types,
+                batch.samples,
+                self.step,
+            )
+            for batch, roles in self._first(n)
+        ]
+
+    def _first(self, n: int) -> list[tuple[Batch, dict[str, Role]]]:
         wanted = n * self.step
         while self._opened is not None and sum(p.samples for p in self._head) < wanted:
             if self._pull() is None:
@@ -140,7 +138,7 @@ class Probe:
                 raise self._used_up()
             parts = self._make()
         shown = self._shown(self._capped(parts), self.step)
-        return [batch for batch, _ in itertools.islice(shown, n)]
+        return list(itertools.islice(shown, n))
 
     def batches(self, size: int, *, first: int | None = None) -> Iterator[Batch]:
         """All samples in order, at most `size` at a time (at least `step`; always 1 when not batchable).
@@ -152,11 +150,40 @@ class Probe:
             raise ProbeError(f"The batch size is {size}: it must be at least 1.")
         return self._batches(self._parts(), size, first)
 
+    def block_size(self, size: int) -> int:
+        """The largest multiple of `step` up to that size; at least one."""
+        return max(self.step, size - size % self.step)
+
+    def blocks(self, size: int, feed: int, chosen: Callable[[int], bool]) -> Iterator[Block]:
+        """The chosen ones of the blocks of `size` samples (a multiple of `step`) that make up all the data.
+
+        A feed holds at most `feed` samples; how those of a block are made up does not depend on which others are
+        chosen. What is not chosen is not read where the source allows that.
+        """
+        if not self.random:
+            ((first, roles),) = self._first(1)
+            self.record.watch.begin(_rows(first, roles)[0])
+        seen = 0
+        parts = self._parts() if self._singly is None else self._singly(lambda sample: chosen(sample // size))
+        for start, stop, held in in_blocks(parts, size, self._limit, chosen):
+            if held:
+                yield self._block(start, held, size, feed)
+            seen = stop
+        self.samples = seen
+
+    def _block(self, start: int, parts: Sequence[Part], size: int, feed: int) -> Block:
+        batches, at = [], start
+        for batch, roles in self._shown(iter(parts), feed):
+            self._note(batch, roles, at)
+            batches.append(batch)
+            at += batch.samples
+        return Block(start // size, tuple(batches))
+
     def _batches(self, parts: Iterator[Part], size: int, first: int | None = None) -> Iterator[Batch]:
         seen = 0
         for batch, roles in self._shown(self._capped(parts), size, first):
-            if seen + batch.samples > self._digest.samples:
-                self._note(batch, roles, self._digest.samples - seen)
+            if seen + batch.samples > self.record.samples:
+                self._note(batch, roles, seen, self.record.samples - seen)
             seen += batch.samples
             yield batch
         if not seen:
@@ -164,15 +191,11 @@ class Probe:
         self.samples = seen
         self._complete = True
 
-    def _note(self, batch: Batch, roles: Mapping[str, Role], known: int) -> None:
-        """Hash the samples of this batch that no earlier pass has hashed."""
-        fixed = {n: a for n, a in batch.feeds.items() if roles[n] is Role.FIXED}
-        varying = {n: a for n, a in batch.feeds.items() if n not in fixed}
-        # A stacked input's feed is the sample itself; a new first axis makes it look like a slice of one.
-        rows = {n: a[np.newaxis] if roles[n] is Role.STACKED else a[known:] for n, a in varying.items()}
-        self._digest.update(rows, fixed, batch.samples - known)
-        if not self.random:
-            self._watch.update(rows, fixed, batch.samples - known)
+    def _note(self, batch: Batch, roles: Mapping[str, Role], start: int, known: int = 0) -> None:
+        """Record the samples of this batch, which begins with number `start`, but for the first `known`."""
+        rows, fixed = _rows(batch, roles)
+        rows = {n: a if roles[n] is Role.STACKED else a[known:] for n, a in rows.items()}
+        self.record.note(rows, fixed, batch.samples - known, start + known, watched=not self.random)
 
     def _parts(self) -> Iterator[Part]:
         """All parts from the start; the first call goes on with the pass that `__init__` opened."""
@@ -352,6 +375,16 @@ def random_probe(
     )
     source = random_source(inputs, samples=samples, seed=seed, kind=kind, free_dims=sizes, constants=known)
     return Probe(source, again)
+
+
+def _rows(batch: Batch, roles: Mapping[str, Role]) -> tuple[Feeds, Feeds]:
+    """The arrays of a feed that hold samples along axis 0, and those that belong to all of them.
+
+    A stacked input's feed is the sample itself; a new first axis makes it look like a slice of one.
+    """
+    fixed = {n: a for n, a in batch.feeds.items() if roles[n] is Role.FIXED}
+    varying = {n: a for n, a in batch.feeds.items() if n not in fixed}
+    return {n: a[np.newaxis] if roles[n] is Role.STACKED else a for n, a in varying.items()}, fixed
 
 
 def _opened_again(again: Callable[[], Probe], source: str) -> Probe:

@@ -190,15 +190,21 @@ def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
     (key,) = opener.names
     root = os.path.commonpath([file.parent for file in files]) if files else ""
 
-    def parts() -> Iterator[Part]:
-        for file in files:
-            array = opener.skipped.read(os.path.relpath(file, root), partial(reader.read, file), file.name)
-            if array is not None:
-                yield opener.fitter.part({key: array}, file.name)
+    def read(file: Path) -> Part | None:
+        array = opener.skipped.read(os.path.relpath(file, root), partial(reader.read, file), file.name)
+        return None if array is None else opener.fitter.part({key: array}, file.name)
 
     # An image is one entry, whatever number of samples the model fixes.
-    samples = None if opener.skipped.allowed else len(files)
-    return Source(name, parts, samples=samples, preprocessing=steps, skipped=opener.skipped)
+    source = Source(
+        name,
+        lambda: (part for part in map(read, files) if part is not None),
+        preprocessing=steps,
+        skipped=opener.skipped,
+    )
+    if opener.skipped.allowed:  # which are samples is known once they are read
+        return source
+    singly = lambda wanted: (read(file) if wanted(i) else None for i, file in enumerate(files))  # noqa: E731
+    return replace(source, samples=len(files), singly=singly)
 
 
 def _reader(opener: _Opener) -> tuple[ImageReader, dict[str, str]]:

@@ -14,7 +14,8 @@ from analyzer.probes.skipped import Skipped
 class Source:
     """Probe data that was recognised.
 
-    `parts` starts a pass over the checked parts; `one_shot` says that only one pass is possible; `samples`
+    `parts` starts a pass over the checked parts; `singly`, where each is one sample and can be left out unread, over
+    those whose numbers are wanted, with None for the others. `one_shot` says that only one pass is possible; `samples`
     is their number where it is known beforehand. `labels` is what else was there and looks like labels (of feeds: once
     one was read), `preprocessing` how files became numbers, `skipped` what is left out as a pass meets it.
     """
@@ -27,3 +28,4 @@ class Source:
     labels: Sequence[LabelsInData] = ()
     preprocessing: Mapping[str, str] = field(default_factory=dict)
     skipped: Skipped = field(default_factory=Skipped)
+    singly: Callable[[Callable[[int], bool]], Iterator[Part | None]] | None = None

@@ -122,7 +122,8 @@ class FileSet:
                 path.write_bytes(content)
         with unfinished.held():
             _rename([*reversed(self._drafts.values())])
-            unfinished.written += [str(draft.path) for draft in self._drafts.values()]
+            written = (str(draft.path) for draft in self._drafts.values())
+            unfinished.written += [path for path in written if path not in unfinished.written]
 
     def discard(self) -> None:
         """Take away what was begun and has not appeared."""

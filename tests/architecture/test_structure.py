@@ -26,7 +26,7 @@ HOMES = {
     "rich": {"cli", "report"},
     "jinja2": {"report"},
     "markdown_it": {"report"},
-    "msgspec": {"report"},
+    "msgspec": {"report", "observe"},  # observe: files of statistics
     "pandas": {"probes", "report"},
     "pyarrow": {"probes"},
     "PIL": {"probes"},

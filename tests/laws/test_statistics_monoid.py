@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import reduce
 
 import numpy as np
 import pytest
@@ -111,6 +110,10 @@ def look(case: tuple[bytes, np.ndarray], data: np.ndarray, **options: object) ->
     return observe(loaded, probe, AUDITED, measure_shapes(loaded, probe), **options)  # type: ignore[arg-type]
 
 
+def together(a: Observation, b: Observation) -> dict[str, UnitStatistics]:
+    return {value: seen.merge(b.statistics[value]) for value, seen in a.statistics.items()}
+
+
 def agree(a: UnitStatistics, b: UnitStatistics, linear: bool) -> None:
     for name in COUNTS:
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
@@ -123,12 +126,12 @@ def agree(a: UnitStatistics, b: UnitStatistics, linear: bool) -> None:
 @pytest.mark.parametrize("mode", ["firing", "full"])
 def test_seven_and_three_samples_give_what_ten_give(case: tuple[bytes, np.ndarray], mode: str) -> None:
     data = case[1]
-    together = look(case, data, statistics=mode)
-    parts = look(case, data[:7], statistics=mode).merge(look(case, data[7:], statistics=mode))
-    assert parts.samples == together.samples == 10
+    whole_run = look(case, data, statistics=mode)
+    parts = together(look(case, data[:7], statistics=mode), look(case, data[7:], statistics=mode))
     for audited in AUDITED:
         value = audited.value
-        agree(parts.statistics[value], together.statistics[value], audited.kind is Kind.LINEAR)
+        assert parts[value].samples == whole_run.samples == 10
+        agree(parts[value], whole_run.statistics[value], audited.kind is Kind.LINEAR)
 
 
 @pytest.mark.parametrize("mode", ["firing", "full"])
@@ -139,14 +142,3 @@ def test_batch_sizes_agree(case: tuple[bytes, np.ndarray], mode: str) -> None:
         for audited in AUDITED:
             value = audited.value
             agree(one.statistics[value], other.statistics[value], audited.kind is Kind.LINEAR)
-
-
-def test_shards_merge_to_the_whole(case: tuple[bytes, np.ndarray]) -> None:
-    loaded = load_model(case[0])
-    probes = [open_probe({"x": part}, loaded.graph.inputs) for part in np.split(case[1], [4, 8])]
-    shapes = measure_shapes(loaded, probes[0])
-    sharded = reduce(Observation.merge, (observe(loaded, p, AUDITED, shapes, batch_size=2) for p in probes))
-    whole_run = look(case, case[1])
-    for audited in AUDITED:
-        value = audited.value
-        agree(sharded.statistics[value], whole_run.statistics[value], audited.kind is Kind.LINEAR)

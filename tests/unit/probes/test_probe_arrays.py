@@ -10,7 +10,8 @@ import pytest
 
 from analyzer.errors import ProbeError
 from analyzer.graph import TensorType
-from analyzer.probes.probe import Batch, Probe, open_probe
+from analyzer.probes.probe import Probe, open_probe
+from analyzer.probes.sample_blocks import Batch
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 

@@ -85,7 +85,7 @@ def test_a_large_archive_is_the_same_in_pieces(
         for one, other in zip(whole.batches(size), in_pieces.batches(size), strict=True):
             assert {n: a.tobytes() for n, a in one.feeds.items()} == {n: a.tobytes() for n, a in other.feeds.items()}
     assert in_pieces.fingerprint == whole.fingerprint
-    assert in_pieces._labels == whole._labels
+    assert in_pieces.labels == whole.labels
 
 
 @pytest.mark.parametrize("cut", [40, 400, 4000])

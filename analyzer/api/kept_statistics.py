@@ -1,0 +1,258 @@
+"""Statistics that a pass over data left behind: merged, kept in files, and held against a model again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from analyzer.api.outputs import guarded_files
+from analyzer.api.stages import Measured
+from analyzer.errors import InputError
+from analyzer.facts.audit import HalfOverflow, ProbeSummary, ProviderShare
+from analyzer.facts.sample_ranges import Ranges, first_overlap, gaps, number_in
+from analyzer.facts.thresholds import Thresholds
+from analyzer.facts.wording import counted, number
+from analyzer.graph import LoadedModel
+from analyzer.observe.observation import Observation
+from analyzer.observe.tallies import Job, Tallies, instrument_hash
+from analyzer.probes.probe import Probe
+from analyzer.probes.stored_feeds import restored, stored_probe
+from analyzer.report.file_set import written_together
+from analyzer.report.output_files import check_output
+from analyzer.walk import Walk
+from analyzer.walk.interface import feature_axes
+
+SHOWN = 5  # ranges of samples that are named
+AGAIN = "observe the data again"
+NO_SECOND_PASS = "only its statistics were given."
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Statistics:
+    """What a pass over data leaves behind: enough for an audit's verdicts, and to be merged with that of others."""
+
+    _tallies: Tallies
+    name: str  # of the file
+    _inputs: tuple[Path, ...] = ()  # files that must never be written over
+
+    @property
+    def samples(self) -> int:
+        """How many samples were run."""
+        return self._tallies.record.samples
+
+    @property
+    def total(self) -> int | None:
+        """How many the data has; None while no pass has come to its end."""
+        return self._tallies.data.total
+
+    @property
+    def missing(self) -> Ranges:
+        """Start and stop of the samples of the data that are not among them, counted from 0, as far as is known."""
+        return gaps(self._tallies.record.ranges, self.total)
+
+    @property
+    def random(self) -> bool:
+        """Whether the data was drawn, not given."""
+        return self._tallies.job.random
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the samples: once none is missing, that of the data in an audit's report."""
+        return self._tallies.record.fingerprint
+
+    @property
+    def seconds(self) -> float:
+        """How long the passes took together."""
+        return self._tallies.microseconds / 1e6
+
+    def save(self, path: str | Path) -> None:
+        """Write them to a file, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written, or is one of the inputs.
+        """
+        from analyzer.observe.statistics_file import to_bytes
+
+        target = check_output(path, self._inputs)
+        with written_together() as files:
+            files.write(target, to_bytes(self._tallies))
+
+    def sentences(self, written: str, shard: str | None = None) -> list[str]:
+        """What they are of, and what is missing, for a person; `written` is their file."""
+        tallies, total = self._tallies, self.total
+        of_all = "" if total is None else f" of {number(total)}"
+        part = "" if shard is None else f", shard {shard}"
+        lines = [
+            f"{written}: {number(self.samples)}{of_all} samples of {tallies.data.source}{part}, run in "
+            f"{self.seconds:.1f} s."
+        ]
+        if shard is None and self.missing:
+            first = ", ".join(f"{start} to {stop - 1}" for start, stop in self.missing[:SHOWN])
+            others = f" and {counted(len(self.missing) - SHOWN, 'more range')}" if len(self.missing) > SHOWN else ""
+            lines.append(f"Missing: samples {first}{others}, {number(number_in(self.missing))} in all.")
+        return lines
+
+    def __repr__(self) -> str:
+        lacking = number_in(self.missing)
+        return f"<Statistics of {self._tallies.data.source}: {self.samples} samples, {lacking} missing>"
+
+
+def merge_statistics(parts: Sequence[str | Path | Statistics]) -> Statistics:
+    """Statistics of parts of one data set put together; their order does not matter, to the bit.
+
+    Raises:
+        InputError: one cannot be read; they are of different models, data or instruments; or a sample is in two.
+    """
+    if not parts:
+        raise InputError("There is nothing to merge: give the files that `deadunits observe` wrote.")
+    read = [statistics_of(part) for part in parts]
+    longest = max(read, key=lambda part: part.total or 0)
+    for part in read:
+        _check_alike(longest, part)
+    named = [(start, stop, part) for part in read for start, stop in part._tallies.record.ranges]
+    twice = first_overlap((start, stop) for start, stop, _ in named)
+    if twice is not None:
+        both = [part.name for start, stop, part in named if start < twice[1] and twice[0] < stop]
+        raise InputError(
+            f"{both[0]} and {both[-1]} both hold samples {twice[0]} to {twice[1] - 1}, which would count twice: "
+            "leave one out."
+        )
+    tallies = reduce(Tallies.merge, (part._tallies for part in read))
+    return Statistics(tallies, "merged statistics", tuple(path for part in read for path in part._inputs))
+
+
+def statistics_of(given: Any) -> Statistics:
+    """Statistics as they are, or those of a file.
+
+    Raises:
+        InputError: the file cannot be read, is none, or is damaged.
+    """
+    if isinstance(given, Statistics):
+        return given
+    if not isinstance(given, str | Path):
+        raise InputError(f"statistics is of type {type(given).__name__}: give a file that `deadunits observe` wrote.")
+    from analyzer.observe.statistics_file import read_statistics
+
+    return Statistics(read_statistics(Path(given)), Path(given).name, guarded_files(given))
+
+
+def check_kept(thresholds: Thresholds) -> None:
+    """Refuse thresholds that ask for more than statistics keep.
+
+    Raises:
+        InputError: they need positions counted.
+    """
+    if thresholds.needs_positions:
+        raise InputError(
+            f"Preset {thresholds.preset} counts positions, which statistics do not keep: audit the data itself, or "
+            "choose another preset."
+        )
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Statistics beside the model that they were taken of; `probe` gives the first samples again."""
+
+    statistics: Statistics
+    probe: Probe
+
+    @classmethod
+    def of(cls, given: Any, loaded: LoadedModel, thresholds: Thresholds) -> Recalled:
+        """Hold them against the model and the thresholds.
+
+        Raises:
+            InputError: they are of another model, or do not keep what is asked for.
+        """
+        statistics = statistics_of(given)
+        tallies, name = statistics._tallies, statistics.name
+        check_kept(thresholds)
+        if tallies.job.model != loaded.sha256:
+            raise InputError(
+                f"{name} was taken of another model (sha256 {tallies.job.model[:12]}…, not {loaded.sha256[:12]}…): "
+                f"{AGAIN} with this one."
+            )
+        if tallies.job.flat_gradient != thresholds.flat_gradient:
+            raise InputError(
+                f"{name} was taken for gradients below {tallies.job.flat_gradient:g}, and preset {thresholds.preset} "
+                f"asks for {thresholds.flat_gradient:g}: {AGAIN} with --preset {thresholds.preset}."
+            )
+        if not statistics.samples:
+            raise InputError(f"{name} holds no samples, as the shard is beyond the end of the data: merge all shards.")
+        parts = restored(tallies.beginning.feeds, tallies.beginning.contents, loaded.graph.inputs)
+        return cls(statistics, stored_probe(parts, tallies.data.source, random=tallies.job.random))
+
+    @property
+    def job(self) -> Job:
+        """How they were taken."""
+        return self.statistics._tallies.job
+
+    def other_branch(self) -> InputError:
+        """Of further data that takes a branch of the model which the samples did not all take."""
+        return InputError(
+            "The probe or the holdout takes another branch of the model than the samples of "
+            f"{self.statistics.name}: give the data itself in place of its statistics."
+        )
+
+    def summary(self, walked: Walk, further: Probe | None) -> ProbeSummary:
+        """The data that they are of, and the probe that second passes are made on."""
+        tallies = self.statistics._tallies
+        data, record = tallies.data, tallies.record
+        axes = feature_axes(walked.context)
+        return ProbeSummary(
+            source=f"statistics of {data.source} ({self.statistics.name})"
+            + ("" if further is None else f", second passes over {further.source}"),
+            samples=tallies.samples,
+            fingerprint=record.fingerprint,
+            random=tallies.job.random,
+            condition=None if tallies.job.random else record.condition(axes, data.labels, data.scales),
+            preprocessing=data.preprocessing,
+            provider=ProviderShare(self.job.provider, *(tallies.assigned or ())) if self.job.provider else None,
+            skipped=data.skipped,
+        )
+
+    def observed(self, measured: Measured, further: Observation | None) -> Observation:
+        """What they show of the model, but for what further samples of a probe contradict.
+
+        Raises:
+            InputError: other units would be looked at now, or in another way.
+        """
+        tallies = self.statistics._tallies
+        subject = measured.subject(self.probe, self.job.batch_size, cpu=not self.job.provider)
+        units = {subject.inner.get(t.audited.value, t.audited.value): t.audited.units for t in subject.targets}
+        fits = units == dict(tallies.shapes.units) and tallies.shapes.halves in (None, len(subject.halves))
+        if not fits or instrument_hash(subject, tallies.job, tallies.beginning) != tallies.job.instrument:
+            raise InputError(
+                f"{self.statistics.name} was taken with another version of deadunits or onnxruntime, which looks at "
+                f"other units or in another way: {AGAIN} with this one."
+            )
+        seen = tallies.observation(subject)
+        if further is None:
+            return seen
+        again = further.statistics
+        both = {v: s.contradicted_by(again[v]) if v in again else s for v, s in seen.statistics.items()}
+        return replace(seen, statistics=both, overflows=_joined(seen.overflows, further.overflows))
+
+
+def _check_alike(one: Statistics, other: Statistics) -> None:
+    """Refuse parts that do not add up, saying why."""
+    jobs, totals = (one._tallies.job, other._tallies.job), {one.total, other.total} - {None}
+    shapes, names = (one._tallies.shapes, other._tallies.shapes), f"{one.name} and {other.name}"
+    if jobs[0].model != jobs[1].model:
+        raise InputError(f"{names} are of different models: merge parts of one run.")
+    if jobs[0].varying != jobs[1].varying:
+        raise InputError(
+            f"{names} cannot be merged, as samples of one of them alone take another branch of the model: observe such "
+            "a model in one run, without shards."
+        )
+    if jobs[0] != jobs[1] or not shapes[0].fits(shapes[1]) or len(totals) > 1:
+        raise InputError(
+            f"{names} do not add up: they were taken of different data, with other options (--batch-size, "
+            "--independent, --preset) or versions."
+        )
+
+
+def _joined(one: Sequence[HalfOverflow], other: Sequence[HalfOverflow]) -> tuple[HalfOverflow, ...]:
+    return tuple({overflow.value: overflow for overflow in (*other, *one)}.values())

@@ -1,0 +1,259 @@
+"""Statistics alone, of all data or of a part of it, and parts put together: for data too large for one run."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analyzer.api.exporting import as_file
+from analyzer.api.kept_statistics import Statistics, check_kept, statistics_of
+from analyzer.api.options import Data, Progress, Run, provider_of
+from analyzer.api.outputs import guarded_files
+from analyzer.api.stages import Measured, opened_data
+from analyzer.errors import InputError, OtherBranch
+from analyzer.facts.given import is_number
+from analyzer.facts.thresholds import Thresholds
+from analyzer.graph import LoadedModel
+from analyzer.observe.block_observer import BlockObserver
+from analyzer.observe.statistics_file import to_bytes
+from analyzer.observe.tallies import Beginning, DataFacts, Job, Tallies, instrument_hash
+from analyzer.observe.training_scale import training_scales
+from analyzer.probes.stored_feeds import stored, stored_probe
+from analyzer.report.file_set import written_together
+from analyzer.report.output_files import check_output
+from analyzer.runtime.loading import accepted, load_model
+from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
+from analyzer.shapes.trial_feeds import CANDIDATES
+from analyzer.version import __version__
+
+CHECKPOINT = 30.0  # seconds between two files of what was done so far
+NO_DATA = "Statistics are taken of data, and there is none: give a probe (--probe DATA)."
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` parts of the data that are about equal: of all blocks of samples each `count`-th one."""
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is no part.
+
+        Raises:
+            InputError: it is none.
+        """
+        if not 1 <= self.number <= self.count:
+            raise InputError(f"shard is {self.number}/{self.count}: write 1/8 to 8/8 for the parts of eight.")
+
+    @classmethod
+    def of(cls, text: str) -> Shard:
+        """`2/8`.
+
+        Raises:
+            InputError: it is not of that form.
+        """
+        numbers = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+        if numbers is None:
+            raise InputError(f"shard is {text!r}: write 1/8 to 8/8 for the parts of eight.")
+        return cls(int(numbers[1]), int(numbers[2]))
+
+    def holds(self, block: int) -> bool:
+        """Whether a block of samples belongs to it."""
+        return block % self.count == self.number - 1
+
+
+def take_statistics(
+    model: Any,
+    data: Data | Any,
+    *,
+    shard: str | None = None,
+    run: Run | None = None,
+    thresholds: Thresholds | str = "default",
+    checkpoint: str | Path | None = None,
+    every: float = CHECKPOINT,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Run a model on data and keep the statistics of its units, for audits without the data.
+
+    Args:
+        model: as for `audit()`.
+        data: as for `audit()`, but for a holdout.
+        shard: which part of the data, such as "2/8"; None: all. Statistics of all parts, merged in any order, are those
+            of all data to the bit, where one kind of processor computes them.
+        run: as for `audit()`; shards of one data set need the same batch size.
+        thresholds: of those only where the flat region of a sigmoid or tanh begins.
+        checkpoint: a file that statistics so far are written to, whole, every so many seconds. Where it is there, the
+            pass goes on from it; it stays when all is done.
+        every: seconds between two checkpoints.
+        progress: called as samples are run.
+
+    Raises:
+        InputError: the model, the data or the call cannot be used; or the checkpoint is of something else.
+        OutputError: the checkpoint cannot be written.
+    """
+    data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
+    if data.statistics is not None or data.holdout is not None:
+        raise InputError("Statistics are taken of one data set: give a probe alone.")
+    if data.probe is None and data.random is None:
+        raise InputError(NO_DATA)
+    check_kept(thresholds)
+    part = Shard(1, 1) if shard is None else Shard.of(shard)
+    kept = None if checkpoint is None else Checkpoint(Path(checkpoint), every, part)
+    with run.limited():
+        return _taken(model, data, part, run, thresholds, kept, progress)
+
+
+class Checkpoint:
+    """A file with the statistics so far, from which the same pass goes on."""
+
+    def __init__(self, path: Path, every: float, shard: Shard) -> None:
+        """Read it, where it is there.
+
+        Raises:
+            InputError: it is no file of statistics, or `every` is no number of seconds.
+            OutputError: it cannot be written.
+        """
+        if not is_number(every, 0):
+            raise InputError(f"checkpoint is {every!r}: give a number of seconds.")
+        self._path, self._every, self._shard = check_output(path), every, shard
+        self._last = time.monotonic()
+        self.earlier = statistics_of(path)._tallies if path.exists() else None
+
+    def check(self, job: Job, size: int) -> None:
+        """Refuse to go on with something else.
+
+        Raises:
+            InputError: it is of another model, other data, other options, or another shard.
+        """
+        if self.earlier is None:
+            return
+        blocks = (start // size for start, _ in self._blocks(size))
+        if self.earlier.job != job or not all(map(self._shard.holds, blocks)):
+            raise InputError(
+                f"{self._path} was begun with another model, other data, options or shard: remove it, or name another "
+                "file."
+            )
+
+    def lacks(self, size: int) -> Callable[[int], bool]:
+        """Which blocks of so many samples are yet to be run."""
+        done = set() if self.earlier is None else {start // size for start, _ in self._blocks(size)}
+        return lambda block: self._shard.holds(block) and block not in done
+
+    def save(self, tallies: Callable[[], Tallies]) -> None:
+        """Write the file, if it is time again.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if time.monotonic() - self._last >= self._every:
+            with written_together() as files:
+                files.write(self._path, to_bytes(tallies()))
+            self._last = time.monotonic()
+
+    def _blocks(self, size: int) -> Iterator[tuple[int, int]]:
+        for start, stop in () if self.earlier is None else self.earlier.record.ranges:
+            for begin in range(start, stop, size):
+                yield begin, min(begin + size, stop)
+
+
+def _taken(
+    model: Any,
+    data: Data,
+    shard: Shard,
+    run: Run,
+    thresholds: Thresholds,
+    kept: Checkpoint | None,
+    progress: Progress | None,
+) -> Statistics:
+    file, data = as_file(model, data)
+    loaded = load_model(file)
+    earlier = None if kept is None else kept.earlier
+    varying = frozenset[str]() if earlier is None else frozenset(earlier.job.varying)
+    with accepted(loaded, run.threads):
+        begun = _Pass(loaded, data, run, thresholds, varying)
+    while True:
+        try:
+            return Statistics(begun.over(shard, kept, progress), "statistics", guarded_files(model, data.probe))
+        except OtherBranch as error:
+            varying |= error.conditions
+            if kept is not None:
+                kept.earlier = None  # was taken as if all samples took one branch
+        begun = _Pass(loaded, data, run, thresholds, varying)
+
+
+class _Pass:
+    """A pass over the data, or a part of it, of which the first samples were looked at."""
+
+    def __init__(
+        self, loaded: LoadedModel, data: Data, run: Run, thresholds: Thresholds, varying: frozenset[str]
+    ) -> None:
+        self._begin = time.perf_counter()
+        probe, _ = opened_data(data, loaded)
+        if probe is None:
+            raise InputError(NO_DATA)
+        self._probe, self._run, self._gradient = probe, run, thresholds.flat_gradient
+        parts = probe.first_parts(CANDIDATES)
+        feeds, contents = stored(parts)
+        self._beginning = Beginning(feeds, tuple(contents))
+        first = stored_probe(parts, probe.source, random=probe.random)
+        loaded = with_confirmed_lengths(loaded, first, run.threads)
+        measured = Measured.of(loaded, first, independent=run.independent, varying=varying)
+        self._provider = provider_of(run)
+        self._subject = measured.subject(first, run.batch_size, cpu=self._provider.is_cpu)
+        scales = () if probe.random else training_scales(measured.shown, probe, measured.shapes, run.threads)
+        self._data = DataFacts(probe.source, None, probe.preprocessing, (), scales)
+        job = Job(
+            model=loaded.sha256,
+            instrument="",
+            batch_size=run.batch_size,
+            flat_gradient=self._gradient,
+            independent=run.independent,
+            varying=tuple(sorted(varying)),
+            random=probe.random,
+            provider="" if self._provider.is_cpu else self._provider.name,
+        )
+        instrument = instrument_hash(self._subject, job, self._beginning)
+        self._job = replace(job, instrument=instrument)
+
+    def over(self, shard: Shard, kept: Checkpoint | None, progress: Progress | None) -> Tallies:
+        """What the samples of a shard show; with those of an earlier pass, which are not run again."""
+        probe, size = self._probe, self._probe.block_size(self._run.batch_size)
+        if kept is not None:
+            kept.check(self._job, size)
+        earlier, wanted = (None, shard.holds) if kept is None else (kept.earlier, kept.lacks(size))
+        done = 0 if earlier is None else earlier.record.samples
+        how: Any = {"threads": self._run.threads, "flat_gradient": self._gradient, "provider": self._provider}
+        with BlockObserver(self._subject, **how) as observer:
+            for block in probe.blocks(size, self._subject.plan.size, wanted):
+                observer.take(block)
+                if kept is not None:
+                    kept.save(lambda: self._tallies(observer, earlier))
+                if progress is not None:
+                    of_shard = probe.samples and -(-probe.samples // shard.count)
+                    progress("probe", done + probe.record.samples, of_shard)
+            return self._tallies(observer, earlier)
+
+    def _tallies(self, observer: BlockObserver, earlier: Tallies | None) -> Tallies:
+        tallies = Tallies(
+            job=self._job,
+            beginning=self._beginning,
+            data=self._facts(),
+            record=self._probe.record,
+            statistics=observer.statistics,
+            samples=observer.samples,
+            peaks=observer.peaks,
+            microseconds=round(1e6 * (time.perf_counter() - self._begin)),
+            tools=(f"deadunits {__version__}",),
+            assigned=observer.assigned,
+        )
+        return tallies if earlier is None else tallies.merge(earlier)
+
+    def _facts(self) -> DataFacts:
+        """What is known of the data by now."""
+        probe = self._probe
+        return replace(self._data, total=probe.samples, labels=tuple(probe.labels), skipped=dict(probe.skipped))

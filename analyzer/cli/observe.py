@@ -1,0 +1,89 @@
+"""`deadunits observe`: statistics alone, of all data or of a part of it, for audits without the data."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import analyzer
+from analyzer.api.options import Data, Run
+from analyzer.cli.exits import clean_exit, writing_to_stdout
+from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
+from analyzer.cli.groups import Without
+from analyzer.errors import InputError
+from analyzer.facts.thresholds import Thresholds
+
+SECONDS = 30.0
+
+OutputOption = Annotated[str, typer.Option("--output", "-o", metavar="PART.stats", help="Where the statistics go.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Run part I of N of the data, such as 2/8; `deadunits merge` puts the parts together.",
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on where the same call was ended.",
+        rich_help_panel="Running",
+    ),
+]
+CheckpointOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint",
+        metavar="SECONDS",
+        help="Seconds after which what was done so far is written to PART.stats.partial again, for --resume.",
+        rich_help_panel="Running",
+    ),
+]
+
+
+@command
+def observe(
+    model: ModelArgument,
+    data: Annotated[partial[Data], Without(["holdout", "statistics"])],
+    thresholds: Annotated[partial[Thresholds], Without(["near_dead"])],
+    run: partial[Run],
+    output: OutputOption,
+    shard: ShardOption = None,
+    resume: ResumeOption = False,
+    checkpoint: CheckpointOption = SECONDS,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run MODEL on data and keep the statistics of its units; audit, check, prune and compare take them as data."""
+    with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
+        from analyzer.api.outputs import check_outputs, guarded_files
+        from analyzer.cli.progress import ProgressLine
+
+        source, partial_file = data(), Path(f"{output}.partial")
+        check_outputs([output, partial_file], guarded_files(model, *source.sources))
+        if not resume and partial_file.exists():
+            raise InputError(f"{partial_file} is what an ended call has done: go on with --resume, or remove it first.")
+        with ProgressLine(quiet=quiet) as progress:
+            statistics = analyzer.take_statistics(
+                model,
+                source,
+                shard=shard,
+                run=run(),
+                thresholds=thresholds(),
+                checkpoint=partial_file,
+                every=checkpoint,
+                progress=progress,
+            )
+        statistics.save(output)
+        partial_file.unlink(missing_ok=True)
+        if not quiet:
+            with writing_to_stdout():
+                sys.stdout.writelines(f"{line}\n" for line in statistics.sentences(output, shard))

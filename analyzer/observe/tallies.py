@@ -1,0 +1,145 @@
+"""What a pass over some of the data leaves behind: enough for verdicts, and to be added to that of other samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import xxhash
+
+from analyzer.algebra.pattern import Array
+from analyzer.facts.probe_condition import LabelsInData, TrainingScale
+from analyzer.facts.statistics import UnitStatistics
+from analyzer.observe.observation import Observation, Subject
+from analyzer.probes.sample_record import SampleRecord
+from analyzer.probes.stored_feeds import StoredFeed
+
+INSTRUMENT = 1  # raised when statistics of the same samples become others
+
+
+@dataclass(frozen=True)
+class Job:
+    """What parts have in common that may be added up.
+
+    `model` is the sha256 of its file and weights, `instrument` a hash of what is computed, of which units, on feeds of
+    which sizes, and of the first samples of the data. `varying` are conditions that not all samples make alike,
+    `provider` computes the model (empty: the CPU).
+    """
+
+    model: str
+    instrument: str
+    batch_size: int
+    flat_gradient: float
+    independent: bool
+    varying: tuple[str, ...]
+    random: bool
+    provider: str
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first feeds of the data, by which shapes are measured: what describes them, and their bytes."""
+
+    feeds: tuple[StoredFeed, ...]
+    contents: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the data as a whole; `total`: how many samples it has, None while nobody read to its end."""
+
+    source: str
+    total: int | None
+    preprocessing: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[LabelsInData, ...] = ()
+    scales: tuple[TrainingScale, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """How many units each value has, how many halves there are (None: none shown), and one sample of each input."""
+
+    units: tuple[tuple[str, int], ...]
+    halves: int | None
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def fits(self, other: Shapes) -> bool:
+        """Whether arrays of both can be merged."""
+        alike = (self.units, self.inputs) == (other.units, other.inputs)
+        return alike and (None in (self.halves, other.halves) or self.halves == other.halves)
+
+
+@dataclass(frozen=True, eq=False)
+class Tallies:
+    """Statistics of all units over the samples of `record`, which count as `samples`.
+
+    `peaks` [halves, 2] are extremes of values of half precision (None: no feed showed any). `tools` wrote it, in
+    `microseconds` altogether. `assigned`: nodes that another provider than the CPU computed, and nodes in all.
+    """
+
+    job: Job
+    beginning: Beginning
+    data: DataFacts
+    record: SampleRecord
+    statistics: dict[str, UnitStatistics]
+    samples: int
+    peaks: Array | None
+    microseconds: int
+    tools: tuple[str, ...]
+    assigned: tuple[int, int] | None
+
+    @property
+    def shapes(self) -> Shapes:
+        """How large their arrays are."""
+        units = tuple((value, seen.units) for value, seen in self.statistics.items())
+        inputs = tuple(sorted((name, watched.shape) for name, watched in self.record.watch.inputs.items()))
+        return Shapes(units, None if self.peaks is None else len(self.peaks), inputs)
+
+    def merge(self, other: Tallies) -> Tallies:
+        """Both together, the same in either order; both must be of one job, and of different samples."""
+        record = SampleRecord()
+        record.merge(self.record)
+        record.merge(other.record)
+        shown = [p for p in (self.peaks, other.peaks) if p is not None]
+        return Tallies(
+            job=self.job,
+            beginning=self.beginning,
+            data=_joined(self.data, other.data),
+            record=record,
+            statistics={value: seen.merge(other.statistics[value]) for value, seen in self.statistics.items()},
+            samples=self.samples + other.samples,
+            peaks=np.maximum.reduce(shown) if shown else None,
+            microseconds=self.microseconds + other.microseconds,
+            tools=tuple(sorted({*self.tools, *other.tools})),
+            assigned=max(filter(None, (self.assigned, other.assigned)), default=None),
+        )
+
+    def observation(self, subject: Subject) -> Observation:
+        """What they show of the model, as a pass over the same samples would."""
+        seconds = self.microseconds / 1e6
+        return subject.observation(self.statistics, self.samples, self.peaks, seconds=seconds, assigned=self.assigned)
+
+
+def instrument_hash(subject: Subject, job: Job, beginning: Beginning) -> str:
+    """The `instrument` of a job: statistics of other hashes do not add up."""
+    plan = subject.plan
+    described = {
+        "instrument": INSTRUMENT,
+        "audited": [{**asdict(t.audited), "dtype": t.dtype} for t in subject.targets],
+        "unseen": subject.unseen,
+        "halves": subject.halves,
+        "plan": [plan.size, plan.free_inputs, plan.inseparable],
+        "job": asdict(replace(job, instrument="")),
+        "feeds": [asdict(feed) for feed in beginning.feeds],
+        "contents": [xxhash.xxh3_128_hexdigest(content) for content in beginning.contents],
+    }
+    return f"xxh3:{xxhash.xxh3_128_hexdigest(json.dumps(described, sort_keys=True).encode())}"
+
+
+def _joined(one: DataFacts, other: DataFacts) -> DataFacts:
+    """What both know; names may differ from machine to machine, and the last digits of what was measured."""
+    total = one.total if other.total is None else other.total
+    return min(replace(one, total=total), replace(other, total=total), key=repr)
