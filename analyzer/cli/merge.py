@@ -12,9 +12,15 @@ from analyzer.cli.exits import clean_exit, writing_to_stdout
 from analyzer.cli.flags import Debug, Quiet
 
 PartsArgument = Annotated[
-    list[str], typer.Argument(metavar="PART.stats...", help="Files that observe or merge wrote, in any order.")
+    list[str],
+    typer.Argument(
+        metavar="PART.stats...", help="Files that observe or merge wrote, in any order.", rich_help_panel="Data"
+    ),
 ]
-OutputOption = Annotated[str, typer.Option("--output", "-o", metavar="ALL.stats", help="Where the statistics go.")]
+OutputOption = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="ALL.stats", help="Where the statistics go.", rich_help_panel="Writing"),
+]
 
 
 def merge(parts: PartsArgument, output: OutputOption, quiet: Quiet = False, debug: Debug = False) -> None:

@@ -19,7 +19,10 @@ from analyzer.facts.thresholds import Thresholds
 
 SECONDS = 30.0
 
-OutputOption = Annotated[str, typer.Option("--output", "-o", metavar="PART.stats", help="Where the statistics go.")]
+OutputOption = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="PART.stats", help="Where the statistics go.", rich_help_panel="Writing"),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(

@@ -37,6 +37,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_example_runs(line: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if "baseline.json" in line:
         run(["audit", "model.onnx", "--probe", "probe.npz", "--json", "baseline.json", "-q"])
+    if line.startswith("deadunits merge"):
+        for part in "12":
+            shard = ["--shard", f"{part}/2", "-o", f"part{part}.stats", "-q"]
+            run(["observe", "model.onnx", "--probe", "probe.npz", *shard])
     program, *words = shlex.split(line, comments=True)
     assert program == "deadunits"
     expected = 1 if "--max-dead 5%" in line else 0  # the sample has 10 % dead units
