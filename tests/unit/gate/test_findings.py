@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analyzer.errors import InputError
-from analyzer.facts.audit import AuditFacts, LayerVerdicts, ProbeSummary
+from analyzer.facts.audit import AuditFacts, Conditions, LayerVerdicts, ProbeSummary
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.checked import CheckFacts
@@ -48,10 +48,16 @@ def test_a_healthy_model_has_no_findings() -> None:
 
 def test_every_finding_but_those_of_a_baseline_can_be_provoked() -> None:
     seen_here = {finding.code for result in (failing(), with_baseline()) for finding in result.findings}
-    provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018", "DU031"}
+    provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018", "DU031", "DU038"}
     provoked_in_audits = {"DU023", "DU024", "DU025", "DU026", "DU027", "DU028", "DU029", "DU030"}
     provoked_by_data = {"DU032", "DU033", "DU034", "DU035", "DU036", "DU037"}
     assert seen_here | provoked_below | provoked_in_audits | provoked_by_data == {kind.code for kind in all_kinds()}
+
+
+def test_samples_that_statistics_lack_are_a_warning() -> None:
+    lacking = replace(healthy(), conditions=Conditions(missing=((8, 16), (24, 25))))
+    assert found(lacking) == {"DU038": Severity.WARNING}
+    assert judge(lacking).findings[0].measured == 9
 
 
 def test_a_layer_that_is_wholly_dead_is_an_error() -> None:
