@@ -164,7 +164,8 @@ def _audited(
     with clock.stage("causes"):
         ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, every=every_suspect)
         diagnoses, causes_failed = ask() if causes else ((), "")
-        if causes and recalled is not None and opened is None:
+        statistics_alone = recalled is not None and opened is None
+        if causes and statistics_alone:
             causes_failed = NO_SECOND_PASS
         walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
@@ -181,6 +182,7 @@ def _audited(
         causes_failed=causes_failed,
         inseparable=shapes.inseparable,
         missing=() if recalled is None else recalled.statistics.missing,
+        statistics_alone=statistics_alone,
     )
     facts = AuditFacts(
         model=_model_summary(loaded, model, walked),

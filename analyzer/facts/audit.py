@@ -311,7 +311,8 @@ class Conditions:
     that are inputs as well, taken for no constants. `withdrawn` is what the run contradicted. `overflows` would be
     infinity on a device that computes in halves. `causes_failed` says why pre-activations could not be measured
     (empty: they were, or nobody asked). `inseparable` samples share every feed and may influence each other, so that
-    they count as one. `missing` are start and stop of samples of the data that statistics of it lack.
+    they count as one. `missing` are start and stop of samples of the data that statistics of it lack;
+    `statistics_alone`: there was nothing else of the data.
     """
 
     one_by_one: bool = False
@@ -326,6 +327,7 @@ class Conditions:
     causes_failed: str = ""
     inseparable: int = 1
     missing: Ranges = ()
+    statistics_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

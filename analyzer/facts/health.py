@@ -45,7 +45,7 @@ class NextStep:
         if not self.verb:
             return ""
         if arguments is None:
-            arguments = "MODEL" if self.verb == "audit" else "MODEL --probe DATA"
+            arguments = "MODEL" if "--probe" in (self.options or "") else "MODEL --probe DATA"
         return " ".join(
             ("deadunits", self.verb) if self.options is None else ("deadunits", self.verb, arguments, self.options)
         )
@@ -112,7 +112,8 @@ def _next_step(facts: AuditFacts) -> NextStep:
     if not facts.units:
         return NextStep("nothing was audited: the model has no activation or layer that is known")
     if facts.removable.parameters or facts.removable.multiply_adds:
-        return NextStep("take out what nothing reads", "prune", "-o SMALLER.onnx")
+        compared = "--probe DATA " if facts.conditions.statistics_alone else ""  # statistics cannot show two models
+        return NextStep("take out what nothing reads", "prune", f"{compared}-o SMALLER.onnx")
     return NextStep("nothing to remove: every audited unit is in use on this probe")
 
 

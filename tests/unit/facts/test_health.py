@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from analyzer import AuditFacts
-from analyzer.facts.audit import Removable
+from analyzer.facts.audit import Conditions, Removable
 from analyzer.facts.findings import About, Finding, Severity
 from analyzer.facts.health import Verdict, health_of
 from analyzer.gate.catalogue import all_kinds
@@ -81,3 +81,13 @@ def test_names_stand_for_what_is_not_known() -> None:
     )
     without = replace(audit(), probe=None)
     assert health_of(without).next_step.command() == "deadunits audit MODEL --probe DATA"
+
+
+def test_a_cut_needs_data_where_only_statistics_of_it_were_given() -> None:
+    removable = Removable(50, 0.05, 0, 0.0, ())
+    alone = replace(audit(removable=removable), conditions=Conditions(statistics_alone=True))
+    step = health_of(alone).next_step
+    assert step.command("m.onnx --statistics a.stats") == (
+        "deadunits prune m.onnx --statistics a.stats --probe DATA -o SMALLER.onnx"
+    )
+    assert step.command() == "deadunits prune MODEL --probe DATA -o SMALLER.onnx"
