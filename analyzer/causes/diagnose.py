@@ -13,7 +13,6 @@ import numpy as np
 from analyzer.causes.channels import Channels, channels_of
 from analyzer.causes.gate_sums import GatedLayer, gated_calls, gated_layer
 from analyzer.causes.origins import Term, trace
-from analyzer.causes.pre_activation import Entry, entry_of
 from analyzer.causes.verdict_rules import Case, Ruling, cause_of, sources_of
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import CauseCode, LayerDiagnosis, Root
@@ -22,6 +21,7 @@ from analyzer.facts.remedies import remedies
 from analyzer.facts.spread import Spread, Watched, along
 from analyzer.facts.units import Kind
 from analyzer.units.decomposed import find_decomposed
+from analyzer.units.pre_activation import Entry, entry_of
 from analyzer.walk.settle import Walk
 
 # What all layers together may take, so that causes take no longer than the observation did. The unit of work is a

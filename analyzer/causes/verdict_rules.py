@@ -13,13 +13,13 @@ from analyzer.algebra.pattern import Array
 from analyzer.causes.channels import Channels
 from analyzer.causes.kernels import largest
 from analyzer.causes.origins import Term
-from analyzer.causes.pre_activation import Entry
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.causes import CauseCode, Root, UnitCause
 from analyzer.facts.spread import Spread, along
 from analyzer.facts.statistics import Bools, Floats, Ints
 from analyzer.facts.units import Kind
 from analyzer.ops.context import Context
+from analyzer.units.pre_activation import Entry
 
 VANISHING = 1e-6  # of what the largest weights of an output of the layer usually are: as good as zero
 TINY_SCALE = 1e-6  # a normalisation scale that is zero for all purposes

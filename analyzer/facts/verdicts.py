@@ -27,7 +27,8 @@ def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: T
     """
     seen = statistics.samples > 0
     sound = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0) & seen
-    dead = sound & statistics.minimum_exact & _constant(audited, statistics, sound, thresholds)
+    lowest, highest = (np.where(sound, extreme, 0) for extreme in (statistics.minimum, statistics.maximum))
+    dead = sound & statistics.minimum_exact & stays(audited, lowest, highest, thresholds)
     stays_at = np.full(statistics.units, np.nan)
     stays_at[dead] = _middle(statistics.minimum[dead], statistics.maximum[dead])
     return LayerVerdicts(
@@ -61,13 +62,12 @@ def _middle(lowest: Extremes, highest: Extremes) -> Extremes:
     return lowest if lowest.dtype.kind == "i" else lowest + (highest - lowest) / 2
 
 
-def _constant(audited: AuditedValue, statistics: UnitStatistics, sound: Bools, thresholds: Thresholds) -> Bools:
-    """Exactly constant; smooth activations within a few units in the last place, as kernels round unevenly.
+def stays(audited: AuditedValue, lowest: Floats, highest: Floats, thresholds: Thresholds) -> Bools:
+    """Whether what lies between these (finite) is one constant: exactly; smooth activations within a few units in the
+    last place, as kernels round unevenly.
 
     Linear outputs may be weighed by anything: one unit in the last place, times a large weight, is no rounding.
     """
-    lowest = np.where(sound, statistics.minimum, 0)
-    highest = np.where(sound, statistics.maximum, 0)
     if audited.kind not in (Kind.SMOOTH, Kind.SATURATING) or audited.dtype not in _PRECISION:
         return np.asarray(lowest == highest)
     ulp = _spacing(np.maximum(np.abs(lowest), np.abs(highest)), audited.dtype)

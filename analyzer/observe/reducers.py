@@ -7,14 +7,13 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 import numpy as np
 
 from analyzer.graph import Editor
+from analyzer.graph.reductions import reduce_axes
 from analyzer.observe.statistics.maximum import Maximum
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.positions import Magnitude
 from analyzer.observe.statistics.statistic import Statistic
 from analyzer.observe.targets import Target
 
-# Opset from which a reduction takes its axes as an input.
-AXES_AS_INPUT = {"ReduceMax": 18, "ReduceMin": 18, "ReduceMean": 18, "ReduceSumSquare": 18, "ReduceSum": 13}
 # onnxruntime takes extremes along a middle axis column by column; over few rows at a time that is 2 to 4 times as fast.
 STEPS = range(7, 33)
 BEST_STEP = 16
@@ -156,10 +155,3 @@ def pooled_rank(target: Target, statistic: type[Statistic]) -> int | None:
     whole = target.chosen is None or statistic is Minimum
     poolable = statistic.pool is not None and statistic.element_type(target.dtype) == "float32"
     return audited.rank if fits and whole and poolable else None
-
-
-def reduce_axes(editor: Editor, op_type: str, name: str, axes: Sequence[int], *, keep: bool = False) -> str:
-    """Append a reduction over these axes in the form that the model's opset wants; `keep` leaves them as length 1."""
-    if editor.opset >= AXES_AS_INPUT[op_type]:
-        return editor.add(op_type, [name, editor.constant(np.array(axes, np.int64))], keepdims=int(keep))
-    return editor.add(op_type, [name], axes=list(axes), keepdims=int(keep))

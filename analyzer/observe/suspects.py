@@ -17,10 +17,10 @@ from analyzer.facts.spread import Spread, Watched
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
+from analyzer.graph.reductions import reduce_axes
 from analyzer.observe.elsewhere import fetchable, opened
 from analyzer.observe.observation import Progress
 from analyzer.observe.pooling import lengths_are_fixed
-from analyzer.observe.reducers import reduce_axes
 from analyzer.observe.statistics.statistic import WIDE
 from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.targets import Target, targets_of

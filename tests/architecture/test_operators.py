@@ -27,13 +27,14 @@ NAMED = {
     "graph/fixed_lengths.py": 15,  # 11 of them where it looks whether anything is measured, or guarded against a -1
     "graph/lists.py": 14,  # lists are no tensors, so no rule can speak of them: they are gone before there are any
     "graph/lend.py": 7,  # what onnxruntime's own rewriting ends the process of, before there are any rules
+    "graph/reductions.py": 5,
     "graph/merged_axes.py": 10,  # views and the lengths they list, in another form before rules see them
     "graph/merged_heads.py": 15,  # the same, with products between the views
     "graph/open_branches.py": 1,
     "graph/subgraphs.py": 1,
     "graph/static.py": 1,
     "observe/instrument.py": 3,
-    "observe/reducers.py": 17,
+    "observe/reducers.py": 12,
     "observe/statistics/finiteness.py": 4,
     "observe/statistics/maximum.py": 2,
     "observe/statistics/minimum.py": 2,
