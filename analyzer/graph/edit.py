@@ -75,7 +75,8 @@ class Editor:
     def empty(self, opset: int) -> None:
         """Take all nodes, inputs and outputs away; stored tensors stay. `opset` is the least that will do."""
         self._graph.outputs.clear()
-        self._graph.remove(list(self._graph), safe=True)
+        for index in reversed(range(len(self._nodes))):  # those of bodies before the nodes around them
+            self.drop_node(index)
         self._graph.inputs.clear()
         self._nodes.clear()
         self.opset = self.loaded.model.opset_imports[""] = max(self.opset, opset)
