@@ -8,6 +8,7 @@
     │   │   └── OtherBranch   a sample takes another branch than the one that is looked at
     │   ├── RunEnded          a run took longer, or more memory, than it may
     │   └── OutputError       an output file cannot be written
+    ├── ProofContradicted     an input does what was proven to be impossible (exit code 3)
     ├── Refusal               a rewrite that does not happen, with its reason
     └── ComparisonFailed      the rewritten model differs from the original (exit code 3)
 
@@ -85,6 +86,10 @@ class Refusal(DeadunitsError):
 
 class ComparisonFailed(DeadunitsError):
     """The rewritten model does not agree with the original; nothing was written."""
+
+
+class ProofContradicted(DeadunitsError):
+    """An input does what was proven to be impossible: a bug of ours; nothing is handed out."""
 
 
 def first_line(error: BaseException) -> str:

@@ -22,8 +22,12 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
 from analyzer.ops.product_letters import Letters, matmul_letters, project
+from analyzer.ops.pull_back import Tape
 from analyzer.ops.traits import EVERY, SUMMING
 from analyzer.ops.weighted_sum import WeightedSum
+
+MOST_LETTERS = 26
+EINSUM_SINCE = 12  # the opset
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,28 @@ class Contraction(Operator):
         if b_open.any():
             bad = bad | (project(_float(a_some), letters.a, _float(b_open), letters.b, letters.y) > 0)
         return bad
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        """The gradient times the other operand; of the stored one as a matrix where that is enough."""
+        if position not in (self.a, self.b) or node.x_dtype != node.y_dtype:
+            return None
+        letters, other = self.letters(node), self.b if position == self.a else self.a
+        own, read = (letters.a, letters.b) if position == self.a else (letters.b, letters.a)
+        stored, summed = node.static(other), letters.contracted
+        if (
+            stored is not None
+            and len(read) == 2
+            and len(summed) == 1
+            and own[-1] == summed[0]
+            and letters.y[-1] in read
+        ):
+            matrix = stored if read[-1] == own[-1] else stored.T
+            return tape.add("MatMul", gradient, tape.number(matrix * self.scale(node), node.x_dtype))
+        names = {letter: chr(ord("a") + place) for place, letter in enumerate({*own, *read, *letters.y})}
+        if not {*own} <= {*read, *letters.y} or len(names) > MOST_LETTERS or tape.editor.opset < EINSUM_SINCE:
+            return None
+        terms = ["".join(names[i] for i in side) for side in (letters.y, read, own)]
+        return tape.add("Einsum", gradient, node.node.inputs[other], equation=f"{terms[0]},{terms[1]}->{terms[2]}")
 
     def with_bias(self, node: OpNode, xs: Sequence[Constants], total: Constants) -> Constants:
         """The sum with the bias operand added, where there is one."""

@@ -22,6 +22,7 @@ from analyzer.ops.largest import Stored, shifted, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
+from analyzer.ops.pull_back import Tape, window_of
 from analyzer.ops.traits import SPATIAL, SUMMING
 from analyzer.ops.weighted_sum import WeightedSum
 
@@ -101,6 +102,20 @@ class ConvRule(Operator):
 
     def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
         return (1,) if position == self.x else ()
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        """By the convolution the other way round."""
+        weight = node.static(self.w)
+        if position != self.x or weight is None or node.x_dtype != node.y_dtype:
+            return None
+        inner, outer = node.x_shape(self.x)[2:], node.y_shape()[2:]
+        back, name, groups = self.out_axis() == 0, node.node.inputs[self.w], self.groups(node)
+        window = window_of(node, weight.shape[2:], *((inner, outer) if back else (outer, inner)))
+        if window is None:
+            return None
+        if back:
+            return tape.add("ConvTranspose", gradient, name, group=groups, **window.spread)
+        return tape.add("Conv", gradient, name, group=groups, **window.plain)
 
     def rows(self, node: OpNode) -> Array:
         """The kernel as `WeightedSum.rows`."""

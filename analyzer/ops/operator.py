@@ -27,6 +27,7 @@ from analyzer.ops.gates import Gates
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
+from analyzer.ops.pull_back import Tape, by_difference, by_factor, by_places, identity_places
 from analyzer.ops.routing import Stacked
 from analyzer.ops.traits import Traits
 from analyzer.ops.trend import Trend
@@ -249,6 +250,28 @@ class Operator:
 
     def taken(self, node: Node, shape: Shape, numbers: Sequence[Array]) -> tuple[int, Array] | None:
         """The axis of the first input and the indices along it that the output holds, given the other inputs."""
+        return None
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        """Append what carries a gradient of an output back to an input; None where nobody has said how.
+
+        It may be rough: it only says where to look for inputs that move a unit.
+        """
+        affine = self.affine(node) if not output else None
+        if affine is not None and position in affine.factors and not affine.integers:
+            return by_factor(node, position, tape, gradient, affine.factors[position])
+        if self.moves:
+            own = range(len(node.x_shape(position)))
+            places = [self.places(node, position, axis, output) for axis in own]
+            same = len(own) == len(node.y_shape(output))
+            found = [
+                identity_places(node.x_shape(position), a) if p is None and same else p
+                for a, p in zip(own, places, strict=True)
+            ]
+            known = [p for p in found if p is not None]
+            return by_places(node, position, tape, gradient, known, output) if len(known) == len(own) else None
+        if (self.same_unit and not position) or self.aligned:
+            return by_difference(node, position, tape, gradient, leaky=activates(self.activation(node)))
         return None
 
     def listed(self, node: Node, items: tuple[_T, ...], numbers: Sequence[Array]) -> tuple[_T, ...] | None:

@@ -22,6 +22,7 @@ from analyzer.ops.movements import respell
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
+from analyzer.ops.pull_back import Tape, by_windows, repeated, window_of
 from analyzer.ops.traits import CONTINUOUS, EVERY, NONE, SPATIAL, Traits
 from analyzer.ops.trend import SELECTS, Trend
 
@@ -85,6 +86,16 @@ class Spatial(Operator):
         asked = pattern.some(ys[0], mixed, keepdims=True)
         return [asked, *(pattern.uniform(x.rank, True) for x in xs[1:])]
 
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        """To the largest of each window."""
+        return self._through_windows(node, tape, gradient, largest=True)
+
+    def _through_windows(self, node: OpNode, tape: Tape, gradient: str, *, largest: bool) -> str | None:
+        kernel = tuple(int(k) for k in node.attr("kernel_shape") or ())
+        inner, outer = node.x_shape()[2:], node.y_shape()[2:]
+        window = window_of(node, kernel, inner, outer) if len(kernel) == len(inner) else None
+        return None if window is None else by_windows(node, tape, gradient, window, largest=largest)
+
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         """A window without gaps that may not start beyond the end always sees a position; others give -inf or 0 / 0."""
         gaps = any(d != 1 for d in node.attr("dilations") or ())
@@ -101,6 +112,9 @@ class MaximumPool(Spatial):
 class AveragePool(Spatial):
     """An average that counts its zero padding makes a constant map fall off at the border."""
 
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        return self._through_windows(node, tape, gradient, largest=False)
+
     def keeps_constant(self, node: OpNode) -> bool:
         counts = bool(node.attr("count_include_pad", 0))
         auto = node.attr("auto_pad", "NOTSET")
@@ -113,6 +127,9 @@ class AveragePool(Spatial):
 
 class LpPool(Spatial):
     """A norm over the window: zero stays zero."""
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        return None
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
         return None
@@ -130,6 +147,9 @@ _MOST_NEIGHBOURS = 64  # of an average between neighbours, and roundings of thei
 
 class ResizeRule(Spatial):
     """Resize and Upsample: axes of unchanged length keep their places; interpolation weights sum to 1."""
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        return None
 
     def traits(self, node: Node, stated: Traits, stored: Stored) -> Traits:
         sized = len(node.inputs) > 3 and bool(node.inputs[3])
@@ -194,6 +214,10 @@ class GlobalPool(Spatial):
 
     def trend(self, node: OpNode) -> Trend | None:
         return SELECTS if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]))
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        """To all positions alike; of a maximum that is rough."""
+        return repeated(node, tape, gradient, range(2, len(node.x_shape())), mean=True)
 
 
 _AVERAGED = replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,))

@@ -19,6 +19,7 @@ from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
+from analyzer.ops.pull_back import Tape, repeated
 from analyzer.ops.traits import CONTINUOUS, STEADY
 from analyzer.ops.trend import LEAST_NORM, SELECTS, UNIT, Ends, Trend
 
@@ -51,6 +52,11 @@ class ReduceRule(Operator):
         if not axes:
             return [] if node.attr("noop_with_empty_axes", 0) else list(range(rank))
         return sorted(a % rank for a in axes)
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        if position or node.op_type not in ("ReduceMean", "ReduceSum"):
+            return None
+        return repeated(node, tape, gradient, self.reduced(node), mean=node.op_type == "ReduceMean")
 
     def _drop(self, array: Array, node: OpNode) -> Array:
         """Reduced axes have length 1 here; take them away where the operator does."""

@@ -1,0 +1,148 @@
+"""What became of the claims of a probe over a whole domain: unit by unit proven, refuted, or open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from analyzer.facts.audit import ModelSummary, ProbeSummary
+from analyzer.facts.frozen import FrozenDict
+
+
+class Claim(StrEnum):
+    """What a probe says of a unit."""
+
+    DEAD = "dead"  # one constant
+    ALWAYS_ON = "always_on"  # a rectifier that is never flat
+
+
+class Outcome(StrEnum):
+    """What is known of a claim for every input of a domain."""
+
+    PROVEN = "proven"  # it holds for all
+    REFUTED = "refuted"  # an input of the domain is known for which it does not hold
+    OPEN = "open"  # neither
+
+
+class Method(StrEnum):
+    """How a claim was settled."""
+
+    WEIGHTS = "weights"  # they decide it, for every input that stays finite on the way
+    INTERVALS = "intervals"  # bounds of what can be computed
+    SPLITTING = "splitting"  # the same over parts of the domain
+    CORNERS = "corners"  # inputs at the ends of their bounds
+    UNIFORM = "uniform"  # drawn evenly from the domain
+    MIXES = "mixes"  # of samples of the probe, beyond them
+    GRADIENT = "gradient"  # steps towards where a unit moves
+
+
+@dataclass(frozen=True, slots=True)
+class UnitProof:
+    """One claim about one unit of a value, and what became of it.
+
+    `low` and `high` bound what the unit can give anywhere in the domain (None: nothing bounds it). `stays_at` is the
+    constant of a dead unit. `method` settled it (None: open). `witness` is the index of the input that refutes it.
+    """
+
+    value: str
+    unit: int
+    claim: Claim
+    outcome: Outcome
+    method: Method | None = None
+    stays_at: float | None = None
+    low: float | None = None
+    high: float | None = None
+    witness: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSummary:
+    """The domain: where it comes from, its hash, of how many boxes; `conditional`: the range of a probe.
+
+    `ranges` are, by input, the lowest and the highest number that it may hold anywhere.
+    """
+
+    source: str
+    digest: str
+    boxes: int
+    conditional: bool
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The mapping is read-only from here on."""
+        object.__setattr__(self, "ranges", FrozenDict(self.ranges))
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFacts:
+    """Everything that a proof found; reports read this and nothing else.
+
+    `probe` is None where no data was given: claims are then what points of the domain showed, `drawn` so many. `seed`
+    decides which inputs were tried, `tried` of them; `ended_by` is "budget" or "interrupted" where the search was ended
+    before it was through, else empty. `arithmetic`: what the bounds hold for. `modules` are the names of values in the
+    training code. `notes` say, each in a sentence, what was not looked at, and what to know.
+    """
+
+    model: ModelSummary
+    probe: ProbeSummary | None
+    domain: DomainSummary
+    arithmetic: str
+    seed: int
+    budget: float
+    tried: int
+    witnesses: int
+    ended_by: str
+    units: tuple[UnitProof, ...]
+    modules: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    drawn: int = 0
+
+    def __post_init__(self) -> None:
+        """The mappings are read-only from here on."""
+        object.__setattr__(self, "modules", FrozenDict(self.modules))
+        object.__setattr__(self, "seconds", FrozenDict(self.seconds))
+
+    def counts(self, claim: Claim | None = None, value: str | None = None) -> Counter[Outcome]:
+        """How many claims came out how; of one kind, of one value."""
+        return Counter(u.outcome for u in self.units if claim in (None, u.claim) and value in (None, u.value))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The values with claims, in the order of the graph."""
+        return tuple(dict.fromkeys(unit.value for unit in self.units))
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A claim of a certificate that did not come out again, and why in a sentence."""
+
+    value: str
+    unit: int
+    claim: Claim
+    outcome: Outcome
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFacts:
+    """What came of checking a certificate: how many claims were proven and refuted again, and which were not.
+
+    `open` claims say nothing that could be checked.
+    """
+
+    model: ModelSummary
+    certificate: str
+    domain: DomainSummary
+    arithmetic: str
+    proven: int
+    refuted: int
+    open: int
+    failed: tuple[Failed, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything came out again."""
+        return not self.failed

@@ -1,0 +1,159 @@
+"""Gradients through operators, held against what small steps of the input change; and what a pretended slope is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import pytest
+
+from analyzer.facts.domain import Box
+from analyzer.ops.context import Context
+from analyzer.probes.probe import open_probe
+from analyzer.runtime.loading import load_model
+from analyzer.shapes.shape_run import measure_shapes
+from analyzer.witness.ascent import Ascent, Target
+from analyzer.witness.claims import Aim
+from analyzer.witness.sight import Feeding
+from tests.models import Array, parse, run
+
+LIKE = np.random.default_rng(5)
+
+
+def drawn(*shape: int) -> Array:
+    return LIKE.normal(size=shape).astype(np.float32)
+
+
+# Each net gives y [n, 4, …] of x [n, 6] or of an image [n, 2, 6, 6]; weights beside it.
+ROWS = {
+    "gemm": ("y = Gemm<transB=1, alpha=0.5> (x, w, b)", {"w": drawn(4, 6), "b": drawn(4)}),
+    "matmul and add": ("h = MatMul (x, w) y = Add (h, b)", {"w": drawn(6, 4), "b": drawn(4)}),
+    "smooth": ("h = MatMul (x, w) t = Tanh (h) s = Sigmoid (t) y = Mul (t, s)", {"w": drawn(6, 4)}),
+    "two inputs of one": ("h = MatMul (x, w) e = Exp (h) y = Div (h, e)", {"w": drawn(6, 4) / 8}),
+    "repeated along axes": (
+        "m = ReduceMean<axes=[1], keepdims=1> (x) y = MatMul (x, w) z = Sub (y, m)",
+        {"w": drawn(6, 4)},
+    ),
+    "slices joined": (
+        "a = Slice (x, one, three, one) b = Concat<axis=1> (x, a) y = MatMul (b, w)",
+        {"one": np.array([1]), "three": np.array([3]), "w": drawn(8, 4)},
+    ),
+    "gathered twice": ("g = Gather<axis=1> (x, i) y = MatMul (g, w)", {"i": np.array([5, 0, 5]), "w": drawn(3, 4)}),
+    "turned": (
+        "r = Reshape (x, s) t = Transpose<perm=[0, 2, 1]> (r) f = Flatten (t) y = MatMul (f, w)",
+        {"s": np.array([-1, 2, 3]), "w": drawn(6, 4)},
+    ),
+    "einsum": ('y = Einsum<equation = "bi,io->bo"> (x, w)', {"w": drawn(6, 4)}),
+    "leaky": ("h = MatMul (x, w) y = LeakyRelu (h)", {"w": drawn(6, 4)}),
+}
+IMAGES = {
+    "conv": ("y = Conv<pads=[1,1,1,1]> (x, w, b)", {"w": drawn(4, 2, 3, 3), "b": drawn(4)}),
+    "strided and dilated": (
+        "y = Conv<strides=[2,1], dilations=[1,2], pads=[1,0,0,1]> (x, w)",
+        {"w": drawn(4, 2, 3, 3)},
+    ),
+    "grouped": ('y = Conv<group=2, auto_pad="SAME_UPPER", strides=[2,2]> (x, w)', {"w": drawn(4, 1, 2, 2)}),
+    "transposed": ("y = ConvTranspose<strides=[2,2], pads=[1,1,1,1]> (x, w)", {"w": drawn(2, 4, 3, 3)}),
+    "normalised": (
+        "h = Conv (x, w) y = BatchNormalization (h, s, b, m, v)",
+        {"w": drawn(4, 2, 1, 1), "s": drawn(4), "b": drawn(4), "m": drawn(4), "v": np.abs(drawn(4)) + 1},
+    ),
+    "maximum": (
+        "h = Conv (x, w) y = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (h)",
+        {"w": drawn(4, 2, 1, 1)},
+    ),
+    "average": ("h = Conv (x, w) y = AveragePool<kernel_shape=[2,2], strides=[2,2]> (h)", {"w": drawn(4, 2, 1, 1)}),
+    "mean of all": ("h = Conv (x, w) y = GlobalAveragePool (h)", {"w": drawn(4, 2, 3, 3)}),
+}
+
+
+def net(text: str, stored: Mapping[str, Array], shape: str, opset: int = 17) -> onnx.ModelProto:
+    last = "z" if " z = " in text else "y"
+    return parse(f"g (float[n,{shape}] x) => (float {last}) {{ {text} }}", stored, opset)
+
+
+def ascent_of(model: onnx.ModelProto, x: Array, axis: int = 1) -> tuple[Ascent, Feeding]:
+    loaded = load_model(model)
+    probe = open_probe({"x": x}, loaded.graph.inputs)
+    shapes = measure_shapes(loaded, probe)
+    feeding = Feeding(shapes, 8, frozenset({"x"}))
+    aim = Aim(model.graph.output[0].name, axis, 1, 0.0)
+    return Ascent(loaded, Context(loaded.graph, shapes), aim, feeding, threads=1), feeding
+
+
+@pytest.mark.parametrize("name", [*ROWS, *IMAGES])
+def test_the_gradient_is_what_small_steps_show(name: str) -> None:
+    text, stored = (ROWS | IMAGES)[name]
+    shape = "6" if name in ROWS else "2,6,6"
+    model, random = net(text, stored, shape), np.random.default_rng(3)
+    x = random.normal(size=(3, *map(int, shape.split(",")))).astype(np.float32)
+    ascent, feeding = ascent_of(model, x)
+    assert feeding.together == 8 and ascent.reached == ("x",) and not ascent.blocked
+    output = model.graph.output[0].name
+    targets = [Target(unit, sign, 0.25) for unit, sign in ((0, 1), (2, -1), (3, 1))]
+    heights, gradients = ascent._run({"x": x[:, np.newaxis]}, targets, 0.0)
+
+    def height(points: Array) -> Array:
+        values = run(model, {"x": points})[output].reshape(3, 4, -1)
+        return np.array([(t.sign * values[i, t.unit]).max() - t.limit for i, t in enumerate(targets)])
+
+    assert np.allclose(heights, height(x), atol=1e-5)
+    step = 1e-2
+    shown = np.zeros_like(x)
+    for place in np.ndindex(x.shape[1:]):
+        moved = [x.copy(), x.copy()]
+        for direction, points in zip((step, -step), moved, strict=True):
+            points[(slice(None), *place)] += direction
+        shown[(slice(None), *place)] = (height(moved[0]) - height(moved[1])) / (2 * step)
+    gradient = gradients["x"][:, 0]
+    if name == "maximum":  # at ties and corners a step shows something else
+        assert (np.sign(gradient) == np.sign(shown)).mean() > 0.95
+    else:
+        assert np.allclose(gradient, shown, atol=0.02 * np.abs(shown).max())
+    ascent.close()
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 18])
+def test_gradients_are_had_in_old_and_new_opsets(opset: int) -> None:
+    model = net(
+        "h = Gemm (x, w, b) r = Relu (h) y = Gemm (r, v, b)",
+        {"w": drawn(6, 6)[:, :4], "v": drawn(4, 4), "b": drawn(4)},
+        "6",
+        opset,
+    )
+    ascent, _ = ascent_of(model, drawn(3, 6))
+    assert ascent.reached == ("x",)
+    ascent.close()
+
+
+def test_behind_a_dead_layer_a_pretended_slope_leads_the_way() -> None:
+    """The first unit fires only at x0 = 1 and x1 = -1, and nothing else reaches the second one."""
+    first = np.array([[1.0], [-1.0], [0], [0], [0], [0]], np.float32)
+    model = net(
+        "h = Gemm (x, w, b) r = Relu (h) y = MatMul (r, v)",
+        {"w": first, "b": np.array([-1.5], np.float32), "v": np.ones((1, 4), np.float32)},
+        "6",
+    )
+    start = {"x": np.zeros((1, 1, 6), np.float32)}
+    bounds = [{"x": Box(-np.ones((1, 6), np.float32), np.ones((1, 6), np.float32))}]
+    ascent, _ = ascent_of(model, np.zeros((2, 6), np.float32))
+    blind = ascent.climb(start, bounds, [Target(0, 1, 0.0)], 0.0, lambda: True)
+    led = ascent.climb(start, bounds, [Target(0, 1, 0.0)], 0.3, lambda: True)
+    assert run(model, {"x": blind["x"][0]})["y"].max() == 0
+    assert run(model, {"x": led["x"][0]})["y"].max() > 0
+    assert np.abs(led["x"]).max() <= 1
+    ascent.close()
+
+
+def test_an_operator_without_a_gradient_is_named() -> None:
+    model = net("h = MatMul (x, w) y = CumSum (h, a)", {"w": drawn(6, 4), "a": np.array(1)}, "6")
+    ascent, _ = ascent_of(model, drawn(3, 6))
+    assert not ascent.reached and ascent.blocked == {"CumSum"}
+    ascent.close()
+
+
+def test_only_floats_have_gradients() -> None:
+    model = parse("g (int64[n,3] x) => (float[n,3] y) { y = Cast<to=1> (x) }")
+    ascent, _ = ascent_of(model, np.ones((2, 3), np.int64))
+    assert not ascent.reached and not ascent.blocked
