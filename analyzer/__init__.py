@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from analyzer.api.kept_statistics import Statistics, merge_statistics
     from analyzer.api.observing import take_statistics
     from analyzer.api.options import Data, Run
+    from analyzer.api.proof_result import Proof
+    from analyzer.api.proving import prove
     from analyzer.api.pruned_model import Pruned
     from analyzer.api.reviving import Revived
-    from analyzer.errors import ComparisonFailed, DeadunitsError, InputError
+    from analyzer.api.verifying import Verified, verify
+    from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, ProofContradicted
     from analyzer.facts.audit import (
         AuditFacts,
         Conditions,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from analyzer.facts.model_io import ConstantOutput, UnusedInput
     from analyzer.facts.picture import GraphPicture, PictureNode, Role
     from analyzer.facts.probe_condition import InputCondition, LabelsInData, ProbeCondition, TrainingScale
+    from analyzer.facts.proof import Claim, DomainSummary, Failed, Method, Outcome, ProofFacts, UnitProof, VerifiedFacts
     from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
     from analyzer.facts.revived import RevivedFacts
     from analyzer.facts.statistics import UnitStatistics
@@ -79,6 +83,7 @@ _HOMES = {
     "CheckFacts": "facts.checked",
     "CheckResult": "api.checking",
     "Choice": "facts.choice",
+    "Claim": "facts.proof",
     "Compared": "api.comparing",
     "Comparison": "facts.pruned",
     "ComparisonFailed": "errors",
@@ -89,8 +94,10 @@ _HOMES = {
     "Data": "api.options",
     "DeadunitsError": "errors",
     "Descent": "facts.history",
+    "DomainSummary": "facts.proof",
     "Evidence": "facts.evidence",
     "ExpectedDead": "facts.budgets",
+    "Failed": "facts.proof",
     "Finding": "facts.findings",
     "FindingCard": "facts.checked",
     "GatheredRows": "facts.vocabulary",
@@ -111,16 +118,21 @@ _HOMES = {
     "LeftOut": "facts.judged",
     "Limit": "facts.budgets",
     "Locked": "facts.audit",
+    "Method": "facts.proof",
     "ModelSummary": "facts.audit",
     "Narrowed": "facts.history",
     "OperatorCount": "facts.judged",
     "OperatorWithoutRule": "facts.audit",
+    "Outcome": "facts.proof",
     "OutputDifference": "facts.pruned",
     "PRESETS": "facts.thresholds",
     "PictureNode": "facts.picture",
     "ProbeCondition": "facts.probe_condition",
     "ProbeSummary": "facts.audit",
     "ProviderShare": "facts.audit",
+    "Proof": "api.proof_result",
+    "ProofContradicted": "errors",
+    "ProofFacts": "facts.proof",
     "Pruned": "api.pruned_model",
     "PrunedFacts": "facts.pruned",
     "Refused": "facts.pruned",
@@ -138,16 +150,21 @@ _HOMES = {
     "Thresholds": "facts.thresholds",
     "TrainingScale": "facts.probe_condition",
     "UnitCause": "facts.causes",
+    "UnitProof": "facts.proof",
     "UnitStatistics": "facts.statistics",
     "UnusedInput": "facts.model_io",
+    "Verified": "api.verifying",
+    "VerifiedFacts": "facts.proof",
     "Withdrawn": "facts.audit",
     "audit": "api.auditing",
     "check": "api.checking",
     "compare": "api.comparing",
+    "prove": "api.proving",
     "prune": "api.auditing",
     "merge_statistics": "api.kept_statistics",
     "revive": "api.auditing",
     "take_statistics": "api.observing",
+    "verify": "api.verifying",
 }
 
 __all__ = [
@@ -164,6 +181,7 @@ __all__ = [
     "CheckFacts",
     "CheckResult",
     "Choice",
+    "Claim",
     "Compared",
     "Comparison",
     "ComparisonFailed",
@@ -174,8 +192,10 @@ __all__ = [
     "Data",
     "DeadunitsError",
     "Descent",
+    "DomainSummary",
     "Evidence",
     "ExpectedDead",
+    "Failed",
     "Finding",
     "FindingCard",
     "GatheredRows",
@@ -196,14 +216,19 @@ __all__ = [
     "LeftOut",
     "Limit",
     "Locked",
+    "Method",
     "ModelSummary",
     "Narrowed",
     "OperatorCount",
     "OperatorWithoutRule",
+    "Outcome",
     "OutputDifference",
     "PictureNode",
     "ProbeCondition",
     "ProbeSummary",
+    "Proof",
+    "ProofContradicted",
+    "ProofFacts",
     "ProviderShare",
     "Pruned",
     "PrunedFacts",
@@ -222,17 +247,22 @@ __all__ = [
     "Thresholds",
     "TrainingScale",
     "UnitCause",
+    "UnitProof",
     "UnitStatistics",
     "UnusedInput",
+    "Verified",
+    "VerifiedFacts",
     "Withdrawn",
     "__version__",
     "audit",
     "check",
     "compare",
     "merge_statistics",
+    "prove",
     "prune",
     "revive",
     "take_statistics",
+    "verify",
 ]
 
 

@@ -19,6 +19,8 @@ LOCK = threading.RLock()
 undo: list[Callable[[], object]] = []
 #: Called with a sentence where a run of the model does not heed that it is to end. A library can do nothing.
 when_stuck: list[Callable[[str], object]] = []
+#: Called by the first Ctrl-C instead of an end, where what is settled so far is worth having; a second one ends.
+instead_of_ending: list[Callable[[], object]] = []
 #: The files that appeared, as they were named.
 written: list[str] = []
 
@@ -33,6 +35,17 @@ def held() -> Iterator[None]:
     finally:
         if late:
             signal.raise_signal(late[0])
+
+
+@contextmanager
+def stopping(stop: Callable[[], object]) -> Iterator[None]:
+    """The first Ctrl-C while inside calls this instead of ending the program."""
+    instead_of_ending.append(stop)
+    try:
+        yield
+    finally:
+        if stop in instead_of_ending:
+            instead_of_ending.remove(stop)
 
 
 @contextmanager

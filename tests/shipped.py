@@ -11,7 +11,7 @@ import msgspec
 import analyzer.report
 
 SCHEMAS = Path(analyzer.report.__path__[0]) / "schema"
-COMMANDS = ("audit", "prune", "revive", "check", "compare")
+COMMANDS = ("audit", "prune", "revive", "prove", "verify", "check", "compare")
 
 
 def schema_file(command: str) -> Path:

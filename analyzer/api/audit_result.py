@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from analyzer.api.network import picture_of
 from analyzer.api.options import Progress
+from analyzer.api.proof_result import Proof
 from analyzer.api.pruned_model import Pruned
 from analyzer.api.pruning import prune_walk
 from analyzer.api.reporting import WithPage
 from analyzer.api.reviving import Revived, revive_walk
 from analyzer.api.rewritten import Source
 from analyzer.api.saving import save_model
+from analyzer.api.settling import settle
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -174,6 +176,22 @@ class Audit(WithPage):
             raise InputError("This audit was made without its model: call analyzer.audit() and revive its result.")
         with self._source.run.limited():
             return revive_walk(self._source, self._walk.layers, Choice.of(choice), self, seed=seed, progress=progress)
+
+    def prove(self, *, domain: Any, budget: float = 60.0, seed: int = 0, progress: Progress | None = None) -> Proof:
+        """Ask whether what the probe says of units, dead or always on, holds for every input of a domain.
+
+        `domain` is stated as for `analyzer.prove()`; `budget` are the seconds that the search for inputs which refute a
+        claim may take; `seed` decides which are tried. The data must be readable a second time.
+
+        Raises:
+            InputError: the domain is not understood or does not fit, or a sample lies outside of it.
+            ProofContradicted: an input does what was proven to be impossible: a bug of ours.
+            ProbeError: the probe is a generator that can be read only once.
+        """
+        if self._source is None:
+            raise InputError("This audit was made without its model: call analyzer.audit() and prove its result.")
+        with self._source.run.limited():
+            return settle(self._source, self._walk, self, domain, budget=budget, seed=seed, progress=progress)
 
     def annotate(self, path: str | Path) -> tuple[Path, ...]:
         """Write a copy of the model whose nodes say in `metadata_props` what was found; returns its files.

@@ -207,7 +207,8 @@ def _audited(
         *guarded_files(model, *data.sources),
         *(file.home / file.location for file in loaded.beside.values()),
     )
-    return Audit(facts, walked, _value_names(loaded), files, Source(loaded, shapes, first, opened, held, run, files))
+    source = Source(loaded, shapes, first, opened, held, run, files, data.images)
+    return Audit(facts, walked, _value_names(loaded), files, source)
 
 
 def prune(

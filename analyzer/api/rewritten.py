@@ -10,6 +10,7 @@ from analyzer.api.options import Run
 from analyzer.api.reporting import Reporting
 from analyzer.api.saving import save_model
 from analyzer.errors import InputError
+from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.revived import RevivedFacts
 from analyzer.facts.units import ShapeTable
@@ -35,6 +36,7 @@ class Source:
     holdout: Probe | None
     run: Run
     inputs: tuple[Path, ...]
+    images: ImageOptions | None = None  # how images became the probe
 
     def check_comparable(self) -> None:
         """Refuse to make a smaller or a revived model that no data is there to compare with the original on.

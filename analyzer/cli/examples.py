@@ -22,6 +22,12 @@ EXAMPLES = {
         "deadunits revive model.onnx --probe probe.npz -o revived.onnx",
         "deadunits revive model.onnx --probe probe.npz --state weights.npz",
     ),
+    "prove": (
+        "deadunits prove model.onnx --probe probe.npz --domain probe-range",
+        "deadunits prove model.onnx --domain=-20:20 --budget 5s",
+        "deadunits prove model.onnx --domain=-20:20 --certificate proof.certificate",
+    ),
+    "verify": ("deadunits verify model.onnx proof.certificate",),
     "compare": (
         "deadunits compare before.onnx after.onnx --probe probe.npz",
         "deadunits compare model.onnx --probe probe.npz --probe holdout.npz",

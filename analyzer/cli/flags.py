@@ -11,7 +11,16 @@ import typer
 
 from analyzer.api.options import Data, Run
 from analyzer.cli.groups import Filled, Flag, Group, with_groups
-from analyzer.cli.reports import AuditReports, CheckReports, CompareReports, PruneReports, ReviveReports, report_flags
+from analyzer.cli.reports import (
+    AuditReports,
+    CheckReports,
+    CompareReports,
+    ProveReports,
+    PruneReports,
+    ReviveReports,
+    VerifyReports,
+    report_flags,
+)
 from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, resize_of, size_of
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.choice import Choice
@@ -316,7 +325,16 @@ GROUPS: dict[type, Group] = {
     ),
 }
 _REPORTS: dict[type, Group] = {
-    kind: report_flags(kind) for kind in (AuditReports, PruneReports, ReviveReports, CheckReports, CompareReports)
+    kind: report_flags(kind)
+    for kind in (
+        AuditReports,
+        PruneReports,
+        ReviveReports,
+        ProveReports,
+        VerifyReports,
+        CheckReports,
+        CompareReports,
+    )
 }
 command = with_groups({**GROUPS, **_REPORTS})
 

@@ -21,9 +21,11 @@ from analyzer.cli.explain import explain
 from analyzer.cli.init import init
 from analyzer.cli.merge import merge
 from analyzer.cli.observe import observe
+from analyzer.cli.prove import prove
 from analyzer.cli.prune import prune
 from analyzer.cli.revive import revive
 from analyzer.cli.streams import usable_streams
+from analyzer.cli.verify import verify
 from analyzer.errors import InputError
 from analyzer.version import __version__
 
@@ -35,7 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=epilog(STARTS),
 )
-for command in (audit, explain, prune, revive, compare, check, observe, merge, init, doctor):
+_COMMANDS = (audit, explain, prune, revive, prove, verify, compare, check, observe, merge, init, doctor)
+for command in _COMMANDS:
     app.command(epilog=epilog(EXAMPLES[command.__name__]))(command)
 
 

@@ -18,7 +18,9 @@ class _Count(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The text of one task."""
-        return Text(progress_of(int(task.completed), None if task.total is None else int(task.total)))
+        return Text(
+            progress_of(int(task.completed), None if task.total is None else int(task.total), task.fields["stage"])
+        )
 
 
 class _TimeLeft(ProgressColumn):
@@ -67,7 +69,7 @@ class ProgressLine:
         if stage not in self._tasks:
             for earlier in self._tasks.values():
                 self._bar.remove_task(earlier)
-            self._tasks = {stage: self._bar.add_task(stage_named(stage), total=total)}
+            self._tasks = {stage: self._bar.add_task(stage_named(stage), total=total, stage=stage)}
         self._bar.update(self._tasks[stage], completed=done, total=total)
 
     def _opened(self) -> Progress:

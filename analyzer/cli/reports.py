@@ -137,6 +137,18 @@ class ReviveReports(Reports):
     command = "revive"
 
 
+class ProveReports(Reports):
+    """Reports of `prove`."""
+
+    command = "prove"
+
+
+class VerifyReports(Reports):
+    """Reports of `verify`."""
+
+    command = "verify"
+
+
 class CompareReports(Reports):
     """Reports of `compare`."""
 

@@ -11,11 +11,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from analyzer import unfinished
 from analyzer.cli.exits import WRONG_INPUT, on_one_line
+
+BY_HANDLER = 128  # added to a signal's number where the handler tells of it
 
 
 def end_on_signals() -> None:
@@ -30,7 +32,7 @@ def end_on_signals() -> None:
 
     def wake(number: int, _: object) -> None:
         with suppress(OSError):
-            os.write(writing, bytes([number]))  # where the user's code has taken the descriptor below
+            os.write(writing, bytes([number | BY_HANDLER]))  # where the user's code has taken the descriptor below
 
     _set_all(wake)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -76,10 +78,28 @@ def _end_children() -> None:
 
 
 def _wait(reading: int) -> None:
-    while (number := os.read(reading, 1)[0]) not in unfinished.ENDING:
-        pass
+    number = next(number for number in _signals(reading) if not _stopped_instead(number))
     how = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
     _end(lambda: f"{how}; {unfinished.outcome()}", 128 + number)
+
+
+def _signals(reading: int) -> Iterator[int]:
+    """The signals that ask to end, each once: Python writes them by itself, and the handler once more, maybe later."""
+    again = False
+    while True:
+        byte = os.read(reading, 1)[0]
+        if byte & ~BY_HANDLER in unfinished.ENDING:
+            known, again = bool(byte & BY_HANDLER) and again, not byte & BY_HANDLER
+            if not known:
+                yield byte & ~BY_HANDLER
+
+
+def _stopped_instead(number: int) -> bool:
+    """Whether somebody would rather stop and hand over what there is; only once, and only on Ctrl-C."""
+    if number != signal.SIGINT or not unfinished.instead_of_ending:
+        return False
+    unfinished.instead_of_ending.pop()()
+    return True
 
 
 def _end_stuck(sentence: str) -> None:

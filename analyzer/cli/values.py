@@ -47,6 +47,18 @@ def number_of(text: str, flag: str) -> float:
     return numbers[0]
 
 
+def seconds_of(text: str, flag: str) -> float:
+    """`60`, or `60s`.
+
+    Raises:
+        InputError: it is no number of seconds.
+    """
+    number = _number(text.strip().removesuffix("s"))
+    if number is None or number < 0:
+        raise InputError(f"{flag} {text!r} is no number of seconds: write it as 60.")
+    return number
+
+
 def resize_of(text: str) -> str:
     """`letterbox` is what the options call `pad`; they refuse what is none."""
     return "pad" if text == "letterbox" else text

@@ -16,7 +16,14 @@ _MOST_CUTS = 4  # how often names that look alike are cut further on
 _SHORT_NAME = 40  # characters, below which a name is not cut
 
 PATIENCE = 1.0  # seconds of work before progress is shown
-_STAGES = {"probe": "running the probe", "holdout": "running the holdout", "causes": "asking why"}
+_STAGES = {
+    "probe": "running the probe",
+    "holdout": "running the holdout",
+    "causes": "asking why",
+    "bounds": "bounding",
+    "search": "searching for inputs",
+}
+_COUNTED = {"bounds": "boxes", "search": "seconds at most"}  # samples, else
 
 INDEPENDENCE_STATED = "Samples shared runs because they are said to be independent (--independent): nothing proves it"
 
@@ -138,6 +145,7 @@ def stage_named(stage: str) -> str:
     return _STAGES.get(stage, stage)
 
 
-def progress_of(done: int, total: int | None) -> str:
+def progress_of(done: int, total: int | None, stage: str = "") -> str:
     """`120 of 300 samples`, or `120 samples so far` for a source that does not say how many it has."""
-    return f"{done:,} samples so far" if total is None else f"{done:,} of {total:,} samples"
+    what = _COUNTED.get(stage, "samples")
+    return f"{done:,} {what} so far" if total is None else f"{done:,} of {total:,} {what}"

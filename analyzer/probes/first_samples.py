@@ -26,7 +26,7 @@ def first_samples(probe: Probe) -> Fed:
     except InputError:
         return Fed()
     for name in samples[0] if samples else ():
-        pictures = [_png(feeds[name]) for feeds in samples if name in feeds]
+        pictures = [picture(feeds[name]) for feeds in samples if name in feeds]
         if all(pictures):
             return Fed(pictures=tuple(picture for picture in pictures if picture))
     rows = [_row(name, array) for feeds in samples for name, array in feeds.items()]
@@ -39,8 +39,11 @@ def _row(name: str, array: Array) -> Row:
     return Row(name, tuple(array.shape), tuple(numbers), flat.size > NUMBERS)
 
 
-def _png(array: Array) -> bytes | None:
-    """The sample as a picture, its numbers stretched over all shades; None where it is none."""
+def picture(array: Array, darkest: Array | None = None, lightest: Array | None = None) -> bytes | None:
+    """The sample as a PNG; None where it is no picture, or Pillow is not there.
+
+    Its numbers are stretched over all shades, or those from `darkest` to `lightest` of each place, at its own size.
+    """
     plane = _plane(np.asarray(array))
     if plane is None:
         return None
@@ -49,10 +52,15 @@ def _png(array: Array) -> bytes | None:
     except ImportError:
         return None
     numbers = np.nan_to_num(plane.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(numbers.min()), float(numbers.max())
-    shades = (255 * (numbers - low) / ((high - low) or 1.0)).astype(np.uint8)
+    ends = (
+        (numbers.min(), numbers.max()) if darkest is None or lightest is None else (_plane(darkest), _plane(lightest))
+    )
+    low, high = (np.asarray(end, np.float64) for end in ends)
+    whole = 0.0 if darkest is None else 0.5  # the nearest shade: such numbers may be whole ones already
+    shades = (255 * (numbers - low) / np.where(high > low, high - low, 1) + whole).clip(0, 255).astype(np.uint8)
     image = Image.fromarray(shades[..., 0] if shades.shape[-1] == 1 else shades)
-    image.thumbnail((SIDE, SIDE))
+    if darkest is None:
+        image.thumbnail((SIDE, SIDE))
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()

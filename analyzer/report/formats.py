@@ -24,6 +24,8 @@ RENDERERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "check": {name: f"check.{name}" for name in (TERMINAL, "json", "markdown", "junit", "sarif", "github")}
         | {"html": "html.page"},
         "revive": {TERMINAL: "revive.terminal", "json": "revive.json"},
+        "prove": {TERMINAL: "prove.terminal", "json": "prove.json"},
+        "verify": {TERMINAL: "verify.terminal", "json": "verify.json"},
         "compare": {TERMINAL: "compare.terminal", "json": "compare.json", "html": "html.course", "svg": "compare.svg"},
     }
 )

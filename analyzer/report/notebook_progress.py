@@ -43,7 +43,7 @@ class _Line:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _PAUSE
-        self._show(f"{stage_named(stage)}: {progress_of(done, total)}")
+        self._show(f"{stage_named(stage)}: {progress_of(done, total, stage)}")
 
     def clear(self) -> None:
         """Leave nothing behind, as results come next."""

@@ -41,14 +41,8 @@ def test_the_first_command_prints_what_the_readme_shows(
 def test_every_option_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     known = ""
-    for arguments in (
-        ["--help"],
-        ["audit", "--help"],
-        ["explain", "--help"],
-        ["check", "--help"],
-        ["prune", "--help"],
-        ["observe", "--help"],
-    ):
+    commands = ("audit", "explain", "check", "prune", "prove", "observe")
+    for arguments in (["--help"], *([name, "--help"] for name in commands)):
         run(arguments)
         known += capsys.readouterr().out
     for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", README):

@@ -38,6 +38,8 @@ MIRRORED = {
     "audit",
     "prune",
     "revive",
+    "prove",
+    "verify",
     "check",
     "compare",
     "explain",

@@ -15,9 +15,9 @@ _HEAD = """# Command line
 
 `deadunits COMMAND [OPTIONS] ...`; `python -m analyzer` is the same. `deadunits COMMAND --help` prints what stands here.
 
-Exit codes: 0 done (for `check`: within budget); 1 `check` found too much; 2 the input or the call was wrong, in one
-message; 3 a bug of ours, or a pruned model that failed its comparison (nothing is written then); 130 after Ctrl-C, 143
-after SIGTERM, 129 after SIGHUP.
+Exit codes: 0 done (for `check`: within budget); 1 `check` found too much, or a certificate does not hold; 2 the input
+or the call was wrong, in one message; 3 a bug of ours, or a pruned model that failed its comparison (nothing is written
+then); 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 
 ## Files and signals
 

@@ -1,0 +1,112 @@
+"""The result of a proof: what became of each claim, and the inputs that refute some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from analyzer.algebra.pattern import Array
+from analyzer.api.reporting import Reporting
+from analyzer.api.rewritten import Source
+from analyzer.facts.domain import Domain
+from analyzer.facts.proof import ProofFacts, UnitProof
+from analyzer.facts.units import SampleAxis
+from analyzer.probes.first_samples import picture
+from analyzer.report.console import ReportConsole
+from analyzer.report.file_set import written_together
+from analyzer.report.output_files import check_output
+from analyzer.rewrite.masks import archive
+from analyzer.witness.points import Points, count_of
+from analyzer.witness.snapping import pictures
+
+if TYPE_CHECKING:
+    from analyzer.api.audit_result import Audit
+
+MOST_PICTURES = 256
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Proof(Reporting):
+    """What holds for every input of a domain: `units` has an entry per claim, `witnesses` are inputs that refute."""
+
+    _command: ClassVar[str] = "prove"
+    facts: ProofFacts
+    audit: Audit
+    _domain: Domain
+    _points: Points
+    _source: Source
+
+    @property
+    def units(self) -> tuple[UnitProof, ...]:
+        """One entry for each claim, in the order of the graph."""
+        return self.facts.units
+
+    @property
+    def witnesses(self) -> Mapping[str, Array]:
+        """The inputs that refute claims, as a probe: arrays by input name; `UnitProof.witness` counts along them."""
+        if not count_of(self._points):
+            return {}
+        axes = self._source.shapes.sample_axes
+        return {
+            name: entries.reshape(-1, *entries.shape[2:]) if axes.get(name) == SampleAxis(0)
+            else entries if name in self._domain.varying or name not in self._fixed
+            else entries[0]
+            for name, entries in self._points.items()
+        }  # fmt: skip
+
+    def save_witnesses(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write `witnesses` as `witnesses.npz`, a probe, and those of pictures as `.png`; returns the files.
+
+        The folder is made where there is none. Nothing is written where there are no witnesses.
+
+        Raises:
+            OutputError: a file cannot be written, or is one of the inputs.
+        """
+        found = self.witnesses
+        if not found:
+            return ()
+        home = Path(folder)
+        home.mkdir(parents=True, exist_ok=True)
+        written = [check_output(home / "witnesses.npz", self._guarded)]
+        with written_together() as files:
+            files.write(written[0], archive(found))
+            for name in sorted(pictures(self._domain)):
+                bounds = self._domain.boxes[0][name]
+                for number, entry in enumerate(self._points[name][:MOST_PICTURES]):
+                    drawn = picture(entry, bounds.low, bounds.high)
+                    if drawn is not None:
+                        written.append(check_output(home / f"witness_{number}.png", self._guarded))
+                        files.write(written[-1], drawn)
+        return tuple(written)
+
+    def save_certificate(self, path: str | Path) -> None:
+        """Write what `verify` checks again: each claim with its outcome, the domain, and the witnesses.
+
+        Raises:
+            OutputError: the file cannot be written, or is one of the inputs.
+        """
+        from analyzer.api.certificates import certificate_bytes
+
+        target = check_output(path, self._guarded)
+        with written_together() as files:
+            files.write(target, certificate_bytes(self.facts, self._domain, self._points, self.audit.facts.thresholds))
+
+    def show(self, *, show_all: bool = False, written: str = "") -> None:
+        """Print the report for a person; `show_all` lists every layer and open unit."""
+        from analyzer.report.prove.terminal import render
+
+        render(self.facts, ReportConsole(), show_all=show_all, written=written)
+
+    @property
+    def _fixed(self) -> frozenset[str]:
+        return frozenset() if self._source.probe is None else self._source.probe.fixed
+
+    @property
+    def _guarded(self) -> tuple[Path, ...]:
+        return self._source.inputs
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{many} {outcome}" for outcome, many in self.facts.counts().items())
+        return f"<Proof over {self.facts.domain.source}: {counts or 'no claims'}>"

@@ -1,0 +1,201 @@
+"""A certificate checked again: bounds computed anew, witnesses run once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from analyzer.api.audit_result import Audit
+from analyzer.api.auditing import Model, audit
+from analyzer.api.certificates import Certificate, read_certificate
+from analyzer.api.domains import drawn_probe
+from analyzer.api.options import Data, Progress, Run
+from analyzer.api.reporting import Reporting
+from analyzer.api.rewritten import Source
+from analyzer.api.settling import ARITHMETIC, bounding, bounds_over
+from analyzer.errors import InputError
+from analyzer.facts.audit import LayerVerdicts
+from analyzer.facts.proof import Claim, Failed, Method, Outcome, UnitProof, VerifiedFacts
+from analyzer.facts.statistics import Bools
+from analyzer.facts.thresholds import Thresholds
+from analyzer.graph import LoadedModel
+from analyzer.report.console import ReportConsole
+from analyzer.runtime.loading import load_model
+from analyzer.witness.claims import Claims, LayerClaims
+from analyzer.witness.points import Points, count_of, taken
+from analyzer.witness.proofs import proven
+from analyzer.witness.sight import Feeding, Sight
+from analyzer.witness.splitting import Splitter
+
+DRAWN = 16  # points of the domain on which the model is run to see what its values are
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Verified(Reporting):
+    """What came of checking a certificate: `holds`, and what did not come out again."""
+
+    _command: ClassVar[str] = "verify"
+    facts: VerifiedFacts
+    _inputs: tuple[Path, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything that the certificate says came out again."""
+        return self.facts.holds
+
+    def show(self, *, show_all: bool = False) -> None:
+        """Print the report for a person; `show_all` lists every claim that did not come out again."""
+        from analyzer.report.verify.terminal import render
+
+        render(self.facts, ReportConsole(), show_all=show_all)
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        return f"<Verified: {facts.proven} proven and {facts.refuted} refuted again, {len(facts.failed)} not>"
+
+
+def verify(
+    model: Model, certificate: str | Path, *, run: Run | None = None, progress: Progress | None = None
+) -> Verified:
+    """Check a certificate of `prove` again: bounds are computed anew, witnesses run once more, each by itself.
+
+    Raises:
+        InputError: the model or the certificate cannot be used, or the certificate is about another model.
+    """
+    run, found = Run.of(run), read_certificate(certificate)
+    with run.limited():
+        loaded = load_model(model)
+        _check_fits(found, loaded, Path(certificate).name)
+        ulps = found.statement.ulps
+        audited = audit(
+            model,
+            Data(drawn_probe(found.domain, loaded.graph.inputs, DRAWN, 0)),
+            run=run,
+            thresholds=replace(Thresholds(), ulps=ulps),
+            causes=False,
+            progress=progress,
+        )
+        source = audited._source
+        assert source is not None  # it was just made from one
+        claims, units = _claims(found, audited)
+        failed = [*_unknown(found, units), *_not_proven(found, source, audited, claims, units)]
+        failed += _not_refuted(found, source, claims, units)
+    lost = {(f.value, f.unit, f.claim) for f in failed}
+    again = [u.outcome for u in found.statement.units if (u.value, u.unit, u.claim) not in lost]
+    facts = VerifiedFacts(
+        model=audited.model,
+        certificate=str(certificate),
+        domain=found.statement.domain,
+        arithmetic=found.statement.arithmetic,
+        proven=again.count(Outcome.PROVEN),
+        refuted=again.count(Outcome.REFUTED),
+        open=sum(u.outcome is Outcome.OPEN for u in found.statement.units),
+        failed=tuple(failed),
+    )
+    return Verified(facts, (Path(certificate), *source.inputs))
+
+
+def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
+    """Refuse what is about another model, or what nobody here can compute again.
+
+    Raises:
+        InputError: which.
+    """
+    if found.statement.model_sha256 != loaded.sha256:
+        raise InputError(
+            f"{name} is about another model, whose file has the hash {found.statement.model_sha256[:12]}…."
+        )
+    if found.statement.arithmetic != ARITHMETIC:
+        raise InputError(f"{name} is about the arithmetic {found.statement.arithmetic!r}, which is not computed here.")
+    inputs, shapes = loaded.graph.inputs, {n: b.low.shape for n, b in found.domain.boxes[0].items()}
+    fits = shapes.keys() == inputs.keys() and all(box.keys() == inputs.keys() for box in found.domain.boxes)
+    if not fits or any(array.shape[1:] != shapes.get(n) for n, array in found.witnesses.items()):
+        raise InputError(f"The domain or the witnesses in {name} do not have the model's inputs: make it again.")
+
+
+def _claims(found: Certificate, audited: Audit) -> tuple[Claims, tuple[UnitProof, ...]]:
+    """The claims of which the model has the layers, and what the certificate says of each, in the same order."""
+    layers = {layer.value: layer for layer in audited.layers}
+    groups: dict[tuple[str, Claim], list[UnitProof]] = {}
+    for unit in found.statement.units:
+        if unit.value in layers and 0 <= unit.unit < layers[unit.value].units:
+            groups.setdefault((unit.value, unit.claim), []).append(unit)
+    made = []
+    for (value, claim), units in groups.items():
+        constants = np.array([np.nan if u.stays_at is None else u.stays_at for u in units])
+        numbers = np.array([u.unit for u in units], np.int64)
+        made.append(LayerClaims(layers[value].audited, claim, numbers, constants, ((),) * len(units)))
+    return Claims(tuple(made), audited.facts.thresholds), tuple(u for units in groups.values() for u in units)
+
+
+def _unknown(found: Certificate, units: tuple[UnitProof, ...]) -> Iterator[Failed]:
+    known = {(u.value, u.unit, u.claim) for u in units}
+    for unit in found.statement.units:
+        if (unit.value, unit.unit, unit.claim) not in known:
+            yield _failed(unit, "The model has no such unit.")
+
+
+def _not_proven(
+    found: Certificate, source: Source, audited: Audit, claims: Claims, units: tuple[UnitProof, ...]
+) -> Iterator[Failed]:
+    layers = {layer.value: layer for layer in audited.layers}
+    asked = {u.value for u in units if u.outcome is Outcome.PROVEN}
+    if not asked:
+        return
+    with bounding(source, asked, found.domain) as (bound, _):
+        shown = proven(claims, bounds_over(bound, found.domain))
+        splitter = Splitter(bound, claims, found.domain)
+        for place, unit in enumerate(units):
+            if unit.outcome is Outcome.PROVEN and unit.method is Method.SPLITTING and not shown[place]:
+                shown[place] = splitter.proves(place)
+    for unit, bounded in zip(units, shown, strict=True):
+        if unit.outcome is Outcome.PROVEN:
+            if unit.method is Method.WEIGHTS and not _decided(layers[unit.value], unit):
+                yield _failed(unit, "The weights do not decide it.")
+            elif unit.method is not Method.WEIGHTS and not bounded:
+                yield _failed(unit, "Bounds that were computed again do not show it.")
+
+
+def _decided(layer: LayerVerdicts, unit: UnitProof) -> bool:
+    return unit.claim is Claim.DEAD and unit.unit in layer.structural and layer.stays_at[unit.unit] == unit.stays_at
+
+
+def _not_refuted(found: Certificate, source: Source, claims: Claims, units: tuple[UnitProof, ...]) -> Iterator[Failed]:
+    if not any(unit.outcome is Outcome.REFUTED for unit in units):
+        return
+    shown, count = _shown(found, source, claims), count_of(found.witnesses)
+    for place, unit in enumerate(units):
+        if unit.outcome is Outcome.REFUTED:
+            if unit.witness is None or not 0 <= unit.witness < count:
+                yield _failed(unit, "Its witness is missing.")
+            elif (
+                outside := found.domain.outside({n: a[unit.witness] for n, a in found.witnesses.items()})
+            ) is not None:
+                yield _failed(unit, f"Its witness is no input of the domain: {outside}.")
+            elif not shown[unit.witness][place]:
+                yield _failed(unit, "Its witness does not show it.")
+
+
+def _shown(found: Certificate, source: Source, claims: Claims) -> list[Bools]:
+    """Per witness which claims it refutes, run by itself."""
+    feeding = Feeding(source.shapes, 1, frozenset(found.domain.varying))
+    sight = Sight(source.shown, claims, feeding, threads=source.run.threads, alone=True)
+    try:
+        return [
+            _refuted(sight, claims, taken(found.witnesses, slice(i, i + 1))) for i in range(count_of(found.witnesses))
+        ]
+    finally:
+        sight.close()
+
+
+def _refuted(sight: Sight, claims: Claims, point: Points) -> Bools:
+    kept, seen = sight.look(point)
+    return claims.refuted(seen)[0] if count_of(kept) else np.zeros(claims.count, np.bool_)
+
+
+def _failed(unit: UnitProof, why: str) -> Failed:
+    return Failed(unit.value, unit.unit, unit.claim, unit.outcome, why)

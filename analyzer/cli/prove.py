@@ -1,0 +1,128 @@
+"""`deadunits prove`: does what a probe says of units hold for every input of a domain?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import analyzer
+from analyzer.api.options import Data, Run
+from analyzer.cli.exits import INTERRUPTED, clean_exit
+from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
+from analyzer.cli.groups import Without
+from analyzer.cli.reports import ProveReports
+from analyzer.cli.values import seconds_of
+from analyzer.facts.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from analyzer.api.proof_result import Proof
+
+ProbeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--probe",
+        metavar="DATA",
+        help="Data whose dead units are asked about, as for audit. Without it, points of the domain stand in.",
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
+DomainOption = Annotated[
+    str,
+    typer.Option(
+        "--domain",
+        metavar="DOMAIN",
+        help="What inputs there are: a file (.vnnlib, .vnnlib.gz, .json, .yaml, .csv, .tsv, .npz), LOW:HIGH, pixels, "
+        "tokens, model (what its file says), or probe-range (what the probe shows: conditional).",
+        show_default=False,
+        rich_help_panel="Domain",
+    ),
+]
+BudgetOption = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        metavar="SECONDS",
+        help="How long to search for inputs that refute a claim. Ctrl-C ends it earlier and keeps what is settled.",
+        rich_help_panel="Search",
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--search-seed", metavar="N", help="Which inputs are tried.", rich_help_panel="Search")
+]
+WitnessesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--witnesses",
+        metavar="DIR",
+        help="Write the inputs that refute claims there: witnesses.npz, which is a probe, and pictures.",
+        show_default=False,
+        rich_help_panel="Reports",
+    ),
+]
+CertificateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="Write what `deadunits verify` checks again: claims, bounds of the domain, witnesses.",
+        show_default=False,
+        rich_help_panel="Reports",
+    ),
+]
+NOT_DRAWN = Without(["probe", "holdout", "random", "seed", "dims"])
+
+
+@command
+def prove(
+    model: ModelArgument,
+    data: Annotated[partial[Data], NOT_DRAWN],
+    thresholds: partial[Thresholds],
+    run: partial[Run],
+    reports: partial[ProveReports],
+    domain: DomainOption,
+    probe: ProbeOption = None,
+    budget: BudgetOption = "60",
+    search_seed: SeedOption = 0,
+    witnesses: WitnessesOption = None,
+    certificate: CertificateOption = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Ask whether units of MODEL that are dead or always on for a probe are so for every input of a domain."""
+    with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
+        from analyzer.api.outputs import guarded_files, written_together
+        from analyzer.cli.progress import ProgressLine
+
+        source, reporting = data(probe=probe), reports()
+        inputs = guarded_files(model, source.probe, domain)
+        reporting.check(inputs, certificate)
+        with ProgressLine(quiet=quiet) as progress:
+            proof = analyzer.prove(
+                model,
+                source,
+                domain=domain,
+                budget=seconds_of(budget, "--budget"),
+                seed=search_seed,
+                run=run(),
+                thresholds=thresholds(),
+                progress=progress,
+            )
+        with written_together():
+            written = "" if witnesses is None else _saved(proof, witnesses)
+            if certificate is not None:
+                proof.save_certificate(certificate)
+                written = ", ".join(filter(None, [written, certificate]))
+            reporting.save(proof)
+        reporting.print(proof, partial(proof.show, written=written), quiet=quiet)
+    if proof.facts.ended_by == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _saved(proof: Proof, folder: str) -> str:
+    """Add the files to what is written; says which."""
+    files = proof.save_witnesses(folder)
+    more = f" and {len(files) - 1} pictures" if len(files) > 1 else ""
+    return f"{files[0]}{more}" if files else ""

@@ -1,0 +1,1 @@
+"""Reports of a certificate that was checked again."""

@@ -1,0 +1,170 @@
+"""`analyzer.verify`: what a certificate says comes out again, and whatever was changed in it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer.cli.main import run
+from analyzer.errors import InputError
+from analyzer.facts.proof import Outcome
+from analyzer.probes.numpy_files import read_npz
+from analyzer.rewrite.masks import archive
+from tests.models import parse
+from tests.shipped import schema_of
+from tests.unit.api.test_prove import PROBE, STORED, TEXT
+
+STATEMENT = "certificate.json"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("verify") / "model.onnx"
+    onnx.save(parse(TEXT, STORED), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def certificate(model: Path) -> Path:
+    path = model.with_name("certificate")
+    analyzer.prove(model, PROBE, domain="0:1").save_certificate(path)
+    return path
+
+
+def changed(certificate: Path, target: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Path:
+    """A copy in which the statement and the arrays were changed."""
+    arrays: dict[str, Any] = {name: np.array(array) for name, array in read_npz(certificate).items()}
+    statement = json.loads(arrays[STATEMENT].tobytes())
+    change(statement, arrays)
+    arrays[STATEMENT] = np.frombuffer(json.dumps(statement).encode(), np.uint8)
+    target.write_bytes(archive(arrays))
+    return target
+
+
+def test_what_was_proven_and_refuted_comes_out_again(model: Path, certificate: Path) -> None:
+    verified = analyzer.verify(model, certificate)
+    assert verified.holds
+    assert (verified.facts.proven, verified.facts.refuted, verified.facts.open) == (3, 2, 0)
+    jsonschema.validate(verified.to_dict(), schema_of("verify"))
+
+
+def as_proven(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    for unit in statement["units"]:
+        if unit["unit"] == 1:
+            unit |= {"outcome": "proven", "method": "intervals", "witness": None}
+
+
+def as_decided(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    for unit in statement["units"]:
+        if unit["unit"] == 0:
+            unit["method"] = "weights"
+
+
+def at_another_constant(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    for unit in statement["units"]:
+        if unit["unit"] == 0:
+            unit["stays_at"] = 1.0
+
+
+def with_tame_witnesses(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    arrays["witness/x"][:] = 0.3
+
+
+def with_witnesses_outside(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    arrays["witness/x"][:] = 5
+
+
+def without_witnesses(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    del arrays["witness/x"]
+
+
+def about_no_unit(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    statement["units"][0]["unit"] = 6
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence", "failures"),
+    [
+        (as_proven, "Bounds that were computed again do not show it", 1),
+        (as_decided, "The weights do not decide it", 1),
+        (at_another_constant, "Bounds that were computed again do not show it", 1),
+        (with_tame_witnesses, "Its witness does not show it", 2),
+        (with_witnesses_outside, "no input of the domain", 2),
+        (without_witnesses, "Its witness is missing", 2),
+        (about_no_unit, "The model has no such unit", 1),
+    ],
+)
+def test_what_was_changed_does_not_come_out_again(
+    change: Callable[[dict[str, Any], dict[str, Any]], None],
+    sentence: str,
+    failures: int,
+    model: Path,
+    certificate: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = changed(certificate, tmp_path / "changed", change)
+    verified = analyzer.verify(model, file)
+    assert [sentence in failed.why for failed in verified.facts.failed] == [True] * failures
+    assert run(["verify", str(model), str(file)]) == 1
+    assert capsys.readouterr().out.startswith("The certificate does not hold")
+
+
+def test_a_narrower_domain_is_another_one(model: Path, certificate: Path, tmp_path: Path) -> None:
+    def narrowed(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays["domain/0/high/x"][:] = 0.5
+
+    with pytest.raises(InputError, match="not the one that its statement is about"):
+        analyzer.verify(model, changed(certificate, tmp_path / "changed", narrowed))
+
+
+def test_a_certificate_is_about_one_model(certificate: Path) -> None:
+    other = parse(TEXT, STORED | {"b": STORED["b"] + 1})
+    with pytest.raises(InputError, match="is about another model"):
+        analyzer.verify(other, certificate)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", archive({"x": np.ones(3)})])
+def test_what_is_no_certificate_is_refused(content: bytes, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(InputError, match="file"):
+        analyzer.verify(model, tmp_path / "file")
+    with pytest.raises(InputError, match="cannot be read"):
+        analyzer.verify(model, tmp_path / "missing")
+
+
+def test_a_statement_of_another_version_is_refused(model: Path, certificate: Path, tmp_path: Path) -> None:
+    def later(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        statement["schema"] = "deadunits.certificate/2"
+
+    with pytest.raises(InputError, match="no certificate of this version"):
+        analyzer.verify(model, changed(certificate, tmp_path / "changed", later))
+
+
+def test_one_command_writes_it_and_another_one_checks_it(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe, file = tmp_path / "probe.npy", tmp_path / "proof.certificate"
+    np.save(probe, PROBE)
+    assert run(["prove", str(model), "--probe", str(probe), "--domain", "0:1", "--certificate", str(file)]) == 0
+    assert f"Written  {file}" in capsys.readouterr().out.replace("\n", "")
+    assert run(["verify", str(model), str(file)]) == 0
+    assert capsys.readouterr().out.startswith("The certificate holds\n3 proven again, 2 refuted again")
+
+
+def test_pictures_and_unions_are_checked_as_well(tmp_path: Path) -> None:
+    corners = [{"x": [[0, 0, 0], [1, 1, 0.4]]}, {"x": [[0, 0, 0], [0.4, 1, 1]]}]
+    path = tmp_path / "certificate"
+    proof = analyzer.prove(parse(TEXT, STORED), PROBE[PROBE.max(axis=1) <= 0.4], domain=corners)
+    proof.save_certificate(path)
+    verified = analyzer.verify(parse(TEXT, STORED), path)
+    assert verified.holds
+    assert verified.facts.proven == proof.facts.counts()[Outcome.PROVEN] > 2

@@ -1,0 +1,119 @@
+"""The search: points stay within the domain, count only by themselves, and end with the time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import analyzer
+from analyzer.facts.domain import Box, Domain
+from analyzer.facts.proof import Method, Outcome
+from analyzer.facts.units import AuditedValue, Kind
+from analyzer.witness.points import Sampler, count_of
+from analyzer.witness.proofs import unit_bounds
+from analyzer.witness.search import Clock, OutOfTime, together
+from analyzer.witness.sight import Sight
+from analyzer.witness.snapping import Grid, pictures
+from tests.models import parse
+from tests.unit.api.test_prove import PROBE, STORED, TEXT
+
+
+def floats(low: float, high: float, *shape: int, dtype: type = np.float32) -> Box:
+    return Box(np.full(shape, low, dtype), np.full(shape, high, dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, np.int64, np.uint8, np.bool_])
+def test_every_kind_of_point_lies_within_the_domain(dtype: type) -> None:
+    ends = (0, 1) if dtype is np.bool_ else (0, 200) if dtype is np.uint8 else (-3, 7)
+    parts = tuple({"x": floats(*ends, 1, 4, dtype=dtype), "k": floats(1, 1, dtype=dtype)} for _ in range(2))
+    domain = Domain(parts, "two boxes")
+    sampler = Sampler(domain, np.random.default_rng(0))
+    samples = sampler.uniform(5)
+    for points in (sampler.corners(40), samples, sampler.mixes(samples, 40), sampler.stirred(samples, [0] * 5, 0.5)):
+        assert points["x"].dtype == dtype and points["x"].shape[1:] == (1, 4)
+        for place in range(count_of(points)):
+            assert domain.outside({name: array[place] for name, array in points.items()}) is None
+    corners = sampler.corners(200)["x"]
+    assert set(np.unique(corners)) == {dtype(end) for end in ends}
+
+
+def test_ranges_as_wide_as_single_precision_do_not_overflow() -> None:
+    most = float(np.finfo(np.float32).max)
+    sampler = Sampler(Domain(({"x": floats(-most, most, 1, 100)},), "any"), np.random.default_rng(0))
+    assert np.isfinite(sampler.uniform(10)["x"]).all()
+    assert np.isfinite(sampler.mixes(sampler.corners(3), 10)["x"]).all()
+
+
+def test_what_refutes_in_a_batch_and_not_by_itself_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Sight.look
+
+    def tame(self: Sight, points: Any, *given: Any) -> Any:
+        """By itself every point shows what the middle of the probe shows."""
+        if self.together == 1:
+            points = {"x": np.full_like(points["x"], 0.4)}
+        return look(self, points, *given)
+
+    monkeypatch.setattr(Sight, "look", tame)
+    proof = analyzer.prove(parse(TEXT, STORED), PROBE, domain="0:1", budget=3)
+    assert not proof.facts.counts()[Outcome.REFUTED]
+    assert proof.facts.tried > 0 and not proof.witnesses
+
+
+def test_the_methods_of_witnesses_are_those_that_found_them() -> None:
+    proof = analyzer.prove(parse(TEXT, STORED), PROBE, domain="0:1")
+    methods = {unit.method for unit in proof.units if unit.outcome is Outcome.REFUTED}
+    assert methods <= {Method.CORNERS, Method.UNIFORM, Method.MIXES, Method.GRADIENT}
+
+
+def test_the_clock_ends_by_time_and_by_word() -> None:
+    stopped, ticks = list[bool](), list[float]()
+    clock = Clock(60, lambda: bool(stopped), ticks.append)
+    clock.check()
+    stopped.append(True)
+    with pytest.raises(OutOfTime):
+        clock.check()
+    with pytest.raises(OutOfTime):
+        Clock(0, lambda: False, ticks.append).check()
+    assert len(ticks) == 3
+
+
+def test_fewer_points_run_together_in_larger_models() -> None:
+    assert together(10) == 64 > together(1 << 27) > together(1 << 33) == 4
+
+
+def test_pictures_are_planes_whose_channels_have_bounds_of_their_own() -> None:
+    def domain(box: Box) -> Domain:
+        return Domain(({"x": box},), "test")
+
+    plain = floats(0, 1, 1, 3, 8, 8)
+    uneven = Box(plain.low, plain.high.copy())
+    uneven.high[0, 0, 0, 0] = 0.5
+    assert pictures(domain(plain)) == {"x"}
+    assert pictures(domain(floats(0, 255, 1, 8, 8, 3, dtype=np.uint8))) == {"x"}
+    assert not pictures(domain(uneven))
+    assert not pictures(domain(floats(0, 1, 1, 64)))
+    assert not pictures(domain(floats(0, 0, 1, 3, 8, 8)))
+    assert not pictures(Domain(({"x": plain}, {"x": plain}), "two"))
+
+
+def test_points_are_put_on_the_grid_of_pixel_values() -> None:
+    domain = Domain(({"x": floats(-1, 1, 1, 1, 4, 4)},), "pixels")
+    grid, point = Grid(pictures(domain)), {"x": np.full((1, 1, 1, 4, 4), 0.3, np.float32)}
+    snapped = grid.snapped(point, domain)
+    assert snapped is not None
+    levels = (snapped["x"] + 1) * 127.5
+    assert np.allclose(levels, np.round(levels), atol=1e-4)
+    assert grid.snapped(snapped, domain) is None
+    assert Grid().snapped(point, domain) is None
+
+
+def test_bounds_of_a_unit_are_those_of_all_its_positions_and_no_number_bounds_nothing() -> None:
+    value = AuditedValue("y", "", "", Kind.LINEAR, axis=1, units=2, rank=3)
+    low, high = np.zeros((1, 2, 3)), np.ones((1, 2, 3))
+    low[0, 1, 2], high[0, 0, 1] = np.nan, 5
+    bounds = unit_bounds(value, {"y": Box(low, high)})
+    assert [*bounds[0]] == [0, -np.inf] and [*bounds[1]] == [5, 1]
+    for box in ({}, {"y": Box(np.zeros((1, 3)), np.ones((1, 3)))}):
+        assert np.isinf(unit_bounds(value, box)).all()
