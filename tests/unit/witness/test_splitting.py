@@ -1,0 +1,72 @@
+"""Domains in parts: a claim is proven where bounds show it over every part, and over no fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from analyzer.facts.domain import Box, Domain
+from analyzer.facts.proof import Claim
+from analyzer.facts.thresholds import Thresholds
+from analyzer.facts.units import AuditedValue, Kind
+from analyzer.witness import splitting
+from analyzer.witness.claims import Claims, LayerClaims
+from analyzer.witness.splitting import Splitter, worth_splitting
+
+VALUE = AuditedValue("y", "", "Relu", Kind.RECTIFIER, axis=1, units=1, rank=2, low=0.0)
+DEAD = Claims((LayerClaims(VALUE, Claim.DEAD, np.array([0]), np.array([0.0]), ((),)),), Thresholds())
+
+
+def square(low: float, high: float) -> dict[str, Box]:
+    return {"x": Box(np.full((1, 2), low, np.float32), np.full((1, 2), high, np.float32))}
+
+
+def product(threshold: float, seen: list[Mapping[str, Box]]) -> Splitter:
+    """Of relu(x0 (1 - x0) - threshold), by intervals: at most 1/4 - threshold, and 1 - threshold over the whole."""
+
+    def bounds(part: Mapping[str, Box]) -> Mapping[str, Box]:
+        seen.append(part)
+        low, high = part["x"].low[0, 0], part["x"].high[0, 0]
+        most = max(float(high * (1 - low)) - threshold, 0.0)
+        return {"y": Box(np.zeros((1, 1)), np.full((1, 1), most))}
+
+    return Splitter(bounds, DEAD, Domain((square(0, 1),), "test"))
+
+
+def test_what_only_parts_show_is_proven_and_parts_cover_the_domain() -> None:
+    seen = list[Mapping[str, Box]]()
+    assert product(0.4, seen).proves(0)
+    assert len(seen) > 1
+    leaves = [p for p in seen if p["x"].high[0, 0] * (1 - p["x"].low[0, 0]) <= 0.4]
+    area = sum(float(np.prod(p["x"].high - p["x"].low)) for p in leaves)
+    assert area == pytest.approx(1)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.2499])
+def test_what_some_part_breaks_is_never_proven(threshold: float) -> None:
+    assert not product(threshold, []).proves(0)
+
+
+def test_a_limit_and_the_time_leave_claims_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not product(0.4, []).proves(0, lambda: False)
+    monkeypatch.setattr(splitting, "MOST_PARTS", 3)
+    assert not product(0.3, []).proves(0)
+
+
+def test_every_box_of_a_union_counts() -> None:
+    def bounds(part: Mapping[str, Box]) -> Mapping[str, Box]:
+        return {"y": Box(np.zeros((1, 1)), np.full((1, 1), max(float(part["x"].high.max()) - 1, 0.0)))}
+
+    one, two = (Domain(boxes, "test") for boxes in ((square(0, 1),), (square(0, 1), square(1, 2))))
+    assert Splitter(bounds, DEAD, one).proves(0)
+    assert not Splitter(bounds, DEAD, two).proves(0)
+
+
+def test_only_few_floats_are_worth_it() -> None:
+    many = {"x": Box(np.zeros((1, 13), np.float32), np.ones((1, 13), np.float32))}
+    whole = {"x": Box(np.zeros((1, 2), np.int64), np.ones((1, 2), np.int64))}
+    assert worth_splitting(Domain((square(0, 1),), "few"))
+    assert not worth_splitting(Domain((many,), "many"))
+    assert not worth_splitting(Domain((whole,), "whole numbers"))
