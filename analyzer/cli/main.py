@@ -37,8 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=epilog(STARTS),
 )
-_COMMANDS = (audit, explain, prune, revive, prove, verify, compare, check, observe, merge, init, doctor)
-for command in _COMMANDS:
+for command in (audit, explain, prune, revive, prove, verify, compare, check, observe, merge, init, doctor):
     app.command(epilog=epilog(EXAMPLES[command.__name__]))(command)
 
 

@@ -29,7 +29,7 @@ def test_flags_and_paths_with_blanks_survive(tmp_path: Path, capsys: pytest.Capt
     words = next_command(capsys, [*fed, "--holdout", str(folder / "probe.npz"), "--no-causes"])
     assert words[:-2] == ["explain", *fed]
     assert run(words) == 0
-    assert "on all 200 samples" in capsys.readouterr().out
+    assert "on all 200 samples" in " ".join(capsys.readouterr().out.split())
 
 
 def test_how_images_are_read_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
