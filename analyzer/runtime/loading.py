@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from analyzer.errors import RunError, RunFailure
 from analyzer.graph import LoadedModel, read_model
@@ -40,7 +41,7 @@ def accepted(loaded: LoadedModel, threads: int | None = None) -> Iterator[None]:
         yield
         return
     with ThreadPoolExecutor(1) as beside:
-        check = beside.submit(_check_accepted, loaded, threads)
+        check = beside.submit(copy_context().run, _check_accepted, loaded, threads)  # with the limit of runs
         try:
             yield
         finally:

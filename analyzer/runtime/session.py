@@ -105,7 +105,8 @@ class Session:
                 # These arrays are used where they lie, so they must outlive the session.
                 self._lent = [ort.OrtValue.ortvalue_from_numpy(a) for a in given.lent.values()]
                 options.add_external_initializers(list(given.lent), self._lent)
-            self._session = provider.open(given.content, options)
+            with watched(ort.RunOptions()):  # releases before 1.24 take twice as long per level of nested choices
+                self._session = provider.open(given.content, options)
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise _run_error(error, "load", "" if provider.is_cpu else f" on {provider.name}") from error
         _trim()

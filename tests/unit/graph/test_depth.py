@@ -50,7 +50,7 @@ OTHER = helper.make_graph(
 
 
 def test_subgraphs_in_subgraphs() -> None:
-    assert analyzer.audit(ifs(25)).facts.units
+    assert analyzer.audit(ifs(12)).facts.units  # of 25, old releases of onnxruntime take minutes
     for depth in (50, 500):
         with pytest.raises(ModelError, match="nested deeper than protobuf follows"):
             analyzer.audit(ifs(depth))

@@ -15,6 +15,8 @@ import analyzer
 from analyzer import unfinished
 from analyzer.errors import InputError, RunEnded, RunError
 from analyzer.runtime import run_limit
+from analyzer.runtime.loading import accepted, load_model
+from analyzer.runtime.providers import Provider
 from analyzer.runtime.run_limit import runs_limited
 from analyzer.runtime.session import Session
 from tests.models import parse
@@ -119,6 +121,24 @@ def test_what_does_not_heed_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> Non
         while not said:
             time.sleep(0.01)
     assert said[0].startswith("A run of the model took longer than 0.01 s")
+
+
+def test_a_session_that_does_not_open_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(run_limit, "GRACE", 0.1)
+    monkeypatch.setattr(unfinished, "when_stuck", [said.append])
+    opened = Provider.open
+
+    def slowly(self: Provider, content: bytes, options: object) -> object:
+        deadline = time.monotonic() + 20
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return opened(self, content, options)
+
+    monkeypatch.setattr(Provider, "open", slowly)
+    with limited(0.1), accepted(load_model(parse(RELU))):  # in a thread of its own
+        pass
+    assert said[0].startswith("A run of the model took longer than 0.1 s")
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5", None, True])
