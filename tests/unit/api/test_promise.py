@@ -99,7 +99,8 @@ def test_memory_that_runs_out_before_a_second_cut_is_no_reason_to_promise_less(
             raise RunError("what was cut does not fit", kind)
         return measure_shapes(*given, **options)
 
-    monkeypatch.setattr("analyzer.api.auditing.measure_shapes", scarce)
+    for module in ("stages", "auditing"):  # the model itself, and what was cut of it
+        monkeypatch.setattr(f"analyzer.api.{module}.measure_shapes", scarce)
     model, probe = (f"sample_models/digits_keras_cnn/{name}" for name in ("model.onnx", "probe.npz"))
     expected = pytest.raises(RunError, match="does not fit") if kind is RunFailure.MEMORY else nullcontext()
     with expected:
