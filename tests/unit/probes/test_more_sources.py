@@ -102,7 +102,7 @@ def test_a_pattern_that_is_none_and_a_folder_with_brackets(tmp_path: Path) -> No
     folder.mkdir()
     np.savez(folder / "a.npz", x=ROWS)
     assert fed(str(folder / "*.npz"), ONE) == {"x": ROWS.tolist()}
-    with pytest.raises(ProbeError, match="is no pattern of files|No probe data at"):  # Python 3.13 takes it for `*`
+    with pytest.raises(ProbeError, match=r"is no pattern of files|No probe data at"):  # Python 3.13 takes it for `*`
         open_probe(str(tmp_path / "a**b*"), ONE)
 
 
