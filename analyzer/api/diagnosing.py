@@ -64,4 +64,6 @@ def with_distances(
 ) -> tuple[LayerVerdicts, ...]:
     """The layers with the measured distances, by which a prune may choose."""
     distances = {diagnosis.value: diagnosis.distances for diagnosis in diagnoses}
-    return tuple(replace(layer, distances=distances.get(layer.value, layer.distances)) for layer in layers)
+    return tuple(
+        replace(layer, distances=distances[layer.value]) if layer.value in distances else layer for layer in layers
+    )

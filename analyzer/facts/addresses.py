@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # of two letters at least: one is a drive of Windows
 _USER = re.compile(r"(?<!hf:)//[^/@]*@")  # where @ stands behind the name of a repository, a revision follows
@@ -19,8 +18,11 @@ def is_address(given: object) -> bool:
 
 def as_path(given: str | Path) -> Path:
     """The path, also of an address of a local file."""
-    local = isinstance(given, str) and given.lower().startswith("file://")
-    return Path(url2pathname(urlsplit(str(given)).path)) if local else Path(given)
+    if not (isinstance(given, str) and given.lower().startswith("file://")):
+        return Path(given)
+    from urllib.request import url2pathname  # with all that it takes to speak to a server
+
+    return Path(url2pathname(urlsplit(given).path))
 
 
 def without_secrets(address: str) -> str:

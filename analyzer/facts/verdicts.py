@@ -25,8 +25,10 @@ def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: T
 
     A unit that showed a NaN or an infinity is listed as such and gets no other verdict.
     """
-    seen = statistics.samples > 0
-    sound = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0) & seen
+    if not statistics.samples:
+        nothing = np.full(statistics.units, np.nan)
+        return LayerVerdicts(audited, np.zeros(statistics.units, np.uint8), nothing, statistics=statistics)
+    sound = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0)
     lowest, highest = (np.where(sound, extreme, 0) for extreme in (statistics.minimum, statistics.maximum))
     dead = sound & statistics.minimum_exact & stays(audited, lowest, highest, thresholds)
     stays_at = np.full(statistics.units, np.nan)
@@ -40,7 +42,7 @@ def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: T
         always_on=indices_of(_always_on(audited, statistics) & sound & ~dead),
         nonfinite=indices_of(statistics.nonfinite > 0),
         samples=statistics.samples,
-        firing_bound=firing_bound_of(statistics.samples) if seen else None,
+        firing_bound=firing_bound_of(statistics.samples),
         statistics=statistics,
     )
 

@@ -340,9 +340,10 @@ def described_axes(node: OpNode) -> Correspondence:
 def traits_of(node: Node, stored: Stored = lambda _: None) -> Traits:
     """The traits of a call; the unsafe answers where nobody described the operator, or `stored` shows too little."""
     key = (node.domain, node.op_type)
-    stated, rule = all_traits().get(key), _TABLE.get(key, BARRIER)
+    stated = _STATED.get(key) or all_traits().get(key)
     if stated is None:
         return BARRIER.stated
+    rule = _TABLE.get(key, BARRIER)
     return stated if type(rule).traits is Operator.traits else rule.traits(node, stated, stored)
 
 
