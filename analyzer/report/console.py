@@ -56,8 +56,11 @@ class _Trimmed:
             yield Segment.line()
 
 
-def put(console: Console, *sections: RenderableType) -> None:
-    """Print sections; what comes from files is no markup, and lines have no blanks at their ends."""
+def put(console: Console, *sections: RenderableType, written: str = "") -> None:
+    """Print sections; what comes from files is no markup, and lines have no blanks at their ends.
+
+    `written` names the files that there are now, behind all the rest.
+    """
     for section in sections:
         if isinstance(section, Group):
             put(console, *section.renderables)
@@ -65,6 +68,8 @@ def put(console: Console, *sections: RenderableType) -> None:
         if isinstance(section, Text) and "\n" not in section.plain:
             section = _Hanging(section)
         console.print(_Trimmed(section), highlight=False, markup=False, emoji=False, end="")
+    if written:
+        console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
 
 
 def heading(text: str) -> Text:

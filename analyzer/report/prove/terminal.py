@@ -12,7 +12,6 @@ from rich.text import Text
 from analyzer.facts.proof import Claim, Method, Outcome, ProofFacts, UnitProof
 from analyzer.facts.wording import counted, number, unit_ranges
 from analyzer.report.console import (
-    HEAD,
     QUIET,
     Column,
     heading,
@@ -48,9 +47,7 @@ def to_text(facts: ProofFacts) -> str:
 
 def render(facts: ProofFacts, console: Console, *, written: str = "", show_all: bool = False) -> None:
     """Print the report; `written` says which files there are now, `show_all` lists every layer and open unit."""
-    put(console, *_View(facts, console.width, show_all).sections())
-    if written:
-        console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
+    put(console, *_View(facts, console.width, show_all).sections(), written=written)
 
 
 @dataclass(frozen=True)

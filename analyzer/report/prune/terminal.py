@@ -13,7 +13,6 @@ from analyzer.facts.model_report import PruneReport
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import INDEPENDENCE_STATED, counted, number, share, size, unit_ranges
 from analyzer.report.console import (
-    HEAD,
     QUIET,
     Column,
     heading,
@@ -24,7 +23,7 @@ from analyzer.report.console import (
     room_for_names,
     table_of,
 )
-from analyzer.report.phrases import cut_names, largest, printable, samples_fed
+from analyzer.report.phrases import cut_names, largest, samples_fed
 from analyzer.report.prune.worth import holds_for, loss, relative, staying, top1, unaligned, verdict
 
 LAYERS_SHOWN = 12
@@ -41,9 +40,7 @@ def render(
 ) -> None:
     """Print the report; `written` says what became of the model, `show_all` lists every layer."""
     view = _View(audit, pruned, console.width, show_all)
-    put(console, *view.sections())
-    if written:
-        console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
+    put(console, *view.sections(), written=written)
 
 
 @dataclass(frozen=True)

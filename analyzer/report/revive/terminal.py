@@ -13,7 +13,6 @@ from analyzer.facts.model_report import ReviveReport
 from analyzer.facts.revived import RevivedFacts
 from analyzer.facts.wording import counted, number
 from analyzer.report.console import (
-    HEAD,
     QUIET,
     Column,
     heading,
@@ -36,9 +35,7 @@ def to_text(report: ReviveReport) -> str:
 
 def render(report: ReviveReport, console: Console, *, written: str = "", show_all: bool = False) -> None:
     """Print the report; `written` says what became of the model, `show_all` lists every layer."""
-    put(console, *_View(report.audit, report.revived, console.width, show_all).sections())
-    if written:
-        console.print(Text.assemble(("\nWritten  ", HEAD), printable(written)), soft_wrap=True)
+    put(console, *_View(report.audit, report.revived, console.width, show_all).sections(), written=written)
 
 
 @dataclass(frozen=True)
