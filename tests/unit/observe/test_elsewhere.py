@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from analyzer.errors import RunError
 from analyzer.facts.spread import Watched
 from analyzer.facts.units import AuditedValue, Kind, SampleAxis
+from analyzer.graph import LoadedModel
 from analyzer.observe import instrument, suspects
 from analyzer.observe.elsewhere import FETCHED, Elsewhere, _assigned, fetchable
 from analyzer.observe.observation import Observation, observe
@@ -17,7 +20,7 @@ from analyzer.observe.suspects import measure_spread
 from analyzer.observe.targets import Target
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
-from analyzer.runtime.providers import CPU
+from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.units import select_units
@@ -33,17 +36,25 @@ def observed(name: str, statistics: str) -> Observation:
     return observe(loaded, probe, select_units(loaded.graph, shapes), shapes, statistics=statistics)
 
 
-def parted(before, after, provider, **options):  # type: ignore[no-untyped-def]
-    return Elsewhere(before, after, provider, **options)
+def part(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Elsewhere]:
+    """From now on its sessions are taken apart; those that were."""
+    made: list[Elsewhere] = []
+
+    def parted(before: LoadedModel, after: LoadedModel, provider: Provider, **options: Any) -> Elsewhere:
+        made.append(Elsewhere(before, after, provider, **options))
+        return made[-1]
+
+    monkeypatch.setattr(module, "opened", parted)
+    return made
 
 
 @pytest.mark.parametrize("statistics", ["firing", "full"])
 @pytest.mark.parametrize("name", MODELS)
 def test_they_are_those_of_one_session(name: str, statistics: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = observed(name, statistics)
-    monkeypatch.setattr(instrument, "opened", parted)
+    made = part(instrument, monkeypatch)
     fetched = observed(name, statistics)
-    assert fetched.statistics.keys() == plain.statistics.keys() != set()
+    assert made and fetched.statistics.keys() == plain.statistics.keys() != set()
     for value, seen in plain.statistics.items():
         other = fetched.statistics[value]
         for field in ("fired", "nonfinite", "samples", "maximum", "minimum"):
@@ -56,9 +67,9 @@ def test_so_are_the_spreads(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = measure_shapes(loaded, probe)
     watched = [Watched("/0/Gemm_output_0", 1, 64, 2, (3, 5)), Watched("/2/Gemm_output_0", 1, 64, 2)]
     plain = measure_spread(loaded, probe, watched, shapes)
-    monkeypatch.setattr(suspects, "opened", parted)
+    made = part(suspects, monkeypatch)
     fetched = measure_spread(loaded, probe, watched, shapes)
-    assert plain.keys() == fetched.keys() == {w.value for w in watched}
+    assert made and plain.keys() == fetched.keys() == {w.value for w in watched}
     for value, spread in plain.items():
         assert np.array_equal(spread.maximum, fetched[value].maximum, equal_nan=True)
         assert np.array_equal(spread.mean, fetched[value].mean, equal_nan=True)
