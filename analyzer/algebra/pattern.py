@@ -6,6 +6,7 @@ A pattern has the rank of its value and broadcasts to the value's shape. `shape`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -18,9 +19,18 @@ Shape = tuple[int, ...]
 BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 
 
+@cache
 def uniform(rank: int, value: bool) -> Mask:
-    """The pattern of a fact that varies nowhere."""
-    return np.full((1,) * rank, value, np.bool_)
+    """The pattern of a fact that varies nowhere; read-only, as all callers get the same."""
+    pattern = np.full((1,) * rank, value, np.bool_)
+    pattern.setflags(write=False)
+    return pattern
+
+
+@cache
+def type_name(dtype: np.dtype[np.generic]) -> str:
+    """NumPy's name of an element type, which it puts together each time."""
+    return dtype.name
 
 
 def compress(array: Array) -> Array:

@@ -50,7 +50,8 @@ class Revealer:
             return None
         unstated = [(name, number) for name, number in numbers.items() if name not in stated]
         self._stated = [onnx.helper.make_tensor_value_info(name, number, None) for name, number in unstated]
-        return {name: np.dtype(tensor_dtype_to_np_dtype(number)).name for name, number in numbers.items()}
+        named = {number: np.dtype(tensor_dtype_to_np_dtype(number)).name for number in {*numbers.values()}}
+        return {name: named[number] for name, number in numbers.items()}
 
     def forget_types(self) -> None:
         """State no more than the file does."""

@@ -52,6 +52,8 @@ class Placed:
 def bodies_of(node: ir.Node) -> list[ir.Graph]:
     """The subgraphs of a node; of an If the branch for a true condition first."""
     bodies: list[ir.Graph] = []
+    if not node.attributes:
+        return bodies
     for name in sorted(node.attributes, reverse=True):  # then_branch, else_branch
         attribute = node.attributes[name]
         if attribute.type == ir.AttributeType.GRAPH:

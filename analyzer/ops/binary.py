@@ -284,9 +284,10 @@ def _number(array: Array | None) -> float | None:
 
 def _element_type(node: OpNode) -> str:
     """NumPy's name of the type that is computed with; empty where neither the result nor a stored operand shows it."""
+    if node.y_dtype:
+        return node.y_dtype
     shown = node.statics[:1] if node.op_type == "Pow" else node.statics  # an exponent may be of another type
-    stored = [array.dtype.name for array in shown if array is not None]
-    return node.y_dtype or (stored[0] if stored else "")
+    return next((array.dtype.name for array in shown if array is not None), "")
 
 
 def _is_float(element: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -57,12 +57,12 @@ class Call:
     shown: bool = True
     times: int = 1  # how often it is computed in one run, within loops
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Input names."""
         return self.op.inputs
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[str, ...]:
         """Output names."""
         return self.op.outputs
@@ -333,7 +333,7 @@ class Context:
     def dtype(self, name: str) -> str | None:
         """NumPy name of a value's element type; None where neither the file nor the run tells."""
         declared = self.graph.types[name].dtype if name in self.graph.types else None
-        return _named(declared) if declared is not None else self.table.dtypes.get(name)
+        return pattern.type_name(declared) if declared is not None else self.table.dtypes.get(name)
 
     def coarsest(self, name: str) -> str:
         """The coarsest float type on the way to a value of floats; the type itself of all others."""
@@ -378,11 +378,6 @@ class Context:
         """Whether a stored tensor may be written anew: one node reads it, and nobody outside."""
         alone = len(self.graph.consumers.get(name, ())) == 1 and name not in self.outputs
         return alone and name in self.graph.initializer_names
-
-
-@cache
-def _named(dtype: np.dtype[np.generic]) -> str:
-    return dtype.name  # which NumPy puts together each time
 
 
 def _rounded(number: float, dtype: str | None) -> float:

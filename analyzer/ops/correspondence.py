@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain, pairwise, product
 from math import prod
 from typing import Self
@@ -123,16 +124,17 @@ class Lettered(Correspondence):
     loops: tuple[Group, ...] = ()
     parts: tuple[tuple[Group, Place], ...] = ()
     given: Mapping[str, int] = field(default_factory=dict)
-    places: Mapping[Group, tuple[Place, ...]] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def places(self) -> Mapping[Group, tuple[Place, ...]]:
+        """Where each group lies: axes, and the index on each at which it starts."""
         places: dict[Group, list[Place]] = {}
         for name, groups in self.values:
             for axis, group in enumerate(groups):
                 places.setdefault(group, []).append(((name, axis), 0))
         for group, place in self.parts:
             places.setdefault(group, []).append(place)
-        object.__setattr__(self, "places", {g: tuple(dict.fromkeys(found)) for g, found in places.items()})
+        return {g: tuple(dict.fromkeys(found)) for g, found in places.items()}
 
     def ties(self, keeps: Growth) -> None:
         super().ties(keeps)

@@ -286,6 +286,7 @@ class Barrier(Operator):
 BARRIER = Barrier()
 _TABLE: dict[tuple[str, str], Operator] = {}
 _STATED: dict[tuple[str, str], Traits] = {}
+_OF_EVERY_CALL: dict[tuple[str, str], Traits] = {}  # where they do not depend on the call, as far as asked for
 Sums = Callable[[OpNode], Correspondence]
 _SUMS: dict[tuple[str, str], Sums] = {}
 _WHY: dict[tuple[str, str], str] = {}
@@ -340,11 +341,13 @@ def described_axes(node: OpNode) -> Correspondence:
 def traits_of(node: Node, stored: Stored = lambda _: None) -> Traits:
     """The traits of a call; the unsafe answers where nobody described the operator, or `stored` shows too little."""
     key = (node.domain, node.op_type)
+    if (same := _OF_EVERY_CALL.get(key)) is not None:
+        return same
     stated = _STATED.get(key) or all_traits().get(key)
-    if stated is None:
-        return BARRIER.stated
     rule = _TABLE.get(key, BARRIER)
-    return stated if type(rule).traits is Operator.traits else rule.traits(node, stated, stored)
+    if stated is None or type(rule).traits is Operator.traits:
+        return _OF_EVERY_CALL.setdefault(key, BARRIER.stated if stated is None else stated)
+    return rule.traits(node, stated, stored)
 
 
 def is_quantised(graph: Graph) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Mask, Shape
 from analyzer.facts.units import SampleAxis
+from analyzer.ops.axes import Axes
 from analyzer.ops.context import Call, Context
 from analyzer.ops.lengths import measured_axes
 from analyzer.ops.move import Moved
@@ -57,6 +58,7 @@ class _Walk:
         self.held: set[str] = set()
         self.counted: dict[str, Mask] = {}
         self.bent: set[str] = set()  # of the latter, those that may not be a multiple of the number and a constant
+        self._apart: dict[Hashable, bool] = {}
 
     def through(self, call: Call) -> str | None:
         """Follow one call; why it may mix samples, or None."""
@@ -89,7 +91,7 @@ class _Walk:
         moved = {name: self.context.sample_axis(name) for name in used if name in self.context.shapes}
         if any(axis.axis is None for axis in moved.values()):
             return "its result has no axis along which samples lie"
-        if not all(self._kept_apart(call, samples, moved, count) for count in _COUNTS):
+        if not self._stay_apart(call, samples, moved):
             return "it is not known to keep samples to themselves"
         self.held.update(name for name in call.outputs if name)
         return None
@@ -114,6 +116,19 @@ class _Walk:
         elif counted:
             marks = call.axes.marks(counted)
             self.counted.update({name: mask for name, mask in marks.items() if mask.any()})
+
+    def _stay_apart(self, call: Call, samples: dict[str, SampleAxis], moved: dict[str, SampleAxis]) -> bool:
+        """Whether it keeps samples to themselves; found out once for calls that differ in names of values alone."""
+        op, said = call.op, call.rule.axes
+        names = [*filter(None, (*op.inputs, *op.outputs))]
+        if not isinstance(said, Axes) or len(set(names)) < len(names):
+            return all(self._kept_apart(call, samples, moved, count) for count in _COUNTS)
+        places = tuple(self.context.sample_axis(n) if n else None for n in (*op.inputs, *op.outputs))
+        given = tuple(samples.get(n) for n in op.inputs), tuple(moved.get(n) for n in op.outputs)
+        key = said, tuple(said.given.items()), op.in_shapes, op.out_shapes, op.used_outputs, places, given
+        if key not in self._apart:
+            self._apart[key] = all(self._kept_apart(call, samples, moved, count) for count in _COUNTS)
+        return self._apart[key]
 
     def _kept_apart(self, call: Call, samples: dict[str, SampleAxis], moved: dict[str, SampleAxis], count: int) -> bool:
         """Whether that holds for this number of samples."""

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from analyzer.algebra.pattern import Shape
+from analyzer.algebra.pattern import Shape, type_name
 from analyzer.errors import ModelError, OtherBranch, RunError, RunFailure
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
@@ -158,8 +158,8 @@ class ShapeRun:
     def _known(self) -> dict[str, str]:
         """As the file states them."""
         graph = self._loaded.graph
-        known = {n: t.dtype.name for n, t in graph.types.items() if t.dtype is not None}
-        return known | {n: graph.initializer_dtype(n).name for n in graph.initializer_names}
+        known = {n: type_name(t.dtype) for n, t in graph.types.items() if t.dtype is not None}
+        return known | {n: type_name(graph.initializer_dtype(n)) for n in graph.initializer_names}
 
     def _session_of(self, model: Runnable, *, eager: bool = False) -> Session:
         plain = Optimization.NONE

@@ -43,7 +43,7 @@ class Seed:
             return cls(layer.audited.axis, units, values, values, values)
         lowest, highest = np.asarray(seen.minimum[units]), np.asarray(seen.maximum[units])
         # what the weights decide may be a rounding away from what was seen; lossy units vary
-        between = (lowest <= values) & (values <= highest) & np.isin(units, layer.dead)
+        between = (lowest <= values) & (values <= highest) & layer.is_dead[units]
         return cls(
             layer.audited.axis, units, values, np.where(between, lowest, values), np.where(between, highest, values)
         )

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, type_name
 from analyzer.facts.statistics import Bools, Floats, extreme_type, largest, smallest
 from analyzer.observe.statistics.statistic import Block, Feed, Statistic, count
 from analyzer.observe.targets import Target
@@ -59,7 +59,10 @@ class Extreme(Statistic):
 
     def fields(self, target: Target) -> dict[str, Array]:
         self._settle()
-        flat, extremes = self._flat_samples[target.part], self._extremes[extreme_type(target.dtype).name][target.part]
+        flat, extremes = (
+            self._flat_samples[target.part],
+            self._extremes[type_name(extreme_type(target.dtype))][target.part],
+        )
         if not self.greatest:
             return {"minimum": extremes, "high_samples": flat}
         return {"maximum": extremes, "low_samples": flat, "fired": self._fired[target.part]}
@@ -67,7 +70,7 @@ class Extreme(Statistic):
     def _settle(self) -> None:
         """Bring what the columns gathered into the row of all units."""
         for columns in self._columns.values():
-            row, units = self._extremes[extreme_type(columns.extremes.dtype.name).name], columns.units
+            row, units = self._extremes[type_name(extreme_type(columns.extremes.dtype.name))], columns.units
             row[units] = self.join()(row[units], columns.extremes)
             self._fired[units] += columns.fired
             self._flat_samples[units[columns.curved]] += columns.at_edge
