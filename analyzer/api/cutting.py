@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 import numpy as np
 
+from analyzer.api.unit_order import Base, reordered
 from analyzer.errors import ComparisonFailed, InputError, Refusal, RunError, RunFailure
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.bridge import Bridge
 from analyzer.facts.choice import Choice
-from analyzer.facts.cut import AS_STORED, Reordered
 from analyzer.facts.pruned import Refused
 from analyzer.facts.units import ShapeTable
 from analyzer.facts.vocabulary import GatheredRows
@@ -25,7 +24,6 @@ from analyzer.rewrite.fewer_experts import Routed, tables_of, without_empty, wit
 from analyzer.rewrite.fewer_rows import without_rows
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
-from analyzer.rewrite.pair_directions import Pairing, pair_directions, pairings
 from analyzer.rewrite.shrink import shrink
 from analyzer.rewrite.that_pay import that_pay
 from analyzer.rewrite.written_norms import ConstantChannels, norms_over_constants, write_out
@@ -37,19 +35,6 @@ from analyzer.walk.parameters import count_parameters
 
 MOST_REFUSALS = 50
 MOST_ROUNDS = 8  # cuts after the first; each takes something away
-
-
-@dataclass(frozen=True, eq=False)
-class Base:
-    """A model that is to be cut: merges, pairings and bridges are in place."""
-
-    loaded: LoadedModel
-    shapes: ShapeTable
-    reordered: Reordered = AS_STORED
-
-    def walk(self, layers: Sequence[LayerVerdicts], choice: Choice, pinned: Collection[str] = ()) -> Walk:
-        """The walk of this choice."""
-        return replace(walk(self.loaded.graph, self.shapes, layers, choice, pinned), reordered=self.reordered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +80,7 @@ def cut(
     if choice.merge_duplicates:
         merged, twins = merge_duplicates(base.loaded, base.walk(layers, choice).context)
         base, walked = (base, walked) if merged is base.loaded else (Base(merged, shapes), None)
-    base, walked = _paired(base, base.walk(layers, choice) if walked is None else walked, layers, choice)
+    base, walked = reordered(base, base.walk(layers, choice) if walked is None else walked, layers, choice)
     cuts = _cuts(base, walked, layers, choice, measure)
     cuts = [_with_fewer_experts(cut_model, routed, choice) for cut_model in cuts]
     cuts = [_no_larger(cut_model, loaded, shapes, layers, choice) for cut_model in cuts]
@@ -126,30 +111,12 @@ def _cuts(
     return [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
 
 
-def _paired(base: Base, walked: Walk, layers: Sequence[LayerVerdicts], choice: Choice) -> tuple[Base, Walk]:
-    """The model with the directions of layers paired, of those that get smaller so, and its walk."""
-    found = pairings(walked)
-    while found:
-        together = Base(*pair_directions(base.loaded, base.shapes, found))
-        walked_together = together.walk(layers, choice)
-        pays = [p for p in found if _stored_of(walked_together, p) < _stored_of(walked, p)]
-        if len(pays) == len(found):
-            return together, walked_together
-        found = pays
-    return base, walked
-
-
-def _stored_of(walked: Walk, pairing: Pairing) -> int:
-    """How many numbers a layer with directions keeps."""
-    return sum(prod(walked.closure.keeps.shape(name)) for name in pairing.stored)
-
-
 def planned(
     loaded: LoadedModel, shapes: ShapeTable, walked: Walk, measure: Callable[[LoadedModel], ShapeTable]
 ) -> Walk:
     """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
     choice, layers = Choice(), walked.layers
-    base, chosen = _paired(Base(loaded, shapes), walked, layers, choice)
+    base, chosen = reordered(Base(loaded, shapes), walked, layers, choice)
     if not takes_something(chosen):
         return walked
     (default,) = _cuts(base, chosen, layers, choice, measure)

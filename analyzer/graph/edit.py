@@ -203,8 +203,13 @@ class Editor:
 
     def gather_behind(self, index: int, indices: Array, axis: int) -> str:
         """Gather from a node's output, behind it; readers see what was gathered. Returns the output's new name."""
-        places = self.add_tensor(f"{self._node(index).outputs[0].name}/places", indices)
-        return self.insert_behind(index, "Gather", places, axis=axis)
+        stem = f"{self._node(index).outputs[0].name}/places"
+        return self.insert_behind(index, "Gather", self.add_tensor(stem, indices), axis=axis)
+
+    def gather_before(self, index: int, position: int, indices: Array, axis: int, name: str) -> str:
+        """Gather from what comes along one input edge of a node, in front of it; returns the result's name."""
+        stored = self.add_tensor(f"{name}/indices", indices)
+        return self.insert_before(index, position, "Gather", [stored], {"axis": axis}, name)
 
     def insert_behind(
         self, index: int, op_type: str, operand: str, *, output: int = 0, at: int = 0, **attributes: int
@@ -256,8 +261,7 @@ class Editor:
         node = self._node(index)
         source = node.inputs[position]
         producer = None if source is None else source.producer()
-        assert source is not None
-        assert producer is not None
+        assert source is not None and producer is not None
         copy = _like(producer, self._names.fresh(str(producer.name or producer.op_type)), len(producer.outputs))
         _around(node).insert_before(node, copy)
         for old, new in zip(producer.outputs, copy.outputs, strict=True):
@@ -268,9 +272,8 @@ class Editor:
 
     def replace_value(self, name: str, tensor: str) -> None:
         """Let every node that reads a value read another one instead, such as a stored tensor."""
-        value, stored = self._values[name], self._values[tensor]
-        for use in list(value.uses()):
-            use.node.replace_input_with(use.idx, stored)
+        for use in list(self._values[name].uses()):
+            use.node.replace_input_with(use.idx, self._values[tensor])
 
     def fill_value(self, name: str, tensor: str, lengths: Sequence[int | tuple[str, int]]) -> None:
         """Compute a value by expanding a stored tensor; lengths are numbers, or axes of inputs of the graph."""

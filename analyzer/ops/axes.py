@@ -10,7 +10,7 @@ of letters lie one after another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from math import prod
@@ -65,6 +65,7 @@ class Axes:
     own: str = ""
     made: str | None = None
     loops: str = ""  # of several sums, one after another, with bars between them
+    alone: str = ""  # letters that say something beside others even where their length is 1
     given: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __call__(self, node: OpNode) -> Correspondence:
@@ -166,7 +167,8 @@ def _fitted(
     def looped(words: str) -> Group:
         return tuple(i for word in words.split() for i in lengths if i.partition("-")[0] == word)
 
-    final = tuple((slot, tuple(_without_ones(g, lengths) for g in groups)) for slot, groups in fitted)
+    telling = {letter for letter, length in lengths.items() if length > 1} | meant(axes.alone)
+    final = tuple((slot, tuple(_telling(g, telling) for g in groups)) for slot, groups in fitted)
     joined = {letter for _, groups in final for group in groups if len(group) > 1 for letter in group}
     return _Fitted(
         pinned=tuple(pinned),
@@ -179,9 +181,7 @@ def _fitted(
         made=None if axes.made is None else meant(axes.made),
         loops=tuple(looped(term) for term in axes.loops.split("|") if term),
         parts=tuple(
-            (_without_ones(group, lengths), slot, axis, start)
-            for slot, axis, _, found in parts
-            for group, start in found
+            (_telling(group, telling), slot, axis, start) for slot, axis, _, found in parts for group, start in found
         ),
     )
 
@@ -220,9 +220,9 @@ def _fits(groups: Sequence[Group], shape: Shape, lengths: dict[str, int]) -> boo
     return all(prod(lengths.get(i, 0) for i in g) == n for g, n in zip(groups, shape, strict=True))
 
 
-def _without_ones(group: Group, lengths: dict[str, int]) -> Group:
-    """Letters of length 1 say nothing beside others: a convolution of one group is one without groups."""
-    return tuple(letter for letter in group if lengths[letter] > 1) or group[-1:]
+def _telling(group: Group, letters: Collection[str]) -> Group:
+    """These letters alone: one of length 1 says nothing beside others, as a convolution of one group has no groups."""
+    return tuple(letter for letter in group if letter in letters) or group[-1:]
 
 
 def row(letters: str, rank: int) -> list[str]:

@@ -4,7 +4,8 @@ A [*m, K]  B [N, blocks, bytes of a block]  scales [N, blocks]  zero points [N, 
 
 W = (q - zero point) * scale; the first numbers stand in the lowest bits. Zero points are numbers of A's type, or packed
 as q is, along the blocks; half of the range where there are none. Older files store scales and zero points flat.
-Columns of Y go one by one, those of A by whole blocks: what stays of a block would have to be packed anew.
+Columns of Y go one by one, those of A by whole blocks, as a block has one scale; of the last block, which need not be
+full, one by one, and what stays of it is packed anew (unless A is rounded: then by whole blocks, too).
 """
 
 from __future__ import annotations
@@ -55,26 +56,28 @@ class MatMulNBits(Contraction):
         return Letters((*outer, 1), (2, 1), (*outer, 2))
 
     def axes(self, node: OpNode) -> Correspondence:
-        """A is blocks of places; `i` counts blocks whose zero points share a byte: they go together."""
-        (count, size), zeros = self._blocks(node), self._zeros_per_row(node)
-        shared = 1 if zeros == count else 8 // _bits(node.node)
-        even = node.x_shape(self.a)[-1] == count * size and zeros * shared == count  # else everything stays
-        block, point = ("g", "g") if shared == 1 else ("g i", "g")
-        if not even:
-            block, point = "w", "w" if zeros == count else "z"
+        """A is blocks `g` of places `s`, then the last block `u` with its places `t`.
 
-        def parameter(position: int, letters: str) -> str:
-            flat = len(node.in_shapes[position] or ()) == 1 if node.has(position) else None
-            return "_" if flat is None else f"p: (n {letters})" if flat else f"p: n ({letters})"
+        What lies flat, or several blocks to a byte, is cut by `shrink` alone. Where A is rounded, kernels sum a block
+        that is not full in another way, and what the next product makes of the last digit is another step.
+        """
+        (count, size), rank = self._blocks(node), len(node.x_shape(self.a))
+        last = node.x_shape(self.a)[-1] - (count - 1) * size
+        places, blocks = ("g s + u t", "g + u") if count > 1 else ("u t", "u")
 
-        outer = " ".join(row("m", len(node.x_shape(self.a)) - 1))
+        def parameter(position: int) -> str:
+            return f"p: n ({blocks})" if node.has(position) and self._has_entries(node, position) else "_"
+
+        outer = " ".join(row("m", rank - 1))
         return Axes(
-            f"A: {outer} {f'({block} s)' if even else 'k'}, B: n ({block}) bytes, {parameter(_SCALES, block)}, "
-            f"{parameter(_ZEROS, point)}, _, bias: n -> Y: {outer} n",
-            whole="i s w z k bytes",
-            one="g",
+            f"A: {outer} ({places}), B: n ({blocks}) bytes, {parameter(_SCALES)}, {parameter(_ZEROS)}, _, bias: n "
+            f"-> Y: {outer} n",
+            whole="s t bytes" if _rounds(node.node) else "s bytes",
+            one="g u t",
             made="n",
-            loops=f"{outer} n g i s k",
+            loops=f"{outer} n +0.{rank - 1}" if count > 1 else f"{outer} n t",
+            given={"g": count - 1, "s": size, "u": 1, "t": last},
+            alone="g u",
         )(node)
 
     def operand(self, node: OpNode, xs: Sequence[Constants], position: int) -> Constants:
@@ -111,25 +114,51 @@ class MatMulNBits(Contraction):
     def numbers(self, node: OpNode, position: int) -> Array:
         """The numbers that the bits stand for, [N, K]."""
         if "weights" not in node.memo:
-            packed, scales, zeros = (node.static(p) for p in (self.b, _SCALES, _ZEROS))
-            assert packed is not None and scales is not None  # `unsupported` says so
-            (count, _), bits, rows = self._blocks(node), _bits(node.node), len(packed)
-            points = np.full((), 2 ** (bits - 1)) if zeros is None else zeros.reshape(rows, -1)
-            if zeros is not None and zeros.dtype == np.uint8:
-                points = _unpacked(points, bits)[:, :count]
+            packed, scales, bits = _stored(node, self.b), self._entries(node, _SCALES), _bits(node.node)
+            points = self._entries(node, _ZEROS) if node.has(_ZEROS) else np.full((), 2 ** (bits - 1))
             steps = _unpacked(packed, bits).astype(scales.dtype) - points[..., np.newaxis].astype(scales.dtype)
-            weights = (steps * scales.reshape(rows, count, 1)).reshape(rows, -1)
+            weights = (steps * scales[..., np.newaxis]).reshape(len(packed), -1)
             node.memo["weights"] = weights[:, : node.x_shape(self.a)[-1]]
         return np.asarray(node.memo["weights"])
 
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
-        """The attributes spell both lengths out, and the bias is one number per column."""
+        """The attributes spell both lengths out, the bias is one number per column, and bytes are packed anew."""
         edit = super().shrink(node, cut)
-        lengths = {"K": cut.keeps.shape(node.inputs[self.a])[-1], "N": cut.keeps.shape(node.outputs[0])[-1]}
+        columns, places = (cut.keeps.vectors(name)[-1] for name in (node.outputs[0], node.inputs[self.a]))
+        (count, size), bits = self._blocks(node), _bits(node.node)
         if self.bias in edit.inputs:
-            edit.inputs[self.bias] = np.resize(edit.inputs[self.bias], lengths["N"])
+            edit.inputs[self.bias] = np.resize(edit.inputs[self.bias], columns.sum())
+        lengths = {"K": int(places.sum()), "N": int(columns.sum())}
         edit.attributes |= {name: length for name, length in lengths.items() if length != node.attr(name)}
+        last = places[(count - 1) * size :]
+        if last.any() and not last.all():
+            packed = edit.inputs.get(self.b, cut_array(_stored(node, self.b), cut.keeps.vectors(node.inputs[self.b])))
+            numbers = _unpacked(packed[:, -1], bits)[:, : len(last)].compress(last, axis=1)
+            edit.inputs[self.b] = packed.copy()
+            edit.inputs[self.b][:, -1] = _packed(numbers, bits, size)
+        blocks = np.logical_or.reduceat(places, np.arange(0, len(places), size))
+        for position in (_SCALES, _ZEROS):
+            if node.has(position) and not self._has_entries(node, position) and not (columns.all() and blocks.all()):
+                entries = self._entries(node, position)[columns][:, blocks]
+                again = _packed(entries, bits) if _stored(node, position).dtype == np.uint8 else entries
+                edit.inputs[position] = again.reshape(-1) if len(node.x_shape(position)) == 1 else again
         return edit
+
+    def in_order(self, node: OpNode, blocks: Array) -> dict[int, Array]:
+        """The last block stays the last if it is not full; where A is rounded, all stay where they are."""
+        (count, size), bits = self._blocks(node), _bits(node.node)
+        if (
+            _rounds(node.node)
+            or len(blocks) != count
+            or (node.x_shape(self.a)[-1] != count * size and blocks[-1] != count - 1)
+        ):
+            return {}
+        moved = {self.b: _stored(node, self.b)[:, blocks]}
+        for position in filter(node.has, (_SCALES, _ZEROS)):
+            array = _stored(node, position)
+            entries = self._entries(node, position)[:, blocks]
+            moved[position] = (_packed(entries, bits) if array.dtype == np.uint8 else entries).reshape(array.shape)
+        return moved
 
     def bias_holds(self, node: OpNode, delta: Array) -> bool:
         return super().bias_holds(node, delta) and max(delta.shape[:-1], default=1) == 1
@@ -146,10 +175,14 @@ class MatMulNBits(Contraction):
         size = int(node.attr("block_size", 0))
         return -(-node.x_shape(self.a)[-1] // size), size
 
-    def _zeros_per_row(self, node: OpNode) -> int:
-        if not node.has(_ZEROS):
-            return self._blocks(node)[0]
-        return int(np.prod(node.x_shape(_ZEROS))) // node.y_shape()[-1]
+    def _has_entries(self, node: OpNode, position: int) -> bool:
+        """Whether scales or zero points have an axis of columns and one of blocks."""
+        return node.x_shape(position) == (node.y_shape()[-1], self._blocks(node)[0])
+
+    def _entries(self, node: OpNode, position: int) -> Array:
+        """Scales or zero points, [N, blocks]."""
+        stored, (count, _) = _stored(node, position).reshape(node.y_shape()[-1], -1), self._blocks(node)
+        return _unpacked(stored, _bits(node.node))[:, :count] if stored.dtype == np.uint8 else stored
 
 
 def _bits(node: Node) -> int:
@@ -167,6 +200,20 @@ def _unpacked(packed: Array, bits: int) -> Array:
     return np.asarray(numbers.reshape(*packed.shape[:-1], -1))
 
 
+def _packed(numbers: Array, bits: int, length: int = 0) -> Array:
+    """The same the other way round, filled up with zeros to so many numbers, or to whole bytes."""
+    each = 8 // bits
+    missing = max(length - numbers.shape[-1], -numbers.shape[-1] % each)
+    filled = np.pad(numbers.astype(np.uint8), ((0, 0), (0, missing))).reshape(len(numbers), -1, each)
+    return np.asarray(np.bitwise_or.reduce(filled << np.arange(0, 8, bits, dtype=np.uint8), axis=-1))
+
+
+def _stored(node: OpNode, position: int) -> Array:
+    array = node.static(position)
+    assert array is not None  # `unsupported` says so
+    return array
+
+
 def _per_block(blocks: Mask, shape: Shape, bits: int) -> Mask:
     """A mask [N, blocks] for a parameter: one per block, or packed; flat or not."""
     if blocks.size != np.prod(shape):
@@ -179,5 +226,7 @@ register(
     MatMulNBits(),
     "MatMulNBits",
     domain=CONTRIB,
-    traits=replace(MatMul.stated, carries_nan=_READ, carries_infinity=_READ, packed=(1, _ZEROS)),
+    traits=replace(
+        MatMul.stated, carries_nan=_READ, carries_infinity=_READ, packed=(1, _ZEROS), filled_up=(1, ("N", "K"))
+    ),
 )

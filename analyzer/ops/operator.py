@@ -274,6 +274,10 @@ class Operator:
             return by_difference(node, position, tape, gradient, leaky=activates(self.activation(node)))
         return None
 
+    def in_order(self, node: OpNode, blocks: Array) -> dict[int, Array]:
+        """Stored inputs with the blocks of a sum in another order; nothing where products have no blocks to move."""
+        return {}
+
     def listed(self, node: Node, items: tuple[_T, ...], numbers: Sequence[Array]) -> tuple[_T, ...] | None:
         """What the operator makes of a list, given its other inputs; None where it does more than move items."""
         return None

@@ -65,6 +65,8 @@ class Traits:
     geometry: Container[int] = NONE
     #: Inputs in which each byte packs `8 / bits` numbers.
     packed: Container[int] = NONE
+    #: Of these one whose last bytes may be filled up, and the attributes whose product is how many numbers it holds.
+    filled_up: tuple[int, tuple[str, ...]] | None = None
     #: A length, an index or a mask that goes in may be one that comes out: moves, joins, arithmetic.
     passes_geometry: bool = False
     #: Results come in steps of a scale, so that another last digit may become a step.

@@ -39,7 +39,7 @@ def _insert(editor: Editor, bridge: Bridge, shape: Shape, stem: str) -> list[tup
         return editor.insert_before(bridge.node, bridge.position, op_type, [tensor], attributes, name)
 
     def gather(name: str, indices: Array) -> str:
-        return insert("Gather", name, "indices", indices, axis=axis)
+        return editor.gather_before(bridge.node, bridge.position, indices, axis, name)
 
     if bridge.kind == "narrow":
         return [(gather(stem, np.arange(length)), length)]

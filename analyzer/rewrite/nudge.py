@@ -9,7 +9,7 @@ from analyzer.runtime.session import Session
 
 
 def nudged(loaded: LoadedModel, threads: int | None, seed: int) -> Session:
-    """A session of the model in which every weight but 0 is the next number up or down, at random.
+    """A session of the model in which every weight but 0 is the next number up or down, at random, if that is finite.
 
     Raises:
         RunError: onnxruntime refuses it.
@@ -20,5 +20,7 @@ def nudged(loaded: LoadedModel, threads: int | None, seed: int) -> Session:
         array = loaded.graph.constant(name)
         if array is not None and array.dtype.kind == "f":
             toward = np.where(array == 0, 0, random.choice([-np.inf, np.inf], size=array.shape)).astype(array.dtype)
-            editor.set_tensor(name, np.nextafter(array, toward))
+            with np.errstate(over="ignore"):
+                moved = np.nextafter(array, toward)
+            editor.set_tensor(name, np.where(np.isfinite(moved), moved, array))
     return Session(copy, threads=threads)

@@ -50,7 +50,15 @@ def numbers_in(graph: Graph, name: str) -> int:
 @once_per_graph
 def parameters_of(graph: Graph) -> Mapping[str, int]:
     """Numbers in each parameter."""
-    return {n: prod(graph.initializer_shape(n)) * numbers_in(graph, n) for n in parameter_names(graph)}
+    return {n: _numbers_of(graph, n) for n in parameter_names(graph)}
+
+
+def _numbers_of(graph: Graph, stored: str) -> int:
+    for node, position in graph.consumers.get(stored, ()):
+        filled_up = traits_of(node).filled_up
+        if filled_up is not None and filled_up[0] == position:
+            return prod(int(node.attr(name)) for name in filled_up[1])
+    return prod(graph.initializer_shape(stored)) * numbers_in(graph, stored)
 
 
 def readers_of(graph: Graph, stored: str) -> list[Node]:

@@ -42,7 +42,7 @@ NAMED = {
     "observe/suspects.py": 14,
     "rewrite/fewer_experts.py": 24,
     "rewrite/fewer_rows.py": 1,
-    "rewrite/insert_bridges.py": 4,
+    "rewrite/insert_bridges.py": 3,
     "rewrite/written_norms.py": 18,
     "shapes/sample_rows.py": 3,
     "graph/reveal.py": 1,

@@ -67,6 +67,15 @@ def _a_bias_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul_nbits.MatMulNBits, "bias_holds", Contraction.bias_holds)
 
 
+def _the_last_block_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matmul_nbits, "_packed", lambda numbers, bits, length=0: np.full((1, length * bits // 8), 90))
+
+
+def _zero_points_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = matmul_nbits._packed
+    monkeypatch.setattr(matmul_nbits, "_packed", lambda n, bits, length=0: honest(n if length else n * 0, bits, length))
+
+
 def _lengths_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul_nbits.MatMulNBits, "shrink", Contraction.shrink)
 
@@ -95,7 +104,9 @@ FAULTS: list[laws.Fault] = [
     (_highest_bits_first, "MatMulNBits", laws.constants_are_constant),
     (_every_level_is_exact, "MatMulNBits", laws.unneeded_inputs_change_nothing),
     (_a_bias_for_all_rows, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
-    (laws.letters_part(matmul_nbits.MatMulNBits, "i"), "MatMulNBits", laws.cut_nodes_agree),
+    (laws.letters_part(matmul_nbits.MatMulNBits, "s"), "MatMulNBits", laws.cut_nodes_agree),
+    (_the_last_block_as_it_was, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
+    (_zero_points_as_they_were, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
     (_lengths_as_they_were, "MatMulNBits", shrink_laws.shrunk_nodes_agree),
     (laws.letters_part(quantize_linear.Linear, "s"), "DequantizeLinear", laws.cut_nodes_agree),
     (_one_scale_for_two_blocks, "DequantizeLinear", laws.constants_are_constant),

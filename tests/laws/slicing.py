@@ -27,6 +27,7 @@ from analyzer.ops.rms_norm import RootMeanSquare, SkipRootMeanSquare
 from analyzer.rewrite.shrink import shrink
 from analyzer.runtime.loading import load_model
 from tests.laws.benches import Bench, Case
+from tests.laws.few_bits import pack_anew
 from tests.models import Array, run
 
 #: What the cut node looks like is not for this file to say.
@@ -61,6 +62,8 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         changes = _conv(bench, keeps, arrays)
         reference[op.inputs[bench.call.rule.x]] = _rested(bench, keeps, bench.call.rule.x)
     elif isinstance(bench.call.rule, Contraction):
+        if op.op_type == "MatMulNBits":
+            pack_anew(bench, keeps, arrays)
         for position in (bench.call.rule.a, bench.call.rule.b):
             if op.inputs[position] in reference:
                 reference[op.inputs[position]] = _rested(bench, keeps, position)
