@@ -16,6 +16,7 @@ from analyzer.graph.subgraphs import COPY, Role, bodies_of, placed_nodes
 _PER_STACK = ("scan_output_axes", "scan_output_directions")  # an entry for each output of a Scan that is stacked
 FREE_BATCH = "deadunits_batch"  # the name of a first dim that was made free
 INITIALIZERS_ALONE = 4  # the first IR version in which a stored tensor need not be listed among the inputs
+GATHER = "Gather"
 
 
 class Editor:
@@ -203,13 +204,8 @@ class Editor:
 
     def gather_behind(self, index: int, indices: Array, axis: int) -> str:
         """Gather from a node's output, behind it; readers see what was gathered. Returns the output's new name."""
-        stem = f"{self._node(index).outputs[0].name}/places"
-        return self.insert_behind(index, "Gather", self.add_tensor(stem, indices), axis=axis)
-
-    def gather_before(self, index: int, position: int, indices: Array, axis: int, name: str) -> str:
-        """Gather from what comes along one input edge of a node, in front of it; returns the result's name."""
-        stored = self.add_tensor(f"{name}/indices", indices)
-        return self.insert_before(index, position, "Gather", [stored], {"axis": axis}, name)
+        stored = self.add_tensor(f"{self._node(index).outputs[0].name}/places", indices)
+        return self.insert_behind(index, GATHER, stored, axis=axis)
 
     def insert_behind(
         self, index: int, op_type: str, operand: str, *, output: int = 0, at: int = 0, **attributes: int

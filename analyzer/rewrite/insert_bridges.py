@@ -15,6 +15,7 @@ from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.bridge import Bridge
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.edit import GATHER
 
 PAD_TAKES_INPUTS = 11
 
@@ -39,7 +40,7 @@ def _insert(editor: Editor, bridge: Bridge, shape: Shape, stem: str) -> list[tup
         return editor.insert_before(bridge.node, bridge.position, op_type, [tensor], attributes, name)
 
     def gather(name: str, indices: Array) -> str:
-        return editor.gather_before(bridge.node, bridge.position, indices, axis, name)
+        return insert(GATHER, name, "indices", indices, axis=axis)
 
     if bridge.kind == "narrow":
         return [(gather(stem, np.arange(length)), length)]

@@ -15,6 +15,7 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.cut import Reordered
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.edit import GATHER
 from analyzer.ops.context import Call, Context
 from analyzer.ops.operator import Operator, traits_of
 from analyzer.walk import Walk
@@ -56,7 +57,9 @@ def order_blocks(
         for name, array in order.stored.items():
             editor.set_tensor(name, array)
         places |= order.places
-        name = editor.gather_before(order.node, order.position, order.order, order.axis, f"deadunits/order/{number}")
+        stem = f"deadunits/order/{number}"
+        indices = editor.add_tensor(f"{stem}/indices", order.order)
+        name = editor.insert_before(order.node, order.position, GATHER, [indices], {"axis": order.axis}, stem)
         new[name] = order.value, table.shapes[order.value]
     return copy, table.with_values(new), Reordered(places, frozenset(new))
 
