@@ -15,7 +15,7 @@ from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.exporting import as_file
-from analyzer.api.kept_statistics import NO_SECOND_PASS, Recalled
+from analyzer.api.kept_statistics import NO_SECOND_PASS, Recalled, check_kept
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned
@@ -34,6 +34,7 @@ from analyzer.facts.audit import (
     ProviderShare,
 )
 from analyzer.facts.choice import Choice
+from analyzer.facts.engine import Engine
 from analyzer.facts.probe_condition import TrainingScale
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.thresholds import Thresholds
@@ -41,7 +42,9 @@ from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
-from analyzer.observe.observation import Observation, observe
+from analyzer.observe.block_observer import Setup
+from analyzer.observe.engines import observe_in_blocks
+from analyzer.observe.observation import Observation, Subject, observe
 from analyzer.observe.training_scale import training_scales
 from analyzer.probes.probe import Probe
 from analyzer.report.notebook_progress import shown_in_notebook
@@ -271,6 +274,13 @@ def _observed(
     """Statistics of every audited value over one data set; None without data."""
     if probe is None:
         return None
+    reported = None if progress is None else partial(progress, stage)
+    if not (engine := Engine.of(run.engine)).is_local:
+        check_kept(thresholds)
+        provider = provider_of(run)
+        subject = Subject.of(loaded, probe, audited, shapes, run.batch_size, cpu=provider.is_cpu)
+        setup = Setup(subject, thresholds.flat_gradient, run.threads, provider)
+        return observe_in_blocks(engine, setup, probe, run.batch_size, reported)
     return observe(
         loaded,
         probe,
@@ -279,7 +289,7 @@ def _observed(
         batch_size=run.batch_size,
         statistics="full" if thresholds.needs_positions else "firing",
         threads=run.threads,
-        progress=None if progress is None else partial(progress, stage),
+        progress=reported,
         flat_gradient=thresholds.flat_gradient,
         provider=provider_of(run),
     )

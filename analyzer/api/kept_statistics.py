@@ -204,12 +204,12 @@ class Recalled:
         return ProbeSummary(
             source=f"statistics of {data.source} ({self.statistics.name})"
             + ("" if further is None else f", second passes over {further.source}"),
-            samples=tallies.samples,
+            samples=tallies.counted.samples,
             fingerprint=record.fingerprint,
             random=tallies.job.random,
             condition=None if tallies.job.random else record.condition(axes, data.labels, data.scales),
             preprocessing=data.preprocessing,
-            provider=ProviderShare(self.job.provider, *(tallies.assigned or ())) if self.job.provider else None,
+            provider=ProviderShare(self.job.provider, *(tallies.counted.assigned or ())) if self.job.provider else None,
             skipped=data.skipped,
         )
 
@@ -228,7 +228,7 @@ class Recalled:
                 f"{self.statistics.name} was taken with another version of deadunits or onnxruntime, which looks at "
                 f"other units or in another way: {AGAIN} with this one."
             )
-        seen = tallies.observation(subject)
+        seen = tallies.counted.observation(subject, self.statistics.seconds)
         if further is None:
             return seen
         again = further.statistics

@@ -15,10 +15,12 @@ from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.stages import Measured, opened_data
 from analyzer.errors import InputError, OtherBranch
+from analyzer.facts.engine import Engine
 from analyzer.facts.given import is_number
 from analyzer.facts.thresholds import Thresholds
 from analyzer.graph import LoadedModel
-from analyzer.observe.block_observer import BlockObserver
+from analyzer.observe.block_observer import Setup
+from analyzer.observe.engines import Observer, opened
 from analyzer.observe.statistics_file import to_bytes
 from analyzer.observe.tallies import Beginning, DataFacts, Job, Tallies, instrument_hash
 from analyzer.observe.training_scale import training_scales
@@ -227,8 +229,8 @@ class _Pass:
             kept.check(self._job, size)
         earlier, wanted = (None, shard.holds) if kept is None else (kept.earlier, kept.lacks(size))
         done = 0 if earlier is None else earlier.record.samples
-        how: Any = {"threads": self._run.threads, "flat_gradient": self._gradient, "provider": self._provider}
-        with BlockObserver(self._subject, **how) as observer:
+        setup = Setup(self._subject, self._gradient, self._run.threads, self._provider)
+        with opened(Engine.of(self._run.engine), setup) as observer:
             for block in probe.blocks(size, self._subject.plan.size, wanted):
                 observer.take(block)
                 if kept is not None:
@@ -238,18 +240,15 @@ class _Pass:
                     progress("probe", done + probe.record.samples, of_shard)
             return self._tallies(observer, earlier)
 
-    def _tallies(self, observer: BlockObserver, earlier: Tallies | None) -> Tallies:
+    def _tallies(self, observer: Observer, earlier: Tallies | None) -> Tallies:
         tallies = Tallies(
             job=self._job,
             beginning=self._beginning,
             data=self._facts(),
+            counted=observer.counted(),  # after which the record is of no samples that were not run
             record=self._probe.record,
-            statistics=observer.statistics,
-            samples=observer.samples,
-            peaks=observer.peaks,
             microseconds=round(1e6 * (time.perf_counter() - self._begin)),
             tools=(f"deadunits {__version__}",),
-            assigned=observer.assigned,
         )
         return tallies if earlier is None else tallies.merge(earlier)
 

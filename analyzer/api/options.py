@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import InputError
 from analyzer.facts.batch_size import BATCH_SIZE
+from analyzer.facts.engine import Engine
 from analyzer.facts.frozen import FrozenDict
 from analyzer.facts.given import WithDefaults, is_number
 from analyzer.facts.image_options import ImageOptions
@@ -128,6 +129,9 @@ class Run(WithDefaults):
         provider: who computes the model while it is observed: an execution provider of onnxruntime, such as "CUDA" or
             "OpenVINO". Shapes, and a smaller model beside the original, are run by the CPU in any case.
         provider_options: options of that provider, by name.
+        engine: who runs the data: "local", this process; "processes", others on this machine, as many as it has
+            processors, of one thread each; "processes:4", so many. What they show is the same. It is about the pass
+            over the probe and the holdout; causes, and a smaller model beside the original, are run by this process.
     """
 
     batch_size: int = BATCH_SIZE
@@ -136,6 +140,7 @@ class Run(WithDefaults):
     run_limit: float = RUN_LIMIT
     provider: str = "CPU"
     provider_options: Mapping[str, str] = field(default_factory=dict)
+    engine: str = "local"
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant.
@@ -144,6 +149,7 @@ class Run(WithDefaults):
             InputError: what to change.
         """
         _check_counts(batch_size=self.batch_size, threads=self.threads)
+        Engine.of(self.engine)
         if self.threads is not None and self.threads > MOST_THREADS:
             raise InputError(
                 f"threads is {self.threads}: give at most {MOST_THREADS}; more than there are cores do not help."

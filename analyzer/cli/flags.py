@@ -24,6 +24,7 @@ from analyzer.cli.reports import (
 from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, resize_of, size_of
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.choice import Choice
+from analyzer.facts.engine import ENGINES
 from analyzer.facts.image_options import INTERPOLATIONS, ImageOptions
 from analyzer.facts.image_options import PRESETS as IMAGE_PRESETS
 from analyzer.facts.thresholds import PRESETS, Thresholds
@@ -208,6 +209,13 @@ GROUPS: dict[type, Group] = {
                 "An option of the provider (repeatable).",
                 kind=_Texts,
                 read=lambda entries: dict(pairs_of(entries, "--provider-option", "device_id=0")),
+            ),
+            "engine": _running(
+                "--engine",
+                ENGINES,
+                "Who runs the data: this process, or N others (by default one per processor) of one thread each, if "
+                "--threads says nothing else. The result is the same.",
+                shows_default=True,
             ),
         },
     ),

@@ -25,7 +25,7 @@ CertificateArgument = Annotated[
 def verify(
     model: ModelArgument,
     certificate: CertificateArgument,
-    run: Annotated[partial[Run], Without(["batch_size", "independent"])],
+    run: Annotated[partial[Run], Without(["batch_size", "independent", "engine"])],
     reports: partial[VerifyReports],
     quiet: Quiet = False,
     debug: Debug = False,

@@ -74,14 +74,15 @@ class LoadedModel:
         default_factory=dict
     )  # values carried out of loops, and which these are
 
-    def __reduce__(self) -> tuple[Callable[..., LoadedModel], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., LoadedModel], tuple[object, ...], dict[str, object]]:
         """For another process: a file travels as its path and is mapped again there, what came from memory as bytes."""
         path = None if self.path is None else self.path.absolute()
+        said: dict[str, object] = {name: getattr(self, name) for name in ("assumed", "closed", "shut", "steps")}
         if self._edited:
-            return _edited, (serialize(self), path, self._fold, self._digest_beside().digest(), self._fixed)
+            return _edited, (serialize(self), path, self._fold, self._digest_beside().digest(), self._fixed), said
         if path is None:
-            return _from_bytes, (self.raw, None, self._fold, self._fixed)
-        return _received, (path, self.sha256, self._fold, self._fixed)
+            return _from_bytes, (self.raw, None, self._fold, self._fixed), said
+        return _received, (path, self.sha256, self._fold, self._fixed), said
 
     @property
     def raw(self) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,10 +11,53 @@ from analyzer.errors import RunError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Look
-from analyzer.observe.observation import Subject
+from analyzer.observe.observation import Observation, Subject
 from analyzer.observe.tally import Tally
 from analyzer.probes.sample_blocks import Batch, Block
 from analyzer.runtime.providers import CPU, Provider
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What samples showed: a commutative monoid.
+
+    `peaks` [halves, 2] are extremes of values of half precision (None: no feed showed any). `assigned`: nodes that
+    another provider than the CPU computed, and nodes in all.
+    """
+
+    statistics: dict[str, UnitStatistics]
+    samples: int
+    peaks: Array | None = None
+    assigned: tuple[int, int] | None = None
+
+    def merge(self, other: Counted) -> Counted:
+        """Both together, of different samples of one job."""
+        shown = [p for p in (self.peaks, other.peaks) if p is not None]
+        return Counted(
+            statistics={value: seen.merge(other.statistics[value]) for value, seen in self.statistics.items()},
+            samples=self.samples + other.samples,
+            peaks=np.maximum.reduce(shown) if shown else None,
+            assigned=max(filter(None, (self.assigned, other.assigned)), default=None),
+        )
+
+    def observation(self, subject: Subject, seconds: float) -> Observation:
+        """What they show of the model, as a pass over the same samples would."""
+        return subject.observation(self.statistics, self.samples, self.peaks, seconds=seconds, assigned=self.assigned)
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """Everything that an observer needs but the samples; it can be sent to another process."""
+
+    subject: Subject
+    flat_gradient: float
+    threads: int | None
+    provider: Provider = CPU
+
+    @property
+    def nothing(self) -> Counted:
+        """What no samples show."""
+        return Counted(self.subject.seen(Tally(self.subject.targets, self.flat_gradient)), 0)
 
 
 class BlockObserver:
@@ -25,16 +68,13 @@ class BlockObserver:
     bit: onnxruntime fuses operators in one session that it does not in another.
     """
 
-    def __init__(
-        self, subject: Subject, *, threads: int | None, flat_gradient: float, provider: Provider = CPU
-    ) -> None:
-        self._subject, self._threads, self._provider = subject, threads, provider
-        self._tally = Tally(subject.targets, flat_gradient)
-        self._look = subject.first_look(small=False)
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._subject = setup, setup.subject
+        self._look = self._subject.first_look(small=False)
         self._opened: dict[str, Instrument] = {}
         self._steps = True  # until a feed of another length does not fit them
-        self.peaks: Array | None = None  # of values of half precision
-        self.assigned: tuple[int, int] | None = None  # nodes that the provider computes, and nodes in all
+        self._assigned: tuple[int, int] | None = None
+        self.restart()
 
     def __enter__(self) -> BlockObserver:
         return self
@@ -42,15 +82,14 @@ class BlockObserver:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    @property
-    def samples(self) -> int:
-        """How many were counted."""
-        return self._tally.samples
+    def restart(self) -> None:
+        """Forget what was counted; sessions stay open."""
+        self._tally = Tally(self._subject.targets, self._setup.flat_gradient)
+        self._peaks: Array | None = None
 
-    @property
-    def statistics(self) -> dict[str, UnitStatistics]:
-        """What was seen so far, by value."""
-        return self._subject.seen(self._tally)
+    def counted(self) -> Counted:
+        """What was seen so far."""
+        return Counted(self._subject.seen(self._tally), self._tally.samples, self._peaks, self._assigned)
 
     def take(self, block: Block) -> None:
         """Run the feeds of a block and count them.
@@ -71,15 +110,15 @@ class BlockObserver:
             reading = self._run("not finite", suited.alarmed(), batch)
         self._tally.add(reading)
         if reading.peaks is not None:
-            self.peaks = reading.peaks if self.peaks is None else np.maximum(self.peaks, reading.peaks)
+            self._peaks = reading.peaks if self._peaks is None else np.maximum(self._peaks, reading.peaks)
 
     def _run(self, kind: str, look: Look, batch: Batch) -> Reading:
         """What a feed shows; there is one session for each kind of feed, as long as they go on."""
         if kind not in self._opened:
             self._opened[kind] = self._subject.instrument(
-                look, threads=self._threads, provider=self._provider, steps=self._steps
+                look, threads=self._setup.threads, provider=self._setup.provider, steps=self._steps
             )
-            self.assigned = self.assigned or self._opened[kind].assigned
+            self._assigned = self._assigned or self._opened[kind].assigned
         try:
             return self._opened[kind].run(batch.feeds, batch.samples)
         except RunError:

@@ -32,6 +32,7 @@ from analyzer.errors import InputError, ProbeError
 from analyzer.facts.probe_condition import LabelsInData, TrainingScale
 from analyzer.facts.sample_ranges import joined
 from analyzer.facts.statistics import UnitStatistics, extreme_type
+from analyzer.observe.block_observer import Counted
 from analyzer.observe.tallies import Beginning, DataFacts, Job, Tallies
 from analyzer.probes.data_watch import InputWatch
 from analyzer.probes.memory import check_size
@@ -87,7 +88,7 @@ class Description(Struct, frozen=True, tag_field="schema", tag="deadunits.statis
 
 def to_bytes(tallies: Tallies) -> bytes:
     """The file."""
-    record, watch, data = tallies.record, tallies.record.watch, tallies.data
+    record, watch, data, counted = tallies.record, tallies.record.watch, tallies.data, tallies.counted
     described = Description(
         job=tallies.job,
         tools=tallies.tools,
@@ -98,22 +99,22 @@ def to_bytes(tallies: Tallies) -> bytes:
         labels=data.labels,
         scales=data.scales,
         skipped=dict(data.skipped),
-        samples=tallies.samples,
-        layers=tuple(LayerOfFile(v, s.units, _dtype(s)) for v, s in tallies.statistics.items()),
+        samples=counted.samples,
+        layers=tuple(LayerOfFile(v, s.units, _dtype(s)) for v, s in counted.statistics.items()),
         feeds=tallies.beginning.feeds,
         digest=f"{record.digest.total:032x}",
         nonfinite=watch.nonfinite,
         inputs={n: InputOfFile(i.floats, i.shape, i.nonfinite, i.finite) for n, i in sorted(watch.inputs.items())},
         fixed=dict(sorted(watch.fixed.items())),
-        peaks=tallies.peaks is not None,
-        assigned=tallies.assigned,
+        peaks=counted.peaks is not None,
+        assigned=counted.assigned,
     )
     arrays = {
         "description": np.frombuffer(msgspec.json.encode(described), np.uint8),
         "ranges": np.array(record.ranges, np.int64).reshape(-1, 2),
         "hashes": np.sort(np.frombuffer(watch.hashes, np.uint64)) if watch.hashes else np.zeros(0, np.uint64),
-        "peaks": np.zeros((0, 2)) if tallies.peaks is None else np.asarray(tallies.peaks, np.float64),
-        **{name: _row(name, tallies.statistics) for name in _ARRAYS},
+        "peaks": np.zeros((0, 2)) if counted.peaks is None else np.asarray(counted.peaks, np.float64),
+        **{name: _row(name, counted.statistics) for name in _ARRAYS},
         **{f"still_{i}": _bits(watch.inputs[name]) for i, name in enumerate(described.inputs)},
         **{f"feed_{i}": np.frombuffer(c, np.uint8) for i, c in enumerate(tallies.beginning.contents)},
     }
@@ -163,12 +164,11 @@ def _tallies(arrays: Mapping[str, Array]) -> Tallies:
         beginning=Beginning(described.feeds, contents),
         data=DataFacts(data.source, data.total, data.preprocessing, data.labels, data.scales, data.skipped),
         record=_record(described, arrays),
-        statistics=_statistics(described, arrays),
-        samples=described.samples,
-        peaks=peaks if described.peaks else None,
+        counted=Counted(
+            _statistics(described, arrays), described.samples, peaks if described.peaks else None, described.assigned
+        ),
         microseconds=described.microseconds,
         tools=described.tools,
-        assigned=described.assigned,
     )
 
 

@@ -6,13 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-import numpy as np
 import xxhash
 
-from analyzer.algebra.pattern import Array
 from analyzer.facts.probe_condition import LabelsInData, TrainingScale
-from analyzer.facts.statistics import UnitStatistics
-from analyzer.observe.observation import Observation, Subject
+from analyzer.observe.block_observer import Counted
+from analyzer.observe.observation import Subject
 from analyzer.probes.sample_record import SampleRecord
 from analyzer.probes.stored_feeds import StoredFeed
 
@@ -74,53 +72,38 @@ class Shapes:
 
 @dataclass(frozen=True, eq=False)
 class Tallies:
-    """Statistics of all units over the samples of `record`, which count as `samples`.
-
-    `peaks` [halves, 2] are extremes of values of half precision (None: no feed showed any). `tools` wrote it, in
-    `microseconds` altogether. `assigned`: nodes that another provider than the CPU computed, and nodes in all.
-    """
+    """Statistics of all units over the samples of `record`, written by `tools`, in `microseconds` altogether."""
 
     job: Job
     beginning: Beginning
     data: DataFacts
     record: SampleRecord
-    statistics: dict[str, UnitStatistics]
-    samples: int
-    peaks: Array | None
+    counted: Counted
     microseconds: int
     tools: tuple[str, ...]
-    assigned: tuple[int, int] | None
 
     @property
     def shapes(self) -> Shapes:
         """How large their arrays are."""
-        units = tuple((value, seen.units) for value, seen in self.statistics.items())
+        units = tuple((value, seen.units) for value, seen in self.counted.statistics.items())
         inputs = tuple(sorted((name, watched.shape) for name, watched in self.record.watch.inputs.items()))
-        return Shapes(units, None if self.peaks is None else len(self.peaks), inputs)
+        peaks = self.counted.peaks
+        return Shapes(units, None if peaks is None else len(peaks), inputs)
 
     def merge(self, other: Tallies) -> Tallies:
         """Both together, the same in either order; both must be of one job, and of different samples."""
         record = SampleRecord()
         record.merge(self.record)
         record.merge(other.record)
-        shown = [p for p in (self.peaks, other.peaks) if p is not None]
         return Tallies(
             job=self.job,
             beginning=self.beginning,
             data=_joined(self.data, other.data),
             record=record,
-            statistics={value: seen.merge(other.statistics[value]) for value, seen in self.statistics.items()},
-            samples=self.samples + other.samples,
-            peaks=np.maximum.reduce(shown) if shown else None,
+            counted=self.counted.merge(other.counted),
             microseconds=self.microseconds + other.microseconds,
             tools=tuple(sorted({*self.tools, *other.tools})),
-            assigned=max(filter(None, (self.assigned, other.assigned)), default=None),
         )
-
-    def observation(self, subject: Subject) -> Observation:
-        """What they show of the model, as a pass over the same samples would."""
-        seconds = self.microseconds / 1e6
-        return subject.observation(self.statistics, self.samples, self.peaks, seconds=seconds, assigned=self.assigned)
 
 
 def instrument_hash(subject: Subject, job: Job, beginning: Beginning) -> str:

@@ -170,11 +170,13 @@ class Probe:
                 yield self._block(start, held, size, feed)
             seen = stop
         self.samples = seen
+        self._complete = self.record.samples == seen
 
     def _block(self, start: int, parts: Sequence[Part], size: int, feed: int) -> Block:
         batches, at = [], start
         for batch, roles in self._shown(iter(parts), feed):
-            self._note(batch, roles, at)
+            if at + batch.samples > self.record.end:  # not yet noted in an earlier pass
+                self._note(batch, roles, at, max(0, self.record.end - at))
             batches.append(batch)
             at += batch.samples
         return Block(start // size, tuple(batches))

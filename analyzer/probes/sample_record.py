@@ -27,6 +27,11 @@ class SampleRecord:
         return tuple(self._ranges)
 
     @property
+    def end(self) -> int:
+        """The number behind that of the sample that was noted last."""
+        return self._ranges[-1][1] if self._ranges else 0
+
+    @property
     def samples(self) -> int:
         """How many there are."""
         return number_in(self._ranges)

@@ -58,6 +58,12 @@ _busy = threading.Event()
 _watchers: list[threading.Thread] = []
 
 
+def present_limit() -> tuple[float, str] | None:
+    """What `runs_limited` was called with around here, for another process."""
+    limit = _limit.get()
+    return None if limit is None else (limit.seconds, limit.advice)
+
+
 @contextmanager
 def runs_limited(seconds: float, advice: str) -> Iterator[None]:
     """Each run inside may take so many seconds, and no more than a block around this one allows.

@@ -121,5 +121,5 @@ def test_where_nothing_runs_nothing_is_confirmed() -> None:
     assert stored_in(loaded)
     measured = with_confirmed_lengths(loaded, None, None)
     assert not stored_in(measured)
-    sent, with_what = measured.__reduce__()
+    sent, with_what, _ = measured.__reduce__()
     assert not stored_in(sent(*with_what)), "in another process, too"

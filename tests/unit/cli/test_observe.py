@@ -107,7 +107,7 @@ def test_other_models_and_other_data_do_not_add_up(
     assert run(["observe", MODEL, *holdout, *FEW, "-o", data]) == 0
     assert "do not add up" in said(capsys, "merge", parts[0], data, *output)
     with_other_units = read_statistics(Path(parts[1]))
-    with_other_units.statistics.popitem()
+    with_other_units.counted.statistics.popitem()
     Path(data).write_bytes(to_bytes(with_other_units))
     assert "do not add up" in said(capsys, "merge", parts[0], data, *output)
     longer = str(tmp_path / "longer.stats")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from analyzer.errors import ModelError, ProbeError
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.open_branches import with_branches
 from analyzer.graph.stored import StoredTensor
 from analyzer.observe.observation import Observation, observe
 from analyzer.ops.context import Context
@@ -123,6 +125,21 @@ def test_an_edited_copy_is_sent_with_its_edits(loaded: LoadedModel) -> None:
     other = received(editor.loaded)
     assert not other.graph.constant("s").any()
     assert len(other.graph.outputs) == 3
+
+
+def test_what_a_copy_assumes_is_sent_with_it(loaded: LoadedModel) -> None:
+    """Which branches were taken, which loops are not entered: without it a feed that takes others would not be seen."""
+    table = measure_shapes(loaded, open_probe({"x": X}, loaded.graph.inputs))
+    opened = with_branches(loaded, table.taken)
+    for thing in (
+        opened,
+        replace(opened, shut=frozenset({"k"}), steps={"s": ("k",)}),
+        replace(loaded, shut=frozenset({"k"})),
+    ):
+        other = received(thing)
+        assert (other.assumed, other.shut, other.steps) == (thing.assumed, thing.shut, thing.steps)
+        assert (other.closed is None) == (thing.closed is None)
+    assert received(opened).closed.sha256 == loaded.sha256
 
 
 @pytest.mark.parametrize("thing", ["model", "graph"])

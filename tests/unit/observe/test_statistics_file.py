@@ -77,9 +77,9 @@ def test_what_was_written_is_read_again(content: bytes, tmp_path: Path) -> None:
     assert tallies.job == taken.job
     assert tallies.record.ranges == ((0, 9),)
     assert tallies.beginning == taken.beginning
-    for value, seen in taken.statistics.items():
+    for value, seen in taken.counted.statistics.items():
         for field in fields(UnitStatistics):
-            assert np.array_equal(getattr(seen, field.name), getattr(tallies.statistics[value], field.name))
+            assert np.array_equal(getattr(seen, field.name), getattr(tallies.counted.statistics[value], field.name))
 
 
 def test_the_order_of_merging_does_not_show_in_the_bytes(content: bytes, tmp_path: Path) -> None:
