@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -25,7 +25,7 @@ from analyzer.report.output_files import check_output
 from analyzer.walk import Walk
 from analyzer.walk.interface import feature_axes
 
-SHOWN = 5  # ranges of samples that are named
+SHOWN = 5  # ranges of samples, and broken ones, that are named
 AGAIN = "observe the data again"
 NO_SECOND_PASS = "only its statistics were given."
 
@@ -52,6 +52,11 @@ class Statistics:
     def missing(self) -> Ranges:
         """Start and stop of the samples of the data that are not among them, counted from 0, as far as is known."""
         return gaps(self._tallies.record.ranges, self.total)
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """What of the data was broken and left out, each with its reason."""
+        return self._tallies.data.skipped
 
     @property
     def random(self) -> bool:
@@ -93,6 +98,9 @@ class Statistics:
             first = ", ".join(f"{start} to {stop - 1}" for start, stop in self.missing[:SHOWN])
             others = f" and {counted(len(self.missing) - SHOWN, 'more range')}" if len(self.missing) > SHOWN else ""
             lines.append(f"Missing: samples {first}{others}, {number(number_in(self.missing))} in all.")
+        lines += [f"Left out, as it is broken: {name}: {reason}." for name, reason in [*self.skipped.items()][:SHOWN]]
+        if len(self.skipped) > SHOWN:
+            lines.append(f"{number(len(self.skipped) - SHOWN)} more are broken and left out; audits list them.")
         return lines
 
     def __repr__(self) -> str:

@@ -42,7 +42,7 @@ class Data:
         limit: use at most so many samples of each data set.
         constants: inputs that are fed unchanged with every sample.
         images: how image files become arrays.
-        skip_bad: leave out files, lines and rows of a data set that cannot be read; the report lists them.
+        max_bad: leave out so many files, lines and rows of a data set that cannot be read; the report lists them.
         random: draw so many random samples instead of a probe; labelled as random everywhere.
         seed: which random samples are drawn.
         dims: sizes of free dimensions for `random`, by name.
@@ -55,7 +55,7 @@ class Data:
     limit: int | None = None
     constants: Sequence[str] = ()
     images: ImageOptions | None = None
-    skip_bad: bool = False
+    max_bad: int = 0
     random: int | None = None
     seed: int = 0
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -73,12 +73,14 @@ class Data:
         if self.holdout is not None and self.probe is None and self.statistics is None:
             raise InputError("A holdout is held against a probe: give a probe as well.")
         _check_counts(limit=self.limit, random=self.random)
+        if not is_number(self.max_bad, 0, kind=int):
+            raise InputError(f"max_bad is {self.max_bad!r}: give a whole number from 0 on.")
         if isinstance(self.constants, str):
             names = f"[{self.constants!r}]"
             raise InputError(f"constants is the text {self.constants!r}: give a list of names, such as {names}.")
         if self.probe is None and self.holdout is None:
-            for name in ("limit", "images", "skip_bad"):
-                if getattr(self, name) not in (None, False):
+            for name in ("limit", "images", "max_bad"):
+                if getattr(self, name) not in (None, 0):
                     raise InputError(
                         f"{name} says how a probe is read, and there is none: give a probe, or leave it out."
                     )

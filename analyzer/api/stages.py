@@ -59,7 +59,7 @@ def opened_data(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | 
         constants=constants,
         images=data.images,
         usual_images=beside(loaded.path),
-        skip_bad=data.skip_bad,
+        max_bad=data.max_bad,
     )
     probe = None if data.probe is None else reader(data.probe)
     return probe, None if data.holdout is None else reader(data.holdout)

@@ -147,11 +147,12 @@ GROUPS: dict[type, Group] = {
             "constants": _data(
                 "--constant", "NAME", "Feed this input unchanged with every sample (repeatable).", kind=_Texts
             ),
-            "skip_bad": _data(
-                "--skip-bad",
-                None,
-                "Leave out images, files, lines and rows that cannot be read; the report lists them.",
-                kind=bool,
+            "max_bad": _data(
+                "--max-bad",
+                "N",
+                "Leave out up to N images, files, lines and rows that cannot be read; the report lists them.",
+                kind=int,
+                shows_default=True,
             ),
             "random": _data("--random", "N", "N random samples instead of a probe; the report says so.", kind=int),
             "seed": _data("--seed", "N", "Which random samples are drawn, for --random.", kind=int),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -243,5 +244,5 @@ def listed_images(*sources: Any) -> tuple[Path, ...]:
     for source in sources:
         if isinstance(source, str | Path) and Path(source).suffix.lower() in LIST_SUFFIXES:
             with suppress(OSError, ProbeError):
-                images += listed_files(Path(source), Skipped(allowed=True))
+                images += listed_files(Path(source), Skipped(most=sys.maxsize))
     return tuple(images)

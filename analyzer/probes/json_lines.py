@@ -53,9 +53,8 @@ def _samples(path: Path, skipped: Skipped) -> list[Any]:
         forms = {number: _form(sample) for number, sample in samples.items()}
         usual = Counter(forms.values()).most_common(1)[0][0] if forms else ""
         odd = {number for number, form in forms.items() if form != usual}
-        skipped.reasons.update(
-            {f"line {number}": "has other names or lengths than most lines" for number in sorted(odd)}
-        )
+        for number in sorted(odd):
+            skipped.leave_out(f"line {number}", "has other names or lengths than most lines")
         samples = {number: sample for number, sample in samples.items() if number not in odd}
     return [*samples.values()]
 

@@ -307,7 +307,7 @@ def open_probe(
     constants: Sequence[str] = (),
     images: ImageOptions | None = None,
     usual_images: Path | None = None,
-    skip_bad: bool = False,
+    max_bad: int = 0,
 ) -> Probe:
     """Open probe data for a model and check its first part; the rest is checked as it is read.
 
@@ -324,8 +324,8 @@ def open_probe(
     rank-0 array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares
     first dims of different names or sizes for its inputs, none named after the batch, as for nodes and edges of a
     graph, arrays of the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is
-    a `preprocessor_config.json` that says how images are prepared where `images` does not. `skip_bad` leaves out files,
-    lines and rows that cannot be read, and lists them. Pickled data is never read.
+    a `preprocessor_config.json` that says how images are prepared where `images` does not. Up to `max_bad` files,
+    lines and rows that cannot be read are left out and listed. Pickled data is never read.
 
     Raises:
         ProbeError: the data cannot be read, is empty, or does not fit the model; the message says which
@@ -343,9 +343,9 @@ def open_probe(
         constants=tuple(constants),
         images=images,
         usual_images=usual_images,
-        skip_bad=skip_bad,
+        max_bad=max_bad,
     )
-    skipped = Skipped(skip_bad)
+    skipped = Skipped(max_bad)
     source = source_of(data, inputs, check_constants(constants, inputs), images, limit, usual_images, skipped)
     return Probe(source, again, limit)
 

@@ -222,7 +222,7 @@ def test_broken_images_are_left_out_of_every_shard_alike(tmp_path: Path) -> None
     for number in range(12):
         image.fromarray(np.full((8, 8), 20 * number, np.uint8)).save(folder / f"{number:02}.png")
     (folder / "04.png").write_bytes(b"no image")
-    model, data, run = SAMPLES / "digits_cnn_dynamo" / "model.onnx", Data(folder, skip_bad=True), Run(batch_size=2)
+    model, data, run = SAMPLES / "digits_cnn_dynamo" / "model.onnx", Data(folder, max_bad=1), Run(batch_size=2)
     parts = [analyzer.take_statistics(model, data, shard=f"{i}/3", run=run) for i in (3, 1, 2)]
     found = analyzer.audit(model, Data(statistics=analyzer.merge_statistics(parts)), run=run)
     direct = analyzer.audit(model, data, run=run)
@@ -231,6 +231,24 @@ def test_broken_images_are_left_out_of_every_shard_alike(tmp_path: Path) -> None
     assert found.probe.samples == 11
     assert (found.probe.skipped, found.probe.fingerprint) == (direct.probe.skipped, direct.probe.fingerprint)
     assert [*found.probe.skipped] == ["04.png"]
+
+
+def test_what_is_broken_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [json.dumps(row.tolist()) for row in np.load(PROBE)["pixels"][:20]]
+    probe, output = tmp_path / "rows.jsonl", tmp_path / "out.stats"
+    probe.write_text("\n".join([*rows[:3], "[", *rows[3:8], "nonsense", *rows[8:]]))
+    command = ["observe", MODEL, "--probe", str(probe), "--batch-size", "4", "-o", str(output)]
+    assert "--max-bad N leaves out and lists" in said(capsys, *command)
+    text = said(capsys, *command, "--max-bad", "1")
+    assert "line 10: is no JSON" in text
+    assert "one more than the 1 broken ones that --max-bad allows, which were line 4." in text
+    assert not output.exists()
+    text = said(capsys, *command, "--max-bad", "2", code=0)
+    assert "20 of 20 samples" in text
+    assert "Left out, as it is broken: line 4: is no JSON" in text
+    whole = analyzer.take_statistics(MODEL, Data(PROBE, limit=20), run=Run(batch_size=4))
+    assert read_statistics(output).record.fingerprint == whole.fingerprint
+    assert [*analyzer.merge_statistics([output]).skipped] == ["line 4", "line 10"]
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:

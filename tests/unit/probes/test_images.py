@@ -188,7 +188,7 @@ def test_unreadable_images_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert refusal(tmp_path).startswith("a.png is not a readable image")
     path.write_bytes(whole)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
-    assert refusal(tmp_path).startswith("a.png is larger than any usual image: refused; scale it down. --skip-bad")
+    assert refusal(tmp_path).startswith("a.png is larger than any usual image: refused; scale it down. --max-bad")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
     assert "refused" in refusal(tmp_path)
 
@@ -219,7 +219,7 @@ def test_images_of_more_than_8_bits_are_refused(tmp_path: Path) -> None:
 def test_a_list_that_names_a_missing_file_or_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("# nothing\nmissing.png\n")
-    said = "list.txt, line 2: no image file missing.png; paths are relative to the list. --skip-bad"
+    said = "list.txt, line 2: no image file missing.png; paths are relative to the list. --max-bad"
     assert refusal(path).startswith(said)
     path.write_text("# nothing\n")
     assert refusal(path) == "list.txt holds no samples: give the model at least one."

@@ -363,7 +363,7 @@ def test_damaged_test_data_is_refused(tmp_path: Path) -> None:
     assert "holds 1 input files, but the model has 2 inputs ('x', 'y')" in refusal(folder, XY)
     whole = file.read_bytes()
     file.write_bytes(whole[:-7])
-    said = "a/input_0.pb is not a tensor in ONNX's format, or is truncated: write it again. --skip-bad"
+    said = "a/input_0.pb is not a tensor in ONNX's format, or is truncated: write it again. --max-bad"
     assert refusal(folder).startswith(said)
     file.write_bytes(b"")
     assert "holds no tensor" in refusal(folder)

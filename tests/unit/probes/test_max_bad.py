@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ FLOAT = np.dtype(np.float32)
 ROWS = {"x": TensorType(FLOAT, ("batch", 3))}
 IMAGE = {"image": TensorType(FLOAT, ("batch", 1, 4, 4))}
 MLP = Path("sample_models/digits_mlp")
-ADVICE = "--skip-bad lists what is broken and leaves it out."
+ADVICE = "--max-bad N leaves out and lists up to N that are broken."
 
 
 def images(folder: Path) -> Path:
@@ -66,8 +67,8 @@ def table(path: Path) -> Path:
     return path
 
 
-def opened(data: Any, inputs: dict[str, TensorType], *, skip_bad: bool = True, limit: int | None = None) -> Probe:
-    return open_probe(data, inputs, skip_bad=skip_bad, limit=limit)
+def opened(data: Any, inputs: dict[str, TensorType], *, max_bad: int = 5, limit: int | None = None) -> Probe:
+    return open_probe(data, inputs, max_bad=max_bad, limit=limit)
 
 
 def counted(probe: Probe) -> int:
@@ -100,8 +101,19 @@ def test_what_is_broken_is_listed_and_left_out(kind: str, tmp_path: Path) -> Non
 def test_without_the_option_it_is_refused_and_the_option_is_named(kind: str, tmp_path: Path) -> None:
     make, inputs, *_ = CASES[kind]
     with pytest.raises(ProbeError) as refused:
-        counted(opened(make(tmp_path / kind), inputs, skip_bad=False))
+        counted(opened(make(tmp_path / kind), inputs, max_bad=0))
     assert str(refused.value).endswith(ADVICE)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_one_more_than_is_allowed_ends_it(kind: str, tmp_path: Path) -> None:
+    make, inputs, samples, broken = CASES[kind]
+    data = make(tmp_path / kind)
+    assert counted(opened(data, inputs, max_bad=len(broken))) == samples
+    if len(broken) > 1:
+        said = f"one more than the {len(broken) - 1} broken ones that --max-bad allows, which were {broken[0]}"
+        with pytest.raises(ProbeError, match=re.escape(said)):
+            counted(opened(data, inputs, max_bad=len(broken) - 1))
 
 
 def test_a_reason_does_not_repeat_the_name(tmp_path: Path) -> None:
@@ -118,8 +130,8 @@ def test_files_that_a_list_names_and_that_are_missing(tmp_path: Path) -> None:
     probe = opened(text, IMAGE)
     assert counted(probe) == 2
     assert [*probe.skipped] == ["line 2", "b.png"]
-    with pytest.raises(ProbeError, match=r"list\.txt, line 2: no image file images/none\.png 4; .* --skip-bad"):
-        opened(text, IMAGE, skip_bad=False)
+    with pytest.raises(ProbeError, match=r"list\.txt, line 2: no image file images/none\.png 4; .* --max-bad"):
+        opened(text, IMAGE, max_bad=0)
     assert tmp_path / "images" / "a.png" in guarded_files(str(text))  # whatever else it names
 
 
@@ -167,26 +179,26 @@ def probe_file(tmp_path: Path) -> Path:
 
 
 def test_reports_say_what_was_left_out(probe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call = ["audit", str(MLP / "model.onnx"), "--probe", str(probe_file), "--skip-bad", "--no-causes"]
+    call = ["audit", str(MLP / "model.onnx"), "--probe", str(probe_file), "--max-bad", "5", "--no-causes"]
     assert run(call) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "digits.jsonl · 80 samples, 5 broken and skipped" in shown
     assert "skipped line 5: is no JSON" in shown
     assert "2 more (--all)" in shown
-    assert "--skip-bad" in shown.split("Next")[1]
+    assert "--max-bad" in shown.split("Next")[1]
     assert run([*call, "--all"]) == 0
     assert "skipped line 85: is no JSON" in " ".join(capsys.readouterr().out.split())
     assert run([*call, "--json", "-"]) == 0
     probe = json.loads(capsys.readouterr().out)["probe"]
     assert (probe["samples"], sorted(probe["skipped"])) == (80, [f"line {n}" for n in (11, 5, 83, 84, 85)])
-    audit = analyzer.audit(MLP / "model.onnx", analyzer.Data(str(probe_file), skip_bad=True), causes=False)
+    audit = analyzer.audit(MLP / "model.onnx", analyzer.Data(str(probe_file), max_bad=5), causes=False)
     page = audit.report("html")
     assert "Looked at on 80 samples, 5 broken and skipped" in page
     assert "skipped: line 11: is no JSON" in page
 
 
 def test_a_gate_and_a_cut_say_it_too(probe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = [str(MLP / "model.onnx"), "--probe", str(probe_file), "--skip-bad"]
+    given = [str(MLP / "model.onnx"), "--probe", str(probe_file), "--max-bad", "5"]
     for written in ("terminal", "markdown"):
         run(["check", *given, "--no-config", "--format", written])
         assert "80 samples, 5 broken and skipped" in capsys.readouterr().out
@@ -196,5 +208,11 @@ def test_a_gate_and_a_cut_say_it_too(probe_file: Path, tmp_path: Path, capsys: p
 
 
 def test_what_is_left_out_of_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match="skip_bad says how a probe is read"):
-        analyzer.Data(skip_bad=True)
+    with pytest.raises(InputError, match="max_bad says how a probe is read"):
+        analyzer.Data(max_bad=1)
+
+
+@pytest.mark.parametrize("given", [-1, 0.5, True, "all"])
+def test_how_many_is_a_whole_number(given: Any) -> None:
+    with pytest.raises(InputError, match=r"max_bad is .*: give a whole number from 0 on"):
+        analyzer.Data("probe.npz", max_bad=given)
