@@ -16,6 +16,7 @@ EXTRAS = {
     "tables": ("pandas", "pyarrow"),
     "urls": ("fsspec", "aiohttp"),
     "hub": ("huggingface_hub",),
+    "ray": ("ray",),
 }
 
 

@@ -35,7 +35,8 @@ class Data:
 
     Attributes:
         probe: data like what the model will see: a path (.npz or a folder of them, .npy, .csv, .parquet, a folder
-            of images or of tensors, `file.py:generator`), arrays by input name, or any iterable of feeds.
+            of images or of tensors, `file.py:generator`), arrays by input name, a data set of Ray Data, or any
+            iterable of feeds.
         holdout: a second data set, held against the first: units dead on the probe, alive there are listed.
         statistics: what an earlier pass over the data left behind, in place of a probe: a file that `deadunits observe`
             or `merge` wrote, or what `take_statistics` returns.
@@ -132,8 +133,10 @@ class Run(WithDefaults):
             "OpenVINO". Shapes, and a smaller model beside the original, are run by the CPU in any case.
         provider_options: options of that provider, by name.
         engine: who runs the data: "local", this process; "processes", others on this machine, as many as it has
-            processors, of one thread each; "processes:4", so many. What they show is the same. It is about the pass
-            over the probe and the holdout; causes, and a smaller model beside the original, are run by this process.
+            processors, of one thread each; "processes:4", so many; "ray" and "ray:4", actors of the Ray cluster that
+            this process is in, or of one that is started here; "ray://HOST:PORT", of the one there. What they show is
+            the same. It is about the pass over the probe and the holdout; causes, and a smaller model beside the
+            original, are run by this process.
     """
 
     batch_size: int = BATCH_SIZE

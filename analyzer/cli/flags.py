@@ -214,8 +214,9 @@ GROUPS: dict[type, Group] = {
             "engine": _running(
                 "--engine",
                 ENGINES,
-                "Who runs the data: this process, or N others (by default one per processor) of one thread each, if "
-                "--threads says nothing else. The result is the same.",
+                "Who runs the data: this process, N others, or N actors of a Ray cluster (started here, or joined); by "
+                "default one per processor, of one thread each, if --threads says nothing else. The result is the "
+                "same.",
                 shows_default=True,
             ),
         },

@@ -33,10 +33,15 @@ def opened(engine: Engine, setup: Setup) -> Observer:
     """An observer of blocks of this engine. Each of several workers has one thread, if nothing else is asked for."""
     if engine.is_local:
         return BlockObserver(setup)
-    from analyzer.observe.worker_process import ProcessWorker, packed_setup
+    setup = replace(setup, threads=setup.threads or 1)
+    if engine.kind == "ray":
+        from analyzer.observe.ray_actors import RayObserver
+
+        return RayObserver(engine, setup)
+    from analyzer.observe.sent import packed_setup
+    from analyzer.observe.worker_process import ProcessWorker
     from analyzer.observe.workers import Workers
 
-    setup = replace(setup, threads=setup.threads or 1)
     count = engine.workers or max(1, usable_processors() // (setup.threads or 1))
     return Workers(setup.nothing, partial(ProcessWorker, packed_setup(setup)), count)
 

@@ -12,24 +12,21 @@ import struct
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
 from queue import SimpleQueue
 from typing import IO, Any
 
 from analyzer import unfinished
 from analyzer.errors import InputError, RunEnded
-from analyzer.observe.block_observer import BlockObserver, Counted, Setup
+from analyzer.observe.block_observer import Counted
+from analyzer.observe.sent import OtherEnd, packed
 from analyzer.observe.workers import WorkerLost
 from analyzer.probes.sample_blocks import Block
-from analyzer.runtime.providers import provider_named
-from analyzer.runtime.run_limit import present_limit, runs_limited
 
 _LENGTH = struct.Struct("<Q")
 _BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from analyzer.observe.worker_process import serve; serve()"
-_READY = "ready"
 GRACE = 10.0  # seconds for a process that was killed to be gone
 
 
@@ -37,7 +34,7 @@ class ProcessWorker:
     """The end of the pipes in the process that has the data."""
 
     def __init__(self, setup: bytes) -> None:
-        """`setup` is what `packed_setup` returns.
+        """`setup` is packed.
 
         Raises:
             InputError: no process can be started.
@@ -64,7 +61,7 @@ class ProcessWorker:
 
     def ask(self, blocks: Sequence[Block]) -> Counted:
         """See `Worker`."""
-        counted: Counted = self._answer(_packed(blocks))
+        counted: Counted = self._answer(packed(blocks))
         return counted
 
     def close(self) -> None:
@@ -98,11 +95,6 @@ class ProcessWorker:
         return f"ended by signal {-code}"
 
 
-def packed_setup(setup: Setup) -> bytes:
-    """What a worker is sent first; the limit of runs around the call goes with it."""
-    return _packed((setup, present_limit()))
-
-
 def serve() -> None:
     """The other end: answer one message after the other, until there are no more."""
     answers = os.fdopen(os.dup(1), "wb")
@@ -111,30 +103,18 @@ def serve() -> None:
     threading.Thread(target=_receive, args=(sys.stdin.buffer, messages), daemon=True).start()
 
     def stuck(sentence: str) -> None:
-        _write(answers, _packed(RunEnded(sentence)))
+        _write(answers, packed(RunEnded(sentence)))
         os._exit(0)
 
     unfinished.when_stuck.append(stuck)
     try:
-        setup, limit = ForkingPickler.loads(messages.get())
-        with nullcontext() if limit is None else runs_limited(*limit):
-            provider_named(setup.provider.name, dict(setup.provider.options))  # which registers it in this process
-            with BlockObserver(setup) as observer:
-                _write(answers, _packed(_READY))
-                while True:
-                    _write(answers, _packed(_taken(observer, ForkingPickler.loads(messages.get()))))
-    except Exception as error:  # noqa: BLE001  the other end raises it
-        _write(answers, _packed(error))
-
-
-def _taken(observer: BlockObserver, blocks: Sequence[Block]) -> Counted | Exception:
-    observer.restart()
-    try:
-        for block in blocks:
-            observer.take(block)
-    except Exception as error:  # noqa: BLE001  the other end raises it
-        return error
-    return observer.counted()
+        other_end = OtherEnd(messages.get())
+    except Exception as error:  # noqa: BLE001  this end raises it
+        _write(answers, packed(error))
+        return
+    _write(answers, packed("ready"))
+    while True:
+        _write(answers, packed(other_end.answer(ForkingPickler.loads(messages.get()))))
 
 
 def _receive(stream: IO[bytes], messages: SimpleQueue[bytes]) -> None:
@@ -143,15 +123,6 @@ def _receive(stream: IO[bytes], messages: SimpleQueue[bytes]) -> None:
         while True:
             messages.put(_read(stream))
     os._exit(0)
-
-
-def _packed(thing: object) -> bytes:
-    if isinstance(thing, Exception):
-        thing.add_note("In a worker:\n" + "".join(traceback.format_exception(thing)))
-        with suppress(Exception):
-            return bytes(ForkingPickler.dumps(thing))
-        thing = RuntimeError(f"{type(thing).__name__}: {thing}")
-    return bytes(ForkingPickler.dumps(thing))
 
 
 def _write(stream: IO[bytes], message: bytes) -> None:

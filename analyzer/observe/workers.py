@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Protocol, Self
 
 from analyzer.errors import InputError
 from analyzer.observe.block_observer import Counted
@@ -67,7 +67,7 @@ class Workers:
         self._closed = False
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

@@ -316,7 +316,7 @@ def open_probe(
     - a path: `.npz` or a folder of them, `.npy`, `.csv`, `.tsv`, `.parquet`, a folder of images, a text list of
       image files, an ONNX `test_data_set_*` folder or its parent, or `file.py:name` (a generator function or an
       iterable of feeds; the file is executed);
-    - an array or tensor (one-input models), a mapping of input name to array, a data frame;
+    - an array or tensor (one-input models), a mapping of input name to array, a data frame, a data set of Ray Data;
     - an iterable of feeds: mappings, single tensors, or tuples whose first items are the inputs in order
       (more items, such as labels, are left out); or a function that returns such an iterable.
 

@@ -27,6 +27,7 @@ from analyzer.probes.labels import without_labels
 from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, npz_shapes, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
 from analyzer.probes.preprocessor_config import options_of
+from analyzer.probes.ray_datasets import is_ray_dataset, read_batches
 from analyzer.probes.skipped import Skipped
 from analyzer.probes.source import Source
 from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
@@ -246,6 +247,8 @@ def _from_object(data: object, opener: _Opener, name: str | None) -> Source:
     """Anything but a path: arrays, a mapping, a data frame, an iterable, or a function of these."""
     if (pair := _with_labels(data)) is not None and len(opener.names) == 1:
         return _from_object({opener.names[0]: pair[0], "labels": pair[1]}, opener, name or "arrays and labels")
+    if is_ray_dataset(data):
+        return _from_batches(lambda: read_batches(data), name or "Ray data set", opener)
     if isinstance(data, Mapping):
         arrays = {str(k): as_array(v, f"'{k}'") for k, v in data.items()}
         arrays, labels = without_labels(arrays, opener.inputs)
@@ -276,6 +279,23 @@ def _from_function(function: Callable[[], Any], opener: _Opener, name: str) -> S
         return _from_object(result, opener, name)
     first: list[Iterator[Any]] = [result]
     return _from_feeds(lambda: first.pop() if first else iter(function()), name, opener, once=False)
+
+
+def _from_batches(open_batches: Callable[[], Iterator[Columns]], name: str, opener: _Opener) -> Source:
+    """Columns of so many rows at a time: an array for each input, or the numbers of a table."""
+    fitter = replace(opener.fitter, sampled=True)
+    labels: list[LabelsInData] = []
+
+    def series() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for columns in open_batches():
+            if all(column.ndim == 1 for column in columns.values()) and len(columns) > 1:
+                arrays, found = table_arrays(columns, opener.inputs, name)
+            else:
+                arrays, found = without_labels(columns, opener.inputs)
+            labels[:] = found
+            yield name, mapping_of(arrays, opener.names)
+
+    return Source(name, lambda: fitter.parts(series()), labels=labels)
 
 
 def _from_feeds(open_feeds: Callable[[], Iterator[Any]], name: str, opener: _Opener, *, once: bool) -> Source:

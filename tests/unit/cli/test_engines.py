@@ -183,7 +183,7 @@ def test_a_script_is_run_once(by: str, tmp_path: Path) -> None:
 
 
 def test_other_engines_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for engine in ("threads", "local:2", "processes:0", "processes:-1", "processes:9999"):
+    for engine in ("threads", "local:2", "processes:0", "processes:-1", "processes:9999", "ray://", "ray:x"):
         assert run(["audit", MODEL, "--probe", PROBE, "--engine", engine]) == 2
         assert capsys.readouterr().err.startswith(f"deadunits: --engine is {engine!r}: ")
 
@@ -195,3 +195,9 @@ def test_an_audit_takes_an_engine(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert run([*words]) == 0
         shown.append(capsys.readouterr().out)
     assert shown[0] == shown[1]
+
+
+def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run(["audit", MODEL, "--probe", PROBE, "--engine", "ray"]) == 2
+    assert capsys.readouterr().err == 'deadunits: The engine ray needs Ray: pip install "deadunits[ray]".\n'
