@@ -15,7 +15,7 @@ from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.exporting import as_file
-from analyzer.api.kept_statistics import NO_SECOND_PASS, Recalled, check_kept
+from analyzer.api.kept_statistics import Recalled, check_kept
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned
@@ -165,11 +165,9 @@ def _audited(
         walked = planned(loaded, shapes, walked, measure)
         counted = None if routed is None else with_removable(routed, loaded, shapes, walked, measure)
     with clock.stage("causes"):
-        ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, every=every_suspect)
-        diagnoses, causes_failed = ask() if causes else ((), "")
+        ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, recalled=recalled)
+        diagnoses, causes_failed = ask(every=every_suspect) if causes else ((), "")
         statistics_alone = recalled is not None and opened is None
-        if causes and statistics_alone:
-            causes_failed = NO_SECOND_PASS
         walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
     conditions = Conditions(

@@ -16,8 +16,9 @@ from analyzer.facts.sample_ranges import Ranges, first_overlap, gaps, number_in
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number
 from analyzer.graph import LoadedModel
+from analyzer.observe.exact_spread import ExactSpread
 from analyzer.observe.observation import Observation
-from analyzer.observe.tallies import Job, Tallies, instrument_hash
+from analyzer.observe.tallies import Job, SecondPass, Tallies, instrument_hash
 from analyzer.probes.probe import Probe
 from analyzer.probes.stored_feeds import restored, stored_probe
 from analyzer.report.file_set import written_together
@@ -28,6 +29,9 @@ from analyzer.walk.interface import feature_axes
 SHOWN = 5  # ranges of samples, and broken ones, that are named
 AGAIN = "observe the data again"
 NO_SECOND_PASS = "only its statistics were given."
+OTHER_SECOND_PASS = (
+    "the second pass in its statistics asked about other units: make it again, with the same thresholds."
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,14 +94,17 @@ class Statistics:
         tallies, total = self._tallies, self.total
         of_all = "" if total is None else f" of {number(total)}"
         part = "" if shard is None else f", shard {shard}"
-        lines = [
-            f"{written}: {number(self.samples)}{of_all} samples of {tallies.data.source}{part}, run in "
-            f"{self.seconds:.1f} s."
-        ]
-        if shard is None and self.missing:
-            first = ", ".join(f"{start} to {stop - 1}" for start, stop in self.missing[:SHOWN])
-            others = f" and {counted(len(self.missing) - SHOWN, 'more range')}" if len(self.missing) > SHOWN else ""
-            lines.append(f"Missing: samples {first}{others}, {number(number_in(self.missing))} in all.")
+        passes = [("", tallies.record.ranges)] if tallies.record.ranges or tallies.second is None else []
+        passes += [] if tallies.second is None else [("second pass over ", tallies.second.ranges)]
+        run = ", ".join(f"{name}{number(number_in(ranges))}{of_all} samples" for name, ranges in passes)
+        lines = [f"{written}: {run} of {tallies.data.source}{part}, run in {self.seconds:.1f} s."]
+        for name, ranges in passes if shard is None else ():
+            missing = gaps(ranges, total)
+            first = ", ".join(f"{start} to {stop - 1}" for start, stop in missing[:SHOWN])
+            others = f" and {counted(len(missing) - SHOWN, 'more range')}" if len(missing) > SHOWN else ""
+            if missing:
+                which = f"Missing in the {name.removesuffix(' over ')}" if name else "Missing"
+                lines.append(f"{which}: samples {first}{others}, {number(number_in(missing))} in all.")
         lines += [f"Left out, as it is broken: {name}: {reason}." for name, reason in [*self.skipped.items()][:SHOWN]]
         if len(self.skipped) > SHOWN:
             lines.append(f"{number(len(self.skipped) - SHOWN)} more are broken and left out; audits list them.")
@@ -120,14 +127,12 @@ def merge_statistics(parts: Sequence[str | Path | Statistics]) -> Statistics:
     longest = max(read, key=lambda part: part.total or 0)
     for part in read:
         _check_alike(longest, part)
-    named = [(start, stop, part) for part in read for start, stop in part._tallies.record.ranges]
-    twice = first_overlap((start, stop) for start, stop, _ in named)
-    if twice is not None:
-        both = [part.name for start, stop, part in named if start < twice[1] and twice[0] < stop]
-        raise InputError(
-            f"{both[0]} and {both[-1]} both hold samples {twice[0]} to {twice[1] - 1}, which would count twice: "
-            "leave one out."
-        )
+    asked = {part._tallies.second.asked: part for part in read if part._tallies.second is not None}
+    if len(asked) > 1:
+        names = " and ".join(part.name for part in [*asked.values()][:2])
+        raise InputError(f"The second passes of {names} asked about other units: make them by one plan.")
+    _check_apart([(part, part._tallies.record.ranges) for part in read])
+    _check_apart([(part, second.ranges) for part in read if (second := part._tallies.second) is not None])
     tallies = reduce(Tallies.merge, (part._tallies for part in read))
     return Statistics(tallies, "merged statistics", tuple(path for part in read for path in part._inputs))
 
@@ -187,6 +192,8 @@ class Recalled:
                 f"{name} was taken for gradients below {tallies.job.flat_gradient:g}, and preset {thresholds.preset} "
                 f"asks for {thresholds.flat_gradient:g}: {AGAIN} with --preset {thresholds.preset}."
             )
+        if not statistics.samples and tallies.second is not None:
+            raise InputError(f"{name} holds a second pass alone: merge it with the statistics that it was planned by.")
         if not statistics.samples:
             raise InputError(f"{name} holds no samples, as the shard is beyond the end of the data: merge all shards.")
         parts = restored(tallies.beginning.feeds, tallies.beginning.contents, loaded.graph.inputs)
@@ -196,6 +203,11 @@ class Recalled:
     def job(self) -> Job:
         """How they were taken."""
         return self.statistics._tallies.job
+
+    @property
+    def second(self) -> tuple[SecondPass | None, ExactSpread | None]:
+        """A second pass over the data, and what it measured."""
+        return self.statistics._tallies.second, self.statistics._tallies.counted.spread
 
     def other_branch(self) -> InputError:
         """Of further data that takes a branch of the model which the samples did not all take."""
@@ -210,8 +222,7 @@ class Recalled:
         data, record = tallies.data, tallies.record
         axes = feature_axes(walked.context)
         return ProbeSummary(
-            source=f"statistics of {data.source} ({self.statistics.name})"
-            + ("" if further is None else f", second passes over {further.source}"),
+            source=f"statistics of {data.source} ({self.statistics.name})" + self._passes(further),
             samples=tallies.counted.samples,
             fingerprint=record.fingerprint,
             random=tallies.job.random,
@@ -220,6 +231,15 @@ class Recalled:
             provider=ProviderShare(self.job.provider, *(tallies.counted.assigned or ())) if self.job.provider else None,
             skipped=data.skipped,
         )
+
+    def _passes(self, further: Probe | None) -> str:
+        """What second passes were made on, if any were."""
+        second, samples = self.second[0], self.statistics.samples
+        run = 0 if second is None else number_in(second.ranges)
+        kept = f", second pass over {number(run)} of these samples" if 0 < run < samples else ""
+        if further is None:
+            return kept
+        return f", second passes over {further.source}" if second is None else f"{kept}, also run on {further.source}"
 
     def observed(self, measured: Measured, further: Observation | None) -> Observation:
         """What they show of the model, but for what further samples of a probe contradict.
@@ -242,6 +262,18 @@ class Recalled:
         again = further.statistics
         both = {v: s.contradicted_by(again[v]) if v in again else s for v, s in seen.statistics.items()}
         return replace(seen, statistics=both, overflows=_joined(seen.overflows, further.overflows))
+
+
+def _check_apart(parts: Sequence[tuple[Statistics, Ranges]]) -> None:
+    """Refuse parts that hold the same samples."""
+    named = [(start, stop, part) for part, ranges in parts for start, stop in ranges]
+    twice = first_overlap((start, stop) for start, stop, _ in named)
+    if twice is not None:
+        both = [part.name for start, stop, part in named if start < twice[1] and twice[0] < stop]
+        raise InputError(
+            f"{both[0]} and {both[-1]} both hold samples {twice[0]} to {twice[1] - 1}, which would count twice: "
+            "leave one out."
+        )
 
 
 def _check_alike(one: Statistics, other: Statistics) -> None:

@@ -9,21 +9,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from analyzer.api.auditing import audit
+from analyzer.api.diagnosing import measuring_of
 from analyzer.api.exporting import as_file
-from analyzer.api.kept_statistics import Statistics, check_kept, statistics_of
+from analyzer.api.kept_statistics import Recalled, Statistics, check_kept, statistics_of
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.stages import Measured, opened_data
+from analyzer.causes.diagnose import inquire
 from analyzer.errors import InputError, OtherBranch
 from analyzer.facts.engine import Engine
 from analyzer.facts.given import is_number
+from analyzer.facts.sample_ranges import number_in
 from analyzer.facts.thresholds import Thresholds
 from analyzer.graph import LoadedModel
 from analyzer.observe.block_observer import Setup
 from analyzer.observe.engines import Observer, opened
+from analyzer.observe.sent import AnySetup
+from analyzer.observe.spread_observer import SpreadSetup, asked_hash
 from analyzer.observe.statistics_file import to_bytes
 from analyzer.observe.tallies import Beginning, DataFacts, Job, Tallies, instrument_hash
+from analyzer.observe.tallies import SecondPass as Second
 from analyzer.observe.training_scale import training_scales
+from analyzer.probes.probe import Probe
 from analyzer.probes.stored_feeds import stored, stored_probe
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
@@ -76,6 +84,7 @@ def take_statistics(
     shard: str | None = None,
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
+    plan: str | Path | Statistics | None = None,
     checkpoint: str | Path | None = None,
     every: float = CHECKPOINT,
     progress: Progress | None = None,
@@ -88,7 +97,9 @@ def take_statistics(
         shard: which part of the data, such as "2/8"; None: all. Statistics of all parts, merged in any order, are those
             of all data to the bit, where one kind of processor computes them.
         run: as for `audit()`; shards of one data set need the same batch size.
-        thresholds: of those only where the flat region of a sigmoid or tanh begins.
+        thresholds: of those only where the flat region of a sigmoid or tanh begins; with a plan all.
+        plan: statistics of all of the data. Then a second pass is made, over what their audit asks about: the causes of
+            dead units, and how far they are from firing. Merged with the plan it goes into audits of that.
         checkpoint: a file that statistics so far are written to, whole, every so many seconds. Where it is there, the
             pass goes on from it; it stays when all is done.
         every: seconds between two checkpoints.
@@ -107,6 +118,9 @@ def take_statistics(
     part = Shard(1, 1) if shard is None else Shard.of(shard)
     kept = None if checkpoint is None else Checkpoint(Path(checkpoint), every, part)
     with run.limited():
+        if plan is not None:
+            second = SecondPass.planned(model, data, run, thresholds, statistics_of(plan))
+            return Statistics(second.over(part, kept, progress), "statistics", guarded_files(model, data.probe, plan))
         return _taken(model, data, part, run, thresholds, kept, progress)
 
 
@@ -126,8 +140,8 @@ class Checkpoint:
         self._last = time.monotonic()
         self.earlier = statistics_of(path)._tallies if path.exists() else None
 
-    def check(self, job: Job, size: int) -> None:
-        """Refuse to go on with something else.
+    def check(self, job: Job, second: str | None, size: int) -> None:
+        """Refuse to go on with something else; `second`: what a second pass asks for.
 
         Raises:
             InputError: it is of another model, other data, other options, or another shard.
@@ -135,7 +149,8 @@ class Checkpoint:
         if self.earlier is None:
             return
         blocks = (start // size for start, _ in self._blocks(size))
-        if self.earlier.job != job or not all(map(self._shard.holds, blocks)):
+        seconds = second, None if self.earlier.second is None else self.earlier.second.asked
+        if self.earlier.job != job or seconds[0] != seconds[1] or not all(map(self._shard.holds, blocks)):
             raise InputError(
                 f"{self._path} was begun with another model, other data, options or shard: remove it, or name another "
                 "file."
@@ -158,7 +173,7 @@ class Checkpoint:
             self._last = time.monotonic()
 
     def _blocks(self, size: int) -> Iterator[tuple[int, int]]:
-        for start, stop in () if self.earlier is None else self.earlier.record.ranges:
+        for start, stop in () if self.earlier is None else self.earlier.covered:
             for begin in range(start, stop, size):
                 yield begin, min(begin + size, stop)
 
@@ -191,6 +206,8 @@ def _taken(
 class _Pass:
     """A pass over the data, or a part of it, of which the first samples were looked at."""
 
+    _asked: str | None = None
+
     def __init__(
         self, loaded: LoadedModel, data: Data, run: Run, thresholds: Thresholds, varying: frozenset[str]
     ) -> None:
@@ -198,40 +215,41 @@ class _Pass:
         probe, _ = opened_data(data, loaded)
         if probe is None:
             raise InputError(NO_DATA)
-        self._probe, self._run, self._gradient = probe, run, thresholds.flat_gradient
+        self._probe, self._run = probe, run
         parts = probe.first_parts(CANDIDATES)
         feeds, contents = stored(parts)
         self._beginning = Beginning(feeds, tuple(contents))
         first = stored_probe(parts, probe.source, random=probe.random)
         loaded = with_confirmed_lengths(loaded, first, run.threads)
         measured = Measured.of(loaded, first, independent=run.independent, varying=varying)
-        self._provider = provider_of(run)
-        self._subject = measured.subject(first, run.batch_size, cpu=self._provider.is_cpu)
+        provider = provider_of(run)
+        subject = measured.subject(first, run.batch_size, cpu=provider.is_cpu)
+        self._setup: AnySetup = Setup(subject, thresholds.flat_gradient, run.threads, provider)
+        self._feed = subject.plan.size
         scales = () if probe.random else training_scales(measured.shown, probe, measured.shapes, run.threads)
         self._data = DataFacts(probe.source, None, probe.preprocessing, (), scales)
         job = Job(
             model=loaded.sha256,
             instrument="",
             batch_size=run.batch_size,
-            flat_gradient=self._gradient,
+            flat_gradient=thresholds.flat_gradient,
             independent=run.independent,
             varying=tuple(sorted(varying)),
             random=probe.random,
-            provider="" if self._provider.is_cpu else self._provider.name,
+            provider="" if provider.is_cpu else provider.name,
         )
-        instrument = instrument_hash(self._subject, job, self._beginning)
+        instrument = instrument_hash(subject, job, self._beginning)
         self._job = replace(job, instrument=instrument)
 
     def over(self, shard: Shard, kept: Checkpoint | None, progress: Progress | None) -> Tallies:
         """What the samples of a shard show; with those of an earlier pass, which are not run again."""
         probe, size = self._probe, self._probe.block_size(self._run.batch_size)
         if kept is not None:
-            kept.check(self._job, size)
+            kept.check(self._job, self._asked, size)
         earlier, wanted = (None, shard.holds) if kept is None else (kept.earlier, kept.lacks(size))
-        done = 0 if earlier is None else earlier.record.samples
-        setup = Setup(self._subject, self._gradient, self._run.threads, self._provider)
-        with opened(Engine.of(self._run.engine), setup) as observer:
-            for block in probe.blocks(size, self._subject.plan.size, wanted):
+        done = 0 if earlier is None else number_in(earlier.covered)
+        with opened(Engine.of(self._run.engine), self._setup) as observer:
+            for block in probe.blocks(size, self._feed, wanted):
                 observer.take(block)
                 if kept is not None:
                     kept.save(lambda: self._tallies(observer, earlier))
@@ -256,3 +274,55 @@ class _Pass:
         """What is known of the data by now."""
         probe = self._probe
         return replace(self._data, total=probe.samples, labels=tuple(probe.labels), skipped=dict(probe.skipped))
+
+
+class SecondPass(_Pass):
+    """A pass over the same data again, or a part of it, for what an audit of its statistics asks about."""
+
+    def __init__(self, probe: Probe, run: Run, plan: Tallies, asked: str, setup: SpreadSetup) -> None:
+        self._begin = time.perf_counter()
+        self._probe, self._run, self._plan, self._asked = probe, run, plan, asked
+        self._setup, self._feed = setup, setup.measuring.plan.size
+        self._job, self._beginning, self._data = plan.job, plan.beginning, plan.data
+
+    @classmethod
+    def planned(cls, model: Any, data: Data, run: Run, thresholds: Thresholds, plan: Statistics) -> SecondPass:
+        """What the audit of the plan asks about.
+
+        Raises:
+            InputError: the plan is of another model or of other data.
+        """
+        file, data = as_file(model, data)
+        here = replace(run, provider="CPU", provider_options={}, engine="local")
+        audited = audit(file, Data(statistics=plan), run=here, thresholds=thresholds, causes=False)
+        source, tallies = audited._source, plan._tallies
+        assert source is not None
+        probe, _ = opened_data(data, source.loaded)
+        if probe is None:
+            raise InputError(NO_DATA)
+        feeds, contents = stored(probe.first_parts(CANDIDATES))
+        if Beginning(feeds, tuple(contents)) != tallies.beginning:
+            raise InputError(f"{plan.name} is of other data: a second pass is made over the same.")
+        provider, job = provider_of(run), tallies.job
+        if ("" if provider.is_cpu else provider.name) != job.provider:
+            raise InputError(f"{plan.name} was taken on another provider: give the same (--provider).")
+        recalled = Recalled.of(plan, source.loaded, thresholds)
+        inquiry = inquire(audited._walk, thresholds.flat_gradient, every=True)
+        measuring, named = measuring_of(source.shown, inquiry, source.shapes, recalled)
+        setup = SpreadSetup(measuring, run.threads, provider)
+        run = replace(run, batch_size=job.batch_size)
+        return cls(probe, run, tallies, asked_hash(measuring, named), setup)
+
+    def _tallies(self, observer: Observer, earlier: Tallies | None) -> Tallies:
+        counted = replace(self._plan.nothing, spread=observer.counted().spread)
+        tallies = Tallies(
+            job=self._job,
+            beginning=self._beginning,
+            data=self._facts(),
+            counted=counted,
+            record=self._plan.record.nothing(),
+            microseconds=round(1e6 * (time.perf_counter() - self._begin)),
+            tools=(f"deadunits {__version__}",),
+            second=Second(self._asked or "", self._probe.record.ranges),
+        )
+        return tallies if earlier is None else tallies.merge(earlier)

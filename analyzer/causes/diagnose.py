@@ -131,7 +131,7 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3, *, every: bool = False) -> 
     layers = {layer.value: layer for layer in walk.layers}
     decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
     suspects, inputs = list[Suspect](), dict[tuple[str, int], Channels]()
-    for layer, most in ((layer, layer.units) for layer in walk.layers) if every else _most_of_each(walk):
+    for layer, most in ((layer, layer.units) for layer in _ill(walk)) if every else _most_of_each(walk):
         entry = entry_of(context, layer.audited, decomposed, flat_gradient)
         dead, saturated = layer.dead[:most], layer.saturated[:most]
         ill = np.asarray(dead, np.int64)
@@ -153,13 +153,18 @@ def inquire(walk: Walk, flat_gradient: float = 1e-3, *, every: bool = False) -> 
     return Inquiry(walk, tuple(suspects), inputs, {layer.value: layer for layer in gated if layer is not None})
 
 
+def _ill(walk: Walk) -> list[LayerVerdicts]:
+    """Layers with suspects."""
+    return [layer for layer in walk.layers if layer.dead or layer.near_dead or layer.saturated]
+
+
 def _most_of_each(walk: Walk) -> list[tuple[LayerVerdicts, int]]:
     """The layers that are looked at, and how many dead, saturated and near-dead units of each: by counted work."""
     entries, work = _entries(walk), _work(walk)
     layers, shown = list[LayerVerdicts](), max(work // PER_SHOWN, LEAST_SHOWN)
-    for layer in walk.layers:
-        if not (layer.dead or layer.near_dead or layer.saturated) or len(layers) == MOST_LAYERS:
-            continue
+    for layer in _ill(walk):
+        if len(layers) == MOST_LAYERS:
+            break
         if entries[layer.value] <= shown or not layers:
             layers.append(layer)
             shown -= entries[layer.value]

@@ -33,6 +33,17 @@ ShardOption = Annotated[
         rich_help_panel="Data",
     ),
 ]
+PlanOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        metavar="ALL.stats",
+        help="Make a second pass over the same data for what an audit of these statistics asks: causes of dead units, "
+        "and how far they are from firing. `deadunits merge` puts its parts and the statistics together.",
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
 ResumeOption = Annotated[
     bool,
     typer.Option(
@@ -60,6 +71,7 @@ def observe(
     run: partial[Run],
     output: OutputOption,
     shard: ShardOption = None,
+    plan: PlanOption = None,
     resume: ResumeOption = False,
     checkpoint: CheckpointOption = SECONDS,
     quiet: Quiet = False,
@@ -71,7 +83,7 @@ def observe(
         from analyzer.cli.progress import ProgressLine
 
         source, partial_file = data(), Path(f"{output}.partial")
-        check_outputs([output, partial_file], guarded_files(model, *source.sources))
+        check_outputs([output, partial_file], guarded_files(model, plan, *source.sources))
         if not resume and partial_file.exists():
             raise InputError(f"{partial_file} is what an ended call has done: go on with --resume, or remove it first.")
         with ProgressLine(quiet=quiet) as progress:
@@ -81,6 +93,7 @@ def observe(
                 shard=shard,
                 run=run(),
                 thresholds=thresholds(),
+                plan=plan,
                 checkpoint=partial_file,
                 every=checkpoint,
                 progress=progress,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.observe.exact_spread import ExactSpread
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Look
 from analyzer.observe.observation import Observation, Subject
@@ -22,22 +24,25 @@ class Counted:
     """What samples showed: a commutative monoid.
 
     `peaks` [halves, 2] are extremes of values of half precision (None: no feed showed any). `assigned`: nodes that
-    another provider than the CPU computed, and nodes in all.
+    another provider than the CPU computed, and nodes in all. `spread`: of what a second pass asked for.
     """
 
     statistics: dict[str, UnitStatistics]
     samples: int
     peaks: Array | None = None
     assigned: tuple[int, int] | None = None
+    spread: ExactSpread | None = None
 
     def merge(self, other: Counted) -> Counted:
         """Both together, of different samples of one job."""
         shown = [p for p in (self.peaks, other.peaks) if p is not None]
+        spreads = [s for s in (self.spread, other.spread) if s is not None]
         return Counted(
             statistics={value: seen.merge(other.statistics[value]) for value, seen in self.statistics.items()},
             samples=self.samples + other.samples,
             peaks=np.maximum.reduce(shown) if shown else None,
             assigned=max(filter(None, (self.assigned, other.assigned)), default=None),
+            spread=reduce(ExactSpread.merge, spreads) if spreads else None,
         )
 
     def observation(self, subject: Subject, seconds: float) -> Observation:
@@ -58,6 +63,10 @@ class Setup:
     def nothing(self) -> Counted:
         """What no samples show."""
         return Counted(self.subject.seen(Tally(self.subject.targets, self.flat_gradient)), 0)
+
+    def observer(self) -> BlockObserver:
+        """Who takes blocks, in this process."""
+        return BlockObserver(self)
 
 
 class BlockObserver:

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Protocol, Self
 
 from analyzer.facts.engine import Engine
-from analyzer.observe.block_observer import BlockObserver, Counted, Setup
+from analyzer.observe.block_observer import Counted, Setup
 from analyzer.observe.observation import Observation, Progress
+from analyzer.observe.sent import AnySetup, packed_setup
 from analyzer.probes.probe import Probe
 from analyzer.probes.sample_blocks import Block
 
@@ -29,16 +30,15 @@ class Observer(Protocol):
         """What all blocks show that were taken."""
 
 
-def opened(engine: Engine, setup: Setup) -> Observer:
+def opened(engine: Engine, setup: AnySetup) -> Observer:
     """An observer of blocks of this engine. Each of several workers has one thread, if nothing else is asked for."""
     if engine.is_local:
-        return BlockObserver(setup)
+        return setup.observer()
     setup = replace(setup, threads=setup.threads or 1)
     if engine.kind == "ray":
         from analyzer.observe.ray_actors import RayObserver
 
         return RayObserver(engine, setup)
-    from analyzer.observe.sent import packed_setup
     from analyzer.observe.worker_process import ProcessWorker
     from analyzer.observe.workers import Workers
 

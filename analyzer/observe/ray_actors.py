@@ -11,8 +11,8 @@ from typing import Any
 
 from analyzer.errors import InputError, first_line
 from analyzer.facts.engine import Engine
-from analyzer.observe.block_observer import Counted, Setup
-from analyzer.observe.sent import OtherEnd, packed, packed_setup
+from analyzer.observe.block_observer import Counted
+from analyzer.observe.sent import AnySetup, OtherEnd, packed, packed_setup
 from analyzer.observe.workers import WorkerLost, Workers
 from analyzer.probes.sample_blocks import Block
 
@@ -22,7 +22,7 @@ _ON_GPU = frozenset({"CUDA", "TensorRT", "NvTensorRTRTX", "ROCM", "MIGraphX"})
 class RayObserver(Workers):
     """An observer of blocks whose workers are actors; a cluster that it started goes with it."""
 
-    def __init__(self, engine: Engine, setup: Setup) -> None:
+    def __init__(self, engine: Engine, setup: AnySetup) -> None:
         """Join or start a cluster.
 
         Raises:
@@ -125,7 +125,7 @@ def _joined(address: str | None) -> tuple[Any, bool]:
     return ray, True
 
 
-def _actors(resources: dict[str, float], engine: Engine, setup: Setup) -> tuple[int, dict[str, float]]:
+def _actors(resources: dict[str, float], engine: Engine, setup: AnySetup) -> tuple[int, dict[str, float]]:
     """How many actors, and what each declares to need.
 
     One processor is left for what reads the data: Ray's own readers wait for ever where actors hold all that there are.

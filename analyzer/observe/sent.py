@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from multiprocessing.reduction import ForkingPickler
 
-from analyzer.observe.block_observer import BlockObserver, Counted, Setup
+from analyzer.observe.block_observer import Counted, Setup
+from analyzer.observe.spread_observer import SpreadSetup
 from analyzer.probes.sample_blocks import Block
 from analyzer.runtime.providers import provider_named
 from analyzer.runtime.run_limit import present_limit, runs_limited
+
+AnySetup = Setup | SpreadSetup
 
 
 class OtherEnd:
@@ -25,10 +28,10 @@ class OtherEnd:
         Raises:
             InputError: the model cannot be read here, or there is no such provider.
         """
-        given: tuple[Setup, tuple[float, str] | None] = ForkingPickler.loads(setup)
+        given: tuple[AnySetup, tuple[float, str] | None] = ForkingPickler.loads(setup)
         self._setup, self._limit = given
         provider_named(self._setup.provider.name, dict(self._setup.provider.options))  # registers it in this process
-        self._observer = BlockObserver(self._setup)
+        self._observer = self._setup.observer()
 
     def answer(self, blocks: Sequence[Block]) -> Counted | Exception:
         """What these blocks show, or what is wrong with one of them, for the other end to raise."""
@@ -42,7 +45,7 @@ class OtherEnd:
         return self._observer.counted()
 
 
-def packed_setup(setup: Setup) -> bytes:
+def packed_setup(setup: AnySetup) -> bytes:
     """What a worker is sent first; the limit of runs around the call goes with it."""
     return packed((setup, present_limit()))
 

@@ -7,6 +7,7 @@
 | `hashes` [samples] | half of the XXH3 of each sample among the first 2**20, in order of size |
 | `fired`, `minimum`, … [units] | a field of `UnitStatistics` for the units of all layers, one layer after the other |
 | `peaks` [halves, 2] | the largest entry of each value of half precision, and that of its negative |
+| `spread_maximum`, `spread_minimum`, `spread_count` | of a second pass; the sums are in the description |
 | `still_0`, … | for each input, in bits, which entries of a sample never varied |
 | `feed_0`, … | the bytes of the arrays of the first feeds |
 """
@@ -33,7 +34,8 @@ from analyzer.facts.probe_condition import LabelsInData, TrainingScale
 from analyzer.facts.sample_ranges import joined
 from analyzer.facts.statistics import UnitStatistics, extreme_type
 from analyzer.observe.block_observer import Counted
-from analyzer.observe.tallies import Beginning, DataFacts, Job, Tallies
+from analyzer.observe.exact_spread import ExactSpread, as_text, from_text
+from analyzer.observe.tallies import Beginning, DataFacts, Job, SecondPass, Tallies
 from analyzer.probes.data_watch import InputWatch
 from analyzer.probes.memory import check_size
 from analyzer.probes.numpy_files import read_stored_npz
@@ -43,6 +45,7 @@ from analyzer.probes.stored_feeds import StoredFeed
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the time of every member, so that the same statistics are the same bytes
 BYTES_OF_BITS = 128  # of memory for each byte of bits, which become numbers of what is set
 _EXTREMES = ("minimum", "maximum")
+_SPREAD = {"maximum": np.float64, "minimum": np.float64, "count": np.int64}
 _ARRAYS = tuple(field.name for field in fields(UnitStatistics) if field.name != "samples")
 
 
@@ -63,7 +66,16 @@ class InputOfFile(Struct, frozen=True):
     finite: bool
 
 
-class Description(Struct, frozen=True, tag_field="schema", tag="deadunits.statistics/1"):
+class SecondOfFile(Struct, frozen=True):
+    """A second pass; sums of entries and of their squares as hexadecimal numbers."""
+
+    asked: str
+    ranges: tuple[tuple[int, int], ...]
+    sums: tuple[str | None, ...]
+    squares: tuple[str | None, ...]
+
+
+class Description(Struct, frozen=True, omit_defaults=True, tag_field="schema", tag="deadunits.statistics/1"):
     """Everything in the file that is no array; `digest` is the fingerprint before the number of samples is added."""
 
     job: Job
@@ -84,6 +96,7 @@ class Description(Struct, frozen=True, tag_field="schema", tag="deadunits.statis
     fixed: dict[str, int]
     peaks: bool
     assigned: tuple[int, int] | None
+    second: SecondOfFile | None = None
 
 
 def to_bytes(tallies: Tallies) -> bytes:
@@ -108,6 +121,7 @@ def to_bytes(tallies: Tallies) -> bytes:
         fixed=dict(sorted(watch.fixed.items())),
         peaks=counted.peaks is not None,
         assigned=counted.assigned,
+        second=_second_of_file(tallies),
     )
     arrays = {
         "description": np.frombuffer(msgspec.json.encode(described), np.uint8),
@@ -115,6 +129,7 @@ def to_bytes(tallies: Tallies) -> bytes:
         "hashes": np.sort(np.frombuffer(watch.hashes, np.uint64)) if watch.hashes else np.zeros(0, np.uint64),
         "peaks": np.zeros((0, 2)) if counted.peaks is None else np.asarray(counted.peaks, np.float64),
         **{name: _row(name, counted.statistics) for name in _ARRAYS},
+        **({} if counted.spread is None else {f"spread_{n}": getattr(counted.spread, n) for n in _SPREAD}),
         **{f"still_{i}": _bits(watch.inputs[name]) for i, name in enumerate(described.inputs)},
         **{f"feed_{i}": np.frombuffer(c, np.uint8) for i, c in enumerate(tallies.beginning.contents)},
     }
@@ -165,10 +180,15 @@ def _tallies(arrays: Mapping[str, Array]) -> Tallies:
         data=DataFacts(data.source, data.total, data.preprocessing, data.labels, data.scales, data.skipped),
         record=_record(described, arrays),
         counted=Counted(
-            _statistics(described, arrays), described.samples, peaks if described.peaks else None, described.assigned
+            _statistics(described, arrays),
+            described.samples,
+            peaks if described.peaks else None,
+            described.assigned,
+            _spread(described, arrays),
         ),
         microseconds=described.microseconds,
         tools=described.tools,
+        second=None if data.second is None else SecondPass(data.second.asked, joined(data.second.ranges)),
     )
 
 
@@ -193,6 +213,25 @@ def _record(described: Description, arrays: Mapping[str, Array]) -> SampleRecord
         watched.still = np.flatnonzero(np.unpackbits(still, count=math.prod(shown.shape)))
         watched.nonfinite, watched.finite = shown.nonfinite, shown.finite
     return record
+
+
+def _second_of_file(tallies: Tallies) -> SecondOfFile | None:
+    second, spread = tallies.second, tallies.counted.spread
+    if second is None or spread is None:
+        return None
+    return SecondOfFile(second.asked, second.ranges, as_text(spread.sums), as_text(spread.squares))
+
+
+def _spread(described: Description, arrays: Mapping[str, Array]) -> ExactSpread | None:
+    second = described.second
+    if second is None:
+        return None
+    shown = {name: arrays[f"spread_{name}"] for name in _SPREAD}
+    units = len(second.sums)
+    _check(all(shown[name].dtype == dtype and shown[name].shape == (units,) for name, dtype in _SPREAD.items()))
+    _check(len(second.squares) == units and not (units and shown["count"].min() < 0))
+    _check(all(a <= b for a, b in pairwise([0, *(bound for both in second.ranges for bound in both)])))
+    return ExactSpread(**shown, sums=from_text(second.sums), squares=from_text(second.squares))
 
 
 def _statistics(described: Description, arrays: Mapping[str, Array]) -> dict[str, UnitStatistics]:

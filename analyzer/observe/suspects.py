@@ -7,13 +7,14 @@ picked out of small values is reduced together: every further node costs more ti
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analyzer.errors import RunError
 from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.spread import Spread, Watched
+from analyzer.facts.statistics import Floats, Ints
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
@@ -55,28 +56,85 @@ def measure_spread(
         RunError: the model fails on some feed.
         ProbeError: the probe is a generator that can be read only once.
     """
-    plan = plan_batches(shapes, probe, batch_size)
-    loaded, shapes, stacked = over_steps(loaded, shapes, [w.value for w in watched])
-    within = {stack: name for name, stack in stacked.items()}
-    targets = _targets(loaded, [moved(w, stacked, shapes) for w in watched], shapes, plan.batchable)
-    if not targets:
+    measuring = Measuring.of(loaded, probe, watched, shapes, batch_size=batch_size, cpu=provider.is_cpu)
+    if not measuring.targets:
         return {}
-    if not provider.is_cpu:
-        plan = fetchable(plan, targets)
-    together = _together(targets, shapes, fixed=lengths_are_fixed(loaded.graph, shapes))
-    gauge = _Gauge(loaded, together, plan, threads, provider)
-    done = 0
-    try:
-        for batch in probe.batches(plan.size) if most is None else probe.first(most):
-            gauge.add(batch)
+    done, running = 0, _Running(measuring.width)
+    with Gauge(measuring, threads, provider) as gauge:
+        for batch in probe.batches(measuring.plan.size) if most is None else probe.first(most):
+            running.add(gauge.shown(batch))
             done += batch.samples
             if progress is not None:
                 progress(done, probe.samples)
-    finally:
-        gauge.close()
-    axes = {w.value: w.axis for w in watched}  # of what loops hold they moved, behind that of the steps
-    seen = {within.get(value, value): spread for value, spread in gauge.spreads().items()}
-    return {value: replace(spread, axis=axes.get(value, spread.axis)) for value, spread in seen.items()}
+    return measuring.spreads(running.numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class Measuring:
+    """What is measured of a model, in groups that are reduced together, and how it is fed.
+
+    `axes` are those of all watched values, `within` the names of those that were carried out of loops.
+    """
+
+    loaded: LoadedModel
+    groups: list[list[Target]]
+    plan: BatchPlan
+    axes: dict[str, int]
+    within: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedModel,
+        probe: Probe,
+        watched: Sequence[Watched],
+        shapes: ShapeTable,
+        *,
+        batch_size: int,
+        cpu: bool,
+    ) -> Measuring:
+        """Of the probe only how its samples may be fed is asked; `cpu`: it is the CPU that computes the model."""
+        plan = plan_batches(shapes, probe, batch_size)
+        loaded, shapes, stacked = over_steps(loaded, shapes, [w.value for w in watched])
+        targets = _targets(loaded, [moved(w, stacked, shapes) for w in watched], shapes, plan.batchable)
+        if targets and not cpu:
+            plan = fetchable(plan, targets)
+        groups = _together(targets, shapes, fixed=lengths_are_fixed(loaded.graph, shapes))
+        return cls(loaded, groups, plan, {w.value: w.axis for w in watched}, {s: n for n, s in stacked.items()})
+
+    @property
+    def targets(self) -> list[Target]:
+        """In the order in which they are measured, one behind the other."""
+        return [target for group in self.groups for target in group]
+
+    @property
+    def width(self) -> int:
+        """How many units are measured."""
+        return sum(target.width for target in self.targets)
+
+    def spreads(self, numbers: Floats) -> dict[str, Spread]:
+        """Maxima, minima, means and deviations [4, width] by value; NaN for indices that were not picked out."""
+        spreads, start = dict[str, Spread](), 0
+        for target in self.targets:
+            every = np.full((len(numbers), target.audited.units), np.nan)
+            every[:, target.units - target.start] = numbers[:, start : start + target.width]
+            start += target.width
+            value = self.within.get(target.audited.value, target.audited.value)
+            axis = self.axes.get(value, target.audited.axis)  # of what loops hold they moved, behind that of the steps
+            spreads[value] = Spread(every[0], every[1], every[2], every[3], axis)
+        return spreads
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a feed shows of each unit: extremes, mean, and the mean and the sum of squares of the distance to it."""
+
+    count: Ints
+    maximum: Floats
+    minimum: Floats
+    mean: Floats
+    off: Floats
+    squares: Floats
 
 
 def _targets(loaded: LoadedModel, watched: Sequence[Watched], shapes: ShapeTable, batched: bool) -> list[Target]:
@@ -117,68 +175,70 @@ def _together(targets: Sequence[Target], shapes: ShapeTable, *, fixed: bool) -> 
     return groups
 
 
-class _Gauge:
-    """A session that reduces groups of targets, and what all feeds so far showed of their units, side by side."""
+class Gauge:
+    """A session that reduces groups of targets; a context manager, which frees it."""
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        groups: Sequence[Sequence[Target]],
-        plan: BatchPlan,
-        threads: int | None,
-        provider: Provider,
-    ) -> None:
-        self._loaded, self._targets = loaded, [target for group in groups for target in group]
-        editor = Editor(loaded.copy())
-        if plan.free_inputs:
-            editor.free_batch(plan.free_inputs)
+    def __init__(self, measuring: Measuring, threads: int | None, provider: Provider) -> None:
+        self._loaded, groups = measuring.loaded, measuring.groups
+        editor = Editor(self._loaded.copy())
+        if measuring.plan.free_inputs:
+            editor.free_batch(measuring.plan.free_inputs)
         editor.clear_outputs()
         parts = [_reduced(editor, group) for group in groups]
         self._numbers, self._sizes = (editor.add("Concat", names, axis=0) for names in zip(*parts, strict=True))
         editor.output(self._numbers, self._sizes)
         self._conditions = show_conditions(editor)
         editor.finish()
-        self._session = opened(loaded, editor.loaded, provider, threads=threads, eager=True)
+        self._session = opened(self._loaded, editor.loaded, provider, threads=threads, eager=True)
         self._widths = [sum(target.width for target in group) for group in groups]
-        units = sum(self._widths)
+
+    def __enter__(self) -> Gauge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def shown(self, batch: Batch) -> Shown:
+        """Run a feed.
+
+        Raises:
+            RunError: the model fails on it.
+        """
+        results = self._session.run(batch.feeds)
+        check_conditions(self._loaded, self._conditions, results)
+        shown, sizes = results[self._numbers], results[self._sizes]
+        if len(shown) != NUMBERS * sum(self._widths):
+            raise RunError("A feed shows other units than the first samples: give samples of one length.")
+        rows = np.split(shown, np.cumsum(self._widths)[:-1] * NUMBERS)
+        numbers = np.concatenate([row.reshape(NUMBERS, -1) for row in rows], axis=1)
+        return Shown(np.repeat(sizes // self._widths, self._widths), *numbers)
+
+
+class _Running:
+    """What all feeds so far showed; no digits are lost where numbers are large beside their spread."""
+
+    def __init__(self, units: int) -> None:
         self._maximum, self._minimum = np.full(units, -np.inf), np.full(units, np.inf)
         self._count, self._mean, self._squares = np.zeros((3, units))
 
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
-    def add(self, batch: Batch) -> None:
-        """Count a feed, so that no digits are lost where numbers are large beside their spread."""
-        results = self._session.run(batch.feeds)
-        check_conditions(self._loaded, self._conditions, results)
-        shown, sizes = results[self._numbers], results[self._sizes]
-        if len(shown) != NUMBERS * len(self._mean):
-            raise RunError("A feed shows other units than the first samples: give samples of one length.")
-        rows = np.split(shown, np.cumsum(self._widths)[:-1] * NUMBERS)
-        maximum, minimum, mean, off, squares = np.concatenate([row.reshape(NUMBERS, -1) for row in rows], axis=1)
-        count = np.repeat(sizes // self._widths, self._widths)
-        total = self._count + count
-        beside = mean + off - self._mean
-        self._maximum, self._minimum = np.maximum(self._maximum, maximum), np.minimum(self._minimum, minimum)
-        self._squares += squares - count * off**2 + beside**2 * self._count * count / total
-        self._mean += beside * count / total
+    def add(self, shown: Shown) -> None:
+        """Count a feed."""
+        total = self._count + shown.count
+        beside = shown.mean + shown.off - self._mean
+        self._maximum = np.maximum(self._maximum, shown.maximum)
+        self._minimum = np.minimum(self._minimum, shown.minimum)
+        self._squares += shown.squares - shown.count * shown.off**2 + beside**2 * self._count * shown.count / total
+        self._mean += beside * shown.count / total
         self._count = total
 
-    def spreads(self) -> dict[str, Spread]:
-        """What was seen, by value name; NaN for indices that were not picked out, and for deviations beyond numbers."""
+    @property
+    def numbers(self) -> Floats:
+        """Maxima, minima, means and deviations; NaN for deviations beyond numbers."""
         with np.errstate(invalid="ignore", divide="ignore"):
             deviation = np.sqrt(np.maximum(self._squares / self._count, 0.0))
         deviation[~np.isfinite(deviation)] = np.nan
-        numbers = np.stack([self._maximum, self._minimum, self._mean, deviation])
-        spreads, start = dict[str, Spread](), 0
-        for target in self._targets:
-            every = np.full((len(numbers), target.audited.units), np.nan)
-            every[:, target.units - target.start] = numbers[:, start : start + target.width]
-            spreads[target.audited.value] = Spread(every[0], every[1], every[2], every[3], target.audited.axis)
-            start += target.width
-        return spreads
-
-    def close(self) -> None:
-        """Free the session."""
-        self._session.close()
+        return np.stack([self._maximum, self._minimum, self._mean, deviation])
 
 
 def _reduced(editor: Editor, group: Sequence[Target]) -> tuple[str, str]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 
+import numpy as np
 import xxhash
 
 from analyzer.facts.probe_condition import LabelsInData, TrainingScale
+from analyzer.facts.sample_ranges import Ranges, joined
+from analyzer.facts.statistics import UnitStatistics
 from analyzer.observe.block_observer import Counted
 from analyzer.observe.observation import Subject
 from analyzer.probes.sample_record import SampleRecord
@@ -57,6 +61,18 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
+class SecondPass:
+    """What spreads are of: a hash of what was asked for, and the samples that were run."""
+
+    asked: str
+    ranges: Ranges
+
+    def merge(self, other: SecondPass) -> SecondPass:
+        """Both together, of different samples."""
+        return SecondPass(self.asked, joined((*self.ranges, *other.ranges)))
+
+
+@dataclass(frozen=True)
 class Shapes:
     """How many units each value has, how many halves there are (None: none shown), and one sample of each input."""
 
@@ -81,6 +97,12 @@ class Tallies:
     counted: Counted
     microseconds: int
     tools: tuple[str, ...]
+    second: SecondPass | None = None  # that `counted.spread` is of
+
+    @property
+    def covered(self) -> Ranges:
+        """The samples that were run, in either pass; a part is of one."""
+        return self.record.ranges if self.second is None else self.second.ranges
 
     @property
     def shapes(self) -> Shapes:
@@ -90,11 +112,18 @@ class Tallies:
         peaks = self.counted.peaks
         return Shapes(units, None if peaks is None else len(peaks), inputs)
 
+    @property
+    def nothing(self) -> Counted:
+        """What no samples of the job show."""
+        kinds = {v: "int64" if s.minimum.dtype == np.int64 else "float32" for v, s in self.counted.statistics.items()}
+        return Counted({v: UnitStatistics.empty(self.counted.statistics[v].units, k) for v, k in kinds.items()}, 0)
+
     def merge(self, other: Tallies) -> Tallies:
         """Both together, the same in either order; both must be of one job, and of different samples."""
         record = SampleRecord()
         record.merge(self.record)
         record.merge(other.record)
+        seconds = [t.second for t in (self, other) if t.second is not None]
         return Tallies(
             job=self.job,
             beginning=self.beginning,
@@ -103,6 +132,7 @@ class Tallies:
             counted=self.counted.merge(other.counted),
             microseconds=self.microseconds + other.microseconds,
             tools=tuple(sorted({*self.tools, *other.tools})),
+            second=reduce(SecondPass.merge, seconds) if seconds else None,
         )
 
 

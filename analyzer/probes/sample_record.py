@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from analyzer.algebra.pattern import Array
 from analyzer.facts.probe_condition import FeatureAxis, LabelsInData, ProbeCondition, TrainingScale
 from analyzer.facts.sample_ranges import Ranges, joined, number_in
-from analyzer.probes.data_watch import DataWatch
+from analyzer.probes.data_watch import DataWatch, InputWatch
 from analyzer.probes.fingerprint import Digest, sample_hashes
 
 
@@ -57,6 +57,13 @@ class SampleRecord:
             self._ranges[-1] = (self._ranges[-1][0], start + samples)
         else:
             self._ranges.append((start, start + samples))
+
+    def nothing(self) -> SampleRecord:
+        """That of no samples of the same data."""
+        record = SampleRecord()
+        for name, watched in self.watch.inputs.items():
+            record.watch.inputs[name] = InputWatch(watched.floats, watched.shape)
+        return record
 
     def merge(self, other: SampleRecord) -> None:
         """Add other samples of the same data."""
