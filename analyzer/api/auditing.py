@@ -288,7 +288,8 @@ def _observed(
         statistics="full" if thresholds.needs_positions else "firing",
         threads=run.threads,
         progress=reported,
-        flat_gradient=thresholds.flat_gradient,
+        thresholds=thresholds,
+        full_samples=None if run.full else run.full_samples,
         provider=provider_of(run),
     )
 

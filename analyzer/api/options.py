@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import InputError
-from analyzer.facts.batch_size import BATCH_SIZE
+from analyzer.facts.batch_size import BATCH_SIZE, FULL_SAMPLES
 from analyzer.facts.engine import Engine
 from analyzer.facts.frozen import FrozenDict
 from analyzer.facts.given import WithDefaults, is_number
@@ -134,9 +134,12 @@ class Run(WithDefaults):
         provider_options: options of that provider, by name.
         engine: who runs the data: "local", this process; "processes", others on this machine, as many as it has
             processors, of one thread each; "processes:4", so many; "ray" and "ray:4", actors of the Ray cluster that
-            this process is in, or of one that is started here; "ray://HOST:PORT", of the one there. What they show is
-            the same. It is about the pass over the probe and the holdout; causes, and a smaller model beside the
+            this process is in, or of one that is started here; "ray://HOST:PORT", of the one there. They give the
+            same verdicts, and count all samples. It is about the pass over the probe and the holdout; causes, and a smaller model beside the
             original, are run by this process.
+        full_samples: of so many samples every layer is counted; later only layers of which a verdict may still change,
+            so firing rates of the others are those of the samples that were counted.
+        full: every layer is counted on all samples.
     """
 
     batch_size: int = BATCH_SIZE
@@ -146,6 +149,8 @@ class Run(WithDefaults):
     provider: str = "CPU"
     provider_options: Mapping[str, str] = field(default_factory=dict)
     engine: str = "local"
+    full_samples: int = FULL_SAMPLES
+    full: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be meant.
@@ -153,7 +158,7 @@ class Run(WithDefaults):
         Raises:
             InputError: what to change.
         """
-        _check_counts(batch_size=self.batch_size, threads=self.threads)
+        _check_counts(batch_size=self.batch_size, threads=self.threads, full_samples=self.full_samples)
         Engine.of(self.engine)
         if self.threads is not None and self.threads > MOST_THREADS:
             raise InputError(

@@ -226,7 +226,7 @@ def _asleep(
         batch_size=source.run.batch_size,
         threads=source.run.threads,
         progress=None if progress is None else lambda done, total: progress("revived", done, total),
-        flat_gradient=thresholds.flat_gradient,
+        thresholds=thresholds,
     )
     still = {a.value: verdicts_of(a, seen.statistics[a.value], thresholds).dead for a in audited}
     return {value: np.intersect1d(units, still[value]) for value, units in gone.items()}

@@ -219,6 +219,14 @@ GROUPS: dict[type, Group] = {
                 "same.",
                 shows_default=True,
             ),
+            "full_samples": _running(
+                "--full-samples",
+                "N",
+                "Count every layer on N samples; later only layers of which a verdict may still change.",
+                kind=int,
+                shows_default=True,
+            ),
+            "full": _running("--full", None, "Count every layer on all samples.", kind=bool),
         },
     ),
     Choice: Group(

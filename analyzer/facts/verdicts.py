@@ -47,6 +47,23 @@ def verdicts_of(audited: AuditedValue, statistics: UnitStatistics, thresholds: T
     )
 
 
+def undecided(audited: AuditedValue, statistics: UnitStatistics, thresholds: Thresholds, samples: int) -> Bools:
+    """Units of which more samples, up to so many in all, may still change a verdict of `verdicts_of`.
+
+    That goes by thresholds that need no positions. A number that is not finite may come of every unit at any time.
+    """
+    sound = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum) & (statistics.nonfinite == 0)
+    lowest, highest = (np.where(sound, extreme, 0) for extreme in (statistics.minimum, statistics.maximum))
+    open_ = stays(audited, lowest, highest, thresholds)
+    if audited.kind is Kind.RECTIFIER and audited.low is not None:
+        within = lowest > audited.low if audited.high is None else (lowest > audited.low) & (highest < audited.high)
+        open_ = open_ | within | (statistics.fired <= thresholds.near_dead * samples)
+    if audited.kind is Kind.SATURATING:
+        moved = statistics.samples - statistics.low_samples - statistics.high_samples
+        open_ = open_ | (samples - moved >= thresholds.saturated * samples)
+    return np.asarray((open_ & (statistics.nonfinite == 0)) | ~(sound | (statistics.nonfinite > 0)))
+
+
 def compare_holdout(layer: LayerVerdicts, holdout: UnitStatistics, thresholds: Thresholds) -> LayerVerdicts:
     """The same verdicts, with the units filled in that are dead on the probe but not over both sets together.
 

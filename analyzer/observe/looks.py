@@ -7,11 +7,13 @@ when the next one pays, and which that is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.magnitudes import within
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import Kind, ShapeTable
 from analyzer.graph import Graph
 from analyzer.observe.nan_guards import Guards, guards
@@ -27,6 +29,7 @@ Wanted = dict[type[Statistic], Sequence[Target]]
 
 FEW_FEEDS = 2  # so little data is run more quickly than a session is opened
 WORTH = 0.75  # a new session is opened when at most this share of what suspects make it read is left
+SESSION_IN_FEEDS = 30  # what opening one takes, in feeds of which nothing is looked at any more but was until then
 NARROWING = (3, 17)  # feeds after which the minimum is narrowed further to the units that still need it
 
 
@@ -54,6 +57,11 @@ class Look(ABC):
     def wanted(self) -> Wanted:
         """The statistics, and the targets of each. Of flat targets the maximum is the value itself."""
 
+    @property
+    def counted(self) -> Sequence[Target]:
+        """The targets for which a feed that is looked at so counts."""
+        return self.targets
+
     def sized(self) -> Sequence[Target]:
         """Targets of which the number of elements is wanted too."""
         return ()
@@ -79,26 +87,78 @@ class Look(ABC):
 
 
 @dataclass(frozen=True)
+class Settling:
+    """When layers are no longer looked at: once no verdict of theirs can change, after the first samples.
+
+    `samples`: of the whole data set. The first `full` of them are counted for every layer. `guarding` says what to
+    check for numbers that are not finite where only some targets are looked at.
+    """
+
+    thresholds: Thresholds
+    samples: int
+    full: int
+    guarding: Callable[[Sequence[Target]], Guards]
+
+    def due(self, course: Course, tally: Tally) -> bool:
+        """Whether the next feed ends the first samples, or twice as many as the last time."""
+        before, after = (n // self.full for n in (tally.samples, tally.samples + course.size))
+        return before.bit_length() < after.bit_length()
+
+    def pays(self, course: Course, looked: Sequence[Target], left: Sequence[Target]) -> bool:
+        """Whether what is saved over the feeds that are left is more than opening a session takes."""
+        if course.left is None or len(left) == len(looked):
+            return False
+        return (1 - elements(left) / elements(looked)) * course.left >= SESSION_IN_FEEDS * course.size
+
+
+@dataclass(frozen=True)
 class Firing(Look):
-    """Maxima, minima of the units that are still suspects, and what shows that something is not finite."""
+    """Maxima, minima of the units that are still suspects, and what shows that something is not finite.
+
+    `looked` are targets whose maxima are looked at (None: all).
+    """
 
     suspects: Sequence[Target]
     guards: Guards
+    settling: Settling | None = None
+    looked: Sequence[Target] | None = None
+
+    @property
+    def counted(self) -> Sequence[Target]:
+        """A linear value fires on every sample, looked at or not."""
+        return self.targets if self.looked is None else [*self.looked, *filter(_is_linear, self.targets)]
 
     def wanted(self) -> Wanted:
         """A linear value is done with once all its units were seen to vary: there is no firing to count."""
         suspected = {s.start for s in self.suspects}
-        maxima = [t for t in self.targets if t.flat or t.audited.kind is not Kind.LINEAR or t.start in suspected]
+        looked = self.targets if self.looked is None else self.looked
+        maxima = [t for t in looked if t.flat or not _is_linear(t) or t.start in suspected]
         return {Maximum: maxima, Minimum: self.suspects, Mean: self.guards.targets}
 
     def ends(self, course: Course, tally: Tally) -> bool:
-        """When much fewer units need their minimum than are looked at."""
-        if not self.suspects or course.feeds + 1 not in NARROWING or course.nearly_done:
+        """When much fewer units need their minimum than are looked at, or much fewer layers anything."""
+        if course.nearly_done:
             return False
-        return elements(tally.suspects()) < WORTH * elements(self.suspects)
+        if self.settling is not None and self.settling.due(course, tally):
+            looked = self.targets if self.looked is None else self.looked
+            if self.settling.pays(course, looked, self._open(tally, self.settling)):
+                return True
+        narrowing = bool(self.suspects) and course.feeds + 1 in NARROWING
+        return narrowing and elements(tally.suspects()) < WORTH * elements(self.suspects)
 
     def after(self, tally: Tally) -> Look:
-        return Firing(self.targets, tally.suspects(), self.guards)
+        if self.settling is None or tally.samples < self.settling.full:
+            return Firing(self.targets, tally.suspects(), self.guards, self.settling, self.looked)
+        looked = self._open(tally, self.settling)
+        starts = {t.start for t in looked}
+        suspects = [s for s in tally.suspects() if s.start in starts]
+        return Firing(self.targets, suspects, self.settling.guarding(looked), self.settling, looked)
+
+    def _open(self, tally: Tally, settling: Settling) -> list[Target]:
+        """The targets that must go on being looked at: what was left out once stays out."""
+        starts = None if self.looked is None else {t.start for t in self.looked}
+        found = tally.undecided(settling.thresholds, settling.samples)
+        return [t for t in found if starts is None or t.start in starts]
 
     def suited_to(self, feeds: Mapping[str, Array]) -> Look:
         """With more guards from a feed on that is so large that values may overflow that otherwise cannot."""
@@ -115,7 +175,7 @@ class First(Firing):
     """One small feed by itself, all minima included: its extremes clear most units."""
 
     def ends(self, course: Course, tally: Tally) -> bool:
-        return bool(self.suspects)
+        return bool(self.suspects) or super().ends(course, tally)
 
 
 @dataclass(frozen=True)
@@ -144,15 +204,28 @@ class Full(Look):
 
 
 def first_look(
-    graph: Graph, shapes: ShapeTable, targets: Sequence[Target], *, small: bool, carried: bool = True
+    graph: Graph,
+    shapes: ShapeTable,
+    targets: Sequence[Target],
+    *,
+    small: bool,
+    carried: bool = True,
+    settled: tuple[Thresholds, int, int] | None = None,
 ) -> Firing:
     """The look that an observation begins with; `small`: its first feed is, so that it pays to look at much there.
 
     `carried`: a NaN goes through kernels as the operators' traits say; else each value is looked at by itself.
+    `settled`: the thresholds by which layers are settled, how many samples there are, and how many are counted for
+    every layer (None: all).
     """
     layered = _layered(targets)
     checked = guards(graph, targets, shapes) if carried else Guards(layered)
-    return (First if small else Firing)(targets, layered, checked)
+    settling = Settling(*settled, partial(guards, graph, targets, shapes)) if settled and carried else None
+    return (First if small else Firing)(targets, layered, checked, settling)
+
+
+def _is_linear(target: Target) -> bool:
+    return target.audited.kind is Kind.LINEAR
 
 
 def _layered(targets: Sequence[Target]) -> list[Target]:

@@ -33,21 +33,29 @@ class Guards:
     beyond: Sequence[Target] | None = None
 
 
-def guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable) -> Guards:
-    """What to check; what cannot overflow is left out where that saves more than looking at each feed costs."""
+def guards(
+    graph: Graph, targets: Sequence[Target], shapes: ShapeTable, looked: Sequence[Target] | None = None
+) -> Guards:
+    """What to check; what cannot overflow is left out where that saves more than looking at each feed costs.
+
+    `looked`: the targets whose maxima are looked at (None: all). Others show nothing by themselves.
+    """
     fixed = lengths_are_fixed(graph, shapes)
-    every = _guards(graph, targets, shapes, fixed, set())
+    starts = {t.start for t in (targets if looked is None else looked)}
+    every = _guards(graph, targets, shapes, fixed, set(), starts)
     if not every:
         return Guards(every)
-    fewer = _guards(graph, targets, shapes, fixed, set(magnitudes(graph, [t.audited.value for t in every])))
+    fewer = _guards(graph, targets, shapes, fixed, set(magnitudes(graph, [t.audited.value for t in every])), starts)
     fed = sum(prod(shapes.shapes.get(name, ())) for name in graph.inputs) / max(1, shapes.samples)
     spares = elements(every) > elements(fewer) + fed
     return Guards(fewer, every) if spares else Guards(every)
 
 
-def _guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable, fixed: bool, finite: set[str]) -> list[Target]:
+def _guards(
+    graph: Graph, targets: Sequence[Target], shapes: ShapeTable, fixed: bool, finite: set[str], looked: set[int]
+) -> list[Target]:
     by_name = {t.audited.value: t for t in targets}
-    nan = finite | {t.audited.value for t in targets if t.flat}
+    nan = finite | {t.audited.value for t in targets if t.flat and t.start in looked}
     infinity = set(nan)
     chosen: list[Target] = []
     for node in reversed(graph.nodes):
@@ -56,7 +64,7 @@ def _guards(graph: Graph, targets: Sequence[Target], shapes: ShapeTable, fixed: 
                 if name not in shown and _parts_show(name, graph, shapes, fixed, shown):
                     shown.add(name)
             target = by_name.get(name)
-            if target is None or name in (infinity if _unbounded(target) else nan):
+            if target is None or name in (infinity if _unbounded(target) or target.start not in looked else nan):
                 continue
             chosen.append(target)
             nan.add(name)

@@ -15,6 +15,7 @@ from analyzer.errors import OtherBranch, RunError, RunFailure
 from analyzer.facts.audit import HalfOverflow
 from analyzer.facts.batch_size import BATCH_SIZE
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.observe.elsewhere import fetchable
@@ -30,6 +31,7 @@ from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan, plan_batches
 
 Progress = Callable[[int, int | None], None]
+_DEFAULT = Thresholds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,10 @@ class Subject:
         """The names that values which are carried out of loops have there."""
         return {outer: name for name, outer in self.outer.items()}
 
-    def first_look(self, *, small: bool) -> Firing:
+    def first_look(self, *, small: bool, settled: tuple[Thresholds, int, int] | None = None) -> Firing:
         """The look that an observation begins with; how others than the CPU carry a NaN is not known."""
-        return first_look(self.loaded.graph, self.shapes, self.targets, small=small, carried=self.cpu)
+        graph = self.loaded.graph
+        return first_look(graph, self.shapes, self.targets, small=small, carried=self.cpu, settled=settled)
 
     def instrument(
         self, look: Look, *, threads: int | None, provider: Provider, steps: bool = True, once: bool = False
@@ -150,13 +153,16 @@ def observe(
     statistics: str = "firing",
     threads: int | None = None,
     progress: Progress | None = None,
-    flat_gradient: float = 1e-3,
+    thresholds: Thresholds = _DEFAULT,
+    full_samples: int | None = None,
     provider: Provider = CPU,
 ) -> Observation:
     """Run the probe once and collect the statistics of all units of `audited`.
 
     `statistics`: "firing" counts samples, extremes and constancy; "full" adds exact minima of all units, zero
-    positions and sums of |output|. `progress` is called with (samples done, samples in all or None).
+    positions and sums of |output|. After the first `full_samples` (None: never) layers of which no verdict, by
+    `thresholds`, can change any more are not looked at, where it is known how many samples there are; their statistics
+    are of the samples that were counted. `progress` is called with (samples done, samples in all or None).
 
     Raises:
         RunError: the model fails on some feed, or memory runs out.
@@ -166,8 +172,13 @@ def observe(
     subject = Subject.of(loaded, probe, audited, shapes, batch_size, cpu=provider.is_cpu)
     plan = subject.plan
     first = None if statistics == "full" else _first_samples(plan, shapes.samples, probe.samples)
-    look = Full(subject.targets) if statistics == "full" else subject.first_look(small=first is not None)
-    tally = Tally(subject.targets, flat_gradient)
+    settled = None
+    if full_samples is not None and probe.samples is not None and not thresholds.needs_positions:
+        settled = thresholds, plan.counted(probe.samples), full_samples
+    look = (
+        Full(subject.targets) if statistics == "full" else subject.first_look(small=first is not None, settled=settled)
+    )
+    tally = Tally(subject.targets, thresholds.flat_gradient)
     sessions = _Sessions(subject, look, tally, threads, provider, probe.samples)
     done = 0
     try:
@@ -231,7 +242,7 @@ class _Sessions:
             self._turn_to(self._look.alarmed())
             last = False
             reading = self._run(batch, last)
-        self._tally.add(reading)
+        self._tally.add(reading, self._look.counted)
         if reading.peaks is not None:
             self.peaks = reading.peaks if self.peaks is None else np.maximum(self.peaks, reading.peaks)
         self._feeds += 1

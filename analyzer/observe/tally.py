@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import Kind
+from analyzer.facts.verdicts import undecided
 from analyzer.observe.flat_units import FlatUnits
 from analyzer.observe.instrument import Reading
 from analyzer.observe.statistics.finiteness import Defect, finite_samples
@@ -33,14 +35,15 @@ class Tally:
     def __init__(self, targets: Sequence[Target], flat_gradient: float) -> None:
         self.targets = targets
         self.samples = 0
+        self._counted = np.zeros(len(targets), np.int64)  # samples, by target
         self._row = UnitRow(targets, flat_gradient)
         self._maximum, self._minimum = Maximum(self._row), Minimum(self._row)
         others = (kind(self._row) for kind in (Defect, Nonzero, Magnitude))
         self._statistics: list[Statistic] = [self._maximum, self._minimum, *others]
         self._flat = FlatUnits(self._row)
 
-    def add(self, reading: Reading) -> None:
-        """Count one feed. Every target needs its Maximum; other statistics are used where they are there.
+    def add(self, reading: Reading, counted: Sequence[Target] | None = None) -> None:
+        """Count one feed, for these targets (None: for all). They need their Maximum; other statistics may be there.
 
         A reading that is `alarmed` must come with Defect, which shows the samples that are not finite.
         """
@@ -52,6 +55,9 @@ class Tally:
         finite = finite_samples(self._row, blocks[Defect], blocks[Maximum], reading.samples)
         feed = Feed(reading.samples, finite, reading.positions(self.targets))
         self.samples += reading.samples
+        starts = None if counted is None else {target.start for target in counted}
+        shown = [starts is None or t.start in starts for t in self.targets]
+        self._counted += reading.samples * np.array(shown, np.int64)
         for statistic in self._statistics:
             statistic.add(blocks[type(statistic)], feed)
 
@@ -77,15 +83,20 @@ class Tally:
 
     def statistics(self) -> dict[str, UnitStatistics]:
         """What was seen of each target, by value name."""
-        return {target.audited.value: self._of(target) for target in self.targets}
+        return {t.audited.value: self._of(t, int(n)) for t, n in zip(self.targets, self._counted, strict=True)}
 
-    def _of(self, target: Target) -> UnitStatistics:
+    def undecided(self, thresholds: Thresholds, samples: int) -> list[Target]:
+        """Targets of whose units more samples, up to so many in all, may still change a verdict."""
+        known = zip(self.targets, self._counted, strict=True)
+        return [t for t, n in known if undecided(t.audited, self._of(t, int(n)), thresholds, samples).any()]
+
+    def _of(self, target: Target, samples: int) -> UnitStatistics:
         fields = {name: array.copy() for s in self._statistics for name, array in s.fields(target).items()}
-        finite = self.samples - fields["nonfinite"]
+        finite = samples - fields["nonfinite"]
         fields["flat_samples"] = finite if target.audited.kind is Kind.SATURATING else np.zeros_like(finite)
         if target.audited.kind is Kind.LINEAR:
             fields["fired"] = finite
-        return UnitStatistics(samples=self.samples, **fields)
+        return UnitStatistics(samples=samples, **fields)
 
 
 def _worth_picking(target: Target) -> float:

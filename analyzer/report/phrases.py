@@ -119,6 +119,13 @@ def samples_fed(probe: ProbeSummary) -> str:
     return f"{counted(probe.samples, 'sample')}{skipped}"
 
 
+def counted_early(facts: AuditFacts) -> str:
+    """`31 of 54 layers counted on their first samples`: where rates are not of all; nothing where they are."""
+    samples = 0 if facts.probe is None else facts.probe.samples // facts.conditions.inseparable
+    few = sum(0 < layer.samples < samples for layer in facts.layers)
+    return f"{number(few)} of {counted(len(facts.layers), 'layer')} counted on their first samples" if few else ""
+
+
 def preprocessed(probe: ProbeSummary) -> str:
     """`size 224x224, channels RGB, …`: how files became numbers; nothing for arrays."""
     return ", ".join(f"{name} {value}" for name, value in probe.preprocessing.items())

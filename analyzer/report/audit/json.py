@@ -38,6 +38,7 @@ class Totals(Struct, frozen=True):
 class LayerEvidence(Struct, frozen=True):
     """What shows that dead units are dead: `structural`, the weights alone decide it; `observed`, they were seen to be.
 
+    `samples`: on which the layer was counted: all, or the first ones where its verdicts could not change any more.
     `firing_bound`: one-sided Clopper-Pearson bound on the share of samples on which an observed dead unit may fire.
     """
 

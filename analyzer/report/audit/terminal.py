@@ -38,6 +38,7 @@ from analyzer.report.phrases import (
     because,
     by_reason,
     computed_by,
+    counted_early,
     cut_names,
     dims,
     largest,
@@ -150,7 +151,7 @@ class _View:
                 size(model.bytes),
             ),
         )
-        grid.add_row(Text("probe", QUIET), _data(facts.probe, self.width - 10))
+        grid.add_row(Text("probe", QUIET), _data(facts.probe, self.width - 10, counted_early(facts)))
         self._add_skipped(grid, facts.probe)
         if facts.holdout is not None:
             grid.add_row(Text("holdout", QUIET), _data(facts.holdout, self.width - 10))
@@ -358,11 +359,11 @@ def _preset(thresholds: Thresholds) -> str:
     return f"{thresholds.preset}: near-dead {near}, saturated {flat}"
 
 
-def _data(probe: ProbeSummary | None, width: int) -> Text:
+def _data(probe: ProbeSummary | None, width: int, counted_on: str = "") -> Text:
     if probe is None:
         return Text("none: only the weights were looked at", "yellow")
     source = shortened(probe.source, max(width, 24))
-    text = _joined(source, samples_fed(probe), preprocessed(probe), computed_by(probe))
+    text = _joined(source, samples_fed(probe), counted_on, preprocessed(probe), computed_by(probe))
     if probe.random:
         text.append("  RANDOM DATA", "bold yellow")
     return text

@@ -20,6 +20,7 @@ from analyzer.report.html.packed import zipped
 from analyzer.report.phrases import (
     because,
     computed_by,
+    counted_early,
     dims,
     full_name,
     named,
@@ -83,6 +84,7 @@ def environment() -> jinja2.Environment:
         "preprocessed": preprocessed,
         "computed_by": computed_by,
         "samples_fed": samples_fed,
+        "counted_early": counted_early,
         "named": named,
         "not_finite": not_finite,
         "milliseconds": _milliseconds,

@@ -9,6 +9,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from analyzer.facts.statistics import UnitStatistics
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, Curve, Kind
 from analyzer.graph import LoadedModel
 from analyzer.observe.observation import observe
@@ -52,7 +53,7 @@ def test_flat_samples_are_those_whose_every_position_has_a_small_gradient(
 ) -> None:
     loaded = load(f"g (float[N, 3, 4] x) => (float[N, 3, 4] y) {{ y = {audited.op}(x) }}")
     data = RANDOM.normal(0, 60, (40, 3, 4)).astype(np.float32)
-    found = look(loaded, audited, data, flat_gradient=flat_gradient)
+    found = look(loaded, audited, data, thresholds=Thresholds(flat_gradient=flat_gradient))
     flat = gradient(audited.op, data.astype(np.float64)) < flat_gradient
     assert np.array_equal(found.low_samples, (flat & (data < 0)).all(axis=2).sum(axis=0))
     assert np.array_equal(found.high_samples, (flat & (data > 0)).all(axis=2).sum(axis=0))
