@@ -81,17 +81,21 @@ def compare_models(
     after: Session,
     progress: Progress | None,
     ids: Collection[str] = (),
+    domain: Iterable[Feeds] = (),
 ) -> dict[str, Comparison | None]:
     """Both models on probe, holdout and probe with noise; on random data without a probe.
 
     `ids` are inputs that hold ids of rows, of which some went, or decide where tokens are routed: no noise is put on
-    them.
+    them. `domain` are inputs of the domain for which the smaller model was proven to be the same.
 
     Raises:
         InputError: there is no data, and the model does not run on data that is made up.
     """
     allowed: Any = {"types": _types(source, smaller), "quantised": is_quantised(source.loaded.graph)}
-    results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None}
+    results: dict[str, Comparison | None] = {"probe": None, "holdout": None, "perturbed": None, "domain": None}
+    of_domain = ((feeds, source.shapes.samples) for feeds in domain)
+    everywhere = compare(before, after, of_domain, source="the domain", leave_out=True, **allowed)
+    results["domain"] = everywhere if everywhere.samples else None
     for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
         if probe is not None:
             results[name] = _on_data(source, before, after, probe, name, progress, allowed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,7 @@ from analyzer.api.reviving import Revived, revive_walk
 from analyzer.api.rewritten import Source
 from analyzer.api.saving import save_model
 from analyzer.api.settling import settle
+from analyzer.api.with_proof import with_evidence
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -49,7 +50,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit(WithPage):
-    """What an audit found. Everything is read-only; `layers[i].dead` are unit indices of one activation."""
+    """What an audit found. Everything is read-only; `layers[i].dead` are unit indices of one activation.
+
+    `proof` is what became of its claims over a domain, where one was stated (None: none was).
+    """
 
     _command: ClassVar[str] = "audit"
     facts: AuditFacts
@@ -57,6 +61,7 @@ class Audit(WithPage):
     _graph_values: Mapping[str, bool] = field(default_factory=dict)  # value name -> is it a stored tensor
     _inputs: tuple[Path, ...] = ()  # files that must never be written over
     _source: Source | None = None
+    proof: Proof | None = None
 
     @property
     def model(self) -> ModelSummary:
@@ -192,6 +197,20 @@ class Audit(WithPage):
             raise InputError("This audit was made without its model: call analyzer.audit() and prove its result.")
         with self._source.run.limited():
             return settle(self._source, self._walk, self, domain, budget=budget, seed=seed, progress=progress)
+
+    def with_proof(self, proof: Proof) -> Audit:
+        """This audit with what a proof of its claims shows of each dead unit: `layers[i].evidence_of(unit)`.
+
+        Units that an input of the domain moves are dead on the probe only, and no longer go.
+
+        Raises:
+            InputError: the proof is about another audit.
+            ProofContradicted: the holdout moves a unit that is proven dead: a bug of ours.
+        """
+        if self._source is None or proof.facts.model.sha256 != self.model.sha256 or proof.facts.probe != self.probe:
+            raise InputError("This proof is about other claims: make one with the audit's own prove().")
+        walked, facts = with_evidence(self._source, self._walk, self.facts, proof.facts)
+        return replace(self, facts=facts, _walk=walked, proof=proof)
 
     def annotate(self, path: str | Path) -> tuple[Path, ...]:
         """Write a copy of the model whose nodes say in `metadata_props` what was found; returns its files.

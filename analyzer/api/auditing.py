@@ -23,6 +23,7 @@ from analyzer.api.reviving import Revived
 from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.api.stages import Measured, opened_data
+from analyzer.api.with_proof import check_claims, over_domain
 from analyzer.errors import InputError, OtherBranch
 from analyzer.facts.addresses import without_secrets
 from analyzer.facts.audit import (
@@ -34,7 +35,9 @@ from analyzer.facts.audit import (
     ProviderShare,
 )
 from analyzer.facts.choice import Choice
+from analyzer.facts.domain_words import ANY
 from analyzer.facts.engine import Engine
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.probe_condition import TrainingScale
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.thresholds import Thresholds
@@ -75,6 +78,8 @@ def audit(
     causes: bool = True,
     vocabulary: bool = False,
     experts: bool = False,
+    domain: Any = None,
+    budget: float = 60.0,
     progress: Progress | None = None,
 ) -> Audit:
     """Find the dead units of a model, and the parameters that can go with them.
@@ -91,14 +96,20 @@ def audit(
             layers with suspects.
         vocabulary: count which rows of embeddings the data gathers, in a further pass.
         experts: count which experts of mixtures tokens are routed to, in a further pass.
+        domain: what inputs there are, as for `prove()`: what the probe says of units is held against all of them, and
+            each dead unit is then proven, refuted or open. None: nothing is.
+        budget: seconds that the search for inputs which refute a claim may take, with a domain.
         progress: called as samples are run (None: a notebook shows a line of its own while that takes long).
 
     Raises:
         InputError: the model, the data or the call cannot be used; the message says what to change.
+        ProofContradicted: an input does what was proven to be impossible: a bug of ours.
     """
     data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
+    check_claims(data, domain)
     with run.limited(), shown_in_notebook(progress) as shown:
-        return _audited(model, data, run, thresholds, causes, vocabulary, experts, shown)
+        audited = _audited(model, data, run, thresholds, causes, vocabulary, experts, shown)
+        return over_domain(audited, domain, budget, shown)
 
 
 def _audited(
@@ -114,6 +125,8 @@ def _audited(
     every_suspect: bool = False,
 ) -> Audit:
     """The stages, one after the other; `every_suspect`: causes and distances of all, however long that takes."""
+    if data.images is not None and data.probe is None and data.holdout is None:
+        raise InputError("images says how a probe is read, and there is none: give a probe, or leave it out.")
     if not provider_of(run).is_cpu and data.probe is None and data.random is None:
         raise InputError("provider says who runs the model on data, and there is none: give a probe, or leave it out.")
     clock = _Clock()
@@ -222,20 +235,28 @@ def prune(
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
     causes: bool = True,
+    domain: Any = None,
+    budget: float = 60.0,
     progress: Progress | None = None,
 ) -> Pruned:
     """Audit a model and cut it: `audit(model, data, …).prune(choice=…, lossy=…, latency=…)`.
 
-    Without a probe only what the weights alone decide goes, for every input that stays finite on the way.
+    Without a probe only what the weights alone decide goes, for every input that stays finite on the way. With the
+    evidence "proven" and no domain stated, what goes is what holds whatever is fed.
 
     Raises:
         InputError: the model, the data or the call cannot be used.
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
+        ProofContradicted: an input does what was proven to be impossible: a bug of ours.
     """
     asked, data, run = Choice.of(choice), Data.of(data), Run.of(run)
     chosen = Thresholds.of(thresholds), causes, asked.vocabulary, asked.experts
+    if domain is None and asked.evidence is Evidence.PROVEN:
+        domain = ANY
+    check_claims(data, domain)
     with run.limited(), shown_in_notebook(progress) as shown:
         audited = _audited(model, data, run, *chosen, shown, every_suspect=asked.min_distance > 0)
+        audited = over_domain(audited, domain, budget, shown)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 
 

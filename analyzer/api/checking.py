@@ -98,6 +98,8 @@ def check(
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
     causes: bool = False,
+    domain: Any = None,
+    budget: float = 60.0,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Audit a model and say whether it is fit to be deployed.
@@ -111,6 +113,9 @@ def check(
         run: as for `audit()`.
         thresholds: as for `audit()`.
         causes: as for `audit()`; no finding needs them.
+        domain: as for `audit()`; with one, units that are dead on the probe only are found, and `min-proven` asks how
+            many must be proven.
+        budget: as for `audit()`: seconds, of the search for inputs that refute.
         progress: called as samples are run.
 
     Raises:
@@ -120,7 +125,16 @@ def check(
     allowed = budgets if isinstance(budgets, Budgets) else budgets_of(budgets or {})
     check_codes(allowed)  # before the long work
     before = read_baseline(baseline)
-    audited = audit(model, data, run=run, thresholds=thresholds, causes=causes, progress=progress)
+    audited = audit(
+        model,
+        data,
+        run=run,
+        thresholds=thresholds,
+        causes=causes,
+        domain=domain,
+        budget=budget,
+        progress=progress,
+    )
     inputs = (*audited._inputs, *guarded_files(baseline))
     return CheckResult(audited, judge(audited.facts, allowed, before), inputs)
 

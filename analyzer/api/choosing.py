@@ -88,7 +88,7 @@ def check_choice(
             if not 0 <= unit < by_name[value].units:
                 raise InputError(f"{value} has units 0 to {by_name[value].units - 1}, no unit {unit}: take it out.")
     for value, units in (choice.units or {}).items():
-        alive = sorted(set(units) - set(by_name[value].dead) - set((lossy or {}).get(value, ())))
+        alive = sorted(set(units) - _dead(by_name[value]) - set((lossy or {}).get(value, ())))
         if alive:
             which = f"Unit {alive[0]} of {value} {_seen(by_name[value], alive[0])}"
             if lossy is None:
@@ -97,6 +97,19 @@ def check_choice(
                 f"{which}, so removing it is not exact: take it out of the plan, or name it with "
                 f"--lossy {value}:{alive[0]}."
             )
+
+
+def check_evidence(choice: Choice, proof: object | None) -> None:
+    """Refuse to go by a proof where there is none.
+
+    Raises:
+        InputError: how to have one.
+    """
+    if choice.evidence is Evidence.PROVEN and proof is None:
+        raise InputError(
+            'The evidence "proven" comes from a proof, and this audit has none: state a domain, as in '
+            "analyzer.audit(model, data, domain=…)."
+        )
 
 
 def by_value(layers: Sequence[LayerVerdicts], units: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
@@ -110,9 +123,14 @@ def by_value(layers: Sequence[LayerVerdicts], units: Mapping[str, Sequence[int]]
 
 def alive_units(layers: Sequence[LayerVerdicts], lossy: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     """The units among those named as lossy that are not dead: for dead ones nothing is lost."""
-    dead = {layer.value: set(layer.dead) for layer in layers}
+    dead = {layer.value: _dead(layer) for layer in layers}
     alive = {value: tuple(sorted(set(units) - dead.get(value, set()))) for value, units in lossy.items()}
     return {value: units for value, units in alive.items() if units}
+
+
+def _dead(layer: LayerVerdicts) -> set[int]:
+    """Without those that an input of the domain moves."""
+    return {*layer.dead}.difference(layer.refuted)
 
 
 def choice_notes(layers: Sequence[LayerVerdicts], choice: Choice) -> list[str]:
@@ -126,7 +144,7 @@ def choice_notes(layers: Sequence[LayerVerdicts], choice: Choice) -> list[str]:
     samples = max(layer.samples for layer in held)
     bound = max(layer.firing_bound or 0.0 for layer in held)
     if choice.evidence is not Evidence.OBSERVED:
-        notes.append(f"{many} stay: only structural evidence was asked for.")
+        notes.append(f"{many} stay: only {choice.evidence} evidence was asked for.")
     elif samples < choice.min_samples:
         notes.append(f"{many} stay: the probe has {samples} samples, and at least {choice.min_samples} were asked for.")
     elif bound > choice.max_firing_bound:
@@ -143,6 +161,8 @@ def choice_notes(layers: Sequence[LayerVerdicts], choice: Choice) -> list[str]:
 
 def _seen(layer: LayerVerdicts, unit: int) -> str:
     seen = layer.statistics
+    if layer.evidence_of(unit) is Evidence.REFUTED:
+        return "is moved by an input of the domain"
     if seen is None or not seen.samples:
         return "is not dead by the weights alone"
     return f"is not dead: it fires on {int(seen.fired[unit])} of {seen.samples} samples"

@@ -73,6 +73,21 @@ def with_removable(
     return tuple(replace(facts, removable=removable(router, facts)) for router, facts in routed)
 
 
+def counted_again(
+    experts: Sequence[RoutedExperts] | None,
+    loaded: LoadedModel,
+    shapes: ShapeTable,
+    walked: Walk,
+    measure: Callable[[LoadedModel], ShapeTable],
+) -> tuple[RoutedExperts, ...] | None:
+    """The same counts, with what can go once other units do (None: nothing was counted)."""
+    if experts is None:
+        return None
+    by_name = {facts.router: facts for facts in experts}
+    routed = [(router, by_name[router.name]) for router in routers(walked.context) if router.name in by_name]
+    return with_removable(routed, loaded, shapes, walked, measure)
+
+
 def experts_that_may_go(audit: AuditFacts, context: Context, choice: Choice) -> list[Routed]:
     """The routers that lose experts.
 

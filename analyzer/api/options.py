@@ -80,7 +80,7 @@ class Data:
             names = f"[{self.constants!r}]"
             raise InputError(f"constants is the text {self.constants!r}: give a list of names, such as {names}.")
         if self.probe is None and self.holdout is None:
-            for name in ("limit", "images", "max_bad"):
+            for name in ("limit", "max_bad"):
                 if getattr(self, name) not in (None, 0):
                     raise InputError(
                         f"{name} says how a probe is read, and there is none: give a probe, or leave it out."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.api.reporting import Reporting
@@ -14,11 +16,12 @@ from analyzer.facts.domain import Domain
 from analyzer.facts.proof import ProofFacts, UnitProof
 from analyzer.facts.units import SampleAxis
 from analyzer.probes.first_samples import picture
+from analyzer.probes.stated_domain import in_metadata
 from analyzer.report.console import ReportConsole
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
 from analyzer.rewrite.masks import archive
-from analyzer.witness.points import Points, count_of
+from analyzer.witness.points import Points, Sampler, count_of
 from analyzer.witness.snapping import pictures
 
 if TYPE_CHECKING:
@@ -55,6 +58,30 @@ class Proof(Reporting):
             else entries[0]
             for name, entries in self._points.items()
         }  # fmt: skip
+
+    def feeds(self, number: int) -> Iterator[dict[str, Array]]:
+        """Inputs of the domain, each a feed: witnesses, corners, and points that are drawn evenly, so many of each.
+
+        None where the domain has no bounds.
+        """
+        if not self._domain.bounded:
+            return
+        sampler = Sampler(self._domain, np.random.default_rng(self.facts.seed))
+        number = min(number, sampler.most)
+        for points in (self._points, sampler.corners(number), sampler.uniform(number)):
+            for place in range(min(count_of(points), number)):
+                yield {name: array[place] for name, array in points.items()}
+
+    def metadata(self) -> dict[str, str]:
+        """What a model records that is the same as another for every input of the domain."""
+        summary = self.facts.domain
+        return {
+            "domain": in_metadata(self._domain),
+            "domain_digest": summary.digest,
+            "domain_source": f"{summary.source} (nobody said that inputs stay in it)" * summary.conditional
+            or summary.source,
+            "arithmetic": self.facts.arithmetic,
+        }
 
     def save_witnesses(self, folder: str | Path) -> tuple[Path, ...]:
         """Write `witnesses` as `witnesses.npz`, a probe, and those of pictures as `.png`; returns the files.

@@ -7,9 +7,11 @@ from typing import Any
 
 from analyzer.api.auditing import Model, audit
 from analyzer.api.domains import domain_without_probe, drawn_probe
+from analyzer.api.exporting import as_file
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.proof_result import Proof
 from analyzer.errors import InputError
+from analyzer.facts.domain_words import ANY
 from analyzer.facts.thresholds import Thresholds
 from analyzer.runtime.loading import load_model
 
@@ -20,7 +22,7 @@ def prove(
     model: Model,
     data: Data | Any = None,
     *,
-    domain: Any,
+    domain: Any = ANY,
     budget: float = 60.0,
     seed: int = 0,
     run: Run | None = None,
@@ -33,7 +35,8 @@ def prove(
         model: as for `audit()`.
         data: as for `audit()`; without a probe, points of the domain stand in for one.
         domain: what inputs there are: `{"input": (0.0, 1.0)}`, a path (`.vnnlib`, `.json`, `.yaml`, `.csv`, `.npz`),
-            or one of "pixels", "tokens", "model", "probe-range", "0:1". A list of mappings: one of these boxes.
+            or one of "pixels", "tokens", "model", "probe-range", "any", "0:1". A list of mappings: one of these boxes.
+            "any" asks what holds whatever is fed; nothing is searched then.
         budget: seconds that the search for inputs which refute a claim may take.
         seed: which inputs are tried.
         run: as for `audit()`.
@@ -48,6 +51,7 @@ def prove(
     if given.random is not None:
         raise InputError("random says that samples are drawn, and a domain is drawn from anyhow: leave it out.")
     if given.probe is None:
+        model, _ = as_file(model, given)
         loaded = load_model(model)
         domain = domain_without_probe(loaded, domain, given.images)
         given, drawn = Data(drawn_probe(domain, loaded.graph.inputs, DRAWN, seed)), DRAWN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from analyzer.api.agreement import (
     refusal_notes,
     usual_batches,
 )
-from analyzer.api.choosing import alive_units, by_value, check_choice, choice_notes
+from analyzer.api.choosing import alive_units, by_value, check_choice, check_evidence, choice_notes
 from analyzer.api.cutting import CutModel, cut, takes_something
 from analyzer.api.expert_counts import experts_that_may_go
 from analyzer.api.options import Progress
@@ -40,6 +40,7 @@ from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.save import stored_bytes
+from analyzer.probes.fitting import Feeds
 from analyzer.report.phrases import preprocessed
 from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import stamp
@@ -52,6 +53,7 @@ from analyzer.version import __version__
 from analyzer.walk import Walk, walk
 from analyzer.walk.parameters import count_parameters
 from analyzer.walk.plan import peak_activation
+from analyzer.witness.search import together
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
@@ -86,6 +88,7 @@ def prune_walk(
     named = by_value(walked.layers, lossy or {})
     if choice.units is not None:
         choice = replace(choice, units=by_value(walked.layers, choice.units))
+    check_evidence(choice, audit.proof)
     check_choice(walked.layers, choice, named, (*(audit.facts.vocabulary or ()), *(audit.facts.experts or ())))
     if choice.branches == "taken":
         _check_branches(choice, audit.facts)
@@ -131,22 +134,26 @@ def _cut_and_compared(
         return Pruned(facts, audit, source, source.loaded, source.loaded.raw, choice, chosen)
     threads = source.run.threads
     decided = bool(source.loaded.graph.decided)
+    basis = _basis(chosen, choice, cut_model.merged_relus)
+    observed = bool(basis or source.shapes.settled or cut_model.removed_rows or cut_model.removed_experts)
+    evidence = _evidence(chosen, choice, cut_model.merged_relus, observed=observed)
     with reference(source) as before, WrittenSession(smaller, threads=threads) as after:
         ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}
         ids |= source.loaded.graph.inputs.keys() if cut_model.removed_experts else set()  # noise may route elsewhere
-        results = compare_models(source, smaller, before, after, progress, ids)
+        results = compare_models(source, smaller, before, after, progress, ids, _of_domain(audit, evidence))
         if not agree(results["probe"], lossy=bool(choice.lossy)):
             if moving := contradicted(source, walked):
                 return moving
             raise disagreement(source, chosen, smaller, results["probe"])
+        if results["domain"] is not None and not agree(results["domain"], lossy=False):
+            raise disagreement(source, chosen, smaller, results["domain"])
         measured = None
         if latency:
             with Session(source.computed, threads=threads) if decided else nullcontext(before) as optimised:
                 measured = _timed(source, optimised, after)
-    basis = _basis(chosen, choice, cut_model.merged_relus)
-    observed = bool(basis or source.shapes.settled or cut_model.removed_rows or cut_model.removed_experts)
     taken = "as the probe takes them" if source.shapes.settled else ""
-    stamp(smaller, _record(basis, cut_model, choice, audit.facts, results["probe"], observed=observed, branches=taken))
+    record = _record(basis, cut_model, choice, audit.facts, results["probe"], evidence, branches=taken)
+    stamp(smaller, record | (audit.proof.metadata() if audit.proof and evidence == Evidence.PROVEN else {}))
     data, after_size = _written(source, cut_model)
     unloadable = check_loads_by_default(source, smaller, data)
     removed = _removed_units(chosen)
@@ -157,6 +164,8 @@ def _cut_and_compared(
         comparison=results["probe"],
         holdout=results["holdout"],
         perturbed=results["perturbed"],
+        domain=results["domain"],
+        proven=evidence == Evidence.PROVEN,
         latency=measured,
         refused=refused,
         removed_units=removed,
@@ -174,7 +183,8 @@ def _check_branches(choice: Choice, audit: AuditFacts) -> None:
     """Refuse to leave out branches where the samples do not decide that."""
     samples = 0 if audit.probe is None or audit.probe.random else audit.probe.samples
     if choice.evidence is not Evidence.OBSERVED or not samples:
-        raise InputError("--branches taken goes by the samples: give a probe, and leave out --evidence structural.")
+        leave = f"leave out --evidence {choice.evidence}"
+        raise InputError(f"--branches taken goes by the samples: give a probe, and {leave}.")
     if samples < choice.min_samples or firing_bound_of(samples) > choice.max_firing_bound:
         raise InputError(f"--branches taken goes by the samples, and {samples} are fewer than you ask for: give more.")
 
@@ -276,11 +286,28 @@ def _left_by_choice(source: Source, walked: Walk, choice: Choice) -> tuple[str, 
 
 def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[LayerVerdicts]:
     """The layers of which something is taken for granted that only the probe shows."""
+    shown = (Evidence.STRUCTURAL, Evidence.PROVEN)
+    by_data = merged_relus if choice.evidence is Evidence.OBSERVED else ()
     return [
         layer
         for layer in chosen.layers
-        if layer.value in merged_relus or not {*choice.allowed(layer)} <= {*layer.structural}
+        if layer.value in by_data or not {*choice.allowed(layer)} <= {*layer.dead_by(*shown)}
     ]
+
+
+def _evidence(chosen: Walk, choice: Choice, merged_relus: Collection[str], *, observed: bool) -> str:
+    """The weakest of what shows that the smaller model is the same."""
+    if choice.lossy or observed:
+        return "lossy" if choice.lossy else Evidence.OBSERVED
+    proven = any({*choice.allowed(layer)}.intersection(layer.proven) for layer in chosen.layers)
+    return Evidence.PROVEN if proven or merged_relus else Evidence.STRUCTURAL
+
+
+def _of_domain(audit: Audit, evidence: str) -> Iterator[Feeds]:
+    """Inputs of the domain on which a model must be the same that is cut by what holds for all of them."""
+    if audit.proof is None or evidence not in (Evidence.STRUCTURAL, Evidence.PROVEN):
+        return iter(())
+    return audit.proof.feeds(together(audit.model.multiply_adds))
 
 
 def _record(
@@ -289,8 +316,8 @@ def _record(
     choice: Choice,
     audit: AuditFacts,
     comparison: Comparison | None,
+    evidence: str,
     *,
-    observed: bool,
     branches: str,
 ) -> dict[str, str]:
     probe = audit.probe
@@ -301,7 +328,7 @@ def _record(
         "tool": "deadunits",
         "version": __version__,
         "source_sha256": audit.model.sha256,
-        "evidence": "lossy" if choice.lossy else "observed" if observed else "structural",
+        "evidence": str(evidence),
         "branches": branches,
         "rows_removed": ", ".join(f"{table} {rows}" for table, rows in cut_model.removed_rows.items()),
         "experts_removed": ", ".join(f"{router} {len(gone)}" for router, gone in cut_model.removed_experts.items()),

@@ -12,7 +12,7 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.api.agreement import WrittenSession, agree, compare_models, reference, refusal_notes, usual_batches
-from analyzer.api.choosing import by_value, check_choice
+from analyzer.api.choosing import by_value, check_choice, check_evidence
 from analyzer.api.cutting import MOST_REFUSALS
 from analyzer.api.options import Progress
 from analyzer.api.rewritten import Rewritten, Source
@@ -110,6 +110,7 @@ def revive_walk(
         ComparisonFailed: the outputs are not the same.
     """
     source.check_comparable()
+    check_evidence(choice, audit.proof)
     choice = _checked(layers, choice)
     walked, model, refused = _fresh_model(source, layers, choice, seed)
     gone = {

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
+EVERYTHING = (
+    "Inputs may be any number here: what was proven rests on values that nothing passes, such as those behind a Clip "
+    "or a Sigmoid, and no inputs were searched. State the domain of the inputs to have more proven, or refuted."
+)
 ARITHMETIC = "float32"  # what bounds hold for: single precision, sums in any order
 
 
@@ -67,6 +71,8 @@ def settle(
     if source.probe is None:
         raise InputError("This audit has no probe, and claims come from one: give one, or call analyzer.prove().")
     samples, others = samples_within(domain, source.probe, source.shapes)
+    if source.holdout is not None and not domain.conditional:
+        samples_within(domain, source.holdout, source.shapes)
     claims = _claims(walk, audit)
     lap("domain")
     with bounding(source, {layer.value for layer in audit.layers}, domain) as (bound, unbounded):
@@ -75,7 +81,7 @@ def settle(
         settled, search, stopped = proven(claims, bounds), None, list[bool]()
         split, finished = np.zeros_like(settled), bool(budget) or bool(settled.all())
         lap("bounds")
-        if budget and domain.varying and not settled.all():
+        if budget and domain.bounded and domain.varying and not settled.all():
             with unfinished.stopping(lambda: stopped.append(True)):
                 clock = Clock(float(budget), lambda: bool(stopped), _ticks(progress, float(budget)))
                 search = _search(source, claims, domain, samples, settled, seed, clock, audit.model.multiply_adds)
@@ -102,7 +108,7 @@ def settle(
         ended_by="" if finished else "interrupted" if stopped else "budget",
         units=tuple(_units(audit, claims, bounds, settled, split, search)),
         modules=audit.facts.modules,
-        notes=(*_sizes(source, domain, others), *unbounded, *([] if search is None else _search_notes(search))),
+        notes=(*_extent(source, domain, others), *unbounded, *([] if search is None else _search_notes(search))),
         seconds=seconds,
     )
     return Proof(facts, audit, domain, {} if search is None else joined([w.point for w in search.witnesses]), source)
@@ -224,7 +230,8 @@ def _units(
 
 
 def _summary(domain: Domain) -> DomainSummary:
-    ranges = {n: (float(b.low.min()), float(b.high.max())) for n, b in hull_of(domain.boxes).items() if b.low.size}
+    hull = {n: b for n, b in hull_of(domain.boxes).items() if b.low.size and domain.bounds_input(n)}
+    ranges = {n: (float(b.low.min()), float(b.high.max())) for n, b in hull.items()}
     return DomainSummary(domain.source, domain.digest, len(domain.boxes), domain.conditional, ranges)
 
 
@@ -234,8 +241,10 @@ def _search_notes(search: Search) -> list[str]:
     return [*search.notes, "The model ran on none of the inputs that were tried, or takes other branches there."]
 
 
-def _sizes(source: Source, domain: Domain, others: int) -> list[str]:
-    """What to know where inputs may have other sizes than those that were looked at."""
+def _extent(source: Source, domain: Domain, others: int) -> list[str]:
+    """What to know where inputs may be anything, or of other sizes than those that were looked at."""
+    if not domain.bounded:
+        return [EVERYTHING]
     if others:
         return [f"{others} samples have other sizes than the first: proofs and witnesses are for inputs of its size."]
     if any(source.shapes.dynamic.get(name) for name in domain.boxes[0]):

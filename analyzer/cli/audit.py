@@ -11,6 +11,7 @@ import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, arguments_again, command
+from analyzer.cli.over_domain import BudgetOption, DomainOption, end_as_asked, over_domain
 from analyzer.cli.reports import AuditReports
 from analyzer.facts.thresholds import Thresholds
 
@@ -63,6 +64,8 @@ def audit(
     causes: CausesOption = True,
     vocabulary: VocabularyOption = False,
     experts: ExpertsOption = False,
+    domain: DomainOption = None,
+    budget: BudgetOption = None,
     annotate: AnnotateOption = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -73,7 +76,7 @@ def audit(
         from analyzer.cli.progress import ProgressLine
 
         source, reporting = data(), reports()
-        reporting.check(guarded_files(model, *source.sources), annotate)
+        reporting.check(guarded_files(model, *source.sources, domain), annotate)
         with ProgressLine(quiet=quiet) as progress:
             audited = analyzer.audit(
                 model,
@@ -83,6 +86,7 @@ def audit(
                 causes=causes,
                 vocabulary=vocabulary,
                 experts=experts,
+                **over_domain(domain, budget),
                 progress=progress,
             )
         show = partial(audited.show, arguments=arguments_again(model, data, thresholds, run))
@@ -91,3 +95,4 @@ def audit(
                 audited.annotate(annotate)
             reporting.save(audited)
         reporting.print(audited, show, quiet=quiet)
+    end_as_asked(audited)

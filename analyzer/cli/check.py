@@ -11,6 +11,7 @@ import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
 from analyzer.cli.flags import BUDGETS, Debug, ModelArgument, Quiet, command
+from analyzer.cli.over_domain import BudgetOption, DomainOption, end_as_asked, over_domain
 from analyzer.cli.reports import CheckReports
 from analyzer.cli.settings import Settings, read_settings
 from analyzer.errors import InputError
@@ -56,6 +57,8 @@ def check(
     reports: partial[CheckReports],
     baseline: BaselineOption = None,
     update_baseline: UpdateOption = False,
+    domain: DomainOption = None,
+    budget: BudgetOption = None,
     config: ConfigOption = None,
     no_config: NoConfigOption = False,
     quiet: Quiet = False,
@@ -73,7 +76,8 @@ def check(
         replaced, earlier = (earlier, None) if update_baseline else (None, earlier)
         if update_baseline:
             check_replaceable(replaced, source)
-        guarded = guarded_files(model, *source.sources, earlier, settings.path)
+        domain = domain or settings.sources.get("domain")
+        guarded = guarded_files(model, *source.sources, earlier, settings.path, domain)
         reporting.check(guarded, replaced)
         with ProgressLine(quiet=quiet) as progress:
             checked = analyzer.check(
@@ -83,6 +87,7 @@ def check(
                 baseline=earlier,
                 run=run(),
                 thresholds=thresholds(),
+                **over_domain(domain, budget),
                 progress=progress,
             )
         with written_together():
@@ -90,6 +95,7 @@ def check(
                 checked.save_baseline(replaced)
             reporting.save(checked)
         reporting.print(checked, checked.show, quiet=quiet)
+    end_as_asked(checked.audit)
     if not checked.passed:
         raise SystemExit(TOO_MUCH)
 

@@ -6,6 +6,7 @@ EXAMPLES = {
     "audit": (
         "deadunits audit model.onnx --probe probe.npz --html report.html",
         "deadunits audit model.onnx --probe probe.npz --holdout holdout.npz",
+        "deadunits audit model.onnx --probe probe.npz --domain probe-range --budget 5s",
         "deadunits audit model.onnx  # the weights alone",
     ),
     "explain": (
@@ -16,6 +17,7 @@ EXAMPLES = {
     "prune": (
         "deadunits prune model.onnx --probe probe.npz -o small.onnx",
         "deadunits prune model.onnx --probe probe.npz --dry-run --html cut.html",
+        "deadunits prune model.onnx --probe probe.npz --domain=-20:20 --dry-run",
         "deadunits prune model.onnx -o small.onnx  # what the weights decide",
     ),
     "revive": (

@@ -241,8 +241,9 @@ GROUPS: dict[type, Group] = {
             "skip": _choosing("--skip", "PATTERN", "Leave layers of this name as they are (repeatable).", kind=_Texts),
             "evidence": _choosing(
                 "--evidence",
-                "structural|observed",
-                "structural: only what the weights decide, for every input that stays finite on the way.",
+                "structural|proven|observed",
+                "structural: only what the weights decide, for every input that stays finite on the way; proven: also "
+                "what holds for every input of a domain.",
                 shows_default=True,
             ),
             "min_samples": _choosing("--min-samples", "N", "Observed units need a probe of so many.", kind=int),
@@ -316,6 +317,11 @@ GROUPS: dict[type, Group] = {
                 "--min-judged",
                 "SHARE",
                 "At least this share of multiply-adds, of parameters and of activations must be judged, such as 90%.",
+            ),
+            "min_proven": _budget(
+                "--min-proven",
+                "SHARE",
+                "At least this share of dead units must be dead for every input of --domain, such as 90%.",
             ),
             "min_samples": _budget("--min-samples", "N", "Fail on a smaller probe.", kind=int),
             "expect_dead": _budget(

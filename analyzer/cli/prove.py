@@ -12,8 +12,10 @@ from analyzer.api.options import Data, Run
 from analyzer.cli.exits import INTERRUPTED, clean_exit
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
+from analyzer.cli.over_domain import FORMS, PANEL
 from analyzer.cli.reports import ProveReports
 from analyzer.cli.values import seconds_of
+from analyzer.facts.domain_words import ANY
 from analyzer.facts.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -34,10 +36,8 @@ DomainOption = Annotated[
     typer.Option(
         "--domain",
         metavar="DOMAIN",
-        help="What inputs there are: a file (.vnnlib, .vnnlib.gz, .json, .yaml, .csv, .tsv, .npz), LOW:HIGH, pixels, "
-        "tokens, model (what its file says), or probe-range (what the probe shows: conditional).",
-        show_default=False,
-        rich_help_panel="Domain",
+        help=f"What inputs there are: {FORMS} (what holds whatever is fed; nothing is searched then).",
+        rich_help_panel=PANEL,
     ),
 ]
 BudgetOption = Annotated[
@@ -82,7 +82,7 @@ def prove(
     thresholds: partial[Thresholds],
     run: partial[Run],
     reports: partial[ProveReports],
-    domain: DomainOption,
+    domain: DomainOption = ANY,
     probe: ProbeOption = None,
     budget: BudgetOption = "60",
     search_seed: SeedOption = 0,

@@ -12,6 +12,7 @@ import analyzer
 from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
+from analyzer.cli.over_domain import BudgetOption, DomainOption, end_as_asked, over_domain
 from analyzer.cli.reports import PruneReports
 from analyzer.cli.values import units_of
 from analyzer.errors import InputError
@@ -71,6 +72,8 @@ def prune(
     run: partial[Run],
     choice: partial[Choice],
     reports: partial[PruneReports],
+    domain: DomainOption = None,
+    budget: BudgetOption = None,
     plan: PlanOption = None,
     lossy: LossyOption = None,
     output: OutputOption = None,
@@ -93,7 +96,7 @@ def prune(
             raise InputError(f"--if-nothing {if_nothing!r} is neither copy nor skip: write one of them.")
         source, reporting = data(), reports()
         beside = None if masks is None else str(Path(masks).parent / "plan.json")
-        inputs = guarded_files(model, *source.sources, plan)
+        inputs = guarded_files(model, *source.sources, plan, domain)
         reporting.check(inputs, output, masks, beside)
         chosen = choice() if plan is None else choice_from_plan(plan, choice())
         with ProgressLine(quiet=quiet) as progress:
@@ -107,6 +110,7 @@ def prune(
                 thresholds=thresholds(),
                 # a second pass over the data
                 causes=chosen.min_distance > 0 or "html" in reporting.formats,
+                **over_domain(domain, budget),
                 progress=progress,
             )
         with written_together():
@@ -115,6 +119,7 @@ def prune(
                 pruned.save_masks(masks)
             reporting.save(pruned)
         reporting.print(pruned, partial(pruned.show, written=written), quiet=quiet)
+    end_as_asked(pruned.audit)
 
 
 def _saved(pruned: Pruned, output: str | None, if_nothing: str) -> str:

@@ -10,15 +10,16 @@ from typing import Any
 
 from analyzer.errors import InputError
 from analyzer.facts.budgets import Budgets, budgets_of
+from analyzer.facts.domain_words import is_no_file
 from analyzer.regular_files import check_regular
 
 OWN_FILE, SHARED_FILE, TABLE = "deadunits.toml", "pyproject.toml", "deadunits"
-SOURCES = ("probe", "holdout", "baseline")  # paths, relative to the file's folder
+SOURCES = ("probe", "holdout", "baseline", "domain")  # paths, relative to the file's folder
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a file says: budgets, and where probe, holdout, baseline lie; `path` is the file, where there is one."""
+    """What a file says: budgets, and which probe, holdout, baseline, domain; `path` is the file, if there is one."""
 
     budgets: Budgets
     sources: Mapping[str, str]
@@ -74,4 +75,4 @@ def _source(key: str, value: Any, path: Path) -> str:
     if value.rpartition(":")[0].endswith(".py") or value.endswith(".py"):
         # A settings file may lie anywhere above the working directory: what it names is read, never run.
         raise InputError(f"{path}: {key} = {value!r} would be executed: give it with --{key}.")
-    return str(path.parent / value)
+    return value if key == "domain" and is_no_file(value) else str(path.parent / value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ from analyzer.facts.statistics import Bools, Floats, UnitStatistics
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue
 from analyzer.facts.vocabulary import GatheredRows
+
+if TYPE_CHECKING:
+    from analyzer.facts.proof import ProofFacts
 
 Codes = npt.NDArray[np.uint8]
 
@@ -91,7 +95,8 @@ class LayerVerdicts:
     bound on the share of samples on which an observed dead unit may fire (None: no samples). `revived` are units dead
     on the probe and alive on the holdout (None without one). `distances`, per unit, tell how far its largest
     pre-activation lies below firing, in standard deviations of the pre-activation (negative: above; None, or no entry
-    at all: not measured).
+    at all: not measured). `proven_on` and `refuted_on` are those of `always_on` that are so for every input of a stated
+    domain, and for which an input of it is known on which they are not.
     """
 
     audited: AuditedValue
@@ -106,6 +111,8 @@ class LayerVerdicts:
     statistics: UnitStatistics | None = None
     revived: tuple[int, ...] | None = None
     distances: tuple[float | None, ...] = ()
+    proven_on: tuple[int, ...] = ()
+    refuted_on: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Arrays are read-only from here on."""
@@ -150,6 +157,16 @@ class LayerVerdicts:
     def structural(self) -> tuple[int, ...]:
         """The dead units that the weights alone decide."""
         return self.dead_by(Evidence.STRUCTURAL)
+
+    @cached_property
+    def proven(self) -> tuple[int, ...]:
+        """The others that are dead for every input of the domain that the audit was held against."""
+        return self.dead_by(Evidence.PROVEN)
+
+    @cached_property
+    def refuted(self) -> tuple[int, ...]:
+        """The units that are dead on the probe only: an input of the domain is known that moves them."""
+        return self.dead_by(Evidence.REFUTED)
 
     def dead_by(self, *evidence: Evidence) -> tuple[int, ...]:
         """The dead units that one of these shows to be dead."""
@@ -335,7 +352,8 @@ class AuditFacts:
     """Everything an audit found; reports read this and nothing else.
 
     `warnings` are what to know before trusting it: the findings that need no budgets. `diagnoses` are those of layers
-    with dead or saturated units, where causes were asked for.
+    with dead or saturated units, where causes were asked for. `proof` is what became of the probe's claims over a
+    domain, where one was stated.
     """
 
     model: ModelSummary
@@ -355,6 +373,7 @@ class AuditFacts:
     vocabulary: tuple[GatheredRows, ...] | None = None
     experts: tuple[RoutedExperts, ...] | None = None
     diagnoses: tuple[LayerDiagnosis, ...] = ()
+    proof: ProofFacts | None = None
 
     def __post_init__(self) -> None:
         """The mapping is read-only from here on."""

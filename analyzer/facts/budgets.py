@@ -88,6 +88,7 @@ class Budgets:
     max_prunable: Limit | None = None
     max_prunable_layer: LayerLimits = LayerLimits()
     min_judged: Limit | None = None
+    min_proven: Limit | None = None
     min_samples: int | None = None
     expect_dead: tuple[ExpectedDead, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -100,7 +101,7 @@ class Budgets:
     @property
     def any_limit(self) -> bool:
         """Whether anything is limited, so that a check that looks at nothing has not done its work."""
-        limits = (getattr(self, name) for name in _READERS if name.startswith("max_") or name == "min_judged")
+        limits = (getattr(self, name) for name in _READERS if name.startswith("max_") or _READERS[name] is _share)
         return any(limit is not None and limit != LayerLimits() for limit in limits)
 
     def overridden_by(self, others: Budgets) -> Budgets:
@@ -121,7 +122,8 @@ def _joined(mine: Any, theirs: Any) -> Any:
 def budgets_of(settings: Mapping[str, Any], source: str = "budgets", others: Iterable[str] = ()) -> Budgets:
     """Budgets from plain values, as they stand in a TOML table or in keyword form (`max_dead` or `max-dead`).
 
-    A limit is a count (`5`), or a share (`"5%"`, `0.05`); `min-judged` is a share. `max-…-layer` is one limit, or a
+    A limit is a count (`5`), or a share (`"5%"`, `0.05`); `min-judged` and
+    `min-proven` are shares. `max-…-layer` is one limit, or a
     table of limits by shell pattern. `expect-dead` lists `VALUE:0-3,7` (or `VALUE:*`), `ignore` codes, `severity` maps
     codes to levels. `others` are settings that stand beside them and are not about budgets.
 
@@ -236,6 +238,7 @@ _READERS: Mapping[str, Callable[[Any, str], Any]] = {
     for name, reader in ((f"max_{what}", limit_of), (f"max_{what}_layer", _layer_limits))
 } | {
     "min_judged": _share,
+    "min_proven": _share,
     "min_samples": _count,
     "expect_dead": _each(expected_of),
     "ignore": _each(code_of),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from analyzer.facts.vocabulary import GatheredRows
 
 
+_EVIDENCE = (Evidence.STRUCTURAL, Evidence.PROVEN, Evidence.OBSERVED)
 #: What can be asked of a revival, too: which units are fresh. All else says how a model gets smaller.
 FOR_REVIVALS = frozenset(("evidence", "only", "skip", "min_samples", "max_firing_bound", "units", "merge_duplicates"))
 
@@ -27,7 +28,9 @@ FOR_REVIVALS = frozenset(("evidence", "only", "skip", "min_samples", "max_firing
 class Choice(WithDefaults):
     """Which dead units may go.
 
-    evidence: `structural` takes only what the weights alone decide, `observed` also what was seen. only / skip: shell
+    evidence: `structural` takes only what the weights alone decide, `proven` also what bounds show for every input of
+    the domain that the audit was held against, `observed` also what was seen, unless an input of that domain refutes
+    it. only / skip: shell
     patterns on value, module, node or operator names, and on embeddings; others stay whole. min_samples: observed units
     of smaller probes stay. max_firing_bound: observed units whose 95 % bound on firing is larger stay. round_to: widths
     of layers stay multiples of it. units: per layer (its value or module) the only observed units that may go (an
@@ -68,7 +71,7 @@ class Choice(WithDefaults):
             InputError: the first such thing, and what to give.
         """
         for name, fits, instead in (
-            ("evidence", self.evidence in ("structural", "observed"), "choose structural or observed"),
+            ("evidence", self.evidence in _EVIDENCE, "choose structural, proven or observed"),
             ("min_samples", is_number(self.min_samples, 0, kind=Integral), "give a whole number of at least 0"),
             ("round_to", is_number(self.round_to, 1, kind=Integral), "give a whole number of at least 1"),
             ("max_firing_bound", is_number(self.max_firing_bound, 0, 1), "give a share from 0 to 1"),
@@ -134,9 +137,10 @@ class Choice(WithDefaults):
         if not self.covers(layer):
             return []
         observed = layer.dead_by(Evidence.OBSERVED) if self.trusts(layer) else ()
+        proven = () if self.evidence is Evidence.STRUCTURAL else layer.proven
         wanted = None if self.units is None else set(self.units.get(layer.value, ()))
-        trusted = (unit for unit in observed if (wanted is None or unit in wanted) and self._far(layer, unit))
-        return sorted((*layer.structural, *trusted))
+        shown = (*proven, *(unit for unit in observed if self._far(layer, unit)))
+        return sorted((*layer.structural, *(unit for unit in shown if wanted is None or unit in wanted)))
 
     def trusts(self, layer: LayerVerdicts) -> bool:
         """Whether what only the probe shows of the layer may be relied on."""
@@ -160,7 +164,11 @@ class Choice(WithDefaults):
 
     def takes_for_identity(self, layer: LayerVerdicts, units: Iterable[int]) -> bool:
         """Whether a layer whose remaining units were always on in the data may be taken for one that always is."""
-        return self.trusts(layer) and all(self._far(layer, unit) for unit in units)
+        known = () if self.evidence is Evidence.STRUCTURAL else layer.proven_on
+        if unproven := {*units}.difference(known):
+            seen = self.trusts(layer) and unproven.isdisjoint(layer.refuted_on)
+            return seen and all(self._far(layer, unit) for unit in unproven)
+        return self.evidence is not Evidence.STRUCTURAL
 
     def _far(self, layer: LayerVerdicts, unit: int) -> bool:
         if self.min_distance <= 0:

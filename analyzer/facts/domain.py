@@ -12,6 +12,8 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.facts.frozen import FrozenDict
 
+_LARGE = 1e30  # larger numbers are no bounds
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Box:
@@ -49,6 +51,17 @@ class Domain:
                 hashed.update(f"{name}\0{bounds.low.dtype.str}\0{bounds.low.shape}\0".encode())
                 hashed.update(np.ascontiguousarray(bounds.low).tobytes() + np.ascontiguousarray(bounds.high).tobytes())
         return f"sha256:{hashed.hexdigest()}"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether all inputs have bounds, so that some can be drawn."""
+        return all(self.bounds_input(name) for name in self.boxes[0])
+
+    def bounds_input(self, name: str) -> bool:
+        """Whether the numbers of an input have bounds that mean something."""
+        ends = [end for box in self.boxes for end in (box[name].low, box[name].high) if end.dtype.kind not in "iub"]
+        most = [min(_LARGE, float(np.finfo(end.dtype).max)) if end.dtype.kind == "f" else _LARGE for end in ends]
+        return all(float(np.abs(end).max(initial=0)) < limit for end, limit in zip(ends, most, strict=True))
 
     @cached_property
     def varying(self) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from analyzer.facts.audit import ModelSummary, ProbeSummary
+from analyzer.facts.audit import LayerVerdicts, ModelSummary, ProbeSummary
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.frozen import FrozenDict
 
 
@@ -113,6 +114,21 @@ class ProofFacts:
     def layers(self) -> tuple[str, ...]:
         """The values with claims, in the order of the graph."""
         return tuple(dict.fromkeys(unit.value for unit in self.units))
+
+
+_EVIDENCE = {Outcome.PROVEN: Evidence.PROVEN, Outcome.REFUTED: Evidence.REFUTED}
+
+
+def with_proofs(layer: LayerVerdicts, proofs: Iterable[UnitProof]) -> LayerVerdicts:
+    """The verdicts with what a proof shows of the layer's units; what is settled neither way stays observed."""
+    evidence, on = layer.evidence.copy(), dict[Outcome, list[int]]()
+    for unit in proofs:
+        if unit.claim is Claim.ALWAYS_ON:
+            on.setdefault(unit.outcome, []).append(unit.unit)
+        elif unit.method is not Method.WEIGHTS and unit.outcome in _EVIDENCE:
+            evidence[unit.unit] = _EVIDENCE[unit.outcome].code
+    proven_on, refuted_on = (tuple(sorted(on.get(outcome, ()))) for outcome in (Outcome.PROVEN, Outcome.REFUTED))
+    return replace(layer, evidence=evidence, proven_on=proven_on, refuted_on=refuted_on)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,8 @@ class PrunedFacts:
     says whether anything went; `notes` are sentences for the person who asked. `removed_relus` were always on in the
     data, and went with `merge_linear`; `observed` says that the promise rests on the data, not on the weights alone.
     `removed_rows` are how many rows of which embedding went, as the data never gathers them; `removed_experts` the
-    experts that went of which router, as no token is routed to them.
+    experts that went of which router, as no token is routed to them. `proven` says that the promise rests on a proof
+    over a domain, on inputs of which both were compared (`domain`).
     """
 
     before: Size
@@ -138,6 +139,8 @@ class PrunedFacts:
     observed: bool = False
     removed_rows: Mapping[str, int] = field(default_factory=dict)
     removed_experts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    domain: Comparison | None = None
+    proven: bool = False
 
     def __post_init__(self) -> None:
         """Mappings are read-only from here on."""

@@ -133,10 +133,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f": {hint}" if hint else f"; there are {', '.join(names)}."
 
 
-def unchanged_outputs(*, observed: bool) -> str:
-    """What a cut leaves as it was; `observed`: it rests on what the data showed."""
+def unchanged_outputs(*, observed: bool, proven: bool = False) -> str:
+    """What a cut leaves as it was; `observed`: it rests on what the data showed, `proven`: on a proof over a domain."""
     if observed:
         return "no change on the probe beyond rounding"
+    if proven:
+        return "no change beyond rounding for any input of the domain"
     return "no change beyond rounding for any input that stays finite on the way"
 
 

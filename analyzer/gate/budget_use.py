@@ -9,6 +9,7 @@ from math import prod
 from analyzer.facts.budgets import LayerLimits, Limit
 from analyzer.facts.checked import BudgetUse
 from analyzer.facts.wording import counted, number, share
+from analyzer.gate.held_against_domain import proven_share
 from analyzer.gate.over_budget import units_counted
 from analyzer.gate.situation import Situation
 
@@ -54,6 +55,10 @@ def _uses(situation: Situation) -> Iterator[BudgetUse]:
     if budgets.min_judged is not None:
         within = None if judged.least is None else judged.covers(budgets.min_judged.share or 0.0)
         yield BudgetUse("min-judged", f"at least {budgets.min_judged}", judged.shares, within)
+    if budgets.min_proven is not None:
+        proven, within = proven_share(situation)
+        found = _of(proven, audit.dead, "dead unit")
+        yield BudgetUse("min-proven", f"at least {budgets.min_proven}", found, within if seen else None)
     if budgets.min_samples is not None:
         within = situation.samples >= budgets.min_samples
         yield BudgetUse("min-samples", f"at least {number(budgets.min_samples)}", number(situation.samples), within)

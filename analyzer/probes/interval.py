@@ -44,6 +44,22 @@ def interval_of(stated: Any, declared: TensorType, name: str, folder: Path = Pat
     return typed(_prepared(_raw(given, name), given), declared, name)
 
 
+def stated_as(box: Box) -> dict[str, Any]:
+    """What `interval_of` makes these bounds of, as short as can be: a number, one for each channel, or all of them."""
+    return {side: _shortest(end) for side, end in (("low", box.low), ("high", box.high))}
+
+
+def _shortest(end: Array) -> Any:
+    flat = end.reshape(-1)
+    if flat.size and (flat == flat[0]).all():
+        return flat[0].item()
+    for axis, length in enumerate(end.shape):
+        along = np.moveaxis(end, axis, 0).reshape(length, -1)
+        if axis and length not in end.shape[1:axis] and (along == along[:, :1]).all():
+            return along[:, 0].tolist()
+    return end.tolist()
+
+
 def typed(box: Box, declared: TensorType, name: str) -> Box:
     """The same bounds as numbers of the input's type: the nearest, so that every such number within stays within.
 

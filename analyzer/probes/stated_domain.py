@@ -8,27 +8,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.errors import InputError
 from analyzer.facts.domain import Box, Domain
+from analyzer.facts.domain_words import ANY, no_such_domain, pair_in
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.wording import suggestion
 from analyzer.graph.view import TensorType
 from analyzer.json_files import read_json
 from analyzer.probes.input_names import quoted
-from analyzer.probes.interval import interval_of, typed
+from analyzer.probes.interval import interval_of, stated_as, typed
 from analyzer.probes.numpy_files import read_npz
 from analyzer.probes.skipped import Skipped
 from analyzer.probes.tables import read_csv
 from analyzer.probes.vnnlib import read_vnnlib
 from analyzer.regular_files import check_regular
 
-WORDS = ("pixels", "tokens", "model", "probe-range")
+#: What we write of the inputs that a model was pruned for: a domain as a document holds it.
+OWN_METADATA = "deadunits.domain"
 METADATA = ("onnxsim.precondition.range.", "onnxsim.range.")
 _PIXELS = 255
 LARGEST_DOCUMENT = 1 << 26  # bytes
+MOST_NUMBERS = 4096  # that a domain has in metadata
 _EXAMPLE = 'write bounds by input, such as {"x": [0, 1]}'
 _SIDES = {"low": ("low", "min", "minimum"), "high": ("high", "max", "maximum")}
 Bounds = dict[str, Box]
@@ -75,9 +79,11 @@ class Reader:
             return Domain((self._filled(self._pixels),), self._pixels_in_words())
         if text == "tokens":
             return Domain((self._filled(self._tokens),), "every row of the model's tables")
+        if text == ANY:
+            return Domain((self._filled(self._anything),), "every input")
         if text == "model":
-            return Domain((self._from_metadata(),), "what the model's file says")
-        if (pair := _pair(text)) is not None:
+            return Domain(self._from_metadata(), "what the model's file says")
+        if (pair := pair_in(text)) is not None:
             return Domain(self._boxes(pair, Path()), f"from {pair[0]:g} to {pair[1]:g}")
         path = check_regular(Path(text))
         suffixes = "".join(path.suffixes[-2:]).lower()
@@ -91,7 +97,7 @@ class Reader:
             return Domain((self._table(path),), path.name)
         if path.exists():
             raise InputError(f"The domain {path.name} is none of .vnnlib, .json, .yaml, .csv, .tsv, .npz.")
-        raise InputError(f"There is no domain {text!r}{suggestion(text, (*WORDS, '0:1', 'domain.vnnlib'))}")
+        raise no_such_domain(text)
 
     # -- words -------------------------------------------------------------------------------------------------------
 
@@ -120,19 +126,29 @@ class Reader:
         rows = self.vocabulary.get(name)
         return None if rows is None else interval_of({"tokens": rows}, declared, name)
 
-    def _from_metadata(self) -> Bounds:
+    def _anything(self, name: str, declared: TensorType) -> Box | None:
+        """Every number of the input's type; rows of tables, which others than those cannot be looked up in."""
+        dtype = declared.dtype if declared.dtype is not None else np.dtype(np.float32)
+        if (rows := self._tokens(name, declared)) is not None or dtype.kind == "b":
+            return rows or interval_of((0, 1), declared, name)
+        if dtype.kind not in "fiu" and dtype.name != "bfloat16":
+            return None
+        limits: Any = np.iinfo(dtype.name) if dtype.kind in "iu" else ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+        shape = tuple(int(d or 0) for d in declared.shape or ())
+        return Box(np.full(shape, limits.min, dtype), np.full(shape, limits.max, dtype))
+
+    def _from_metadata(self) -> tuple[Bounds, ...]:
+        if own := self.metadata.get(OWN_METADATA):
+            stated = _json(own, "the domain that it was pruned for")
+            return tuple(map(dict, self._named(ANY).boxes)) if stated == ANY else self._boxes(stated, Path())
         found: Bounds = {}
         for name, declared in self.inputs.items():
             text = next((self.metadata[key + name] for key in METADATA if key + name in self.metadata), None)
             if text is not None:
-                try:
-                    stated = json.loads(text)
-                except (ValueError, RecursionError) as error:
-                    raise InputError(f"What the model says of the range of '{name}' is no JSON.") from error
-                found[name] = interval_of(_renamed(stated), declared, name)
+                found[name] = interval_of(_renamed(_json(text, f"the range of '{name}'")), declared, name)
         if not found:
             raise InputError(f"The model's file says no range of its inputs ({METADATA[0]}NAME): state a domain.")
-        return self._whole(found)
+        return (self._whole(found),)
 
     # -- bounds by input ---------------------------------------------------------------------------------------------
 
@@ -195,12 +211,20 @@ class Reader:
         return dtype is None or dtype.kind not in "iub"
 
 
-def _pair(text: str) -> list[float] | None:
-    low, colon, high = text.partition(":")
+def in_metadata(domain: Domain) -> str:
+    """The domain as JSON that `--domain model` reads again; empty where that would be very long."""
+    if not domain.bounded:
+        return json.dumps(ANY)
+    boxes = [{name: stated_as(bounds) for name, bounds in box.items()} for box in domain.boxes]
+    numbers = sum(np.size(end) for box in boxes for sides in box.values() for end in sides.values())
+    return json.dumps(boxes if len(boxes) > 1 else boxes[0]) if numbers <= MOST_NUMBERS else ""
+
+
+def _json(text: str, what: str) -> Any:
     try:
-        return [float(low), float(high)] if colon else None
-    except ValueError:
-        return None
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"What the model's file says of {what} is no JSON.") from error
 
 
 def _document(path: Path) -> Any:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.health import Health
-from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, unit_ranges
+from analyzer.facts.proof import DomainSummary, ProofFacts
+from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, unchanged_outputs, unit_ranges
 
 Entry = TypeVar("Entry")
+INPUTS_SHOWN = 4  # of a domain
 
 
 def largest(entries: Sequence[Entry], most: int, size: Callable[[Entry], Any]) -> list[Entry]:
@@ -39,6 +42,28 @@ def not_finite(facts: AuditFacts) -> str:
     if condition is not None and condition.nonfinite == condition.samples:
         return "on data with NaN or infinity in every sample"
     return ""
+
+
+def unchanged(facts: AuditFacts) -> str:
+    """What stays as it was when all goes that can."""
+    observed, proven = facts.dead_by(Evidence.OBSERVED), facts.dead_by(Evidence.PROVEN)
+    return unchanged_outputs(observed=bool(observed), proven=bool(proven))
+
+
+def domain_stated(domain: DomainSummary) -> str:
+    """`from 0 to 1 (pixels 0 to 1)`, printable: where a domain comes from, and the range of each input that has one."""
+    ranges = [f"{shortened(name, 24)} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items()]
+    shown = ", ".join(ranges[:INPUTS_SHOWN]) + (", …" if len(ranges) > INPUTS_SHOWN else "")
+    parts = [shown] * bool(shown) + [f"{number(domain.boxes)} boxes"] * (domain.boxes > 1)
+    return printable(f"{domain.source} ({', '.join(parts)})" if parts else domain.source)
+
+
+def remarks(proof: ProofFacts | None) -> list[str]:
+    """What to know of a proof: how its search ended, if not by itself, and what was not looked at."""
+    if proof is None:
+        return []
+    by = {"interrupted": "interrupted", "budget": f"ended after {proof.budget:g} s (--budget)"}.get(proof.ended_by)
+    return [*([f"The search was {by}: more may be refuted"] if by else []), *proof.notes]
 
 
 def bar(ratio: float, width: int, *, blocks: bool = True) -> str:

@@ -11,7 +11,7 @@ from analyzer.facts.audit import LayerVerdicts, Removable
 from analyzer.facts.cut import Reordered
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.wording import unit_ranges
-from analyzer.walk.reasons import Reasons
+from analyzer.walk.reasons import REFUTED, Reasons
 from analyzer.walk.tie_graph import Slot
 
 LISTED = 32  # runs of indices that one line names
@@ -19,6 +19,12 @@ PAIRED = (
     "the directions of the layer are paired, so what goes of one lies at other indices than what goes of the other; "
     "the mask lists the elements (deadunits prune --masks)"
 )
+_WHEN = {
+    Evidence.STRUCTURAL: "whatever the input, if it stays finite on the way (structural)",
+    Evidence.PROVEN: "for every input of the domain (proven)",
+    Evidence.OBSERVED: "on all {} samples",
+    Evidence.REFUTED: "on all {} samples, but not for every input of the domain (refuted)",
+}
 
 
 def unit(reasons: Reasons, layers: Sequence[LayerVerdicts], reordered: Reordered, value: str, index: int) -> list[str]:
@@ -37,16 +43,12 @@ def unit(reasons: Reasons, layers: Sequence[LayerVerdicts], reordered: Reordered
     evidence = layer.evidence_of(index)
     if evidence is None:
         return [f"Unit {index} of {value} is not dead: {_state(layer, index)}."]
-    when = (
-        f"on all {layer.samples} samples"
-        if evidence is Evidence.OBSERVED
-        else f"whatever the input, if it stays finite on the way ({evidence})"
-    )
+    when = _WHEN[evidence].format(layer.samples)
     module = f", module {layer.audited.module}" if layer.audited.module else ""
     unit_text = f"Unit {index} of {value} ({layer.audited.op}, node {layer.audited.node}{module})"
     lines = [f"{unit_text} is {layer.stays_at[index]:g} {when}."]
     if reasons.closure.keeps.get((value, layer.audited.axis))[index]:
-        reason = reasons.of(slot)
+        reason = REFUTED if evidence is Evidence.REFUTED else reasons.of(slot)
         readers = reasons.context.graph.consumers
         own = itertools.takewhile(
             lambda after: all(node.name not in reordered.nodes for node, _ in readers.get(after.value, ())),

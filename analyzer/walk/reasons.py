@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from analyzer.algebra.constants import Constants
 from analyzer.facts.audit import LayerVerdicts, Locked
+from analyzer.facts.evidence import Evidence
 from analyzer.graph import Role
 from analyzer.ops.context import HIDDEN, IDLE, Call, Context
 from analyzer.ops.operator import traits_of
@@ -30,6 +31,9 @@ class Reason:
     path: tuple[Slot, ...]
 
 
+REFUTED = Reason("refuted", "an input of the domain is known that moves it", ())
+
+
 class Reasons:
     """The reasons for the slots that a closure keeps; what is cut together stays for one reason."""
 
@@ -44,7 +48,8 @@ class Reasons:
         """Dead units that stay, grouped by value and reason."""
         groups: dict[tuple[str, str, str], list[int]] = {}
         for layer, unit in kept_dead(self.closure, layers):
-            reason = self.of(Slot(layer.value, layer.audited.axis, unit))
+            refuted = layer.evidence_of(unit) is Evidence.REFUTED
+            reason = REFUTED if refuted else self.of(Slot(layer.value, layer.audited.axis, unit))
             groups.setdefault((layer.value, reason.code, reason.detail), []).append(unit)
         return tuple(Locked(value, tuple(units), code, detail) for (value, code, detail), units in groups.items())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -23,9 +24,11 @@ from analyzer.facts.health import Verdict, health_of
 from analyzer.facts.judged import LeftOut
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.model_report import AuditReport
+from analyzer.facts.proof import DomainSummary, ProofFacts
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import Kind, Units
 from analyzer.report.documents import Tool, shown_as, text_of
+from analyzer.report.prove.json import Counts, totals_of
 
 
 class Totals(Struct, frozen=True):
@@ -39,6 +42,8 @@ class LayerEvidence(Struct, frozen=True):
     """What shows that dead units are dead: `structural`, the weights alone decide it; `observed`, they were seen to be.
 
     `samples`: on which the layer was counted: all, or the first ones where its verdicts could not change any more.
+    With a domain: `proven`, for every input of it; `refuted`, they were seen to be dead, and an input of it moves them;
+    `observed` are then those of which neither is known. `proven_on` and `refuted_on` are the same of `always_on`.
     `firing_bound`: one-sided Clopper-Pearson bound on the share of samples on which an observed dead unit may fire.
     """
 
@@ -47,6 +52,10 @@ class LayerEvidence(Struct, frozen=True):
     samples: int
     firing_bound: float | None
     confidence: float = CONFIDENCE
+    proven: Units = ()
+    refuted: Units = ()
+    proven_on: Units = ()
+    refuted_on: Units = ()
 
 
 class Root(Struct, frozen=True):
@@ -203,12 +212,26 @@ class Router(Struct, frozen=True):
     module: str
 
 
+class Proof(Struct, frozen=True):
+    """What became of the probe's claims over a domain; fields are those of `deadunits.prove/1`."""
+
+    domain: DomainSummary
+    arithmetic: str
+    seed: int
+    budget: float
+    tried: int
+    witnesses: int
+    ended_by: str
+    totals: Mapping[str, Counts]
+    notes: tuple[str, ...]
+
+
 class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1"):
     """The report that `deadunits audit --json` writes.
 
     `probe` is null where no data was given, `holdout` where no second data set was. `thresholds` say what counted as
     near-dead, saturated and constant; `locked` are dead units that stay. `vocabulary` and `experts` are null where they
-    were not asked for.
+    were not asked for, `proof` where no domain was stated.
     """
 
     tool: Tool
@@ -228,6 +251,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.audit/1")
     vocabulary: tuple[Rows, ...] | None
     experts: tuple[Router, ...] | None
     health: Health
+    proof: Proof | None
 
 
 def to_text(report: AuditReport) -> str:
@@ -248,6 +272,7 @@ def fields_of(facts: AuditFacts) -> dict[str, Any]:
         "totals": Totals(facts.units, facts.dead),
         "warnings": tuple(_warning(finding) for finding in facts.warnings),
         "health": _health(facts),
+        "proof": None if facts.proof is None else _proof(facts.proof),
         "layers": tuple(_layer(layer, causes.get(layer.value)) for layer in facts.layers),
     }
 
@@ -265,6 +290,11 @@ def _health(facts: AuditFacts) -> Health:
         next=health.next_step.advice,
         command=health.next_step.command() or None,
     )
+
+
+def _proof(facts: ProofFacts) -> Proof:
+    same = ("domain", "arithmetic", "seed", "budget", "tried", "witnesses", "ended_by", "notes")
+    return Proof(totals=totals_of(facts), **{name: getattr(facts, name) for name in same})
 
 
 def _warning(finding: Finding) -> Warning:
@@ -297,7 +327,16 @@ def _layer(layer: LayerVerdicts, diagnosis: LayerDiagnosis | None) -> Layer:
         always_on=layer.always_on,
         nonfinite=layer.nonfinite,
         revived=layer.revived,
-        evidence=LayerEvidence(layer.structural, layer.dead_by(Evidence.OBSERVED), layer.samples, layer.firing_bound),
+        evidence=LayerEvidence(
+            layer.structural,
+            layer.dead_by(Evidence.OBSERVED),
+            layer.samples,
+            layer.firing_bound,
+            proven=layer.proven,
+            refuted=layer.refuted,
+            proven_on=layer.proven_on,
+            refuted_on=layer.refuted_on,
+        ),
         causes=() if diagnosis is None else tuple(_cause(cause) for cause in diagnosis.causes),
         distances=() if diagnosis is None else diagnosis.distances,
         remedy=() if diagnosis is None else diagnosis.remedy,

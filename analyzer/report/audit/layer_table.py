@@ -15,6 +15,8 @@ from analyzer.report.phrases import bar, printable
 BAR, LEAST_BAR = 16, 4  # columns of the bar beside a layer
 OP = 14
 _COLUMNS = (  # verdict, heading, style, which goes first where there is no room; shown only where some layer has one
+    ("proven", "proven", "green", 7),
+    ("refuted", "refuted", "magenta", 6),
     ("near_dead", "near-dead", "yellow", 3),
     ("saturated", "saturated", "yellow", 4),
     ("always_on", "always-on", "cyan", 5),

@@ -18,7 +18,7 @@ from analyzer.facts.health import Health, Verdict, health_of
 from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.vocabulary import GatheredRows
-from analyzer.facts.wording import counted, number, share, size, unchanged_outputs, unit_ranges
+from analyzer.facts.wording import counted, number, share, size, unit_ranges
 from analyzer.report.audit.layer_table import layer_table
 from analyzer.report.cause_phrases import why
 from analyzer.report.console import (
@@ -41,13 +41,16 @@ from analyzer.report.phrases import (
     counted_early,
     cut_names,
     dims,
+    domain_stated,
     largest,
     named,
     not_finite,
     preprocessed,
     printable,
+    remarks,
     samples_fed,
     shortened,
+    unchanged,
 )
 
 LAYERS_SHOWN = 12
@@ -156,6 +159,9 @@ class _View:
         if facts.holdout is not None:
             grid.add_row(Text("holdout", QUIET), _data(facts.holdout, self.width - 10))
             self._add_skipped(grid, facts.holdout)
+        if facts.proof is not None:
+            conditional = ("  CONDITIONAL", "bold yellow") if facts.proof.domain.conditional else ""
+            grid.add_row(Text("domain", QUIET), Text.assemble(domain_stated(facts.proof.domain), conditional))
         if facts.probe is not None:
             grid.add_row(Text("preset", QUIET), Text(_preset(facts.thresholds), QUIET))
         return grid
@@ -177,6 +183,8 @@ class _View:
         style = "bold red" if facts.dead or doubt else unsure
         headline.append(f"{number(facts.dead)} of {counted(facts.units, 'unit')}", style)
         headline.append(f" {'is' if facts.dead == 1 else 'are'} dead ({share(facts.dead, facts.units)})", style)
+        if refuted := facts.dead_by(Evidence.REFUTED):
+            headline.append(f", {number(refuted)} of them on the probe only", style)
         headline.append(" in what was judged" if facts.judged.little and facts.probe else "", style)
         if constant:
             which = "all" if constant == facts.dead else number(constant)
@@ -192,13 +200,13 @@ class _View:
                 f"{counted(removable.parameters, 'parameter')} can go ({share(removable.parameters_share)})",
                 "bold",
             )
-            unchanged = unchanged_outputs(observed=bool(facts.dead_by(Evidence.OBSERVED)))
             can_go.append(
                 f", with {counted(removable.multiply_adds, 'multiply-add')} "
-                f"({share(removable.multiply_adds_share)}) and {unchanged}"
+                f"({share(removable.multiply_adds_share)}) and {unchanged(facts)}"
             )
             lines.append(can_go)
         lines.extend(Text(line, QUIET) for line in _evidence(facts))
+        lines.extend(Text(printable(remark), "yellow") for remark in remarks(facts.proof))
         if facts.holdout is not None and facts.dead and not any(layer.revived for layer in facts.layers):
             lines.append(Text(f"the holdout ({counted(facts.holdout.samples, 'sample')}) revives none of them", QUIET))
         return Group(*lines)
@@ -322,13 +330,18 @@ class _View:
 
 def _evidence(facts: AuditFacts) -> Iterator[str]:
     """How sure the dead units are, in one line per kind of evidence."""
-    structural, observed = facts.dead_by(Evidence.STRUCTURAL), facts.dead_by(Evidence.OBSERVED)
+    structural, proven, observed, refuted = map(facts.dead_by, Evidence)
     bound = max((layer.firing_bound or 0.0 for layer in facts.layers), default=0.0)
     if structural:
         yield f"{counted(structural, 'unit')} dead by the weights alone, for every input that stays finite on the way"
+    if proven:
+        yield f"{counted(proven, 'unit')} proven dead for every input of the domain"
+    if refuted:
+        yield f"{counted(refuted, 'unit')} dead on the probe only: inputs of the domain move them"
     if observed and facts.probe is not None:
+        seen = f"{counted(observed, 'unit')} {'open, ' if facts.proof else ''}dead on"
         yield (
-            f"{counted(observed, 'unit')} dead on all {counted(facts.probe.samples, 'sample')}: with "
+            f"{seen} all {counted(facts.probe.samples, 'sample')}: with "
             f"{share(CONFIDENCE)} confidence, each is alive on less than {share(bound)} of inputs like these"
         )
 

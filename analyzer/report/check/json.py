@@ -13,6 +13,7 @@ from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.budgets import Budgets, LayerLimits, Limit
 from analyzer.facts.findings import Finding, Severity
 from analyzer.facts.model_report import CheckReport
+from analyzer.facts.proof import DomainSummary
 from analyzer.report.audit.json import Judged
 from analyzer.report.documents import Tool, shown_as, text_of
 
@@ -69,7 +70,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.check/1")
     """The report that `deadunits check --format json` writes.
 
     `passed`: no finding of severity error; false is exit code 1. `budgets` are the settings in force, spelled as in a
-    configuration file.
+    configuration file. `domain` is what the probe's claims were held against (null: none was stated).
     """
 
     tool: Tool
@@ -84,6 +85,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.check/1")
     rules: tuple[Rule, ...]
     judged: Judged
     baseline: Baseline | None
+    domain: DomainSummary | None
 
 
 def to_text(report: CheckReport) -> str:
@@ -102,6 +104,7 @@ def to_text(report: CheckReport) -> str:
         rules=tuple(shown_as(Rule, card) for card in facts.kinds),
         judged=shown_as(Judged, audit.judged),
         baseline=None if facts.comparison is None else _baseline(facts.comparison),
+        domain=None if audit.proof is None else audit.proof.domain,
     )
     return text_of(document)
 

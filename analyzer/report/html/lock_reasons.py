@@ -11,6 +11,7 @@ from analyzer.report.phrases import by_reason, printable, units_per_value
 
 REASONS = MappingProxyType(
     {
+        "refuted": "An input of the domain is known that moves it: it is dead on the data only.",
         "graph-output": "The unit is part of an output of the model; removing it would change the output's shape.",
         "interface": "It is cut together with a part of an input or output of the model, whose shape would change.",
         "residual-partner-alive": "A skip connection adds it to a unit that is alive, so the index is still needed.",

@@ -14,13 +14,12 @@ from analyzer.facts.health import health_of
 from analyzer.facts.model_report import AuditReport, CheckReport, PruneReport
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
-from analyzer.facts.wording import unchanged_outputs
 from analyzer.report.html.check_section import section_of
 from analyzer.report.html.document import as_text, document
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import units_per_value
+from analyzer.report.phrases import unchanged, units_per_value
 from analyzer.report.prune.worth import holds_for, loss, verdict
 
 LIBRARIES = ("echarts.min.js", "cytoscape.min.js")
@@ -95,7 +94,7 @@ def _derived(facts: AuditFacts) -> dict[str, Any]:
         "health": health_of(facts),
         "structural": structural,
         "observed": facts.dead_by(Evidence.OBSERVED),
-        "unchanged": unchanged_outputs(observed=bool(facts.dead_by(Evidence.OBSERVED))),
+        "unchanged": unchanged(facts),
         "with_dead": sum(bool(layer.dead) for layer in layers),
         "whole_dead": sum(bool(layer.units) and len(layer.dead) == layer.units for layer in layers),
         "bound": max((layer.firing_bound or 0.0 for layer in layers), default=0.0),

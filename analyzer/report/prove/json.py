@@ -53,8 +53,12 @@ def to_text(facts: ProofFacts) -> str:
         "model", "probe", "drawn", "domain", "arithmetic", "seed", "budget", "tried", "witnesses", "ended_by", "units",
         "modules", "notes", "seconds",
     )  # fmt: skip
-    totals = {claim.value: _counts(facts, claim) for claim in Claim}
-    return text_of(Document(tool=Tool(), totals=totals, **{name: getattr(facts, name) for name in same}))
+    return text_of(Document(tool=Tool(), totals=totals_of(facts), **{name: getattr(facts, name) for name in same}))
+
+
+def totals_of(facts: ProofFacts) -> dict[str, Counts]:
+    """How many claims came out how, by claim."""
+    return {claim.value: _counts(facts, claim) for claim in Claim}
 
 
 def _counts(facts: ProofFacts, claim: Claim) -> Counts:

@@ -22,10 +22,9 @@ from analyzer.report.console import (
     room_for_names,
     table_of,
 )
-from analyzer.report.phrases import full_name, largest, printable, shortened
+from analyzer.report.phrases import domain_stated, full_name, largest, printable, remarks, shortened
 
 LAYERS_SHOWN = 12
-INPUTS_SHOWN = 4
 OPEN_SHOWN = 6
 PROOFS = (Method.WEIGHTS, Method.INTERVALS, Method.SPLITTING)
 _WORDS = {Claim.DEAD: "dead", Claim.ALWAYS_ON: "always on"}
@@ -64,7 +63,7 @@ class _View:
         yield from self._layers()
         yield from self._methods()
         yield from self._open()
-        for note in self.facts.notes:
+        for note in remarks(self.facts):
             yield Text(f"\n{printable(note)}", "yellow")
         yield self._meaning()
 
@@ -78,7 +77,7 @@ class _View:
             f"{counted(self.facts.probe.samples, 'sample')} of {printable(self.facts.probe.source)}"
         )  # fmt: skip
         lines.append(Text(f"Claims of {where}, held against every input of the domain", QUIET))
-        lines.append(self._domain())
+        lines.append(Text(f"Domain: {domain_stated(self.facts.domain)}", QUIET))
         if self.facts.domain.conditional:
             lines.append(
                 Text(
@@ -86,10 +85,6 @@ class _View:
                     "bold yellow",
                 )
             )
-        if self.facts.ended_by:
-            by_time = f"ended after {self.facts.budget:g} s (--budget)"
-            how = "interrupted" if self.facts.ended_by == "interrupted" else by_time
-            lines.append(Text(f"The search was {how}: more may be refuted", "yellow"))
         return Group(*[line for line in lines if line.plain])
 
     def _claim(self, claim: Claim) -> Text:
@@ -107,13 +102,6 @@ class _View:
         for place, (text, style) in enumerate(parts):
             line.append(", " if place else "", "bold").append(text, style)
         return line
-
-    def _domain(self) -> Text:
-        domain = self.facts.domain
-        ranges = [f"{shortened(name, 24)} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items()]
-        shown = ", ".join(ranges[:INPUTS_SHOWN]) + (", …" if len(ranges) > INPUTS_SHOWN else "")
-        boxes = f", {number(domain.boxes)} boxes" if domain.boxes > 1 else ""
-        return Text(f"Domain: {printable(domain.source)} ({printable(shown)}{boxes})", QUIET)
 
     def _layers(self) -> Iterator[RenderableType]:
         rows = list(Counter((unit.value, unit.claim) for unit in self.facts.units))

@@ -43,13 +43,15 @@ class Compared(Struct, frozen=True):
 
 
 class ComparedOnAll(Compared, frozen=True):
-    """Both models on the probe (on random data without one), on the holdout, and on the probe with noise.
+    """Both models on the probe (on random data without one), the holdout, the probe with noise, and the domain.
 
-    Units that are alive on the holdout make the models differ there.
+    Units that are alive on the holdout make the models differ there. `domain` are witnesses, corners and other inputs
+    of a stated domain (null: none was, or what went rests on what the data showed).
     """
 
     holdout: Compared | None = None
     perturbed: Compared | None = None
+    domain: Compared | None = None
 
 
 class Timed(Struct, frozen=True):
@@ -73,7 +75,8 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     their removal is not exact. `removed_relus` were always on in the data and went when the layers around them were
     merged. `removed_rows`: how many rows of which embedding went, as the data never gathers them; `removed_experts`
     which experts of which router, as no token is routed to them. `observed`: the same outputs rest on what the data
-    showed; else they hold for every input that stays finite on the way (unless units are lossy).
+    showed; else they hold for every input that stays finite on the way (unless units are lossy), or, where they are
+    `proven`, for every such input of the domain.
     """
 
     changed: bool
@@ -89,6 +92,7 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     notes: tuple[str, ...]
     removed_rows: Mapping[str, int]
     removed_experts: Mapping[str, Units]
+    proven: bool
 
 
 def to_text(report: PruneReport) -> str:
@@ -105,6 +109,7 @@ def to_text(report: PruneReport) -> str:
         "observed",
         "removed_rows",
         "removed_experts",
+        "proven",
     )
     document = Document(
         **fields_of(report.audit),
@@ -118,7 +123,8 @@ def to_text(report: PruneReport) -> str:
 def _comparison(pruned: PrunedFacts) -> ComparedOnAll | None:
     if pruned.comparison is None:
         return None
-    holdout, perturbed = (
-        None if other is None else shown_as(Compared, other) for other in (pruned.holdout, pruned.perturbed)
-    )
-    return replace(shown_as(ComparedOnAll, pruned.comparison), holdout=holdout, perturbed=perturbed)
+    others = {
+        name: None if (other := getattr(pruned, name)) is None else shown_as(Compared, other)
+        for name in ("holdout", "perturbed", "domain")
+    }
+    return replace(shown_as(ComparedOnAll, pruned.comparison), **others)

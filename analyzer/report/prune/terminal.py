@@ -113,7 +113,8 @@ class _View:
             return
         yield heading("Outputs of both models")
         noisy = ("probe + noise", pruned.perturbed)
-        for name, comparison in (("probe", pruned.comparison), ("holdout", pruned.holdout), noisy):
+        of_domain = ("domain", pruned.domain)
+        for name, comparison in (("probe", pruned.comparison), ("holdout", pruned.holdout), noisy, of_domain):
             if comparison is not None:
                 label = "random data" if name == "probe" and self.audit.probe is None else name
                 yield self._difference(label, comparison, judged=name != "probe + noise" and not pruned.lossy)

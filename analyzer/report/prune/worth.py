@@ -7,7 +7,7 @@ import math
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import counted, share
-from analyzer.report.phrases import not_finite, printable
+from analyzer.report.phrases import domain_stated, not_finite, printable
 
 ALIGNMENTS = (16, 8)  # widths that kernels like
 
@@ -51,6 +51,10 @@ def holds_for(audit: AuditFacts, pruned: PrunedFacts) -> str:
         return f"RANDOM DATA{on}: real data may need what was removed"
     if not pruned.changed or pruned.lossy:
         return ""
+    if pruned.proven and audit.proof is not None:
+        start = "CONDITIONAL: the" if audit.proof.domain.conditional else "The"
+        domain = f"every input of the domain {domain_stated(audit.proof.domain)}"
+        return f"{start} same outputs, up to rounding, for {domain}"
     if not pruned.observed:
         return "The same outputs, up to rounding, for every input that stays finite on the way"
     parts = list[str]()

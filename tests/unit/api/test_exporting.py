@@ -93,6 +93,19 @@ def test_a_model_of_keras_exports_itself(keras: Any, capsys: pytest.CaptureFixtu
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_model_of_keras_is_proven_without_a_probe(keras: Any) -> None:
+    proof = analyzer.prove(keras.Model(), domain="0:16", budget=0)
+    assert proof.facts.drawn == 1000
+
+
+def test_a_module_without_a_probe_is_told_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = ModuleType("torch.nn")
+    modules.Module = type("Module", (), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.nn", modules)
+    with pytest.raises(analyzer.InputError, match="exported with samples of its input: give a probe"):
+        analyzer.prove(modules.Module(), domain="0:16")
+
+
 def test_a_model_of_keras_that_does_not_export_is_refused(keras: Any) -> None:
     class Broken(keras.Model):  # type: ignore[misc]  # untyped
         def export(self, path: Path, **_: Any) -> None:

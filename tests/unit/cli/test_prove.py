@@ -75,7 +75,6 @@ def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "Missing option '--domain'"),
         (["--domain", "pixel"], "did you mean pixels"),
         (["--domain", "0:0.5"], "lies outside of the domain"),
         (["--domain", "missing.vnnlib"], "cannot be read"),

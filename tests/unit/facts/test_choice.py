@@ -20,8 +20,8 @@ def test_evidence_may_be_written_as_its_name(written: Any, meant: list[int]) -> 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"evidence": "hearsay"}, "evidence is 'hearsay': choose structural or observed"),
-        ({"evidence": Evidence.PROVEN}, "evidence is 'proven': choose structural or observed"),
+        ({"evidence": "hearsay"}, "evidence is 'hearsay': choose structural, proven or observed"),
+        ({"evidence": Evidence.REFUTED}, "evidence is 'refuted': choose structural, proven or observed"),
         ({"evidence": None}, "evidence is None"),
         ({"round_to": 0}, "round_to is 0: give a whole number of at least 1"),
         ({"round_to": -3}, "round_to is -3"),

@@ -105,10 +105,11 @@ def test_evidence_has_one_entry_per_unit() -> None:
     assert layer.dead_by() == () == layer.dead_by(Evidence.PROVEN)
 
 
-def test_evidence_that_no_stage_gives_yet_is_never_taken_for_the_weights_word() -> None:
+def test_what_bounds_show_is_never_taken_for_the_weights_word_and_what_an_input_moves_for_nothing() -> None:
     layer = first_dead(3, 3, "relu")
     kinds = (Evidence.OBSERVED, Evidence.REFUTED, Evidence.PROVEN)
     mixed = replace(layer, evidence=np.array([kind.code for kind in kinds], np.uint8))
     assert mixed.structural == ()
-    assert analyzer.Choice().allowed(mixed) == [0]
+    assert analyzer.Choice().allowed(mixed) == [0, 2]
+    assert analyzer.Choice(evidence=Evidence.PROVEN).allowed(mixed) == [2]
     assert analyzer.Choice(evidence=Evidence.STRUCTURAL).allowed(mixed) == []

@@ -15,9 +15,11 @@ from analyzer.facts.audit import AuditFacts, Conditions, LayerVerdicts, ProbeSum
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.checked import CheckFacts
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import Severity
 from analyzer.facts.judged import Judged, LeftOut, OperatorCount
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
+from analyzer.facts.proof import DomainSummary, ProofFacts
 from analyzer.gate import judge, kind_named
 from analyzer.gate.catalogue import all_kinds
 from analyzer.gate.finding_kind import FindingKind
@@ -48,10 +50,56 @@ def test_a_healthy_model_has_no_findings() -> None:
 
 def test_every_finding_but_those_of_a_baseline_can_be_provoked() -> None:
     seen_here = {finding.code for result in (failing(), with_baseline()) for finding in result.findings}
-    provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018", "DU031", "DU038"}
+    provoked_below = {"DU009", "DU011", "DU013", "DU014", "DU018", "DU031", "DU038", "DU039", "DU040"}
     provoked_in_audits = {"DU023", "DU024", "DU025", "DU026", "DU027", "DU028", "DU029", "DU030"}
     provoked_by_data = {"DU032", "DU033", "DU034", "DU035", "DU036", "DU037"}
     assert seen_here | provoked_below | provoked_in_audits | provoked_by_data == {kind.code for kind in all_kinds()}
+
+
+def over_domain(**evidence: tuple[int, ...]) -> AuditFacts:
+    """Ten units of which the first four are dead, with this evidence."""
+    codes = np.zeros(10, np.uint8)
+    codes[:4] = Evidence.OBSERVED.code
+    for name, those in evidence.items():
+        codes[[*those]] = Evidence(name).code
+    return one(replace(first_dead(10, 4, "relu"), evidence=codes), proof=proof())
+
+
+def proof() -> ProofFacts:
+    made = facts()
+    domain = DomainSummary("pixels", "sha256:00", 1, conditional=False)
+    return ProofFacts(made.model, made.probe, domain, "float32", 0, 60.0, 10, 1, "", ())
+
+
+def test_dead_units_that_an_input_of_the_domain_moves_are_a_warning() -> None:
+    assert found(over_domain(refuted=(1, 3), proven=(0,)))["DU039"] is Severity.WARNING
+    result = judge(over_domain(refuted=(1, 3), proven=(0,)))
+    assert units(result, "DU039") == [(1, 3)]
+    assert "2 of 4 units that are dead on the probe move for some input" in result.findings[0].message
+    assert "DU039" not in found(over_domain(proven=(0,)))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "asked", "fails"),
+    [
+        ({"structural": (0,), "proven": (1,)}, "50%", False),
+        ({"structural": (0,), "proven": (1,)}, "51%", True),
+        ({"refuted": (0, 1, 2, 3)}, "1%", True),
+        ({}, "0%", False),
+        ({"proven": (0, 1, 2, 3)}, "100%", False),
+    ],
+)
+def test_a_budget_asks_for_a_share_of_proofs(evidence: Any, asked: str, fails: bool) -> None:
+    result = judge(over_domain(**evidence), budgets_of({"min-proven": asked}))
+    assert ("DU040" in {finding.code for finding in result.findings}) is fails
+    (use,) = (use for use in result.uses if use.setting == "min-proven")
+    assert use.within is not fails
+
+
+def test_a_share_of_proofs_without_a_domain_fails_and_says_so_and_without_dead_units_passes() -> None:
+    without = judge(replace(over_domain(), proof=None), budgets_of({"min-proven": "10%"}))
+    assert any(f.code == "DU040" and "no domain was stated (--domain)" in f.message for f in without.findings)
+    assert "DU040" not in found(one(layer(relu(3), seen([0] * 3, [1] * 3))), {"min-proven": "100%"})
 
 
 def test_samples_that_statistics_lack_are_a_warning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from analyzer.facts.domain import Box, Domain
 from analyzer.facts.image_options import ImageOptions
 from analyzer.graph.view import TensorType
 from analyzer.probes.interval import ROUNDING
-from analyzer.probes.stated_domain import Reader
+from analyzer.probes.stated_domain import OWN_METADATA, Reader, in_metadata
 from analyzer.rewrite.masks import archive
 
 IMAGE = TensorType(np.dtype(np.float32), (1, 3, 4, 4))
@@ -178,3 +179,64 @@ def test_files_that_are_none(name: str, text: str, tmp_path: Path) -> None:
 def test_a_domain_is_taken_as_it_is() -> None:
     domain = Domain(({"x": Box(np.zeros(1), np.ones(1))},), "mine")
     assert Reader({"x": ROW}).domain(domain) is domain
+
+
+HALVES = TensorType(np.dtype(np.float16), (1, 3))
+SQUARE = TensorType(np.dtype(np.float32), (1, 3, 3, 3))
+
+
+def kept(stated: Any, declared: TensorType) -> tuple[Domain, Domain, str]:
+    """The domain, the one that is read from the metadata of a model that was pruned for it, and what stands there."""
+    domain = Reader({"x": declared}, vocabulary={"x": 7} if declared is TOKENS else {}).domain(stated)
+    text = in_metadata(domain)
+    return domain, Reader({"x": declared}, metadata={OWN_METADATA: text}).domain("model"), text
+
+
+@pytest.mark.parametrize(
+    ("stated", "declared", "numbers"),
+    [
+        ("-0.1:0.7", IMAGE, 2),
+        ({"low": 0, "high": 1, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.1, 0.3]}, IMAGE, 6),
+        ({"low": [0, 1, 2], "high": [[[[3, 3, 3], [4, 4, 5], [6, 7, 8]]] * 3]}, SQUARE, 30),
+        ({"low": [[0, 0.1, 0.2]], "high": [[1, 1, 1]]}, ROW, 4),
+        ({"low": [[[[0]], [[1]], [[2]]]], "high": 3}, TensorType(np.dtype(np.float32), (1, 3, 1, 1)), 4),
+        ("tokens", TOKENS, 2),
+        ("pixels", BYTES, 2),
+        ([{"x": [0, 0.3]}, {"x": [0.6, 1]}], HALVES, 4),
+    ],
+)
+def test_what_a_model_was_pruned_for_is_read_back_to_the_last_bit(
+    stated: Any, declared: TensorType, numbers: int
+) -> None:
+    domain, again, text = kept(stated, declared)
+    assert again.digest == domain.digest
+    assert again.boxes[0]["x"].low.dtype == declared.dtype
+    assert len(re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)) == numbers
+
+
+def test_a_domain_of_very_many_numbers_is_not_written() -> None:
+    wide = TensorType(np.dtype(np.float32), (1, 5000))
+    box = Box(np.linspace(0, 1, 5000, dtype=np.float32)[None], np.full((1, 5000), 2, np.float32))
+    assert in_metadata(Domain(({"x": box},), "ends")) == ""
+    assert kept("0:1", wide)[1].boxes[0]["x"].high.shape == (1, 5000)
+
+
+@pytest.mark.parametrize("declared", [ROW, HALVES, BYTES, TOKENS, TensorType(np.dtype(np.bool_), (1, 2))])
+def test_any_input_holds_every_number_of_the_type_and_every_row(declared: TensorType) -> None:
+    domain, again, text = kept("any", declared)
+    box = domain.boxes[0]["x"]
+    if declared is TOKENS:
+        assert (box.low == 0).all() and (box.high == 6).all()
+    elif declared.dtype is not None and declared.dtype.kind == "f":
+        assert not domain.bounded and text == '"any"' and again.digest == domain.digest
+        assert box.high[0, 0] == np.finfo(declared.dtype).max
+    else:
+        assert domain.bounded and box.low.dtype == declared.dtype
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is no JSON"), ('{"y": [0, 1]}', "speaks of 'y'"), ("[]", "neither"), ("3", "neither")]
+)
+def test_a_damaged_domain_in_a_model_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Reader({"x": ROW}, metadata={OWN_METADATA: text}).domain("model")

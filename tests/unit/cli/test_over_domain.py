@@ -1,0 +1,103 @@
+"""`--domain` of audit, prune and check: what it says, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import analyzer
+from analyzer.cli.main import run
+from tests.promised import satisfies
+
+KERAS = Path(__file__).parents[3] / "sample_models/digits_keras_cnn"
+ON = [str(KERAS / "model.onnx"), "--probe", str(KERAS / "probe.npz"), "--budget", "2s"]
+LAYER = "functional_1/relu2_1/Relu:0"
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def test_an_audit_says_what_is_proven_and_what_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "audit.json"
+    assert run(["audit", *ON, "--domain", "pixels", "--json", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "domain  pixels from 0 to 255 (image 0 to 1)" in out
+    assert "4 units proven dead for every input of the domain" in out
+    assert "dead on the probe only: inputs of the domain move them" in out
+    assert "proven  refuted" in out
+    document = json.loads(file.read_text())
+    satisfies("audit", document)
+    evidence = next(layer for layer in document["layers"] if layer["value"] == LAYER)["evidence"]
+    assert len(evidence["proven"]) == 4 and evidence["observed"] == evidence["refuted"] == []
+    totals = document["proof"]["totals"]["dead"]
+    assert totals["proven"] == 4 and totals["refuted"] >= 5
+    assert sum(len(layer["evidence"]["refuted"]) for layer in document["layers"]) == totals["refuted"]
+
+
+def test_prune_takes_what_is_proven_and_the_file_says_for_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, report = tmp_path / "small.onnx", tmp_path / "prune.json"
+    choice = ["--domain", "pixels", "--evidence", "proven", "--no-latency"]
+    assert run(["prune", *ON, *choice, "-o", str(out), "--json", str(report)]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "The same outputs, up to rounding, for every input of the domain pixels from 0 to 255 (image 0 to 1)" in printed
+    )
+    document = json.loads(report.read_text())
+    satisfies("prune", document)
+    assert document["proven"] and not document["observed"]
+    assert list(document["removed_units"]) == [LAYER]
+    assert document["comparison"]["domain"]["within"] and document["comparison"]["domain"]["samples"] >= 100
+    assert run(["prove", str(out), *ON[1:3], "--domain", "model", "--budget", "0s"]) == 0
+    assert "Domain: what the model's file says (image 0 to 1)" in capsys.readouterr().out
+    assert onnx.load(out).metadata_props
+
+
+def test_check_asks_for_a_share_and_a_settings_file_may_state_the_domain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "deadunits.toml"
+    settings.write_text('domain = "pixels"\nmin-proven = "50%"\nignore = ["DU014"]\n')
+    assert run(["check", *ON, "--config", str(settings)]) == 1
+    out = capsys.readouterr().out
+    assert "DU040 little-proven" in out and "DU039 dead-on-probe-only" in out
+    assert "held against every input of the domain pixels from 0 to 255" in " ".join(out.split())
+    assert run(["check", *ON, "--config", str(settings), "--min-proven", "5%"]) == 0
+    capsys.readouterr()
+    (tmp_path / "box.json").write_text('{"image": [0, 1]}')
+    settings.write_text('domain = "box.json"\n')
+    assert run(["check", *ON, "--config", str(settings), "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    satisfies("check", document)
+    assert document["domain"]["source"] == "box.json" and document["budgets"] == {}
+
+
+def test_pixels_are_prepared_without_a_probe_as_with_one(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--domain", "pixels", "--mean", "0.5", "--std", "0.25", "--budget", "0s"]
+    assert run(["prove", ON[0], *given]) == 0
+    assert "prepared as the probe's images are (image -2 to 2)" in capsys.readouterr().out
+    with pytest.raises(analyzer.InputError, match="images says how a probe is read"):
+        analyzer.audit(ON[0], analyzer.Data(images=analyzer.ImageOptions()))
+
+
+def test_no_domain_is_every_input_and_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["prove", *ON]) == 0
+    out = capsys.readouterr().out
+    assert "Domain: every input\n" in out
+    assert "no inputs were searched" in " ".join(out.split())
+
+
+def test_statistics_alone_are_not_held_against_a_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", **dict(np.load(KERAS / "probe.npz")))
+    assert run(["observe", *ON[:3], "-o", str(tmp_path / "p.stats"), "-q"]) == 0
+    capsys.readouterr()
+    assert run(["audit", ON[0], "--statistics", str(tmp_path / "p.stats"), "--domain", "pixels"]) == 2
+    assert "there is no probe: give one (--probe DATA)" in " ".join(capsys.readouterr().err.split())
