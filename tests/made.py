@@ -18,9 +18,11 @@ from analyzer.facts.audit import (
     TensorPlan,
 )
 from analyzer.facts.checked import CheckFacts
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.judged import Judged
 from analyzer.facts.model_report import AuditReport, CheckReport, PruneReport
 from analyzer.facts.picture import GraphPicture
+from analyzer.facts.proof import DomainSummary, ProofFacts
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.thresholds import Thresholds
@@ -79,6 +81,21 @@ def by_weights(layer: LayerVerdicts, *units: int) -> LayerVerdicts:
     """The layer, were these units decided by the weights alone (at what they stay at, or 0)."""
     known = np.isin(np.arange(layer.units), units)
     return layer.decided(known, np.zeros(layer.units))
+
+
+def with_evidence(layer: LayerVerdicts, **evidence: tuple[int, ...]) -> LayerVerdicts:
+    """The layer, were these dead units shown to be so by other evidence."""
+    codes = layer.evidence.copy()
+    for name, units in evidence.items():
+        codes[[*units]] = Evidence(name).code
+    return replace(layer, evidence=codes)
+
+
+def proof(source: str = "pixels", *, conditional: bool = False) -> ProofFacts:
+    """What became of the claims of an audit over a domain, in short."""
+    made = facts()
+    domain = DomainSummary(source, "sha256:" + "0" * 64, 1, conditional, {"x": (0.0, 1.0)})
+    return ProofFacts(made.model, made.probe, domain, "float32", 0, 60.0, 200, 3, "", ())
 
 
 def first_dead(units: int, dead: int, value: str, samples: int = 360) -> LayerVerdicts:

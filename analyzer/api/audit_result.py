@@ -30,7 +30,7 @@ from analyzer.facts.audit import (
     layer_named,
 )
 from analyzer.facts.choice import Choice
-from analyzer.facts.fed import Fed
+from analyzer.facts.fed import Fed, WitnessPicture
 from analyzer.facts.findings import Finding
 from analyzer.facts.judged import Judged
 from analyzer.facts.model_report import AuditReport
@@ -235,12 +235,15 @@ class Audit(WithPage):
 
     @property
     def _reported(self) -> AuditReport:
-        return AuditReport(self.facts, self.picture, self._fed)
+        return AuditReport(self.facts, self.picture, self._fed, self._witnesses)
 
     def _fed(self) -> Fed:
         """The first samples, for a look at them."""
         probe = None if self._source is None else self._source.first
         return Fed() if probe is None else first_samples(probe)
+
+    def _witnesses(self) -> tuple[WitnessPicture, ...]:
+        return () if self.proof is None else self.proof.pictured()
 
     def picture(self) -> GraphPicture:
         """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""

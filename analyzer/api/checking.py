@@ -54,7 +54,9 @@ class CheckResult(WithPage):
 
     @property
     def _reported(self) -> CheckReport:
-        return CheckReport(self.facts.audit, self.audit.picture, self.audit._fed, checked=self.facts)
+        return CheckReport(
+            self.facts.audit, self.audit.picture, self.audit._fed, self.audit._witnesses, checked=self.facts
+        )
 
     def show(self, *, show_all: bool = False) -> None:
         """Print the report for a person; `show_all` shows every finding of a code."""

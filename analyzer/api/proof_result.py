@@ -13,6 +13,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
 from analyzer.facts.domain import Domain
+from analyzer.facts.fed import WitnessPicture
 from analyzer.facts.proof import ProofFacts, UnitProof
 from analyzer.facts.units import SampleAxis
 from analyzer.probes.first_samples import picture
@@ -27,7 +28,7 @@ from analyzer.witness.snapping import pictures
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
 
-MOST_PICTURES = 256
+MOST_PICTURES, PICTURES_SHOWN = 256, 12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,14 +100,32 @@ class Proof(Reporting):
         written = [check_output(home / "witnesses.npz", self._guarded)]
         with written_together() as files:
             files.write(written[0], archive(found))
-            for name in sorted(pictures(self._domain)):
-                bounds = self._domain.boxes[0][name]
-                for number, entry in enumerate(self._points[name][:MOST_PICTURES]):
-                    drawn = picture(entry, bounds.low, bounds.high)
-                    if drawn is not None:
-                        written.append(check_output(home / f"witness_{number}.png", self._guarded))
-                        files.write(written[-1], drawn)
+            for number in range(min(count_of(self._points), MOST_PICTURES)):
+                if (drawn := self._picture(number)) is not None:
+                    written.append(check_output(home / f"witness_{number}.png", self._guarded))
+                    files.write(written[-1], drawn)
         return tuple(written)
+
+    def pictured(self) -> tuple[WitnessPicture, ...]:
+        """The witnesses that refute most, small, where an input is a picture (and Pillow is there)."""
+        moves: dict[int, dict[str, list[int]]] = {}
+        for unit in self.units:
+            if unit.witness is not None:
+                moves.setdefault(unit.witness, {}).setdefault(unit.value, []).append(unit.unit)
+        telling = sorted(moves, key=lambda number: (-sum(map(len, moves[number].values())), number))[:PICTURES_SHOWN]
+        drawn = ((self._picture(number, small=True), moves[number]) for number in telling)
+        return tuple(
+            WitnessPicture(image, {value: tuple(sorted(units)) for value, units in by_value.items()})
+            for image, by_value in drawn
+            if image is not None
+        )
+
+    def _picture(self, number: int, *, small: bool = False) -> bytes | None:
+        """A witness as a PNG; None where it is no picture."""
+        for name in sorted(pictures(self._domain)):
+            bounds = self._domain.boxes[0][name]
+            return picture(self._points[name][number], bounds.low, bounds.high, small=small)
+        return None
 
     def save_certificate(self, path: str | Path) -> None:
         """Write what `verify` checks again: each claim with its outcome, the domain, and the witnesses.

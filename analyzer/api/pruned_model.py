@@ -72,7 +72,9 @@ class Pruned(Rewritten, WithPage):
 
     @property
     def _reported(self) -> PruneReport:
-        return PruneReport(self.audit.facts, self.audit.picture, self.audit._fed, pruned=self.facts)
+        return PruneReport(
+            self.audit.facts, self.audit.picture, self.audit._fed, self.audit._witnesses, pruned=self.facts
+        )
 
     def __repr__(self) -> str:
         before, after = self.facts.before, self.facts.after

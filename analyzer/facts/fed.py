@@ -1,7 +1,8 @@
-"""A look at what a model was fed: a few samples, as pictures where they are some."""
+"""A look at what a model was fed: a few samples, as pictures where they are some, and inputs that move dead units."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -13,6 +14,19 @@ class Row:
     shape: tuple[int, ...]
     numbers: tuple[str, ...]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessPicture:
+    """An input of the domain as a PNG file, and by layer the units of which it refutes what the probe says."""
+
+    picture: bytes
+    moves: Mapping[str, tuple[int, ...]]
+
+    @property
+    def units(self) -> int:
+        """Of how many."""
+        return sum(map(len, self.moves.values()))
 
 
 @dataclass(frozen=True, slots=True)

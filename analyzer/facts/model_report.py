@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.checked import CheckFacts
-from analyzer.facts.fed import Fed
+from analyzer.facts.fed import Fed, WitnessPicture
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.facts.revived import RevivedFacts
@@ -15,11 +15,12 @@ from analyzer.facts.revived import RevivedFacts
 
 @dataclass(frozen=True)
 class AuditReport:
-    """An audit, and how the network is drawn and what it was fed, where a format shows it."""
+    """An audit, and how the network is drawn, what it was fed and what moves dead units, where a format shows it."""
 
     audit: AuditFacts
     draw: Callable[[], GraphPicture]
     fed: Callable[[], Fed] = Fed
+    witnesses: Callable[[], tuple[WitnessPicture, ...]] = tuple
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ def first_samples(probe: Probe) -> Fed:
     except InputError:
         return Fed()
     for name in samples[0] if samples else ():
-        pictures = [picture(feeds[name]) for feeds in samples if name in feeds]
+        pictures = [picture(feeds[name], small=True) for feeds in samples if name in feeds]
         if all(pictures):
             return Fed(pictures=tuple(picture for picture in pictures if picture))
     rows = [_row(name, array) for feeds in samples for name, array in feeds.items()]
@@ -39,10 +39,12 @@ def _row(name: str, array: Array) -> Row:
     return Row(name, tuple(array.shape), tuple(numbers), flat.size > NUMBERS)
 
 
-def picture(array: Array, darkest: Array | None = None, lightest: Array | None = None) -> bytes | None:
-    """The sample as a PNG; None where it is no picture, or Pillow is not there.
+def picture(
+    array: Array, darkest: Array | None = None, lightest: Array | None = None, *, small: bool = False
+) -> bytes | None:
+    """The sample as a PNG, at its own size or a `small` one; None where it is no picture, or Pillow is not there.
 
-    Its numbers are stretched over all shades, or those from `darkest` to `lightest` of each place, at its own size.
+    Its numbers are stretched over all shades, or those from `darkest` to `lightest` of each place.
     """
     plane = _plane(np.asarray(array))
     if plane is None:
@@ -59,7 +61,7 @@ def picture(array: Array, darkest: Array | None = None, lightest: Array | None =
     whole = 0.0 if darkest is None else 0.5  # the nearest shade: such numbers may be whole ones already
     shades = (255 * (numbers - low) / np.where(high > low, high - low, 1) + whole).clip(0, 255).astype(np.uint8)
     image = Image.fromarray(shades[..., 0] if shades.shape[-1] == 1 else shades)
-    if darkest is None:
+    if small:
         image.thumbnail((SIDE, SIDE))
     stream = io.BytesIO()
     image.save(stream, "PNG")

@@ -12,7 +12,7 @@ from analyzer.report.check.headline import counts, totals
 from analyzer.report.compare.sentences import came_from
 from analyzer.report.html.document import environment
 from analyzer.report.html.packed import BINS, activity, histogram
-from analyzer.report.phrases import largest
+from analyzer.report.phrases import largest, over_domain
 
 LAYERS_SHOWN = 24
 FINDINGS_SHOWN = 16
@@ -44,6 +44,7 @@ def render_snippet(facts: AuditFacts) -> str:
         .get_template("notebook.html.j2")
         .render(
             facts=facts,
+            evidence=over_domain(facts),
             health=health_of(facts),
             rows=[_row(layer) for layer in shown],
             hidden=len(facts.layers) - len(shown),

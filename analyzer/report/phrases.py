@@ -58,6 +58,17 @@ def domain_stated(domain: DomainSummary) -> str:
     return printable(f"{domain.source} ({', '.join(parts)})" if parts else domain.source)
 
 
+def over_domain(facts: AuditFacts) -> str:
+    """`dead over the domain from 0 to 1 (x 0 to 1): 4 proven, 14 refuted, 15 open`; nothing where none was stated."""
+    if facts.proof is None:
+        return ""
+    structural, proven, open_, refuted = map(facts.dead_by, Evidence)
+    domain = f"{domain_stated(facts.proof.domain)}{' (CONDITIONAL)' * facts.proof.domain.conditional}"
+    counts = {"by the weights": structural, "proven": proven, "refuted": refuted, "open": open_}
+    shown = ", ".join(f"{number(units)} {word}" for word, units in counts.items() if units or word != "by the weights")
+    return f"dead over the domain {domain}: {shown}"
+
+
 def remarks(proof: ProofFacts | None) -> list[str]:
     """What to know of a proof: how its search ended, if not by itself, and what was not looked at."""
     if proof is None:
@@ -127,7 +138,7 @@ def notes_of(layer: LayerVerdicts, locked: Sequence[Locked]) -> dict[str, str]:
     """What is written at a node: its units by verdict, and why dead ones stay."""
     verdicts = {
         name: getattr(layer, name) or ()
-        for name in ("dead", "near_dead", "saturated", "always_on", "nonfinite", "revived")
+        for name in ("dead", "near_dead", "saturated", "always_on", "nonfinite", "revived", "proven", "refuted")
     }
     notes = {
         f"deadunits.{name}": f"{len(units)} of {layer.units}: {unit_ranges(units)}"

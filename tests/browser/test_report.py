@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from analyzer.facts.fed import WitnessPicture
 from analyzer.report.html.page import render_html
 from tests import made
-from tests.browser.conftest import Open
+from tests.browser.conftest import PHONE, Open
 from tests.deep import deep, picture
 
 LAYERS = 24
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 # All in one go, before the browser tells anybody that the page was scrolled.
 SCROLL_AND_CLICK = """() => {
     const network = document.getElementById('network'), target = network.querySelector('canvas');
@@ -160,6 +166,36 @@ def test_units_are_listed_and_filtered(open_page: Open, report: Path) -> None:
     expect(lines.first).to_contain_text("bias-dominates")
     page.get_by_label("Order").select_option("distance")
     expect(page.locator("#layer-causes")).to_contain_text("Start biases at zero.")
+
+
+def test_evidence_over_a_domain_has_a_column_colours_and_a_filter(
+    open_page: Open, axe: Callable[[Page], list[str]], tmp_path: Path
+) -> None:
+    layer = made.with_evidence(made.first_dead(12, 6, "relu"), structural=(0,), proven=(1, 2), refuted=(3,))
+    path, seen = tmp_path / "report.html", [WitnessPicture(PIXEL, {"relu": (3,)})]
+    facts = made.facts([layer], locked=(), proof=made.proof())
+    path.write_text(render_html(facts, picture([layer]), witnesses=seen), encoding="utf-8")
+    page = open_page(path)
+    page.locator("#units-box summary").click()
+    cells = page.locator("#units tbody tr td:nth-child(3)")
+    assert cells.all_text_contents()[:5] == [
+        "by the weights",
+        *["proven for the domain"] * 2,
+        "on 360 samples only: an input moves it",
+        "open, on 360 samples",
+    ]
+    chips = page.locator("#units tbody tr td:nth-child(3) i").evaluate_all("all => all.map(i => i.style.background)")
+    assert len(chips) == 6 and len(set(chips)) == 4
+    page.locator("#units-filter").select_option("proven")
+    expect(page.locator("#units-shown")).to_have_text("2 units")
+    entries = [text.strip() for text in page.locator("#legend li").all_text_contents()]
+    assert entries == ["alive 6", "dead (zero) 6", "by the weights 1", "proven 2", "open 2", "refuted 1"]
+    expect(page.locator(".woken img")).to_be_visible()
+    page.locator(".woken a").click()
+    expect(page.locator("#layer-title")).to_have_text("relu")
+    page.set_viewport_size(PHONE)
+    page.wait_for_function("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert axe(page) == []
 
 
 def test_light_and_dark_follow_the_system_and_the_button(open_page: Open, report: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from analyzer.facts.audit import AuditFacts
 from analyzer.facts.baseline import BaselineComparison, LayerChange
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.findings import Severity
 from analyzer.facts.wording import counted, number, share
-from analyzer.report.phrases import domain_stated, not_finite, printable, samples_fed
+from analyzer.report.phrases import not_finite, over_domain, printable, samples_fed
 
 
 def verdict(facts: CheckFacts) -> str:
@@ -29,15 +28,8 @@ def totals(facts: CheckFacts) -> str:
         f"{number(audit.dead)} of {counted(audit.units, 'unit')} dead ({share(audit.dead, audit.units)}), "
         f"{f'{doubt}, ' if doubt else ''}"
         f"{share(audit.removable.parameters_share)} of {counted(audit.model.parameters, 'parameter')} can go; "
-        f"judged: {audit.judged.shares}{_domain(audit)}"
+        f"judged: {audit.judged.shares}{f'; {held}' if (held := over_domain(audit)) else ''}"
     )
-
-
-def _domain(audit: AuditFacts) -> str:
-    if audit.proof is None:
-        return ""
-    domain, conditional = domain_stated(audit.proof.domain), " (CONDITIONAL)" * audit.proof.domain.conditional
-    return f"; held against every input of the domain {domain}{conditional}"
 
 
 def data(facts: CheckFacts) -> str:

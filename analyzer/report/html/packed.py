@@ -32,7 +32,7 @@ class Verdict(IntEnum):
     NONFINITE = 6
 
 
-STRUCTURAL, REVIVED, LOCKED = 8, 16, 32  # flags beside the verdict, in the same byte
+STRUCTURAL, REVIVED, LOCKED, PROVEN, REFUTED = 8, 16, 32, 64, 128  # flags beside the verdict, in the same byte
 
 #: Shares of samples on which a unit is active, finer at both ends, where the trouble is.
 BINS = (
@@ -117,7 +117,13 @@ def _carried(layers: Sequence[LayerVerdicts]) -> list[bool]:
 
 def _units(layer: LayerVerdicts, locked: set[int], diagnosis: LayerDiagnosis | None) -> dict[str, np.ndarray[Any, Any]]:
     flags = verdict_codes(layer)
-    for units, flag in ((layer.structural, STRUCTURAL), (layer.revived or (), REVIVED), (sorted(locked), LOCKED)):
+    for units, flag in (
+        (layer.structural, STRUCTURAL),
+        (layer.proven, PROVEN),
+        (layer.refuted, REFUTED),
+        (layer.revived or (), REVIVED),
+        (sorted(locked), LOCKED),
+    ):
         flags[list(units)] |= flag
     seen, nothing = layer.statistics, np.full(layer.units, np.nan)
     fired = np.zeros(layer.units, np.uint32) if seen is None else seen.fired.astype(np.uint32)

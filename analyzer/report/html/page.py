@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.bound import CONFIDENCE
 from analyzer.facts.checked import CheckFacts
 from analyzer.facts.evidence import Evidence
-from analyzer.facts.fed import Fed
+from analyzer.facts.fed import Fed, WitnessPicture
 from analyzer.facts.health import health_of
 from analyzer.facts.model_report import AuditReport, CheckReport, PruneReport
 from analyzer.facts.picture import GraphPicture
@@ -19,7 +20,7 @@ from analyzer.report.html.document import as_text, document
 from analyzer.report.html.lock_reasons import reasons_of
 from analyzer.report.html.packed import activity, pack, zipped
 from analyzer.report.html.payload import activity_word, causes, most_affected, payload
-from analyzer.report.phrases import unchanged, units_per_value
+from analyzer.report.phrases import domain_stated, remarks, unchanged, units_per_value
 from analyzer.report.prune.worth import holds_for, loss, verdict
 
 LIBRARIES = ("echarts.min.js", "cytoscape.min.js")
@@ -33,7 +34,7 @@ SCRIPTS = (
     "units.js",
     "start.js",
 )
-_COLUMNS = ("near_dead", "saturated", "always_on", "nonfinite", "revived")
+_COLUMNS = ("proven", "refuted", "near_dead", "saturated", "always_on", "nonfinite", "revived")
 TENSORS_SHOWN = 200
 ROWS_SHOWN = 200  # the other layers are shown as the table is scrolled
 
@@ -42,7 +43,7 @@ def to_text(report: AuditReport) -> str:
     """The audit as one HTML page, with what a prune changed where there was one."""
     pruned = report.pruned if isinstance(report, PruneReport) else None
     checked = report.checked if isinstance(report, CheckReport) else None
-    return render_html(report.audit, report.draw(), pruned, report.fed(), checked)
+    return render_html(report.audit, report.draw(), pruned, report.fed(), checked, report.witnesses())
 
 
 def render_html(
@@ -51,10 +52,12 @@ def render_html(
     pruned: PrunedFacts | None = None,
     fed: Fed | None = None,
     checked: CheckFacts | None = None,
+    witnesses: Sequence[WitnessPicture] = (),
 ) -> str:
     """The audit as one HTML page.
 
-    `pruned` adds what a prune changed, `fed` a look at the first samples, `checked` opens it with what a check found.
+    `pruned` adds what a prune changed, `fed` a look at the first samples, `checked` opens it with what a check found,
+    `witnesses` are inputs of the domain that move dead units.
 
     Everything is inside: the page asks the network for nothing. About 1.7 MB and 8 bytes per unit.
     """
@@ -78,6 +81,9 @@ def render_html(
         check=None if checked is None else section_of(checked),
         pictures=[base64.b64encode(picture).decode() for picture in (fed or Fed()).pictures],
         first_rows=(fed or Fed()).rows,
+        witnesses=[(base64.b64encode(w.picture).decode(), w) for w in witnesses],
+        domain="" if facts.proof is None else domain_stated(facts.proof.domain),
+        remarks=remarks(facts.proof),
         **_derived(facts),
     )
 

@@ -14,7 +14,7 @@ from analyzer.facts.units import Kind
 from analyzer.facts.wording import share, unit_ranges
 from analyzer.report.html.layout import place
 from analyzer.report.html.packed import BINS, Packed
-from analyzer.report.phrases import printable
+from analyzer.report.phrases import domain_stated, printable
 
 
 def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def payload(facts: AuditFacts, picture: GraphPicture, packed: Packed) -> dict[st
         "arrays": packed.index,
         "bins": BINS,
         "samples": 0 if facts.probe is None else facts.probe.samples,
+        "domain": "" if facts.proof is None else domain_stated(facts.proof.domain),
         "worst": -1 if worst is None else position[worst.value],
         "layers": [
             _layer(layer, offset, locked.get(layer.value, []), diagnoses.get(layer.value))
@@ -82,6 +83,8 @@ def _layer(
         "on": len(layer.always_on),
         "nonfinite": len(layer.nonfinite),
         "structural": len(layer.structural),
+        "proven": len(layer.proven),
+        "refuted": len(layer.refuted),
         "revived": None if layer.revived is None else len(layer.revived),
     }
     if layer.constant:

@@ -69,7 +69,7 @@ def test_check_asks_for_a_share_and_a_settings_file_may_state_the_domain(
     assert run(["check", *ON, "--config", str(settings)]) == 1
     out = capsys.readouterr().out
     assert "DU040 little-proven" in out and "DU039 dead-on-probe-only" in out
-    assert "held against every input of the domain pixels from 0 to 255" in " ".join(out.split())
+    assert "dead over the domain pixels from 0 to 255 (image 0 to 1): 4 proven" in " ".join(out.split())
     assert run(["check", *ON, "--config", str(settings), "--min-proven", "5%"]) == 0
     capsys.readouterr()
     (tmp_path / "box.json").write_text('{"image": [0, 1]}')

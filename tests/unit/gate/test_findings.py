@@ -15,16 +15,14 @@ from analyzer.facts.audit import AuditFacts, Conditions, LayerVerdicts, ProbeSum
 from analyzer.facts.baseline import Baseline
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.checked import CheckFacts
-from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import Severity
 from analyzer.facts.judged import Judged, LeftOut, OperatorCount
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
-from analyzer.facts.proof import DomainSummary, ProofFacts
 from analyzer.gate import judge, kind_named
 from analyzer.gate.catalogue import all_kinds
 from analyzer.gate.finding_kind import FindingKind
 from tests.gated import failing, healthy, was, with_baseline
-from tests.made import by_weights, facts, first_dead, layer, of_module, relu, seen, tanh
+from tests.made import by_weights, facts, first_dead, layer, of_module, proof, relu, seen, tanh, with_evidence
 
 DOCS = Path(__file__).parents[3] / "docs" / "findings"
 
@@ -58,17 +56,7 @@ def test_every_finding_but_those_of_a_baseline_can_be_provoked() -> None:
 
 def over_domain(**evidence: tuple[int, ...]) -> AuditFacts:
     """Ten units of which the first four are dead, with this evidence."""
-    codes = np.zeros(10, np.uint8)
-    codes[:4] = Evidence.OBSERVED.code
-    for name, those in evidence.items():
-        codes[[*those]] = Evidence(name).code
-    return one(replace(first_dead(10, 4, "relu"), evidence=codes), proof=proof())
-
-
-def proof() -> ProofFacts:
-    made = facts()
-    domain = DomainSummary("pixels", "sha256:00", 1, conditional=False)
-    return ProofFacts(made.model, made.probe, domain, "float32", 0, 60.0, 10, 1, "", ())
+    return one(with_evidence(first_dead(10, 4, "relu"), **evidence), proof=proof())
 
 
 def test_dead_units_that_an_input_of_the_domain_moves_are_a_warning() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from analyzer.facts.audit import AuditFacts
+from analyzer.facts.fed import WitnessPicture
 from analyzer.facts.picture import GraphPicture
 from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
 from analyzer.report.html.layout import place
@@ -51,6 +52,7 @@ def evil_facts() -> tuple[AuditFacts, GraphPicture]:
         locked=tuple(replace(entry, value=EVIL, detail=EVIL) for entry in base.locked),
         warnings=tuple(replace(warning, message=EVIL, value=EVIL) for warning in base.warnings),
         operators_without_rule=tuple(replace(o, op=EVIL, why=EVIL) for o in base.operators_without_rule),
+        proof=replace(made.proof(EVIL), notes=(EVIL,)),
     )
     return facts, picture([layer])
 
@@ -134,6 +136,38 @@ def test_every_unit_falls_into_one_bin() -> None:
 
 def test_a_linear_layer_has_no_activity() -> None:
     assert activity(made.layer(made.linear(2), made.seen([-1, 0], [1, 2]))) is None
+
+
+def over_domain(**proof: Any) -> tuple[AuditFacts, GraphPicture]:
+    layer = made.with_evidence(made.first_dead(8, 4, "relu"), structural=(0,), proven=(1,), refuted=(2,))
+    return made.facts([layer], locked=(), proof=made.proof(**proof)), picture([layer])
+
+
+def test_evidence_over_a_domain_is_counted_and_stands_beside_each_verdict() -> None:
+    facts, graph = over_domain()
+    page = render_html(facts, graph)
+    text = " ".join(re.sub(r"<[^>]*>", " ", own_part(page)).split())
+    assert "4 of 8 units are dead — 50 % , 1 on the probe only" in text.replace("%,", "% ,")
+    assert "1 unit is proven dead for every input of the domain. 1 unit is dead on the probe only" in text
+    assert "Domain: pixels (x 0 to 1)." in text and "CONDITIONAL" not in text
+    assert names(page)["domain"] == "pixels (x 0 to 1)"
+    (layer,) = names(page)["layers"]
+    assert (layer["structural"], layer["proven"], layer["refuted"]) == (1, 1, 1)
+    packed = pack(facts)
+    kind, start, size = packed.index["verdict"]
+    flags = np.frombuffer(packed.data, kind, size, start)
+    assert [int(flag) for flag in flags[:4] & (8 | 64 | 128)] == [8, 64, 128, 0]
+    assert "CONDITIONAL" in render_html(*over_domain(conditional=True))
+
+
+def test_inputs_that_move_dead_units_are_shown() -> None:
+    facts, graph = over_domain()
+    seen = [WitnessPicture(b"\x89PNG", {"relu": (2, 3)}), WitnessPicture(b"\x89PNG2", {"relu": (2,)})]
+    page = own_part(render_html(facts, graph, witnesses=seen))
+    assert page.count('alt="An input of the domain that moves') == 2
+    assert '<a href="#layer-0">unit 2, layer 1</a><br>and 1 more' in page
+    assert "of 3, the 2 that refute most" in page
+    assert "An input of the domain" not in own_part(render_html(facts, graph))
 
 
 def test_a_page_without_a_probe_says_so() -> None:

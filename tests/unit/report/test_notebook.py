@@ -45,6 +45,14 @@ def test_an_audit_without_data_says_so() -> None:
     assert "the weights alone" in render_snippet(made.facts(probe=None))
 
 
+def test_what_holds_over_a_domain_is_shown() -> None:
+    layer = made.with_evidence(made.first_dead(8, 4, "relu"), structural=(0,), proven=(1,), refuted=(2,))
+    shown = render_snippet(made.facts([layer], proof=made.proof(conditional=True)))
+    said = "dead over the domain pixels (x 0 to 1) (CONDITIONAL): 1 by the weights, 1 proven, 1 refuted, 1 open"
+    assert said in shown
+    assert "1 proven, 1 refuted</span>" in shown
+
+
 def test_an_audit_of_nothing_is_shown() -> None:
     assert "0 of 0 units" in render_snippet(replace(made.facts(), layers=()))
 

@@ -19,7 +19,7 @@ function unitOf(layer, unit) {
   return {
     unit,
     verdict: flags & 7,
-    structural: (flags & STRUCTURAL) > 0,
+    evidence: ![ZERO, CONSTANT].includes(flags & 7) ? 0 : flags & STRUCTURAL ? 1 : flags & PROVEN ? 2 : flags & REFUTED ? 4 : 3,
     revived: (flags & REVIVED) > 0,
     locked: (flags & LOCKED) > 0,
     fired: layer.samples ? arrays.fired[at] / layer.samples : NaN,
@@ -35,6 +35,6 @@ function unitOf(layer, unit) {
 const fires = (layer) => layer.kind === 'rectifier' || layer.kind === 'smooth';
 
 function evidenceOf(layer, one) {
-  if (one.verdict !== ZERO && one.verdict !== CONSTANT) return '';
-  return one.structural ? 'by the weights' : `on ${count(layer.samples, 'sample')}`;
+  const seen = `on ${count(layer.samples, 'sample')}`;
+  return ['', EVIDENCE[1], 'proven for the domain', report.domain ? `open, ${seen}` : seen, `${seen} only: an input moves it`][one.evidence];
 }

@@ -10,7 +10,9 @@ function story(layer) {
     const whole = layer.dead === layer.units;
     parts.push(`${whole ? `All ${count(layer.units, 'unit')}` : `${layer.dead.toLocaleString('en')} of ${count(layer.units, 'unit')}`} ${layer.dead === 1 && !whole ? 'is' : 'are'} dead${layer.constant ? `, ${layer.constant === layer.dead ? 'all' : `${layer.constant.toLocaleString('en')} of them`} stuck at a value that is not zero` : ''}.`);
     if (layer.structural) parts.push(layer.structural === layer.dead ? 'The weights alone decide it, for every input that stays finite on the way.' : `For ${layer.structural} of them the weights alone decide it.`);
-    if (layer.bound) parts.push(`The others were never seen to move on ${count(layer.samples, 'sample')}: with 95 % confidence each is alive on less than ${layer.bound} of inputs like these.`.replace('The others', layer.structural ? 'The others' : 'They'));
+    if (layer.proven) parts.push(`${layer.proven === layer.dead ? 'It is' : `${count(layer.proven, 'unit')} ${layer.proven === 1 ? 'is' : 'are'}`} proven for every input of the domain.`);
+    if (layer.refuted) parts.push(`${layer.refuted === layer.dead ? 'Inputs' : `${count(layer.refuted, 'unit')} ${layer.refuted === 1 ? 'is' : 'are'} dead on the data only: inputs`} of the domain move ${layer.refuted === layer.dead ? 'all of them: they are dead on the data only' : layer.refuted === 1 ? 'it' : 'them'}.`);
+    if (layer.bound) parts.push(`The others were never seen to move on ${count(layer.samples, 'sample')}: with 95 % confidence each is alive on less than ${layer.bound} of inputs like these.`.replace('The others', layer.structural || layer.proven || layer.refuted ? 'The others' : 'They'));
   } else parts.push('No unit is dead.');
   if (layer.near) parts.push(`${count(layer.near, 'unit')} hardly ever active.`);
   if (layer.saturated) parts.push(`${count(layer.saturated, 'unit')} almost always in the flat region.`);
@@ -57,14 +59,17 @@ function showLayer(index) {
 }
 
 function showLegend(layer) {
-  const seen = new Map();
-  for (const one of unitsOf(layer)) seen.set(one.verdict, (seen.get(one.verdict) ?? 0) + 1);
-  byId('legend').replaceChildren(...[...seen].sort().map(([verdict, units]) => {
-    const entry = element('li'), chip = element('i');
-    chip.style.background = verdictColour(verdict);
-    entry.append(chip, `${VERDICTS[verdict]} ${units.toLocaleString('en')}`);
-    return entry;
-  }));
+  const entries = (key, words, paint) => {
+    const seen = new Map();
+    for (const one of unitsOf(layer)) if (words[one[key]]) seen.set(one[key], (seen.get(one[key]) ?? 0) + 1);
+    return [...seen].sort().map(([code, units]) => {
+      const entry = element('li'), chip = element('i');
+      chip.style.background = paint(code);
+      entry.append(chip, `${words[code]} ${units.toLocaleString('en')}`);
+      return entry;
+    });
+  };
+  byId('legend').replaceChildren(...entries('verdict', VERDICTS, verdictColour), ...(report.domain ? entries('evidence', EVIDENCE, evidenceColour) : []));
 }
 
 function unitTip(layer, one) {
@@ -81,6 +86,7 @@ function unitTip(layer, one) {
 function stripRows(layer, units) {
   return [
     {name: 'verdict', value: () => 1, max: 1, height: 22, plain: true},
+    report.domain && layer.dead && {name: 'evidence', value: (one) => (one.evidence ? 1 : null), max: 1, height: 14, plain: true, named: true, colour: (one) => evidenceColour(one.evidence)},
     fires(layer) && layer.samples && {name: 'fires on', value: (one) => one.fired, max: 1, height: 90, words: (v) => `${Math.round(v * 100)} %`},
     units.some((one) => !Number.isNaN(one.high)) && {name: 'maximum', value: (one) => (Number.isFinite(one.high) ? one.high : null), height: 90, words: short},
     units.some((one) => !Number.isNaN(one.distance)) && {name: layer.kind === 'saturating' ? 'inside the flat region, in sd' : 'below firing, in sd', value: (one) => (Number.isFinite(one.distance) ? one.distance : null), height: 90, words: short},
@@ -107,13 +113,13 @@ function stripOptions() {
     ...option,
     grid: rowsShown.map((row, i) => ({left: 64, right: 16, top: tops[i], height: row.height})),
     xAxis: rowsShown.map((_, i) => ({...axis, type: 'category', gridIndex: i, data: labels, axisLabel: {...axis.axisLabel, show: i === rowsShown.length - 1, hideOverlap: true}, splitLine: {show: false}})),
-    yAxis: rowsShown.map((row, i) => ({...axis, type: 'value', gridIndex: i, max: row.max, splitNumber: 2, name: row.plain ? '' : row.name, nameGap: 12, nameTextStyle: {...axis.nameTextStyle, align: 'left', padding: [0, 0, 0, -58]}, axisLabel: {...axis.axisLabel, show: !row.plain, formatter: row.words, fontSize: 11}, axisLine: {show: false}, splitLine: {show: !row.plain, lineStyle: {color: colour('soft')}}})),
+    yAxis: rowsShown.map((row, i) => ({...axis, type: 'value', gridIndex: i, max: row.max, splitNumber: 2, name: row.plain && !row.named ? '' : row.name, nameGap: 12, nameTextStyle: {...axis.nameTextStyle, align: 'left', padding: [0, 0, 0, -58]}, axisLabel: {...axis.axisLabel, show: !row.plain, formatter: row.words, fontSize: 11}, axisLine: {show: false}, splitLine: {show: !row.plain, lineStyle: {color: colour('soft')}}})),
     dataZoom: many ? [...zoom({xAxisIndex: all}), {type: 'inside', xAxisIndex: all, zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false}] : [],
     axisPointer: {link: [{xAxisIndex: 'all'}]},
     tooltip: {...option.tooltip, trigger: 'axis', axisPointer: {type: 'shadow', shadowStyle: {color: 'rgba(128,140,160,.22)'}}, formatter: ([{dataIndex}]) => unitTip(layer, units[dataIndex])},
     series: rowsShown.map((row, i) => ({
       type: 'bar', xAxisIndex: i, yAxisIndex: i, barCategoryGap: units.length > 300 ? '0%' : row.plain ? '8%' : '20%', barMaxWidth: 40, barMinHeight: 0,
-      data: units.map(row.value), itemStyle: {color: ({dataIndex}) => paint[units[dataIndex].verdict]},
+      data: units.map(row.value), itemStyle: {color: ({dataIndex}) => row.colour?.(units[dataIndex]) ?? paint[units[dataIndex].verdict]},
     })),
   };
 }

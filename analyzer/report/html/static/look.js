@@ -7,6 +7,7 @@ const charts = new Map();
 const isDark = () => root.dataset.theme === 'dark' || (root.dataset.theme === 'auto' && prefersDark.matches);
 const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 const verdictColour = (verdict) => colour(`v${verdict}`);
+const evidenceColour = (evidence) => (evidence ? colour(`e${evidence}`) : 'transparent');
 
 function repaint() {
   byId('theme').textContent = isDark() ? 'Light' : 'Dark';

@@ -6,12 +6,12 @@ const searchable = layers.map((layer) => `${layer.module} ${layer.value} ${layer
 const sortKeys = {
   index: (i) => i, value: (i) => layers[i].module || layers[i].value, op: (i) => layers[i].op, units: (i) => layers[i].units, dead: (i) => layers[i].dead,
   share: (i) => layers[i].dead / Math.max(layers[i].units, 1), near_dead: (i) => layers[i].near, saturated: (i) => layers[i].saturated,
-  always_on: (i) => layers[i].on, nonfinite: (i) => layers[i].nonfinite, revived: (i) => layers[i].revived ?? 0, locked: (i) => lockedIn(layers[i]),
+  always_on: (i) => layers[i].on, nonfinite: (i) => layers[i].nonfinite, revived: (i) => layers[i].revived ?? 0, proven: (i) => layers[i].proven, refuted: (i) => layers[i].refuted, locked: (i) => lockedIn(layers[i]),
 };
 const shownWhere = {
   all: () => true, dead: (layer) => layer.dead > 0, whole: (layer) => layer.units > 0 && layer.dead === layer.units,
   near_dead: (layer) => layer.near > 0, saturated: (layer) => layer.saturated > 0, always_on: (layer) => layer.on > 0,
-  nonfinite: (layer) => layer.nonfinite > 0, revived: (layer) => layer.revived > 0, locked: (layer) => lockedIn(layer) > 0,
+  proven: (layer) => layer.proven > 0, refuted: (layer) => layer.refuted > 0, nonfinite: (layer) => layer.nonfinite > 0, revived: (layer) => layer.revived > 0, locked: (layer) => lockedIn(layer) > 0,
 };
 const ROWS_AT_ONCE = 200;
 const tableBox = tableBody.closest('.scroll');

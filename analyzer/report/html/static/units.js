@@ -24,6 +24,7 @@ function shownColumns() {
 function showUnits(layer) {
   const units = unitsOf(layer), found = [...new Set(units.map((one) => one.verdict))].sort();
   const options = [['all', 'all units'], ...found.map((verdict) => [String(verdict), VERDICTS[verdict]])];
+  for (const evidence of [2, 3, 4]) if (report.domain && units.some((one) => one.evidence === evidence)) options.push([`e${evidence}`, EVIDENCE[evidence]]);
   if (units.some((one) => one.locked)) options.push(['locked', 'locked']);
   byId('units-filter').replaceChildren(...options.map(([value, text]) => element('option', text, {value})));
   listUnits();
@@ -32,7 +33,7 @@ function showUnits(layer) {
 function listUnits() {
   if (chosen < 0 || !byId('units-box').open) return;
   const layer = layers[chosen], wanted = byId('units-filter').value;
-  listed = unitsOf(layer).filter((one) => wanted === 'all' || (wanted === 'locked' ? one.locked : one.verdict === Number(wanted)));
+  listed = unitsOf(layer).filter((one) => wanted === 'all' || (wanted === 'locked' ? one.locked : wanted.startsWith('e') ? one.evidence === Number(wanted[1]) : one.verdict === Number(wanted)));
   unitsShown = 0;
   const head = element('tr');
   head.append(...shownColumns().map(([name, kind]) => element('th', name, {class: kind, scope: 'col'})));
@@ -53,9 +54,9 @@ function unitRow(layer, one) {
   const row = element('tr');
   row.append(...shownColumns().map(([name, kind, pick]) => {
     const cell = element('td', String(pick(one, layer)), {class: kind});
-    if (name === 'Verdict') {
+    if (name === 'Verdict' || (name === 'Evidence' && report.domain && one.evidence)) {
       const chip = element('i', '', {class: 'chip'});
-      chip.style.background = verdictColour(one.verdict);
+      chip.style.background = name === 'Verdict' ? verdictColour(one.verdict) : evidenceColour(one.evidence);
       chip.style.opacity = 1;
       cell.prepend(chip);
     }

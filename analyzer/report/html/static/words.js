@@ -1,7 +1,8 @@
 // Words, numbers and small pieces of the page. Names from the model only ever become text, never markup.
 const VERDICTS = ['alive', 'dead (zero)', 'dead (constant)', 'near-dead', 'saturated', 'always on', 'NaN or infinity'];
 const [ALIVE, ZERO, CONSTANT, NEAR_DEAD, SATURATED, ALWAYS_ON, NONFINITE] = [0, 1, 2, 3, 4, 5, 6];
-const [STRUCTURAL, REVIVED, LOCKED] = [8, 16, 32];
+const [STRUCTURAL, REVIVED, LOCKED, PROVEN, REFUTED] = [8, 16, 32, 64, 128];
+const EVIDENCE = ['', 'by the weights', 'proven', 'open', 'refuted']; // of dead units, over a domain
 
 const byId = (id) => document.getElementById(id);
 
