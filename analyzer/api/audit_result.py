@@ -17,7 +17,7 @@ from analyzer.api.reviving import Revived, revive_walk
 from analyzer.api.rewritten import Source
 from analyzer.api.saving import save_model
 from analyzer.api.settling import settle
-from analyzer.api.with_proof import with_evidence
+from analyzer.api.with_proof import NOT_OF_STATISTICS, with_evidence
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -195,6 +195,8 @@ class Audit(WithPage):
         """
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and prove its result.")
+        if self._source.first is not self._source.probe:
+            raise InputError(NOT_OF_STATISTICS)
         with self._source.run.limited():
             return settle(self._source, self._walk, self, domain, budget=budget, seed=seed, progress=progress)
 
@@ -204,12 +206,12 @@ class Audit(WithPage):
         Units that an input of the domain moves are dead on the probe only, and no longer go.
 
         Raises:
-            InputError: the proof is about another audit.
+            InputError: the proof is about another audit, or the holdout leaves the domain.
             ProofContradicted: the holdout moves a unit that is proven dead: a bug of ours.
         """
         if self._source is None or proof.facts.model.sha256 != self.model.sha256 or proof.facts.probe != self.probe:
             raise InputError("This proof is about other claims: make one with the audit's own prove().")
-        walked, facts = with_evidence(self._source, self._walk, self.facts, proof.facts)
+        walked, facts = with_evidence(self._source, self._walk, self.facts, proof.facts, proof._domain)
         return replace(self, facts=facts, _walk=walked, proof=proof)
 
     def annotate(self, path: str | Path) -> tuple[Path, ...]:

@@ -71,8 +71,6 @@ def settle(
     if source.probe is None:
         raise InputError("This audit has no probe, and claims come from one: give one, or call analyzer.prove().")
     samples, others = samples_within(domain, source.probe, source.shapes)
-    if source.holdout is not None and not domain.conditional:
-        samples_within(domain, source.holdout, source.shapes)
     claims = _claims(walk, audit)
     lap("domain")
     with bounding(source, {layer.value for layer in audit.layers}, domain) as (bound, unbounded):
@@ -108,7 +106,7 @@ def settle(
         ended_by="" if finished else "interrupted" if stopped else "budget",
         units=tuple(_units(audit, claims, bounds, settled, split, search)),
         modules=audit.facts.modules,
-        notes=(*_extent(source, domain, others), *unbounded, *([] if search is None else _search_notes(search))),
+        notes=(*_sizes(source, domain, others), *unbounded, *([] if search is None else _search_notes(search))),
         seconds=seconds,
     )
     return Proof(facts, audit, domain, {} if search is None else joined([w.point for w in search.witnesses]), source)
@@ -241,8 +239,8 @@ def _search_notes(search: Search) -> list[str]:
     return [*search.notes, "The model ran on none of the inputs that were tried, or takes other branches there."]
 
 
-def _extent(source: Source, domain: Domain, others: int) -> list[str]:
-    """What to know where inputs may be anything, or of other sizes than those that were looked at."""
+def _sizes(source: Source, domain: Domain, others: int) -> list[str]:
+    """What to know where inputs may have other sizes than those that were looked at, or be anything."""
     if not domain.bounded:
         return [EVERYTHING]
     if others:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.api.cutting import planned
+from analyzer.api.domains import samples_within
 from analyzer.api.expert_counts import counted_again
 from analyzer.api.options import Data, Progress
 from analyzer.api.rewritten import Source
 from analyzer.errors import InputError, ProofContradicted
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.domain import Domain
 from analyzer.facts.domain_words import is_no_file, no_such_domain
 from analyzer.facts.evidence import Evidence
-from analyzer.facts.proof import ProofFacts, with_proofs
+from analyzer.facts.proof import ProofFacts, UnitProof, with_proofs
 from analyzer.gate import audit_findings
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.walk import Walk, walk
@@ -24,12 +26,20 @@ if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
 
 
+NOT_OF_STATISTICS = (
+    "Statistics do not say whether their data lies in a domain: hold the data itself against it (--probe DATA, without "
+    "--statistics)."
+)
+
+
 def check_claims(data: Data, domain: Any) -> None:
     """Refuse, before the long work, to hold nothing against a domain, or something against none.
 
     Raises:
         InputError: there is no probe, or no such domain.
     """
+    if domain is not None and data.statistics is not None:
+        raise InputError(NOT_OF_STATISTICS)
     if isinstance(domain, str) and not (is_no_file(domain) or Path(domain).exists()):
         raise no_such_domain(domain)
     if domain is not None and data.probe is None and data.random is None:
@@ -46,15 +56,21 @@ def over_domain(audited: Audit, domain: Any, budget: float, progress: Progress |
     return audited.with_proof(audited.prove(domain=domain, budget=budget, progress=progress))
 
 
-def with_evidence(source: Source, walked: Walk, audit: AuditFacts, proof: ProofFacts) -> tuple[Walk, AuditFacts]:
+def with_evidence(
+    source: Source, walked: Walk, audit: AuditFacts, proof: ProofFacts, domain: Domain
+) -> tuple[Walk, AuditFacts]:
     """The walk and the facts with the proof's outcomes as evidence; units that an input moves no longer go.
 
     Raises:
+        InputError: the holdout leaves the domain.
         ProofContradicted: the holdout, which lies in the domain, moves a unit that is proven dead.
     """
-    units = {layer.value: [unit for unit in proof.units if unit.value == layer.value] for layer in audit.layers}
-    layers = tuple(with_proofs(layer, units[layer.value]) for layer in audit.layers)
-    if not proof.domain.conditional:
+    units: dict[str, list[UnitProof]] = {}
+    for unit in proof.units:
+        units.setdefault(unit.value, []).append(unit)
+    layers = tuple(with_proofs(layer, units.get(layer.value, ())) for layer in audit.layers)
+    if source.holdout is not None and not domain.conditional:
+        samples_within(domain, source.holdout, source.shapes)
         for layer in layers:
             _check_holdout(layer)
     facts = replace(audit, layers=layers, proof=proof)
