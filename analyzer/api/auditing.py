@@ -108,23 +108,26 @@ def audit(
     data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
     check_claims(data, domain)
     with run.limited(), shown_in_notebook(progress) as shown:
-        audited = _audited(model, data, run, thresholds, causes, vocabulary, experts, shown)
+        audited, _ = audit_with_source(model, data, run, thresholds, causes, vocabulary, experts, progress=shown)
         return over_domain(audited, domain, budget, shown)
 
 
-def _audited(
+def audit_with_source(
     model: Model,
     data: Data,
     run: Run,
     thresholds: Thresholds,
     causes: bool,
-    vocabulary: bool,
-    experts: bool,
-    progress: Progress | None,
+    vocabulary: bool = False,
+    experts: bool = False,
     *,
+    progress: Progress | None,
     every_suspect: bool = False,
-) -> Audit:
-    """The stages, one after the other; `every_suspect`: causes and distances of all, however long that takes."""
+) -> tuple[Audit, Source]:
+    """The stages, one after the other, and what they worked on.
+
+    `every_suspect`: causes and distances of all, however long that takes. The rest as for `audit`.
+    """
     if data.images is not None and data.probe is None and data.holdout is None:
         raise InputError("images says how a probe is read, and there is none: give a probe, or leave it out.")
     if not provider_of(run).is_cpu and data.probe is None and data.random is None:
@@ -222,7 +225,7 @@ def _audited(
         *(file.home / file.location for file in loaded.beside.values()),
     )
     source = Source(loaded, shapes, first, opened, held, run, files, data.images)
-    return Audit(facts, walked, _value_names(loaded), files, source)
+    return Audit(facts, walked, _value_names(loaded), files, source), source
 
 
 def prune(
@@ -255,7 +258,8 @@ def prune(
         domain = ANY
     check_claims(data, domain)
     with run.limited(), shown_in_notebook(progress) as shown:
-        audited = _audited(model, data, run, *chosen, shown, every_suspect=asked.min_distance > 0)
+        every = asked.min_distance > 0
+        audited, _ = audit_with_source(model, data, run, *chosen, progress=shown, every_suspect=every)
         audited = over_domain(audited, domain, budget, shown)
     return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
 

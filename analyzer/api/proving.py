@@ -54,6 +54,8 @@ def prove(
         model, _ = as_file(model, given)
         loaded = load_model(model)
         domain = domain_without_probe(loaded, domain, given.images)
+        if not domain.bounded:
+            raise InputError("Inputs that may be any number cannot be drawn: give a probe (--probe DATA), or a domain.")
         given, drawn = Data(drawn_probe(domain, loaded.graph.inputs, DRAWN, seed)), DRAWN
     audited = audit(model, given, run=run, thresholds=thresholds, causes=False, progress=progress)
     proof = audited.prove(domain=domain, budget=budget, seed=seed, progress=progress)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from analyzer.api.audit_result import Audit
-from analyzer.api.auditing import Model, audit
+from analyzer.api.auditing import Model, audit_with_source
 from analyzer.api.certificates import Certificate, read_certificate
 from analyzer.api.domains import drawn_probe
 from analyzer.api.options import Data, Progress, Run
@@ -71,16 +71,14 @@ def verify(
         loaded = load_model(model)
         _check_fits(found, loaded, Path(certificate).name)
         ulps = found.statement.ulps
-        audited = audit(
+        audited, source = audit_with_source(
             model,
             Data(drawn_probe(found.domain, loaded.graph.inputs, DRAWN, 0)),
-            run=run,
-            thresholds=replace(Thresholds(), ulps=ulps),
+            run,
+            replace(Thresholds(), ulps=ulps),
             causes=False,
             progress=progress,
         )
-        source = audited._source
-        assert source is not None  # it was just made from one
         claims, units = _claims(found, audited)
         failed = [*_unknown(found, units), *_not_proven(found, source, audited, claims, units)]
         failed += _not_refuted(found, source, claims, units)

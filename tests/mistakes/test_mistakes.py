@@ -77,6 +77,7 @@ MISTAKES = [  # what was typed, what the sentence says
     ("audit model.onnx --probe probe.npz --budget 5s", "--budget is the time to search a domain: give --domain"),
     ("check model.onnx --no-config --probe probe.npz --min-proven 5", "is not a share: write 90% or 0.9"),
     ("revive model.onnx --probe probe.npz -o out.onnx --evidence proven", "state a domain"),
+    ("prove model.onnx", "give a probe (--probe DATA), or a domain"),
     ("prove model.onnx --probe probe.npz --domain pixel", "did you mean pixels"),
     ("prove model.onnx --probe probe.npz --domain 0:0.1", "lies outside of the domain"),
     ("prove model.onnx --probe probe.npz --domain bad.jsonl", "is none of .vnnlib"),

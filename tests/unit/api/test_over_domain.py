@@ -170,7 +170,7 @@ def test_a_conditional_proof_is_called_so_in_the_model_and_in_every_report(
     assert checked.to_dict()["domain"]["conditional"] and checked.audit.to_dict()["proof"]["domain"]["conditional"]
 
 
-def test_without_a_domain_proven_is_what_holds_whatever_is_fed() -> None:
+def test_without_a_domain_proven_is_what_holds_whatever_is_fed(tmp_path: Path) -> None:
     """Behind a Sigmoid sums are bounded, whatever comes: unit 0 never fires, unit 1 may."""
     text = """g (float[n,3] x) => (float[n,1] z) {
         s = Sigmoid (x) h = Gemm (s, w, b) y = Relu (h) z = MatMul (y, v) }"""
@@ -184,6 +184,8 @@ def test_without_a_domain_proven_is_what_holds_whatever_is_fed() -> None:
     assert notes[OWN_METADATA] == '"any"'
     again = analyzer.prove(pruned.data, PROBE, domain="model")
     assert again.facts.domain.source == "what the model's file says" and not again.facts.domain.ranges
+    with pytest.raises(InputError, match="give a probe"):
+        analyzer.prove(model)
     proof = analyzer.prove(model, PROBE)
     assert {unit.unit: unit.outcome for unit in proof.units if unit.claim is Claim.DEAD} == {
         0: Outcome.PROVEN,
@@ -191,6 +193,8 @@ def test_without_a_domain_proven_is_what_holds_whatever_is_fed() -> None:
     }
     assert proof.facts.tried == 0 and proof.facts.ended_by == ""
     assert any("no inputs were searched" in note for note in proof.facts.notes)
+    proof.save_certificate(tmp_path / "certificate")
+    assert analyzer.verify(model, tmp_path / "certificate").holds
 
 
 def test_the_holdout_must_lie_in_the_domain_and_cannot_move_what_is_proven(model: onnx.ModelProto) -> None:
