@@ -93,9 +93,10 @@ def test_a_call_that_cannot_be_meant_is_refused(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.usefixtures("heeded_signals")
-def test_ctrl_c_ends_the_search_and_keeps_what_is_settled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["prove", "audit"])
+def test_ctrl_c_ends_the_search_and_keeps_what_is_settled(command: str, tmp_path: Path) -> None:
     started, file = tmp_path / "started", tmp_path / "proof.json"
-    arguments = [*CALL[:-2], "--budget", "600", "--domain", "0:1", "--json", str(file)]
+    arguments = [command, *CALL[1:-2], "--budget", "600", "--domain", "0:1", "--json", str(file)]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(
@@ -117,5 +118,6 @@ def test_ctrl_c_ends_the_search_and_keeps_what_is_settled(tmp_path: Path) -> Non
     assert "The search was interrupted" in out
     assert err == ""
     document = json.loads(file.read_text())
+    document = document["proof"] if command == "audit" else document
     assert document["ended_by"] == "interrupted"
     assert document["totals"]["dead"]["refuted"] > 10
