@@ -22,6 +22,10 @@ from analyzer.walk.lookups import tables
 from analyzer.witness.points import Points, Sampler, joined, taken
 
 SAMPLES = 256  # of a probe that mixes are made of
+EVERYTHING = (
+    "Inputs may be any number here: what was proven rests on values that nothing passes, such as those behind a Clip "
+    "or a Sigmoid, and no inputs were searched. State the domain of the inputs to have more proven, or refuted."
+)
 
 
 def domain_without_probe(loaded: LoadedModel, stated: Any, images: ImageOptions | None) -> Domain:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer import unfinished
-from analyzer.api.domains import samples_within, stated_domain
+from analyzer.api.domains import EVERYTHING, samples_within, stated_domain
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
 from analyzer.api.rewritten import Source
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
-EVERYTHING = (
-    "Inputs may be any number here: what was proven rests on values that nothing passes, such as those behind a Clip "
-    "or a Sigmoid, and no inputs were searched. State the domain of the inputs to have more proven, or refuted."
-)
 ARITHMETIC = "float32"  # what bounds hold for: single precision, sums in any order
 
 
