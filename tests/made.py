@@ -22,7 +22,7 @@ from analyzer.facts.evidence import Evidence
 from analyzer.facts.judged import Judged
 from analyzer.facts.model_report import AuditReport, CheckReport, PruneReport
 from analyzer.facts.picture import GraphPicture
-from analyzer.facts.proof import DomainSummary, ProofFacts
+from analyzer.facts.proof import Claim, DomainSummary, Outcome, ProofFacts, UnitProof
 from analyzer.facts.pruned import PrunedFacts
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.thresholds import Thresholds
@@ -91,11 +91,12 @@ def with_evidence(layer: LayerVerdicts, **evidence: tuple[int, ...]) -> LayerVer
     return replace(layer, evidence=codes)
 
 
-def proof(source: str = "pixels", *, conditional: bool = False) -> ProofFacts:
-    """What became of the claims of an audit over a domain, in short."""
+def proof(source: str = "pixels", *, conditional: bool = False, outcomes: Sequence[Outcome] = ()) -> ProofFacts:
+    """What became of the claims of an audit over a domain, in short; `outcomes` are those of the first dead units."""
     made = facts()
+    units = tuple(UnitProof("relu", unit, Claim.DEAD, outcome) for unit, outcome in enumerate(outcomes))
     domain = DomainSummary(source, "sha256:" + "0" * 64, 1, conditional, {"x": (0.0, 1.0)})
-    return ProofFacts(made.model, made.probe, domain, "float32", 0, 60.0, 200, 3, "", ())
+    return ProofFacts(made.model, made.probe, domain, "float32", 0, 60.0, 200, 3, "", units)
 
 
 def first_dead(units: int, dead: int, value: str, samples: int = 360) -> LayerVerdicts:

@@ -10,7 +10,7 @@ from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.health import Health
-from analyzer.facts.proof import DomainSummary, ProofFacts
+from analyzer.facts.proof import Claim, DomainSummary, Outcome, ProofFacts
 from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, unchanged_outputs, unit_ranges
 
 Entry = TypeVar("Entry")
@@ -62,11 +62,9 @@ def over_domain(facts: AuditFacts) -> str:
     """`dead over the domain from 0 to 1 (x 0 to 1): 4 proven, 14 refuted, 15 open`; nothing where none was stated."""
     if facts.proof is None:
         return ""
-    structural, proven, open_, refuted = map(facts.dead_by, Evidence)
-    domain = f"{domain_stated(facts.proof.domain)}{' (CONDITIONAL)' * facts.proof.domain.conditional}"
-    counts = {"by the weights": structural, "proven": proven, "refuted": refuted, "open": open_}
-    shown = ", ".join(f"{number(units)} {word}" for word, units in counts.items() if units or word != "by the weights")
-    return f"dead over the domain {domain}: {shown}"
+    counts, domain = facts.proof.counts(Claim.DEAD), facts.proof.domain
+    outcomes = ", ".join(f"{number(counts[outcome])} {outcome}" for outcome in Outcome)
+    return f"dead over the domain {domain_stated(domain)}{' (CONDITIONAL)' * domain.conditional}: {outcomes}"
 
 
 def remarks(proof: ProofFacts | None) -> list[str]:
