@@ -34,7 +34,9 @@ def little_proven(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     proven, enough = proven_share(situation)
     if asked is None or enough:
         return
-    why = "no domain was stated (--domain)" if audit.proof is None else "the others move for some input, or are open"
+    open_, refuted = audit.dead_by(Evidence.OBSERVED), audit.dead_by(Evidence.REFUTED)
+    why = f"inputs of it move {number(refuted)}, and {number(open_)} {'is' if open_ == 1 else 'are'} open"
+    why = "no domain was stated (--domain)" if audit.proof is None else why
     yield kind.finding(
         f"{number(proven)} of {counted(audit.dead, 'dead unit')} ({share(proven, audit.dead)}) are proven for every "
         f"input of the domain, and the budget asks for {asked}: {why}.",

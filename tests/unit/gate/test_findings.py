@@ -84,6 +84,12 @@ def test_a_budget_asks_for_a_share_of_proofs(evidence: Any, asked: str, fails: b
     assert use.within is not fails
 
 
+def test_the_share_of_proofs_says_what_became_of_the_others() -> None:
+    result = judge(over_domain(refuted=(0, 1, 2)), budgets_of({"min-proven": "10%"}))
+    (finding,) = (finding for finding in result.findings if finding.code == "DU040")
+    assert finding.message.endswith("the budget asks for 10 %: inputs of it move 3, and 1 is open.")
+
+
 def test_a_share_of_proofs_without_a_domain_fails_and_says_so_and_without_dead_units_passes() -> None:
     without = judge(replace(over_domain(), proof=None), budgets_of({"min-proven": "10%"}))
     assert any(f.code == "DU040" and "no domain was stated (--domain)" in f.message for f in without.findings)
