@@ -21,6 +21,7 @@ from analyzer.probes.stated_domain import Reader
 from analyzer.walk.lookups import tables
 from analyzer.witness.points import Points, Sampler, joined, taken
 
+MODERATE = 100.0  # numbers that are drawn for an input without bounds, at most
 SAMPLES = 256  # of a probe that mixes are made of
 EVERYTHING = (
     "Inputs may be any number here: what was proven rests on values that nothing passes, such as those behind a Clip "
@@ -54,8 +55,8 @@ def domain_without_probe(loaded: LoadedModel, stated: Any, images: ImageOptions 
 
 
 def drawn_probe(domain: Domain, inputs: Mapping[str, TensorType], number: int, seed: int) -> dict[str, Array]:
-    """So many points of the domain as a probe: half of them corners."""
-    sampler = Sampler(domain, np.random.default_rng(seed))
+    """So many points of the domain as a probe: half of them corners; moderate ones where there are no bounds."""
+    sampler = Sampler(domain.clipped(MODERATE), np.random.default_rng(seed))
     number = min(number, sampler.most)
     points = joined([sampler.corners(number - number // 2), sampler.uniform(number // 2)])
     return as_probe(points, {name for name in inputs if has_sample_axis(name, inputs)}, domain)

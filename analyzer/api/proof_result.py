@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from analyzer.algebra.pattern import Array
+from analyzer.api.domains import MODERATE
 from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
 from analyzer.facts.domain import Domain
@@ -63,11 +64,9 @@ class Proof(Reporting):
     def feeds(self, number: int) -> Iterator[dict[str, Array]]:
         """Inputs of the domain, each a feed: witnesses, corners, and points that are drawn evenly, so many of each.
 
-        None where the domain has no bounds.
+        Where it has no bounds, moderate numbers stand for all.
         """
-        if not self._domain.bounded:
-            return
-        sampler = Sampler(self._domain, np.random.default_rng(self.facts.seed))
+        sampler = Sampler(self._domain.clipped(MODERATE), np.random.default_rng(self.facts.seed))
         number = min(number, sampler.most)
         for points in (self._points, sampler.corners(number), sampler.uniform(number)):
             for place in range(min(count_of(points), number)):

@@ -137,6 +137,7 @@ def _cut_and_compared(
     basis = _basis(chosen, choice, cut_model.merged_relus)
     observed = bool(basis or source.shapes.settled or cut_model.removed_rows or cut_model.removed_experts)
     evidence = _evidence(chosen, choice, cut_model.merged_relus, observed=observed)
+    notes = (*notes, *_limits_of(audit, evidence))
     with reference(source) as before, WrittenSession(smaller, threads=threads) as after:
         ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}
         ids |= source.loaded.graph.inputs.keys() if cut_model.removed_experts else set()  # noise may route elsewhere
@@ -301,6 +302,11 @@ def _evidence(chosen: Walk, choice: Choice, merged_relus: Collection[str], *, ob
         return "lossy" if choice.lossy else Evidence.OBSERVED
     proven = any({*choice.allowed(layer)}.intersection(layer.proven) for layer in chosen.layers)
     return Evidence.PROVEN if proven or merged_relus else Evidence.STRUCTURAL
+
+
+def _limits_of(audit: Audit, evidence: str) -> tuple[str, ...]:
+    """For which inputs a proof does not speak, where the cut rests on it."""
+    return audit.proof.facts.notes if audit.proof is not None and evidence == Evidence.PROVEN else ()
 
 
 def _of_domain(audit: Audit, evidence: str) -> Iterator[Feeds]:

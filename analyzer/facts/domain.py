@@ -57,9 +57,18 @@ class Domain:
         """Whether all inputs have bounds, so that some can be drawn."""
         return all(self.bounds_input(name) for name in self.boxes[0])
 
+    def clipped(self, limit: float) -> Domain:
+        """The same with inputs that have no bounds between `-limit` and `limit`."""
+
+        def within(name: str, bounds: Box) -> Box:
+            return bounds if self.bounds_input(name) else Box(*(end.clip(-limit, limit) for end in _ends(bounds)))
+
+        boxes = tuple({name: within(name, bounds) for name, bounds in box.items()} for box in self.boxes)
+        return Domain(boxes, self.source, self.conditional)
+
     def bounds_input(self, name: str) -> bool:
         """Whether the numbers of an input have bounds that mean something."""
-        ends = [end for box in self.boxes for end in (box[name].low, box[name].high) if end.dtype.kind not in "iub"]
+        ends = [end for box in self.boxes for end in _ends(box[name]) if end.dtype.kind not in "iub"]
         most = [min(_LARGE, float(np.finfo(end.dtype).max)) if end.dtype.kind == "f" else _LARGE for end in ends]
         return all(float(np.abs(end).max(initial=0)) < limit for end, limit in zip(ends, most, strict=True))
 
@@ -77,6 +86,10 @@ class Domain:
         leaving = [[*_leaving(box, arrays)] for box in self.boxes]
         least = min(leaving, key=len)
         return least[0] if least else None
+
+
+def _ends(bounds: Box) -> tuple[Array, Array]:
+    return bounds.low, bounds.high
 
 
 def _leaving(box: Mapping[str, Box], arrays: Mapping[str, Array]) -> Iterator[str]:

@@ -120,14 +120,24 @@ _EVIDENCE = {Outcome.PROVEN: Evidence.PROVEN, Outcome.REFUTED: Evidence.REFUTED}
 
 
 def with_proofs(layer: LayerVerdicts, proofs: Iterable[UnitProof]) -> LayerVerdicts:
-    """The verdicts with what a proof shows of the layer's units; what is settled neither way stays observed."""
-    evidence, on = layer.evidence.copy(), dict[Outcome, list[int]]()
+    """The verdicts with what a proof shows of the layer's units; what is settled neither way stays observed.
+
+    Claims that the layer does not make are left out.
+    """
+    evidence, on = layer.evidence.copy(), dict[Outcome, set[int]]()
     for unit in proofs:
         if unit.claim is Claim.ALWAYS_ON:
-            on.setdefault(unit.outcome, []).append(unit.unit)
-        elif unit.method is not Method.WEIGHTS and unit.outcome in _EVIDENCE:
+            on.setdefault(unit.outcome, set()).add(unit.unit)
+        elif (
+            unit.outcome in _EVIDENCE
+            and unit.stays_at == layer.stays_at[unit.unit]
+            and evidence[unit.unit] != Evidence.STRUCTURAL.code
+        ):
             evidence[unit.unit] = _EVIDENCE[unit.outcome].code
-    proven_on, refuted_on = (tuple(sorted(on.get(outcome, ()))) for outcome in (Outcome.PROVEN, Outcome.REFUTED))
+    proven_on, refuted_on = (
+        tuple(unit for unit in layer.always_on if unit in on.get(outcome, ()))
+        for outcome in (Outcome.PROVEN, Outcome.REFUTED)
+    )
     return replace(layer, evidence=evidence, proven_on=proven_on, refuted_on=refuted_on)
 
 

@@ -180,6 +180,8 @@ def test_without_a_domain_proven_is_what_holds_whatever_is_fed(tmp_path: Path) -
     assert removed(pruned) == (0,)
     wide = np.random.default_rng(0).normal(0, 30, (300, 3)).astype(np.float32)
     assert differs(model, pruned, wide) < 1e-5
+    assert pruned.facts.domain is not None and pruned.facts.domain.samples == 128
+    assert any("Inputs may be any number" in note for note in pruned.facts.notes)
     notes = {entry.key: entry.value for entry in onnx.load_from_string(pruned.data).metadata_props}
     assert notes[OWN_METADATA] == '"any"'
     again = analyzer.prove(pruned.data, PROBE, domain="model")
@@ -242,6 +244,18 @@ def test_evidence_without_a_proof_is_refused(model: onnx.ModelProto, audited: an
     assert audited.proof is not None
     with pytest.raises(InputError, match="about other claims"):
         analyzer.audit(model, PROBE[:20]).with_proof(audited.proof)
+
+
+def test_a_proof_speaks_only_of_what_the_audit_claims(model: onnx.ModelProto, audited: analyzer.Audit) -> None:
+    """The same data, judged so that nothing is dead: no unit becomes dead by a proof."""
+    proof, layer = audited.proof, next(layer for layer in audited.layers if layer.value == "y")
+    assert proof is not None
+    alive = analyzer.LayerVerdicts.unseen(layer.audited)
+    assert with_proofs(alive, proof.units).dead == () == with_proofs(alive, proof.units).proven_on
+    of_layer, plain = [u for u in proof.units if u.value == "y"], analyzer.audit(model, PROBE)
+    layer = next(layer for layer in plain.layers if layer.value == "y")
+    assert with_proofs(layer, of_layer).proven == (0, 6)
+    assert with_proofs(replace(layer, stays_at=layer.stays_at + 1), of_layer).proven == ()
 
 
 def test_lossy_may_take_what_an_input_moves(audited: analyzer.Audit) -> None:
