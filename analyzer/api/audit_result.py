@@ -245,7 +245,7 @@ class Audit(WithPage):
         return Fed() if probe is None else first_samples(probe)
 
     def _witnesses(self) -> tuple[WitnessPicture, ...]:
-        return () if self.proof is None else self.proof.pictured()
+        return () if self.proof is None else self.proof._pictured()
 
     def picture(self) -> GraphPicture:
         """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""

@@ -105,7 +105,7 @@ class Proof(Reporting):
                     files.write(written[-1], drawn)
         return tuple(written)
 
-    def pictured(self) -> tuple[WitnessPicture, ...]:
+    def _pictured(self) -> tuple[WitnessPicture, ...]:
         """The witnesses that refute most, small, where an input is a picture (and Pillow is there)."""
         moves: dict[int, dict[str, list[int]]] = {}
         for unit in self.units:
