@@ -23,7 +23,7 @@ from analyzer.api.reviving import Revived
 from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.api.stages import Measured, opened_data
-from analyzer.api.with_proof import check_claims, over_domain
+from analyzer.api.with_proof import check_claims, domain_for, over_domain
 from analyzer.errors import InputError, OtherBranch
 from analyzer.facts.addresses import without_secrets
 from analyzer.facts.audit import (
@@ -35,9 +35,7 @@ from analyzer.facts.audit import (
     ProviderShare,
 )
 from analyzer.facts.choice import Choice
-from analyzer.facts.domain_words import ANY
 from analyzer.facts.engine import Engine
-from analyzer.facts.evidence import Evidence
 from analyzer.facts.probe_condition import TrainingScale
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.facts.thresholds import Thresholds
@@ -128,8 +126,6 @@ def audit_with_source(
 
     `every_suspect`: causes and distances of all, however long that takes. The rest as for `audit`.
     """
-    if data.images is not None and data.probe is None and data.holdout is None:
-        raise InputError("images says how a probe is read, and there is none: give a probe, or leave it out.")
     if not provider_of(run).is_cpu and data.probe is None and data.random is None:
         raise InputError("provider says who runs the model on data, and there is none: give a probe, or leave it out.")
     clock = _Clock()
@@ -254,8 +250,7 @@ def prune(
     """
     asked, data, run = Choice.of(choice), Data.of(data), Run.of(run)
     chosen = Thresholds.of(thresholds), causes, asked.vocabulary, asked.experts
-    if domain is None and asked.evidence is Evidence.PROVEN:
-        domain = ANY
+    domain = domain_for(asked, domain)
     check_claims(data, domain)
     with run.limited(), shown_in_notebook(progress) as shown:
         every = asked.min_distance > 0

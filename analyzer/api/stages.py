@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from analyzer.api.options import Data
+from analyzer.errors import InputError
 from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.open_branches import with_branches
@@ -48,6 +49,8 @@ class Measured:
 
 def opened_data(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | None]:
     """The probe and the holdout, checked against the model's inputs."""
+    if data.images is not None and data.probe is None and data.holdout is None:
+        raise InputError("images says how a probe is read, and there is none: give a probe, or leave it out.")
     inputs, constants = loaded.graph.inputs, tuple(data.constants)
     if data.random is not None:
         drawn = random_probe(inputs, samples=data.random, seed=data.seed, free_dims=data.dims, constants=constants)

@@ -14,8 +14,9 @@ from analyzer.api.options import Data, Progress
 from analyzer.api.rewritten import Source
 from analyzer.errors import InputError, ProofContradicted
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
+from analyzer.facts.choice import Choice
 from analyzer.facts.domain import Domain
-from analyzer.facts.domain_words import is_no_file, no_such_domain
+from analyzer.facts.domain_words import ANY, is_no_file, no_such_domain
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.proof import ProofFacts, UnitProof, with_proofs
 from analyzer.gate import audit_findings
@@ -47,6 +48,11 @@ def check_claims(data: Data, domain: Any) -> None:
             "What a probe shows is held against the domain, and there is no probe: give one (--probe DATA), or ask "
             "`deadunits prove`, for which points of the domain stand in."
         )
+
+
+def domain_for(choice: Choice, domain: Any) -> Any:
+    """The domain that is stated; where none is and the choice goes by proofs, every input."""
+    return ANY if domain is None and choice.evidence is Evidence.PROVEN else domain
 
 
 def over_domain(audited: Audit, domain: Any, budget: float, progress: Progress | None) -> Audit:
