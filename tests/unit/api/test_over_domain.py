@@ -230,6 +230,8 @@ def test_a_layer_that_is_proven_to_be_always_on_may_be_merged() -> None:
     by_data = Choice(merge_linear=True)
     moved = analyzer.prune(parse(text, stored), probe, choice=by_data, domain="-100:100", budget=5, latency=False)
     assert not moved.facts.removed_relus, "an input of the domain refutes it"
+    seen = analyzer.prune(parse(text, stored), probe, choice=by_data, latency=False)
+    assert seen.facts.removed_relus == ("y",) and seen.facts.observed and not seen.facts.proven
 
 
 def test_evidence_without_a_proof_is_refused(model: onnx.ModelProto, audited: analyzer.Audit) -> None:

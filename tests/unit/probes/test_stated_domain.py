@@ -198,6 +198,7 @@ def kept(stated: Any, declared: TensorType) -> tuple[Domain, Domain, str]:
         ("-0.1:0.7", IMAGE, 2),
         ({"low": 0, "high": 1, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.1, 0.3]}, IMAGE, 6),
         ({"low": [0, 1, 2], "high": [[[[3, 3, 3], [4, 4, 5], [6, 7, 8]]] * 3]}, SQUARE, 30),
+        ({"low": [[[[0, 1, 2]] * 3] * 3], "high": 9}, SQUARE, 28),  # a list would be one of channels
         ({"low": [[0, 0.1, 0.2]], "high": [[1, 1, 1]]}, ROW, 4),
         ({"low": [[[[0]], [[1]], [[2]]]], "high": 3}, TensorType(np.dtype(np.float32), (1, 3, 1, 1)), 4),
         ("tokens", TOKENS, 2),
