@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.api.reviving import Revived
     from analyzer.api.verifying import Verified, verify
     from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, ProofContradicted
+    from analyzer.facts.audio_options import AudioOptions
     from analyzer.facts.audit import (
         AuditFacts,
         Conditions,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from analyzer.facts.pruned import Comparison, Latency, OutputDifference, PrunedFacts, Refused, Size
     from analyzer.facts.revived import RevivedFacts
     from analyzer.facts.statistics import UnitStatistics
+    from analyzer.facts.text_options import TextOptions
     from analyzer.facts.thresholds import PRESETS, Thresholds
     from analyzer.facts.units import AuditedValue, Curve, Kind
     from analyzer.facts.vocabulary import GatheredRows
@@ -104,6 +106,8 @@ _HOMES = {
     "GraphPicture": "facts.picture",
     "HalfOverflow": "facts.audit",
     "ImageOptions": "facts.image_options",
+    "AudioOptions": "facts.audio_options",
+    "TextOptions": "facts.text_options",
     "InputCondition": "facts.probe_condition",
     "InputError": "errors",
     "Judged": "facts.judged",
@@ -170,6 +174,7 @@ _HOMES = {
 __all__ = [
     "PRESETS",
     "About",
+    "AudioOptions",
     "Audit",
     "AuditFacts",
     "AuditedValue",
@@ -244,6 +249,7 @@ __all__ = [
     "Size",
     "Statistics",
     "TensorPlan",
+    "TextOptions",
     "Thresholds",
     "TrainingScale",
     "UnitCause",

@@ -191,7 +191,16 @@ def _collated(items: Any) -> list[Any]:
 def _exported_with(module: Any, data: Data, source: Any) -> bytes:
     inputs = _inputs(module, source)
     images = data.images and replace(data.images, layout=data.images.layout or "NCHW")
-    probe = open_probe(source, inputs, limit=LOOKED_AT, constants=data.constants, images=images, max_bad=data.max_bad)
+    probe = open_probe(
+        source,
+        inputs,
+        limit=LOOKED_AT,
+        constants=data.constants,
+        images=images,
+        audio=data.audio,
+        texts=data.text,
+        max_bad=data.max_bad,
+    )
     feeds = [batch.feeds for batch in probe.first(LOOKED_AT)]
     with _evaluating(module):
         samples = _callable(module, [_tensors(module, feed) for feed in feeds])

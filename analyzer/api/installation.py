@@ -14,6 +14,10 @@ from analyzer.version import __version__
 EXTRAS = {
     "images": ("pillow",),
     "tables": ("pandas", "pyarrow"),
+    "hdf5": ("h5py",),
+    "zarr": ("zarr",),
+    "audio": ("soundfile",),
+    "text": ("tokenizers",),
     "urls": ("fsspec", "aiohttp"),
     "hub": ("huggingface_hub",),
     "ray": ("ray",),

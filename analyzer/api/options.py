@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import InputError
+from analyzer.facts.audio_options import AudioOptions
 from analyzer.facts.batch_size import BATCH_SIZE, FULL_SAMPLES
 from analyzer.facts.engine import Engine
 from analyzer.facts.frozen import FrozenDict
 from analyzer.facts.given import WithDefaults, is_number
 from analyzer.facts.image_options import ImageOptions
+from analyzer.facts.text_options import TextOptions
 from analyzer.runtime.run_limit import runs_limited
 
 if TYPE_CHECKING:
@@ -34,15 +36,17 @@ class Data:
     passes are made on (causes, the comparison of a smaller model), and units that move on it are not dead.
 
     Attributes:
-        probe: data like what the model will see: a path (.npz or a folder of them, .npy, .csv, .parquet, a folder
-            of images or of tensors, `file.py:generator`), arrays by input name, a data set of Ray Data, or any
-            iterable of feeds.
+        probe: data like what the model will see: a path or an address (.npz, .npy, .csv, .parquet, .h5, .zarr, .tar,
+            images, sound, text, a folder of these or of tensors, `file.py:generator`), arrays by input name, a data
+            frame, a data set of Hugging Face, TensorFlow, PyTorch or Ray, or any iterable of feeds.
         holdout: a second data set, held against the first: units dead on the probe, alive there are listed.
         statistics: what an earlier pass over the data left behind, in place of a probe: a file that `deadunits observe`
             or `merge` wrote, or what `take_statistics` returns.
         limit: use at most so many samples of each data set.
         constants: inputs that are fed unchanged with every sample.
         images: how image files become arrays.
+        audio: how files of sound do.
+        text: how text does.
         max_bad: leave out so many files, lines and rows of a data set that cannot be read; the report lists them.
         random: draw so many random samples instead of a probe; labelled as random everywhere.
         seed: which random samples are drawn.
@@ -56,6 +60,8 @@ class Data:
     limit: int | None = None
     constants: Sequence[str] = ()
     images: ImageOptions | None = None
+    audio: AudioOptions | None = None
+    text: TextOptions | None = None
     max_bad: int = 0
     random: int | None = None
     seed: int = 0
@@ -80,7 +86,7 @@ class Data:
             names = f"[{self.constants!r}]"
             raise InputError(f"constants is the text {self.constants!r}: give a list of names, such as {names}.")
         if self.probe is None and self.holdout is None:
-            for name in ("limit", "max_bad"):
+            for name in ("limit", "audio", "text", "max_bad"):
                 if getattr(self, name) not in (None, 0):
                     raise InputError(
                         f"{name} says how a probe is read, and there is none: give a probe, or leave it out."
@@ -97,7 +103,7 @@ class Data:
     @property
     def sources(self) -> tuple[Any, ...]:
         """Everything that is read."""
-        return self.probe, self.holdout, self.statistics
+        return self.probe, self.holdout, self.statistics, self.text and self.text.tokenizer
 
     @classmethod
     def of(cls, given: Any) -> Data:

@@ -62,6 +62,8 @@ def opened_data(data: Data, loaded: LoadedModel) -> tuple[Probe | None, Probe | 
         constants=constants,
         images=data.images,
         usual_images=beside(loaded.path),
+        audio=data.audio,
+        texts=data.text,
         max_bad=data.max_bad,
     )
     probe = None if data.probe is None else reader(data.probe)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from analyzer.api.audit_result import Audit
 from analyzer.errors import OutputError
+from analyzer.facts.addresses import is_address
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.findings import Severity
@@ -53,7 +54,8 @@ def write_settings(
 def settings_text(facts: AuditFacts, folder: Path, sources: Mapping[str, str]) -> str:
     """Budgets in TOML: what the audit found, rounded to whole percents; paths relative to the file's folder."""
     lines = ["# What `deadunits check` allows, as a first audit found the model: tighten it as it gets better."]
-    lines += [f"{key} = {_quoted(os.path.relpath(path, folder))}" for key, path in sources.items()]
+    places = {key: p if is_address(p) else os.path.relpath(p, folder) for key, p in sources.items()}
+    lines += [f"{key} = {_quoted(place)}" for key, place in places.items()]
     lines.append(f"max-dead = {_up(facts.dead, facts.units)}")
     lines.append(f"max-prunable = {_up(facts.removable.parameters_share, 1)}")
     if facts.probe is not None:

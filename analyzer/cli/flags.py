@@ -22,11 +22,14 @@ from analyzer.cli.reports import (
     report_flags,
 )
 from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, pairs_of, resize_of, size_of
+from analyzer.errors import InputError
+from analyzer.facts.audio_options import AudioOptions
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.choice import Choice
 from analyzer.facts.engine import ENGINES
 from analyzer.facts.image_options import INTERPOLATIONS, ImageOptions
 from analyzer.facts.image_options import PRESETS as IMAGE_PRESETS
+from analyzer.facts.text_options import TextOptions
 from analyzer.facts.thresholds import PRESETS, Thresholds
 
 ModelArgument = Annotated[
@@ -39,14 +42,15 @@ Quiet = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Running")]
 
 BUDGETS = "Budgets: a count (5) or a share (5%); per layer also PATTERN=LIMIT, repeatable"
-_data, _judging, _running, _choosing, _image, _budget = (
+_data, _judging, _running, _choosing, _image, _reading, _budget = (
     partial(Flag, panel=panel)
     for panel in (
         "Data",
         "Judging",
         "Running",
         "Choosing",
-        "Images (DATA is a folder or a list of image files)",
+        "Images (DATA is image files, or holds them)",
+        "Sound and text (DATA is such files, or holds text)",
         BUDGETS,
     )
 )
@@ -80,9 +84,32 @@ _IMAGES = {
     "channels": _image("--channels", "RGB|BGR|gray", "Order of the channels; else RGB or gray, as the model declares."),
 }
 
+_SOUND = {
+    "rate": _reading(
+        "--sample-rate", "HZ", "Sound: what all files must have; nothing is resampled. Else the same in all.", kind=int
+    ),
+    "window": _reading(
+        "--window", "N", "Sound: so many samples of it are one sample of data; else as the model declares.", kind=int
+    ),
+}
+_TEXT = {
+    "tokenizer": _reading(
+        "--tokenizer", "FILE", "Text: a tokenizer.json that turns lines of .txt, or a column of text, into ids."
+    ),
+    "max_length": _reading(
+        "--max-length",
+        "N",
+        "Text: tokens that each is cut or padded to; else as the model or the tokenizer's file says.",
+        kind=int,
+    ),
+}
+
 
 def data_of(**given: Any) -> Data:
     """The data that flags describe; image flags override the image preset."""
+    for field, options, flags in (("audio", AudioOptions, _SOUND), ("text", _text, _TEXT)):
+        chosen = {name: given.pop(name) for name in flags if name in given}
+        given[field] = options(**chosen) if chosen else None
     changes = {name: given.pop(name) for name in _IMAGES if name in given}
     preset = changes.pop("image_preset", None)
     if preset is not None:
@@ -90,6 +117,12 @@ def data_of(**given: Any) -> Data:
 
         return Data(**given, images=image_options(preset, **changes))
     return Data(**given, images=ImageOptions(**changes) if changes else None)
+
+
+def _text(tokenizer: str | None = None, max_length: int | None = None) -> TextOptions:
+    if tokenizer is None:
+        raise InputError("--max-length is of text, and no tokenizer is named: add --tokenizer tokenizer.json.")
+    return TextOptions(tokenizer, max_length)
 
 
 def _thresholds(preset: str = "default", near_dead: float | None = None) -> Thresholds:
@@ -130,9 +163,10 @@ GROUPS: dict[type, Group] = {
             "probe": _data(
                 "--probe",
                 "DATA",
-                "Data like what the model will see: .npz or a folder of them, .npy, .csv, .jsonl, .parquet, a folder "
-                "or list of images, a pattern ('images/*.png'), a test_data_set folder, or file.py:generator. Without "
-                "it only the weights are looked at.",
+                "Data like what the model will see: .npz, .npy, .csv, .jsonl, .parquet, .feather, .h5, .zarr, .tar, "
+                "images, sound, text (--tokenizer), a folder, a pattern ('images/*.png', 'part-{00..12}.tar') or an "
+                "address (s3://…) of such files, a test_data_set folder, or file.py:generator. Without it only the "
+                "weights are looked at.",
             ),
             "holdout": _data(
                 "--holdout", "DATA", "A second data set: lists units that are dead on the probe and alive here."
@@ -164,6 +198,8 @@ GROUPS: dict[type, Group] = {
                 read=dims_of,
             ),
             **_IMAGES,
+            **_SOUND,
+            **_TEXT,
         },
         data_of,
     ),

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import InputError
+from analyzer.facts.addresses import is_address
 from analyzer.facts.budgets import Budgets, budgets_of
 from analyzer.facts.domain_words import is_no_file
 from analyzer.regular_files import check_regular
 
 OWN_FILE, SHARED_FILE, TABLE = "deadunits.toml", "pyproject.toml", "deadunits"
-SOURCES = ("probe", "holdout", "baseline", "domain")  # paths, relative to the file's folder
+SOURCES = ("probe", "holdout", "baseline", "domain")  # paths, relative to the file's folder, or addresses of data
 
 
 @dataclass(frozen=True)
@@ -75,4 +76,5 @@ def _source(key: str, value: Any, path: Path) -> str:
     if value.rpartition(":")[0].endswith(".py") or value.endswith(".py"):
         # A settings file may lie anywhere above the working directory: what it names is read, never run.
         raise InputError(f"{path}: {key} = {value!r} would be executed: give it with --{key}.")
-    return value if key == "domain" and is_no_file(value) else str(path.parent / value)
+    stays = is_address(value) or (key == "domain" and is_no_file(value))
+    return value if stays else str(path.parent / value)

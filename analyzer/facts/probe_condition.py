@@ -34,11 +34,15 @@ class InputCondition:
 
 @dataclass(frozen=True, slots=True)
 class LabelsInData:
-    """An array of a file, or a `column` of a table, that looks like labels; `fed`: the model was given it."""
+    """An array of a file, or a `column` of a table, that is no input or looks like labels (`alike`).
+
+    `fed`: the model was given it.
+    """
 
     name: str
     column: bool
     fed: bool
+    alike: bool = True
 
 
 @dataclass(frozen=True, slots=True)

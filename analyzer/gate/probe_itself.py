@@ -99,16 +99,18 @@ def input_scale(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
         return
 
 
-@finding_kind("DU035", "labels-in-data", Severity.NOTE, "The data holds what looks like labels", in_audit=True)
+@finding_kind(
+    "DU035", "labels-in-data", Severity.NOTE, "The data holds labels, or what else is no input", in_audit=True
+)
 def labels_in_data(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     """One finding per array or column."""
     condition = _condition(situation)
     for labels in condition.labels if condition is not None else ():
-        what = "column" if labels.column else "array"
+        what, alike = "column" if labels.column else "array", "looks like labels and " if labels.alike else ""
         yield kind.finding(
             f"This {what} looks like labels, and the model was given it as a feature: leave it out, unless it is one."
             if labels.fed
-            else f"This {what} looks like labels and is no input of the model: it was left out.",
+            else f"This {what} {alike}is no input of the model: it was left out.",
             About.PROBE,
             value=labels.name,
             severity=Severity.WARNING if labels.fed else kind.severity,

@@ -12,6 +12,7 @@ from analyzer.errors import ModelError, first_line
 from analyzer.facts.addresses import is_address, without_secrets
 from analyzer.free_memory import available_memory, readable_size
 from analyzer.graph.other_formats import other_format
+from analyzer.graph.remote_files import Remote
 
 LARGEST_PROTO = (1 << 31) - 1  # protobuf cannot hold more; larger models keep their weights beside the file
 HANDED_OVER = "bytes, a ModelProto, an onnx-ir model, an ONNXProgram, a PyTorch module or a Keras model"
@@ -69,34 +70,16 @@ def _fetched(address: str) -> bytes:
     shown = without_secrets(address)
     if "::" not in shown and (other := other_format(shown)):
         raise ModelError(other)
-    scheme = address.partition(":")[0].lower()
-    install = f'pip install "deadunits[{"hub" if scheme == "hf" else "urls"}]"'
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError as error:
-        raise ModelError(
-            f"{shown} is an address, and reading it needs fsspec: {install}, or download it first."
-        ) from error
-    try:
-        files, path = url_to_fs(address)
+    remote = Remote(address, ModelError)
+    files, path = remote.files, remote.path
+    with remote.reached():
         about = files.info(path)
         if about["type"] == "directory":
             _refuse_folder(files, path, shown)
         size = about.get("size")
         with files.open(path, "rb") as stream:
             content = _read(stream, size, shown)
-    except ModelError:
-        raise
-    except ImportError as error:
-        advice = f"{install}." if scheme in ("hf", "http", "https") else first_line(error)
-        raise ModelError(f"{shown} cannot be read without another package: {advice}") from error
-    except FileNotFoundError as error:
-        raise ModelError(f"There is nothing at {shown}, or no way there: check the address.") from error
-    except Exception as error:  # every file system has classes of its own
-        reason = without_secrets(first_line(error).replace(address, shown))
-        raise ModelError(f"{shown} cannot be read: {reason}") from error
-    if size is not None and len(content) != size:
-        raise ModelError(f"{shown} broke off after {len(content)} of {size} bytes: try again.")
+    remote.check_whole(len(content), size)
     return content
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ class ImageReader:
                       (("mean", options.mean), ("std", options.std)) if values}  # fmt: skip
         return steps
 
-    def read(self, path: Path) -> Array:
-        """The image as `[1, C, H, W]` or `[1, H, W, C]`.
+    def read(self, file: Path | bytes, name: str) -> Array:
+        """The image as `[1, C, H, W]` or `[1, H, W, C]`, of a file or of what would be in one; `name` is for messages.
 
         Raises:
-            ProbeError: the file is no readable 8-bit image.
+            ProbeError: it is no readable 8-bit image.
         """
-        pixels = self._pixels(path)
+        pixels = self._pixels(file, name)
         array = self._normalised(pixels) if family(self.dtype) == "float" else pixels.astype(self.dtype)
 
         array = array.transpose(2, 0, 1) if self.layout == "NCHW" else array
@@ -79,7 +80,7 @@ class ImageReader:
             array = array / np.asarray(options.std, np.float32)
         return array
 
-    def _pixels(self, path: Path) -> Array:
+    def _pixels(self, file: Path | bytes, name: str) -> Array:
         """`[H, W, C]`, uint8, in the order in which the channels are fed."""
         from PIL import Image
 
@@ -87,18 +88,17 @@ class ImageReader:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about palettes and metadata, which change no pixel
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(path, formats=_FORMATS) as image:
+                with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS) as image:
                     if image.mode not in _EIGHT_BIT:
                         raise ProbeError(
-                            f"{path.name} has {image.mode} pixels, not 8 bits per channel: convert it, or "
-                            "give an .npz file."
+                            f"{name} has {image.mode} pixels, not 8 bits per channel: convert it, or give an .npz file."
                         )
-                    self._check_scaled(image, path.name)
+                    self._check_scaled(image, name)
                     resized = self._resized(image.convert("L" if self.channels == "gray" else "RGB"))
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise ProbeError(f"{path.name} is larger than any usual image: refused; scale it down.") from error
+            raise ProbeError(f"{name} is larger than any usual image: refused; scale it down.") from error
         except (OSError, SyntaxError, ValueError) as error:
-            raise ProbeError(f"{path.name} is not a readable image or is truncated: {first_line(error)}") from error
+            raise ProbeError(f"{name} is not a readable image or is truncated: {first_line(error)}") from error
         pixels = np.asarray(resized).reshape(*self.size, -1)
         return pixels[..., ::-1] if self.channels == "BGR" else pixels
 
@@ -138,6 +138,12 @@ def _cropped(image: Any, height: int, width: int, share: float, method: int) -> 
     return image.crop((left, top, left + width, top + height))
 
 
+def takes_images(inputs: Mapping[str, TensorType]) -> bool:
+    """Whether a model has one input, and it may be of the shape of images."""
+    shape = next(iter(inputs.values())).shape
+    return len(inputs) == 1 and (shape is None or len(shape) in (3, 4))
+
+
 def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None) -> ImageReader:
     """Complete the options from the model's one input.
 
@@ -146,7 +152,7 @@ def image_reader(inputs: Mapping[str, TensorType], options: ImageOptions | None)
             Pillow is not installed.
     """
     if find_spec("PIL") is None:
-        raise ProbeError("Reading images needs Pillow: pip install pillow.")
+        raise ProbeError("Reading images needs Pillow: pip install 'deadunits[images]'.")
     if len(inputs) != 1:
         raise ProbeError(f"Images fit a model with one input, this one has {len(inputs)}: give an .npz file.")
     options = options or ImageOptions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import math
 import struct
@@ -61,6 +62,18 @@ def read_npy(path: Path) -> Array:
     if path.stat().st_size < header.length + header.bytes:
         raise ProbeError(f"{path.name} is truncated: it is shorter than its header says; write it again.")
     return _mapped(path, header, header.length)
+
+
+def array_of(content: bytes, where: str) -> Array:
+    """The array that a `.npy` file of these bytes would hold.
+
+    Raises:
+        ProbeError: as of `read_npy`.
+    """
+    header = _header_of(io.BytesIO(content), where)
+    if len(content) < header.length + header.bytes:
+        raise ProbeError(f"{where} is truncated: it is shorter than its header says; write it again.")
+    return np.ndarray(header.shape, header.dtype, content, header.length, order="F" if header.fortran else "C")
 
 
 def read_npz(path: Path, limit: int | None = None, whole: Collection[str] = ()) -> dict[str, Array]:

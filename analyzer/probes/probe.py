@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from analyzer.errors import ProbeError
+from analyzer.facts.audio_options import AudioOptions
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.probe_condition import FeatureAxis, ProbeCondition, TrainingScale
+from analyzer.facts.text_options import TextOptions
 from analyzer.graph.view import TensorType
-from analyzer.probes.fitting import Feeds, Part, Role
+from analyzer.probes.fitting import Feeds, Fitter, Part, Role
 from analyzer.probes.input_names import check_constants
+from analyzer.probes.opener import Opener
 from analyzer.probes.random_data import random_source
 from analyzer.probes.recognise import source_of
 from analyzer.probes.sample_blocks import Batch, Block, in_blocks
@@ -34,12 +37,12 @@ class Probe:
         step: the fewest samples that one feed holds: the fixed batch size that the model declares, else 1.
             Every batch holds a multiple of it.
         fixed: inputs that are fed unchanged with every sample.
-        one_shot: whether the samples can be read only once.
+        one_shot: whether they can be read only once.
         samples: how many samples there are; None until known (after one whole pass over a generator).
         preprocessing: how files became numbers, by what was set; empty for arrays.
         skipped: what was broken and left out, as far as it was met, each with its reason.
-        labels: what else was in the data and looks like labels.
-        record: which samples were read, and what they show of themselves.
+        labels: what else was in the data and is no input, or looks like labels.
+        record: which samples were read, and what they show.
     """
 
     def __init__(self, source: Source, again: Callable[[], Probe], limit: int | None = None) -> None:
@@ -53,7 +56,7 @@ class Probe:
         self._make: Callable[[], Iterator[Part]] = source.parts
         self._opened: Iterator[Part] | None = source.parts()
         self._head: list[Part] = []
-        self._singly = source.singly
+        self._chosen = None if source.pieces is None else source.chosen
         self.record = SampleRecord()
         self.labels = source.labels
         self._complete = False
@@ -84,8 +87,7 @@ class Probe:
         """
         if self.one_shot:
             raise ProbeError(
-                f"{self.source} can be read only once, so no other process can read it: give a list, or a function "
-                "that returns a new generator at every call."
+                f"{self.source} can be read once, so no other process can: give a list, or a function of new ones."
             )
         return _opened_again, (self._again, self.source)
 
@@ -164,7 +166,8 @@ class Probe:
             ((first, roles),) = self._first(1)
             self.record.watch.begin(_rows(first, roles)[0])
         seen = 0
-        parts = self._parts() if self._singly is None else self._singly(lambda sample: chosen(sample // size))
+        wanted = lambda start, stop: any(map(chosen, range(start // size, -(-stop // size))))  # noqa: E731
+        parts = self._parts() if self._chosen is None else self._chosen(wanted)
         for start, stop, held in in_blocks(parts, size, self._limit, chosen):
             if held:
                 yield self._block(start, held, size, feed)
@@ -307,29 +310,25 @@ def open_probe(
     constants: Sequence[str] = (),
     images: ImageOptions | None = None,
     usual_images: Path | None = None,
+    audio: AudioOptions | None = None,
+    texts: TextOptions | None = None,
     max_bad: int = 0,
 ) -> Probe:
     """Open probe data for a model and check its first part; the rest is checked as it is read.
 
-    `data` may be
+    `data` may be a path or an address of files, or `file.py:name` (which is executed); an array or tensor (one-input
+    models), a mapping of input name to array, a data frame, a table of Arrow, a data set of a framework; an iterable of
+    feeds (mappings, tensors, or tuples whose first items are the inputs in order), or a function that returns one.
 
-    - a path: `.npz` or a folder of them, `.npy`, `.csv`, `.tsv`, `.parquet`, a folder of images, a text list of
-      image files, an ONNX `test_data_set_*` folder or its parent, or `file.py:name` (a generator function or an
-      iterable of feeds; the file is executed);
-    - an array or tensor (one-input models), a mapping of input name to array, a data frame, a data set of Ray Data;
-    - an iterable of feeds: mappings, single tensors, or tuples whose first items are the inputs in order
-      (more items, such as labels, are left out); or a function that returns such an iterable.
-
-    An array of the input's rank is sliced along axis 0; one with one axis more holds one sample per entry; a
-    rank-0 array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares
-    first dims of different names or sizes for its inputs, none named after the batch, as for nodes and edges of a
-    graph, arrays of the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is
-    a `preprocessor_config.json` that says how images are prepared where `images` does not. Up to `max_bad` files,
-    lines and rows that cannot be read are left out and listed. Pickled data is never read.
+    An array of the input's rank is sliced along axis 0; one with one axis more holds one sample per entry; a rank-0
+    array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares first dims of
+    different names or sizes for its inputs, none named after the batch, as for nodes and edges of a graph, arrays of
+    the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is a
+    `preprocessor_config.json` that says how images are prepared where `images` does not. Up to `max_bad` things
+    that cannot be read are left out and listed. Pickled data is never read.
 
     Raises:
-        ProbeError: the data cannot be read, is empty, or does not fit the model; the message says which
-            input, what was expected and what came.
+        ProbeError: the data cannot be read, is empty, or does not fit the model; says which input, and what came.
     """
     if isinstance(data, Probe):
         return data
@@ -343,10 +342,13 @@ def open_probe(
         constants=tuple(constants),
         images=images,
         usual_images=usual_images,
+        audio=audio,
+        texts=texts,
         max_bad=max_bad,
     )
-    skipped = Skipped(max_bad)
-    source = source_of(data, inputs, check_constants(constants, inputs), images, limit, usual_images, skipped)
+    fitter = Fitter(inputs, check_constants(constants, inputs))
+    opener = Opener(inputs, fitter, limit, images, usual_images, audio, texts, Skipped(max_bad))
+    source = source_of(data, opener)
     return Probe(source, again, limit)
 
 

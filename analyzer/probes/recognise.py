@@ -1,395 +1,200 @@
-"""Recognise what kind of probe data was given, and make a source of it."""
+"""Recognise what kind of probe data was given, and make a source of it: one row of a table for each kind of file."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from analyzer.errors import ProbeError
-from analyzer.facts.addresses import is_address, without_secrets
-from analyzer.facts.image_options import ImageOptions
-from analyzer.facts.probe_condition import LabelsInData
-from analyzer.graph.view import TensorType
-from analyzer.probes.fitting import Fitter, Part
-from analyzer.probes.foreign_arrays import as_array
-from analyzer.probes.images import LIST_SUFFIXES, SUFFIXES, ImageReader, image_files, image_reader, listed_files
-from analyzer.probes.input_names import has_sample_axis, quoted
+from analyzer.facts.addresses import as_path, is_address
+from analyzer.probes.array_files import open_csv, open_json_lines, open_npy, open_npz, open_packs
+from analyzer.probes.array_stores import open_hdf5, open_zarr
+from analyzer.probes.arrow_tables import is_saved_data_set, open_arrow, open_parquet, open_saved_data_set
+from analyzer.probes.audio_files import SUFFIXES as SOUND
+from analyzer.probes.audio_files import open_audio
+from analyzer.probes.fetched import Fetched, alternatives
+from analyzer.probes.fitting import Fitter
+from analyzer.probes.image_files import open_images, open_list
+from analyzer.probes.images import LIST_SUFFIXES
+from analyzer.probes.images import SUFFIXES as PICTURES
 from analyzer.probes.json_lines import SUFFIXES as JSON_LINES
-from analyzer.probes.json_lines import read_json_lines
-from analyzer.probes.labels import without_labels
-from analyzer.probes.numpy_files import large_npz, mapping_of, npz_pieces, npz_shapes, read_npy, read_npz
 from analyzer.probes.onnx_data_sets import data_set_folders, read_data_sets
-from analyzer.probes.preprocessor_config import options_of
-from analyzer.probes.ray_datasets import is_ray_dataset, read_batches
-from analyzer.probes.skipped import Skipped
+from analyzer.probes.opener import RICH, Opener
+from analyzer.probes.python_objects import from_object, from_python
 from analyzer.probes.source import Source
-from analyzer.probes.tables import Columns, frame_columns, read_csv, read_parquet, table_arrays
-from analyzer.probes.user_code import user_code, user_parts
+from analyzer.probes.tar_shards import open_tars
+from analyzer.probes.texts import open_texts
 from analyzer.regular_files import check_regular
 
-Inputs = Mapping[str, TensorType]
-
 _PYTHON = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?")
-_KNOWN = (
-    ".npz, .npy, .csv, .tsv, .jsonl, .parquet, a folder of .npz, an image, a folder or text list (.txt) of images, a "
-    "test_data_set_* folder, a pattern ('images/*.png'), or file.py:name"
-)
+_One = Callable[[Path, Opener], Source]
+_Many = Callable[[Sequence[Path], str, Opener], Source]
 
 
 @dataclass(frozen=True)
-class _Opener:
-    """What every kind of source needs to know about the model."""
+class _Kind:
+    """A kind of file: how one is opened, how several are, and which options say how (`images`, `audio`, `texts`)."""
 
-    inputs: Inputs
-    fitter: Fitter
-    images: ImageOptions | None
-    limit: int | None
-    usual_images: Path | None = None
-    skipped: Skipped = field(default_factory=Skipped)
+    one: _One | None = None
+    many: _Many | None = None
+    options: frozenset[str] = frozenset()
 
-    @property
-    def whole(self) -> set[str]:
-        """Inputs that are fed as they are, not sample by sample."""
-        return {n for n in self.inputs if n in self.fitter.constants or not has_sample_axis(n, self.inputs)}
+    def open(self, path: Path, opener: Opener) -> Source:
+        """One file."""
+        if self.one is None:
+            return self.open_all([path], path.name, opener)
+        return self.one(opener.local(path), opener.check_options(path.name, self.options))
 
-    @property
-    def names(self) -> list[str]:
-        return list(self.inputs)
+    def open_all(self, files: Sequence[Path], name: str, opener: Opener) -> Source:
+        """Files of this kind as one series."""
+        opener.check_options(name, self.options)
+        return _in_turn(self, files, name, opener) if self.many is None else self.many(files, name, opener)
+
+
+def _in_turn(kind: _Kind, files: Sequence[Path], name: str, opener: Opener) -> Source:
+    """Files that are opened one after another."""
+    first = kind.open(files[0], opener)
+    parts = lambda: chain.from_iterable(kind.open(file, opener).parts() for file in files)  # noqa: E731
+    return Source(
+        f"{name} ({len(files)} files)",
+        parts,
+        labels=first.labels,
+        preprocessing=first.preprocessing,
+        skipped=opener.skipped,
+    )
+
+
+_KINDS: dict[str, _Kind] = {
+    **dict.fromkeys(PICTURES, _Kind(many=open_images, options=frozenset(["images"]))),
+    ".npz": _Kind(open_npz, open_packs),
+    ".npy": _Kind(open_npy),
+    **dict.fromkeys((".csv", ".tsv"), _Kind(open_csv)),
+    **dict.fromkeys(JSON_LINES, _Kind(open_json_lines)),
+    **dict.fromkeys((".parquet", ".pq"), _Kind(many=open_parquet, options=RICH)),
+    **dict.fromkeys((".arrow", ".feather"), _Kind(many=open_arrow, options=RICH)),
+    **dict.fromkeys((".h5", ".hdf5"), _Kind(open_hdf5)),
+    ".zarr": _Kind(open_zarr),
+    **dict.fromkeys((".tar", ".tgz"), _Kind(many=open_tars, options=frozenset(["images"]))),
+    **dict.fromkeys(SOUND, _Kind(many=open_audio, options=frozenset(["audio"]))),
+}
+_TEXT = _Kind(many=open_texts, options=frozenset(["texts"]))
+_LIST = _Kind(open_list, options=frozenset(["images"]))
+_KNOWN = (
+    ".npz, .npy, .csv, .jsonl, .parquet, .feather, .h5, .zarr, .tar, images, sound, a folder or a pattern of these, "
+    "text with --tokenizer, a test_data_set_* folder, or file.py:name"
+)
 
 
 def runs_code(path: str) -> bool:
     """Whether a path of probe data is a Python file, which would be executed."""
-    return _PYTHON.fullmatch(path) is not None
+    return _PYTHON.fullmatch(path) is not None and not is_address(path)
 
 
-def source_of(
-    data: object,
-    inputs: Inputs,
-    constants: frozenset[str],
-    images: ImageOptions | None,
-    limit: int | None = None,
-    usual_images: Path | None = None,
-    skipped: Skipped | None = None,
-) -> Source:
-    """The source for any supported kind of data, of which at most `limit` samples are asked for.
+def source_of(data: object, opener: Opener) -> Source:
+    """The source for any supported kind of data.
 
     Raises:
         ProbeError: the kind is not known, or the data cannot be read or does not fit.
     """
-    opener = _Opener(inputs, Fitter(inputs, constants), images, limit, usual_images, skipped or Skipped())
     if isinstance(data, str | Path):
         try:
-            return _from_path(str(data), opener)
+            return _from_address(str(data), opener) if is_address(data) else _from_path(str(as_path(data)), opener)
         except OSError as error:
             raise ProbeError(f"{data} cannot be read: {error.strerror or error}.") from error
-    if images is not None:
-        raise ProbeError("Image options were given, but the probe is no folder or list of images: leave them out.")
-    return _from_object(data, opener, None)
+    return from_object(data, opener)
 
 
-def _from_path(text: str, opener: _Opener) -> Source:
+def _kind_of(path: Path, opener: Opener) -> _Kind | None:
+    """By the end of the name; of a text, by whether a tokenizer is named."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] and suffixes[-1] in LIST_SUFFIXES:
+        return _TEXT if opener.texts is not None else _LIST
+    if suffixes[-2:] in ([".tar", ".gz"], [".zarr", ".zip"]):
+        return _KINDS[suffixes[-2]]
+    return _KINDS.get(path.suffix.lower())
+
+
+def _from_path(text: str, opener: Opener) -> Source:
     match, path = _PYTHON.fullmatch(text), Path(text)
-    name = path.name or text
     if match is not None:
-        _no_image_options(opener, name)
-        return _from_python(Path(match["file"]), match["name"] or "feeds", opener)
+        return from_python(Path(match["file"]), match["name"] or "feeds", opener)
     if not check_regular(path).exists():
         return _from_pattern(text, opener)
-    suffix = path.suffix.lower()
-    if path.is_dir():
+    kind = _kind_of(path, opener)
+    if path.is_dir() and path.suffix.lower() != ".zarr":
         return _from_folder(path, opener)
-    if suffix in LIST_SUFFIXES:
-        return _from_images(listed_files(path, opener.skipped), name, opener)
-    if suffix in SUFFIXES:
-        return _from_images([path], name, opener)
-    _no_image_options(opener, name)
-    if suffix == ".npz":
-        unnamed = opener.whole and len(opener.names) == 1  # the only input's array may have any name
-        as_it_is = unnamed or opener.fitter.is_one_feed(npz_shapes(path))
-        limit = None if as_it_is else opener.limit
-        if not as_it_is and (samples := large_npz(path, limit, opener.whole)) is not None:
-            return _from_pieces(path, samples, opener)
-        arrays, labels = without_labels(read_npz(path, limit, opener.whole), opener.inputs)
-        return _from_arrays(mapping_of(arrays, opener.names), name, opener, labels)
-    if suffix == ".npy":
-        return _from_arrays(_one_input(read_npy(path), opener, name), name, opener)
-    if suffix in (".csv", ".tsv"):
-        return _from_table(read_csv(path, opener.skipped), name, opener)
-    if suffix == ".parquet":
-        return _from_table(read_parquet(path), name, opener)
-    if suffix in JSON_LINES:
-        arrays, labels = without_labels(_lines(read_json_lines(path, opener.skipped), name, opener), opener.inputs)
-        sampled = replace(opener, fitter=replace(opener.fitter, sampled=True))
-        return _from_arrays(arrays, name, sampled, labels)
-    raise ProbeError(f"{path.name} is no known kind of probe data: give {_KNOWN}.")
+    if kind is None:
+        raise ProbeError(f"{path.name} is no known kind of probe data: give {_KNOWN}.")
+    return kind.open(path, opener)
 
 
-def _from_pattern(text: str, opener: _Opener) -> Source:
-    """Files that a shell pattern names, in their order: images, or packs of arrays."""
-    path = Path(text)
-    root = next(parent for parent in (*path.parents, Path()) if parent.exists())  # brackets in it are no pattern
-    pattern = str(path.relative_to(root)) if any(c in text for c in "*?[") else ""
-    try:
-        files = sorted(check_regular(file) for file in root.glob(pattern) if file.is_file()) if pattern else []
-    except ValueError as error:
-        raise ProbeError(f"{text} is no pattern of files: write it as 'images/*.png' or 'images/**/*.png'.") from error
+def _from_address(text: str, opener: Opener) -> Source:
+    fetched = Fetched(text)
+    shown, opener = fetched.shown, replace(opener, fetched=fetched)
+    if fetched.is_file():
+        kind = _kind_of(fetched.file(), opener)
+        if kind is None:
+            raise ProbeError(f"{shown} is no known kind of probe data: give {_KNOWN}.")
+        if kind is _LIST:
+            raise ProbeError(f"{shown} is a list of files elsewhere: give the folder that holds them.")
+        return kind.open(fetched.file(), opener)
+    if fetched.is_folder() and fetched.file().suffix.lower() == ".zarr":
+        raise ProbeError(f"{shown} is a folder of chunks: give a .zarr.zip, or the path where it is mounted.")
+    if fetched.is_folder():
+        return _series(fetched.below(), shown, opener)
+    if not (files := fetched.matching()):
+        raise ProbeError(f"There is nothing at {shown}, or no way there: check the address.")
+    return _series(files, shown, opener)
+
+
+def _from_pattern(text: str, opener: Opener) -> Source:
+    """Files that a shell pattern names, in their order."""
+    files: list[Path] = []
+    for pattern in alternatives(text):
+        path = Path(pattern)
+        if path.is_file():
+            files.append(path)
+            continue
+        root = next(parent for parent in (*path.parents, Path()) if parent.exists())  # brackets in it are no pattern
+        below = str(path.relative_to(root)) if any(c in pattern for c in "*?[") else ""
+        try:
+            files += sorted(check_regular(file) for file in root.glob(below) if file.is_file()) if below else []
+        except ValueError as error:
+            raise ProbeError(
+                f"{text} is no pattern of files: write it as 'images/*.png' or 'images/**/*.png'."
+            ) from error
     if not files:
-        if is_address(text):
-            raise ProbeError(f"{without_secrets(text)} is an address, and data is read from files: download it first.")
         raise ProbeError(f"No probe data at {text}: check the path.")
-    kinds = {file.suffix.lower() for file in files}
-    if kinds <= SUFFIXES:
-        return _from_images(files, text, opener)
-    if kinds == {".npz"}:
-        _no_image_options(opener, text)
-        return _from_packs(files, text, opener)
-    raise ProbeError(f"{text} names files of several kinds, or of others than images and .npz: name one kind.")
+    return _series(files, text, opener)
 
 
-def _from_folder(path: Path, opener: _Opener) -> Source:
+def _series(files: Sequence[Path], name: str, opener: Opener) -> Source:
+    """Files that are all of one kind."""
+    kinds = [_kind_of(file, opener) for file in files]
+    if len({*map(id, kinds)}) > 1 or kinds[0] is None or kinds[0] is _LIST:
+        raise ProbeError(f"{name} names files of several kinds, or of one that is no data: name one kind.")
+    return kinds[0].open_all(files, name, opener)
+
+
+def _from_folder(path: Path, opener: Opener) -> Source:
+    """ONNX's data sets, a data set that was saved, or the files of the kind in it that comes first in the table."""
     name = path.name or str(path)
     if sets := data_set_folders(path):
-        _no_image_options(opener, name)
+        opener.check_options(name)
         fitter = Fitter(opener.inputs, opener.fitter.constants, uneven=True)
         parts = lambda: fitter.parts(read_data_sets(sets, opener.names, opener.skipped))  # noqa: E731
         return Source(name, parts, skipped=opener.skipped)
-    if files := image_files(path):
-        return _from_images(files, name, opener)
-    if packs := sorted(check_regular(p) for p in path.iterdir() if p.suffix.lower() == ".npz"):
-        _no_image_options(opener, name)
-        return _from_packs(packs, name, opener)
-    raise ProbeError(f"The folder {path} holds no images, no .npz and no test_data_set_*: give {_KNOWN}.")
-
-
-def _from_packs(packs: list[Path], name: str, opener: _Opener) -> Source:
-    """Files of arrays, one after another: samples, or a graph each."""
-
-    def readable() -> Iterator[tuple[Path, dict[str, Any], tuple[LabelsInData, ...]]]:
-        for pack in packs:
-            arrays = opener.skipped.read(pack.name, partial(read_npz, pack))
-            if arrays is not None:
-                yield pack, *without_labels(arrays, opener.inputs)
-
-    def series() -> Iterator[tuple[str, dict[str, Any]]]:
-        return ((pack.name, mapping_of(arrays, opener.names)) for pack, arrays, _ in readable())
-
-    labels = next((found for *_, found in readable()), ())
-    limit = "" if opener.limit is None else f", limit {opener.limit}"
-    name = f"{name} ({len(packs)} files{limit})"
-    return Source(name, lambda: opener.fitter.parts(series()), labels=labels, skipped=opener.skipped)
-
-
-def _from_images(files: list[Path], name: str, opener: _Opener) -> Source:
-    reader, steps = _reader(opener)
-    (key,) = opener.names
-    root = os.path.commonpath([file.parent for file in files]) if files else ""
-
-    def read(file: Path) -> Part | None:
-        array = opener.skipped.read(os.path.relpath(file, root), partial(reader.read, file), file.name)
-        return None if array is None else opener.fitter.part({key: array}, file.name)
-
-    # An image is one entry, whatever number of samples the model fixes.
-    source = Source(
-        name,
-        lambda: (part for part in map(read, files) if part is not None),
-        preprocessing=steps,
-        skipped=opener.skipped,
-    )
-    if opener.skipped.allowed:  # which are samples is known once they are read
-        return source
-    singly = lambda wanted: (read(file) if wanted(i) else None for i, file in enumerate(files))  # noqa: E731
-    return replace(source, samples=len(files), singly=singly)
-
-
-def _reader(opener: _Opener) -> tuple[ImageReader, dict[str, str]]:
-    """What reads images, and what it does: as it was asked for, else as the file beside the model says."""
-    if opener.images is not None or opener.usual_images is None:
-        reader = image_reader(opener.inputs, opener.images)
-        return reader, reader.steps
-    try:
-        reader = image_reader(opener.inputs, options_of(opener.usual_images))
-    except ProbeError as error:
-        raise ProbeError(
-            f"By {opener.usual_images}: {error} Options of your own come first (--image-size, …)."
-        ) from error
-    return reader, {"by": opener.usual_images.name, **reader.steps}
-
-
-def _from_arrays(raw: Mapping[str, Any], name: str, opener: _Opener, labels: tuple[LabelsInData, ...] = ()) -> Source:
-    part = opener.fitter.part(raw, name)
-    if part.whole:
-        name = f"{name} (one sample: its inputs have no number of samples in common)"
-    return Source(name, lambda: iter((part,)), samples=part.samples, labels=labels, skipped=opener.skipped)
-
-
-def _from_pieces(path: Path, samples: int, opener: _Opener) -> Source:
-    def arrays() -> Iterator[dict[str, Any]]:
-        return (mapping_of(without_labels(p, opener.inputs)[0], opener.names) for p in npz_pieces(path, opener.whole))
-
-    _, labels = without_labels(next(npz_pieces(path, opener.whole)), opener.inputs)
-    fitter = replace(opener.fitter, sampled=True)
-    return Source(path.name, lambda: (fitter.part(a, path.name) for a in arrays()), samples=samples, labels=labels)
-
-
-def _from_table(columns: Columns, name: str, opener: _Opener) -> Source:
-    arrays, labels = table_arrays(columns, opener.inputs, name)
-    return _from_arrays(arrays, name, replace(opener, fitter=replace(opener.fitter, sampled=True)), labels)
-
-
-def _from_object(data: object, opener: _Opener, name: str | None) -> Source:
-    """Anything but a path: arrays, a mapping, a data frame, an iterable, or a function of these."""
-    if (pair := _with_labels(data)) is not None and len(opener.names) == 1:
-        return _from_object({opener.names[0]: pair[0], "labels": pair[1]}, opener, name or "arrays and labels")
-    if is_ray_dataset(data):
-        return _from_batches(lambda: read_batches(data), name or "Ray data set", opener)
-    if isinstance(data, Mapping):
-        arrays = {str(k): as_array(v, f"'{k}'") for k, v in data.items()}
-        arrays, labels = without_labels(arrays, opener.inputs)
-        return _from_arrays(arrays, name or "dict of arrays", opener, labels)
-    if hasattr(data, "columns") and hasattr(data, "__getitem__"):
-        return _from_table(frame_columns(data), name or "data frame", opener)
-    if _is_tensor(data):
-        label = name or "array"
-        return _from_arrays(_one_input(as_array(data, label), opener, label), label, opener)
-    if callable(data) and not isinstance(data, Iterable):
-        return _from_function(data, opener, name or f"function {getattr(data, '__name__', type(data).__name__)}")
-    if isinstance(data, Iterable) and not isinstance(data, bytes):
-        iterable, once = data, isinstance(data, Iterator)
-        return _from_feeds(lambda: iter(iterable), name or f"iterable ({type(data).__name__})", opener, once=once)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, bytes):
-        # A map-style dataset, as PyTorch has them.
-        items = data
-        label = name or f"dataset ({type(data).__name__})"
-        return _from_feeds(lambda: (items[i] for i in range(len(items))), label, opener, once=False)
-    raise ProbeError(
-        f"{name or 'The probe'} is of type {type(data).__name__}: give a path, arrays, or an iterable of feeds."
-    )
-
-
-def _from_function(function: Callable[[], Any], opener: _Opener, name: str) -> Source:
-    result = function()
-    if not isinstance(result, Iterator):
-        return _from_object(result, opener, name)
-    first: list[Iterator[Any]] = [result]
-    return _from_feeds(lambda: first.pop() if first else iter(function()), name, opener, once=False)
-
-
-def _from_batches(open_batches: Callable[[], Iterator[Columns]], name: str, opener: _Opener) -> Source:
-    """Columns of so many rows at a time: an array for each input, or the numbers of a table."""
-    fitter = replace(opener.fitter, sampled=True)
-    labels: list[LabelsInData] = []
-
-    def series() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for columns in open_batches():
-            if all(column.ndim == 1 for column in columns.values()) and len(columns) > 1:
-                arrays, found = table_arrays(columns, opener.inputs, name)
-            else:
-                arrays, found = without_labels(columns, opener.inputs)
-            labels[:] = found
-            yield name, mapping_of(arrays, opener.names)
-
-    return Source(name, lambda: fitter.parts(series()), labels=labels)
-
-
-def _from_feeds(open_feeds: Callable[[], Iterator[Any]], name: str, opener: _Opener, *, once: bool) -> Source:
-    fitter = Fitter(opener.inputs, opener.fitter.constants, single=True)
-    labels: list[LabelsInData] = []
-
-    def series() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for number, item in enumerate(open_feeds(), start=1):
-            where = f"Feed {number} of {name}"
-            arrays, found = without_labels(_feed(item, opener, where), opener.inputs, row=True)
-            labels[:] = found
-            yield where, mapping_of(arrays, opener.names)
-
-    return Source(name, lambda: fitter.parts(series()), one_shot=once, labels=labels)
-
-
-def _feed(item: object, opener: _Opener, where: str) -> Mapping[str, Any]:
-    """One item of an iterable as arrays by input name; what a tuple has beyond the inputs is left out."""
-    names = opener.names
-    if isinstance(item, Mapping):
-        return item
-    if isinstance(item, tuple | list):
-        if item and all(isinstance(i, int | float) for i in item):
-            raise ProbeError(f"{where} is a list of plain numbers: give NumPy arrays instead of nested lists.")
-        if item and isinstance(item[0], Mapping):
-            return _feed(item[0], opener, where)
-        if len(item) < len(names):
-            raise ProbeError(
-                f"{where} has {len(item)} items, but the model has {len(names)} inputs ({quoted(names)}): "
-                "give one per input, in this order, or a dict by name."
-            )
-        return dict(zip(names, item, strict=False))
-    if not _is_tensor(item):
-        raise ProbeError(
-            f"{where} is of type {type(item).__name__}: give arrays, tuples of arrays, or dicts by input name."
-        )
-    return _one_input(item, opener, where)
-
-
-def _with_labels(data: object) -> tuple[Any, Any] | None:
-    """`(X, y)` as scikit-learn and Keras hand data on: samples, and a number for each of them."""
-    if not isinstance(data, tuple) or len(data) != 2 or not all(map(_is_tensor, data)):
-        return None
-    samples, labels = (tuple(getattr(part, "shape", ())) for part in data)
-    fits = len(samples) > 1 and labels in ((samples[0],), (samples[0], 1)) and samples[1:] != labels[1:]
-    return data if fits else None
-
-
-def _is_tensor(data: object) -> bool:
-    return hasattr(data, "__array__") or hasattr(data, "detach") or hasattr(data, "__array_interface__")
-
-
-def _lines(samples: dict[str, Any] | Any, name: str, opener: _Opener) -> Mapping[str, Any]:
-    return samples if isinstance(samples, dict) else _one_input(samples, opener, name)
-
-
-def _one_input(array: Any, opener: _Opener, where: str) -> dict[str, Any]:
-    if len(opener.names) != 1:
-        raise ProbeError(
-            f"{where} is a single array, but the model has {len(opener.names)} inputs "
-            f"({quoted(opener.names)}): give arrays by name (an .npz file or a dict)."
-        )
-    return {opener.names[0]: array}
-
-
-def _no_image_options(opener: _Opener, name: str) -> None:
-    if opener.images is not None:
-        raise ProbeError(f"Image options were given, but {name} is no folder or list of images: leave them out.")
-
-
-def _from_python(path: Path, attribute: str, opener: _Opener) -> Source:
-    """Execute the file that the user named and take what it calls `attribute`."""
-    if not path.is_file():
-        raise ProbeError(f"No Python file at {path}: check the path.")
-    name = f"{path.name}:{attribute}"
-    with user_code(name):
-        module = _executed(path)
-    if not hasattr(module, attribute):
-        raise ProbeError(f"{path.name} defines no '{attribute}': name its generator function as {path.name}:NAME.")
-    with user_code(name):
-        source = _from_object(getattr(module, attribute), opener, name)
-    parts = source.parts
-    return replace(source, name=name, parts=lambda: user_parts(name, parts()))
-
-
-def _executed(path: Path) -> object:
-    spec = importlib.util.spec_from_file_location(f"_probe_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ProbeError(f"{path.name} cannot be loaded as Python: check the file.")
-    module = importlib.util.module_from_spec(spec)
-    # The file may import what lies beside it, as a script may.
-    sys.path.insert(0, str(path.resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.resolve().parent))
-    return module
+    if is_saved_data_set(path):
+        return open_saved_data_set(path, opener.check_options(name, RICH))
+    by_kind: dict[int, list[Path]] = {}
+    kinds = (_TEXT, *_KINDS.values()) if opener.texts is not None else _KINDS.values()
+    for file in sorted(path.rglob("*")):
+        if (of_file := _kind_of(file, opener)) in kinds and not file.is_dir():
+            by_kind.setdefault(id(of_file), []).append(check_regular(file))
+    kind = next((kind for kind in kinds if id(kind) in by_kind), None)
+    if kind is None:
+        raise ProbeError(f"The folder {path} holds no data that is known and no test_data_set_*: give {_KNOWN}.")
+    return kind.open_all(by_kind[id(kind)], name, opener)

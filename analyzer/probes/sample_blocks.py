@@ -31,20 +31,20 @@ class Block:
 
 
 def in_blocks(
-    parts: Iterable[Part | None], size: int, limit: int | None, chosen: Callable[[int], bool]
+    parts: Iterable[Part | int], size: int, limit: int | None, chosen: Callable[[int], bool]
 ) -> Iterator[tuple[int, int, list[Part]]]:
     """Start and stop of each block of the first `limit` samples, and the parts that it holds; none if not `chosen`.
 
-    Block b begins with sample b * size. A part that is None is one sample that was not read.
+    Block b begins with sample b * size. A number stands for so many samples that were not read.
     """
     last = sys.maxsize if limit is None else limit
     start, held = 0, list[Part]()
     for part in parts:
-        samples = min(1 if part is None else part.samples, last - start)
+        samples = min(part if isinstance(part, int) else part.samples, last - start)
         at = 0
         while at < samples:
             stop = min(samples, at + size - start % size)
-            if part is not None and chosen(start // size):
+            if not isinstance(part, int) and chosen(start // size):
                 held.append(part.piece(at, stop))
             start, at = start + stop - at, stop
             if not start % size:

@@ -1,10 +1,11 @@
-"""Tables as probe data: `.csv` and `.tsv` by the standard library, `.parquet` by pyarrow, data frames."""
+"""Tables as probe data: `.csv` and `.tsv` by the standard library, data frames; which column goes to which input."""
 
 from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from analyzer.graph.view import TensorType
 from analyzer.probes.element_types import family
 from analyzer.probes.foreign_arrays import as_array
 from analyzer.probes.input_names import check_names, quoted
-from analyzer.probes.labels import features, without_labels
+from analyzer.probes.labels import features, named_like_labels
 from analyzer.probes.memory import check_size
 from analyzer.probes.skipped import Skipped
 
@@ -62,59 +63,77 @@ def read_csv(path: Path, skipped: Skipped) -> Columns:
     return {name: _parsed(cells) for name, cells in zip(names, zip(*body, strict=True), strict=True)}
 
 
-def read_parquet(path: Path) -> Columns:
-    """Columns by name.
-
-    Raises:
-        ProbeError: pyarrow is not installed, the file is unreadable or truncated, or larger than memory.
-    """
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise ProbeError(f"Reading {path.name} needs pyarrow: pip install pyarrow, or save it as .csv.") from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            groups = (file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-            check_size(sum(groups), path.name)
-            table = file.read()
-        return {n: table.column(i).to_numpy() for i, n in enumerate(table.column_names)}
-    except OSError as error:
-        raise ProbeError(f"{path.name} cannot be read: {first_line(error)}") from error
-    except ArrowException as error:
-        raise ProbeError(f"{path.name} is not a readable .parquet file or is truncated: write it again.") from error
-
-
 def frame_columns(frame: Any) -> Columns:
     """Columns of a data frame (anything with `columns` and a column by name)."""
     return {str(name): as_array(frame[name].to_numpy(), f"Column '{name}'") for name in frame.columns}
 
 
-def table_arrays(
-    columns: Columns, inputs: Mapping[str, TensorType], where: str
-) -> tuple[dict[str, Array], tuple[LabelsInData, ...]]:
-    """Arrays by input name: all columns side by side for a one-input model, else a column per input.
+@dataclass(frozen=True)
+class Chosen:
+    """The columns that a model is fed: one for each input, or all that are left, side by side, for its only one."""
 
-    And the columns that look like labels.
+    columns: tuple[str, ...]
+    side_by_side: bool
+    labels: tuple[LabelsInData, ...]
+
+
+def choose_columns(columns: Mapping[str, bool], inputs: Mapping[str, TensorType], where: str) -> Chosen:
+    """Which columns go where, of these names; True for one whose cells hold more than a number: lists, images, text.
+
+    By name where every input has a column. Else the only input of a model takes the only column of that kind, or all
+    columns together.
 
     Raises:
         ProbeError: the columns do not fit the inputs.
     """
-    if len(inputs) == 1:
+    if len(inputs) > 1:
+        if not inputs.keys() <= columns.keys():
+            check_names(columns, inputs, where)
+        return by_name(tuple(inputs), columns)
+    ((name, declared),) = inputs.items()
+    width = declared.shape[-1] if declared.shape else None
+    rich = [column for column, holds_more in columns.items() if holds_more]
+    single = declared.shape is not None and (len(declared.shape) < 2 or declared.shape[1:] == (1,))
+    if name in columns and (columns[name] or single):
+        return by_name((name,), columns)
+    if len(rich) > 1:
+        raise ProbeError(
+            f"{where} has several columns that could be input '{name}' ({quoted(rich[:8])}): call the one that is "
+            f"meant '{name}'."
+        )
+    if rich:
+        return by_name(tuple(rich), columns)
+    fed, labels = features(columns, width if isinstance(width, int) else None)
+    return Chosen(tuple(fed), side_by_side=True, labels=labels)
+
+
+def by_name(fed: tuple[str, ...], columns: Iterable[str]) -> Chosen:
+    """These columns, one for each input; the others are left out."""
+    rest = (name for name in columns if name not in fed)
+    labels = tuple(LabelsInData(n, column=True, fed=False, alike=named_like_labels(n)) for n in rest)
+    return Chosen(fed, side_by_side=False, labels=labels)
+
+
+def table_arrays(
+    columns: Mapping[str, Array], chosen: Chosen, inputs: Mapping[str, TensorType], where: str, first: int = 1
+) -> dict[str, Array]:
+    """Arrays by input name; `first` is the number of the first row in messages.
+
+    Raises:
+        ProbeError: the columns do not fit the inputs.
+    """
+    if chosen.side_by_side:
         ((name, declared),) = inputs.items()
-        width = declared.shape[-1] if declared.shape else None
-        columns, labels = features(columns, width if isinstance(width, int) else None)
-        return {name: _matrix(columns, declared, name, where)}, labels
-    columns, labels = without_labels(columns, inputs, column=True)
-    check_names(columns, inputs, where)
+        return {name: _matrix({n: columns[n] for n in chosen.columns}, declared, name, where, first)}
     arrays = {}
-    for name, declared in inputs.items():
-        column = _values(columns, name, declared, where)
-        rank = 1 if declared.shape is None else len(declared.shape)
-        arrays[name] = column.reshape(-1, *[1] * (rank - 1))
-    return arrays, labels
+    for (name, declared), column in zip(inputs.items(), chosen.columns, strict=True):
+        values = columns[column] if columns[column].ndim > 1 else _values(columns, column, declared, where, first)
+        rank = values.ndim if declared.shape is None else len(declared.shape)
+        arrays[name] = values.reshape(-1, *[1] * (rank - 1)) if values.ndim == 1 else values
+    return arrays
 
 
-def _matrix(columns: Columns, declared: TensorType, name: str, where: str) -> Array:
+def _matrix(columns: Columns, declared: TensorType, name: str, where: str, first: int) -> Array:
     shape = declared.shape
     if shape is not None and len(shape) not in (1, 2):
         raise ProbeError(
@@ -128,10 +147,10 @@ def _matrix(columns: Columns, declared: TensorType, name: str, where: str) -> Ar
             "features only, in its order (columns: "
             f"{quoted(list(columns)[:8])}{', …' if len(columns) > 8 else ''})."
         )
-    return np.column_stack([_values(columns, column, declared, where) for column in columns])
+    return np.column_stack([_values(columns, column, declared, where, first) for column in columns])
 
 
-def _values(columns: Columns, column: str, declared: TensorType, where: str) -> Array:
+def _values(columns: Mapping[str, Array], column: str, declared: TensorType, where: str, first: int) -> Array:
     """A column in a type that columns can share; text only where the model wants text."""
     values = columns[column]
     text = values.dtype.kind == "O" or family(values.dtype) == "text"
@@ -143,7 +162,7 @@ def _values(columns: Columns, column: str, declared: TensorType, where: str) -> 
         )
     if not text:
         return values
-    for row, value in enumerate(values, start=1):
+    for row, value in enumerate(values, start=first):
         if not _is_number(value):
             raise ProbeError(
                 f"{where}: column '{column}' holds {str(value)[:40]!r} in sample {row}, but the model takes "

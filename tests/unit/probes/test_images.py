@@ -230,7 +230,7 @@ def test_a_list_that_names_a_missing_file_or_nothing_is_refused(tmp_path: Path) 
 def test_images_without_pillow_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(pixels(), tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
-    assert refusal(tmp_path) == "Reading images needs Pillow: pip install pillow."
+    assert refusal(tmp_path) == "Reading images needs Pillow: pip install 'deadunits[images]'."
 
 
 def test_a_size_larger_than_memory_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""LabelsInData beside the inputs are left out and said; whatever else a model does not have is refused."""
+"""What lies beside the inputs is left out and said; where an input is missing, only labels are."""
 
 from __future__ import annotations
 
@@ -44,15 +44,18 @@ def test_an_array_that_looks_like_labels_is_left_out(tmp_path: Path, name: str) 
 
 def test_one_hot_rows_are_labels_by_their_name_alone(tmp_path: Path) -> None:
     rows = np.eye(4, dtype=np.float32)[CLASSES]
-    assert [entry.name for entry in from_npz(tmp_path, pixels=X, label=rows)] == ["label"]
-    with pytest.raises(ProbeError, match="holds 'rows'"):
-        from_npz(tmp_path, pixels=X, rows=rows)
+    assert [(entry.name, entry.alike) for entry in from_npz(tmp_path, pixels=X, label=rows)] == [("label", True)]
+    assert [(entry.name, entry.alike) for entry in from_npz(tmp_path, pixels=X, rows=rows)] == [("rows", False)]
+    assert [entry.name for entry in from_npz(tmp_path, x=X, label=rows)] == ["label"]
+    with pytest.raises(ProbeError, match="holds 'x', 'rows'"):
+        from_npz(tmp_path, x=X, rows=rows)
 
 
 @pytest.mark.parametrize("array", [CLASSES[:5], np.int64(3), X], ids=["another length", "a number", "the data again"])
-def test_other_arrays_are_refused(tmp_path: Path, array: Any) -> None:
-    with pytest.raises(ProbeError, match="holds 'extra'"):
-        from_npz(tmp_path, pixels=X, extra=array)
+def test_other_arrays_are_left_out_and_said_where_the_inputs_are_there(tmp_path: Path, array: Any) -> None:
+    assert from_npz(tmp_path, pixels=X, extra=array) == (LabelsInData("extra", column=False, fed=False, alike=False),)
+    with pytest.raises(ProbeError, match="no data for 'pixels' and holds 'pixel' \\(did you mean 'pixels'"):
+        from_npz(tmp_path, pixel=X, extra=array)
 
 
 def test_an_input_that_is_missing_is_still_said(tmp_path: Path) -> None:
@@ -135,8 +138,11 @@ def test_labels_in_the_rows_and_batches_of_a_series_are_left_out_and_said(feeds:
 
 
 @pytest.mark.parametrize("extra", [{"scale": 0.5}, {"more": np.ones((3, 3), np.float32)}, {"boxes": {"a": 1}}])
-def test_what_is_no_label_in_a_series_is_refused(extra: dict[str, Any]) -> None:
+def test_what_else_is_in_a_series_is_left_out_where_the_inputs_are_there(extra: dict[str, Any]) -> None:
     inputs = {name: TensorType(np.dtype("f4"), ("batch", 3)) for name in ("x", "z")}
     row = np.ones(3, np.float32)
+    probe = open_probe([{"x": row, "z": row, **extra}], inputs)
+    assert [batch.feeds.keys() for batch in probe.batches(8)] == [inputs.keys()]
+    assert [(label.name, label.alike) for label in probe.labels] == [(*extra, False)]
     with pytest.raises(ProbeError, match="which the model does not have"):
-        open_probe([{"x": row, "z": row, **extra}], inputs)
+        open_probe([{"x": row, "zz": row, **extra}], inputs)

@@ -157,7 +157,7 @@ def test_what_lies_behind_the_limit_is_not_looked_at(tmp_path: Path) -> None:
 def test_what_a_library_lacks_is_no_broken_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = images(tmp_path / "images")
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ProbeError, match=r"^Reading images needs Pillow: pip install pillow\.$"):
+    with pytest.raises(ProbeError, match=r"^Reading images needs Pillow: pip install 'deadunits\[images\]'\.$"):
         opened(folder, IMAGE)
 
 

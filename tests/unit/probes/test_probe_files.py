@@ -136,8 +136,9 @@ def test_one_array_in_an_npz_file_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_an_array_in_an_npz_file_that_is_no_input_is_named(tmp_path: Path) -> None:
-    np.savez(tmp_path / "p.npz", x=ROWS, scores=np.zeros(10))
-    assert refusal(tmp_path / "p.npz").startswith("p.npz holds 'scores', which the model does not have")
+    np.savez(tmp_path / "p.npz", rows=ROWS, scores=np.zeros(10))
+    said = "p.npz has no data for 'x' and holds 'rows', 'scores', which the model does not have"
+    assert refusal(tmp_path / "p.npz").startswith(said)
 
 
 def test_a_npy_file_is_mapped(tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ def test_missing_and_unknown_kinds_of_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.xyz").touch()
     assert refusal(tmp_path / "p.xyz").startswith("p.xyz is no known kind of probe data: give .npz, .npy, ")
     (tmp_path / "folder").mkdir()
-    assert "holds no images, no .npz and no test_data_set_*" in refusal(tmp_path / "folder")
+    assert "holds no data that is known and no test_data_set_*" in refusal(tmp_path / "folder")
 
 
 def test_image_options_for_other_data_are_refused(tmp_path: Path) -> None:
@@ -377,4 +378,4 @@ def test_damaged_test_data_is_refused(tmp_path: Path) -> None:
     file.unlink()
     file.mkdir()
     (folder / "input_0.pb").rmdir()
-    assert "holds no images" in refusal(folder)
+    assert "holds no data that is known" in refusal(folder)

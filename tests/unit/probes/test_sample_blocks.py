@@ -85,9 +85,9 @@ def test_images_of_other_shards_are_not_read(tmp_path: Path, monkeypatch: pytest
         image.new("L", (8, 8), number).save(tmp_path / f"{number:02}.png")
     read, reader = [], ImageReader.read
 
-    def counted(self: ImageReader, path: Path) -> Any:
-        read.append(path.name)
-        return reader(self, path)
+    def counted(self: ImageReader, path: Path, name: str) -> Any:
+        read.append(name)
+        return reader(self, path, name)
 
     monkeypatch.setattr(ImageReader, "read", counted)
     probe = open_probe(tmp_path, {"x": TensorType(np.dtype("f4"), (None, 1, 8, 8))})

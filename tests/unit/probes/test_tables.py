@@ -156,7 +156,7 @@ def test_damaged_parquet_files_are_refused(tmp_path: Path) -> None:
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = written(tmp_path, "", "t.parquet")
-    assert refusal(path) == "Reading t.parquet needs pyarrow: pip install pyarrow, or save it as .csv."
+    assert refusal(path) == "Reading t.parquet needs pyarrow: pip install 'deadunits[tables]', or save it as .csv."
 
 
 def test_the_names_that_pandas_gives_columns_are_no_sample(tmp_path: Path) -> None:
