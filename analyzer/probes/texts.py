@@ -17,12 +17,14 @@ from analyzer.facts.text_options import TextOptions
 from analyzer.graph.view import TensorType
 from analyzer.probes.fitting import Part
 from analyzer.probes.input_names import quoted
-from analyzer.probes.opener import Opener, needs
+from analyzer.probes.memory import check_shape
+from analyzer.probes.opener import PIECE_BYTES, Opener, needs
 from analyzer.probes.source import Source
 from analyzer.regular_files import check_regular
 
 MOST_TEXTS = 64  # that are held at a time
-LONGEST = 1 << 24  # bytes of a line
+LONGEST = 1 << 22  # bytes of a line
+_TOKEN_BYTES = 100  # what the library keeps of each
 LARGEST_TOKENIZER = 1 << 28
 _PADDINGS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
 _FED = {"mask": "attention_mask", "type": "type_ids", "segment": "type_ids", "position": "positions"}
@@ -37,6 +39,11 @@ class TextReader:
     length: int | None
     steps: Mapping[str, str]
 
+    @property
+    def at_once(self) -> int:
+        """How many texts are turned into ids together."""
+        return min(MOST_TEXTS, max(1, PIECE_BYTES // (_TOKEN_BYTES * (self.length or 1))))
+
     @classmethod
     def of(cls, options: TextOptions, inputs: Mapping[str, TensorType]) -> TextReader:
         """Options completed from the model's inputs.
@@ -50,6 +57,7 @@ class TextReader:
         length = _length(options, inputs) or padding.get("length")
         tokenizer.no_padding()
         if length is not None:
+            check_shape(length * _TOKEN_BYTES, f"A text of {length} tokens", "give a shorter length (--max-length)")
             tokenizer.enable_truncation(length)
             tokenizer.enable_padding(length=length, **_padding(tokenizer, padding, path.name))
         cut = f", at most {tokenizer.truncation['max_length']}" if tokenizer.truncation else ""
@@ -61,14 +69,15 @@ class TextReader:
         for number, text in enumerate(texts, start=first):
             if not isinstance(text, str):
                 raise ProbeError(f"{where} {number} is no text: leave it out, or give an empty one.")
-        encoded = self.tokenizer.encode_batch(list(texts))
-        if self.length is None:
-            for number, one in enumerate(encoded, start=first):
+        for start in range(0, len(texts), self.at_once):
+            encoded = self.tokenizer.encode_batch(list(texts[start : start + self.at_once]))
+            if self.length is not None:
+                yield self._of(encoded)
+                continue
+            for number, one in enumerate(encoded, start=first + start):
                 if not one.ids:
                     raise ProbeError(f"{where} {number} has no tokens: leave it out, or give a length (--max-length).")
                 yield self._of([one])
-        elif encoded:
-            yield self._of(encoded)
 
     def _of(self, encoded: Sequence[Any]) -> dict[str, Array]:
         ids = np.array([one.ids for one in encoded], np.int64)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analyzer.errors import OutputError
+from analyzer.facts.addresses import is_address, without_secrets
 
 
 def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
@@ -15,6 +16,10 @@ def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
     Raises:
         OutputError: it is an input or lies inside an input folder, or the folder is missing or not writable.
     """
+    if is_address(path):
+        raise OutputError(
+            f"{without_secrets(str(path))} is an address, and results are files: write one, then copy it."
+        )
     target = Path(path)
     try:
         target.resolve()

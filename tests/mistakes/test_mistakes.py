@@ -32,6 +32,19 @@ MISTAKES = [  # what was typed, what the sentence says
     ("audit hf://org/repo/model.onnx", 'pip install "deadunits[hub]", or download it first'),
     ("audit hf://org/repo/model.safetensors", "weights without a network"),
     ("audit model.onnx --probe https://example.org/probe.npz", "download it first"),
+    ("audit model.onnx --probe s3://bucket/probe/", "needs fsspec: pip install"),
+    ("observe model.onnx --probe probe.npz -o s3://bucket/a.stats", "results are files: write one, then copy it"),
+    ("audit model.onnx --probe probe.npz --json s3://bucket/a.json", "results are files: write one, then copy it"),
+    ("audit model.onnx --probe lines.txt", "no image file"),
+    ("audit model.onnx --probe lines.txt --max-length 8", "add --tokenizer tokenizer.json"),
+    ("audit model.onnx --probe probe.npz --tokenizer other.json", "Text options were given, but probe.npz holds none"),
+    ("audit model.onnx --probe probe.npz --window 400", "Sound options were given, but probe.npz holds none"),
+    ("audit model.onnx --window 400", "there is none: give a probe"),
+    ("audit model.onnx --probe net.h5", "is not an HDF5 file that can be read"),
+    ("audit model.onnx --probe net.wav", "is not a readable file of sound or is truncated"),
+    ("audit model.onnx --probe net.tar", "is not a readable tar file or is truncated"),
+    ("audit model.onnx --probe 'net.{pt,pkl}'", "of one that is no data"),
+    ("audit model.onnx --probe named.npz --limit 4", "name the arrays after the model's inputs"),
     ("audit net.pt", "torch.onnx.export"),
     ("audit net.keras", "model.export('model.onnx', format='onnx')"),
     ("audit net.h5", "model.export('model.onnx', format='onnx')"),
@@ -103,7 +116,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cnn.onnx").write_bytes((CNN / "model.onnx").read_bytes())
     (tmp_path / "model.onnx.gz").write_bytes(gzip.compress(model))
     (tmp_path / "empty.onnx").touch()
-    for suffix in ("pt", "keras", "h5", "tflite", "safetensors", "pkl"):
+    for suffix in ("pt", "keras", "h5", "tflite", "safetensors", "pkl", "wav", "tar"):
         (tmp_path / f"net.{suffix}").write_bytes(b"\x80\x04K\x01.\xff\xff")
     with np.load(MODEL / "probe.npz") as data:
         pixels = data["pixels"]
@@ -118,6 +131,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez(tmp_path / "named.npz", x=pixels, z=pixels)
     (tmp_path / "bad.jsonl").write_text(f"{json.dumps(pixels[0].tolist())}\n[1, 2,\n")
     (tmp_path / "ragged.csv").write_text("a,b,c\n1,2,3\n4,5\n")
+    (tmp_path / "lines.txt").write_text("a text\nand another\n")
     (tmp_path / "other.json").write_text('{"a": 1}')
     monkeypatch.setitem(sys.modules, "fsspec", None)  # not installed, whether it is or not
     monkeypatch.setitem(sys.modules, "fsspec.core", None)

@@ -1,4 +1,4 @@
-"""The families of the corpus: what makes the damaged call of a seed, and how many of 115 it makes."""
+"""The families of the corpus: what makes the damaged call of a seed, and how many of 132 it makes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from tests.mutants.damaged_arrays import damaged_data_set, damaged_npy, damaged_
 from tests.mutants.damaged_images import damaged_image, damaged_list
 from tests.mutants.damaged_models import damaged_graph, damaged_message
 from tests.mutants.damaged_settings import damaged_baseline, damaged_config
+from tests.mutants.damaged_stores import (
+    damaged_arrow,
+    damaged_hdf5,
+    damaged_sound,
+    damaged_tar,
+    damaged_text,
+    damaged_zarr,
+)
 from tests.mutants.damaged_tables import damaged_csv, damaged_parquet
 from tests.mutants.odd_calls import odd_call
 from tests.mutants.odd_graphs import odd_graph
@@ -24,6 +32,12 @@ FAMILIES: Mapping[str, tuple[int, Callable[[Random], Attempt]]] = {
     "parquet": (2, damaged_parquet),
     "images": (6, damaged_image),
     "lists": (2, damaged_list),
+    "hdf5": (3, damaged_hdf5),
+    "zarr": (3, damaged_zarr),
+    "arrow": (3, damaged_arrow),
+    "tar": (3, damaged_tar),
+    "sound": (3, damaged_sound),
+    "text": (2, damaged_text),
     "baselines": (4, damaged_baseline),
     "settings": (3, damaged_config),
     "odd graphs": (10, odd_graph),

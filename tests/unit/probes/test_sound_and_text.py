@@ -168,3 +168,9 @@ def test_text_that_does_not_fit_is_refused(tokenizer: Path, lines: Path, tmp_pat
         tokenizer.write_text(content)
         assert "is no tokenizer.json that can be used" in refusal(lines, fixed, texts=TextOptions(tokenizer))
     assert "cannot be read" in refusal(lines, fixed, texts=TextOptions(tmp_path / "none.json"))
+
+
+def test_a_length_that_leaves_no_room_is_refused(tokenizer: Path, lines: Path) -> None:
+    free = {"ids": TensorType(INT, ("batch", "tokens"))}
+    said = refusal(lines, free, texts=TextOptions(tokenizer, max_length=1 << 40))
+    assert said.startswith(f"A text of {1 << 40} tokens takes ")
