@@ -83,7 +83,10 @@ def rows_of(schema: Any, name: str, opener: Opener, apart: Sequence[str] = ()) -
     Raises:
         ProbeError: the columns do not fit the model's inputs.
     """
-    names = list(schema.names)
+    try:
+        names = list(schema.names)
+    except UnicodeDecodeError as error:
+        raise ProbeError(f"{name} has columns whose names are no UTF-8 text: write it again.") from error
     if len(set(names)) < len(names):
         raise ProbeError(f"{name} names a column twice: give every column a name of its own.")
     kinds = {n: _kind(schema.field(n).type) for n in names if n not in apart or n in opener.inputs}
@@ -110,8 +113,8 @@ def _kind(dtype: Any) -> str:
     if kinds.is_list(dtype) or kinds.is_large_list(dtype) or kinds.is_fixed_size_list(dtype):
         return "list"
     if kinds.is_struct(dtype):
-        names = [dtype.field(i).name for i in range(dtype.num_fields)]
-        return "image" if "bytes" in names and kinds.is_binary(dtype.field("bytes").type) else "other"
+        place = dtype.get_field_index("bytes")
+        return "image" if place >= 0 and kinds.is_binary(dtype.field(place).type) else "other"
     if kinds.is_binary(dtype) or kinds.is_large_binary(dtype):
         return "image"
     return "text" if kinds.is_string(dtype) or kinds.is_large_string(dtype) else "number"
