@@ -143,7 +143,9 @@ def _values(column: Any, where: str) -> Array:
         return _values(column.storage, where)
     if kinds.is_dictionary(dtype):
         return _values(column.dictionary_decode(), where)
-    if not (kinds.is_list(dtype) or kinds.is_large_list(dtype) or kinds.is_fixed_size_list(dtype)):
+    if _kind(dtype) != "list":
+        if kinds.is_nested(dtype):
+            raise ProbeError(f"{where} holds structures, not numbers: give their parts columns of their own.")
         return np.asarray(column.to_numpy(zero_copy_only=False))
     if column.null_count:
         raise ProbeError(f"{where} has rows without a list: leave them out, or fill them.")

@@ -228,7 +228,7 @@ def _readable(file: Path, suffix: str) -> Iterator[None]:
 
     try:
         yield
-    except ArrowException as error:
+    except (ArrowException, UnicodeDecodeError) as error:
         raise ProbeError(f"{file.name} is not a readable {suffix} file or is truncated: write it again.") from error
     except OSError as error:
         raise ProbeError(f"{file.name} cannot be read: {first_line(error)}") from error
