@@ -165,11 +165,11 @@ def test_offsets_of_a_damaged_arrow_file_lead_nowhere(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     from pyarrow import feather
 
-    feather.write_feather(pa.table({"x": [["a"], ["bc"]]}), tmp_path / "p.arrow", compression="uncompressed")
+    feather.write_feather(pa.table({"x": ["a", "bc", "d"]}), tmp_path / "p.arrow", compression="uncompressed")
     content = (tmp_path / "p.arrow").read_bytes()
-    offsets = np.array([0, 1, 3], np.int32).tobytes()
+    offsets = np.array([0, 1, 3, 4], np.int32).tobytes()
     assert content.count(offsets)
-    (tmp_path / "p.arrow").write_bytes(content.replace(offsets, np.array([0, 1, 1 << 30], np.int32).tobytes()))
+    (tmp_path / "p.arrow").write_bytes(content.replace(offsets, np.array([0, 1 << 30, 3, 4], np.int32).tobytes()))
     assert "p.arrow is not a readable .arrow file or is truncated" in refusal(tmp_path / "p.arrow", WORDS)
     (tmp_path / "p.arrow").write_bytes(content[:300])
     assert "p.arrow is not a readable .arrow file or is truncated" in refusal(tmp_path / "p.arrow", WORDS)
@@ -243,10 +243,15 @@ def test_a_zarr_store_is_unpacked_by_known_codecs_alone(tmp_path: Path) -> None:
     zarr.open_group(path, mode="w", zarr_format=2).create_array("x", data=ROWS, filters=None)
     assert values(path) == [ROWS.tolist()]
     metadata = json.loads((path / "x" / ".zarray").read_text())
-    pickled = {**metadata, "dtype": "|O", "filters": [{"id": "pickle", "protocol": 5}], "fill_value": 0}
-    (path / "x" / ".zarray").write_text(json.dumps(pickled))
-    (path / "x" / "0.0").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    assert "pickle" in refusal(path)
+    for changed in ({"filters": [{"id": "pickle"}]}, {"compressor": {"id": "pickle"}, "filters": None}):
+        for dtype in ("<f4", "|O"):
+            pickled = {**metadata, "compressor": None, "dtype": dtype, "fill_value": 0, **changed}
+            (path / "x" / ".zarray").write_text(json.dumps(pickled))
+            (path / "x" / "0.0").write_bytes(f"cos\nmkdir\n(S'{tmp_path}/run'\ntR.".encode())
+            assert "pickle" in refusal(path)
+    assert not (tmp_path / "run").exists()
+    (path / "x" / ".zarray").write_text(json.dumps({**metadata, "filters": [{"id": "base64"}]}))
+    assert "is packed with 'base64', which is not unpacked here" in refusal(path)
     (path / "x" / ".zarray").write_text("{")
     assert "p.zarr" in refusal(path)
     (path / "x" / ".zarray").write_text(json.dumps({**metadata, "chunks": [1 << 40, 3], "shape": [1 << 40, 3]}))
