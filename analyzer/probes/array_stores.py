@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +52,9 @@ class Stored:
         return np.broadcast_to(np.empty((), np.dtype("U1") if self.text else self.dtype), self.shape)
 
 
+Rows = slice | EllipsisType  # entries along axis 0, or all there is
+
+
 class Store(Protocol):
     """Arrays that lie in a file or a folder, which is opened for each piece that is read of them."""
 
@@ -58,7 +62,7 @@ class Store(Protocol):
     def arrays(self) -> Mapping[str, Stored]:
         """What there is, by name."""
 
-    def opened(self) -> AbstractContextManager[Callable[[str, slice], Array]]:
+    def opened(self) -> AbstractContextManager[Callable[[str, Rows], Array]]:
         """What reads entries along axis 0 of an array."""
 
 
@@ -78,7 +82,7 @@ def from_store(store: Store, name: str, opener: Opener) -> Source:
     fixed = {n for n in named if form.whole or form.roles[n] is Role.FIXED}
     check_size(sum(stored[n].entry * math.prod(stored[n].shape[:1]) for n in fixed), name)
     with store.opened() as read:
-        constants = {n: read(named[n], slice(None)) for n in fixed}
+        constants = {n: read(named[n], ...) for n in fixed}
     if fixed == named.keys():
         return from_arrays(constants, name, opener, labels)
     sliced = [stored[n] for n in named if n not in fixed]
@@ -130,7 +134,7 @@ class _Hdf5:
         return cls(path, arrays)
 
     @contextmanager
-    def opened(self) -> Iterator[Callable[[str, slice], Array]]:
+    def opened(self) -> Iterator[Callable[[str, Rows], Array]]:
         import h5py
 
         with _readable(self.path.name, "an HDF5 file"), h5py.File(self.path, "r", locking=False) as file:
@@ -179,7 +183,7 @@ class _Zarr:
             return cls(path, {n: _of_zarr(item, f"{path.name}: '{n}'") for n, item in arrays.items()})
 
     @contextmanager
-    def opened(self) -> Iterator[Callable[[str, slice], Array]]:
+    def opened(self) -> Iterator[Callable[[str, Rows], Array]]:
         with _zarr(self.path) as root:
             yield lambda name, rows: np.asarray((root if hasattr(root, "dtype") else root[name])[rows])
 

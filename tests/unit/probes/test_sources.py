@@ -203,6 +203,29 @@ def hugging_face_streamed(folder: Path) -> Any:
     return hugging_face(folder).to_iterable_dataset()
 
 
+STATES = {
+    "wave": TensorType(np.dtype("f4"), ("batch", "time")),
+    "state": TensorType(np.dtype("f4"), (2, "batch", 8)),
+    "rate": TensorType(np.dtype("i8"), ()),
+}
+
+
+@pytest.mark.parametrize("suffix", ["h5", "zarr"])
+def test_numbers_that_stand_once_and_arrays_with_an_axis_more(suffix: str, tmp_path: Path) -> None:
+    arrays = {"wave": X[:6, np.newaxis], "state": RNG.standard_normal((6, 2, 1, 8)), "rate": np.int64(16000)}
+    library = pytest.importorskip({"h5": "h5py", "zarr": "zarr"}[suffix])
+    if suffix == "h5":
+        with library.File(tmp_path / "p.h5", "w") as file:
+            file.update(arrays)
+    else:
+        group = library.open_group(tmp_path / "p.zarr", mode="w")
+        for name, array in arrays.items():
+            group.create_array(name, data=np.asarray(array))
+    probe = open_probe(tmp_path / f"p.{suffix}", STATES)
+    assert probe.fingerprint == open_probe(arrays, STATES).fingerprint
+    assert probe.fixed == {"rate"}
+
+
 def wanted(probe: Probe, size: int, chosen: Callable[[int], bool]) -> dict[int, list[bytes]]:
     blocks = probe.blocks(size, size, chosen)
     return {b.number: [a.tobytes() for batch in b.batches for a in batch.feeds.values()] for b in blocks}
