@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -34,7 +35,7 @@ _One = Callable[[Path, Opener], Source]
 _Many = Callable[[Sequence[Path], str, Opener], Source]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Kind:
     """A kind of file: how one is opened, how several are, and which options say how (`images`, `audio`, `texts`)."""
 
@@ -56,15 +57,16 @@ class _Kind:
 
 def _in_turn(kind: _Kind, files: Sequence[Path], name: str, opener: Opener) -> Source:
     """Files that are opened one after another."""
-    first = kind.open(files[0], opener)
-    parts = lambda: chain.from_iterable(kind.open(file, opener).parts() for file in files)  # noqa: E731
-    return Source(
-        f"{name} ({len(files)} files)",
-        parts,
-        labels=first.labels,
-        preprocessing=first.preprocessing,
-        skipped=opener.skipped,
-    )
+
+    def opened() -> Iterator[Source]:
+        sources = (opener.skipped.read(file.name, partial(kind.open, file, opener)) for file in files)
+        return (source for source in sources if source is not None)
+
+    first = next(opened(), None)
+    if first is None:
+        raise ProbeError(f"{name} holds nothing that can be read: {opener.skipped.all_of_it}.")
+    parts = lambda: chain.from_iterable(source.parts() for source in opened())  # noqa: E731
+    return Source(f"{name} ({len(files)} files)", parts, labels=first.labels, skipped=opener.skipped)
 
 
 _KINDS: dict[str, _Kind] = {
@@ -173,14 +175,14 @@ def _from_pattern(text: str, opener: Opener) -> Source:
 
 def _series(files: Sequence[Path], name: str, opener: Opener) -> Source:
     """Files that are all of one kind."""
-    kinds = [_kind_of(file, opener) for file in files]
-    if len({*map(id, kinds)}) > 1 or kinds[0] is None or kinds[0] is _LIST:
+    kind, *others = {_kind_of(file, opener) for file in files}
+    if others or kind is None or kind is _LIST:
         raise ProbeError(f"{name} names files of several kinds, or of one that is no data: name one kind.")
-    return kinds[0].open_all(files, name, opener)
+    return kind.open_all(files, name, opener)
 
 
 def _from_folder(path: Path, opener: Opener) -> Source:
-    """ONNX's data sets, a data set that was saved, or the files of the kind in it that comes first in the table."""
+    """ONNX's data sets, one that was saved, or files of one kind; beside images, then `.npz`, others do not count."""
     name = path.name or str(path)
     if sets := data_set_folders(path):
         opener.check_options(name)
@@ -189,12 +191,17 @@ def _from_folder(path: Path, opener: Opener) -> Source:
         return Source(name, parts, skipped=opener.skipped)
     if is_saved_data_set(path):
         return open_saved_data_set(path, opener.check_options(name, RICH))
-    by_kind: dict[int, list[Path]] = {}
-    kinds = (_TEXT, *_KINDS.values()) if opener.texts is not None else _KINDS.values()
+    by_kind: dict[_Kind, list[Path]] = {}
     for file in sorted(path.rglob("*")):
-        if (of_file := _kind_of(file, opener)) in kinds and not file.is_dir():
-            by_kind.setdefault(id(of_file), []).append(check_regular(file))
-    kind = next((kind for kind in kinds if id(kind) in by_kind), None)
-    if kind is None:
+        of_file = _kind_of(file, opener)
+        if of_file is not None and of_file is not _LIST and not file.is_dir():
+            by_kind.setdefault(of_file, []).append(check_regular(file))
+    if not by_kind:
         raise ProbeError(f"The folder {path} holds no data that is known and no test_data_set_*: give {_KNOWN}.")
-    return kind.open_all(by_kind[id(kind)], name, opener)
+    kind, *others = [kind for kind in (_KINDS[".png"], _KINDS[".npz"]) if kind in by_kind][:1] or by_kind
+    if others:
+        ends = sorted({file.suffix for files in by_kind.values() for file in files})
+        raise ProbeError(
+            f"The folder {path} holds data of several kinds ({', '.join(ends)}): name one, as '*{ends[0]}'."
+        )
+    return kind.open_all(by_kind[kind], name, opener)

@@ -289,4 +289,14 @@ def test_files_of_one_kind_are_a_series_and_others_are_refused(tmp_path: Path) -
     assert values(str(tmp_path / "{0..2}.npy")) == values(str(tmp_path / "?.csv")) == [joined]
     assert values(str(tmp_path / "{2,0}.npy")) == [expected[2] + expected[0]]
     assert "several kinds" in refusal(str(tmp_path / "*"))
+    assert "holds data of several kinds (.csv, .npy): name one, as '*.csv'" in refusal(tmp_path)
+    for n in range(3):
+        (tmp_path / f"{n}.csv").unlink()
+    (tmp_path / "1.npy").write_bytes(b"no array")
+    assert "1.npy is not a NumPy array file" in refusal(tmp_path)
+    probe = open_probe(tmp_path, ONE, skip_bad=True)
+    assert sum(batch.samples for batch in probe.batches(8)) == 8
+    assert [*probe.skipped] == ["1.npy"]
+    np.savez(tmp_path / "p.npz", x=ROWS)  # what was always taken before others
+    assert values(tmp_path) == [ROWS.tolist()]
     assert "stands for more than 1,000,000 files" in refusal(str(tmp_path / "{0..9999999}.npy"))
