@@ -34,8 +34,7 @@ class Probe:
         random: whether it was drawn, not given.
         batchable: whether several samples may be fed at once, as far as the data goes (every input is sliced
             along axis 0, or fed unchanged).
-        step: the fewest samples that one feed holds: the fixed batch size that the model declares, else 1.
-            Every batch holds a multiple of it.
+        step: every batch holds a multiple of so many samples: the fixed batch size that the model declares, else 1.
         fixed: inputs that are fed unchanged with every sample.
         one_shot: whether they can be read only once.
         samples: how many samples there are; None until known (after one whole pass over a generator).
@@ -323,9 +322,8 @@ def open_probe(
     An array of the input's rank is sliced along axis 0; one with one axis more holds one sample per entry; a rank-0
     array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares first dims of
     different names or sizes for its inputs, none named after the batch, as for nodes and edges of a graph, arrays of
-    the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is a
-    `preprocessor_config.json` that says how images are prepared where `images` does not. Up to `max_bad` things
-    that cannot be read are left out and listed. Pickled data is never read.
+    the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is a file that says how
+    images are prepared where `images` does not. Up to `max_bad` entries that cannot be read are left out and listed.
 
     Raises:
         ProbeError: the data cannot be read, is empty, or does not fit the model; says which input, and what came.

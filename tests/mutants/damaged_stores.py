@@ -224,4 +224,4 @@ def _call(random: Random, name: str, content: bytes) -> Attempt:
 
 
 def _flags(random: Random) -> tuple[str, ...]:
-    return (*random.choice((("--json", f"{OUT}/a.json"), ("--limit", "2"), ("--skip-bad",), ())), "--quiet")
+    return (*random.choice((("--json", f"{OUT}/a.json"), ("--limit", "2"), ("--max-bad", "9"), ())), "--quiet")

@@ -294,7 +294,7 @@ def test_files_of_one_kind_are_a_series_and_others_are_refused(tmp_path: Path) -
         (tmp_path / f"{n}.csv").unlink()
     (tmp_path / "1.npy").write_bytes(b"no array")
     assert "1.npy is not a NumPy array file" in refusal(tmp_path)
-    probe = open_probe(tmp_path, ONE, skip_bad=True)
+    probe = open_probe(tmp_path, ONE, max_bad=9)
     assert sum(batch.samples for batch in probe.batches(8)) == 8
     assert [*probe.skipped] == ["1.npy"]
     np.savez(tmp_path / "p.npz", x=ROWS)  # what was always taken before others
