@@ -322,8 +322,8 @@ def open_probe(
     An array of the input's rank is sliced along axis 0; one with one axis more holds one sample per entry; a rank-0
     array, or an input named in `constants`, is fed unchanged with every sample. Where the model declares first dims of
     different names or sizes for its inputs, none named after the batch, as for nodes and edges of a graph, arrays of
-    the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is a file that says how
-    images are prepared where `images` does not. Up to `max_bad` entries that cannot be read are left out and listed.
+    the inputs' ranks are one sample together. `limit` caps the number of samples. `usual_images` is a file that says
+    how images are prepared where `images` does not. Up to `max_bad` that cannot be read are left out and listed.
 
     Raises:
         ProbeError: the data cannot be read, is empty, or does not fit the model; says which input, and what came.
