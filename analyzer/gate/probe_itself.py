@@ -15,6 +15,7 @@ from analyzer.gate.situation import Situation
 # 255 instead of 1 are 255, instead of normalised ones 50 to 130 times as much; other pictures at most 3 times.
 LARGER, SMALLER = 16.0, 1 / 32
 MOSTLY_DISTINCT = 0.9
+NAMED = 8  # of what was left out
 
 
 @finding_kind("DU032", "data-not-finite", Severity.WARNING, "The data holds NaN or infinity", in_audit=True)
@@ -103,18 +104,23 @@ def input_scale(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
     "DU035", "labels-in-data", Severity.NOTE, "The data holds labels, or what else is no input", in_audit=True
 )
 def labels_in_data(situation: Situation, kind: FindingKind) -> Iterator[Finding]:
-    """One finding per array or column."""
+    """One finding per array or column that looks like labels, and one for all others."""
     condition = _condition(situation)
-    for labels in condition.labels if condition is not None else ():
-        what, alike = "column" if labels.column else "array", "looks like labels and " if labels.alike else ""
+    beside = condition.labels if condition is not None else ()
+    others = [entry.name for entry in beside if not entry.alike]
+    for labels in (entry for entry in beside if entry.alike):
+        what = "column" if labels.column else "array"
         yield kind.finding(
             f"This {what} looks like labels, and the model was given it as a feature: leave it out, unless it is one."
             if labels.fed
-            else f"This {what} {alike}is no input of the model: it was left out.",
+            else f"This {what} looks like labels and is no input of the model: it was left out.",
             About.PROBE,
             value=labels.name,
             severity=Severity.WARNING if labels.fed else kind.severity,
         )
+    if others:
+        names = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED:,} more" if len(others) > NAMED else "")
+        yield kind.finding(f"Left out, as the model has no such inputs: {names}.", About.PROBE, measured=len(others))
 
 
 @finding_kind(

@@ -64,6 +64,19 @@ def test_labels() -> None:
     assert found(labels=(LabelsInData("label", column=True, fed=True),)) == {"DU035": Severity.WARNING}
 
 
+def test_all_that_is_no_input_is_one_finding() -> None:
+    others = tuple(LabelsInData(f"c{n}", column=True, fed=False, alike=False) for n in range(50))
+    audit = facts((first_dead(8, 0, "a"),), warnings=())
+    condition = ProbeCondition(**{**fields(SOUND), "labels": (LabelsInData("y", column=True, fed=False), *others)})
+    audit = type(audit)(**{**fields(audit), "probe": analyzer.ProbeSummary("p", 360, "", condition=condition)})
+    findings = [f for f in judge(audit, budgets_of({})).findings if f.code == "DU035"]
+    assert [f.value for f in findings] == ["y", ""]
+    assert findings[1].message == (
+        "Left out, as the model has no such inputs: c0, c1, c2, c3, c4, c5, c6, c7 and 42 more."
+    )
+    assert findings[1].severity is Severity.NOTE
+
+
 def test_repeated_samples() -> None:
     assert found(distinct=359) == {"DU036": Severity.NOTE}
     assert found(distinct=100) == {"DU036": Severity.WARNING}
