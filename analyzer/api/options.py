@@ -141,8 +141,8 @@ class Run(WithDefaults):
         engine: who runs the data: "local", this process; "processes", others on this machine, as many as it has
             processors, of one thread each; "processes:4", so many; "ray" and "ray:4", actors of the Ray cluster that
             this process is in, or of one that is started here; "ray://HOST:PORT", of the one there. They give the
-            same verdicts, and count all samples. It is about the pass over the probe and the holdout; causes, and a smaller model beside the
-            original, are run by this process.
+            same verdicts, and count all samples. It is about the pass over the probe and the holdout; causes, and a
+            smaller model beside the original, are run by this process.
         full_samples: of so many samples every layer is counted; later only layers of which a verdict may still change,
             so firing rates of the others are those of the samples that were counted.
         full: every layer is counted on all samples.
