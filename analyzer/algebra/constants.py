@@ -11,6 +11,8 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Mask
 
+LARGE = 1 << 20  # elements of a mask that is not kept
+
 
 @dataclass(frozen=True, slots=True)
 class Multiples:
@@ -54,11 +56,23 @@ class Constants:
         """Whether every element is known."""
         return bool(np.count_nonzero(self.known) == self.known.size)
 
-    @cached_property
+    @property
     def zero(self) -> Mask:
-        """Elements known to be zero."""
+        """Elements known to be zero; kept, but of large masks only the last one: there may be one for every weight."""
+        kept = self._zero or [mask for whose, mask in _last_large if whose is self]
+        if kept:
+            return kept[0]
         mask = np.asarray(self.known & (self.value == 0))
-        return pattern.compress(mask) if mask.any() else pattern.uniform(mask.ndim, False)
+        mask = pattern.compress(mask) if mask.any() else pattern.uniform(mask.ndim, False)
+        if mask.size < LARGE:
+            self._zero.append(mask)
+        else:
+            _last_large[:] = [(self, mask)]
+        return mask
+
+    @cached_property
+    def _zero(self) -> list[Mask]:
+        return []
 
     @property
     def number(self) -> Array:
@@ -81,8 +95,8 @@ class Constants:
     def _per_index(self, axis: int, length: int) -> tuple[Mask, Array]:
         known = pattern.per_index(self.known, axis, length, every=True)
         others = tuple(a for a in range(self.rank) if a != axis)
-        number = self.number
-        low, high = number.min(axis=others), number.max(axis=others)
+        number = self.value if self.all else self.number
+        low, high = _double(number.min(axis=others)), _double(number.max(axis=others))
         known = known & np.broadcast_to(low == high, (length,))
         return known, np.where(known, np.broadcast_to(low, (length,)), 0.0)
 
@@ -95,6 +109,9 @@ class Constants:
         known_here[units], value_here[units] = True, values
         extra, number = (pattern.on_axis(v, axis, self.rank) for v in (known_here, value_here))
         return Constants(self.known | extra, np.where(extra, number, self.number), self.multiples)
+
+
+_last_large: list[tuple[Constants, Mask]] = []
 
 
 @cache

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from analyzer.algebra import pattern
 from analyzer.algebra.keeps import Keeps, KeepVectors, Ref
 from analyzer.algebra.pattern import Mask, Shape
 
@@ -67,10 +68,8 @@ class Growth(KeepVectors):
             return
         if mask.ndim == 0:
             self.pin(name)
-            return
-        for axis in range(mask.ndim):
-            others = tuple(a for a in range(mask.ndim) if a != axis)
-            self.grow((name, axis), np.logical_or.reduce(mask, axis=others))
+        else:
+            self.grow_all(name, pattern.box(mask))
 
     def final(self) -> Keeps:
         """What was decided, as nobody can change it any more."""

@@ -76,6 +76,12 @@ def per_index(mask: Mask, axis: int, length: int, *, every: bool) -> Mask:
     return np.broadcast_to(folded, (length,))
 
 
+def box(mask: Mask) -> list[Mask]:
+    """Per axis the indices of the smallest box around what the mask holds; of length 1 where it does not vary."""
+    axes = range(mask.ndim)
+    return [np.logical_or.reduce(mask, axis=tuple(a for a in axes if a != axis)) for axis in axes]
+
+
 def on_axis(vector: Array, axis: int, rank: int) -> Array:
     """A vector as a pattern that varies along `axis` alone."""
     shape = [1] * rank

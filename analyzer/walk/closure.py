@@ -62,6 +62,9 @@ def close(
     for name, mask in needs.masks.items():
         if name in keeps:
             keeps.need(name, mask)
+    for name, box in needs.boxes.items():
+        if name in keeps:
+            keeps.grow_all(name, box)
     for name, vectors in (extra or {}).items():
         keeps.grow_all(name, vectors)
     carriers: set[tuple[str, int, int]] = set()

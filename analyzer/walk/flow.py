@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.units import LARGEST_EXACT
+from analyzer.graph import Graph
+from analyzer.graph.view import once_per_graph
 from analyzer.ops.context import Call, Context
 from analyzer.ops.joined_units import JoinedUnits
 from analyzer.walk.rounding import DOUBTFUL_ULPS, Rounding, epsilon, jumps_somewhere
@@ -105,11 +109,7 @@ def _forward(
     context: Context, seeds: Mapping[str, Seed], doubted: Mapping[str, Mask] | None
 ) -> tuple[dict[str, Constants], Rounding]:
     graph = context.graph
-    facts: dict[str, Constants] = {}
-    for name in (*graph.initializer_names, *graph.static_values):
-        array = graph.constant(name)
-        if array is not None and array.dtype.kind not in "SUO":
-            facts[name] = _stored(array)
+    facts = dict(_stored_facts(graph))
     for copy in context.copies.values():
         facts[copy.name] = facts[copy.source]
     for name in graph.inputs:
@@ -153,6 +153,12 @@ def _apart(low: Constants, high: Constants, dtype: str) -> Mask:
     return np.asarray((low.known | high.known) & ~same)
 
 
+@once_per_graph
+def _stored_facts(graph: Graph) -> dict[str, Constants]:
+    arrays = ((name, graph.constant(name)) for name in (*graph.initializer_names, *graph.static_values))
+    return {name: _stored(array) for name, array in arrays if array is not None and array.dtype.kind not in "SUO"}
+
+
 def _stored(array: Array) -> Constants:
     """A stored tensor; of integers that doubles do not tell apart nothing is derived."""
     if array.dtype not in (np.int64, np.uint64):
@@ -189,13 +195,20 @@ def _first(found: Constants, axis: int) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What some output still depends on: per value a pattern, and the values that a stored constant replaces."""
+    """What some output still depends on: per value a pattern, and the values that a stored constant replaces.
+
+    Of stored tensors it is the smallest box around what is needed, a vector per axis: masks would take as much memory
+    as the weights.
+    """
 
     masks: dict[str, Mask]
     materialized: frozenset[str]
+    boxes: dict[str, list[Mask]]
 
     def of(self, name: str, rank: int) -> Mask:
         """The mask of a value; nothing is needed of a value nobody asked for."""
+        if (box := self.boxes.get(name)) is not None:
+            return reduce(and_, (pattern.on_axis(vector, axis, rank) for axis, vector in enumerate(box)))
         found = self.masks.get(name)
         return pattern.uniform(rank, False) if found is None else found
 
@@ -204,12 +217,19 @@ class Needs:
 def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mapping[str, Mask] | None = None) -> Needs:
     """Which elements of every value some graph output depends on, or that `more` asks for."""
     masks: dict[str, Mask] = {}
+    boxes: dict[str, list[Mask]] = {}
     materialized: set[str] = set()
+    stored = {*context.graph.initializer_names, *context.copies}
 
     def ask(name: str, mask: Mask) -> None:
         for folded in context.folded_axes(name):
             if mask.ndim and mask.shape[folded] > 1:
                 mask = pattern.some(mask, folded, keepdims=True)
+        if name in stored and mask.ndim:
+            if mask.any():
+                box = pattern.box(mask)
+                boxes[name] = [a | b for a, b in zip(box, boxes.get(name, box), strict=True)]
+            return
         known = masks.get(name)
         masks[name] = mask if known is None else known | mask
 
@@ -239,7 +259,7 @@ def needs_backward(context: Context, facts: Mapping[str, Constants], more: Mappi
         for name, mask in zip(call.inputs, asked, strict=True):
             if name:
                 ask(name, mask)
-    return Needs(masks, frozenset(materialized))
+    return Needs(masks, frozenset(materialized), boxes)
 
 
 def replaceable(
