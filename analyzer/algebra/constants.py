@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -99,6 +100,20 @@ class Constants:
         low, high = _double(number.min(axis=others)), _double(number.max(axis=others))
         known = known & np.broadcast_to(low == high, (length,))
         return known, np.where(known, np.broadcast_to(low, (length,)), 0.0)
+
+    def even(self, axis: int) -> tuple[Mask, Array]:
+        """Elements that are one constant all along an axis, which has length 1 then, and what that is."""
+        number = self.value if self.all else self.number  # not made double as a whole
+        low, high = (_double(end(axis=axis, keepdims=True)) for end in (number.min, number.max))
+        return np.asarray(pattern.every(self.known, axis, keepdims=True) & (low == high)), low
+
+    def taken(self, letters: Sequence[int], indices: Mapping[int, Array]) -> Constants:
+        """What is known of some indices along axes that are called by letters."""
+        known, value = self.known, self.value
+        for axis, letter in enumerate(letters):
+            if letter in indices:
+                known, value = (pattern.take(array, axis, indices[letter]) for array in (known, value))
+        return Constants(known, value)
 
     def with_seed(self, axis: int, units: Array, values: Array, length: int) -> Constants:
         """Also known: the whole slices `units` along `axis`, with one value each.

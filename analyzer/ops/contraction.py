@@ -21,7 +21,7 @@ from analyzer.ops.largest import Stored, weighted_sum
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
 from analyzer.ops.operator import Operator, activates, register
-from analyzer.ops.product_letters import Letters, matmul_letters, project
+from analyzer.ops.product_letters import Letters, matmul_letters, meet, project
 from analyzer.ops.pull_back import Tape
 from analyzer.ops.traits import EVERY, SUMMING
 from analyzer.ops.weighted_sum import WeightedSum
@@ -72,10 +72,9 @@ class Contraction(Operator):
 
     def _mean(self, node: OpNode, values: Constants, text: Sequence[int], axis: int, letters: Letters) -> Constants:
         """The averages of values along an axis of theirs: where all of them are one constant, that constant."""
-        low, high = (f(values.number, axis=axis, keepdims=True) for f in (np.min, np.max))
-        known = pattern.every(values.known, axis, keepdims=True) & (low == high)
-        one = np.ones(()), ()
-        unknown = project(_float(~known), text, *one, letters.y) > 0
+        known, low = values.even(axis)
+        one = np.ones((), np.bool_), ()
+        unknown = meet(~known, text, *one, letters.y)
         number = self.scale(node) * project(np.where(known, low, 0.0), text, *one, letters.y)
         return Constants(~unknown, np.where(unknown, 0.0, number))
 
@@ -86,12 +85,26 @@ class Contraction(Operator):
             return Constants.unknown(rank)
         bad = self._unknown_products(a, b, letters)
         if self._free_sum(node, letters):  # of more or fewer products in the next feed: only zeros stay zero
-            bad = project(_float(~a.zero), letters.a, _float(~b.zero), letters.b, letters.y) > 0
+            bad = meet(~a.zero, letters.a, ~b.zero, letters.b, letters.y)
         if bad.all():
             return Constants.unknown(rank)
+        return Constants(~bad, np.where(bad, 0.0, self._summed(node, a, b, letters, bad)))
+
+    def _summed(self, node: OpNode, a: Constants, b: Constants, letters: Letters, bad: Mask) -> Array:
+        """The sums that are not bad; weights that only bad ones take are not made numbers."""
+        alone = {*letters.y} & ({*letters.a} ^ {*letters.b})
+        axes = {letter: axis for axis, letter in enumerate(letters.y) if letter in alone and bad.shape[axis] > 1}
+        wanted = {
+            i: np.flatnonzero(pattern.per_index(~bad, axis, bad.shape[axis], every=False)) for i, axis in axes.items()
+        }
+        a, b = a.taken(letters.a, wanted), b.taken(letters.b, wanted)
         number_a = _wide(a.number, letters.a, letters.contracted, node.x_shape(self.a))
-        value = self.scale(node) * project(number_a, letters.a, b.number, letters.b, letters.y)
-        return Constants(~bad, np.where(bad, 0.0, value))
+        found = self.scale(node) * project(number_a, letters.a, b.number, letters.b, letters.y)
+        lengths = [len(wanted[i]) if i in wanted else d for i, d in zip(letters.y, found.shape, strict=True)]
+        value = np.zeros([bad.shape[axes[i]] if i in axes else d for i, d in zip(letters.y, found.shape, strict=True)])
+        places = (wanted.get(i, np.arange(d)) for i, d in zip(letters.y, found.shape, strict=True))
+        value[np.ix_(*places)] = np.broadcast_to(found, lengths)
+        return value
 
     def _free_sum(self, node: OpNode, letters: Letters) -> bool:
         """Whether the number of products in a sum depends on how many samples there are, or how long they are."""
@@ -105,9 +118,9 @@ class Contraction(Operator):
         """Whether some product in an output element's sum is unknown."""
         a_some, b_some = ~a.zero, ~b.zero
         a_open, b_open = (a_some & ~a.known), (b_some & ~b.known)
-        bad = project(_float(a_open), letters.a, _float(b_some), letters.b, letters.y) > 0
+        bad = meet(a_open, letters.a, b_some, letters.b, letters.y)
         if b_open.any():
-            bad = bad | (project(_float(a_some), letters.a, _float(b_open), letters.b, letters.y) > 0)
+            bad = bad | meet(a_some, letters.a, b_open, letters.b, letters.y)
         return bad
 
     def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
@@ -169,11 +182,10 @@ class Contraction(Operator):
         level_a, level_b = (self._level(node, x, text, yc) for x, text in ((a, letters.a), (b, letters.b)))
         asked = ys[0] & ~self.fillable(node, yc[0].known)
         result = [pattern.uniform(x.rank, True) for x in xs]
-        need = _float(asked)
         live_b = ~level_b & (~free_b if node.static(self.a) is not None else ~b.zero)
-        result[self.a] = ~free_a & ~level_a & (project(need, letters.y, _float(live_b), letters.b, letters.a) > 0)
+        result[self.a] = ~free_a & ~level_a & meet(asked, letters.y, live_b, letters.b, letters.a)
         live_a = ~level_a & (~free_a if node.static(self.b) is not None else ~a.zero)
-        result[self.b] = ~free_b & ~level_b & (project(need, letters.y, _float(live_a), letters.a, letters.b) > 0)
+        result[self.b] = ~free_b & ~level_b & meet(asked, letters.y, live_a, letters.a, letters.b)
         for position in self.per_output(node):
             result[position] = pattern.any_to(ys[0], node.x_shape(position))
         return result
@@ -185,8 +197,7 @@ class Contraction(Operator):
         if letter not in text or letter in {*letters.a} & {*letters.b}:  # products vary along an axis of both
             return pattern.uniform(x.rank, False)
         axis = text.index(letter)
-        even = x.number.min(axis=axis, keepdims=True) == x.number.max(axis=axis, keepdims=True)
-        return np.asarray(pattern.every(x.known, axis, keepdims=True) & even)
+        return x.even(axis)[0]
 
     def per_output(self, node: OpNode) -> list[int]:
         """Inputs whose elements each belong to outputs, along whose last axes they are repeated: the bias."""
@@ -275,8 +286,8 @@ class Contraction(Operator):
         if all(cut.keeps.get((node.inputs[self.a], letters.a.index(i))).all() for i in letters.contracted):
             fill = fill & ~cut.derived[0].known  # every term is still there
         if sides is not None and fill.any():
-            fill_value, ones = cut.ys[0].number, np.ones((1,) * len(sides.own), np.float32)
-            columns = project(_float(fill), letters.y, ones, sides.own, sides.own) > 0
+            fill_value, every = cut.ys[0].number, pattern.uniform(len(sides.own), True)
+            columns = meet(fill, letters.y, every, sides.own, sides.own)
             edit.inputs |= self.cleared(node, cut, sides.weight, columns)
             bias = self.with_bias(node, cut.xs, Constants.exactly(np.zeros((1,) * len(letters.y)))).number
             delta = np.where(fill, fill_value - bias, delta)
@@ -298,13 +309,14 @@ class Contraction(Operator):
         total = np.zeros((1,) * len(letters.y))
         if not letters.contracted:
             return total
-        axis, across = sides.read.index(letters.contracted[0]), sides.own.index(letters.contracted[0])
+        axis = sides.read.index(letters.contracted[0])
         known, value = self.operand(node, cut.xs, sides.data).per_index(axis, node.x_shape(sides.data)[axis])
         gone = removed_constants(known, value, cut.keeps.get((node.inputs[sides.data], axis)))
         which = np.flatnonzero(gone)
         if not len(which):
             return total
-        weights = pattern.take(self.operand(node, cut.xs, sides.weight).number, across, which)
+        letter = letters.contracted[0]
+        weights = self.operand(node, cut.xs, sides.weight).taken(sides.own, {letter: which}).number
         shaped = pattern.on_axis(gone[which], axis, len(sides.read))
         return total + self.scale(node) * project(shaped, sides.read, weights, sides.own, letters.y)
 
@@ -358,10 +370,6 @@ class Contraction(Operator):
             return None
         weight = set() if all(stored) else set(letters.a if stored[0] else letters.b) - set(letters.contracted)
         return weight - (set(letters.a) & set(letters.b)) or weight
-
-
-def _float(mask: Mask) -> Array:
-    return mask.astype(np.float32)
 
 
 def _wide(array: Array, letters: Sequence[int], contracted: Sequence[int], shape: Sequence[int]) -> Array:

@@ -283,10 +283,8 @@ class GatherRule(MoveRule):
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         if node.static(1) is not None:
             return super().constants(node, xs)
-        axis, data = self.axis(node), xs[0]
-        number = data.number
-        low, high = number.min(axis=axis, keepdims=True), number.max(axis=axis, keepdims=True)
-        known = data.known.all(axis=axis, keepdims=True) & (low == high)
+        axis = self.axis(node)
+        known, low = xs[0].even(axis)
         shape = (*known.shape[:axis], *(1,) * len(node.x_shape(1)), *known.shape[axis + 1 :])
         return [Constants(known.reshape(shape), np.where(known, low, 0.0).reshape(shape))]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import prod
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, Mask
+
+SLICE = 1 << 24  # elements of a mask that become numbers at a time, which take four times the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +80,29 @@ def project(
         if letter in present:
             shape[position] = next(axes)
     return np.asarray(total.reshape(shape))
+
+
+def meet(
+    left: Mask, left_letters: Sequence[int], right: Mask, right_letters: Sequence[int], onto: Sequence[int]
+) -> Mask:
+    """Whether some product that is summed onto an element has both of its factors among these."""
+    lengths: dict[int, int] = {}
+    for mask, letters in ((left, left_letters), (right, right_letters)):
+        for letter, length in zip(letters, mask.shape, strict=True):
+            lengths[letter] = max(length, lengths.get(letter, 1))
+    result = prod(lengths.get(letter, 1) for letter in onto)
+    if max(left.size, right.size, result) <= SLICE:
+        numbers = left.astype(np.float32), right.astype(np.float32)
+        return project(numbers[0], left_letters, numbers[1], right_letters, onto) > 0
+    longest = max(lengths, key=lengths.__getitem__)
+    parts = [
+        meet(_part(left, left_letters, longest, half), left_letters, _part(right, right_letters, longest, half),
+             right_letters, onto)
+        for half in (slice(lengths[longest] // 2), slice(lengths[longest] // 2, None))
+    ]  # fmt: skip
+    return np.concatenate(parts, axis=onto.index(longest)) if longest in onto else parts[0] | parts[1]
+
+
+def _part(mask: Mask, letters: Sequence[int], letter: int, part: slice) -> Mask:
+    shape = zip(letters, mask.shape, strict=True)
+    return mask[tuple(part if i == letter and length > 1 else slice(None) for i, length in shape)]
