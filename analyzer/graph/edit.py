@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
+from analyzer.graph.deferred import Deferred, stored_as
 from analyzer.graph.load import LoadedModel
 from analyzer.graph.names import Names, names_of
 from analyzer.graph.subgraphs import COPY, Role, bodies_of, placed_nodes
@@ -39,16 +40,16 @@ class Editor:
             self._values.update({str(o.name): o for o in node.outputs if o.name})
         self._names = Names(names_of(self._graph))
 
-    def set_tensor(self, name: str, array: Array) -> None:
+    def set_tensor(self, name: str, array: Array | Deferred) -> None:
         """Store another array under an existing name."""
         value = self._graph.initializers[name]
-        value.const_value = ir.tensor(np.asarray(array, order="C"), name=name)
+        value.const_value = stored_as(array, name)
         value.shape = ir.Shape(array.shape)
 
-    def add_tensor(self, stem: str, array: Array, ending: str = "") -> str:
+    def add_tensor(self, stem: str, array: Array | Deferred, ending: str = "") -> str:
         """Store a new array; returns its name (the stem, or the stem with a number, then the ending)."""
         name = self._names.fresh(stem, ending)
-        tensor = ir.tensor(np.asarray(array, order="C"), name=name)
+        tensor = stored_as(array, name)
         value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self._graph.register_initializer(value)
         self._values[name] = value

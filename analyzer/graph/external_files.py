@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from analyzer.errors import ModelError
+from analyzer.graph.mapped_pages import watch
 
 
 def home_of(path: Path, names: Iterable[str]) -> Path:
@@ -118,6 +119,11 @@ class PlacedTensor(ir.ExternalTensor):
             ModelError: the file has changed since the model was loaded.
         """
         return str(self._file.path)
+
+    def _load(self) -> None:
+        super()._load()  # type: ignore[no-untyped-call]  # as onnx-ir has it
+        if self.raw is not None:
+            watch(self.raw)
 
     def release(self) -> None:
         """Forget the mapped file; it is closed once no array that was read from it is left."""

@@ -19,6 +19,7 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.errors import ModelError
+from analyzer.graph.mapped_pages import watch
 
 STORED_BYTES = 4096  # smaller tensors are read with the rest of the file
 BLOCK = 1 << 20
@@ -50,6 +51,7 @@ class ModelFile:
         with self.path.open("rb") as stream:
             self._identity = _identity(os.fstat(stream.fileno()))
             self.mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            watch(self.mapping)
             digest = hashlib.sha256()
             while block := stream.read(BLOCK):
                 digest.update(block)

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from analyzer.algebra.pattern import Array
+from analyzer.graph.mapped_pages import on_disk
 from analyzer.graph.scopes import scopes_of
 from analyzer.graph.static import StaticPart, part_of, static_nodes
 from analyzer.graph.subgraphs import SUBGRAPHS, Place, Placed, Role, key_of, placed_nodes
@@ -170,7 +171,9 @@ class Graph:
         if name not in self._static.tensors:
             return self._computed.get(name)
         if name not in self._read:
-            self._read[name] = np.asarray(self._static.tensors[name].numpy())
+            tensor = self._static.tensors[name]
+            array = np.asarray(tensor.numpy())
+            self._read[name] = on_disk(array) if isinstance(tensor, ir.LazyTensor) else array
         return self._read[name]
 
     def stored_input(self, node: Node, position: int) -> Array | None:

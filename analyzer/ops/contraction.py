@@ -15,11 +15,12 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.graph import Node
+from analyzer.graph.deferred import Deferred
 from analyzer.ops.axes import Axes
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.largest import Stored, weighted_sum
 from analyzer.ops.node import OpNode
-from analyzer.ops.node_edit import Cut, Edit, cut_array, removed_constants
+from analyzer.ops.node_edit import Cut, Edit, cut_array, cut_when_read, removed_constants
 from analyzer.ops.operator import Operator, activates, register
 from analyzer.ops.product_letters import Letters, matmul_letters, meet, project
 from analyzer.ops.pull_back import Tape
@@ -295,14 +296,10 @@ class Contraction(Operator):
             self._add_bias(node, cut, delta, edit)
         return edit
 
-    def cleared(self, node: OpNode, cut: Cut, position: int, columns: Mask) -> dict[int, Array]:
+    def cleared(self, node: OpNode, cut: Cut, position: int, columns: Mask) -> dict[int, Array | Deferred]:
         """New stored inputs in which these columns of the weight are zero."""
         stored = np.asarray(node.static(position))
-        return {
-            position: cut_array(
-                np.where(columns, 0, stored).astype(stored.dtype), cut.keeps.vectors(node.inputs[position])
-            )
-        }
+        return {position: cut_when_read(stored, cut.keeps.vectors(node.inputs[position]), columns)}
 
     def _moved(self, node: OpNode, cut: Cut, letters: Letters, sides: Sides) -> Array:
         """What the constants that go always added to the output, as a pattern of it."""

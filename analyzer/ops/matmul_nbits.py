@@ -19,6 +19,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.graph import Node
+from analyzer.graph.deferred import Deferred, made
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.contraction import Contraction, MatMul
 from analyzer.ops.correspondence import Correspondence
@@ -127,15 +128,16 @@ class MatMulNBits(Contraction):
         columns, places = (cut.keeps.vectors(name)[-1] for name in (node.outputs[0], node.inputs[self.a]))
         (count, size), bits = self._blocks(node), _bits(node.node)
         if self.bias in edit.inputs:
-            edit.inputs[self.bias] = np.resize(edit.inputs[self.bias], columns.sum())
+            edit.inputs[self.bias] = np.resize(made(edit.inputs[self.bias]), columns.sum())
         lengths = {"K": int(places.sum()), "N": int(columns.sum())}
         edit.attributes |= {name: length for name, length in lengths.items() if length != node.attr(name)}
         last = places[(count - 1) * size :]
         if last.any() and not last.all():
-            packed = edit.inputs.get(self.b, cut_array(_stored(node, self.b), cut.keeps.vectors(node.inputs[self.b])))
+            stored = edit.inputs.get(self.b, cut_array(_stored(node, self.b), cut.keeps.vectors(node.inputs[self.b])))
+            packed = made(stored).copy()
             numbers = _unpacked(packed[:, -1], bits)[:, : len(last)].compress(last, axis=1)
-            edit.inputs[self.b] = packed.copy()
-            edit.inputs[self.b][:, -1] = _packed(numbers, bits, size)
+            packed[:, -1] = _packed(numbers, bits, size)
+            edit.inputs[self.b] = packed
         blocks = np.logical_or.reduceat(places, np.arange(0, len(places), size))
         for position in (_SCALES, _ZEROS):
             if node.has(position) and not self._has_entries(node, position) and not (columns.all() and blocks.all()):
@@ -163,7 +165,7 @@ class MatMulNBits(Contraction):
     def bias_holds(self, node: OpNode, delta: Array) -> bool:
         return super().bias_holds(node, delta) and max(delta.shape[:-1], default=1) == 1
 
-    def cleared(self, node: OpNode, cut: Cut, position: int, columns: Mask) -> dict[int, Array]:
+    def cleared(self, node: OpNode, cut: Cut, position: int, columns: Mask) -> dict[int, Array | Deferred]:
         """A scale of zero clears a block."""
         scales = np.asarray(node.static(_SCALES))
         rows = np.broadcast_to(columns.any(axis=1, keepdims=True), (len(self.numbers(node, position)), 1))

@@ -132,8 +132,9 @@ class SplitRule(MoveRule):
             return Edit()
         if node.version < 13:
             return Edit(attributes={"split": sizes}, drop_outputs=tuple(dropped))
-        stored = {1: np.asarray(sizes, np.int64)}
-        return Edit(inputs=stored, attributes={"num_outputs": None}, drop_outputs=tuple(dropped))
+        edit = Edit(attributes={"num_outputs": None}, drop_outputs=tuple(dropped))
+        edit.inputs[1] = np.asarray(sizes, np.int64)
+        return edit
 
 
 def slice_indices(node: OpNode) -> dict[int, Indices] | None:

@@ -11,6 +11,7 @@ import numpy as np
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Mask
+from analyzer.graph.deferred import LARGE, Deferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Edit:
     is made.
     """
 
-    inputs: dict[int, Array] = field(default_factory=dict)
+    inputs: dict[int, Array | Deferred] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     add: Array | None = None
     pieces: dict[int, dict[int, int]] = field(default_factory=dict)
@@ -66,6 +67,23 @@ def cut_array(array: Array, vectors: Sequence[Mask]) -> Array:
         if array.ndim and not vector.all():
             array = array.compress(vector, axis)
     return np.asarray(array, order="C")  # a single number stays one
+
+
+def cut_when_read(array: Array, vectors: Sequence[Mask], zeros: Mask | None = None) -> Array | Deferred:
+    """The same, of a large array each time that it is read; where `zeros`, a pattern, holds, it is zero."""
+
+    def cut() -> Array:
+        left = cut_array(array, vectors)
+        if zeros is None:
+            return left
+        masks = [
+            vector if length > 1 else np.ones(1, np.bool_) for vector, length in zip(vectors, zeros.shape, strict=True)
+        ]
+        return np.where(cut_array(zeros, masks), 0, left).astype(left.dtype)
+
+    if array.nbytes < LARGE or array.dtype.kind not in "fiub":
+        return cut()
+    return Deferred(tuple(int(vector.sum()) for vector in vectors), array.dtype, cut)
 
 
 def removed_constants(known: Mask, value: Array, kept: Mask) -> Array:

@@ -24,6 +24,7 @@ from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
+from analyzer.graph.deferred import made
 from analyzer.ops.contraction import Contraction
 from analyzer.ops.conv import ConvRule
 from analyzer.ops.gemm import Gemm
@@ -276,7 +277,7 @@ class QGemm(RequantisedProduct, Gemm):
     def shrink(self, node: OpNode, cut: Cut) -> Edit:
         edit = super().shrink(node, cut)
         if self.bias in edit.inputs:
-            edit.inputs[self.bias] = edit.inputs[self.bias].astype(np.int32)
+            edit.inputs[self.bias] = made(edit.inputs[self.bias]).astype(np.int32)
         return edit
 
 

@@ -16,6 +16,7 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.errors import Refusal
 from analyzer.facts.cut import elements_kept
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.deferred import made
 from analyzer.ops.context import Call
 from analyzer.ops.node_edit import Edit
 from analyzer.ops.weighted_sum import WeightedSum
@@ -129,7 +130,7 @@ class Reviver(Shrinker):
 
     def _absorb(self, call: Call, total: WeightedSum, edit: Edit) -> None:
         """What constants of the units added goes where a cut would put it, if that is there."""
-        for position, array in edit.inputs.items():
+        for position, array in ((p, made(a)) for p, a in edit.inputs.items()):
             missing = position >= len(call.inputs) or not call.inputs[position]
             if position not in (total.weight, total.bias) or missing:
                 taker = self._taker(call, per_unit=True) if position == total.bias else None

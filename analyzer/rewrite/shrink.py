@@ -11,9 +11,10 @@ from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.cut import CutPlan
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.deferred import Deferred, made
 from analyzer.ops.affine import Summand
 from analyzer.ops.context import Call, Context, Copy
-from analyzer.ops.node_edit import Cut, Edit, cut_array
+from analyzer.ops.node_edit import Cut, Edit, cut_array, cut_when_read
 
 REWRITTEN = "/cut"  # ends the names of tensors that one of several readers gets for itself
 
@@ -63,7 +64,7 @@ class Shrinker:
         index = call.op.node.index
         for position, array in edit.inputs.items():
             missing = position >= len(call.inputs) or not call.inputs[position]
-            if not (missing and self._into_reader(call, array)):
+            if not (missing and self._into_reader(call, made(array))):
                 self._set_input(call, position, array)
         for position, lengths in edit.pieces.items():
             self._respell(call, position, lengths)
@@ -80,7 +81,7 @@ class Shrinker:
         if edit.add is not None:
             self._add(call, edit.add)
 
-    def _set_input(self, call: Call, position: int, array: Array) -> None:
+    def _set_input(self, call: Call, position: int, array: Array | Deferred) -> None:
         """In place where the node alone reads the tensor, else under a new name."""
         name = call.inputs[position] if position < len(call.inputs) else ""
         if name and call.op.sole_user[position]:
@@ -89,14 +90,14 @@ class Shrinker:
         stem = name or f"{call.op.name}/{'bias' if array.ndim == 1 else 'input'}"
         self.editor.set_input(call.op.node.index, position, self._own_tensor(stem, array))
 
-    def _own_tensor(self, stem: str, array: Array) -> str:
+    def _own_tensor(self, stem: str, array: Array | Deferred) -> str:
         """Store an array for some readers alone; returns its name."""
         self.written_anew = True
         return self.editor.add_tensor(stem, array, REWRITTEN)
 
-    def _set_tensor(self, name: str, array: Array) -> None:
+    def _set_tensor(self, name: str, array: Array | Deferred) -> None:
         if name in self.context.copies:
-            self._copies[name] = array
+            self._copies[name] = made(array)
         else:
             self.editor.set_tensor(name, array)
 
@@ -206,7 +207,7 @@ class Shrinker:
             if not all(v.all() for v in vectors):
                 array = graph.constant(name)
                 assert array is not None
-                self.editor.set_tensor(name, cut_array(array, vectors))
+                self.editor.set_tensor(name, cut_when_read(array, vectors))
 
     def _part_readers(self) -> None:
         """Tensors that several nodes read: one tensor per different content that the readers are left with."""

@@ -11,6 +11,7 @@ import pytest
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.growth import Growth
+from analyzer.graph.deferred import made
 from analyzer.ops.operator import BARRIER, Barrier, all_rules, register
 from tests.laws.benches import Bench, positive
 from tests.laws.draws import call
@@ -181,7 +182,7 @@ def test_a_squeeze_that_names_no_axes_names_them_once_another_axis_shrinks_to_on
     keeps.grow_all("x0", [np.array([True, False]), np.ones(3, np.bool_), np.ones(1, np.bool_)])
     unknown = [Constants.unknown(3)]
     edit = bench.call.rule.shrink(bench.op, Cut(keeps.final(), unknown, unknown, unknown))
-    assert edit.inputs[1].tolist() == [2]
+    assert made(edit.inputs[1]).tolist() == [2]
 
 
 def test_an_average_over_padding_falls_off_at_the_border() -> None:
