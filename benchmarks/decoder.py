@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shlex
 import subprocess
 import sys
@@ -86,7 +85,9 @@ class Weights:
         self._path, self._dtype, self._rng = path, np.dtype(dtype), np.random.default_rng(seed)
         self._stream = path.open("wb")
 
-    def add(self, name: str, rows: int, columns: int, *changes: Callable[[Array, int], None], scale: float = 1.0) -> str:
+    def add(
+        self, name: str, rows: int, columns: int, *changes: Callable[[Array, int], None], scale: float = 1.0
+    ) -> str:
         """Random weights, some rows at a time; `changes` are made to each part, told its first row."""
         self._stream.seek(-(-self._stream.tell() // ALIGNED) * ALIGNED)
         begin = self._stream.tell()
@@ -159,14 +160,25 @@ def _nodes(
     node, scale = helper.make_node, 1 / np.sqrt(2 * layers)
     weights.small("heads", np.array([0, 0, heads, width // heads], np.int64))
     weights.small("flat", np.array([0, 0, width], np.int64))
-    yield node("Gather", [weights.add("embed", vocabulary, width, first_column(STREAM), scale=np.sqrt(vocabulary)), "ids"], ["h0"])
+    yield node(
+        "Gather",
+        [weights.add("embed", vocabulary, width, first_column(STREAM), scale=np.sqrt(vocabulary)), "ids"],
+        ["h0"],
+    )
     for i in range(layers):
         at, norm = f"layers.{i}", np.ones(width, dtype)
         yield node("RMSNormalization", [f"h{i}", weights.small(f"{at}.n1", norm)], [f"{at}/n1"], epsilon=EPSILON)
         for part in "qkv":
             weights.add(f"{at}.attn.{part}", width, width)
             yield node("MatMul", [f"{at}/n1", f"{at}.attn.{part}"], [f"{at}/{part}"])
-        yield node("Attention", [f"{at}/q", f"{at}/k", f"{at}/v"], [f"{at}/mixed"], is_causal=1, q_num_heads=heads, kv_num_heads=heads)
+        yield node(
+            "Attention",
+            [f"{at}/q", f"{at}/k", f"{at}/v"],
+            [f"{at}/mixed"],
+            is_causal=1,
+            q_num_heads=heads,
+            kv_num_heads=heads,
+        )
         weights.add(f"{at}.attn.o", width, width, first_column(0), scale=scale)
         yield node("MatMul", [f"{at}/mixed", f"{at}.attn.o"], [f"{at}/o"])
         yield node("Add", [f"h{i}", f"{at}/o"], [f"{at}/middle"])

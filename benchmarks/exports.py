@@ -34,7 +34,7 @@ from torch import nn
 
 import analyzer
 from analyzer.runtime.default_load import loads_by_default
-from analyzer.runtime.session import DIES_OF_CASTS, WITHOUT
+from analyzer.runtime.opening import DIES_OF_CASTS, WITHOUT
 
 FORK = multiprocessing.get_context("fork")
 UNITS = 16  # killed in each victim

@@ -28,7 +28,8 @@ from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_other
 from analyzer.rewrite.moved_types import types_after_cut
 from analyzer.rewrite.nudge import nudged
 from analyzer.runtime.default_load import loads_by_default
-from analyzer.runtime.session import DIES_OF_CASTS, WITHOUT, Optimization, Session
+from analyzer.runtime.opening import DIES_OF_CASTS, WITHOUT, Optimization
+from analyzer.runtime.session import Session
 from analyzer.shapes.batching import plan_batches
 from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.walk import Walk

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from analyzer.facts.frozen import FrozenDict
 from analyzer.facts.given import WithDefaults, is_number
 from analyzer.facts.image_options import ImageOptions
 from analyzer.facts.text_options import TextOptions
+from analyzer.runtime.in_parts import run_in_parts
 from analyzer.runtime.run_limit import runs_limited
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ class Run(WithDefaults):
             the model; every report repeats it.
         run_limit: seconds that a single run may take; one that takes longer is ended, as a loop in a model may have no
             end. Runs on guessed inputs may take at most a minute.
+        stream: run large models in parts, one part's weights in memory at a time: slower, in far less memory. None: where
+            a model's weights, four times over, are more than the memory that is free; False: never.
         provider: who computes the model while it is observed: an execution provider of onnxruntime, such as "CUDA" or
             "OpenVINO". Shapes, and a smaller model beside the original, are run by the CPU in any case.
         provider_options: options of that provider, by name.
@@ -152,6 +155,7 @@ class Run(WithDefaults):
     threads: int | None = None
     independent: bool = False
     run_limit: float = RUN_LIMIT
+    stream: bool | None = None
     provider: str = "CPU"
     provider_options: Mapping[str, str] = field(default_factory=dict)
     engine: str = "local"
@@ -175,9 +179,12 @@ class Run(WithDefaults):
         object.__setattr__(self, "run_limit", float(self.run_limit))  # NumPy's may have too few digits for a time
         object.__setattr__(self, "provider_options", FrozenDict(self.provider_options))
 
-    def limited(self) -> AbstractContextManager[None]:
-        """The runs inside may take `run_limit` seconds each."""
-        return runs_limited(self.run_limit, "raise the limit (--run-limit SECONDS), or lower --batch-size")
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """The runs inside may take `run_limit` seconds each, in parts or not."""
+        limit = runs_limited(self.run_limit, "raise the limit (--run-limit SECONDS), or lower --batch-size")
+        with limit, run_in_parts(self.stream):
+            yield
 
 
 def provider_of(run: Run) -> Provider:

@@ -234,6 +234,12 @@ GROUPS: dict[type, Group] = {
                 kind=float,
                 shows_default=True,
             ),
+            "stream": _running(
+                "--stream",
+                None,
+                "Run a large model in parts, one part's weights in memory at a time; by itself where memory is short.",
+                kind=bool,
+            ),
             "provider": _running(
                 "--provider",
                 "NAME",

@@ -12,17 +12,15 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from analyzer.algebra.pattern import Array
 from analyzer.graph.external_files import gathered
 from analyzer.graph.nested import all_graphs, within
-from analyzer.graph.runnable import LENT_LOCATION, Runnable, lendable, stand_in
+from analyzer.graph.runnable import HALVES, LENT_LOCATION, Runnable, lendable, stand_in, weights_of
 from analyzer.graph.stored import StoredTensor, UnusualFile, skeleton
 from analyzer.graph.validate import all_tensors
 
 if TYPE_CHECKING:
     from analyzer.graph.load import LoadedModel
 
-_HALVES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
 _CASTS = frozenset({"Cast", "CastLike"})
 _TYPES = ("to", "dtype", "output_dtype")  # attributes that name an element type
 
@@ -34,7 +32,7 @@ def runnable(loaded: LoadedModel) -> Runnable:
         ModelError: the file is gone or has changed since it was loaded.
     """
     proto, folder, lent = thin_runnable(loaded)
-    return Runnable(proto.SerializeToString(), folder, lent, _casts_what_is_transposed(proto))
+    return Runnable(proto.SerializeToString(), folder, lent, _casts_what_is_transposed(proto), weights_of(proto.graph))
 
 
 def as_given(loaded: LoadedModel) -> Runnable:
@@ -43,7 +41,7 @@ def as_given(loaded: LoadedModel) -> Runnable:
     Raises:
         ModelError: the file is gone or has changed since it was loaded.
     """
-    data, lent = loaded.content, dict[str, Array]()
+    data, lent = loaded.content, dict[str, ir.TensorProtocol]()
     try:
         content, places = skeleton(data)
     except UnusualFile:
@@ -61,7 +59,7 @@ def as_given(loaded: LoadedModel) -> Runnable:
             where = {"location": loaded.path.resolve().name, "offset": place.offset, "length": place.length}
         elif dtype.kind in "fiub" and tensor.name in read:
             array = np.frombuffer(data, np.uint8, place.length, place.offset).view(dtype).reshape(tensor.dims)
-            lent[tensor.name] = np.require(array, requirements="A")
+            lent[tensor.name] = ir.Tensor(np.require(array, requirements="A"), name=tensor.name)
             where = {"location": LENT_LOCATION, "offset": 0, "length": place.length}
         else:
             tensor.raw_data = data[place.offset : place.offset + place.length]
@@ -70,11 +68,11 @@ def as_given(loaded: LoadedModel) -> Runnable:
         for key, entry in where.items():
             tensor.external_data.add(key=key, value=str(entry))
     folder = _gather(loaded, proto)
-    return Runnable(proto.SerializeToString(), folder, lent, _casts_what_is_transposed(proto))
+    return Runnable(proto.SerializeToString(), folder, lent, _casts_what_is_transposed(proto), weights_of(proto.graph))
 
 
-def thin_runnable(loaded: LoadedModel) -> tuple[onnx.ModelProto, Path | None, dict[str, Array]]:
-    """The same before it becomes bytes: without large weights, where external data lies, and the arrays in memory.
+def thin_runnable(loaded: LoadedModel) -> tuple[onnx.ModelProto, Path | None, dict[str, ir.TensorProtocol]]:
+    """The same before it becomes bytes: without large weights, where external data lies, and those in memory.
 
     Raises:
         ModelError: the file is gone or has changed since it was loaded.
@@ -84,9 +82,9 @@ def thin_runnable(loaded: LoadedModel) -> tuple[onnx.ModelProto, Path | None, di
     return proto, _gather(loaded, proto), lent
 
 
-def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, Array]]:
-    """The model without its large weights, and the arrays of those that lie in memory."""
-    lent: dict[str, Array] = {}
+def thin_proto(loaded: LoadedModel) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
+    """The model without its large weights, and those that lie in memory."""
+    lent: dict[str, ir.TensorProtocol] = {}
     with weights_left_out(loaded.model, lent):
         return ir.to_proto(loaded.model), lent
 
@@ -121,7 +119,7 @@ def _holds_halves(proto: onnx.ModelProto) -> bool:
     made = (a.i for graph in all_graphs(proto) for node in graph.node for a in node.attribute if a.name in _TYPES)
     stored = (*all_tensors(proto), *(sparse.values for sparse in proto.graph.sparse_initializer))
     unseen = any(not value.type.HasField("tensor_type") for value in proto.graph.input)
-    return unseen or not _HALVES.isdisjoint((*inputs, *made, *(tensor.data_type for tensor in stored)))
+    return unseen or not HALVES.isdisjoint((*inputs, *made, *(tensor.data_type for tensor in stored)))
 
 
 def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:
@@ -137,8 +135,8 @@ def _gather(loaded: LoadedModel, proto: onnx.ModelProto) -> Path | None:
 
 
 @contextmanager
-def weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]:
-    """While inside, large tensors of the main graph are mere references; `lent` gets the arrays of those in memory."""
+def weights_left_out(model: ir.Model, lent: dict[str, ir.TensorProtocol]) -> Iterator[None]:
+    """While inside, large tensors of the main graph are mere references; `lent` gets those that lie in memory."""
     originals: list[tuple[ir.Value, ir.TensorProtocol]] = []
     try:
         for name, value in model.graph.initializers.items():
@@ -150,7 +148,7 @@ def weights_left_out(model: ir.Model, lent: dict[str, Array]) -> Iterator[None]:
                 tensor is not None and not isinstance(tensor, ir.ExternalTensor) and lendable(tensor) and is_read(value)
             ):
                 originals.append((value, tensor))
-                lent[name] = np.ascontiguousarray(tensor.numpy())
+                lent[name] = tensor
                 value.const_value = stand_in(tensor, name)
         yield
     finally:

@@ -13,7 +13,7 @@ from analyzer.graph.edit import Editor
 from analyzer.graph.lend import thin_runnable
 from analyzer.graph.load import LoadedModel
 from analyzer.graph.names import Names, names_of
-from analyzer.graph.runnable import Runnable
+from analyzer.graph.runnable import Runnable, weights_of
 
 #: Element types that NumPy has, by their numbers in ONNX.
 _NUMPY = frozenset(
@@ -80,7 +80,7 @@ class Revealer:
         graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
         content = self._proto.SerializeToString()
         del graph.node[before[0] :], graph.output[before[1] :], graph.value_info[before[2] :]
-        return Runnable(content, self._folder, self._lent)
+        return Runnable(content, self._folder, self._lent, weights=weights_of(graph))
 
 
 def showing(loaded: LoadedModel, names: Iterable[str]) -> LoadedModel:

@@ -49,7 +49,7 @@ class StaticPart:
 
         Of the values `measured` the shape is an output too, called `shape_name`.
         """
-        lent: dict[str, Array] = {}
+        lent: dict[str, ir.TensorProtocol] = {}
         computed = {name for node in nodes for name in node.output}
         read = dict.fromkeys(name for node in nodes for name in node.input if name and name not in computed)
         stored = [stored_proto(self.tensors[n] if n in self.tensors else ir.tensor(known[n]), n, lent) for n in read]

@@ -12,7 +12,8 @@ import onnx
 from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError
 from analyzer.graph.static import StaticPart, shape_name
-from analyzer.runtime.session import Optimization, Session, is_registered
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session, is_registered
 
 Nodes = Sequence[onnx.NodeProto]
 Group = list[onnx.NodeProto]

@@ -11,7 +11,8 @@ from analyzer.errors import RunError, RunFailure
 from analyzer.graph import LoadedModel, read_model
 from analyzer.graph.lend import as_given
 from analyzer.runtime.folding import fold
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session
 
 _SMALL = 1 << 26  # bytes
 

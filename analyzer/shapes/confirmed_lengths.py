@@ -17,7 +17,8 @@ from analyzer.graph import LoadedModel
 from analyzer.graph.reveal import showing
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session
 from analyzer.shapes.trial_feeds import first_samples, guessed_samples
 
 

@@ -17,7 +17,8 @@ from analyzer.graph.runnable import Runnable
 from analyzer.graph.subgraphs import COPY
 from analyzer.graph.validate import MOST_AXES
 from analyzer.probes.fitting import Feeds
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session
 
 ROOM = 1 << 30  # bytes that the values of a run on one sample may take, whatever the size of the model, and
 ROOM_PER_BYTE = 512  # for every byte of the model and of the sample: a few bytes of file can ask for any size

@@ -10,7 +10,8 @@ from analyzer.graph import LoadedModel
 from analyzer.graph.open_branches import with_branches
 from analyzer.graph.reveal import computing
 from analyzer.probes.fitting import Feeds
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session
 
 
 def taken_branches(

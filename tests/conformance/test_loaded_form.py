@@ -18,7 +18,8 @@ from analyzer.errors import DeadunitsError, RunError
 from analyzer.graph import serialize
 from analyzer.graph.lend import as_given
 from analyzer.runtime.loading import load_model
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session
 from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
 from tests.conformance.node_cases import node_cases
 from tests.conformance.test_folding import fed

@@ -12,7 +12,8 @@ from analyzer.bounds import interval_bounds
 from analyzer.facts.domain import Box
 from analyzer.graph import Editor
 from analyzer.runtime.loading import load_model
-from analyzer.runtime.session import Optimization, Session
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session
 from analyzer.shapes.shape_run import measure_shapes
 from tests.models import Array
 from tests.random_graphs.generator import Made, make
