@@ -28,6 +28,7 @@ from analyzer.rewrite.comparison import compare, perturbed, rows_depend_on_other
 from analyzer.rewrite.moved_types import types_after_cut
 from analyzer.rewrite.nudge import nudged
 from analyzer.runtime.default_load import loads_by_default
+from analyzer.runtime.in_parts import part_size
 from analyzer.runtime.opening import DIES_OF_CASTS, WITHOUT, Optimization
 from analyzer.runtime.session import Session
 from analyzer.shapes.batching import plan_batches
@@ -174,18 +175,20 @@ def check_loads_by_default(source: Source, smaller: LoadedModel, data: bytes | N
         ComparisonFailed: it loads the original, but not the smaller model.
         OutputError: the files to try it on cannot be written.
     """
-    if not runnable(smaller).casts_transposed:
+    if not (written := runnable(smaller)).casts_transposed:
         return []
+    if part_size(written.weights) is not None:
+        return ["Whether onnxruntime loads the file with its default options was not tried, as it is run in parts."]
     try:
         with unfinished.temporary_folder() as folder:
-            written, given = folder / "smaller.onnx", source.loaded.path or folder / "original.onnx"
+            file, given = folder / "smaller.onnx", source.loaded.path or folder / "original.onnx"
             if data is None:
-                save_beside(smaller, folder, written.name)
+                save_beside(smaller, folder, file.name)
             else:
-                written.write_bytes(data)
+                file.write_bytes(data)
             if source.loaded.path is None:
                 given.write_bytes(source.loaded.raw)
-            if loads_by_default(written):
+            if loads_by_default(file):
                 return []
             loads_given = loads_by_default(given)
     except OSError as error:

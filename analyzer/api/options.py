@@ -136,8 +136,8 @@ class Run(WithDefaults):
             the model; every report repeats it.
         run_limit: seconds that a single run may take; one that takes longer is ended, as a loop in a model may have no
             end. Runs on guessed inputs may take at most a minute.
-        stream: run large models in parts, one part's weights in memory at a time: slower, in far less memory. None: where
-            a model's weights, four times over, are more than the memory that is free; False: never.
+        stream: run large models in parts, one part's weights in memory at a time: slower, in far less memory. None:
+            where a model's weights, four times over, are more than the memory that is free; False: never.
         provider: who computes the model while it is observed: an execution provider of onnxruntime, such as "CUDA" or
             "OpenVINO". Shapes, and a smaller model beside the original, are run by the CPU in any case.
         provider_options: options of that provider, by name.

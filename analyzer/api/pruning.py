@@ -148,8 +148,10 @@ def _cut_and_compared(
             raise disagreement(source, chosen, smaller, results["probe"])
         if results["domain"] is not None and not agree(results["domain"], lossy=False):
             raise disagreement(source, chosen, smaller, results["domain"])
-        measured = None
-        if latency:
+        measured, untimed = None, list[str]()
+        if latency and (before.in_parts or after.in_parts):
+            untimed = ["Run in parts (--stream), a model's latency cannot be measured."]
+        elif latency:
             with Session(source.computed, threads=threads) if decided else nullcontext(before) as optimised:
                 measured = _timed(source, optimised, after)
     taken = "as the probe takes them" if source.shapes.settled else ""
@@ -170,7 +172,7 @@ def _cut_and_compared(
         latency=measured,
         refused=refused,
         removed_units=removed,
-        notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"])), *unloadable),
+        notes=(*notes, *refusal_notes(source, (results["probe"], results["holdout"])), *untimed, *unloadable),
         lossy_units={v: tuple(sorted(units)) for v, units in (choice.lossy or {}).items()},
         removed_relus=cut_model.merged_relus,
         observed=observed,
@@ -260,7 +262,7 @@ def _better(source: Source, cuts: Sequence[CutModel]) -> CutModel:
             Session(best.smaller, threads=source.run.threads) as before,
             Session(other.smaller, threads=source.run.threads) as after,
         ):
-            measured = _timed(source, before, after)
+            measured = None if before.in_parts or after.in_parts else _timed(source, before, after)
         if measured is not None and round(measured.ratio, 2) <= 1.0:
             best = other
             continue

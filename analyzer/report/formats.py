@@ -19,6 +19,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "html": "html.page",
             "svg": "audit.svg",
             "node-data": "audit.node_data",
+            "table": "audit.table",
         },
         "prune": {TERMINAL: "prune.terminal", "json": "prune.json", "html": "html.page"},
         "check": {name: f"check.{name}" for name in (TERMINAL, "json", "markdown", "junit", "sarif", "github")}

@@ -1,0 +1,96 @@
+"""Laws: a model that is run in parts, wherever it is taken apart, gives what it gives as a whole, and so do its audits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import analyzer
+from analyzer import Run
+from analyzer.graph.lend import runnable
+from analyzer.probes.probe import open_probe
+from analyzer.runtime import in_parts
+from analyzer.runtime.in_parts import run_in_parts
+from analyzer.runtime.loading import load_model
+from analyzer.runtime.opening import Optimization
+from analyzer.runtime.session import Session
+
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+MODELS = sorted(folder.name for folder in SAMPLES.iterdir() if (folder / "model.onnx").exists())
+#: Of these the stored tensors are so small that all of them lie within the model.
+TOO_SMALL = {"digits_keras_cnn", "saturated_tanh", "wine_sklearn_mlp"}
+#: onnxruntime lays channels out in blocks where convolutions follow one another, and sums them in that order.
+IN_BLOCKS = {"digits_cnn_dynamo", "digits_cnn_torchscript"}
+
+
+@contextmanager
+def _in_parts(monkeypatch: pytest.MonkeyPatch, size: int) -> Iterator[list[int]]:
+    """Run in parts of about so many bytes of weights inside; the list gets how many parts each session has."""
+    counts: list[int] = []
+    split = Session._in_parts
+
+    def counted(session: Session, given: Any) -> Any:
+        steps = split(session, given)
+        counts.append(len(steps[0]))
+        return steps
+
+    monkeypatch.setattr(in_parts, "PART", size)
+    monkeypatch.setattr(Session, "_in_parts", counted)
+    with run_in_parts(True):
+        yield counts
+    monkeypatch.setattr(Session, "_in_parts", split)
+
+
+def _sizes(name: str, count: int) -> list[int]:
+    """Random sizes of parts, between the smallest tensors that lie outside and all of them."""
+    weights, chance = runnable(load_model(SAMPLES / name / "model.onnx")).weights, random.Random(name)
+    return [chance.randrange(1 << 12, max(weights, (1 << 12) + 1)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in TOO_SMALL])
+@pytest.mark.parametrize("optimization", list(Optimization))
+def test_outputs_are_the_same_to_the_bit(
+    name: str, optimization: Optimization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_model(SAMPLES / name / "model.onnx")
+    (batch,) = open_probe(SAMPLES / name / "probe.npz", inputs=loaded.graph.inputs).first(1)
+    with Session(loaded, optimization=optimization) as session:
+        whole = session.run(batch.feeds)
+    for size in _sizes(name, 4):
+        with _in_parts(monkeypatch, size) as counts, Session(loaded, optimization=optimization) as session:
+            parts = session.run(batch.feeds)
+        assert counts[0] > 1
+        for output, array in whole.items():
+            if name in IN_BLOCKS and optimization is Optimization.ALL:
+                np.testing.assert_allclose(parts[output], array, rtol=1e-4, atol=1e-5)
+            else:
+                np.testing.assert_array_equal(parts[output], array)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in TOO_SMALL])
+def test_audits_and_cuts_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, probe = SAMPLES / name / "model.onnx", SAMPLES / name / "probe.npz"
+    whole = analyzer.audit(model, probe, run=Run(stream=False))
+    cut = whole.prune(latency=False)
+    (size,) = _sizes(name, 1)
+    with _in_parts(monkeypatch, size) as counts:
+        parts = analyzer.audit(model, probe, run=Run(stream=True))
+        cut_in_parts = parts.prune()
+    assert max(counts) > 1
+    assert _facts(parts, exact=name not in IN_BLOCKS) == _facts(whole, exact=name not in IN_BLOCKS)
+    assert cut_in_parts.facts.latency is None
+    assert cut_in_parts.facts.after == cut.facts.after
+    assert cut_in_parts.comparison is None or cut_in_parts.comparison.within
+
+
+def _facts(audit: analyzer.Audit, *, exact: bool) -> Any:
+    document = audit.to_dict()
+    if exact:
+        return document
+    return [(layer["value"], layer["dead"], layer["near_dead"]) for layer in document["layers"]]
