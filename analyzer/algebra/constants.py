@@ -63,7 +63,8 @@ class Constants:
         kept = self._zero or [mask for whose, mask in _last_large if whose is self]
         if kept:
             return kept[0]
-        mask = np.asarray(self.known & (self.value == 0))
+        mask = np.asarray(self.value == 0)
+        mask = mask if self.all else self.known & mask
         mask = pattern.compress(mask) if mask.any() else pattern.uniform(mask.ndim, False)
         if mask.size < LARGE:
             self._zero.append(mask)

@@ -69,6 +69,10 @@ class WrittenSession(Session):
         with our_model():
             return super().run(feeds, outputs, last=last)
 
+    def run_each(self, feeds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:  # noqa: D102
+        with our_model():
+            return super().run_each(feeds)
+
 
 def reference(source: Source) -> Session:
     """The file itself, as onnxruntime runs it."""

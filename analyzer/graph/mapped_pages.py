@@ -19,7 +19,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 
-MOST = 1 << 28  # bytes of pages of files that a process keeps
+MOST = 1 << 27  # bytes of pages of files that a process keeps
 TICK = 0.02  # seconds between two looks
 
 _mapped: WeakSet[mmap.mmap] = WeakSet()

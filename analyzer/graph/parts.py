@@ -16,7 +16,7 @@ from analyzer.graph.nested import subgraphs, within
 from analyzer.graph.runnable import Runnable, size_of
 from analyzer.graph.static import draws
 
-FAR = 32  # nodes: one that comes so much later than what it reads is moved there, if that keeps no more values alive
+FAR = 8  # nodes: one that comes so much later than what it reads is moved there, if that keeps no more values alive
 _KNOWN_DOMAINS = ("", "com.microsoft")
 
 Kind = tuple[int, Sequence[int | str | None]]  # element type and lengths; none of these where the rank is not known

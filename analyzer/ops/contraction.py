@@ -118,7 +118,7 @@ class Contraction(Operator):
     def _unknown_products(self, a: Constants, b: Constants, letters: Letters) -> Mask:
         """Whether some product in an output element's sum is unknown."""
         a_some, b_some = ~a.zero, ~b.zero
-        a_open, b_open = (a_some & ~a.known), (b_some & ~b.known)
+        a_open, b_open = ((some & ~x.known) if not x.all else ~x.known for some, x in ((a_some, a), (b_some, b)))
         bad = meet(a_open, letters.a, b_some, letters.b, letters.y)
         if b_open.any():
             bad = bad | meet(a_some, letters.a, b_open, letters.b, letters.y)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -83,18 +85,32 @@ def compare(
     """
     tallies = {name: Tally(name, types.get(name, "")) for name in original.output_names}
     compared = refused = 0
-    for feeds, samples in batches:
-        try:
-            one = original.run(dict(feeds))
-        except RunError as error:
-            if not leave_out or error.kind is RunFailure.MEMORY:
-                raise
-            refused += samples
-            continue
-        two = rewritten.run(dict(feeds))
-        shown = [t.add(one[n], two[n], samples) for n, t in tallies.items() if isinstance(one[n], np.ndarray)]
-        compared += samples if any(shown) else 0
+    for group in _groups(batches, original):
+        given = list(zip(group, _answers(original, group, leave_out=leave_out), strict=True))
+        taken = [(feeds, samples, one) for (feeds, samples), one in given if one is not None]
+        refused += sum(samples for (_, samples), one in given if one is None)
+        others = rewritten.run_each([feeds for feeds, _, _ in taken])
+        for (_, samples, one), two in zip(taken, others, strict=True):
+            shown = [t.add(one[n], two[n], samples) for n, t in tallies.items() if isinstance(one[n], np.ndarray)]
+            compared += samples if any(shown) else 0
     return Comparison(source, compared, tuple(t.result(quantised) for t in tallies.values()), refused)
+
+
+def _groups(batches: Iterable[tuple[Feeds, int]], session: Session) -> Iterator[list[tuple[Feeds, int]]]:
+    """Batches that are run together: several where a model is run in parts, as many as their outputs leave room for."""
+    left = iter(batches)
+    while group := list(islice(left, session.fitting)):
+        yield group
+
+
+def _answers(original: Session, group: Sequence[tuple[Feeds, int]], *, leave_out: bool) -> list[dict[str, Any] | None]:
+    """What the original gives; None for batches that it refuses."""
+    try:
+        return [*original.run_each([feeds for feeds, _ in group])]
+    except RunError as error:
+        if not leave_out or error.kind is RunFailure.MEMORY:
+            raise
+    return [None] if len(group) == 1 else [a for one in group for a in _answers(original, [one], leave_out=leave_out)]
 
 
 def rows_depend_on_others(

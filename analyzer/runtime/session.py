@@ -18,6 +18,7 @@ from analyzer.algebra.pattern import BFLOAT16, Array
 from analyzer.errors import RunError
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
+from analyzer.graph.mapped_pages import let_go
 from analyzer.graph.parts import Parts
 from analyzer.graph.runnable import Runnable
 from analyzer.runtime.in_parts import part_size
@@ -35,6 +36,8 @@ from analyzer.runtime.opening import (
 from analyzer.runtime.providers import CPU, Provider
 from analyzer.runtime.run_limit import watched
 
+HELD = 1 << 27  # bytes of outputs that are held at a time where several feeds are run together, and
+MOST_TOGETHER = 64  # so many feeds
 BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
 
 # onnxruntime's names of element types, where they are not NumPy's.
@@ -75,7 +78,7 @@ class Session:
         provider: Provider = CPU,
     ) -> None:
         given = _given(source)
-        self._few_runs, self._room = few_runs, room
+        self._few_runs, self._room, self._held = few_runs, room, 0
         self._opening = Opening(threads, optimization, few_runs, eager, room, provider)
         self._whole: Opened | None
         self._parts, described = self._in_parts(given) if provider.is_cpu else ((), {})
@@ -104,6 +107,11 @@ class Session:
         """Whether each run opens one part of the model after the other, which takes time."""
         return bool(self._parts)
 
+    @property
+    def fitting(self) -> int:
+        """How many feeds like the last one are run together: where parts are opened, as many as fit into memory."""
+        return max(1, min(MOST_TOGETHER, HELD // self._held)) if self._parts and self._held else 1
+
     def _in_parts(self, given: Runnable) -> tuple[tuple[Step, ...], Described]:
         """The parts of a model that is run in parts, each with what it reads and gives out; and the outputs."""
         most = part_size(given.weights)
@@ -121,23 +129,45 @@ class Session:
         steps = tuple((parts.runnable(part, kinds), part.given, part.read, part.made) for part in parts.sequence)
         return steps, {name: described[name] for name in parts.outputs}
 
-    def _run_parts(self, feeds: Mapping[str, Array], names: Sequence[str], options: ort.RunOptions) -> list[Array]:
-        """The outputs, part after part; a value is kept until the last part that reads it has run."""
+    def _run_parts(self, feeds: Sequence[Mapping[str, Array]], names: Sequence[str]) -> list[list[Array]]:
+        """The outputs of each feed, part after part; a value is kept until the last part that reads it has run."""
         wanted = [{*names}]
         for _, _, read, _ in reversed(self._parts):
             wanted.append({*read} | wanted[-1])
-        values = {name: _wrap(np.asarray(array)) for name, array in feeds.items()}
+        values = [{name: _wrap(np.asarray(array)) for name, array in feed.items()} for feed in feeds]
         for (model, given, read, made), later in zip(self._parts, reversed(wanted[:-1]), strict=True):
             asked = [name for name in made if name in later]
             if not asked:
                 continue
-            inputs = {name: values[name] for name in (*given, *read) if name in values}
+            let_go()
             part = self._opening(model, alone=True)
-            values |= dict(zip(asked, part.session.run_with_ort_values(asked, inputs, options), strict=True))
+            for place, (feed, known) in enumerate(zip(feeds, values, strict=True)):
+                inputs = {name: known[name] for name in (*given, *read) if name in known}
+                options = ort.RunOptions()
+                options.log_severity_level = ONLY_FATAL
+                with watched(options, self._room):
+                    known |= dict(zip(asked, part.session.run_with_ort_values(asked, inputs, options), strict=True))
+                values[place] = {name: value for name, value in known.items() if name in later or name in feed}
             del part
             trim()
-            values = {name: value for name, value in values.items() if name in later or name in feeds}
-        return [_unwrap(values[name]) for name in names]
+        results = [[_unwrap(known[name]) for name in names] for known in values]
+        self._held = max(sum(array.nbytes for array in arrays) for arrays in results)
+        return results
+
+    def run_each(self, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Any]]:
+        """Run several feeds; in parts, each part is opened once for all of them.
+
+        Raises:
+            RunError: as `run`.
+        """
+        if not self._parts:
+            return [self.run(feed) for feed in feeds]
+        try:
+            return [dict(zip(self.output_names, r, strict=True)) for r in self._run_parts(feeds, self.output_names)]
+        except RunError:
+            raise
+        except Exception as error:  # onnxruntime's classes share no base but Exception
+            raise run_error(error, "run") from error
 
     def run(
         self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None, *, last: bool = False
@@ -156,18 +186,19 @@ class Session:
         gives_back = last or self._few_runs
         options = ort.RunOptions()
         options.log_severity_level = ONLY_FATAL
-        if gives_back and not self._parts and shared_arena(self._room):
+        if gives_back and self._whole is not None and shared_arena(self._room):
             options.add_run_config_entry(SHRINK_ARENA, "cpu:0")
         types = {a.dtype.name for a in feeds.values()} | {self.output_types.get(n) for n in names}
         try:
-            with watched(options, self._room):
-                if self._whole is None:
-                    results = self._run_parts(feeds, names, options)
-                elif "bfloat16" in types:  # onnxruntime's plain call knows no NumPy type for it
-                    wrapped, session = {name: _wrap(array) for name, array in feeds.items()}, self._whole.session
-                    results = [_unwrap(value) for value in session.run_with_ort_values(names, wrapped, options)]
-                else:
-                    results = self._whole.session.run(names, dict(feeds), options)
+            if self._whole is None:
+                (results,) = self._run_parts([feeds], names)
+            else:
+                with watched(options, self._room):
+                    if "bfloat16" in types:  # onnxruntime's plain call knows no NumPy type for it
+                        wrapped, session = {name: _wrap(array) for name, array in feeds.items()}, self._whole.session
+                        results = [_unwrap(value) for value in session.run_with_ort_values(names, wrapped, options)]
+                    else:
+                        results = self._whole.session.run(names, dict(feeds), options)
         except RunError:
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception

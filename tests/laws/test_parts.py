@@ -1,4 +1,4 @@
-"""Laws: a model that is run in parts, wherever it is taken apart, gives what it gives as a whole, and so do its audits."""
+"""Laws: run in parts, wherever it is taken apart, a model gives what it gives as a whole, and so do its audits."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_operators_that_onnxruntime_does_not_have_hide_nothing(
 
 
 def test_halves_are_tried_where_no_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analyzer.runtime.session._NODE", re.compile("(nothing)"))
+    monkeypatch.setattr("analyzer.runtime.opening._NODE", re.compile("(nothing)"))
     nodes = "a = Neg(w) b = Reshape(w, s) c = Exp(b) d = Exp(a)"
     a, b, c, d = constants(nodes, "a", "b", "c", "d", s=np.array([7]))
     assert a is not None
