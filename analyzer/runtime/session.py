@@ -15,7 +15,7 @@ import onnx
 import onnxruntime as ort
 
 from analyzer.algebra.pattern import BFLOAT16, Array
-from analyzer.errors import RunError
+from analyzer.errors import RunEnded, RunError
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
 from analyzer.graph.mapped_pages import let_go
@@ -164,7 +164,7 @@ class Session:
             return [self.run(feed) for feed in feeds]
         try:
             return [dict(zip(self.output_names, r, strict=True)) for r in self._run_parts(feeds, self.output_names)]
-        except RunError:
+        except (RunError, RunEnded):
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise run_error(error, "run") from error
@@ -199,7 +199,7 @@ class Session:
                         results = [_unwrap(value) for value in session.run_with_ort_values(names, wrapped, options)]
                     else:
                         results = self._whole.session.run(names, dict(feeds), options)
-        except RunError:
+        except (RunError, RunEnded):
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise run_error(error, "run") from error
