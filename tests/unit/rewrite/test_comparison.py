@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from tests.models import Array, parse
 class Fixed:
     """Stands in for a session: answers with what it was given, whatever the feed."""
 
+    fitting = 1
+
     def __init__(self, **answers: Array) -> None:
         self.answers = answers
         self.output_names = tuple(answers)
@@ -27,6 +30,9 @@ class Fixed:
     def run(self, feeds: Any) -> dict[str, Array]:
         self.runs += 1
         return self.answers
+
+    def run_each(self, feeds: Sequence[Any]) -> list[dict[str, Array]]:
+        return [self.run(feed) for feed in feeds]
 
 
 class InTurn(Fixed):
