@@ -172,8 +172,7 @@ class Parts:
         for index, node in enumerate(nodes):
             sure = node.domain in _KNOWN_DOMAINS and (node.domain, node.op_type) not in own
             sure = sure and not draws(node.op_type, versions.get(node.domain, 1), node.domain)
-            plain = bool(reads[index]) or node.op_type == "Constant"
-            if sure and plain and all(n in static or (n in self._sizes and n not in overridable) for n in reads[index]):
+            if sure and all(n in static or (n in self._sizes and n not in overridable) for n in reads[index]):
                 static.update((name, index) for name in node.output if name)
             else:
                 moving.append(index)
