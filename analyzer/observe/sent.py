@@ -13,6 +13,7 @@ from multiprocessing.reduction import ForkingPickler
 from analyzer.observe.block_observer import Counted, Setup
 from analyzer.observe.spread_observer import SpreadSetup
 from analyzer.probes.sample_blocks import Block
+from analyzer.runtime.in_parts import asked_for_parts, run_in_parts
 from analyzer.runtime.providers import provider_named
 from analyzer.runtime.run_limit import present_limit, runs_limited
 
@@ -28,8 +29,8 @@ class OtherEnd:
         Raises:
             InputError: the model cannot be read here, or there is no such provider.
         """
-        given: tuple[AnySetup, tuple[float, str] | None] = ForkingPickler.loads(setup)
-        self._setup, self._limit = given
+        given: tuple[AnySetup, tuple[float, str] | None, bool | None] = ForkingPickler.loads(setup)
+        self._setup, self._limit, self._in_parts = given
         provider_named(self._setup.provider.name, dict(self._setup.provider.options))  # registers it in this process
         self._observer = self._setup.observer()
 
@@ -37,7 +38,7 @@ class OtherEnd:
         """What these blocks show, or what is wrong with one of them, for the other end to raise."""
         self._observer.restart()
         try:
-            with nullcontext() if self._limit is None else runs_limited(*self._limit):
+            with nullcontext() if self._limit is None else runs_limited(*self._limit), run_in_parts(self._in_parts):
                 for block in blocks:
                     self._observer.take(block)
         except Exception as error:  # noqa: BLE001  the other end raises it
@@ -46,8 +47,8 @@ class OtherEnd:
 
 
 def packed_setup(setup: AnySetup) -> bytes:
-    """What a worker is sent first; the limit of runs around the call goes with it."""
-    return packed((setup, present_limit()))
+    """What a worker is sent first; the limit of runs around the call, and whether they are in parts, go with it."""
+    return packed((setup, present_limit(), asked_for_parts()))
 
 
 def packed(thing: object) -> bytes:

@@ -24,6 +24,11 @@ def run_in_parts(asked: bool | None) -> Iterator[None]:
         _asked.reset(token)
 
 
+def asked_for_parts() -> bool | None:
+    """What `run_in_parts` was called with around here, for another process."""
+    return _asked.get()
+
+
 def part_size(weights: int) -> int | None:
     """Bytes of weights of each part of a model with so many; None where it is run as a whole."""
     asked = _asked.get()
