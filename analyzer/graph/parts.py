@@ -94,7 +94,8 @@ class Parts:
         made = {name for node in part.nodes for name in node.output} - {*part.made}
         model.graph.value_info.extend(value for value in graph.value_info if value.name in made)
         lent = {name: tensor for name, tensor in self._whole.lent.items() if name in part.stored}
-        return replace(self._whole, content=model.SerializeToString(), lent=lent)
+        weights = sum(self._sizes[name] for name in part.stored)
+        return replace(self._whole, content=model.SerializeToString(), lent=lent, weights=weights)
 
     def _taken_apart(self, most: int) -> Iterator[Part]:
         nodes, reads = self._ordered()

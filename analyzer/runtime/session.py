@@ -114,8 +114,8 @@ class Session:
 
     def _in_parts(self, given: Runnable) -> tuple[tuple[Step, ...], Described]:
         """The parts of a model that is run in parts, each with what it reads and gives out; and the outputs."""
-        most = part_size(given.weights)
-        parts = None if most is None else Parts(given, most)
+        self._most = most = part_size(given.weights) or 0
+        parts = Parts(given, most) if most else None
         if parts is None or len(parts.sequence) < 2:
             return (), {}
         try:
@@ -140,7 +140,9 @@ class Session:
             if not asked:
                 continue
             let_go()
-            part = self._opening(model, alone=True)
+            # a weight that alone is more than a part may have is not laid out anew: that would be a second one of it
+            opening = replace(self._opening, few_runs=self._few_runs or model.weights > self._most)
+            part = opening(model, alone=True)
             for place, (feed, known) in enumerate(zip(feeds, values, strict=True)):
                 inputs = {name: known[name] for name in (*given, *read) if name in known}
                 options = ort.RunOptions()
