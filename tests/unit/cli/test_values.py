@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer import Budgets, Choice, Data, InputError, Run
-from analyzer.cli.flags import GROUPS, data_of
+from analyzer.cli.flags import GROUPS
+from analyzer.cli.reading_flags import data_of
 from analyzer.cli.values import dims_of, fraction_of, number_of, numbers_of, size_of, unit_of
 from analyzer.facts.thresholds import PRESETS
 
