@@ -290,7 +290,7 @@ class Barrier(Operator):
 BARRIER = Barrier()
 _TABLE: dict[tuple[str, str], Operator] = {}
 _STATED: dict[tuple[str, str], Traits] = {}
-_OF_EVERY_CALL: dict[tuple[str, str], Traits] = {}  # where they do not depend on the call, as far as asked for
+_VARYING: set[tuple[str, str]] = set()  # operators whose traits depend on the call
 Sums = Callable[[OpNode], Correspondence]
 _SUMS: dict[tuple[str, str], Sums] = {}
 _WHY: dict[tuple[str, str], str] = {}
@@ -304,6 +304,8 @@ def register(rule: _R, *op_types: str, domain: str = "", traits: Traits | None =
             raise ValueError(f"two rules for {domain}::{op_type}")
         _TABLE[domain, op_type] = rule
         _STATED[domain, op_type] = traits if traits is not None else rule.stated
+        if type(rule).traits is not Operator.traits:
+            _VARYING.add((domain, op_type))
     return rule
 
 
@@ -345,13 +347,10 @@ def described_axes(node: OpNode) -> Correspondence:
 def traits_of(node: Node, stored: Stored = lambda _: None) -> Traits:
     """The traits of a call; the unsafe answers where nobody described the operator, or `stored` shows too little."""
     key = (node.domain, node.op_type)
-    if (same := _OF_EVERY_CALL.get(key)) is not None:
-        return same
     stated = _STATED.get(key) or all_traits().get(key)
-    rule = _TABLE.get(key, BARRIER)
-    if stated is None or type(rule).traits is Operator.traits:
-        return _OF_EVERY_CALL.setdefault(key, BARRIER.stated if stated is None else stated)
-    return rule.traits(node, stated, stored)
+    if stated is None:
+        return BARRIER.stated
+    return _TABLE[key].traits(node, stated, stored) if key in _VARYING else stated
 
 
 def is_quantised(graph: Graph) -> bool:

@@ -99,5 +99,5 @@ def test_near_dead_changes_the_preset_that_uses_it() -> None:
 
 @pytest.mark.parametrize("kind", [Data, Run, Choice, Budgets])
 def test_every_field_has_a_flag(kind: type) -> None:
-    elsewhere = {"images", "units", "lossy"}  # flags of their own, or an argument of the command
+    elsewhere = {"images", "audio", "text", "units", "lossy"}  # flags of their own, or an argument of the command
     assert {field.name for field in fields(kind) if field.init} - elsewhere <= set(GROUPS[kind].flags)
