@@ -25,6 +25,7 @@ from analyzer.units.pre_activation import entry_of
 from analyzer.witness.claims import Claims, claims_of
 from analyzer.witness.points import Points, joined
 from analyzer.witness.proofs import check_samples, proven, unit_bounds
+from analyzer.witness.removal import Removals, negligible, output_sizes
 from analyzer.witness.search import Clock, Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
@@ -69,7 +70,7 @@ def settle(
     samples, others = samples_within(domain, source.probe, source.shapes)
     claims = _claims(walk, audit)
     lap("domain")
-    with bounding(source, {layer.value for layer in audit.layers}, domain) as (bound, unbounded):
+    with bounding(source, (), domain) as (bound, unbounded):
         bounds = bounds_over(bound, domain, progress)
         check_samples(audit.layers, bounds)
         settled, search, stopped = proven(claims, bounds), None, list[bool]()
@@ -90,6 +91,9 @@ def settle(
                     finished = clock.goes_on()
             _check_search(claims, search)
         lap("search")
+        left = ~settled & ~split if search is None else search.open & ~split
+        changes = _changes(source, claims, samples, bounds, left, float(budget), domain)
+        lap("removal")
     facts = ProofFacts(
         model=audit.model,
         probe=audit.probe,
@@ -100,7 +104,7 @@ def settle(
         tried=0 if search is None else search.tried,
         witnesses=0 if search is None else len(search.witnesses),
         ended_by="" if finished else "interrupted" if stopped else "budget",
-        units=tuple(_units(audit, claims, bounds, settled, split, search)),
+        units=tuple(_units(audit, claims, bounds, settled, split, search, changes)),
         modules=audit.facts.modules,
         notes=(*_sizes(source, domain, others), *unbounded, *([] if search is None else _search_notes(search))),
         seconds=seconds,
@@ -110,7 +114,7 @@ def settle(
 
 @contextmanager
 def bounding(source: Source, values: Collection[str], domain: Domain) -> Iterator[tuple[Bounding, list[str]]]:
-    """What bounds these values for inputs of a part of the domain, and what to know of it.
+    """What bounds these values (none: all) for inputs of a part of the domain, and what to know of it.
 
     Of a value that is absent nothing is known.
     """
@@ -175,6 +179,29 @@ def _search(
     )
 
 
+def _changes(
+    source: Source,
+    claims: Claims,
+    samples: Points,
+    bounds: Mapping[str, Box],
+    left: Bools,
+    budget: float,
+    domain: Domain,
+) -> dict[int, float]:
+    """By claim that is left by how much outputs change at most without the unit, where that is negligible."""
+    found, clock, threads = dict[int, float](), Clock(budget, lambda: False, lambda _: None), source.run.threads
+    if not budget or not left.any():
+        return found
+    feeding = Feeding(source.shapes, source.run.batch_size, frozenset(domain.varying))
+    sizes = output_sizes(source.computed, feeding, samples, threads=threads)
+    removals = Removals(source.computed, source.shapes, bounds, bounds, threads=threads)
+    for start, layer in zip(claims.starts, claims.layers, strict=False):
+        places = np.flatnonzero(left[start : start + len(layer.units)]).tolist()
+        changes = negligible(removals, layer, places, sizes, clock.goes_on)
+        found.update({start + place: change for place, change in changes.items()})
+    return found
+
+
 def _check_search(claims: Claims, search: Search) -> None:
     for claim, _ in search.contradicted:
         layer, place = search.place(claim)
@@ -190,7 +217,13 @@ def _said(claim: Claim) -> str:
 
 
 def _units(
-    audit: Audit, claims: Claims, bounds: Mapping[str, Box], settled: Bools, split: Bools, search: Search | None
+    audit: Audit,
+    claims: Claims,
+    bounds: Mapping[str, Box],
+    settled: Bools,
+    split: Bools,
+    search: Search | None,
+    changes: Mapping[int, float],
 ) -> Iterator[UnitProof]:
     """One entry for each claim, layer by layer, dead units first."""
     witness = {claim: i for i, w in enumerate([] if search is None else search.witnesses) for claim in w.claims}
@@ -200,12 +233,17 @@ def _units(
         low, high = unit_bounds(layer.audited, bounds)
 
         def entry(
-            unit: int, claim: Claim, outcome: Outcome, method: Method | None, found: int | None = None
+            unit: int,
+            claim: Claim,
+            outcome: Outcome,
+            method: Method | None,
+            found: int | None = None,
+            change: float | None = None,
         ) -> UnitProof:
             ends = (float(low[unit]), float(high[unit]))  # noqa: B023  used before the next layer
-            finite = [end if np.isfinite(end) else None for end in ends]
+            least, most = (end if np.isfinite(end) else None for end in ends)
             stays_at = float(layer.stays_at[unit]) if claim is Claim.DEAD else None  # noqa: B023
-            return UnitProof(layer.value, unit, claim, outcome, method, stays_at, finite[0], finite[1], found)  # noqa: B023
+            return UnitProof(layer.value, unit, claim, outcome, method, stays_at, least, most, found, change)  # noqa: B023
 
         for unit in layer.structural:
             yield entry(unit, Claim.DEAD, Outcome.PROVEN, Method.WEIGHTS)
@@ -219,6 +257,8 @@ def _units(
                 elif search is not None and start + place in witness:
                     number = witness[start + place]
                     yield entry(unit, claim, Outcome.REFUTED, search.witnesses[number].method, number)
+                elif (change := changes.get(start + place)) is not None:
+                    yield entry(unit, claim, Outcome.NEGLIGIBLE, Method.INTERVALS, change=change)
                 else:
                     yield entry(unit, claim, Outcome.OPEN, None)
 

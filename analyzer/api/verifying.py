@@ -28,9 +28,11 @@ from analyzer.runtime.loading import load_model
 from analyzer.witness.claims import Claims, LayerClaims
 from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
+from analyzer.witness.removal import Removals
 from analyzer.witness.sight import Feeding, Sight
 from analyzer.witness.splitting import Splitter
 
+AGAIN = 1e-5  # share by which a bound that is computed again may differ: sums may be taken in another order
 DRAWN = 16  # points of the domain on which the model is run to see what its values are
 
 
@@ -83,7 +85,7 @@ def verify(
         assert source is not None  # it was just made from one
         claims, units = _claims(found, audited)
         failed = [*_unknown(found, units), *_not_proven(found, source, audited, claims, units)]
-        failed += _not_refuted(found, source, claims, units)
+        failed += [*_not_refuted(found, source, claims, units), *_not_negligible(found, source, claims, units)]
     lost = {(f.value, f.unit, f.claim) for f in failed}
     again = [u.outcome for u in found.statement.units if (u.value, u.unit, u.claim) not in lost]
     facts = VerifiedFacts(
@@ -95,6 +97,7 @@ def verify(
         refuted=again.count(Outcome.REFUTED),
         open=sum(u.outcome is Outcome.OPEN for u in found.statement.units),
         failed=tuple(failed),
+        negligible=again.count(Outcome.NEGLIGIBLE),
     )
     return Verified(facts, (Path(certificate), *source.inputs))
 
@@ -178,6 +181,25 @@ def _not_refuted(found: Certificate, source: Source, claims: Claims, units: tupl
                 yield _failed(unit, f"Its witness is no input of the domain: {outside}.")
             elif not shown[unit.witness][place]:
                 yield _failed(unit, "Its witness does not show it.")
+
+
+def _not_negligible(
+    found: Certificate, source: Source, claims: Claims, units: tuple[UnitProof, ...]
+) -> Iterator[Failed]:
+    asked = {u.value for u in units if u.outcome is Outcome.NEGLIGIBLE}
+    if not asked:
+        return
+    with bounding(source, (), found.domain) as (bound, _):
+        bounds = bounds_over(bound, found.domain)
+    removals = Removals(source.computed, source.shapes, bounds, bounds, threads=source.run.threads)
+    for start, layer in zip(claims.starts, claims.layers, strict=False):
+        own = {place: units[start + place] for place in range(len(layer.units))}
+        places = [place for place, unit in own.items() if unit.outcome is Outcome.NEGLIGIBLE]
+        changes = {place: max(moved.values(), default=0.0) for place, moved in removals.changes(layer, places)}
+        for place in places:
+            unit, change = own[place], changes.get(place, np.inf)
+            if unit.change is None or not change <= unit.change * (1 + AGAIN):
+                yield _failed(unit, f"Without it an output may change by {change:.3g}.")
 
 
 def _shown(found: Certificate, source: Source, claims: Claims) -> list[Bools]:

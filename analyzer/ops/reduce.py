@@ -21,7 +21,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.pull_back import Tape, repeated
 from analyzer.ops.traits import CONTINUOUS, STEADY
-from analyzer.ops.trend import LEAST_NORM, SELECTS, UNIT, Ends, Trend
+from analyzer.ops.trend import LARGEST_OF, LEAST_NORM, UNIT, Ends, Trend
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -88,9 +88,9 @@ class ReduceRule(Operator):
     def trend(self, node: OpNode) -> Trend | None:
         terms = prod(node.x_shape()[axis] for axis in self.reduced(node))
         if node.op_type in ("ReduceMax", "ReduceMin"):
-            return SELECTS
+            return LARGEST_OF
         if node.op_type in ("ReduceMean", "ReduceSum"):
-            return Trend(terms=terms)
+            return Trend(terms=terms, linear=True)
         if node.op_type in ("ReduceL1", "ReduceL2", "ReduceSumSquare"):
             return Trend(Ends.EVEN, relative=(terms + 4) * UNIT, absolute=LEAST_NORM, low=0.0)
         return None

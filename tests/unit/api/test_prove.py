@@ -136,6 +136,32 @@ def test_a_unit_behind_a_dead_layer_is_woken() -> None:
     assert {u.value: u.outcome for u in proof.units if u.value == "y"} == {"y": Outcome.REFUTED}
 
 
+# Two equal units less one another, times next to nothing: never above 0, and no bounds of the two alone show that.
+EQUAL = """g (float[n,16] x) => (float[n,2] y) {
+    h = MatMul (x, w) r = Relu (h) z = MatMul (r, v) a = Relu (z) y = MatMul (a, o) }"""
+EQUAL_STORED = {
+    "w": np.repeat(np.random.default_rng(1).standard_normal((16, 1)), 2, axis=1).astype(np.float32),
+    "v": np.array([[2**-23, 1.0], [-(2**-23), 1.0]], np.float32), "o": np.array([[1.0, 0.0], [1.0, 1.0]], np.float32),
+}  # fmt: skip
+EQUAL_PROBE = np.random.default_rng(0).uniform(-1, 1, (40, 16)).astype(np.float32)
+
+
+def test_a_unit_that_is_as_good_as_dead_is_negligible_with_its_number() -> None:
+    proof = proven(parse(EQUAL, EQUAL_STORED), EQUAL_PROBE, {"x": (-1, 1)}, budget=20)
+    (unit,) = (u for u in proof.units if (u.value, u.unit) == ("a", 0))
+    most = float(np.abs(EQUAL_STORED["w"][:, 0]).sum()) * 2**-23
+    assert unit.outcome is Outcome.NEGLIGIBLE and unit.witness is None
+    assert unit.change is not None and unit.high is not None
+    assert 0 < unit.high <= most * 1.01 and unit.high <= unit.change <= most * 1.02
+    assert "1 negligible" in proof.report() and proof.to_dict()["totals"]["dead"]["negligible"] == 1
+
+
+def test_what_is_not_small_beside_the_outputs_stays_open() -> None:
+    large = EQUAL_STORED | {"v": EQUAL_STORED["v"] * np.array([2**23, 1], np.float32)}
+    proof = proven(parse(EQUAL, large), EQUAL_PROBE, {"x": (-1, 1)}, budget=20)
+    assert [u.outcome for u in proof.units if (u.value, u.unit) == ("a", 0)] == [Outcome.OPEN]
+
+
 @pytest.mark.parametrize("batch", ["n", "1", "4"])
 def test_models_with_fixed_batches_are_searched_as_well(batch: str) -> None:
     model = parse(TEXT.replace("[n,", f"[{batch},"), STORED)

@@ -20,7 +20,7 @@ from analyzer.probes.numpy_files import read_npz
 from analyzer.rewrite.masks import archive
 from tests.models import parse
 from tests.shipped import schema_of
-from tests.unit.api.test_prove import PROBE, STORED, TEXT
+from tests.unit.api.test_prove import EQUAL, EQUAL_PROBE, EQUAL_STORED, PROBE, STORED, TEXT
 
 STATEMENT = "certificate.json"
 
@@ -54,6 +54,21 @@ def test_what_was_proven_and_refuted_comes_out_again(model: Path, certificate: P
     assert verified.holds
     assert (verified.facts.proven, verified.facts.refuted, verified.facts.open) == (3, 2, 0)
     jsonschema.validate(verified.to_dict(), schema_of("verify"))
+
+
+def test_what_is_negligible_is_computed_again(tmp_path: Path) -> None:
+    model, path = tmp_path / "model.onnx", tmp_path / "certificate"
+    onnx.save(parse(EQUAL, EQUAL_STORED), model)
+    analyzer.prove(model, EQUAL_PROBE, domain={"x": (-1, 1)}, budget=20).save_certificate(path)
+    verified = analyzer.verify(model, path)
+    assert verified.holds and verified.facts.negligible == 1 and "1 negligible again" in verified.report()
+
+    def smaller(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        for unit in statement["units"]:
+            unit["change"] = unit["change"] and unit["change"] / 2
+
+    failed = analyzer.verify(model, changed(path, tmp_path / "changed", smaller)).facts.failed
+    assert [f.outcome for f in failed] == [Outcome.NEGLIGIBLE] and "may change" in failed[0].why
 
 
 def as_proven(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
