@@ -34,7 +34,7 @@ def prove(
         data: as for `audit()`; without a probe, points of the domain stand in for one.
         domain: what inputs there are: `{"input": (0.0, 1.0)}`, a path (`.vnnlib`, `.json`, `.yaml`, `.csv`, `.npz`),
             or one of "pixels", "tokens", "model", "probe-range", "0:1". A list of mappings: one of these boxes.
-        budget: seconds that the search for inputs which refute a claim may take.
+        budget: seconds that proofs and the search for inputs which refute a claim may take.
         seed: which inputs are tried.
         run: as for `audit()`.
         thresholds: as for `audit()`.

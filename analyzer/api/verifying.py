@@ -11,12 +11,12 @@ import numpy as np
 
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
+from analyzer.api.bounding import ARITHMETIC, Linear, bounding, bounds_over
 from analyzer.api.certificates import Certificate, read_certificate
 from analyzer.api.domains import drawn_probe
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
-from analyzer.api.settling import ARITHMETIC, bounding, bounds_over
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.proof import Claim, Failed, Method, Outcome, UnitProof, VerifiedFacts
@@ -25,13 +25,14 @@ from analyzer.facts.thresholds import Thresholds
 from analyzer.graph import LoadedModel
 from analyzer.report.console import ReportConsole
 from analyzer.runtime.loading import load_model
-from analyzer.witness.claims import Claims, LayerClaims
+from analyzer.witness.claims import Claims, LayerClaims, aims_at, entries_of
 from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
 from analyzer.witness.removal import Removals
 from analyzer.witness.sight import Feeding, Sight
 from analyzer.witness.splitting import Splitter
 
+FURTHER = (Method.LINEAR, Method.SPLITTING)  # ways of proving that intervals over the whole domain are too wide for
 AGAIN = 1e-5  # share by which a bound that is computed again may differ: sums may be taken in another order
 DRAWN = 16  # points of the domain on which the model is run to see what its values are
 
@@ -123,6 +124,7 @@ def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
 def _claims(found: Certificate, audited: Audit) -> tuple[Claims, tuple[UnitProof, ...]]:
     """The claims of which the model has the layers, and what the certificate says of each, in the same order."""
     layers = {layer.value: layer for layer in audited.layers}
+    entries = entries_of(audited._walk.context, [layers[u.value] for u in found.statement.units if u.value in layers])
     groups: dict[tuple[str, Claim], list[UnitProof]] = {}
     for unit in found.statement.units:
         if unit.value in layers and 0 <= unit.unit < layers[unit.value].units:
@@ -131,7 +133,8 @@ def _claims(found: Certificate, audited: Audit) -> tuple[Claims, tuple[UnitProof
     for (value, claim), units in groups.items():
         constants = np.array([np.nan if u.stays_at is None else u.stays_at for u in units])
         numbers = np.array([u.unit for u in units], np.int64)
-        made.append(LayerClaims(layers[value].audited, claim, numbers, constants, ((),) * len(units)))
+        aims = tuple(tuple(aims_at(layers[value].audited, claim, entries[value], float(c))) for c in constants)
+        made.append(LayerClaims(layers[value].audited, claim, numbers, constants, aims))
     return Claims(tuple(made), audited.facts.thresholds), tuple(u for units in groups.values() for u in units)
 
 
@@ -151,10 +154,14 @@ def _not_proven(
         return
     with bounding(source, asked, found.domain) as (bound, _):
         shown = proven(claims, bounds_over(bound, found.domain))
-        splitter = Splitter(bound, claims, found.domain)
-        for place, unit in enumerate(units):
-            if unit.outcome is Outcome.PROVEN and unit.method is Method.SPLITTING and not shown[place]:
-                shown[place] = splitter.proves(place)
+        further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_) & ~shown
+        if further.any():
+            with Linear(source, claims, further, found.domain) as linear:
+                bound = bound if linear.bounds is None else linear.around()
+                shown |= proven(claims, bounds_over(bound, found.domain))
+                splitter = Splitter(bound, claims, found.domain)
+                for place in np.flatnonzero(further & ~shown).tolist():
+                    shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place)
     for unit, bounded in zip(units, shown, strict=True):
         if unit.outcome is Outcome.PROVEN:
             if unit.method is Method.WEIGHTS and not _decided(layers[unit.value], unit):

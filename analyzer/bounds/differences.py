@@ -46,7 +46,7 @@ class DifferenceGraph:
         threads: int | None = None,
     ) -> None:
         """`bounds` lie around values before and after the change: those that follow from intervals alone."""
-        self._context = context_of(loaded.graph, shapes)
+        self._context = context_of(loaded.graph, shapes.of_single_samples)
         self._editor = Editor(loaded.copy())
         self._editor.empty(LEAST_OPSET)
         self._f = Formulas(self._editor, frozenset(loaded.graph.initializer_names))

@@ -112,6 +112,13 @@ class MaximumPool(Spatial):
 class AveragePool(Spatial):
     """An average that counts its zero padding makes a constant map fall off at the border."""
 
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
+        """Where all windows average as many numbers."""
+        padded = any(node.attr("pads") or ()) or "SAME" in node.attr("auto_pad", "NOTSET")
+        if node.attr("ceil_mode", 0) or (padded and not node.attr("count_include_pad", 0)):
+            return None
+        return self._through_windows(node, tape, rows, largest=False)
+
     def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
         return self._through_windows(node, tape, gradient, largest=False)
 
@@ -214,6 +221,10 @@ class GlobalPool(Spatial):
 
     def trend(self, node: OpNode) -> Trend | None:
         return LARGEST_OF if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]), linear=True)
+
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
+        """To all positions alike."""
+        return self.pull_back(node, position, tape, rows, output) if node.op_type == "GlobalAveragePool" else None
 
     def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
         """To all positions alike; of a maximum that is rough."""

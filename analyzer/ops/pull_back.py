@@ -122,9 +122,10 @@ def by_places(
 
 def repeated(node: OpNode, tape: Tape, gradient: str, axes: Sequence[int], *, mean: bool) -> str:
     """What was summed or averaged over axes."""
-    shape, name = node.x_shape(), node.node.inputs[0]
+    shape = node.x_shape()
     kept = [1 if axis in axes else length for axis, length in enumerate(shape)]
-    wide = tape.add("Add", tape.reshaped(gradient, kept), tape.add("Sub", name, name))
+    lengths = [1, *shape[1:]] if tape.batched else [*shape]
+    wide = tape.add("Expand", tape.reshaped(gradient, kept), tape.editor.constant(np.array(lengths, np.int64)))
     return tape.add("Mul", wide, tape.number([1 / prod(shape[a] for a in axes)], node.x_dtype)) if mean else wide
 
 

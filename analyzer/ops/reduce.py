@@ -53,10 +53,10 @@ class ReduceRule(Operator):
             return [] if node.attr("noop_with_empty_axes", 0) else list(range(rank))
         return sorted(a % rank for a in axes)
 
-    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
         if position or node.op_type not in ("ReduceMean", "ReduceSum"):
             return None
-        return repeated(node, tape, gradient, self.reduced(node), mean=node.op_type == "ReduceMean")
+        return repeated(node, tape, rows, self.reduced(node), mean=node.op_type == "ReduceMean")
 
     def _drop(self, array: Array, node: OpNode) -> Array:
         """Reduced axes have length 1 here; take them away where the operator does."""

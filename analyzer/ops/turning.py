@@ -30,7 +30,7 @@ _TRENDS: dict[str, Trend] = {
     "Mish": _turning(-1.1924312, 1.09),
     "Abs": Trend(Ends.EVEN, low=0.0, bends=(0.0,), steepest=1.0),
     **dict.fromkeys(("Floor", "Ceil", "Round"), EXACT),
-    "Neg": Trend(falls=(0,)),
+    "Neg": Trend(falls=(0,), bends=(), steepest=1.0),
     **dict.fromkeys(("Sin", "Cos"), Trend(Ends.ANYWHERE, low=-_ABOUT_ONE, high=_ABOUT_ONE)),
     "Atan": Trend(absolute=SLACK, low=-2.0, high=2.0, steepest=1.0),
     "Sqrt": Trend(within=(0.0, np.inf), relative=UNIT, low=0.0),

@@ -15,11 +15,10 @@ from analyzer.graph import LoadedModel
 from analyzer.ops.shared_context import context_of
 from analyzer.runtime.session import Session
 from analyzer.witness.claims import LayerClaims
-from analyzer.witness.points import Points, count_of, taken
-from analyzer.witness.sight import Feeding
+from analyzer.witness.points import Points, count_of
 
 SHARE = 1e-3  # of the largest number that an output showed: what changes no more than that is negligible
-SAMPLES = 64  # that show how large outputs are
+SAMPLES = 16  # that show how large outputs are
 IN_VAIN = 3  # units in a row, from the least on, whose removal moves outputs further, before a layer is left
 
 
@@ -56,7 +55,7 @@ class Removals:
     def _far(self, layer: LayerClaims, place: int) -> Array | None:
         """How far each number of the unit is from its constant at most; None where that has no bound."""
         audited, constant = layer.audited, layer.stays_at[place]
-        context, boxes = context_of(self._loaded.graph, self._shapes), (self._intervals, self._bounds)
+        context, boxes = context_of(self._loaded.graph, self._shapes.of_single_samples), (self._intervals, self._bounds)
         call = context.by_node[context.graph.producer[audited.value].index]
         if any(audited.value not in side for side in boxes) or call.rule.sums_to_one(call.op) is not None:
             return None  # among entries that add up to 1 no single one is changed
@@ -86,13 +85,12 @@ def negligible(
     return found
 
 
-def output_sizes(loaded: LoadedModel, feeding: Feeding, samples: Points, *, threads: int | None) -> dict[str, float]:
+def output_sizes(loaded: LoadedModel, samples: Points, *, threads: int | None) -> dict[str, float]:
     """The largest magnitude that each output shows for some samples."""
-    sizes, count = dict[str, float](), min(count_of(samples), SAMPLES)
+    sizes = dict[str, float]()
     with Session(loaded, threads=threads) as session:
-        for start in range(0, count, feeding.together):
-            piece = taken(samples, slice(start, min(start + feeding.together, count)))
-            for name, array in session.run(feeding.feed(piece, alone=feeding.together == 1)).items():
+        for place in range(min(count_of(samples), SAMPLES)):
+            for name, array in session.run({name: entries[place] for name, entries in samples.items()}).items():
                 if array.dtype.kind == "f" and np.isfinite(array).all():
                     sizes[name] = max(sizes.get(name, 0.0), float(np.abs(array).max(initial=0)))
     return sizes

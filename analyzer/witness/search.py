@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +31,7 @@ NEAREST = 3  # of a claim's nearest points one is taken
 POOL, POOL_BYTES = 512, 1 << 28
 LEAST, LARGE = 1e-12, 1e30  # beside a spread of nothing, and for what is not finite
 CHEAP_SHARE = 0.5  # of the time that is left, at most
+HINTED_SHARE = 0.7  # of the time that is left, to be kept for gradients
 
 
 def together(multiply_adds: int) -> int:
@@ -58,6 +59,12 @@ class Clock:
         """Whether there is time left."""
         self._tick(self._seconds - self.left)
         return bool(self.left) and not self._stopped()
+
+    def until(self, share: float) -> Clock:
+        """The same clock, that ends when this share of all its time is over."""
+        sooner = Clock(share * self._seconds, self._stopped, self._tick)
+        sooner._begin = self._begin
+        return sooner
 
     def check(self) -> None:
         """Go on, or not.
@@ -130,11 +137,23 @@ class Search:
         for ascent in filter(None, self._ascents.values()):
             ascent.close()
 
-    def run(self) -> bool:
-        """Search until all is settled or nothing is left to try; False where it was ended before."""
+    def cheap(self) -> bool:
+        """Try cheap points; False where the time was over before all were tried."""
+        return self._ends(self._cheap)
+
+    def climb(self, proven: Bools, hints: Iterable[Points]) -> bool:
+        """Search on for what is open and not `proven`, until nothing is left to try; False where it was ended before.
+
+        `hints` are values of some inputs that look promising.
+        """
+        self._proven = self._proven | proven
+        self.open &= ~proven
+        return self._ends(lambda: self._hinted(hints)) and self._ends(self._gradients)
+
+    def _ends(self, stage: Callable[[], None]) -> bool:
         try:
-            self._cheap()
-            self._gradients()
+            if self.open.any():
+                stage()
         except (OutOfTime, KeyboardInterrupt):
             return not self.open.any()
         return True
@@ -157,6 +176,15 @@ class Search:
                         self.notes.append("Not all corners, draws and mixes were tried: the time went to gradients.")
                         return
                     self._look(taken(points, slice(start, start + self._piece)), method)
+
+    def _hinted(self, hints: Iterable[Points]) -> None:
+        enough = self._clock.left * HINTED_SHARE if self._climbs else 0.0
+        for points in hints:
+            if self._clock.left < enough:
+                return
+            whole = {**self._sampler.uniform(count_of(points)), **points}
+            for start in range(0, count_of(points), self._piece):
+                self._look(taken(whole, slice(start, start + self._piece)), Method.STEEPEST)
 
     @property
     def _climbs(self) -> bool:

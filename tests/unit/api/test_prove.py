@@ -206,7 +206,7 @@ def test_channels_of_pictures_need_all_positions_and_witnesses_are_on_the_grid(t
     assert np.array_equal(np.asarray(Image.open(written[1])), np.round(grid[0, 0]).astype(np.uint8))
 
 
-# |x0 - x1| over [0, 1]: never above 1, which intervals of the whole square do not show, and those of its parts do.
+# |x0 - x1| over [0, 1]: never above 1, which intervals do not show, and lines do.
 DISTANCE = """g (float[n,2] x) => (float[n,2] y) {
     h = Gemm (x, w) r = Relu (h) z = Gemm (r, v, c) y = Relu (z) }"""
 APART = {
@@ -216,15 +216,28 @@ APART = {
 }
 
 
-def test_a_domain_of_few_numbers_is_proven_in_parts(tmp_path: Path) -> None:
-    proof = analyzer.prove(parse(DISTANCE, APART), np.array([[0.1, 0.2], [0.9, 0.3]], np.float32), domain="0:1")
+# A tent over [0, 1]: x - 2 max(x - 0.3, 0) is never above 0.3, and lines that hold for all of it say 0.6.
+TENT = {
+    "w": np.array([[1, 1], [0, 0]], np.float32), "b": np.array([0, -0.3], np.float32),
+    "v": np.array([[1, -1], [-2, 2]], np.float32), "c": np.array([-0.4, 0.4], np.float32),
+}  # fmt: skip
+TENT_TEXT = DISTANCE.replace("Gemm (x, w)", "Gemm (x, w, b)")
+TENT_PROBE = np.array([[0.1, 0.2], [0.9, 0.3]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "stored", "method"),
+    [(DISTANCE, APART, Method.LINEAR), (TENT_TEXT, TENT, Method.SPLITTING)],
+    ids=["by lines", "in parts"],
+)
+def test_what_intervals_do_not_show_is_proven(
+    text: str, stored: dict[str, Any], method: Method, tmp_path: Path
+) -> None:
+    proof = analyzer.prove(parse(text, stored), TENT_PROBE, domain="0:1")
     of_y = {(u.unit, u.claim): (u.outcome, u.method) for u in proof.units if u.value == "y"}
-    assert of_y == {
-        (0, Claim.DEAD): (Outcome.PROVEN, Method.SPLITTING),
-        (1, Claim.ALWAYS_ON): (Outcome.PROVEN, Method.SPLITTING),
-    }
+    assert of_y == {(0, Claim.DEAD): (Outcome.PROVEN, method), (1, Claim.ALWAYS_ON): (Outcome.PROVEN, method)}
     proof.save_certificate(tmp_path / "certificate")
-    assert analyzer.verify(parse(DISTANCE, APART), tmp_path / "certificate").holds
+    assert analyzer.verify(parse(text, stored), tmp_path / "certificate").holds
 
 
 def test_what_a_part_of_the_domain_breaks_is_not_proven_in_parts() -> None:

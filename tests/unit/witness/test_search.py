@@ -64,7 +64,7 @@ def test_what_refutes_in_a_batch_and_not_by_itself_does_not_count(monkeypatch: p
 def test_the_methods_of_witnesses_are_those_that_found_them() -> None:
     proof = analyzer.prove(parse(TEXT, STORED), PROBE, domain="0:1")
     methods = {unit.method for unit in proof.units if unit.outcome is Outcome.REFUTED}
-    assert methods <= {Method.CORNERS, Method.UNIFORM, Method.MIXES, Method.GRADIENT}
+    assert methods <= {Method.CORNERS, Method.UNIFORM, Method.MIXES, Method.STEEPEST, Method.GRADIENT}
 
 
 def test_the_clock_ends_by_time_and_by_word() -> None:
