@@ -30,7 +30,7 @@ from analyzer.ops.shared_context import context_of
 
 MOST_KEPT = 1 << 26  # stored numbers of the ways back that are kept for further boxes
 LITTLE = 1 << 22  # multiply-adds of a row, below which threads cost more than they bring
-MOST_WORK = 1 << 34  # multiply-adds of the rows of one value; of one that takes more only intervals are known
+MOST_WORK = 1 << 35  # multiply-adds of all rows for one box; of values that would take more only intervals are known
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class LinearBounds:
         stored = sum(prod(self._context.shapes[name] or (1,)) for name in loaded.graph.initializer_names)
         self._keeps = stored * len(self._starts) <= MOST_KEPT
         self.skipped: list[str] = []
-        self._found: tuple[Mapping[str, Box], Sizes, Mapping[str, Lines]] = {}, Sizes({}, {}), {}
+        self._known: Mapping[str, Box] = {}
 
     def __enter__(self) -> LinearBounds:
         return self
@@ -111,7 +111,7 @@ class LinearBounds:
         """
         narrower, self.skipped = dict[str, Box](), list[str]()
         boxes: Mapping[str, Box] = self._intervals.bounds(inputs)
-        needed = _before(self._context.calls, asked)
+        needed, left = _before(self._context.calls, asked), MOST_WORK
         for name in self._starts:
             if name not in needed or name not in boxes:
                 continue
@@ -120,15 +120,17 @@ class LinearBounds:
                 break
             if not wanted.above.any() and not wanted.below.any():
                 continue
-            if (wanted.above.sum() + wanted.below.sum()) * self._work(name) > MOST_WORK:
+            work = int(wanted.above.sum() + wanted.below.sum()) * self._work(name)
+            if work > left:
                 self.skipped.append(name)
                 continue
+            left -= work
             box = self._narrowed(name, boxes, wanted, goes_on)
             if box is None:
                 break
             narrower[name] = box
             boxes = self._intervals.bounds(inputs, narrower)
-        self._found = boxes, *self._lines(boxes)
+        self._known = boxes
         return boxes
 
     @property
@@ -139,7 +141,7 @@ class LinearBounds:
     @property
     def known(self) -> Mapping[str, Box]:
         """What `bounds` gave last."""
-        return self._found[0]
+        return self._known
 
     def together(self, value: str) -> int:
         """How many elements of a value are looked at together."""
@@ -147,8 +149,8 @@ class LinearBounds:
 
     def steepest(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
         """Corners of the inputs at which linear bounds of elements are largest (sign 1) or least: one per element."""
-        boxes, sizes, lines = self._found
-        _, ends = self._rows(value).run(_unit_rows(boxes[value].low.size, elements, signs), boxes, sizes, lines)
+        boxes, graph = self._known, self._rows(value)
+        _, ends = graph.run(_unit_rows(boxes[value].low.size, elements, signs), boxes, *self._around(graph, boxes))
         return {
             n: np.where(factors.reshape(-1, *boxes[n].low.shape) > 0, boxes[n].high, boxes[n].low)
             for n, factors in ends.items()
@@ -179,11 +181,12 @@ class LinearBounds:
         low, high = (np.array(end, np.float64) for end in (boxes[name].low, boxes[name].high))
         elements = np.concatenate([above, below])
         signs = np.concatenate([np.ones(len(above), np.int64), -np.ones(len(below), np.int64)])
-        graph, (sizes, lines) = self._rows(name), self._lines(boxes)
+        graph = self._rows(name)
+        around = self._around(graph, boxes)
         most = list[Array]()
         for place in range(0, len(elements), graph.together):
             piece = slice(place, place + graph.together)
-            most.append(graph.run(_unit_rows(low.size, elements[piece], signs[piece]), boxes, sizes, lines)[0])
+            most.append(graph.run(_unit_rows(low.size, elements[piece], signs[piece]), boxes, *around)[0])
             if place + graph.together < len(elements) and not goes_on():
                 return None
         found = np.concatenate(most)
@@ -191,9 +194,11 @@ class LinearBounds:
         low.reshape(-1)[below] = np.fmax(low.reshape(-1)[below], -found[len(above) :])
         return Box(low, high)
 
-    def _lines(self, boxes: Mapping[str, Box]) -> tuple[Sizes, dict[str, Lines]]:
-        known = {n: c for n, c in self._bent.items() if _finite(boxes.get(c.op.node.inputs[0]))}
-        return self._sizes.within(boxes), {n: self._region.lines(call, boxes) for n, call in known.items()}
+    def _around(self, graph: RowGraph, boxes: Mapping[str, Box]) -> tuple[Sizes, dict[str, Lines]]:
+        """Sizes of what is added up on the way of rows, and lines around what bends there."""
+        bent = {n: c for n, c in graph.through.items() if self._kind(c) is Kind.BENT}
+        known = {n: c for n, c in bent.items() if _finite(boxes.get(c.op.node.inputs[0]))}
+        return self._sizes.within(boxes, graph.through), {n: self._region.lines(c, boxes) for n, c in known.items()}
 
     def _rows(self, name: str) -> RowGraph:
         if name not in self._graphs:

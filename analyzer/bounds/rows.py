@@ -66,9 +66,9 @@ class RowGraph:
             self._session.close()
 
     @property
-    def bent(self) -> list[Call]:
-        """The calls that bend on the way."""
-        return [call for call, _ in self._through.values() if self._region.kinds[call.op.node.index] is Kind.BENT]
+    def through(self) -> Mapping[str, Call]:
+        """The values that rows go through, and what makes them."""
+        return {name: call for name, (call, _) in self._through.items()}
 
     def _shape(self, name: str, rows: int | None) -> list[int | None]:
         """Of rows of a value."""

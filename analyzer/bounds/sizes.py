@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,14 +37,16 @@ class SizeGraph:
         self._graph = _Graph(loaded, summed, of_sizes=True, threads=threads)
         with _Graph(loaded, linear, of_sizes=False, threads=threads) as offsets:
             nothing = {name: np.zeros(shape, np.float32) for name, shape in offsets.fed.items()}
-            self._offsets = {name: array.astype(np.float64) for name, array in offsets.run(nothing).items()}
+            self._offsets = {
+                name: array.astype(np.float64) for name, array in offsets.run(nothing, offsets.made).items()
+            }
 
     def close(self) -> None:
         """Free the session."""
         self._graph.__exit__()
 
-    def within(self, boxes: Mapping[str, Box]) -> Sizes:
-        """The sizes where values lie within boxes; infinite where one is not bounded."""
+    def within(self, boxes: Mapping[str, Box], values: Collection[str]) -> Sizes:
+        """The sizes of some values where those before them lie within boxes; infinite where one is not bounded."""
         feeds, endless = dict[str, Array](), set[str]()
         for name, shape in self._graph.fed.items():
             box = boxes.get(name)
@@ -52,9 +54,11 @@ class SizeGraph:
             if not np.isfinite(far).all():
                 endless.add(name)
             feeds[name] = np.clip(far, 0, LARGEST).astype(np.float32)
-        sizes = {n: np.where(np.isfinite(a), a.astype(np.float64), np.inf) for n, a in self._graph.run(feeds).items()}
+        wanted = [name for name in values if name in self._graph.made]
+        found = self._graph.run(feeds, wanted)
+        sizes = {n: np.where(np.isfinite(a), a.astype(np.float64), np.inf) for n, a in found.items()}
         for name in endless:
-            for made in self._graph.readers[name]:
+            for made in sizes.keys() & set(self._graph.readers[name]):
                 sizes[made] = np.full(sizes[made].shape, np.inf)
         return Sizes(sizes, self._offsets)
 
@@ -106,10 +110,15 @@ class _Graph:
         if self._session is not None:
             self._session.close()
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """What comes out, by the names of the values."""
-        if self._session is None:
+    @property
+    def made(self) -> Collection[str]:
+        """The values that are computed."""
+        return self._outputs.keys()
+
+    def run(self, feeds: Mapping[str, Array], values: Collection[str]) -> dict[str, Array]:
+        """What comes out, by the names of the values that are wanted."""
+        if self._session is None or not values:
             return {}
         fed = {self._inputs[name]: array for name, array in feeds.items()} | {self._one: np.ones((), np.float32)}
-        results = self._session.run(fed)
-        return {name: results[end] for name, end in self._outputs.items()}
+        results = self._session.run(fed, [self._outputs[name] for name in values])
+        return {name: results[self._outputs[name]] for name in values}

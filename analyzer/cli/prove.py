@@ -45,7 +45,7 @@ BudgetOption = Annotated[
     typer.Option(
         "--budget",
         metavar="SECONDS",
-        help="How long to look for proofs and for inputs that refute claims. Ctrl-C ends it earlier and keeps what is settled.",
+        help="How long to look for proofs and for inputs that refute claims. Ctrl-C ends it and keeps what is settled.",
         rich_help_panel="Search",
     ),
 ]
