@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from analyzer.facts.proof import Method
 from analyzer.facts.statistics import Bools, Floats
 from analyzer.graph import LoadedModel
 from analyzer.ops.context import Context
-from analyzer.witness.ascent import Ascent, Target
+from analyzer.witness.ascent import Ascent, Target, spread
 from analyzer.witness.claims import Aim, Claims, LayerClaims
 from analyzer.witness.points import Points, Sampler, count_of, joined, taken
 from analyzer.witness.sight import Feeding, Sight
@@ -30,6 +31,7 @@ TOGETHER, LEAST_TOGETHER, WORK = 64, 4, 1 << 31  # points that are run or climb 
 NEAREST = 3  # of a claim's nearest points one is taken
 POOL, POOL_BYTES = 512, 1 << 28
 LEAST, LARGE = 1e-12, 1e30  # beside a spread of nothing, and for what is not finite
+CROWDS, APART = (16, 8, 4, 1), 8  # claims that climb on one point, turn by turn; a map has room for one in so many
 CHEAP_SHARE = 0.5  # of the time that is left, at most
 HINTED_SHARE = 0.7  # of the time that is left, to be kept for gradients
 
@@ -212,22 +214,34 @@ class Search:
             self.notes.append(f"No gradient was had of {', '.join(values)} ({reason}): only cheap points were tried.")
 
     def _climb(self, ascent: Ascent, claims: Sequence[tuple[int, tuple[Aim, ...]]], turn: int) -> None:
-        random = self._sampler.random
-        starts, targets = list[int](), list[Target]()
-        for claim, aims in claims:
-            aim = aims[turn % len(aims)]
+        """Towards claims of one value, from points that came near, several on one point where the value is a map."""
+        random, aims = self._sampler.random, {claim: aims[turn % len(aims)] for claim, aims in claims}
+        first = claims[0][1][0]
+        lengths = self._feeding.shapes.shapes[first.value]
+        room = prod(max(length // APART, 1) for axis, length in enumerate(lengths) if axis != first.axis)
+        crowd = min(CROWDS[min(turn, len(CROWDS) - 1)], room)
+        groups = [claims[start : start + crowd] for start in range(0, len(claims), crowd)]
+        starts = list[int]()
+        for (claim, _), *_ in groups:
             nearest = np.argsort(-self._near[:, claim], kind="stable")[:NEAREST]
             starts.append(int(nearest[0 if turn == 0 else random.integers(len(nearest))]))
-            layer, unit = self.place(claim)
-            targets.append(Target(int(layer.units[unit]), aim.sign, aim.limit))
         points = taken(self._pool, np.array(starts))
         boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(len(starts))]
         if turn >= STIRRED_FROM:
             points = self._sampler.stirred(points, boxes, STIRRED)
         bounds = [self._domain.boxes[box] for box in boxes]
         with suppress(RunError):
+            values, targets = ascent.values(points), list[list[Target]]()
+            for row, group in enumerate(groups):
+                chosen = [(self._unit(claim), aims[claim]) for claim, _ in group]
+                targets.append(spread(values[row], lengths, chosen))
             found = ascent.climb(points, bounds, targets, SLOPES[turn % len(SLOPES)], self._clock.goes_on)
-            self._look(found, Method.GRADIENT)
+            for start in range(0, count_of(found), self._piece):
+                self._look(taken(found, slice(start, start + self._piece)), Method.GRADIENT)
+
+    def _unit(self, claim: int) -> int:
+        layer, place = self.place(claim)
+        return int(layer.units[place])
 
     def _ascent(self, aim: Aim) -> Ascent | None:
         """The gradient of a value; None where there is none."""

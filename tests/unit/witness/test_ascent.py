@@ -91,14 +91,19 @@ def test_the_gradient_is_what_small_steps_show(name: str) -> None:
     ascent, feeding = ascent_of(model, x)
     assert feeding.together == 8 and ascent.reached == ("x",) and not ascent.blocked
     output = model.graph.output[0].name
-    targets = [Target(unit, sign, 0.25) for unit, sign in ((0, 1), (2, -1), (3, 1))]
-    heights, gradients = ascent._run({"x": x[:, np.newaxis]}, targets, 0.0)
+    picked = ((0, 1), (2, -1), (3, 1))
+    values = run(model, {"x": x})[output].reshape(3, -1)
+    size = values.shape[1] // 4
+    targets = [[Target(unit * size + size // 2, sign, 0.25)] for unit, sign in picked]
+    seen, gradients = ascent._run({"x": x[:, np.newaxis]}, targets, 0.0)
+    assert np.allclose(seen, values, atol=1e-5) and np.allclose(
+        ascent.values({"x": x[:, np.newaxis]}), values, atol=1e-5
+    )
 
     def height(points: Array) -> Array:
-        values = run(model, {"x": points})[output].reshape(3, 4, -1)
-        return np.array([(t.sign * values[i, t.unit]).max() - t.limit for i, t in enumerate(targets)])
+        numbers = run(model, {"x": points})[output].reshape(3, -1)
+        return np.array([t.sign * numbers[i, t.place] for i, (t,) in enumerate(targets)])
 
-    assert np.allclose(heights, height(x), atol=1e-5)
     step = 1e-2
     shown = np.zeros_like(x)
     for place in np.ndindex(x.shape[1:]):
@@ -138,8 +143,8 @@ def test_behind_a_dead_layer_a_pretended_slope_leads_the_way() -> None:
     start = {"x": np.zeros((1, 1, 6), np.float32)}
     bounds = [{"x": Box(-np.ones((1, 6), np.float32), np.ones((1, 6), np.float32))}]
     ascent, _ = ascent_of(model, np.zeros((2, 6), np.float32))
-    blind = ascent.climb(start, bounds, [Target(0, 1, 0.0)], 0.0, lambda: True)
-    led = ascent.climb(start, bounds, [Target(0, 1, 0.0)], 0.3, lambda: True)
+    blind = ascent.climb(start, bounds, [[Target(0, 1, 0.0)]], 0.0, lambda: True)
+    led = ascent.climb(start, bounds, [[Target(0, 1, 0.0)]], 0.3, lambda: True)
     assert run(model, {"x": blind["x"][0]})["y"].max() == 0
     assert run(model, {"x": led["x"][0]})["y"].max() > 0
     assert np.abs(led["x"]).max() <= 1
