@@ -13,7 +13,8 @@ from analyzer.errors import RunError
 from analyzer.facts.domain import Box, Domain, hull_of
 from analyzer.facts.statistics import Bools
 from analyzer.witness.claims import Claims
-from analyzer.witness.linear import asked_of, worth_bounding
+from analyzer.witness.linear import asked_of, counts_of, worth_bounding
+from analyzer.witness.splitting import Splitter
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
@@ -51,6 +52,7 @@ class Linear:
     """
 
     def __init__(self, source: Source, claims: Claims, chosen: Bools, domain: Domain) -> None:
+        self._claims, self._domain = claims, domain
         self._asked: Mapping[str, Asked] = asked_of(claims, chosen, source.shapes)
         self.bounds: LinearBounds | None = None
         self.notes = list[str]()
@@ -84,6 +86,12 @@ class Linear:
         """What bounds the values of the claims for inputs of a part of the domain, as long as it `goes_on`."""
         linear, asked = self.bounds, self._asked
         return lambda box: {} if linear is None else linear.bounds(box, asked, goes_on)
+
+    def splitter(self, bound: Bounding) -> Splitter:
+        """What proves the claims part by part: by linear bounds, where there are none by others."""
+        if self.bounds is None:
+            return Splitter(bound, self._claims, self._domain)
+        return Splitter(self.around(), self._claims, self._domain, counts_of(self.bounds, self._claims))
 
 
 def bounds_over(bound: Bounding, domain: Domain, progress: Progress | None = None) -> Mapping[str, Box]:

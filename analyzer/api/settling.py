@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer import unfinished
-from analyzer.api.bounding import ARITHMETIC, Bounding, Linear, bounding, bounds_over
+from analyzer.api.bounding import ARITHMETIC, Linear, bounding, bounds_over
 from analyzer.api.domains import samples_within, stated_domain
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
@@ -27,7 +27,7 @@ from analyzer.witness.removal import Removals, negligible, output_sizes
 from analyzer.witness.search import Clock, Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
-from analyzer.witness.splitting import Splitter, worth_splitting
+from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, Splitter, worth_splitting
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
@@ -88,8 +88,7 @@ def settle(
                         settled.finished = settled.search.climb(settled.proven, _hints(settled, linear, domain))
                         lap("search")
                         if few:
-                            bound = bound if linear.bounds is None else linear.around()
-                            _split(settled, bound, domain, clock.until(SPLIT_UNTIL))
+                            _split(settled, linear.splitter(bound), clock.until(SPLIT_UNTIL))
                             lap("splitting")
                 finally:
                     settled.search.close()
@@ -154,12 +153,12 @@ def _hints(settled: Settlement, linear: Linear, domain: Domain) -> Iterator[Poin
         yield from steepest(linear.bounds, settled.claims, settled.open, domain.boxes[0])
 
 
-def _split(settled: Settlement, bound: Bounding, domain: Domain, clock: Clock) -> None:
+def _split(settled: Settlement, splitter: Splitter, clock: Clock) -> None:
     """Part by part, as far as the time goes."""
-    splitter = Splitter(bound, settled.claims, domain)
-    for claim in np.flatnonzero(settled.open).tolist():
-        if clock.goes_on() and splitter.proves(claim, clock.goes_on):
-            settled.prove(claim, Method.SPLITTING)
+    for most in (FEW_PARTS, 4 * FEW_PARTS, 16 * FEW_PARTS, MOST_PARTS):  # what few parts show comes first
+        for claim in np.flatnonzero(settled.open).tolist():
+            if clock.goes_on() and splitter.proves(claim, clock.goes_on, most):
+                settled.prove(claim, Method.SPLITTING)
     settled.finished = settled.finished and clock.goes_on()
 
 

@@ -30,7 +30,6 @@ from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
 from analyzer.witness.removal import Removals
 from analyzer.witness.sight import Feeding, Sight
-from analyzer.witness.splitting import Splitter
 
 FURTHER = (Method.LINEAR, Method.SPLITTING)  # ways of proving that intervals over the whole domain are too wide for
 AGAIN = 1e-5  # share by which a bound that is computed again may differ: sums may be taken in another order
@@ -157,9 +156,9 @@ def _not_proven(
         further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_) & ~shown
         if further.any():
             with Linear(source, claims, further, found.domain) as linear:
-                bound = bound if linear.bounds is None else linear.around()
-                shown |= proven(claims, bounds_over(bound, found.domain))
-                splitter = Splitter(bound, claims, found.domain)
+                if linear.bounds is not None:
+                    shown |= proven(claims, bounds_over(linear.around(), found.domain))
+                splitter = linear.splitter(bound)
                 for place in np.flatnonzero(further & ~shown).tolist():
                     shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place)
     for unit, bounded in zip(units, shown, strict=True):

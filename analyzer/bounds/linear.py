@@ -149,13 +149,18 @@ class LinearBounds:
 
     def steepest(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
         """Corners of the inputs at which linear bounds of elements are largest (sign 1) or least: one per element."""
+        boxes = self._known
+        return {
+            n: np.where(factors > 0, boxes[n].high, boxes[n].low)
+            for n, factors in self.factors(value, elements, signs).items()
+        }
+
+    def factors(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
+        """By input the factors of those linear bounds, in the box that was bounded last: one array per element."""
         boxes, graph = self._known, self._rows(value)
         _, ends = graph.run(_unit_rows(boxes[value].low.size, elements, signs), boxes, *self._around(graph, boxes))
-        return {
-            n: np.where(factors.reshape(-1, *boxes[n].low.shape) > 0, boxes[n].high, boxes[n].low)
-            for n, factors in ends.items()
-            if n in self._context.graph.inputs
-        }
+        inputs = self._context.graph.inputs
+        return {n: factors.reshape(-1, *boxes[n].low.shape) for n, factors in ends.items() if n in inputs}
 
     def _kind(self, call: Call) -> Kind:
         return self._region.kinds[call.op.node.index]

@@ -53,6 +53,7 @@ class Region:
 
     def __init__(self, context: Context, shapes: ShapeTable, arithmetic: Arithmetic) -> None:
         self.context, self._shapes, self._arithmetic = context, shapes, arithmetic
+        self._terms, self._readers = dict[int, int](), dict[int, int]()
         axes = [shapes.sample_axes.get(name) for name in context.graph.inputs if context.dtype(name) == SINGLE]
         #: Whether rows take the place of samples, so that several share a run.
         self.batched = shapes.samples == 1 and all(axis == SampleAxis(0) for axis in axes)
@@ -97,6 +98,11 @@ class Region:
 
     def terms(self, call: Call) -> int:
         """How many numbers are added up in each element that comes out."""
+        if call.op.node.index not in self._terms:
+            self._terms[call.op.node.index] = self._counted_terms(call)
+        return self._terms[call.op.node.index]
+
+    def _counted_terms(self, call: Call) -> int:
         op, total, trend = call.op, call.rule.weighted_sum(call.op), call.rule.trend(call.op)
         if total is not None:
             return prod(op.x_shape(total.data)[axis] for axis in call.rule.summed_axes(op, total.data)) + 1
@@ -104,6 +110,11 @@ class Region:
 
     def readers(self, call: Call) -> int:
         """How many elements that come out read one that goes in, at most."""
+        if call.op.node.index not in self._readers:
+            self._readers[call.op.node.index] = self._counted_readers(call)
+        return self._readers[call.op.node.index]
+
+    def _counted_readers(self, call: Call) -> int:
         op, total = call.op, call.rule.weighted_sum(call.op)
         if total is not None:
             weight = op.static(total.weight)

@@ -51,8 +51,9 @@ class RowGraph:
             for output, name in enumerate(call.outputs):
                 if name in found and self._carried(call, output, found):
                     self._through[name] = call, output
-        self.ends = tuple(name for name in found if name not in self._through)
         self._found = found
+        self.ends = tuple(name for name in found if name not in self._through)
+        self._shared = region.batched or self._rank_one()
         made = sorted({*found.values()} - {self._rows})
         editor.output(*made)
         editor.finish()
@@ -71,9 +72,21 @@ class RowGraph:
         return {name: call for name, (call, _) in self._through.items()}
 
     def _shape(self, name: str, rows: int | None) -> list[int | None]:
-        """Of rows of a value."""
+        """Of rows of a value; where nothing has more than one axis rows may stand in front."""
         shape = self._shapes[name]
-        return [rows, *shape[1:]] if self._region.batched else [*shape]
+        return [rows, *shape[1:]] if self._region.batched else [rows, *shape] if len(shape) == 1 else [*shape]
+
+    def _rank_one(self) -> bool:
+        """Whether all on the way are vectors, and no operator adds elements up but by a matrix."""
+        kinds = self._region.kinds
+        for call, _ in self._through.values():
+            kind, same = (
+                kinds[call.op.node.index],
+                all(call.op.x_shape(p) == call.op.y_shape() for p in self._region.computed(call)),
+            )
+            if kind not in (Kind.SUM, Kind.AFFINE, Kind.BENT) or (kind is not Kind.SUM and not same):
+                return False
+        return all(len(self._shapes[name]) == 1 for name in self._found)
 
     def _carried(self, call: Call, output: int, found: dict[str, str]) -> bool:
         """Carry the rows of an output back to what it is made of; False where they end there."""
@@ -83,7 +96,7 @@ class RowGraph:
         rows, back = found[name], dict[str, list[str]]()
         for position in self._region.computed(call):
             if kind is Kind.BENT:
-                low, high = (self._tape.editor.input(f"{name}/{side}", "float32", self._shape(name, None))
+                low, high = (self._tape.editor.input(f"{name}/{side}", "float32", self._shapes[name])
                              for side in ("below", "above"))  # fmt: skip
                 self._slopes[name] = low, high
                 parts = (self._tape.add("Mul", self._tape.add(side, rows, self._zero), slope)
@@ -126,7 +139,7 @@ class RowGraph:
 
     def _factors(self, rows: Array, slopes: Mapping[str, Array]) -> dict[str, Array]:
         """By value the factors that rows have there, [rows, elements]."""
-        if not self._region.batched and len(rows) > 1:
+        if not self._shared and len(rows) > 1:
             parts = [self._factors(row[np.newaxis], slopes) for row in rows]
             return {name: np.concatenate([part[name] for part in parts]) for name in self._found}
         fed = rows.reshape([len(rows) if length is None else length for length in self._shape(self._start, None)])

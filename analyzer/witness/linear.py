@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array
 from analyzer.bounds.linear import Asked, LinearBounds
 from analyzer.facts.domain import Box
 from analyzer.facts.statistics import Bools, Ints
@@ -56,6 +57,21 @@ def steepest(linear: LinearBounds, claims: Claims, chosen: Bools, box: Mapping[s
             elements, signs = (np.array([members[claim][side] for claim in some], np.int64) for side in range(2))
             corners = linear.steepest(value, elements, signs)
             yield {name: kept_within(array, box[name]) for name, array in corners.items()}
+
+
+def counts_of(linear: LinearBounds, claims: Claims) -> Callable[[int], Mapping[str, Array]]:
+    """How much each element of the inputs counts for a claim, in the box that was bounded last."""
+
+    def weights(claim: int) -> Mapping[str, Array]:
+        chosen = np.arange(claims.count) == claim
+        for _, unit, aim in aims_of(claims, chosen):
+            if aim.value in linear.rows and aim.value in linear.known:
+                place = np.array([_highest(linear.known[aim.value], aim, unit)])
+                factors = linear.factors(aim.value, place, np.array([aim.sign]))
+                return {name: rows[0] for name, rows in factors.items()}
+        return {}
+
+    return weights
 
 
 def _slice(aim: Aim, unit: int, rank: int) -> tuple[int | slice, ...]:
