@@ -177,11 +177,20 @@ class Audit(WithPage):
         with self._source.run.limited():
             return revive_walk(self._source, self._walk.layers, Choice.of(choice), self, seed=seed, progress=progress)
 
-    def prove(self, *, domain: Any, budget: float = 60.0, seed: int = 0, progress: Progress | None = None) -> Proof:
+    def prove(
+        self,
+        *,
+        domain: Any,
+        budget: float = 60.0,
+        seed: int = 0,
+        arithmetic: str = "float32",
+        progress: Progress | None = None,
+    ) -> Proof:
         """Ask whether what the probe says of units, dead or always on, holds for every input of a domain.
 
-        `domain` is stated as for `analyzer.prove()`; `budget` are the seconds that the search for inputs which refute a
-        claim may take; `seed` decides which are tried. The data must be readable a second time.
+        `domain` and `arithmetic` are stated as for `analyzer.prove()`; `budget` are the seconds that proofs and the
+        search for inputs which refute a claim may take; `seed` decides which are tried. The data must be readable a
+        second time.
 
         Raises:
             InputError: the domain is not understood or does not fit, or a sample lies outside of it.
@@ -191,7 +200,16 @@ class Audit(WithPage):
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and prove its result.")
         with self._source.run.limited():
-            return settle(self._source, self._walk, self, domain, budget=budget, seed=seed, progress=progress)
+            return settle(
+                self._source,
+                self._walk,
+                self,
+                domain,
+                budget=budget,
+                seed=seed,
+                arithmetic=arithmetic,
+                progress=progress,
+            )
 
     def annotate(self, path: str | Path) -> tuple[Path, ...]:
         """Write a copy of the model whose nodes say in `metadata_props` what was found; returns its files.

@@ -18,21 +18,24 @@ from analyzer.witness.splitting import Splitter
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
-ARITHMETIC = "float32"  # what bounds hold for: single precision, sums in any order
+#: What bounds can hold for: single precision, and products of factors that are rounded to 11 bits before.
+ARITHMETICS = ("float32", "tf32")
 
 
 @contextmanager
-def bounding(source: Source, values: Collection[str], domain: Domain) -> Iterator[tuple[Bounding, list[str]]]:
+def bounding(
+    source: Source, values: Collection[str], domain: Domain, arithmetic: str
+) -> Iterator[tuple[Bounding, list[str]]]:
     """What bounds these values (none: all) for inputs of a part of the domain, and what to know of it.
 
-    Of a value that is absent nothing is known.
+    Of a value that is absent nothing is known. The bounds hold for what is computed in this arithmetic.
     """
     try:
         graph = IntervalGraph(
             source.computed,
             source.shapes,
             hull_of(domain.boxes),
-            arithmetic=ARITHMETIC,
+            arithmetic=arithmetic,
             values=values,
             threads=source.run.threads,
         )
@@ -51,7 +54,7 @@ class Linear:
         notes: what to know, in sentences.
     """
 
-    def __init__(self, source: Source, claims: Claims, chosen: Bools, domain: Domain) -> None:
+    def __init__(self, source: Source, claims: Claims, chosen: Bools, domain: Domain, arithmetic: str) -> None:
         self._claims, self._domain = claims, domain
         self._asked: Mapping[str, Asked] = asked_of(claims, chosen, source.shapes)
         self.bounds: LinearBounds | None = None
@@ -69,7 +72,7 @@ class Linear:
                 source.shapes,
                 hull_of(domain.boxes),
                 self._asked,
-                arithmetic=ARITHMETIC,
+                arithmetic=arithmetic,
                 threads=source.run.threads,
             )
         except RunError as error:

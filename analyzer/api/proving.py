@@ -23,6 +23,7 @@ def prove(
     domain: Any,
     budget: float = 60.0,
     seed: int = 0,
+    arithmetic: str = "float32",
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
     progress: Progress | None = None,
@@ -36,6 +37,8 @@ def prove(
             or one of "pixels", "tokens", "model", "probe-range", "0:1". A list of mappings: one of these boxes.
         budget: seconds that proofs and the search for inputs which refute a claim may take.
         seed: which inputs are tried.
+        arithmetic: what proofs hold for: "float32", sums in any order, or "tf32", where the factors of products are
+            rounded to 11 bits before.
         run: as for `audit()`.
         thresholds: as for `audit()`.
         progress: called as samples are run and as the search goes on.
@@ -52,5 +55,5 @@ def prove(
         domain = domain_without_probe(loaded, domain, given.images)
         given, drawn = Data(drawn_probe(domain, loaded.graph.inputs, DRAWN, seed)), DRAWN
     audited = audit(model, given, run=run, thresholds=thresholds, causes=False, progress=progress)
-    proof = audited.prove(domain=domain, budget=budget, seed=seed, progress=progress)
+    proof = audited.prove(domain=domain, budget=budget, seed=seed, arithmetic=arithmetic, progress=progress)
     return replace(proof, facts=replace(proof.facts, probe=None, drawn=drawn)) if drawn else proof

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer import unfinished
-from analyzer.api.bounding import ARITHMETIC, Linear, bounding, bounds_over
+from analyzer.api.bounding import ARITHMETICS, Linear, bounding, bounds_over
 from analyzer.api.domains import samples_within, stated_domain
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
@@ -45,6 +45,7 @@ def settle(
     *,
     budget: float,
     seed: int,
+    arithmetic: str,
     progress: Progress | None,
 ) -> Proof:
     """What becomes of the audit's claims over a domain.
@@ -55,6 +56,8 @@ def settle(
     """
     if not is_number(budget, 0):
         raise InputError(f"budget is {budget!r}: give a number of seconds, at least 0.")
+    if arithmetic not in ARITHMETICS:
+        raise InputError(f"arithmetic is {arithmetic!r}: give one of {', '.join(ARITHMETICS)}.")
     seconds, begin = dict[str, float](), time.perf_counter()
 
     def lap(stage: str) -> None:
@@ -69,7 +72,7 @@ def settle(
     lap("domain")
     with unfinished.stopping(lambda: stopped.append(True)):
         clock = Clock(float(budget), lambda: bool(stopped), _ticks(progress, float(budget)))
-        with bounding(source, {layer.value for layer in audit.layers}, domain) as (bound, notes):
+        with bounding(source, {layer.value for layer in audit.layers}, domain, arithmetic) as (bound, notes):
             settled = Settlement(audit.layers, claims, bounds_over(bound, domain, progress))
             check_samples(audit.layers, settled.bounds)
             lap("bounds")
@@ -81,7 +84,7 @@ def settle(
                 try:
                     settled.finished = settled.search.cheap()
                     lap("points")
-                    with Linear(source, claims, settled.open, domain) as linear:
+                    with Linear(source, claims, settled.open, domain, arithmetic) as linear:
                         notes = [*notes, *linear.notes]
                         _narrow(settled, audit, linear, domain, clock.until(LINEAR_UNTIL))
                         lap("linear")
@@ -93,14 +96,14 @@ def settle(
                 finally:
                     settled.search.close()
                 _check_search(claims, settled.search)
-                _remove(source, settled, domain, samples, clock)
+                _remove(source, settled, domain, samples, clock, arithmetic)
                 lap("removal")
     search, ended = settled.search, not settled.finished and settled.open.any()
     facts = ProofFacts(
         model=audit.model,
         probe=audit.probe,
         domain=_summary(domain),
-        arithmetic=ARITHMETIC,
+        arithmetic=arithmetic,
         seed=seed,
         budget=float(budget),
         tried=0 if search is None else search.tried,
@@ -162,13 +165,15 @@ def _split(settled: Settlement, splitter: Splitter, clock: Clock) -> None:
     settled.finished = settled.finished and clock.goes_on()
 
 
-def _remove(source: Source, settled: Settlement, domain: Domain, samples: Points, clock: Clock) -> None:
+def _remove(
+    source: Source, settled: Settlement, domain: Domain, samples: Points, clock: Clock, arithmetic: str
+) -> None:
     """Find out which of the units that are left are as good as dead."""
     claims, threads, left = settled.claims, source.run.threads, settled.open
     if not any(layer.claim is Claim.DEAD and left[start : start + len(layer.units)].any()
                for start, layer in zip(claims.starts, claims.layers, strict=False)) or not clock.goes_on():  # fmt: skip
         return
-    with bounding(source, (), domain) as (bound, _):
+    with bounding(source, (), domain, arithmetic) as (bound, _):
         bounds = bounds_over(bound, domain)
     sizes = output_sizes(source.computed, samples, threads=threads)
     removals = Removals(source.computed, source.shapes, bounds, settled.bounds, threads=threads)

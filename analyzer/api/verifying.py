@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
-from analyzer.api.bounding import ARITHMETIC, Linear, bounding, bounds_over
+from analyzer.api.bounding import ARITHMETICS, Linear, bounding, bounds_over
 from analyzer.api.certificates import Certificate, read_certificate
 from analyzer.api.domains import drawn_probe
 from analyzer.api.options import Data, Progress, Run
@@ -112,7 +112,7 @@ def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
         raise InputError(
             f"{name} is about another model, whose file has the hash {found.statement.model_sha256[:12]}…."
         )
-    if found.statement.arithmetic != ARITHMETIC:
+    if found.statement.arithmetic not in ARITHMETICS:
         raise InputError(f"{name} is about the arithmetic {found.statement.arithmetic!r}, which is not computed here.")
     inputs, shapes = loaded.graph.inputs, {n: b.low.shape for n, b in found.domain.boxes[0].items()}
     fits = shapes.keys() == inputs.keys() and all(box.keys() == inputs.keys() for box in found.domain.boxes)
@@ -151,11 +151,11 @@ def _not_proven(
     asked = {u.value for u in units if u.outcome is Outcome.PROVEN}
     if not asked:
         return
-    with bounding(source, asked, found.domain) as (bound, _):
+    with bounding(source, asked, found.domain, found.statement.arithmetic) as (bound, _):
         shown = proven(claims, bounds_over(bound, found.domain))
         further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_) & ~shown
         if further.any():
-            with Linear(source, claims, further, found.domain) as linear:
+            with Linear(source, claims, further, found.domain, found.statement.arithmetic) as linear:
                 if linear.bounds is not None:
                     shown |= proven(claims, bounds_over(linear.around(), found.domain))
                 splitter = linear.splitter(bound)
@@ -195,7 +195,7 @@ def _not_negligible(
     asked = {u.value for u in units if u.outcome is Outcome.NEGLIGIBLE}
     if not asked:
         return
-    with bounding(source, (), found.domain) as (bound, _):
+    with bounding(source, (), found.domain, found.statement.arithmetic) as (bound, _):
         bounds = bounds_over(bound, found.domain)
     removals = Removals(source.computed, source.shapes, bounds, bounds, threads=source.run.threads)
     for start, layer in zip(claims.starts, claims.layers, strict=False):

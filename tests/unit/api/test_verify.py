@@ -56,6 +56,19 @@ def test_what_was_proven_and_refuted_comes_out_again(model: Path, certificate: P
     jsonschema.validate(verified.to_dict(), schema_of("verify"))
 
 
+@pytest.mark.parametrize("arithmetic", ["float32", "tf32"])
+def test_a_proof_says_for_which_arithmetic_it_holds(model: Path, tmp_path: Path, arithmetic: str) -> None:
+    """Unit 0 stays 1 below zero; where factors keep 11 bits it may come a little closer."""
+    path = tmp_path / "certificate"
+    proof = analyzer.prove(model, PROBE, domain="0:1", arithmetic=arithmetic)
+    proof.save_certificate(path)
+    assert proof.facts.arithmetic == arithmetic and f"computed in {arithmetic}" in proof.report()
+    verified = analyzer.verify(model, path)
+    assert verified.holds and verified.facts.arithmetic == arithmetic
+    high = next(u.high for u in proof.units if u.unit == 2)
+    assert high is not None and (high > 3.001) == (arithmetic == "tf32")
+
+
 def test_what_is_negligible_is_computed_again(tmp_path: Path) -> None:
     model, path = tmp_path / "model.onnx", tmp_path / "certificate"
     onnx.save(parse(EQUAL, EQUAL_STORED), model)
