@@ -18,6 +18,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,7 @@ def compare(models: Sequence[str], radii: Sequence[float], rounds: int) -> None:
             IntervalGraph(loaded, shapes, boxes, values=entering, threads=1) as intervals,
             LinearBounds(loaded, shapes, boxes, asked, threads=1) as linear,
         ):
-            for run in (lambda: intervals.bounds(boxes), lambda: linear.bounds(boxes, asked)):
+            for run in (partial(intervals.bounds, boxes), partial(linear.bounds, boxes, asked)):
                 seconds = list[float]()
                 for _ in range(rounds):
                     begin = time.perf_counter()

@@ -15,7 +15,7 @@ from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
 from analyzer.api.rewritten import Source
 from analyzer.api.settlement import Settlement
-from analyzer.errors import InputError, ProofContradicted
+from analyzer.errors import InputError, ProofContradicted, RunError
 from analyzer.facts.domain import Domain, hull_of
 from analyzer.facts.given import is_number
 from analyzer.facts.proof import Claim, DomainSummary, Method, ProofFacts
@@ -96,7 +96,10 @@ def settle(
                 finally:
                     settled.search.close()
                 _check_search(claims, settled.search)
-                _remove(source, settled, domain, samples, clock, arithmetic)
+                try:
+                    _remove(source, settled, domain, samples, clock, arithmetic)
+                except RunError as error:
+                    notes = [*notes, f"What removing units changes was not bounded: {error}"]
                 lap("removal")
     search, ended = settled.search, not settled.finished and settled.open.any()
     facts = ProofFacts(

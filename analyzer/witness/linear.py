@@ -55,8 +55,8 @@ def steepest(linear: LinearBounds, claims: Claims, chosen: Bools, box: Mapping[s
         for start in range(0, len(order), linear.together(value)):
             some = order[start : start + linear.together(value)]
             elements, signs = (np.array([members[claim][side] for claim in some], np.int64) for side in range(2))
-            corners = linear.steepest(value, elements, signs)
-            yield {name: kept_within(array, box[name]) for name, array in corners.items()}
+            if corners := linear.steepest(value, elements, signs):  # rows may end before they come to an input
+                yield {name: kept_within(array, box[name]) for name, array in corners.items()}
 
 
 def counts_of(linear: LinearBounds, claims: Claims) -> Callable[[int], Mapping[str, Array]]:

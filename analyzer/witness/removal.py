@@ -90,7 +90,7 @@ def output_sizes(loaded: LoadedModel, samples: Points, *, threads: int | None) -
     sizes = dict[str, float]()
     with Session(loaded, threads=threads) as session:
         for place in range(min(count_of(samples), SAMPLES)):
-            for name, array in session.run({name: entries[place] for name, entries in samples.items()}).items():
+            for name, array in session.run({n: np.asarray(entries[place]) for n, entries in samples.items()}).items():
                 if array.dtype.kind == "f" and np.isfinite(array).all():
                     sizes[name] = max(sizes.get(name, 0.0), float(np.abs(array).max(initial=0)))
     return sizes

@@ -156,6 +156,24 @@ def test_a_unit_that_is_as_good_as_dead_is_negligible_with_its_number() -> None:
     assert "1 negligible" in proof.report() and proof.to_dict()["totals"]["dead"]["negligible"] == 1
 
 
+def test_rows_that_end_before_any_input_do_not_matter() -> None:
+    """The root of a sum of squares ends rows: there is no corner of the inputs that they lead to."""
+    text = """g (float[n,16] x) => (float[n,1] y) {
+        s = ReduceL2<axes = [1], keepdims = 1> (x) h = Gemm (s, w, b) r = Relu (h) z = MatMul (r, v) y = Relu (z) }"""
+    stored = {
+        "w": np.ones((1, 2), np.float32), "b": np.full(2, -1, np.float32), "v": np.array([[1], [-1]], np.float32)
+    }  # fmt: skip
+    proof = proven(parse(text, stored, 17), EQUAL_PROBE, {"x": (-1, 1)}, budget=20)
+    assert {u.value: u.outcome for u in proof.units}["y"] is Outcome.OPEN
+
+
+def test_an_input_that_is_one_number_does_not_matter() -> None:
+    text = EQUAL.replace("float[n,16] x)", "float[n,16] x, int64 k)")
+    text = text.replace("y = MatMul (a, o)", "q = MatMul (a, o) c = Cast<to = 1> (k) y = Add (q, c)")
+    proof = proven(parse(text, EQUAL_STORED), {"x": EQUAL_PROBE, "k": np.array(2)}, {"x": (-1, 1)}, budget=20)
+    assert [u.outcome for u in proof.units if (u.value, u.unit) == ("a", 0)] == [Outcome.NEGLIGIBLE]
+
+
 def test_what_is_not_small_beside_the_outputs_stays_open() -> None:
     large = EQUAL_STORED | {"v": EQUAL_STORED["v"] * np.array([2**23, 1], np.float32)}
     proof = proven(parse(EQUAL, large), EQUAL_PROBE, {"x": (-1, 1)}, budget=20)
