@@ -38,6 +38,7 @@ class Method(StrEnum):
     UNIFORM = "uniform"  # drawn evenly from the domain
     MIXES = "mixes"  # of samples of the probe, beyond them
     STEEPEST = "steepest"  # where a linear bound is largest
+    CHANGED = "changed"  # inputs that came near, with some elements drawn anew
     GRADIENT = "gradient"  # steps towards where a unit moves
 
 

@@ -31,6 +31,8 @@ TOGETHER, LEAST_TOGETHER, WORK = 64, 4, 1 << 31  # points that are run or climb 
 NEAREST = 3  # of a claim's nearest points one is taken
 POOL, POOL_BYTES = 512, 1 << 28
 LEAST, LARGE = 1e-12, 1e30  # beside a spread of nothing, and for what is not finite
+WANDERERS = 64  # points at least that are changed at random in a turn
+CHANGED = (0.05, 0.3, 0.01, 0.1)  # share of the elements that are drawn anew where there is no gradient
 CROWDS, APART = (16, 8, 4, 1), 8  # claims that climb on one point, turn by turn; a map has room for one in so many
 CHEAP_SHARE = 0.5  # of the time that is left, at most
 HINTED_SHARE = 0.7  # of the time that is left, to be kept for gradients
@@ -196,22 +198,41 @@ class Search:
     def _gradients(self) -> None:
         turn = last = 0
         while self.open.any() and count_of(self._pool) and turn - last < IN_VAIN:
-            before = len(self.witnesses)
+            before, nearer = len(self.witnesses), False
             for members in self._groups():
-                for start in range(0, len(members), self._together):
-                    claims = [(c, aims) for c, aims in members[start : start + self._together] if self.open[c]]
+                size = max(self._together, CROWDS[0])
+                for start in range(0, len(members), size):
+                    claims = [(c, aims) for c, aims in members[start : start + size] if self.open[c]]
+                    self._clock.check()
                     ascent = self._ascent(claims[0][1][0]) if claims else None
                     if ascent is not None:
                         self._climb(ascent, claims, turn)
+                    elif claims:
+                        nearer |= self._wander([claim for claim, _ in claims], turn)
             turn += 1
-            last = turn if len(self.witnesses) > before else last
-            if not any(self._ascents.values()):
-                break
+            last = turn if nearer or len(self.witnesses) > before else last
         by_reason: dict[str, list[str]] = {}
         for value, reason in self._blocked.items():
             by_reason.setdefault(reason, []).append(value)
         for reason, values in by_reason.items():
-            self.notes.append(f"No gradient was had of {', '.join(values)} ({reason}): only cheap points were tried.")
+            self.notes.append(f"No gradient was had of {', '.join(values)} ({reason}): points were changed at random.")
+
+    def _wander(self, claims: Sequence[int], turn: int) -> bool:
+        """Draw some elements of points anew that came near claims, where nothing says which way to go.
+
+        Returns whether any came nearer.
+        """
+        before, pool = self._near[:, claims].max(axis=0), self._pool  # which looks replace, and do not change
+        least = -(-WANDERERS // len(claims))
+        ranks = self._sampler.random.integers(min(NEAREST, len(self._near)), size=(least, len(claims)))
+        nearest = np.argsort(-self._near[:, claims], axis=0, kind="stable")
+        starts = nearest[ranks, np.arange(len(claims))].reshape(-1)
+        for start in range(0, len(starts), self._piece):
+            points = taken(pool, starts[start : start + self._piece])
+            boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(count_of(points))]
+            points = self._sampler.redrawn(points, boxes, CHANGED[turn % len(CHANGED)])
+            self._look(points, Method.CHANGED)
+        return bool((self._near[:, claims].max(axis=0) > before).any())
 
     def _climb(self, ascent: Ascent, claims: Sequence[tuple[int, tuple[Aim, ...]]], turn: int) -> None:
         """Towards claims of one value, from points that came near, several on one point where the value is a map."""

@@ -38,6 +38,7 @@ _HOW = {
     Method.UNIFORM: "an input drawn from the domain",
     Method.MIXES: "a mix of two samples",
     Method.STEEPEST: "an input where a linear bound is largest",
+    Method.CHANGED: "an input that came near, changed here and there",
     Method.GRADIENT: "an input found along gradients",
 }
 
