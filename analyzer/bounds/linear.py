@@ -147,6 +147,10 @@ class LinearBounds:
         """How many elements of a value are looked at together."""
         return self._rows(value).together
 
+    def reaches(self, value: str) -> bool:
+        """Whether rows of a value come to an input."""
+        return not self._context.graph.inputs.keys().isdisjoint(self._rows(value).ends)
+
     def steepest(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
         """Corners of the inputs at which linear bounds of elements are largest (sign 1) or least: one per element."""
         boxes = self._known

@@ -45,7 +45,10 @@ def worth_bounding(shapes: ShapeTable) -> bool:
 
 
 def steepest(linear: LinearBounds, claims: Claims, chosen: Bools, box: Mapping[str, Box]) -> Iterator[Points]:
-    """For each of these claims the corner of the domain's only `box` where its linear bound is largest."""
+    """For each of these claims the corner of the domain's only `box` where its linear bound is largest.
+
+    Of values whose rows end before they come to an input comes a point of nothing, so that the time can be looked at.
+    """
     groups, bounds = dict[str, dict[int, tuple[int, int]]](), linear.known
     for claim, unit, aim in aims_of(claims, chosen):
         if aim.value in bounds and aim.value in linear.rows and aim.axis < bounds[aim.value].low.ndim:
@@ -55,8 +58,8 @@ def steepest(linear: LinearBounds, claims: Claims, chosen: Bools, box: Mapping[s
         for start in range(0, len(order), linear.together(value)):
             some = order[start : start + linear.together(value)]
             elements, signs = (np.array([members[claim][side] for claim in some], np.int64) for side in range(2))
-            if corners := linear.steepest(value, elements, signs):  # rows may end before they come to an input
-                yield {name: kept_within(array, box[name]) for name, array in corners.items()}
+            corners = linear.steepest(value, elements, signs) if linear.reaches(value) else {}
+            yield {name: kept_within(array, box[name]) for name, array in corners.items()}
 
 
 def counts_of(linear: LinearBounds, claims: Claims) -> Callable[[int], Mapping[str, Array]]:

@@ -184,8 +184,11 @@ class Search:
     def _hinted(self, hints: Iterable[Points]) -> None:
         enough = self._clock.left * HINTED_SHARE if self._climbs else 0.0
         for points in hints:
+            self._clock.check()
             if self._clock.left < enough:
                 return
+            if not points:
+                continue
             whole = {**self._sampler.uniform(count_of(points)), **points}
             for start in range(0, count_of(points), self._piece):
                 self._look(taken(whole, slice(start, start + self._piece)), Method.STEEPEST)

@@ -127,7 +127,7 @@ def test_without_a_gradient_points_that_came_near_are_changed() -> None:
     text = """g (int64[n,8] x) => (float[n,1] y) {
         i = Add (x, shift) e = Gather (t, i)
         s = ReduceSum<axes = [1], keepdims = 0> (e) h = Add (s, b) y = Relu (h) }"""
-    stored = {
+    stored: dict[str, Array] = {
         "t": table.transpose(1, 0, 2).reshape(320, 1),
         "shift": np.arange(8) * 40,
         "b": np.array([-4.5], np.float32),
