@@ -159,7 +159,7 @@ def measure(net: Any, rounds: int, clock: Callable[[], float]) -> tuple[float, f
 def compare(models: Sequence[str], radii: Sequence[float], rounds: int) -> None:
     """Print, for boxes around one point, how many numbers that enter ReLUs are below, above and around 0."""
     from analyzer.bounds import IntervalGraph
-    from analyzer.bounds.linear import Asked, LinearBounds
+    from analyzer.bounds.linear_bounds import Asked, LinearBounds
     from analyzer.facts.domain import Box
     from analyzer.runtime.loading import load_model
     from analyzer.shapes.shape_run import measure_shapes

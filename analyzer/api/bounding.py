@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from analyzer.api.options import Progress
 from analyzer.api.rewritten import Source
 from analyzer.bounds import IntervalGraph
-from analyzer.bounds.linear import Asked, LinearBounds
+from analyzer.bounds.linear_bounds import Asked, LinearBounds
 from analyzer.errors import RunError
 from analyzer.facts.domain import Box, Domain, hull_of
 from analyzer.facts.statistics import Bools
 from analyzer.witness.claims import Claims
-from analyzer.witness.linear import asked_of, counts_of, worth_bounding
 from analyzer.witness.splitting import Splitter
+from analyzer.witness.wanted_bounds import asked_of, counts_of, worth_bounding
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
@@ -46,7 +46,7 @@ def bounding(
         yield graph.bounds, []
 
 
-class Linear:
+class LinearBounding:
     """Linear bounds of what some claims are about; none where the model is too large, or onnxruntime does not run it.
 
     Attributes:
@@ -78,7 +78,7 @@ class Linear:
         except RunError as error:
             self.notes.append(f"No linear bounds were computed: {error}")
 
-    def __enter__(self) -> Linear:
+    def __enter__(self) -> LinearBounding:
         return self
 
     def __exit__(self, *_: object) -> None:

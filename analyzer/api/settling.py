@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer import unfinished
-from analyzer.api.bounding import ARITHMETICS, Linear, bounding, bounds_over
+from analyzer.api.bounding import ARITHMETICS, LinearBounding, bounding, bounds_over
 from analyzer.api.domains import samples_within, stated_domain
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
@@ -20,7 +20,6 @@ from analyzer.facts.domain import Domain, hull_of
 from analyzer.facts.given import is_number
 from analyzer.facts.proof import Claim, DomainSummary, Method, ProofFacts
 from analyzer.witness.claims import Claims, claims_of
-from analyzer.witness.linear import steepest
 from analyzer.witness.points import Points, joined
 from analyzer.witness.proofs import check_samples
 from analyzer.witness.removal import Removals, negligible, output_sizes
@@ -28,6 +27,7 @@ from analyzer.witness.search import Clock, Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
 from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, Splitter, worth_splitting
+from analyzer.witness.wanted_bounds import steepest
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
@@ -84,7 +84,7 @@ def settle(
                 try:
                     settled.finished = settled.search.cheap()
                     lap("points")
-                    with Linear(source, claims, settled.open, domain, arithmetic) as linear:
+                    with LinearBounding(source, claims, settled.open, domain, arithmetic) as linear:
                         notes = [*notes, *linear.notes]
                         _narrow(settled, audit, linear, domain, clock.until(LINEAR_UNTIL))
                         lap("linear")
@@ -120,7 +120,7 @@ def settle(
     return Proof(facts, audit, domain, {} if search is None else joined([w.point for w in search.witnesses]), source)
 
 
-def _narrow(settled: Settlement, audit: Audit, linear: Linear, domain: Domain, clock: Clock) -> None:
+def _narrow(settled: Settlement, audit: Audit, linear: LinearBounding, domain: Domain, clock: Clock) -> None:
     """By bounds that are linear in the inputs, as far as the time goes."""
     if linear.bounds is not None:
         bounds = bounds_over(linear.around(clock.goes_on), domain)
@@ -153,7 +153,7 @@ def _search(
     )
 
 
-def _hints(settled: Settlement, linear: Linear, domain: Domain) -> Iterator[Points]:
+def _hints(settled: Settlement, linear: LinearBounding, domain: Domain) -> Iterator[Points]:
     """Where linear bounds of what is open are largest."""
     if linear.bounds is not None and len(domain.boxes) == 1:
         yield from steepest(linear.bounds, settled.claims, settled.open, domain.boxes[0])

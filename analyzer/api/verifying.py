@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
-from analyzer.api.bounding import ARITHMETICS, Linear, bounding, bounds_over
+from analyzer.api.bounding import ARITHMETICS, LinearBounding, bounding, bounds_over
 from analyzer.api.certificates import Certificate, read_certificate
 from analyzer.api.domains import drawn_probe
 from analyzer.api.options import Data, Progress, Run
@@ -155,7 +155,7 @@ def _not_proven(
         shown = proven(claims, bounds_over(bound, found.domain))
         further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_) & ~shown
         if further.any():
-            with Linear(source, claims, further, found.domain, found.statement.arithmetic) as linear:
+            with LinearBounding(source, claims, further, found.domain, found.statement.arithmetic) as linear:
                 if linear.bounds is not None:
                     shown |= proven(claims, bounds_over(linear.around(), found.domain))
                 splitter = linear.splitter(bound)

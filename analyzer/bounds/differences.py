@@ -18,7 +18,6 @@ from analyzer.bounds.formulas import Formulas
 from analyzer.facts.domain import Box
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
-from analyzer.graph.reductions import reduce_axes
 from analyzer.ops.context import Call
 from analyzer.ops.operator import traits_of
 from analyzer.ops.shared_context import context_of
@@ -110,7 +109,7 @@ class DifferenceGraph:
         trend, affine, total = rule.trend(op), rule.affine(op), rule.weighted_sum(op)
         if affine is not None and not affine.integers and moved.keys() <= affine.factors.keys():
             parts = [f.times(far, f.array(np.abs(affine.factors[p]))) for p, far in moved.items()]
-            return [self._wide(op.y_shape(), f.times(reduce(f.plus, parts), 1 + self._arithmetic.off(len(parts))))]
+            return [f.spread(f.times(reduce(f.plus, parts), 1 + self._arithmetic.off(len(parts))), op.y_shape())]
         if total is not None and total.plain and not total.activated and moved.keys() == {total.data}:
             weight = op.static(total.weight)
             terms = int(np.prod([op.x_shape(total.data)[a] for a in rule.summed_axes(op, total.data)]))
@@ -150,15 +149,8 @@ class DifferenceGraph:
             own = op.x_shape(position)
             apart = len(own) == len(shape) and not position
             mixed = [] if rule.aligned else [a for a in range(len(own)) if not (apart and rule.keeps_units(op, a))]
-            largest = reduce_axes(self._editor, "ReduceMax", far, mixed, keep=True) if mixed else far
-            if len(mixed) == len(own) != len(shape):
-                largest = self._editor.add("Reshape", [largest, f.lengths((1,) * len(shape))])
-            farthest.append(largest)
-        return self._wide(shape, f.times(f.largest(*farthest), steepest * (1 + self._arithmetic.off(2))))
-
-    def _wide(self, shape: tuple[int, ...], far: str) -> str:
-        """Spread to the whole shape, of what may be shorter where it is repeated."""
-        return self._editor.add("Expand", [far, self._f.lengths(shape)])
+            farthest.append(f.extreme(far, mixed, least=False, keep=len(own) == len(shape)) if mixed else far)
+        return f.spread(f.times(f.largest(*farthest), steepest * (1 + self._arithmetic.off(2))), shape)
 
     def _width(self, name: str) -> str | None:
         """The width of a value's bounds, where both are known."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import TINIEST
+from analyzer.bounds.formulas import Formulas
 from analyzer.bounds.lines import Lines
 from analyzer.bounds.region import Kind, Region, Terms
 from analyzer.bounds.sizes import Sizes
@@ -25,6 +26,7 @@ from analyzer.runtime.session import Session
 
 ROW_BYTES = 1 << 25  # that rows of all values may take at a time
 LEAST_OPSET = 13
+_ONE = np.ones((), np.float32)
 _DOUBLE = 2.0**-51  # more than twice the rounding of an operation in double precision
 
 
@@ -42,7 +44,7 @@ class RowGraph:
         editor.empty(max(LEAST_OPSET, editor.opset))
         self._tape = Tape(editor, "", region.batched)
         self._rows = editor.input("rows", "float32", self._shape(start, None))
-        self._zero = editor.constant(np.zeros((), np.float32))
+        self._formulas = Formulas(editor, frozenset())
         self._slopes: dict[str, tuple[str, str]] = {}  # of what bends: those of the lines below and above
         self._through: dict[str, tuple[Call, int]] = {}  # values that rows go through, and what makes them
         self._adds: dict[str, int] = {}
@@ -99,9 +101,9 @@ class RowGraph:
                 low, high = (self._tape.editor.input(f"{name}/{side}", "float32", self._shapes[name])
                              for side in ("below", "above"))  # fmt: skip
                 self._slopes[name] = low, high
-                parts = (self._tape.add("Mul", self._tape.add(side, rows, self._zero), slope)
-                         for side, slope in (("Min", low), ("Max", high)))  # fmt: skip
-                part: str | None = self._tape.add("Add", *parts)
+                f = self._formulas
+                below, above = f.smallest(rows, f.number(0)), f.largest(rows, f.number(0))
+                part: str | None = f.plus(f.times(below, low), f.times(above, high))
             else:
                 part = call.rule.transposed(call.op, position, self._tape, rows, output)
             if part is None:
@@ -143,7 +145,9 @@ class RowGraph:
             parts = [self._factors(row[np.newaxis], slopes) for row in rows]
             return {name: np.concatenate([part[name] for part in parts]) for name in self._found}
         fed = rows.reshape([len(rows) if length is None else length for length in self._shape(self._start, None)])
-        results = {} if self._session is None else self._session.run({self._rows: fed, **slopes})
+        results = (
+            {} if self._session is None else self._session.run({self._rows: fed, self._formulas.one: _ONE, **slopes})
+        )
         results[self._rows] = fed
         return {name: results[made].reshape(len(rows), -1) for name, made in self._found.items()}
 

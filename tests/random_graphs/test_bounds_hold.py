@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from analyzer.bounds import interval_bounds
-from analyzer.bounds.linear import Asked, LinearBounds
+from analyzer.bounds.linear_bounds import Asked, LinearBounds
 from analyzer.facts.domain import Box
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel

@@ -10,7 +10,7 @@ import pytest
 
 from analyzer.bounds import interval_bounds
 from analyzer.bounds.arithmetic import Arithmetic
-from analyzer.bounds.linear import Asked, LinearBounds
+from analyzer.bounds.linear_bounds import Asked, LinearBounds
 from analyzer.bounds.lines import lines_around
 from analyzer.bounds.rows import RowGraph
 from analyzer.facts.domain import Box
@@ -157,7 +157,7 @@ def test_for_one_number_they_enclose_the_extremes_that_its_bends_tell() -> None:
 
 
 def test_values_of_which_rows_would_take_too_long_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analyzer.bounds.linear.MOST_WORK", 10)
+    monkeypatch.setattr("analyzer.bounds.linear_bounds.MOST_WORK", 10)
     bounded = Bounded(*_dense(0), 0.1, 0)
     assert not bounded.outside()
 

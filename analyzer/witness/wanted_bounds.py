@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.bounds.linear import Asked, LinearBounds
+from analyzer.bounds.linear_bounds import Asked, LinearBounds
 from analyzer.facts.domain import Box
 from analyzer.facts.statistics import Bools, Ints
 from analyzer.facts.units import ShapeTable
