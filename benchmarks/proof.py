@@ -1,11 +1,15 @@
-"""How long interval bounds take, as a multiple of one plain inference on one sample.
+"""How long interval bounds take, as a multiple of one plain inference on one sample; what linear bounds add to them.
 
     python benchmarks/proof.py                       # nets of the shape of ResNet-18 and VGG-11, random weights
     python benchmarks/proof.py model.onnx            # files, with inputs between 0 and 1
     python benchmarks/proof.py --clock cpu           # on a machine that is not quiet
+    python benchmarks/proof.py --linear              # small nets, in boxes around one point; files, too
 
 Bounds of what enters each ReLU (of all values, where a file has none) and inferences alternate; the medians count. Both
 are run by onnxruntime on one thread. Building the graph of bounds is done once per domain and counted by itself.
+
+With `--linear` the numbers that enter ReLUs are counted by what is known of their sign. auto_LiRPA is no oracle here:
+its release on PyPI (0.3) loads neither with NumPy 2 nor with PyTorch 2.13.
 """
 
 from __future__ import annotations
@@ -13,7 +17,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,11 +56,13 @@ class Net:
         weight, bias, pad = self.weights(outs, ins, kernel, kernel), self.weights(outs), kernel // 2
         return self.add("Conv", x, weight, bias, strides=[stride] * 2, pads=[pad] * 4, kernel_shape=[kernel] * 2)
 
-    def model(self, last: str) -> onnx.ModelProto:
+    def model(
+        self, last: str, shape: Sequence[int] = (3, 224, 224), classes: int = 1000, ins: int = 512
+    ) -> onnx.ModelProto:
         """The model, with a dense head."""
-        y = self.add("Gemm", self.add("Flatten", last), self.weights(1000, 512), self.weights(1000), transB=1)
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 224, 224])
-        out = helper.make_tensor_value_info(y, TensorProto.FLOAT, ["n", 1000])
+        y = self.add("Gemm", self.add("Flatten", last), self.weights(classes, ins), self.weights(classes), transB=1)
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])
+        out = helper.make_tensor_value_info(y, TensorProto.FLOAT, ["n", classes])
         graph = helper.make_graph(self.nodes, "net", [x], [out], self.stored)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -84,13 +91,36 @@ def vgg11() -> onnx.ModelProto:
     return net.model(net.add("GlobalAveragePool", value))
 
 
+def dense(width: int = 256, depth: int = 6) -> onnx.ModelProto:
+    """Layers of one width on 28 x 28 numbers."""
+    net, value, ins = Net(), "x", 784
+    for _ in range(depth):
+        value = net.add("Relu", net.add("Gemm", value, net.weights(width, ins), net.weights(width), transB=1))
+        ins = width
+    return net.model(value, [784], 10, ins)
+
+
+def convolutions() -> onnx.ModelProto:
+    """Two strided convolutions and a dense layer on pictures of 32 x 32."""
+    net = Net()
+    value = net.add("Relu", net.conv("x", 3, 16, 3, 2))
+    value = net.add("Flatten", net.add("Relu", net.conv(value, 16, 32, 3, 2)))
+    value = net.add("Relu", net.add("Gemm", value, net.weights(100, 2048), net.weights(100), transB=1))
+    return net.model(value, [3, 32, 32], 10, 100)
+
+
 def main() -> None:
     """Parse the arguments, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", help="ONNX files; none: the two nets")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--linear", action="store_true", help="linear bounds beside intervals")
+    parser.add_argument("--radius", type=float, action="append", help="of the boxes for --linear (0.03 and 0.1)")
     arguments = parser.parse_args()
+    if arguments.linear:
+        compare(arguments.models, arguments.radius or [0.03, 0.1], arguments.rounds)
+        return
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
     nets = {name: name for name in arguments.models} or {"resnet18": resnet18(), "vgg11": vgg11()}
     print("model            build   inference  intervals   ratio  (bar)", flush=True)
@@ -124,6 +154,45 @@ def measure(net: Any, rounds: int, clock: Callable[[], float]) -> tuple[float, f
                 run()
                 seconds[what].append(clock() - begin)
     return build, statistics.median(seconds["plain"]), statistics.median(seconds["bounds"])
+
+
+def compare(models: Sequence[str], radii: Sequence[float], rounds: int) -> None:
+    """Print, for boxes around one point, how many numbers that enter ReLUs are below, above and around 0."""
+    from analyzer.bounds import IntervalGraph
+    from analyzer.bounds.linear_bounds import Asked, LinearBounds
+    from analyzer.facts.domain import Box
+    from analyzer.runtime.loading import load_model
+    from analyzer.shapes.shape_run import measure_shapes
+
+    nets: dict[str, Any] = {name: name for name in models} or {"dense 6x256": dense(), "convolutions": convolutions()}
+    print("model          radius   intervals: - / + / both        s   linear: - / + / both           s", flush=True)
+    for (name, net), radius in ((net, radius) for net in nets.items() for radius in radii):
+        loaded = load_model(net)
+        shapes = measure_shapes(loaded, None, threads=1)
+        entering = [node.inputs[0] for node in loaded.graph.nodes if node.op_type == "Relu"]
+        random, boxes = np.random.default_rng(0), dict[str, Box]()
+        for value in loaded.graph.inputs:
+            middle = random.random(shapes.shapes[value])
+            boxes[value] = Box(*(np.clip(middle + side, 0, 1).astype(np.float32) for side in (-radius, radius)))
+        asked = {value: Asked(*[np.zeros(shapes.shapes[value], np.bool_)] * 2) for value in entering}
+        asked[entering[-1]] = Asked(*[np.ones(shapes.shapes[entering[-1]], np.bool_)] * 2)
+        row = f"{name.rsplit('/', 1)[-1][:14]:14} {radius:6}"
+        with (
+            IntervalGraph(loaded, shapes, boxes, values=entering, threads=1) as intervals,
+            LinearBounds(loaded, shapes, boxes, asked, threads=1) as linear,
+        ):
+            for run in (partial(intervals.bounds, boxes), partial(linear.bounds, boxes, asked)):
+                seconds = list[float]()
+                for _ in range(rounds):
+                    begin = time.perf_counter()
+                    found = run()
+                    seconds.append(time.perf_counter() - begin)
+                ends = [found[value] for value in entering]
+                signs = [(box.high <= 0, (box.low >= 0) & (box.high > 0)) for box in ends]
+                below, above = (sum(int(parts[side].sum()) for parts in signs) for side in range(2))
+                both = sum(box.low.size for box in ends) - below - above
+                row += f"  {below:6} /{above:6} /{both:6} {statistics.median(seconds):7.3f} s"
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -182,11 +182,20 @@ class Audit(WithPage):
         with self._source.run.limited():
             return revive_walk(self._source, self._walk.layers, Choice.of(choice), self, seed=seed, progress=progress)
 
-    def prove(self, *, domain: Any, budget: float = 60.0, seed: int = 0, progress: Progress | None = None) -> Proof:
+    def prove(
+        self,
+        *,
+        domain: Any,
+        budget: float = 60.0,
+        seed: int = 0,
+        arithmetic: str = "float32",
+        progress: Progress | None = None,
+    ) -> Proof:
         """Ask whether what the probe says of units, dead or always on, holds for every input of a domain.
 
-        `domain` is stated as for `analyzer.prove()`; `budget` are the seconds that the search for inputs which refute a
-        claim may take; `seed` decides which are tried. The data must be readable a second time.
+        `domain` and `arithmetic` are stated as for `analyzer.prove()`; `budget` are the seconds that proofs and the
+        search for inputs which refute a claim may take; `seed` decides which are tried. The data must be readable a
+        second time.
 
         Raises:
             InputError: the domain is not understood or does not fit, or a sample lies outside of it.
@@ -198,7 +207,16 @@ class Audit(WithPage):
         if self._source.first is not self._source.probe:
             raise InputError(NOT_OF_STATISTICS)
         with self._source.run.limited():
-            return settle(self._source, self._walk, self, domain, budget=budget, seed=seed, progress=progress)
+            return settle(
+                self._source,
+                self._walk,
+                self,
+                domain,
+                budget=budget,
+                seed=seed,
+                arithmetic=arithmetic,
+                progress=progress,
+            )
 
     def with_proof(self, proof: Proof) -> Audit:
         """This audit with what a proof of its claims shows of each dead unit: `layers[i].evidence_of(unit)`.

@@ -25,6 +25,7 @@ def prove(
     domain: Any = ANY,
     budget: float = 60.0,
     seed: int = 0,
+    arithmetic: str = "float32",
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
     progress: Progress | None = None,
@@ -37,8 +38,10 @@ def prove(
         domain: what inputs there are: `{"input": (0.0, 1.0)}`, a path (`.vnnlib`, `.json`, `.yaml`, `.csv`, `.npz`),
             or one of "pixels", "tokens", "model", "probe-range", "any", "0:1". A list of mappings: one of these boxes.
             "any" asks what holds whatever is fed; nothing is searched then.
-        budget: seconds that the search for inputs which refute a claim may take.
+        budget: seconds that proofs and the search for inputs which refute a claim may take.
         seed: which inputs are tried.
+        arithmetic: what proofs hold for: "float32", sums in any order, or "tf32", where the factors of products are
+            rounded to 11 bits before.
         run: as for `audit()`.
         thresholds: as for `audit()`.
         progress: called as samples are run and as the search goes on.
@@ -58,5 +61,5 @@ def prove(
             raise InputError("Inputs that may be any number cannot be drawn: give a probe (--probe DATA), or a domain.")
         given, drawn = Data(drawn_probe(domain, loaded.graph.inputs, DRAWN, seed)), DRAWN
     audited = audit(model, given, run=run, thresholds=thresholds, causes=False, progress=progress)
-    proof = audited.prove(domain=domain, budget=budget, seed=seed, progress=progress)
+    proof = audited.prove(domain=domain, budget=budget, seed=seed, arithmetic=arithmetic, progress=progress)
     return replace(proof, facts=replace(proof.facts, probe=None, drawn=drawn)) if drawn else proof

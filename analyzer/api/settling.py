@@ -1,42 +1,40 @@
-"""From an audit and a domain to a proof: bounds first, then a search for inputs that refute what bounds leave open."""
+"""From an audit and a domain to a proof: bounds, then a search for inputs that refute what bounds leave open."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analyzer import unfinished
+from analyzer.api.bounding import ARITHMETICS, LinearBounding, bounding, bounds_over
 from analyzer.api.domains import EVERYTHING, samples_within, stated_domain
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
 from analyzer.api.rewritten import Source
-from analyzer.bounds import IntervalGraph
+from analyzer.api.settlement import Settlement
 from analyzer.errors import InputError, ProofContradicted, RunError
-from analyzer.facts.domain import Box, Domain, hull_of
+from analyzer.facts.domain import Domain, hull_of
 from analyzer.facts.given import is_number
-from analyzer.facts.proof import Claim, DomainSummary, Method, Outcome, ProofFacts, UnitProof
-from analyzer.facts.statistics import Bools
-from analyzer.units.decomposed import find_decomposed
-from analyzer.units.pre_activation import entry_of
+from analyzer.facts.proof import Claim, DomainSummary, Method, ProofFacts
 from analyzer.witness.claims import Claims, claims_of
 from analyzer.witness.points import Points, joined
-from analyzer.witness.proofs import check_samples, proven, unit_bounds
+from analyzer.witness.proofs import check_samples
+from analyzer.witness.removal import Removals, negligible, output_sizes
 from analyzer.witness.search import Clock, Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
-from analyzer.witness.splitting import Splitter, worth_splitting
+from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, Splitter, worth_splitting
+from analyzer.witness.wanted_bounds import steepest
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
     from analyzer.walk import Walk
 
-Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
-MOST_BOXES = 64  # that are bounded one by one
-ARITHMETIC = "float32"  # what bounds hold for: single precision, sums in any order
+#: Shares of the budget after which a stage ends at the latest; the search sooner where parts of the domain are tried.
+LINEAR_UNTIL, SEARCH_UNTIL, SEARCH_UNTIL_FEW, SPLIT_UNTIL = 0.5, 0.85, 0.4, 0.9
 
 
 def settle(
@@ -47,6 +45,7 @@ def settle(
     *,
     budget: float,
     seed: int,
+    arithmetic: str,
     progress: Progress | None,
 ) -> Proof:
     """What becomes of the audit's claims over a domain.
@@ -57,6 +56,8 @@ def settle(
     """
     if not is_number(budget, 0):
         raise InputError(f"budget is {budget!r}: give a number of seconds, at least 0.")
+    if arithmetic not in ARITHMETICS:
+        raise InputError(f"arithmetic is {arithmetic!r}: give one of {', '.join(ARITHMETICS)}.")
     seconds, begin = dict[str, float](), time.perf_counter()
 
     def lap(stage: str) -> None:
@@ -67,112 +68,122 @@ def settle(
     if source.probe is None:
         raise InputError("This audit has no probe, and claims come from one: give one, or call analyzer.prove().")
     samples, others = samples_within(domain, source.probe, source.shapes)
-    claims = _claims(walk, audit)
+    claims, stopped = claims_of(walk.context, audit.layers, audit.facts.thresholds), list[bool]()
     lap("domain")
-    with bounding(source, {layer.value for layer in audit.layers}, domain) as (bound, unbounded):
-        bounds = bounds_over(bound, domain, progress)
-        check_samples(audit.layers, bounds)
-        settled, search, stopped = proven(claims, bounds), None, list[bool]()
-        split, finished = np.zeros_like(settled), bool(budget) or bool(settled.all())
-        lap("bounds")
-        if budget and domain.bounded and domain.varying and not settled.all():
-            with unfinished.stopping(lambda: stopped.append(True)):
-                clock = Clock(float(budget), lambda: bool(stopped), _ticks(progress, float(budget)))
-                search = _search(source, claims, domain, samples, settled, seed, clock, audit.model.multiply_adds)
+    with unfinished.stopping(lambda: stopped.append(True)):
+        clock = Clock(float(budget), lambda: bool(stopped), _ticks(progress, float(budget)))
+        with bounding(source, {layer.value for layer in audit.layers}, domain, arithmetic) as (bound, notes):
+            settled = Settlement(audit.layers, claims, bounds_over(bound, domain, progress))
+            check_samples(audit.layers, settled.bounds)
+            lap("bounds")
+            settled.finished = bool(budget) or not settled.open.any()
+            if budget and domain.bounded and domain.varying and settled.open.any():
+                few = worth_splitting(domain)
+                until = clock.until(SEARCH_UNTIL_FEW if few else SEARCH_UNTIL)
+                settled.search = _search(source, settled, domain, samples, seed, until, audit.model.multiply_adds)
                 try:
-                    finished = search.run()
+                    settled.finished = settled.search.cheap()
+                    lap("points")
+                    with LinearBounding(source, claims, settled.open, domain, arithmetic) as linear:
+                        notes = [*notes, *linear.notes]
+                        _narrow(settled, audit, linear, domain, clock.until(LINEAR_UNTIL))
+                        lap("linear")
+                        settled.finished = settled.search.climb(settled.proven, _hints(settled, linear, domain))
+                        lap("search")
+                        if few:
+                            _split(settled, linear.splitter(bound), clock.until(SPLIT_UNTIL))
+                            lap("splitting")
                 finally:
-                    search.close()
-                if finished and worth_splitting(domain):
-                    splitter = Splitter(bound, claims, domain)
-                    for claim in np.flatnonzero(search.open).tolist():
-                        split[claim] = clock.goes_on() and splitter.proves(claim, clock.goes_on)
-                    finished = clock.goes_on()
-            _check_search(claims, search)
-        lap("search")
+                    settled.search.close()
+                _check_search(claims, settled.search)
+                try:
+                    _remove(source, settled, domain, samples, clock, arithmetic)
+                except RunError as error:
+                    notes = [*notes, f"What removing units changes was not bounded: {error}"]
+                lap("removal")
+    search, ended = settled.search, not settled.finished and settled.open.any()
     facts = ProofFacts(
         model=audit.model,
         probe=audit.probe,
         domain=_summary(domain),
-        arithmetic=ARITHMETIC,
+        arithmetic=arithmetic,
         seed=seed,
         budget=float(budget),
         tried=0 if search is None else search.tried,
         witnesses=0 if search is None else len(search.witnesses),
-        ended_by="" if finished else "interrupted" if stopped else "budget",
-        units=tuple(_units(audit, claims, bounds, settled, split, search)),
+        ended_by="" if not ended else "interrupted" if stopped else "budget",
+        units=tuple(settled.units()),
         modules=audit.facts.modules,
-        notes=(*_sizes(source, domain, others), *unbounded, *([] if search is None else _search_notes(search))),
+        notes=(*_sizes(source, domain, others), *notes, *([] if search is None else _search_notes(search))),
         seconds=seconds,
     )
     return Proof(facts, audit, domain, {} if search is None else joined([w.point for w in search.witnesses]), source)
 
 
-@contextmanager
-def bounding(source: Source, values: Collection[str], domain: Domain) -> Iterator[tuple[Bounding, list[str]]]:
-    """What bounds these values for inputs of a part of the domain, and what to know of it.
-
-    Of a value that is absent nothing is known.
-    """
-    widest = hull_of(domain.boxes)
-    try:
-        graph = IntervalGraph(
-            source.computed,
-            source.shapes,
-            widest,
-            arithmetic=ARITHMETIC,
-            values=values,
-            threads=source.run.threads,
-        )
-    except RunError as error:
-        yield lambda _: {}, [f"Nothing was bounded: {error}"]
-        return
-    with graph:
-        yield graph.bounds, []
-
-
-def bounds_over(bound: Bounding, domain: Domain, progress: Progress | None = None) -> Mapping[str, Box]:
-    """What lies around all that values can be, over all boxes of the domain; of very many, neighbours together."""
-    step, found = -(-len(domain.boxes) // MOST_BOXES), list[Mapping[str, Box]]()
-    for place in range(0, len(domain.boxes), step):
-        found.append(bound(hull_of(domain.boxes[place : place + step])))
-        if progress is not None:
-            progress("bounds", min(place + step, len(domain.boxes)), len(domain.boxes))
-    return hull_of(found)
-
-
-def _claims(walk: Walk, audit: Audit) -> Claims:
-    context, suspects = walk.context, [layer for layer in audit.layers if layer.dead or layer.always_on]
-    decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
-    entries = {layer.value: entry_of(context, layer.audited, decomposed) for layer in suspects}
-    return claims_of(suspects, entries, audit.facts.thresholds)
+def _narrow(settled: Settlement, audit: Audit, linear: LinearBounding, domain: Domain, clock: Clock) -> None:
+    """By bounds that are linear in the inputs, as far as the time goes."""
+    if linear.bounds is not None:
+        bounds = bounds_over(linear.around(clock.goes_on), domain)
+        check_samples(audit.layers, bounds)
+        settled.narrow(bounds, Method.LINEAR)
 
 
 def _search(
     source: Source,
-    claims: Claims,
+    settled: Settlement,
     domain: Domain,
     samples: Points,
-    settled: Bools,
     seed: int,
     clock: Clock,
     multiply_adds: int,
 ) -> Search:
     size = min(source.run.batch_size, together(multiply_adds))
-    feeding = Feeding(source.shapes, size, frozenset(domain.varying))
     return Search(
         source.shown,
-        claims,
+        settled.claims,
         domain,
-        feeding,
+        Feeding(source.shapes, size, frozenset(domain.varying)),
         samples=samples,
-        proven=settled,
+        proven=settled.proven,
         seed=seed,
         threads=source.run.threads,
         clock=clock,
         grid=Grid(pictures(domain)),
         multiply_adds=multiply_adds,
     )
+
+
+def _hints(settled: Settlement, linear: LinearBounding, domain: Domain) -> Iterator[Points]:
+    """Where linear bounds of what is open are largest."""
+    if linear.bounds is not None and len(domain.boxes) == 1:
+        yield from steepest(linear.bounds, settled.claims, settled.open, domain.boxes[0])
+
+
+def _split(settled: Settlement, splitter: Splitter, clock: Clock) -> None:
+    """Part by part, as far as the time goes."""
+    for most in (FEW_PARTS, 4 * FEW_PARTS, 16 * FEW_PARTS, MOST_PARTS):  # what few parts show comes first
+        for claim in np.flatnonzero(settled.open).tolist():
+            if clock.goes_on() and splitter.proves(claim, clock.goes_on, most):
+                settled.prove(claim, Method.SPLITTING)
+    settled.finished = settled.finished and clock.goes_on()
+
+
+def _remove(
+    source: Source, settled: Settlement, domain: Domain, samples: Points, clock: Clock, arithmetic: str
+) -> None:
+    """Find out which of the units that are left are as good as dead."""
+    claims, threads, left = settled.claims, source.run.threads, settled.open
+    if not any(layer.claim is Claim.DEAD and left[start : start + len(layer.units)].any()
+               for start, layer in zip(claims.starts, claims.layers, strict=False)) or not clock.goes_on():  # fmt: skip
+        return
+    with bounding(source, (), domain, arithmetic) as (bound, _):
+        bounds = bounds_over(bound, domain)
+    sizes = output_sizes(source.computed, samples, threads=threads)
+    removals = Removals(source.computed, source.shapes, bounds, settled.bounds, threads=threads)
+    for start, layer in zip(claims.starts, claims.layers, strict=False):
+        places = np.flatnonzero(left[start : start + len(layer.units)]).tolist()
+        changes = negligible(removals, layer, places, sizes, clock.goes_on)
+        settled.changes.update({start + place: change for place, change in changes.items()})
 
 
 def _check_search(claims: Claims, search: Search) -> None:
@@ -187,40 +198,6 @@ def _check_search(claims: Claims, search: Search) -> None:
 
 def _said(claim: Claim) -> str:
     return "dead" if claim is Claim.DEAD else "always on"
-
-
-def _units(
-    audit: Audit, claims: Claims, bounds: Mapping[str, Box], settled: Bools, split: Bools, search: Search | None
-) -> Iterator[UnitProof]:
-    """One entry for each claim, layer by layer, dead units first."""
-    witness = {claim: i for i, w in enumerate([] if search is None else search.witnesses) for claim in w.claims}
-    by_layer = {(layer.audited.value, layer.claim): (start, layer)
-                for start, layer in zip(claims.starts, claims.layers, strict=False)}  # fmt: skip
-    for layer in audit.layers:
-        low, high = unit_bounds(layer.audited, bounds)
-
-        def entry(
-            unit: int, claim: Claim, outcome: Outcome, method: Method | None, found: int | None = None
-        ) -> UnitProof:
-            ends = (float(low[unit]), float(high[unit]))  # noqa: B023  used before the next layer
-            finite = [end if np.isfinite(end) else None for end in ends]
-            stays_at = float(layer.stays_at[unit]) if claim is Claim.DEAD else None  # noqa: B023
-            return UnitProof(layer.value, unit, claim, outcome, method, stays_at, finite[0], finite[1], found)  # noqa: B023
-
-        for unit in layer.structural:
-            yield entry(unit, Claim.DEAD, Outcome.PROVEN, Method.WEIGHTS)
-        for claim in Claim:
-            start, asked = by_layer.get((layer.value, claim), (0, None))
-            for place, unit in enumerate([] if asked is None else asked.units.tolist()):
-                if settled[start + place]:
-                    yield entry(unit, claim, Outcome.PROVEN, Method.INTERVALS)
-                elif split[start + place]:
-                    yield entry(unit, claim, Outcome.PROVEN, Method.SPLITTING)
-                elif search is not None and start + place in witness:
-                    number = witness[start + place]
-                    yield entry(unit, claim, Outcome.REFUTED, search.witnesses[number].method, number)
-                else:
-                    yield entry(unit, claim, Outcome.OPEN, None)
 
 
 def _summary(domain: Domain) -> DomainSummary:

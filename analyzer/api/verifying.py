@@ -11,12 +11,12 @@ import numpy as np
 
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit_with_source
+from analyzer.api.bounding import ARITHMETICS, LinearBounding, bounding, bounds_over
 from analyzer.api.certificates import Certificate, read_certificate
 from analyzer.api.domains import drawn_probe
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
-from analyzer.api.settling import ARITHMETIC, bounding, bounds_over
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.proof import Claim, Failed, Method, Outcome, UnitProof, VerifiedFacts
@@ -25,12 +25,14 @@ from analyzer.facts.thresholds import Thresholds
 from analyzer.graph import LoadedModel
 from analyzer.report.console import ReportConsole
 from analyzer.runtime.loading import load_model
-from analyzer.witness.claims import Claims, LayerClaims
+from analyzer.witness.claims import Claims, LayerClaims, aims_at, entries_of
 from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
+from analyzer.witness.removal import Removals
 from analyzer.witness.sight import Feeding, Sight
-from analyzer.witness.splitting import Splitter
 
+FURTHER = (Method.LINEAR, Method.SPLITTING)  # ways of proving that intervals over the whole domain are too wide for
+AGAIN = 1e-5  # share by which a bound that is computed again may differ: sums may be taken in another order
 DRAWN = 16  # points of the domain on which the model is run to see what its values are
 
 
@@ -81,7 +83,7 @@ def verify(
         )
         claims, units = _claims(found, audited)
         failed = [*_unknown(found, units), *_not_proven(found, source, audited, claims, units)]
-        failed += _not_refuted(found, source, claims, units)
+        failed += [*_not_refuted(found, source, claims, units), *_not_negligible(found, source, claims, units)]
     lost = {(f.value, f.unit, f.claim) for f in failed}
     again = [u.outcome for u in found.statement.units if (u.value, u.unit, u.claim) not in lost]
     facts = VerifiedFacts(
@@ -93,6 +95,7 @@ def verify(
         refuted=again.count(Outcome.REFUTED),
         open=sum(u.outcome is Outcome.OPEN for u in found.statement.units),
         failed=tuple(failed),
+        negligible=again.count(Outcome.NEGLIGIBLE),
     )
     return Verified(facts, (Path(certificate), *source.inputs))
 
@@ -107,7 +110,7 @@ def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
         raise InputError(
             f"{name} is about another model, whose file has the hash {found.statement.model_sha256[:12]}…."
         )
-    if found.statement.arithmetic != ARITHMETIC:
+    if found.statement.arithmetic not in ARITHMETICS:
         raise InputError(f"{name} is about the arithmetic {found.statement.arithmetic!r}, which is not computed here.")
     inputs, shapes = loaded.graph.inputs, {n: b.low.shape for n, b in found.domain.boxes[0].items()}
     fits = shapes.keys() == inputs.keys() and all(box.keys() == inputs.keys() for box in found.domain.boxes)
@@ -118,6 +121,7 @@ def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
 def _claims(found: Certificate, audited: Audit) -> tuple[Claims, tuple[UnitProof, ...]]:
     """The claims of which the model has the layers, and what the certificate says of each, in the same order."""
     layers = {layer.value: layer for layer in audited.layers}
+    entries = entries_of(audited._walk.context, [layers[u.value] for u in found.statement.units if u.value in layers])
     groups: dict[tuple[str, Claim], list[UnitProof]] = {}
     for unit in found.statement.units:
         if unit.value in layers and 0 <= unit.unit < layers[unit.value].units:
@@ -126,7 +130,8 @@ def _claims(found: Certificate, audited: Audit) -> tuple[Claims, tuple[UnitProof
     for (value, claim), units in groups.items():
         constants = np.array([np.nan if u.stays_at is None else u.stays_at for u in units])
         numbers = np.array([u.unit for u in units], np.int64)
-        made.append(LayerClaims(layers[value].audited, claim, numbers, constants, ((),) * len(units)))
+        aims = tuple(tuple(aims_at(layers[value].audited, claim, entries[value], float(c))) for c in constants)
+        made.append(LayerClaims(layers[value].audited, claim, numbers, constants, aims))
     return Claims(tuple(made), audited.facts.thresholds), tuple(u for units in groups.values() for u in units)
 
 
@@ -144,12 +149,16 @@ def _not_proven(
     asked = {u.value for u in units if u.outcome is Outcome.PROVEN}
     if not asked:
         return
-    with bounding(source, asked, found.domain) as (bound, _):
+    with bounding(source, asked, found.domain, found.statement.arithmetic) as (bound, _):
         shown = proven(claims, bounds_over(bound, found.domain))
-        splitter = Splitter(bound, claims, found.domain)
-        for place, unit in enumerate(units):
-            if unit.outcome is Outcome.PROVEN and unit.method is Method.SPLITTING and not shown[place]:
-                shown[place] = splitter.proves(place)
+        further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_) & ~shown
+        if further.any():
+            with LinearBounding(source, claims, further, found.domain, found.statement.arithmetic) as linear:
+                if linear.bounds is not None:
+                    shown |= proven(claims, bounds_over(linear.around(), found.domain))
+                splitter = linear.splitter(bound)
+                for place in np.flatnonzero(further & ~shown).tolist():
+                    shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place)
     for unit, bounded in zip(units, shown, strict=True):
         if unit.outcome is Outcome.PROVEN:
             if unit.method is Method.WEIGHTS and not _decided(layers[unit.value], unit):
@@ -176,6 +185,25 @@ def _not_refuted(found: Certificate, source: Source, claims: Claims, units: tupl
                 yield _failed(unit, f"Its witness is no input of the domain: {outside}.")
             elif not shown[unit.witness][place]:
                 yield _failed(unit, "Its witness does not show it.")
+
+
+def _not_negligible(
+    found: Certificate, source: Source, claims: Claims, units: tuple[UnitProof, ...]
+) -> Iterator[Failed]:
+    asked = {u.value for u in units if u.outcome is Outcome.NEGLIGIBLE}
+    if not asked:
+        return
+    with bounding(source, (), found.domain, found.statement.arithmetic) as (bound, _):
+        bounds = bounds_over(bound, found.domain)
+    removals = Removals(source.computed, source.shapes, bounds, bounds, threads=source.run.threads)
+    for start, layer in zip(claims.starts, claims.layers, strict=False):
+        own = {place: units[start + place] for place in range(len(layer.units))}
+        places = [place for place, unit in own.items() if unit.outcome is Outcome.NEGLIGIBLE]
+        changes = {place: max(moved.values(), default=0.0) for place, moved in removals.changes(layer, places)}
+        for place in places:
+            unit, change = own[place], changes.get(place, np.inf)
+            if unit.change is None or not change <= unit.change * (1 + AGAIN):
+                yield _failed(unit, f"Without it an output may change by {change:.3g}.")
 
 
 def _shown(found: Certificate, source: Source, claims: Claims) -> list[Bools]:

@@ -34,8 +34,11 @@ class Arithmetic:
         The last summand is for the bounds' own arithmetic, in float32: the middle, the radius and the ends of an
         interval, and the sums of as many terms for middle and radius.
         """
-        computed = (terms + 2 + _REWRITES) * self.unit + 2 * self.factors if self.unit else 0.0
-        return _SAFETY * (computed + (2 * terms + 24) * UNIT)
+        return self.computed(terms) + _SAFETY * (2 * terms + 24) * UNIT
+
+    def computed(self, terms: int) -> float:
+        """By how much a runtime's sum may be off, as such a multiple."""
+        return _SAFETY * ((terms + 2 + _REWRITES) * self.unit + 2 * self.factors) if self.unit else 0.0
 
 
 #: What a proof can be about: formulas, or what a runtime computes. TensorFloat keeps 11 bits of each factor.

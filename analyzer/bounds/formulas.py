@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,9 @@ import numpy as np
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.bounds.arithmetic import LARGEST, rounded_down, rounded_up
 from analyzer.graph import Editor
+from analyzer.graph.reductions import reduce_axes
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import traits_of
-
-_AXES_AS_INPUT = 18  # the operator set from which a reduction takes its axes as an input
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +91,8 @@ class Formulas:
 
     def between(self, low: Array, high: Array, shape: Shape) -> Interval:
         """The interval between two patterns of a value of this shape."""
-        lengths = self.lengths(shape)
         stored = (self.times(self.array(a), self.one) for a in (rounded_down(low), rounded_up(high)))
-        ends = [self._editor.add("Expand", [a, lengths]) for a in stored]
+        ends = [self.spread(a, shape) for a in stored]
         floor, ceiling = float(np.min(low)), float(np.max(high))
         return Interval(ends[0], ends[1], floor, ceiling, wild=max(-floor, ceiling) >= LARGEST)
 
@@ -105,12 +103,15 @@ class Formulas:
 
     def reduced(self, a: str, axis: int, shape: Shape, *, least: bool) -> str:
         """The smallest or the largest along an axis, at every place along it, of a value of this shape."""
-        op_type = "ReduceMin" if least else "ReduceMax"
-        if self._editor.opset >= _AXES_AS_INPUT:
-            reduced = self._editor.add(op_type, [a, self._editor.constant(np.array([axis], np.int64))])
-        else:
-            reduced = self._editor.add(op_type, [a], axes=[axis])
-        return self._editor.add("Expand", [reduced, self.lengths(shape)])
+        return self.spread(self.extreme(a, [axis], least=least), shape)
+
+    def extreme(self, a: str, axes: Sequence[int], *, least: bool, keep: bool = True) -> str:
+        """The smallest or the largest over axes; `keep` leaves them as length 1."""
+        return reduce_axes(self._editor, "ReduceMin" if least else "ReduceMax", a, axes, keep=keep)
+
+    def spread(self, a: str, shape: Shape) -> str:
+        """The same numbers repeated to a shape."""
+        return self._editor.add("Expand", [a, self.lengths(shape)])
 
     def magnitude(self, x: Interval) -> str:
         """The largest magnitude of what lies in an interval, element by element."""

@@ -8,7 +8,7 @@ whatever comes, or where weights are exactly zero.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,9 +71,13 @@ class IntervalGraph:
         *,
         arithmetic: str = "float32",
         values: Collection[str] = (),
+        narrowed: Collection[str] = (),
         threads: int | None = None,
     ) -> None:
-        """`widest` are boxes that hold all that bounds will be asked for; the rest as in `interval_bounds`."""
+        """`widest` are boxes that hold all that bounds will be asked for; the rest as in `interval_bounds`.
+
+        `narrowed` are values of which narrower bounds may be known from elsewhere.
+        """
         if arithmetic not in ARITHMETIC:
             raise ValueError(f"arithmetic {arithmetic!r}: it is one of {', '.join(ARITHMETIC)}")
         self._widest, self._shapes = widest, shapes.shapes
@@ -85,6 +89,7 @@ class IntervalGraph:
         self._enclosure = Enclosure(formulas, ARITHMETIC[arithmetic])
         self._largest: dict[str, float] = {}
         self._known: dict[str, Interval] = {}
+        self._formulas, self._narrowed = formulas, dict.fromkeys(narrowed, _Ends("", ""))
         self._fed = {name: self._input(name, box) for name, box in widest.items()}
         wanted = _needed(self._context.calls, values) if values else None
         for call in self._context.calls:
@@ -105,13 +110,20 @@ class IntervalGraph:
         if self._session is not None:
             self._session.close()
 
-    def bounds(self, inputs: Mapping[str, Box]) -> dict[str, Box]:
-        """As `interval_bounds`; the same inputs as at the start, each within its widest box."""
+    def bounds(self, inputs: Mapping[str, Box], narrower: Mapping[str, Box] | None = None) -> dict[str, Box]:
+        """As `interval_bounds`; the same inputs as at the start, each within its widest box.
+
+        `narrower` are bounds of some of the values that may be `narrowed`, which hold as well.
+        """
         feeds = {self._one: np.ones((), np.float32)}
         for name, ends in self._fed.items():
             box = inputs[name]
             self._check(name, box)
             feeds[ends.low], feeds[ends.high] = rounded_down(box.low), rounded_up(box.high)
+        for name, ends in self._narrowed.items():
+            if ends.low:
+                box = (narrower or {}).get(name) or self._everything(name)
+                feeds[ends.low], feeds[ends.high] = rounded_down(box.low), rounded_up(box.high)
         results = feeds if self._session is None else {**feeds, **self._session.run(feeds)}
         found = {}
         for name, x in self._asked.items():
@@ -123,6 +135,16 @@ class IntervalGraph:
             if not x.wild or np.isfinite(low).any() or np.isfinite(high).any():
                 found[name] = Box(low, high)
         return found
+
+    def _everything(self, name: str) -> Box:
+        largest = np.full(self._shapes[name], LARGEST)
+        return Box(-largest, largest)
+
+    def _within(self, name: str, x: Interval) -> Interval:
+        """The interval of a value, and within bounds that are fed."""
+        ends = _Ends(*(self._editor.input(f"{name}/{end}", "float32", self._shapes[name]) for end in ("low", "high")))
+        self._narrowed[name], f = ends, self._formulas
+        return replace(x, low=f.largest(x.low, ends.low), high=f.smallest(x.high, ends.high))
 
     def _check(self, name: str, box: Box) -> None:
         widest, shape = self._widest[name], self._shapes.get(name)
@@ -156,7 +178,7 @@ class IntervalGraph:
         found = self._enclosure.of(op, call.rule, xs, self._context.dtype, most is None)
         for name, x in zip(node.outputs, found, strict=False):
             if name and x is not None and name in self._shapes:
-                self._known[name] = x
+                self._known[name] = x = self._within(name, x) if name in self._narrowed else x
                 own = max(-x.floor, x.ceiling)
                 if most is not None or own <= LARGEST_VALUE:
                     self._largest[name] = own if most is None else min(own, most)

@@ -45,12 +45,21 @@ BudgetOption = Annotated[
     typer.Option(
         "--budget",
         metavar="SECONDS",
-        help="How long to search for inputs that refute a claim. Ctrl-C ends it earlier and keeps what is settled.",
+        help="How long to look for proofs and for inputs that refute claims. Ctrl-C ends it and keeps what is settled.",
         rich_help_panel="Search",
     ),
 ]
 SeedOption = Annotated[
     int, typer.Option("--search-seed", metavar="N", help="Which inputs are tried.", rich_help_panel="Search")
+]
+ArithmeticOption = Annotated[
+    str,
+    typer.Option(
+        "--arithmetic",
+        metavar="NAME",
+        help="What proofs hold for: float32, or tf32, where factors are rounded to 11 bits before they are multiplied.",
+        rich_help_panel="Search",
+    ),
 ]
 WitnessesOption = Annotated[
     str | None,
@@ -86,6 +95,7 @@ def prove(
     probe: ProbeOption = None,
     budget: BudgetOption = "60",
     search_seed: SeedOption = 0,
+    arithmetic: ArithmeticOption = "float32",
     witnesses: WitnessesOption = None,
     certificate: CertificateOption = None,
     quiet: Quiet = False,
@@ -106,6 +116,7 @@ def prove(
                 domain=domain,
                 budget=seconds_of(budget, "--budget"),
                 seed=search_seed,
+                arithmetic=arithmetic,
                 run=run(),
                 thresholds=thresholds(),
                 progress=progress,

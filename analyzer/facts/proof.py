@@ -1,4 +1,4 @@
-"""What became of the claims of a probe over a whole domain: unit by unit proven, refuted, or open."""
+"""What became of the claims of a probe over a whole domain: unit by unit proven, refuted, negligible or open."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Outcome(StrEnum):
 
     PROVEN = "proven"  # it holds for all
     REFUTED = "refuted"  # an input of the domain is known for which it does not hold
-    OPEN = "open"  # neither
+    NEGLIGIBLE = "negligible"  # neither, and without the unit no output changes by more than a bound that is small
+    OPEN = "open"  # none of these
 
 
 class Method(StrEnum):
@@ -32,10 +33,13 @@ class Method(StrEnum):
 
     WEIGHTS = "weights"  # they decide it, for every input that stays finite on the way
     INTERVALS = "intervals"  # bounds of what can be computed
+    LINEAR = "linear"  # bounds that are linear in the inputs
     SPLITTING = "splitting"  # the same over parts of the domain
     CORNERS = "corners"  # inputs at the ends of their bounds
     UNIFORM = "uniform"  # drawn evenly from the domain
     MIXES = "mixes"  # of samples of the probe, beyond them
+    STEEPEST = "steepest"  # where a linear bound is largest
+    CHANGED = "changed"  # inputs that came near, with some elements drawn anew
     GRADIENT = "gradient"  # steps towards where a unit moves
 
 
@@ -45,6 +49,8 @@ class UnitProof:
 
     `low` and `high` bound what the unit can give anywhere in the domain (None: nothing bounds it). `stays_at` is the
     constant of a dead unit. `method` settled it (None: open). `witness` is the index of the input that refutes it.
+    `change`: by how much any number of an output changes at most, rounding aside, where a negligible unit gives its
+    constant instead.
     """
 
     value: str
@@ -56,6 +62,7 @@ class UnitProof:
     low: float | None = None
     high: float | None = None
     witness: int | None = None
+    change: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFacts:
-    """What came of checking a certificate: how many claims were proven and refuted again, and which were not.
+    """What came of checking a certificate: how many claims came out again as what they are, and which did not.
 
     `open` claims say nothing that could be checked.
     """
@@ -167,6 +174,7 @@ class VerifiedFacts:
     refuted: int
     open: int
     failed: tuple[Failed, ...]
+    negligible: int = 0
 
     @property
     def holds(self) -> bool:

@@ -22,7 +22,7 @@ from analyzer.ops.largest import Stored, operands, product
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import CONTRIB, Activation, Operator, register
 from analyzer.ops.traits import CONTINUOUS, EVERY, SINGLE_OR_DOUBLE, Traits
-from analyzer.ops.trend import EXACT, SELECTS, SLACK, UNIT, Ends, Trend
+from analyzer.ops.trend import EXACT, LARGEST_OF, SLACK, UNIT, Ends, Trend
 from analyzer.ops.unary import LEAST_DIVISOR, SMOOTH, exact_gelu, tanh_gelu
 
 Function = Callable[[Array, Array], Array]
@@ -208,16 +208,20 @@ class Extremum(Aligned):
         """One stored operand bounds it from one side, whatever the others are."""
         stored = [array[(None,) * (len(node.y_shape()) - array.ndim)] for array in node.statics if array is not None]
         if not stored:
-            return SELECTS
+            return LARGEST_OF
         bound = reduce(FUNCTIONS[node.op_type], stored)
-        return Trend(low=bound) if node.op_type == "Max" else Trend(high=bound)
+        return Trend(low=bound, steepest=1.0) if node.op_type == "Max" else Trend(high=bound, steepest=1.0)
 
 
 class PReluRule(Aligned):
     """PRelu(X, slope)."""
 
     def trend(self, node: OpNode) -> Trend | None:
-        return None if node.static(1) is None else Trend(Ends.TURNING, turns=(0.0,), relative=UNIT)
+        slopes = node.static(1)
+        if slopes is None:
+            return None
+        steepest = max(1.0, float(np.abs(slopes).max(initial=0)) * (1 + UNIT))
+        return Trend(Ends.TURNING, turns=(0.0,), relative=UNIT, bends=(0.0,), steepest=steepest)
 
     def activation(self, node: OpNode) -> Activation | None:
         return SMOOTH

@@ -58,7 +58,8 @@ class ClipRule(Operator):
 
     def trend(self, node: OpNode) -> Trend | None:
         low, high = self.bounds(node)
-        return Trend(low=low, high=high) if low <= high else None
+        bends = tuple(end for end in (low, high) if np.isfinite(end))
+        return Trend(low=low, high=high, bends=bends, steepest=1.0) if low <= high else None
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
         return [ys[0], *(pattern.uniform(x.rank, True) for x in xs[1:])]

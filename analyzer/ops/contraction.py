@@ -124,27 +124,24 @@ class Contraction(Operator):
             bad = bad | meet(a_some, letters.a, b_open, letters.b, letters.y)
         return bad
 
-    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
-        """The gradient times the other operand; of the stored one as a matrix where that is enough."""
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
+        """The rows times the other operand; of the stored one as a matrix where that is enough."""
         if position not in (self.a, self.b) or node.x_dtype != node.y_dtype:
             return None
         letters, other = self.letters(node), self.b if position == self.a else self.a
         own, read = (letters.a, letters.b) if position == self.a else (letters.b, letters.a)
         stored, summed = node.static(other), letters.contracted
-        if (
-            stored is not None
-            and len(read) == 2
-            and len(summed) == 1
-            and own[-1] == summed[0]
-            and letters.y[-1] in read
-        ):
+        as_rows = bool(own and letters.y) and own[:-1] == letters.y[:-1] and letters.y[-1] not in own
+        if stored is not None and as_rows and [*own[-1:]] == summed and {*read} == {own[-1], letters.y[-1]}:
             matrix = stored if read[-1] == own[-1] else stored.T
-            return tape.add("MatMul", gradient, tape.number(matrix * self.scale(node), node.x_dtype))
+            return tape.add("MatMul", rows, tape.number(matrix * self.scale(node), node.x_dtype))
         names = {letter: chr(ord("a") + place) for place, letter in enumerate({*own, *read, *letters.y})}
         if not {*own} <= {*read, *letters.y} or len(names) > MOST_LETTERS or tape.editor.opset < EINSUM_SINCE:
             return None
         terms = ["".join(names[i] for i in side) for side in (letters.y, read, own)]
-        return tape.add("Einsum", gradient, node.node.inputs[other], equation=f"{terms[0]},{terms[1]}->{terms[2]}")
+        back = tape.add("Einsum", rows, node.node.inputs[other], equation=f"{terms[0]},{terms[1]}->{terms[2]}")
+        scale = self.scale(node)
+        return back if scale == 1 else tape.add("Mul", back, tape.number([scale], node.x_dtype))
 
     def with_bias(self, node: OpNode, xs: Sequence[Constants], total: Constants) -> Constants:
         """The sum with the bias operand added, where there is one."""

@@ -103,7 +103,7 @@ class ConvRule(Operator):
     def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
         return (1,) if position == self.x else ()
 
-    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
         """By the convolution the other way round."""
         weight = node.static(self.w)
         if position != self.x or weight is None or node.x_dtype != node.y_dtype:
@@ -114,8 +114,8 @@ class ConvRule(Operator):
         if window is None:
             return None
         if back:
-            return tape.add("ConvTranspose", gradient, name, group=groups, **window.spread)
-        return tape.add("Conv", gradient, name, group=groups, **window.plain)
+            return tape.add("ConvTranspose", rows, name, group=groups, **window.spread)
+        return tape.add("Conv", rows, name, group=groups, **window.plain)
 
     def rows(self, node: OpNode) -> Array:
         """The kernel as `WeightedSum.rows`."""

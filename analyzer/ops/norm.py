@@ -299,7 +299,9 @@ class Softmax(WithoutUnits):
         return [Constants(known, np.where(known, value, 0.0))]
 
     def trend(self, node: OpNode) -> Trend | None:
-        return None if node.op_type == "LogSoftmax" else Trend(Ends.ANYWHERE, low=0.0, high=1 + SLACK * 10)
+        if node.op_type == "LogSoftmax":
+            return Trend(Ends.ANYWHERE, high=SLACK * 10, steepest=2.0)
+        return Trend(Ends.ANYWHERE, low=0.0, high=1 + SLACK * 10, steepest=0.5)
 
     def sums_to_one(self, node: OpNode) -> int | None:
         """Where the element type has room for the sum's last digits."""

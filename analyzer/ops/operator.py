@@ -252,15 +252,16 @@ class Operator:
         """The axis of the first input and the indices along it that the output holds, given the other inputs."""
         return None
 
-    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
-        """Append what carries a gradient of an output back to an input; None where nobody has said how.
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
+        """Append what turns rows of factors of an output into those of an input of which it is a linear function.
 
-        It may be rough: it only says where to look for inputs that move a unit.
+        It is exact but for rounding: sums of `rows` times the output differ from those of what comes out times the
+        input by a constant, while only this input changes. None where nobody has said how.
         """
         affine = self.affine(node) if not output else None
         if affine is not None and position in affine.factors and not affine.integers:
-            return by_factor(node, position, tape, gradient, affine.factors[position])
-        if self.moves:
+            return by_factor(node, position, tape, rows, affine.factors[position])
+        if self.moves and self.trend(node) is not None:  # else something fed decides what goes where
             own = range(len(node.x_shape(position)))
             places = [self.places(node, position, axis, output) for axis in own]
             same = len(own) == len(node.y_shape(output))
@@ -269,14 +270,22 @@ class Operator:
                 for a, p in zip(own, places, strict=True)
             ]
             known = [p for p in found if p is not None]
-            return by_places(node, position, tape, gradient, known, output) if len(known) == len(own) else None
-        if (self.same_unit and not position) or self.aligned:
-            return by_difference(node, position, tape, gradient, leaky=activates(self.activation(node)))
+            return by_places(node, position, tape, rows, known, output) if len(known) == len(own) else None
         return None
 
     def in_order(self, node: OpNode, blocks: Array) -> dict[int, Array]:
         """Stored inputs with the blocks of a sum in another order; nothing where products have no blocks to move."""
         return {}
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        """Append what carries a gradient of an output back to an input; None where nobody has said how.
+
+        It may be rough: it only says where to look for inputs that move a unit.
+        """
+        back = self.transposed(node, position, tape, gradient, output)
+        if back is None and ((self.same_unit and not position) or self.aligned):
+            return by_difference(node, position, tape, gradient, leaky=activates(self.activation(node)))
+        return back
 
     def listed(self, node: Node, items: tuple[_T, ...], numbers: Sequence[Array]) -> tuple[_T, ...] | None:
         """What the operator makes of a list, given its other inputs; None where it does more than move items."""

@@ -24,7 +24,7 @@ from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.pull_back import Tape, by_windows, repeated, window_of
 from analyzer.ops.traits import CONTINUOUS, EVERY, NONE, SPATIAL, Traits
-from analyzer.ops.trend import SELECTS, Trend
+from analyzer.ops.trend import LARGEST_OF, Trend
 
 
 class Spatial(Operator):
@@ -106,11 +106,18 @@ class MaximumPool(Spatial):
     """The largest of a window; padding never is."""
 
     def trend(self, node: OpNode) -> Trend | None:
-        return SELECTS
+        return LARGEST_OF
 
 
 class AveragePool(Spatial):
     """An average that counts its zero padding makes a constant map fall off at the border."""
+
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
+        """Where all windows average as many numbers."""
+        padded = any(node.attr("pads") or ()) or "SAME" in node.attr("auto_pad", "NOTSET")
+        if node.attr("ceil_mode", 0) or (padded and not node.attr("count_include_pad", 0)):
+            return None
+        return self._through_windows(node, tape, rows, largest=False)
 
     def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
         return self._through_windows(node, tape, gradient, largest=False)
@@ -122,7 +129,7 @@ class AveragePool(Spatial):
         return not (counts and pads)
 
     def trend(self, node: OpNode) -> Trend | None:
-        return Trend(terms=prod(node.attr("kernel_shape")))
+        return Trend(terms=prod(node.attr("kernel_shape")), linear=True)
 
 
 class LpPool(Spatial):
@@ -164,7 +171,7 @@ class ResizeRule(Spatial):
         sized = all(node.static(p) is not None for p in range(1, len(node.inputs)) if node.has(p))
         if not sized or node.version < 10 or node.attr("antialias", 0) or mode not in ("nearest", "linear"):
             return None
-        return Trend(terms=0 if copies and self.keeps_constant(node) else _MOST_NEIGHBOURS)
+        return Trend(terms=0 if copies and self.keeps_constant(node) else _MOST_NEIGHBOURS, linear=True)
 
     def free_axes(self, node: OpNode) -> list[int]:
         moved = self._resized(node)
@@ -213,7 +220,11 @@ class GlobalPool(Spatial):
     """Global maximum or average over all positions."""
 
     def trend(self, node: OpNode) -> Trend | None:
-        return SELECTS if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]))
+        return LARGEST_OF if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]), linear=True)
+
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
+        """To all positions alike."""
+        return self.pull_back(node, position, tape, rows, output) if node.op_type == "GlobalAveragePool" else None
 
     def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
         """To all positions alike; of a maximum that is rough."""

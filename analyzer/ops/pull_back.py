@@ -17,7 +17,6 @@ from analyzer.graph.reductions import reduce_axes
 from analyzer.ops.node import OpNode
 
 STEPS = {"float16": 2.0**-5, "bfloat16": 2.0**-4, "float32": 2.0**-10, "float64": 2.0**-20}
-FAR, FAR_IN_HALVES = 1e30, 3e4  # what takes a unit that is not asked about out of a maximum
 MOST_COPIES = 16  # of one element, whose gradients are added up
 
 
@@ -122,9 +121,10 @@ def by_places(
 
 def repeated(node: OpNode, tape: Tape, gradient: str, axes: Sequence[int], *, mean: bool) -> str:
     """What was summed or averaged over axes."""
-    shape, name = node.x_shape(), node.node.inputs[0]
+    shape = node.x_shape()
     kept = [1 if axis in axes else length for axis, length in enumerate(shape)]
-    wide = tape.add("Add", tape.reshaped(gradient, kept), tape.add("Sub", name, name))
+    lengths = [1, *shape[1:]] if tape.batched else [*shape]
+    wide = tape.add("Expand", tape.reshaped(gradient, kept), tape.editor.constant(np.array(lengths, np.int64)))
     return tape.add("Mul", wide, tape.number([1 / prod(shape[a] for a in axes)], node.x_dtype)) if mean else wide
 
 
@@ -192,17 +192,3 @@ def identity_places(shape: Shape, axis: int) -> Array:
     """Where every index along an axis keeps its place."""
     found: Array = pattern.on_axis(np.arange(shape[axis]), axis, len(shape))
     return found
-
-
-def seed_of_largest(tape: Tape, value: str, pick: str, positions: Sequence[int], dtype: str) -> tuple[str, str]:
-    """The largest number over positions of a unit that is picked (1, -1: of its negative; 0: not), and its gradient.
-
-    That is the sign where the largest one is, and 0 elsewhere.
-    """
-    size = tape.add("Abs", pick)
-    far = FAR_IN_HALVES if dtype == "float16" else FAR
-    away = tape.add("Mul", tape.add("Sub", size, tape.number([1.0], dtype)), tape.number([far], dtype))
-    signed = tape.add("Add", tape.add("Mul", value, pick), away)
-    best = reduce_axes(tape.editor, "ReduceMax", signed, positions, keep=True)
-    there = tape.editor.cast(tape.add("Not", tape.add("Less", signed, best)), dtype)
-    return best, tape.add("Mul", there, pick)

@@ -21,7 +21,7 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.pull_back import Tape, repeated
 from analyzer.ops.traits import CONTINUOUS, STEADY
-from analyzer.ops.trend import LEAST_NORM, SELECTS, UNIT, Ends, Trend
+from analyzer.ops.trend import LARGEST_OF, LEAST_NORM, UNIT, Ends, Trend
 
 #: Reductions of one constant that give a constant whatever the number of elements.
 _IDEMPOTENT: dict[str, Callable[..., Array]] = {"ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min}
@@ -53,10 +53,10 @@ class ReduceRule(Operator):
             return [] if node.attr("noop_with_empty_axes", 0) else list(range(rank))
         return sorted(a % rank for a in axes)
 
-    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+    def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
         if position or node.op_type not in ("ReduceMean", "ReduceSum"):
             return None
-        return repeated(node, tape, gradient, self.reduced(node), mean=node.op_type == "ReduceMean")
+        return repeated(node, tape, rows, self.reduced(node), mean=node.op_type == "ReduceMean")
 
     def _drop(self, array: Array, node: OpNode) -> Array:
         """Reduced axes have length 1 here; take them away where the operator does."""
@@ -88,9 +88,9 @@ class ReduceRule(Operator):
     def trend(self, node: OpNode) -> Trend | None:
         terms = prod(node.x_shape()[axis] for axis in self.reduced(node))
         if node.op_type in ("ReduceMax", "ReduceMin"):
-            return SELECTS
+            return LARGEST_OF
         if node.op_type in ("ReduceMean", "ReduceSum"):
-            return Trend(terms=terms)
+            return Trend(terms=terms, linear=True)
         if node.op_type in ("ReduceL1", "ReduceL2", "ReduceSumSquare"):
             return Trend(Ends.EVEN, relative=(terms + 4) * UNIT, absolute=LEAST_NORM, low=0.0)
         return None

@@ -38,6 +38,11 @@ class Trend:
     are summed (0: it is exact). `low` and `high` are numbers, or patterns of the output, that nothing computed passes,
     whatever is fed; `formula`: nothing by the formula, but what is computed may. `selects`: all elements that come out
     are those of computed inputs.
+
+    `bends`: between these places each element is a straight function of the first input's element at its place; None
+    where nobody says so. `linear`: each is a sum of elements of the first input, times numbers that nothing fed changes
+    and that are not below 0. `steepest`: no element moves further than so many times the farthest that an element of
+    the computed inputs does; along axes on which units stay separate, an element of its own unit.
     """
 
     ends: Ends = Ends.RISING
@@ -55,6 +60,9 @@ class Trend:
     high: float | Array = np.inf
     formula: bool = False
     selects: bool = False
+    bends: tuple[float, ...] | None = None
+    linear: bool = False
+    steepest: float | None = None
 
     @property
     def exact(self) -> bool:
@@ -66,6 +74,7 @@ class Trend:
 
 EXACT = Trend()
 SELECTS = Trend(selects=True)
+LARGEST_OF = Trend(selects=True, steepest=1.0)  # or the smallest of
 WITHIN_ONE = Trend(Ends.ANYWHERE, low=-1.00001, high=1.00001)  # onnxruntime's tanh passes 1 by a last digit
 UNIT = 2.0**-23  # a last digit in single precision
 SLACK = 1e-6  # more than onnxruntime's exp, erf, tanh and their like are off by, as they were measured

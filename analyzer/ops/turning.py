@@ -11,28 +11,28 @@ from analyzer.ops.node import OpNode
 from analyzer.ops.trend import EXACT, LEAST_NORM, SLACK, UNIT, Ends, Trend
 
 
-def _turning(place: float) -> Trend:
+def _turning(place: float, steepest: float) -> Trend:
     """Of x times a function that is off by a slack at most."""
-    return Trend(Ends.TURNING, turns=(place,), scaled=2 * SLACK, absolute=2 * SLACK)
+    return Trend(Ends.TURNING, turns=(place,), scaled=2 * SLACK, absolute=2 * SLACK, steepest=steepest)
 
 
 _ABOUT_ONE = 1 + 2 * SLACK  # what comes out of onnxruntime's tanh and logistic function passes 1 by a last digit
 _TRENDS: dict[str, Trend] = {
-    "Relu": Trend(low=0.0),
+    "Relu": Trend(low=0.0, bends=(0.0,), steepest=1.0),
     "Sign": Trend(low=-1.0, high=1.0),
-    "Sigmoid": Trend(absolute=SLACK, low=-SLACK, high=_ABOUT_ONE),
-    "Tanh": Trend(absolute=SLACK, low=-_ABOUT_ONE, high=_ABOUT_ONE),
-    "Softsign": Trend(absolute=SLACK, low=-_ABOUT_ONE, high=_ABOUT_ONE),
-    "Erf": Trend(absolute=SLACK, low=-_ABOUT_ONE, high=_ABOUT_ONE),
-    "Softplus": Trend(relative=SLACK, absolute=SLACK, low=0.0),
-    "Gelu": _turning(-0.7517915),
-    "HardSwish": _turning(-1.5),
-    "Mish": _turning(-1.1924312),
-    "Abs": Trend(Ends.EVEN, low=0.0),
+    "Sigmoid": Trend(absolute=SLACK, low=-SLACK, high=_ABOUT_ONE, steepest=0.251),
+    "Tanh": Trend(absolute=SLACK, low=-_ABOUT_ONE, high=_ABOUT_ONE, steepest=1.0),
+    "Softsign": Trend(absolute=SLACK, low=-_ABOUT_ONE, high=_ABOUT_ONE, steepest=1.0),
+    "Erf": Trend(absolute=SLACK, low=-_ABOUT_ONE, high=_ABOUT_ONE, steepest=1.13),
+    "Softplus": Trend(relative=SLACK, absolute=SLACK, low=0.0, steepest=1.0),
+    "Gelu": _turning(-0.7517915, 1.13),
+    "HardSwish": _turning(-1.5, 1.51),
+    "Mish": _turning(-1.1924312, 1.09),
+    "Abs": Trend(Ends.EVEN, low=0.0, bends=(0.0,), steepest=1.0),
     **dict.fromkeys(("Floor", "Ceil", "Round"), EXACT),
-    "Neg": Trend(falls=(0,)),
+    "Neg": Trend(falls=(0,), bends=(), steepest=1.0),
     **dict.fromkeys(("Sin", "Cos"), Trend(Ends.ANYWHERE, low=-_ABOUT_ONE, high=_ABOUT_ONE)),
-    "Atan": Trend(absolute=SLACK, low=-2.0, high=2.0),
+    "Atan": Trend(absolute=SLACK, low=-2.0, high=2.0, steepest=1.0),
     "Sqrt": Trend(within=(0.0, np.inf), relative=UNIT, low=0.0),
     "Log": Trend(within=(0.0, np.inf), relative=SLACK, absolute=SLACK),
     "Exp": Trend(relative=SLACK, absolute=LEAST_NORM**2, low=0.0),
@@ -48,19 +48,21 @@ def _bent(n: OpNode) -> Trend | None:
         n.attr("alpha", {"Selu": 1.6732632423543772, "LeakyRelu": 0.01, "HardSigmoid": 0.2}.get(n.op_type, 1))
     )
     if n.op_type == "LeakyRelu":
-        return Trend(Ends.TURNING, turns=(0.0,), relative=UNIT)
+        steepest = max(1.0, abs(alpha) * (1 + UNIT))
+        return Trend(Ends.TURNING, turns=(0.0,), relative=UNIT, bends=(0.0,), steepest=steepest)
     if n.op_type == "HardSigmoid":
         off = SLACK * (1 + abs(float(n.attr("beta", 0.5))))
-        return Trend(scaled=alpha * SLACK, absolute=off, low=0.0, high=1.0) if alpha >= 0 else None
+        return Trend(scaled=alpha * SLACK, absolute=off, low=0.0, high=1.0, steepest=alpha) if alpha >= 0 else None
     if n.op_type == "ThresholdedRelu":
         return Trend(low=0.0) if alpha >= 0 else None
     if n.op_type in ("Swish", "QuickGelu"):
         alpha = float(n.attr("alpha", 1.702 if n.op_type == "QuickGelu" else 1.0))
-        return _turning(-1.2784645 / alpha) if alpha > 0 else None
+        return _turning(-1.2784645 / alpha, 1.1) if alpha > 0 else None
     gamma = float(n.attr("gamma", 1.0507009873554805)) if n.op_type == "Selu" else 1.0
     size = gamma * alpha * (1 + 2 * SLACK)
     rising = alpha > 0 and gamma > 0
-    return Trend(relative=SLACK, absolute=size * SLACK, low=-size) if rising else None
+    steepest = gamma * max(1.0, 1.0 if n.op_type == "Celu" else alpha) * (1 + UNIT)
+    return Trend(relative=SLACK, absolute=size * SLACK, low=-size, steepest=steepest) if rising else None
 
 
 _BENT = ("LeakyRelu", "HardSigmoid", "ThresholdedRelu", "Swish", "QuickGelu", "Elu", "Selu", "Celu")
@@ -69,5 +71,5 @@ _BENT = ("LeakyRelu", "HardSigmoid", "ThresholdedRelu", "Swish", "QuickGelu", "E
 def trend_of(node: OpNode) -> Trend | None:
     """Of a call of one of these functions."""
     if node.op_type == "Gelu" and node.attr("approximate", "none") == "tanh":
-        return _turning(-0.7524614)
+        return _turning(-0.7524614, 1.13)
     return _bent(node) if node.op_type in _BENT else _TRENDS.get(node.op_type)

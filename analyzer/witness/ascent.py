@@ -9,31 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.facts.domain import Box
-from analyzer.facts.statistics import Ints
 from analyzer.facts.units import SampleAxis
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.subgraphs import Role
 from analyzer.ops.context import Context
-from analyzer.ops.pull_back import Tape, seed_of_largest
+from analyzer.ops.pull_back import Tape
 from analyzer.runtime.session import Session
 from analyzer.witness.claims import Aim
-from analyzer.witness.points import Points, count_of, kept_within, taken
+from analyzer.witness.points import Points, count_of, joined, kept_within, taken
 from analyzer.witness.sight import Feeding
 
 STEPS = 25
+SPREAD = 8  # the share of a map by which targets on one point keep away from one another
 WIDEST, NARROWEST = 0.5, 0.02  # a step, as a share of the width of the domain: the first one and the least
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a point is to go: the largest number of a unit of a value, or (`sign` -1) that of its negative."""
+    """Where a point is to go: an element of a value, counted through one sample, (`sign` -1: its negative) exceeds
+    a limit.
+    """
 
-    unit: int
+    place: int
     sign: int
     limit: float
 
@@ -47,9 +50,7 @@ class Ascent:
     def __init__(
         self, loaded: LoadedModel, context: Context, aim: Aim, feeding: Feeding, *, threads: int | None
     ) -> None:
-        self._feeding, self._axis = feeding, aim.axis
-        shapes = feeding.shapes
-        self._rank, self._units = len(shapes.shapes[aim.value]), shapes.shapes[aim.value][aim.axis]
+        self._feeding, shapes = feeding, feeding.shapes
         self._dtype = np.dtype(shapes.dtypes.get(aim.value, "float32"))
         self.blocked = set[str]()
         self.reached: tuple[str, ...] = ()
@@ -61,22 +62,16 @@ class Ascent:
         if feeding.plan.free_inputs:
             editor.free_batch(feeding.plan.free_inputs)
         editor.clear_outputs()
-        batched = feeding.together > 1
-        first: list[int | None] = [None if batched else 1]
+        batched, lengths = feeding.together > 1, shapes.shapes[aim.value]
+        self._lengths = lengths[1:] if batched else lengths
         self._slope = editor.input("slope", "float32", [1])
-        pick = [*first, *[self._units if a == aim.axis else 1 for a in range(1, self._rank)]]
-        if aim.axis == 0:
-            pick = [self._units, *[1] * (self._rank - 1)]
-        self._pick = editor.input("pick", self._dtype.name, pick)
-        tape = Tape(editor, self._slope, batched)
-        positions = [axis for axis in range(self._rank) if axis or not batched]
-        best, seed = seed_of_largest(tape, aim.value, self._pick, positions, self._dtype.name)
-        found = self._gradients(context, tape, aim.value, seed, floats)
+        self._pick = editor.input("pick", self._dtype.name, [None, *self._lengths] if batched else self._lengths)
+        found = self._gradients(context, Tape(editor, self._slope, batched), aim.value, self._pick, floats)
         if not found:
             return
         self.reached, self._outputs = tuple(found), [*found.values()]
-        self._best = best
-        editor.output(best, *self._outputs)
+        self._value = aim.value
+        editor.output(aim.value, *self._outputs)
         editor.finish()
         self._session = Session(editor.loaded, threads=threads)
 
@@ -85,67 +80,83 @@ class Ascent:
         if self.reached:
             self._session.close()
 
+    def values(self, points: Points) -> Array:
+        """What the value is for points, [points, elements]."""
+        return self._run(points, [()] * count_of(points), 0.0)[0]
+
     def climb(
         self,
         points: Points,
         boxes: Sequence[Mapping[str, Box]],
-        targets: Sequence[Target],
+        targets: Sequence[Sequence[Target]],
         slope: float,
         goes_on: Callable[[], bool],
     ) -> Points:
-        """Where the points come to in a few steps, each within its box: the best that each came by.
+        """What points come to in a few steps, each within its box and towards all its targets together.
 
+        Given back are points as they reach one target or more, and of those that reach none the best that they came by.
         It ends early where it no longer `goes_on`.
 
         Raises:
             RunError: the model does not run on some.
         """
         current = {name: array.copy() for name, array in points.items()}
-        best, heights = dict(current), np.full(len(targets), -np.inf)
+        best, heights = {n: a.copy() for n, a in points.items()}, np.full(len(targets), -np.inf)
+        left, reached = [[*some] for some in targets], list[Points]()
         for step in range(STEPS + 1):
-            moving = np.flatnonzero(~(heights > 0))
-            if not len(moving) or (step and not goes_on()):
+            moving = [point for point, some in enumerate(left) if some]
+            if not moving or (step and not goes_on()):
                 break
             now = slope * (1 - step / STEPS)
-            height, gradients = self._run(taken(current, moving), [targets[int(i)] for i in moving], now)
-            higher = moving[height > heights[moving]]
-            heights[moving] = np.fmax(height, heights[moving])
-            for name, array in current.items():
-                best[name] = best[name].copy() if step == 0 else best[name]
-                best[name][higher] = array[higher]
-            if step < STEPS:
-                far = max(WIDEST * (1 - step / STEPS), NARROWEST)
-                for place, point in enumerate(moving):
+            values, gradients = self._run(taken(current, np.array(moving)), [left[point] for point in moving], now)
+            for row, point in enumerate(moving):
+                gaps = [t.sign * float(values[row, t.place]) - t.limit for t in left[point]]
+                if max(gaps) > 0:
+                    reached.append(taken(current, slice(point, point + 1)))
+                    left[point] = [t for t, gap in zip(left[point], gaps, strict=True) if not gap > 0]
+                elif np.mean(gaps) > heights[point]:
+                    heights[point] = np.mean(gaps)
                     for name in self.reached:
-                        bounds = boxes[int(point)][name]
-                        width = bounds.high.astype(np.float64) - bounds.low
-                        moved = current[name][point] + far * width * np.sign(np.nan_to_num(gradients[name][place]))
-                        current[name][point] = kept_within(moved, bounds)
-        return best
+                        best[name][point] = current[name][point]
+            if step < STEPS:
+                self._step(current, boxes, moving, gradients, max(WIDEST * (1 - step / STEPS), NARROWEST))
+        missed = [point for point, (some, rest) in enumerate(zip(targets, left, strict=True)) if len(some) == len(rest)]
+        return joined([*reached, taken(best, np.array(missed, np.int64))])
 
-    def _run(self, points: Points, targets: Sequence[Target], slope: float) -> tuple[Array, dict[str, Array]]:
-        """How far above its limit each point is, and the gradients."""
+    def _step(
+        self,
+        points: Points,
+        boxes: Sequence[Mapping[str, Box]],
+        moving: Sequence[int],
+        gradients: Points,
+        far: float,
+    ) -> None:
+        """Move some of the points by this share of the width of the domain, up."""
+        for row, point in enumerate(moving):
+            for name in self.reached:
+                bounds = boxes[point][name]
+                width = bounds.high.astype(np.float64) - bounds.low
+                moved = points[name][point] + far * width * np.sign(np.nan_to_num(gradients[name][row]))
+                points[name][point] = kept_within(moved, bounds)
+
+    def _run(self, points: Points, targets: Sequence[Sequence[Target]], slope: float) -> tuple[Array, Points]:
+        """The value, [points, elements], and by input the gradients of the sums of targets."""
         count, together = count_of(points), self._feeding.together
-        heights, parts = list[Array](), list[dict[str, Array]]()
+        values, parts = list[Array](), list[Points]()
         for start in range(0, count, together):
             piece = taken(points, slice(start, start + together))
+            picks = np.zeros((count_of(piece), prod(self._lengths)), self._dtype)
+            for row, some in enumerate(targets[start : start + together]):
+                for target in some:
+                    picks[row, target.place] = target.sign
             feeds = dict(self._feeding.feed(piece, alone=together == 1))
-            some = targets[start : start + together]
-            feeds[self._pick] = self._picks(some)
+            feeds[self._pick] = picks.reshape(-1, *self._lengths) if together > 1 else picks.reshape(self._lengths)
             feeds[self._slope] = np.array([slope], np.float32)
             results = self._session.run(feeds)
-            heights.append(results[self._best].reshape(-1).astype(np.float64) - [t.limit for t in some])
+            values.append(results[self._value].reshape(len(picks), -1))
             shapes = {name: piece[name].shape for name in self.reached}
             parts.append({n: results[o].reshape(shapes[n]) for n, o in zip(self.reached, self._outputs, strict=True)})
-        return np.concatenate(heights), {n: np.concatenate([part[n] for part in parts]) for n in self.reached}
-
-    def _picks(self, targets: Sequence[Target]) -> Array:
-        units: Ints = np.array([t.unit for t in targets])
-        rows = np.zeros((len(targets), self._units), self._dtype)
-        rows[np.arange(len(targets)), units] = [t.sign for t in targets]
-        if self._axis == 0:
-            return rows.reshape(-1, *[1] * (self._rank - 1))
-        return rows.reshape(len(targets), *[self._units if a == self._axis else 1 for a in range(1, self._rank)])
+        return np.concatenate(values), joined(parts)
 
     def _gradients(self, context: Context, tape: Tape, value: str, seed: str, inputs: Sequence[str]) -> dict[str, str]:
         """By input the name of its gradient."""
@@ -173,3 +184,20 @@ class Ascent:
 
     def _is_float(self, name: str) -> bool:
         return np.dtype(self._feeding.shapes.dtypes.get(name, "float32")).kind == "f"
+
+
+def spread(values: Array, lengths: Sequence[int], aims: Sequence[tuple[int, Aim]]) -> list[Target]:
+    """For each unit the element that is nearest to where it is to go, away from those of the units before.
+
+    `values` are one sample's elements of a value of these lengths.
+    """
+    found, numbers = list[Target](), np.arange(prod(lengths)).reshape(lengths)
+    used = np.zeros(np.delete(np.array(lengths), aims[0][1].axis), np.bool_)
+    for unit, aim in aims:
+        own = np.take(numbers, unit, aim.axis)
+        heights = aim.sign * np.nan_to_num(values[own].astype(np.float64), nan=-np.inf)
+        best = int(np.argmax(np.where(used, -np.inf, heights) if not used.all() else heights))
+        found.append(Target(int(own.reshape(-1)[best]), aim.sign, aim.limit))
+        middle, reach = np.unravel_index(best, used.shape), [length // SPREAD for length in used.shape]
+        used[tuple(slice(max(m - r, 0), m + r + 1) for m, r in zip(middle, reach, strict=True))] = True
+    return found

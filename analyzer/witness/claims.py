@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +17,9 @@ from analyzer.facts.statistics import Bools, Floats, Ints
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.facts.verdicts import stays
-from analyzer.units.pre_activation import Entry
+from analyzer.ops.context import Context
+from analyzer.units.decomposed import find_decomposed
+from analyzer.units.pre_activation import Entry, entry_of
 
 _SEEN = tuple(kind for kind in Evidence if kind is not Evidence.STRUCTURAL)
 
@@ -114,21 +116,28 @@ class Claims:
         return np.concatenate([layer.nearness(seen) for layer in self.layers], axis=1)
 
 
-def claims_of(layers: Sequence[LayerVerdicts], entries: Mapping[str, Entry], thresholds: Thresholds) -> Claims:
-    """The claims that the data alone shows; `entries` say what enters the activation of each value."""
-    found = []
-    for layer in layers:
+def entries_of(context: Context, layers: Iterable[LayerVerdicts]) -> dict[str, Entry]:
+    """What enters the activation of each of these values."""
+    decomposed = {found.node.outputs[0]: found for found in find_decomposed(context.graph)}
+    return {layer.value: entry_of(context, layer.audited, decomposed) for layer in layers}
+
+
+def claims_of(context: Context, layers: Sequence[LayerVerdicts], thresholds: Thresholds) -> Claims:
+    """The claims that the data alone shows."""
+    suspects = [layer for layer in layers if layer.dead or layer.always_on]
+    found, entries = [], entries_of(context, suspects)
+    for layer in suspects:
         dead = layer.dead_by(*_SEEN)
         for claim, units in ((Claim.DEAD, dead), (Claim.ALWAYS_ON, layer.always_on)):
             if units:
                 entry = entries[layer.value]
                 constants = layer.stays_at[list(units)]
-                aims = tuple(tuple(_aims(layer.audited, claim, entry, float(c))) for c in constants)
+                aims = tuple(tuple(aims_at(layer.audited, claim, entry, float(c))) for c in constants)
                 found.append(LayerClaims(layer.audited, claim, np.array(units, np.int64), constants, aims))
     return Claims(tuple(found), thresholds)
 
 
-def _aims(audited: AuditedValue, claim: Claim, entry: Entry, constant: float) -> list[Aim]:
+def aims_at(audited: AuditedValue, claim: Claim, entry: Entry, constant: float) -> list[Aim]:
     """Where a claim breaks, told by what enters a rectifier; of others by the value itself."""
     value, low, high = entry.value, entry.low, entry.high
     if value is None or audited.kind is not Kind.RECTIFIER:

@@ -94,6 +94,15 @@ class Sampler:
                 result[name][point] = np.where(where, ends, result[name][point])
         return result
 
+    def redrawn(self, points: Points, boxes: Sequence[int], share: float) -> Points:
+        """The points with a share of their elements, one at least of some, drawn evenly between their ends."""
+        result = {name: array.copy() for name, array in points.items()}
+        for point, box in enumerate(boxes):
+            for name, bounds in self.domain.boxes[box].items():
+                where = self.random.random(bounds.low.shape) < max(share, 1 / max(bounds.low.size, 1))
+                result[name][point] = np.where(where, self._between(bounds), result[name][point])
+        return result
+
     def box_of(self, point: Mapping[str, Array]) -> int:
         """The first box that holds a point; the first of all where none does."""
         return next((i for i, box in enumerate(self.domain.boxes) if _holds(box, point)), 0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from analyzer.facts.proof import Method
 from analyzer.facts.statistics import Bools, Floats
 from analyzer.graph import LoadedModel
 from analyzer.ops.context import Context
-from analyzer.witness.ascent import Ascent, Target
+from analyzer.witness.ascent import Ascent, Target, spread
 from analyzer.witness.claims import Aim, Claims, LayerClaims
 from analyzer.witness.points import Points, Sampler, count_of, joined, taken
 from analyzer.witness.sight import Feeding, Sight
@@ -30,7 +31,11 @@ TOGETHER, LEAST_TOGETHER, WORK = 64, 4, 1 << 31  # points that are run or climb 
 NEAREST = 3  # of a claim's nearest points one is taken
 POOL, POOL_BYTES = 512, 1 << 28
 LEAST, LARGE = 1e-12, 1e30  # beside a spread of nothing, and for what is not finite
+WANDERERS = 64  # points at least that are changed at random in a turn
+CHANGED = (0.05, 0.3, 0.01, 0.1)  # share of the elements that are drawn anew where there is no gradient
+CROWDS, APART = (16, 8, 4, 1), 8  # claims that climb on one point, turn by turn; a map has room for one in so many
 CHEAP_SHARE = 0.5  # of the time that is left, at most
+HINTED_SHARE = 0.7  # of the time that is left, to be kept for gradients
 
 
 def together(multiply_adds: int) -> int:
@@ -58,6 +63,12 @@ class Clock:
         """Whether there is time left."""
         self._tick(self._seconds - self.left)
         return bool(self.left) and not self._stopped()
+
+    def until(self, share: float) -> Clock:
+        """The same clock, that ends when this share of all its time is over."""
+        sooner = Clock(share * self._seconds, self._stopped, self._tick)
+        sooner._begin = self._begin
+        return sooner
 
     def check(self) -> None:
         """Go on, or not.
@@ -130,11 +141,23 @@ class Search:
         for ascent in filter(None, self._ascents.values()):
             ascent.close()
 
-    def run(self) -> bool:
-        """Search until all is settled or nothing is left to try; False where it was ended before."""
+    def cheap(self) -> bool:
+        """Try cheap points; False where the time was over before all were tried."""
+        return self._ends(self._cheap)
+
+    def climb(self, proven: Bools, hints: Iterable[Points]) -> bool:
+        """Search on for what is open and not `proven`, until nothing is left to try; False where it was ended before.
+
+        `hints` are values of some inputs that look promising.
+        """
+        self._proven = self._proven | proven
+        self.open &= ~proven
+        return self._ends(lambda: self._hinted(hints)) and self._ends(self._gradients)
+
+    def _ends(self, stage: Callable[[], None]) -> bool:
         try:
-            self._cheap()
-            self._gradients()
+            if self.open.any():
+                stage()
         except (OutOfTime, KeyboardInterrupt):
             return not self.open.any()
         return True
@@ -158,6 +181,18 @@ class Search:
                         return
                     self._look(taken(points, slice(start, start + self._piece)), method)
 
+    def _hinted(self, hints: Iterable[Points]) -> None:
+        enough = self._clock.left * HINTED_SHARE if self._climbs else 0.0
+        for points in hints:
+            self._clock.check()
+            if self._clock.left < enough:
+                return
+            if not points:
+                continue
+            whole = {**self._sampler.uniform(count_of(points)), **points}
+            for start in range(0, count_of(points), self._piece):
+                self._look(taken(whole, slice(start, start + self._piece)), Method.STEEPEST)
+
     @property
     def _climbs(self) -> bool:
         """Whether some input that varies has gradients at all."""
@@ -166,40 +201,71 @@ class Search:
     def _gradients(self) -> None:
         turn = last = 0
         while self.open.any() and count_of(self._pool) and turn - last < IN_VAIN:
-            before = len(self.witnesses)
+            before, nearer = len(self.witnesses), False
             for members in self._groups():
-                for start in range(0, len(members), self._together):
-                    claims = [(c, aims) for c, aims in members[start : start + self._together] if self.open[c]]
+                size = max(self._together, CROWDS[0])
+                for start in range(0, len(members), size):
+                    claims = [(c, aims) for c, aims in members[start : start + size] if self.open[c]]
+                    self._clock.check()
                     ascent = self._ascent(claims[0][1][0]) if claims else None
                     if ascent is not None:
                         self._climb(ascent, claims, turn)
+                    elif claims:
+                        nearer |= self._wander([claim for claim, _ in claims], turn)
             turn += 1
-            last = turn if len(self.witnesses) > before else last
-            if not any(self._ascents.values()):
-                break
+            last = turn if nearer or len(self.witnesses) > before else last
         by_reason: dict[str, list[str]] = {}
         for value, reason in self._blocked.items():
             by_reason.setdefault(reason, []).append(value)
         for reason, values in by_reason.items():
-            self.notes.append(f"No gradient was had of {', '.join(values)} ({reason}): only cheap points were tried.")
+            self.notes.append(f"No gradient was had of {', '.join(values)} ({reason}): points were changed at random.")
+
+    def _wander(self, claims: Sequence[int], turn: int) -> bool:
+        """Draw some elements of points anew that came near claims, where nothing says which way to go.
+
+        Returns whether any came nearer.
+        """
+        before, pool = self._near[:, claims].max(axis=0), self._pool  # which looks replace, and do not change
+        least = -(-WANDERERS // len(claims))
+        ranks = self._sampler.random.integers(min(NEAREST, len(self._near)), size=(least, len(claims)))
+        nearest = np.argsort(-self._near[:, claims], axis=0, kind="stable")
+        starts = nearest[ranks, np.arange(len(claims))].reshape(-1)
+        for start in range(0, len(starts), self._piece):
+            points = taken(pool, starts[start : start + self._piece])
+            boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(count_of(points))]
+            points = self._sampler.redrawn(points, boxes, CHANGED[turn % len(CHANGED)])
+            self._look(points, Method.CHANGED)
+        return bool((self._near[:, claims].max(axis=0) > before).any())
 
     def _climb(self, ascent: Ascent, claims: Sequence[tuple[int, tuple[Aim, ...]]], turn: int) -> None:
-        random = self._sampler.random
-        starts, targets = list[int](), list[Target]()
-        for claim, aims in claims:
-            aim = aims[turn % len(aims)]
+        """Towards claims of one value, from points that came near, several on one point where the value is a map."""
+        random, aims = self._sampler.random, {claim: aims[turn % len(aims)] for claim, aims in claims}
+        first = claims[0][1][0]
+        lengths = self._feeding.shapes.shapes[first.value]
+        room = prod(max(length // APART, 1) for axis, length in enumerate(lengths) if axis != first.axis)
+        crowd = min(CROWDS[min(turn, len(CROWDS) - 1)], room)
+        groups = [claims[start : start + crowd] for start in range(0, len(claims), crowd)]
+        starts = list[int]()
+        for (claim, _), *_ in groups:
             nearest = np.argsort(-self._near[:, claim], kind="stable")[:NEAREST]
             starts.append(int(nearest[0 if turn == 0 else random.integers(len(nearest))]))
-            layer, unit = self.place(claim)
-            targets.append(Target(int(layer.units[unit]), aim.sign, aim.limit))
         points = taken(self._pool, np.array(starts))
         boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(len(starts))]
         if turn >= STIRRED_FROM:
             points = self._sampler.stirred(points, boxes, STIRRED)
         bounds = [self._domain.boxes[box] for box in boxes]
         with suppress(RunError):
+            values, targets = ascent.values(points), list[list[Target]]()
+            for row, group in enumerate(groups):
+                chosen = [(self._unit(claim), aims[claim]) for claim, _ in group]
+                targets.append(spread(values[row], lengths, chosen))
             found = ascent.climb(points, bounds, targets, SLOPES[turn % len(SLOPES)], self._clock.goes_on)
-            self._look(found, Method.GRADIENT)
+            for start in range(0, count_of(found), self._piece):
+                self._look(taken(found, slice(start, start + self._piece)), Method.GRADIENT)
+
+    def _unit(self, claim: int) -> int:
+        layer, place = self.place(claim)
+        return int(layer.units[place])
 
     def _ascent(self, aim: Aim) -> Ascent | None:
         """The gradient of a value; None where there is none."""

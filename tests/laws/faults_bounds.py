@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analyzer.bounds.arithmetic import Arithmetic
 from analyzer.bounds.by_trend import ByTrend
+from analyzer.bounds.differences import DifferenceGraph
 from analyzer.bounds.formulas import Formulas
 from analyzer.bounds.sums import Sums
 from analyzer.ops import turning
 from analyzer.ops.binary import PReluRule, WhereRule
+from analyzer.ops.context import Call
 from analyzer.ops.node import OpNode
 from analyzer.ops.norm import LayerNorm, Softmax, root_of_length
 from analyzer.ops.pool import MaximumPool
-from analyzer.ops.trend import EXACT, Ends, Trend
+from analyzer.ops.trend import EXACT, WITHIN_ONE, Ends, Trend
 from tests.laws.bound_laws import bounds_hold
+from tests.laws.difference_laws import differences_hold
 from tests.laws.laws import Fault, Patch
 
 
@@ -64,6 +68,22 @@ def _variances_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LayerNorm, "trend", lambda self, node: root_of_length(node, node.x_shape()[-1]))
 
 
+def _signs_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = DifferenceGraph._found
+
+    def found(self: DifferenceGraph, call: Call, moved: Mapping[int, str]) -> Sequence[str | None]:
+        total = call.rule.weighted_sum(call.op)
+        if total is None:
+            return honest(self, call, moved)
+        return [self._f.size(self._f.again(call.op, {**moved, **_no_bias(self, call.op, total.bias)})[0])]
+
+    monkeypatch.setattr(DifferenceGraph, "_found", found)
+
+
+def _no_bias(graph: DifferenceGraph, op: OpNode, bias: int | None) -> dict[int, str]:
+    return {bias: graph._f.array(np.zeros(op.x_shape(bias)))} if bias is not None and op.has(bias) else {}
+
+
 ONE = Trend(low=-1.0, high=1.0)
 FAULTS: list[Fault] = [
     (_function("Neg", EXACT, "rises"), "Neg", bounds_hold),
@@ -81,5 +101,11 @@ FAULTS: list[Fault] = [
     (_divisors_through_zero, "Reciprocal", bounds_hold),
     (_negative_weights_narrow, "Conv", bounds_hold),
     (_negative_weights_narrow, "MatMul", bounds_hold),
+    (_function("Relu", Trend(low=0.0, steepest=0.5), "half_as_steep"), "Relu", differences_hold),
+    (_function("Tanh", replace(WITHIN_ONE, steepest=0.9), "less_steep"), "Tanh", differences_hold),
+    (_trend_of(MaximumPool, Trend(selects=True, steepest=0.5)), "MaxPool", differences_hold),
+    (_trend_of(Softmax, replace(WITHIN_ONE, steepest=0.2)), "Softmax", differences_hold),
+    (_signs_kept, "Conv", differences_hold),
+    (_signs_kept, "Gemm", differences_hold),
     *((_roundings_forgotten, name, bounds_hold) for name in ("Conv", "MatMul", "Gemm", "BatchNormalization")),
 ]

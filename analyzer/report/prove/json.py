@@ -18,6 +18,7 @@ class Counts(Struct, frozen=True):
     proven: int
     refuted: int
     open: int
+    negligible: int
 
 
 class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.prove/1"):
@@ -63,4 +64,5 @@ def totals_of(facts: ProofFacts) -> dict[str, Counts]:
 
 def _counts(facts: ProofFacts, claim: Claim) -> Counts:
     counts = facts.counts(claim)
-    return Counts(counts.total(), counts[Outcome.PROVEN], counts[Outcome.REFUTED], counts[Outcome.OPEN])
+    return Counts(counts.total(), counts[Outcome.PROVEN], counts[Outcome.REFUTED], counts[Outcome.OPEN],
+                  counts[Outcome.NEGLIGIBLE])  # fmt: skip

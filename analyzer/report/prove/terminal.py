@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -26,15 +26,18 @@ from analyzer.report.phrases import domain_stated, full_name, largest, printable
 
 LAYERS_SHOWN = 12
 OPEN_SHOWN = 6
-PROOFS = (Method.WEIGHTS, Method.INTERVALS, Method.SPLITTING)
+PROOFS = (Method.WEIGHTS, Method.INTERVALS, Method.LINEAR, Method.SPLITTING)
 _WORDS = {Claim.DEAD: "dead", Claim.ALWAYS_ON: "always on"}
 _HOW = {
     Method.WEIGHTS: "the weights decide it, for every input that stays finite on the way",
     Method.INTERVALS: "bounds of all that can be computed",
+    Method.LINEAR: "the same, linear in the inputs",
     Method.SPLITTING: "the same over parts of the domain",
     Method.CORNERS: "a corner of the domain",
     Method.UNIFORM: "an input drawn from the domain",
     Method.MIXES: "a mix of two samples",
+    Method.STEEPEST: "an input where a linear bound is largest",
+    Method.CHANGED: "an input that came near, changed here and there",
     Method.GRADIENT: "an input found along gradients",
 }
 
@@ -62,6 +65,7 @@ class _View:
         yield self._answer()
         yield from self._layers()
         yield from self._methods()
+        yield from self._negligible()
         yield from self._open()
         for note in remarks(self.facts):
             yield Text(f"\n{printable(note)}", "yellow")
@@ -97,8 +101,11 @@ class _View:
         parts = [
             (f"{number(counts[Outcome.PROVEN])} proven", "bold green"),
             (f"{number(counts[Outcome.REFUTED])} refuted", "bold red"),
+            (f"{number(counts[Outcome.NEGLIGIBLE])} negligible", "bold cyan"),
             (f"{number(counts[Outcome.OPEN])} open", "bold yellow"),
         ]
+        if not counts[Outcome.NEGLIGIBLE]:
+            del parts[2]
         for place, (text, style) in enumerate(parts):
             line.append(", " if place else "", "bold").append(text, style)
         return line
@@ -114,7 +121,7 @@ class _View:
         columns = [
             Column("claim", [_WORDS[claim] for _, claim in shown], right=False),
             Column("units", [number(by_row[row].total()) for row in shown]),
-            *(Column(outcome.value, [number(by_row[row][outcome]) for row in shown]) for outcome in Outcome),
+            *(Column(outcome.value, [number(by_row[row][outcome]) for row in shown]) for outcome in self._outcomes),
         ]
         names = [(value, self.facts.modules.get(value, "")) for value, _ in shown]
         yield heading("Layer by layer")
@@ -122,33 +129,50 @@ class _View:
         if len(shown) < len(rows):
             yield Text(f"  {counted(len(rows) - len(shown), 'more row')} (--all)", QUIET)
 
+    @property
+    def _outcomes(self) -> list[Outcome]:
+        """All but one that is rare and does not occur."""
+        return [o for o in Outcome if o is not Outcome.NEGLIGIBLE or self.facts.counts()[o]]
+
     def _methods(self) -> Iterator[RenderableType]:
-        methods = Counter(unit.method for unit in self.facts.units if unit.method is not None)
-        if not methods:
+        settled = [unit for unit in self.facts.units if unit.method is not None]
+        methods = Counter(unit.method for unit in settled if unit.outcome is not Outcome.NEGLIGIBLE)
+        if not settled:
             return
         yield heading("How they were settled")
         for method in Method:
             if methods[method]:
                 word = "proven" if method in PROOFS else "refuted"
                 yield indented(f"{number(methods[method]):>6}  {word}: {_HOW[method]}")
+        changes = [u.change for u in self.facts.units if u.change is not None]
+        if changes:
+            how = f"without one of them no output changes by more than {max(changes):.2g}, rounding aside"
+            yield indented(f"{number(len(changes)):>6}  negligible: {how}")
         if self.facts.witnesses:
             tried = f"of {counted(self.facts.tried, 'input')} that were tried, "
             yield indented(f"{tried}{number(self.facts.witnesses)} refute something (seed {self.facts.seed})", QUIET)
 
+    def _negligible(self) -> Iterator[RenderableType]:
+        title = "Negligible: they may move, and outputs change by no more than this without one of them"
+        yield from self._listed(Outcome.NEGLIGIBLE, title, lambda units: f"{max(u.change or 0.0 for u in units):.2g}")
+
     def _open(self) -> Iterator[RenderableType]:
         """Open units by layer, with what bounds them."""
+        yield from self._listed(Outcome.OPEN, "Open: neither proven nor refuted", _bound)
+
+    def _listed(self, outcome: Outcome, title: str, said: Callable[[list[UnitProof]], str]) -> Iterator[RenderableType]:
         groups: dict[tuple[str, Claim], list[UnitProof]] = {}
         for unit in self.facts.units:
-            if unit.outcome is Outcome.OPEN:
+            if unit.outcome is outcome:
                 groups.setdefault((unit.value, unit.claim), []).append(unit)
         if not groups:
             return
-        yield heading("Open: neither proven nor refuted")
+        yield heading(title)
         shown = list(groups.items())[: None if self.show_all else OPEN_SHOWN]
         for (value, claim), units in shown:
             name = shortened(full_name(value, self.facts.modules.get(value, "")), max(self.width - 40, 24))
             numbers = unit_ranges(tuple(unit.unit for unit in units), 4 if not self.show_all else len(units))
-            yield indented(f"{name}: {numbers} ({_WORDS[claim]}; {_bound(units)})")
+            yield indented(f"{name}: {numbers} ({_WORDS[claim]}; {said(units)})")
         if len(shown) < len(groups):
             yield Text(f"  {counted(len(groups) - len(shown), 'more layer')} (--all)", QUIET)
 

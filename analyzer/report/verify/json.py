@@ -21,10 +21,22 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.verify/1"
     proven: int
     refuted: int
     open: int
+    negligible: int
     failed: tuple[Failed, ...]
 
 
 def to_text(facts: VerifiedFacts) -> str:
     """The report as a JSON document that ends in a newline."""
-    same = ("model", "certificate", "domain", "arithmetic", "holds", "proven", "refuted", "open", "failed")
+    same = (
+        "model",
+        "certificate",
+        "domain",
+        "arithmetic",
+        "holds",
+        "proven",
+        "refuted",
+        "open",
+        "negligible",
+        "failed",
+    )
     return text_of(Document(tool=Tool(), **{name: getattr(facts, name) for name in same}))

@@ -31,7 +31,8 @@ def _sections(facts: VerifiedFacts, show_all: bool) -> Iterator[RenderableType]:
         "The certificate holds" if facts.holds else f"The certificate does not hold: {counted(many, 'claim')} failed"
     )
     yield Text(answer, "bold green" if facts.holds else "bold red")
-    yield Text(f"{number(facts.proven)} proven again, {number(facts.refuted)} refuted again by their witnesses, "
+    again = f"{number(facts.negligible)} negligible again, " if facts.negligible else ""
+    yield Text(f"{number(facts.proven)} proven again, {number(facts.refuted)} refuted again by their witnesses, {again}"
                f"{number(facts.open)} were open")  # fmt: skip
     domain = f"Domain: {printable(facts.domain.source)}; {facts.arithmetic}, in any order of summation"
     yield Text(domain + ("; CONDITIONAL: the range of a probe" if facts.domain.conditional else ""), QUIET)

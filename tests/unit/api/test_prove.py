@@ -136,6 +136,50 @@ def test_a_unit_behind_a_dead_layer_is_woken() -> None:
     assert {u.value: u.outcome for u in proof.units if u.value == "y"} == {"y": Outcome.REFUTED}
 
 
+# Two equal units less one another, times next to nothing: never above 0, and no bounds of the two alone show that.
+EQUAL = """g (float[n,16] x) => (float[n,2] y) {
+    h = MatMul (x, w) r = Relu (h) z = MatMul (r, v) a = Relu (z) y = MatMul (a, o) }"""
+EQUAL_STORED = {
+    "w": np.repeat(np.random.default_rng(1).standard_normal((16, 1)), 2, axis=1).astype(np.float32),
+    "v": np.array([[2**-23, 1.0], [-(2**-23), 1.0]], np.float32), "o": np.array([[1.0, 0.0], [1.0, 1.0]], np.float32),
+}  # fmt: skip
+EQUAL_PROBE = np.random.default_rng(0).uniform(-1, 1, (40, 16)).astype(np.float32)
+
+
+def test_a_unit_that_is_as_good_as_dead_is_negligible_with_its_number() -> None:
+    proof = proven(parse(EQUAL, EQUAL_STORED), EQUAL_PROBE, {"x": (-1, 1)}, budget=20)
+    (unit,) = (u for u in proof.units if (u.value, u.unit) == ("a", 0))
+    most = float(np.abs(EQUAL_STORED["w"][:, 0]).sum()) * 2**-23
+    assert unit.outcome is Outcome.NEGLIGIBLE and unit.witness is None
+    assert unit.change is not None and unit.high is not None
+    assert 0 < unit.high <= most * 1.01 and unit.high <= unit.change <= most * 1.02
+    assert "1 negligible" in proof.report() and proof.to_dict()["totals"]["dead"]["negligible"] == 1
+
+
+def test_rows_that_end_before_any_input_do_not_matter() -> None:
+    """The root of a sum of squares ends rows: there is no corner of the inputs that they lead to."""
+    text = """g (float[n,16] x) => (float[n,1] y) {
+        s = ReduceL2<axes = [1], keepdims = 1> (x) h = Gemm (s, w, b) r = Relu (h) z = MatMul (r, v) y = Relu (z) }"""
+    stored = {
+        "w": np.ones((1, 2), np.float32), "b": np.full(2, -1, np.float32), "v": np.array([[1], [-1]], np.float32)
+    }  # fmt: skip
+    proof = proven(parse(text, stored, 17), EQUAL_PROBE, {"x": (-1, 1)}, budget=20)
+    assert {u.value: u.outcome for u in proof.units}["y"] is Outcome.OPEN
+
+
+def test_an_input_that_is_one_number_does_not_matter() -> None:
+    text = EQUAL.replace("float[n,16] x)", "float[n,16] x, int64 k)")
+    text = text.replace("y = MatMul (a, o)", "q = MatMul (a, o) c = Cast<to = 1> (k) y = Add (q, c)")
+    proof = proven(parse(text, EQUAL_STORED), {"x": EQUAL_PROBE, "k": np.array(2)}, {"x": (-1, 1)}, budget=20)
+    assert [u.outcome for u in proof.units if (u.value, u.unit) == ("a", 0)] == [Outcome.NEGLIGIBLE]
+
+
+def test_what_is_not_small_beside_the_outputs_stays_open() -> None:
+    large = EQUAL_STORED | {"v": EQUAL_STORED["v"] * np.array([2**23, 1], np.float32)}
+    proof = proven(parse(EQUAL, large), EQUAL_PROBE, {"x": (-1, 1)}, budget=20)
+    assert [u.outcome for u in proof.units if (u.value, u.unit) == ("a", 0)] == [Outcome.OPEN]
+
+
 @pytest.mark.parametrize("batch", ["n", "1", "4"])
 def test_models_with_fixed_batches_are_searched_as_well(batch: str) -> None:
     model = parse(TEXT.replace("[n,", f"[{batch},"), STORED)
@@ -180,7 +224,7 @@ def test_channels_of_pictures_need_all_positions_and_witnesses_are_on_the_grid(t
     assert np.array_equal(np.asarray(Image.open(written[1])), np.round(grid[0, 0]).astype(np.uint8))
 
 
-# |x0 - x1| over [0, 1]: never above 1, which intervals of the whole square do not show, and those of its parts do.
+# |x0 - x1| over [0, 1]: never above 1, which intervals do not show, and lines do.
 DISTANCE = """g (float[n,2] x) => (float[n,2] y) {
     h = Gemm (x, w) r = Relu (h) z = Gemm (r, v, c) y = Relu (z) }"""
 APART = {
@@ -190,15 +234,28 @@ APART = {
 }
 
 
-def test_a_domain_of_few_numbers_is_proven_in_parts(tmp_path: Path) -> None:
-    proof = analyzer.prove(parse(DISTANCE, APART), np.array([[0.1, 0.2], [0.9, 0.3]], np.float32), domain="0:1")
+# A tent over [0, 1]: x - 2 max(x - 0.3, 0) is never above 0.3, and lines that hold for all of it say 0.6.
+TENT = {
+    "w": np.array([[1, 1], [0, 0]], np.float32), "b": np.array([0, -0.3], np.float32),
+    "v": np.array([[1, -1], [-2, 2]], np.float32), "c": np.array([-0.4, 0.4], np.float32),
+}  # fmt: skip
+TENT_TEXT = DISTANCE.replace("Gemm (x, w)", "Gemm (x, w, b)")
+TENT_PROBE = np.array([[0.1, 0.2], [0.9, 0.3]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "stored", "method"),
+    [(DISTANCE, APART, Method.LINEAR), (TENT_TEXT, TENT, Method.SPLITTING)],
+    ids=["by lines", "in parts"],
+)
+def test_what_intervals_do_not_show_is_proven(
+    text: str, stored: dict[str, Any], method: Method, tmp_path: Path
+) -> None:
+    proof = analyzer.prove(parse(text, stored), TENT_PROBE, domain="0:1")
     of_y = {(u.unit, u.claim): (u.outcome, u.method) for u in proof.units if u.value == "y"}
-    assert of_y == {
-        (0, Claim.DEAD): (Outcome.PROVEN, Method.SPLITTING),
-        (1, Claim.ALWAYS_ON): (Outcome.PROVEN, Method.SPLITTING),
-    }
+    assert of_y == {(0, Claim.DEAD): (Outcome.PROVEN, method), (1, Claim.ALWAYS_ON): (Outcome.PROVEN, method)}
     proof.save_certificate(tmp_path / "certificate")
-    assert analyzer.verify(parse(DISTANCE, APART), tmp_path / "certificate").holds
+    assert analyzer.verify(parse(text, stored), tmp_path / "certificate").holds
 
 
 def test_what_a_part_of_the_domain_breaks_is_not_proven_in_parts() -> None:

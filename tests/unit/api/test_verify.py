@@ -20,7 +20,7 @@ from analyzer.probes.numpy_files import read_npz
 from analyzer.rewrite.masks import archive
 from tests.models import parse
 from tests.shipped import schema_of
-from tests.unit.api.test_prove import PROBE, STORED, TEXT
+from tests.unit.api.test_prove import EQUAL, EQUAL_PROBE, EQUAL_STORED, PROBE, STORED, TEXT
 
 STATEMENT = "certificate.json"
 
@@ -54,6 +54,34 @@ def test_what_was_proven_and_refuted_comes_out_again(model: Path, certificate: P
     assert verified.holds
     assert (verified.facts.proven, verified.facts.refuted, verified.facts.open) == (3, 2, 0)
     jsonschema.validate(verified.to_dict(), schema_of("verify"))
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "tf32"])
+def test_a_proof_says_for_which_arithmetic_it_holds(model: Path, tmp_path: Path, arithmetic: str) -> None:
+    """Unit 0 stays 1 below zero; where factors keep 11 bits it may come a little closer."""
+    path = tmp_path / "certificate"
+    proof = analyzer.prove(model, PROBE, domain="0:1", arithmetic=arithmetic)
+    proof.save_certificate(path)
+    assert proof.facts.arithmetic == arithmetic and f"computed in {arithmetic}" in proof.report()
+    verified = analyzer.verify(model, path)
+    assert verified.holds and verified.facts.arithmetic == arithmetic
+    high = next(u.high for u in proof.units if u.unit == 2)
+    assert high is not None and (high > 3.001) == (arithmetic == "tf32")
+
+
+def test_what_is_negligible_is_computed_again(tmp_path: Path) -> None:
+    model, path = tmp_path / "model.onnx", tmp_path / "certificate"
+    onnx.save(parse(EQUAL, EQUAL_STORED), model)
+    analyzer.prove(model, EQUAL_PROBE, domain={"x": (-1, 1)}, budget=20).save_certificate(path)
+    verified = analyzer.verify(model, path)
+    assert verified.holds and verified.facts.negligible == 1 and "1 negligible again" in verified.report()
+
+    def smaller(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        for unit in statement["units"]:
+            unit["change"] = unit["change"] and unit["change"] / 2
+
+    failed = analyzer.verify(model, changed(path, tmp_path / "changed", smaller)).facts.failed
+    assert [f.outcome for f in failed] == [Outcome.NEGLIGIBLE] and "may change" in failed[0].why
 
 
 def as_proven(statement: dict[str, Any], arrays: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from analyzer.ops.context import Context
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
-from analyzer.witness.ascent import Ascent, Target
+from analyzer.witness.ascent import Ascent, Target, spread
 from analyzer.witness.claims import Aim
 from analyzer.witness.sight import Feeding
 from tests.models import Array, parse, run
@@ -91,14 +91,19 @@ def test_the_gradient_is_what_small_steps_show(name: str) -> None:
     ascent, feeding = ascent_of(model, x)
     assert feeding.together == 8 and ascent.reached == ("x",) and not ascent.blocked
     output = model.graph.output[0].name
-    targets = [Target(unit, sign, 0.25) for unit, sign in ((0, 1), (2, -1), (3, 1))]
-    heights, gradients = ascent._run({"x": x[:, np.newaxis]}, targets, 0.0)
+    picked = ((0, 1), (2, -1), (3, 1))
+    values = run(model, {"x": x})[output].reshape(3, -1)
+    size = values.shape[1] // 4
+    targets = [[Target(unit * size + size // 2, sign, 0.25)] for unit, sign in picked]
+    seen, gradients = ascent._run({"x": x[:, np.newaxis]}, targets, 0.0)
+    assert np.allclose(seen, values, atol=1e-5) and np.allclose(
+        ascent.values({"x": x[:, np.newaxis]}), values, atol=1e-5
+    )
 
     def height(points: Array) -> Array:
-        values = run(model, {"x": points})[output].reshape(3, 4, -1)
-        return np.array([(t.sign * values[i, t.unit]).max() - t.limit for i, t in enumerate(targets)])
+        numbers = run(model, {"x": points})[output].reshape(3, -1)
+        return np.array([t.sign * numbers[i, t.place] for i, (t,) in enumerate(targets)])
 
-    assert np.allclose(heights, height(x), atol=1e-5)
     step = 1e-2
     shown = np.zeros_like(x)
     for place in np.ndindex(x.shape[1:]):
@@ -138,8 +143,8 @@ def test_behind_a_dead_layer_a_pretended_slope_leads_the_way() -> None:
     start = {"x": np.zeros((1, 1, 6), np.float32)}
     bounds = [{"x": Box(-np.ones((1, 6), np.float32), np.ones((1, 6), np.float32))}]
     ascent, _ = ascent_of(model, np.zeros((2, 6), np.float32))
-    blind = ascent.climb(start, bounds, [Target(0, 1, 0.0)], 0.0, lambda: True)
-    led = ascent.climb(start, bounds, [Target(0, 1, 0.0)], 0.3, lambda: True)
+    blind = ascent.climb(start, bounds, [[Target(0, 1, 0.0)]], 0.0, lambda: True)
+    led = ascent.climb(start, bounds, [[Target(0, 1, 0.0)]], 0.3, lambda: True)
     assert run(model, {"x": blind["x"][0]})["y"].max() == 0
     assert run(model, {"x": led["x"][0]})["y"].max() > 0
     assert np.abs(led["x"]).max() <= 1
@@ -157,3 +162,39 @@ def test_only_floats_have_gradients() -> None:
     model = parse("g (int64[n,3] x) => (float[n,3] y) { y = Cast<to=1> (x) }")
     ascent, _ = ascent_of(model, np.ones((2, 3), np.int64))
     assert not ascent.reached and not ascent.blocked
+
+
+def test_targets_of_one_point_stand_apart_and_at_the_best_place_that_is_left() -> None:
+    lengths, values = (1, 3, 16, 16), np.zeros((1, 3, 16, 16), np.float32)
+    values[0, 0, 4, 4] = values[0, 1, 5, 5] = 2
+    values[0, 1, 12, 12] = 1
+    values[0, 2, 0, 15] = -3
+    aims = [(0, Aim("y", 1, 1, 0.5)), (1, Aim("y", 1, 1, 0.5)), (2, Aim("y", 1, -1, 0.25))]
+    found = spread(values.reshape(-1), lengths, aims)
+    places = [tuple(int(i) for i in np.unravel_index(target.place, lengths)) for target in found]
+    assert places == [(0, 0, 4, 4), (0, 1, 12, 12), (0, 2, 0, 15)]
+    assert [(t.sign, t.limit) for t in found] == [(1, 0.5), (1, 0.5), (-1, 0.25)]
+
+
+def test_targets_share_a_place_where_there_is_but_one() -> None:
+    aims = [(unit, Aim("y", 1, 1, 0.0)) for unit in range(4)]
+    assert [t.place for t in spread(np.arange(4.0), (1, 4), aims)] == [0, 1, 2, 3]
+    assert [t.place for t in spread(np.arange(4.0), (4,), [(2, Aim("y", 0, 1, 0.0))])] == [2]
+
+
+def test_several_targets_are_reached_from_one_point() -> None:
+    """Each of four channels is woken by a picture of its own kind, at places that do not see one another."""
+    kernels = np.array(
+        [[[[1, -1], [-1, 1]]], [[[-1, 1], [1, -1]]], [[[1, 1], [-1, -1]]], [[[1, -1], [1, -1]]]], np.float32
+    )
+    text = "g (float[n,1,16,16] x) => (float[n,4,15,15] y) { y = Conv (x, w, b) }"
+    model = parse(text, {"w": kernels, "b": np.full(4, -1.5, np.float32)})
+    ascent, feeding = ascent_of(model, np.zeros((2, 1, 16, 16), np.float32))
+    start = {"x": np.full((1, 1, 1, 16, 16), 0.5, np.float32)}
+    bounds = [{"x": Box(np.zeros((1, 1, 16, 16), np.float32), np.ones((1, 1, 16, 16), np.float32))}]
+    aims = [(unit, Aim("y", 1, 1, 0.0)) for unit in range(4)]
+    targets = [spread(ascent.values(start)[0], feeding.shapes.shapes["y"], aims)]
+    found = ascent.climb(start, bounds, targets, 0.0, lambda: True)
+    woken = np.concatenate([run(model, {"x": point})["y"] for point in found["x"]]).max(axis=(0, 2, 3))
+    assert (woken > 0).all()
+    ascent.close()

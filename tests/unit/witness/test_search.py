@@ -16,7 +16,7 @@ from analyzer.witness.proofs import unit_bounds
 from analyzer.witness.search import Clock, OutOfTime, together
 from analyzer.witness.sight import Sight
 from analyzer.witness.snapping import Grid, pictures
-from tests.models import parse
+from tests.models import Array, parse
 from tests.unit.api.test_prove import PROBE, STORED, TEXT
 
 
@@ -31,7 +31,8 @@ def test_every_kind_of_point_lies_within_the_domain(dtype: type) -> None:
     domain = Domain(parts, "two boxes")
     sampler = Sampler(domain, np.random.default_rng(0))
     samples = sampler.uniform(5)
-    for points in (sampler.corners(40), samples, sampler.mixes(samples, 40), sampler.stirred(samples, [0] * 5, 0.5)):
+    for points in (sampler.corners(40), samples, sampler.mixes(samples, 40), sampler.stirred(samples, [0] * 5, 0.5),
+                   sampler.redrawn(samples, [0] * 5, 0.5)):  # fmt: skip
         assert points["x"].dtype == dtype and points["x"].shape[1:] == (1, 4)
         for place in range(count_of(points)):
             assert domain.outside({name: array[place] for name, array in points.items()}) is None
@@ -64,7 +65,7 @@ def test_what_refutes_in_a_batch_and_not_by_itself_does_not_count(monkeypatch: p
 def test_the_methods_of_witnesses_are_those_that_found_them() -> None:
     proof = analyzer.prove(parse(TEXT, STORED), PROBE, domain="0:1")
     methods = {unit.method for unit in proof.units if unit.outcome is Outcome.REFUTED}
-    assert methods <= {Method.CORNERS, Method.UNIFORM, Method.MIXES, Method.GRADIENT}
+    assert methods <= {Method.CORNERS, Method.UNIFORM, Method.MIXES, Method.STEEPEST, Method.GRADIENT}
 
 
 def test_the_clock_ends_by_time_and_by_word() -> None:
@@ -117,3 +118,21 @@ def test_bounds_of_a_unit_are_those_of_all_its_positions_and_no_number_bounds_no
     assert [*bounds[0]] == [0, -np.inf] and [*bounds[1]] == [5, 1]
     for box in ({}, {"y": Box(np.zeros((1, 3)), np.ones((1, 3)))}):
         assert np.isinf(unit_bounds(value, box)).all()
+
+
+def test_without_a_gradient_points_that_came_near_are_changed() -> None:
+    """The unit wants a token of its own at five of eight places: each that is right brings a point nearer."""
+    table = np.zeros((40, 8, 1), np.float32)
+    table[[3, 9, 14, 20, 25, 31, 36, 39], np.arange(8), 0] = 1
+    text = """g (int64[n,8] x) => (float[n,1] y) {
+        i = Add (x, shift) e = Gather (t, i)
+        s = ReduceSum<axes = [1], keepdims = 0> (e) h = Add (s, b) y = Relu (h) }"""
+    stored: dict[str, Array] = {
+        "t": table.transpose(1, 0, 2).reshape(320, 1),
+        "shift": np.arange(8) * 40,
+        "b": np.array([-4.5], np.float32),
+    }
+    probe = np.random.default_rng(0).integers(0, 3, (20, 8))
+    proof = analyzer.prove(parse(text, stored, 12), probe, domain={"x": (0, 39)}, budget=60)
+    (unit,) = proof.units
+    assert unit.outcome is Outcome.REFUTED and unit.method is Method.CHANGED

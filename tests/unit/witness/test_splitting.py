@@ -11,7 +11,6 @@ from analyzer.facts.domain import Box, Domain
 from analyzer.facts.proof import Claim
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.units import AuditedValue, Kind
-from analyzer.witness import splitting
 from analyzer.witness.claims import Claims, LayerClaims
 from analyzer.witness.splitting import Splitter, worth_splitting
 
@@ -49,10 +48,9 @@ def test_what_some_part_breaks_is_never_proven(threshold: float) -> None:
     assert not product(threshold, []).proves(0)
 
 
-def test_a_limit_and_the_time_leave_claims_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_and_the_time_leave_claims_open() -> None:
     assert not product(0.4, []).proves(0, lambda: False)
-    monkeypatch.setattr(splitting, "MOST_PARTS", 3)
-    assert not product(0.3, []).proves(0)
+    assert not product(0.3, []).proves(0, most=3)
 
 
 def test_every_box_of_a_union_counts() -> None:
@@ -70,3 +68,21 @@ def test_only_few_floats_are_worth_it() -> None:
     assert worth_splitting(Domain((square(0, 1),), "few"))
     assert not worth_splitting(Domain((many,), "many"))
     assert not worth_splitting(Domain((whole,), "whole numbers"))
+
+
+def test_parts_are_halved_where_that_counts() -> None:
+    """The claim depends on x1 alone: halving x0, which is as wide, would double the parts for nothing."""
+    seen = list[Mapping[str, Box]]()
+
+    def bounds(part: Mapping[str, Box]) -> Mapping[str, Box]:
+        seen.append(part)
+        low, high = float(part["x"].low[0, 1]), float(part["x"].high[0, 1])
+        return {"y": Box(np.zeros((1, 1)), np.full((1, 1), max(high * (1 - low) - 0.26, 0.0)))}
+
+    weights = {"x": np.array([[0.0, 1.0]])}
+    domain = Domain((square(0, 1),), "test")
+    assert Splitter(bounds, DEAD, domain, lambda _: weights).proves(0)
+    led = len(seen)
+    seen.clear()
+    assert Splitter(bounds, DEAD, domain).proves(0)
+    assert led < len(seen)

@@ -1,0 +1,107 @@
+"""What lies around values for the inputs of a domain: intervals, and what is linear in the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+from analyzer.api.options import Progress
+from analyzer.api.rewritten import Source
+from analyzer.bounds import IntervalGraph
+from analyzer.bounds.linear_bounds import Asked, LinearBounds
+from analyzer.errors import RunError
+from analyzer.facts.domain import Box, Domain, hull_of
+from analyzer.facts.statistics import Bools
+from analyzer.witness.claims import Claims
+from analyzer.witness.splitting import Splitter
+from analyzer.witness.wanted_bounds import asked_of, counts_of, worth_bounding
+
+Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
+MOST_BOXES = 64  # that are bounded one by one
+#: What bounds can hold for: single precision, and products of factors that are rounded to 11 bits before.
+ARITHMETICS = ("float32", "tf32")
+
+
+@contextmanager
+def bounding(
+    source: Source, values: Collection[str], domain: Domain, arithmetic: str
+) -> Iterator[tuple[Bounding, list[str]]]:
+    """What bounds these values (none: all) for inputs of a part of the domain, and what to know of it.
+
+    Of a value that is absent nothing is known. The bounds hold for what is computed in this arithmetic.
+    """
+    try:
+        graph = IntervalGraph(
+            source.computed,
+            source.shapes,
+            hull_of(domain.boxes),
+            arithmetic=arithmetic,
+            values=values,
+            threads=source.run.threads,
+        )
+    except RunError as error:
+        yield lambda _: {}, [f"Nothing was bounded: {error}"]
+        return
+    with graph:
+        yield graph.bounds, []
+
+
+class LinearBounding:
+    """Linear bounds of what some claims are about; none where the model is too large, or onnxruntime does not run it.
+
+    Attributes:
+        bounds: None where there are none.
+        notes: what to know, in sentences.
+    """
+
+    def __init__(self, source: Source, claims: Claims, chosen: Bools, domain: Domain, arithmetic: str) -> None:
+        self._claims, self._domain = claims, domain
+        self._asked: Mapping[str, Asked] = asked_of(claims, chosen, source.shapes)
+        self.bounds: LinearBounds | None = None
+        self.notes = list[str]()
+        if not self._asked:
+            return
+        if not worth_bounding(source.shapes):
+            self.notes.append(
+                "The model's values are too many numbers for linear bounds: only intervals were computed."
+            )
+            return
+        try:
+            self.bounds = LinearBounds(
+                source.computed,
+                source.shapes,
+                hull_of(domain.boxes),
+                self._asked,
+                arithmetic=arithmetic,
+                threads=source.run.threads,
+            )
+        except RunError as error:
+            self.notes.append(f"No linear bounds were computed: {error}")
+
+    def __enter__(self) -> LinearBounding:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bounds is not None:
+            self.bounds.__exit__()
+
+    def around(self, goes_on: Callable[[], bool] = lambda: True) -> Bounding:
+        """What bounds the values of the claims for inputs of a part of the domain, as long as it `goes_on`."""
+        linear, asked = self.bounds, self._asked
+        return lambda box: {} if linear is None else linear.bounds(box, asked, goes_on)
+
+    def splitter(self, bound: Bounding) -> Splitter:
+        """What proves the claims part by part: by linear bounds, where there are none by others."""
+        if self.bounds is None:
+            return Splitter(bound, self._claims, self._domain)
+        return Splitter(self.around(), self._claims, self._domain, counts_of(self.bounds, self._claims))
+
+
+def bounds_over(bound: Bounding, domain: Domain, progress: Progress | None = None) -> Mapping[str, Box]:
+    """What lies around all that values can be, over all boxes of the domain; of very many, neighbours together."""
+    step, found = -(-len(domain.boxes) // MOST_BOXES), list[Mapping[str, Box]]()
+    for place in range(0, len(domain.boxes), step):
+        found.append(bound(hull_of(domain.boxes[place : place + step])))
+        if progress is not None:
+            progress("bounds", min(place + step, len(domain.boxes)), len(domain.boxes))
+    return hull_of(found)

@@ -1,0 +1,259 @@
+"""Bounds that are linear in the inputs: layer by layer, each with what is known of those before it (CROWN).
+
+Intervals bound each value by itself and forget what values have in common. Here every number that may bend something is
+bounded by a line in the inputs, through all that lies between ("Efficient Neural Network Robustness Certification with
+General Activation Functions", Zhang et al. 2018), and intervals go on from there. What a runtime rounds, and what these
+rows do themselves, is part of the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from analyzer.algebra.pattern import Array
+from analyzer.bounds.arithmetic import ARITHMETIC
+from analyzer.bounds.intervals import IntervalGraph
+from analyzer.bounds.lines import Lines
+from analyzer.bounds.region import Kind, Region
+from analyzer.bounds.rows import RowGraph
+from analyzer.bounds.sizes import SizeGraph, Sizes
+from analyzer.facts.domain import Box
+from analyzer.facts.statistics import Bools, Ints
+from analyzer.facts.units import ShapeTable
+from analyzer.graph import LoadedModel
+from analyzer.ops.context import Call
+from analyzer.ops.shared_context import context_of
+
+MOST_KEPT = 1 << 26  # stored numbers of the ways back that are kept for further boxes
+LITTLE = 1 << 22  # multiply-adds of a row, below which threads cost more than they bring
+MOST_WORK = 1 << 35  # multiply-adds of all rows for one box; of values that would take more only intervals are known
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Elements of a value of which bounds are wanted: whether from above, and from below."""
+
+    above: Bools
+    below: Bools
+
+
+class LinearBounds:
+    """Ready to bound values for boxes within others; its memory goes back at the end of a `with` block.
+
+    Attributes:
+        skipped: values of which linear bounds would have taken too long.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        shapes: ShapeTable,
+        widest: Mapping[str, Box],
+        wanted: Collection[str],
+        *,
+        arithmetic: str = "float32",
+        threads: int | None = None,
+    ) -> None:
+        """`wanted`: the values that will be asked about."""
+        self._loaded = loaded
+        self._context = context_of(loaded.graph, shapes.of_single_samples)
+        self._region = Region(self._context, shapes, ARITHMETIC[arithmetic])
+        before = _before(self._context.calls, wanted)
+        self._calls = [
+            c for c in self._context.calls if c.op.node.index in self._region.kinds and c.outputs[0] in before
+        ]
+        self._bent = {call.outputs[0]: call for call in self._calls if self._kind(call) is Kind.BENT}
+        entering = {call.op.node.inputs[0]: call for call in self._bent.values()}
+        order = [name for call in self._context.calls for name in call.outputs]
+        self._starts = [
+            n for n in order if (n in entering or n in wanted) and self._region.fits(n) and not self._exact(n)
+        ]
+        self._bends = entering
+        self._threads = threads = 1 if self._multiply_adds(self._calls) < LITTLE else threads
+        linear = [c for c in self._calls if self._kind(c) is not Kind.BENT]
+        summed = [c for c in linear if self._kind(c) in (Kind.SUM, Kind.MEAN)]
+        self._intervals = IntervalGraph(
+            loaded, shapes, widest, arithmetic=arithmetic, narrowed=self._starts, threads=threads
+        )
+        self._sizes = SizeGraph(loaded, linear, summed, threads=threads)
+        self._graphs: dict[str, RowGraph] = {}
+        stored = sum(prod(self._context.shapes[name] or (1,)) for name in loaded.graph.initializer_names)
+        self._keeps = stored * len(self._starts) <= MOST_KEPT
+        self.skipped: list[str] = []
+        self._known: Mapping[str, Box] = {}
+
+    def __enter__(self) -> LinearBounds:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._intervals.__exit__()
+        self._sizes.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        for graph in self._graphs.values():
+            graph.close()
+        self._graphs.clear()
+
+    def bounds(
+        self,
+        inputs: Mapping[str, Box],
+        asked: Mapping[str, Asked],
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> Mapping[str, Box]:
+        """Bounds of all values, by intervals, and narrower ones of what was asked and of what leads there.
+
+        It ends early where it no longer `goes_on`; what is known then holds.
+        """
+        narrower, self.skipped = dict[str, Box](), list[str]()
+        boxes: Mapping[str, Box] = self._intervals.bounds(inputs)
+        needed, left = _before(self._context.calls, asked), MOST_WORK
+        for name in self._starts:
+            if name not in needed or name not in boxes:
+                continue
+            wanted = self._wanted(name, boxes[name], asked.get(name))
+            if not goes_on():
+                break
+            if not wanted.above.any() and not wanted.below.any():
+                continue
+            work = int(wanted.above.sum() + wanted.below.sum()) * self._work(name)
+            if work > left:
+                self.skipped.append(name)
+                continue
+            left -= work
+            box = self._narrowed(name, boxes, wanted, goes_on)
+            if box is None:
+                break
+            narrower[name] = box
+            boxes = self._intervals.bounds(inputs, narrower)
+        self._known = boxes
+        return boxes
+
+    @property
+    def rows(self) -> frozenset[str]:
+        """The values of which linear bounds are computed."""
+        return frozenset(self._starts)
+
+    @property
+    def known(self) -> Mapping[str, Box]:
+        """What `bounds` gave last."""
+        return self._known
+
+    def together(self, value: str) -> int:
+        """How many elements of a value are looked at together."""
+        return self._rows(value).together
+
+    def reaches(self, value: str) -> bool:
+        """Whether rows of a value come to an input."""
+        return not self._context.graph.inputs.keys().isdisjoint(self._rows(value).ends)
+
+    def steepest(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
+        """Corners of the inputs at which linear bounds of elements are largest (sign 1) or least: one per element."""
+        boxes = self._known
+        return {
+            n: np.where(factors > 0, boxes[n].high, boxes[n].low)
+            for n, factors in self.factors(value, elements, signs).items()
+        }
+
+    def factors(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
+        """By input the factors of those linear bounds, in the box that was bounded last: one array per element."""
+        boxes, graph = self._known, self._rows(value)
+        _, ends = graph.run(_unit_rows(boxes[value].low.size, elements, signs), boxes, *self._around(graph, boxes))
+        inputs = self._context.graph.inputs
+        return {n: factors.reshape(-1, *boxes[n].low.shape) for n, factors in ends.items() if n in inputs}
+
+    def _kind(self, call: Call) -> Kind:
+        return self._region.kinds[call.op.node.index]
+
+    def _wanted(self, name: str, box: Box, asked: Asked | None) -> Asked:
+        """All that may bend something, and what was asked."""
+        shape = box.low.shape
+        if name in self._bends:
+            trend = self._bends[name].rule.trend(self._bends[name].op)
+            assert trend is not None and trend.bends is not None  # or nothing bent there
+            open_ = np.logical_or.reduce(
+                [(box.low < b) & (box.high > b) for b in trend.bends] or [np.zeros(shape, np.bool_)]
+            )
+        else:
+            open_ = np.zeros(shape, np.bool_)
+        if asked is None:
+            return Asked(open_, open_)
+        return Asked(open_ | asked.above, open_ | asked.below)
+
+    def _narrowed(self, name: str, boxes: Mapping[str, Box], wanted: Asked, goes_on: Callable[[], bool]) -> Box | None:
+        """The box with the bounds that rows give; None where the time was over."""
+        above, below = np.flatnonzero(wanted.above), np.flatnonzero(wanted.below)
+        low, high = (np.array(end, np.float64) for end in (boxes[name].low, boxes[name].high))
+        elements = np.concatenate([above, below])
+        signs = np.concatenate([np.ones(len(above), np.int64), -np.ones(len(below), np.int64)])
+        graph = self._rows(name)
+        around = self._around(graph, boxes)
+        most = list[Array]()
+        for place in range(0, len(elements), graph.together):
+            piece = slice(place, place + graph.together)
+            most.append(graph.run(_unit_rows(low.size, elements[piece], signs[piece]), boxes, *around)[0])
+            if place + graph.together < len(elements) and not goes_on():
+                return None
+        found = np.concatenate(most)
+        high.reshape(-1)[above] = np.fmin(high.reshape(-1)[above], found[: len(above)])
+        low.reshape(-1)[below] = np.fmax(low.reshape(-1)[below], -found[len(above) :])
+        return Box(low, high)
+
+    def _around(self, graph: RowGraph, boxes: Mapping[str, Box]) -> tuple[Sizes, dict[str, Lines]]:
+        """Sizes of what is added up on the way of rows, and lines around what bends there."""
+        bent = {n: c for n, c in graph.through.items() if self._kind(c) is Kind.BENT}
+        known = {n: c for n, c in bent.items() if _finite(boxes.get(c.op.node.inputs[0]))}
+        return self._sizes.within(boxes, graph.through), {n: self._region.lines(c, boxes) for n, c in known.items()}
+
+    def _rows(self, name: str) -> RowGraph:
+        if name not in self._graphs:
+            if not self._keeps:
+                self._forget()
+            self._graphs[name] = RowGraph(self._loaded, self._region, name, threads=self._threads)
+        return self._graphs[name]
+
+    def _work(self, name: str) -> int:
+        """Multiply-adds of one row."""
+        before = _before(self._context.calls, [name])
+        calls = [call for call in self._calls if before.intersection(call.outputs)]
+        return self._multiply_adds(calls)
+
+    def _multiply_adds(self, calls: Collection[Call]) -> int:
+        return sum(call.multiply_adds(lambda value: self._context.shapes[value]) or 0 for call in calls)
+
+    def _exact(self, name: str) -> bool:
+        """Whether intervals say all: a single sum of what is fed, or less."""
+        sums = 0
+        while (node := self._context.graph.producer.get(name)) is not None:
+            call = self._context.by_node[node.index]
+            kind, computed = self._region.kinds.get(node.index), self._region.computed(call)
+            if kind is None or kind is Kind.BENT or len(computed) > 1:
+                return kind is None
+            sums += kind in (Kind.SUM, Kind.MEAN)
+            if sums > 1:
+                return False
+            name = node.inputs[computed[0]]
+        return True
+
+
+def _unit_rows(size: int, elements: Ints, signs: Ints) -> Array:
+    rows = np.zeros((len(elements), size), np.float32)
+    rows[np.arange(len(elements)), elements] = signs
+    return rows
+
+
+def _finite(box: Box | None) -> bool:
+    return box is not None and bool(np.isfinite(box.low).all() and np.isfinite(box.high).all())
+
+
+def _before(calls: Collection[Call], values: Collection[str]) -> set[str]:
+    """These values and all that they are computed from."""
+    needed = set(values)
+    for call in reversed([*calls]):
+        if not needed.isdisjoint(call.outputs):
+            needed.update(call.op.node.inputs)
+    return needed

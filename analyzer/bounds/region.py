@@ -1,0 +1,183 @@
+"""Where a graph is linear, and where it only bends: what rows of factors can be carried back through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+
+import numpy as np
+
+from analyzer.algebra.constants import Constants
+from analyzer.algebra.pattern import Array
+from analyzer.bounds.arithmetic import MOST_TERMS, TINIEST, UNIT, Arithmetic
+from analyzer.bounds.lines import Lines, lines_around
+from analyzer.bounds.sizes import Sizes
+from analyzer.facts.domain import Box
+from analyzer.facts.units import SampleAxis, ShapeTable
+from analyzer.ops.context import Call, Context
+from analyzer.ops.operator import traits_of
+from analyzer.ops.pull_back import MOST_COPIES
+
+SINGLE = "float32"
+LARGEST_FACTOR = 1e30
+_OWN = 8  # roundings of our own in single precision beside the sums: slopes, factors, sums of two rows
+_SAFETY = 1.02
+
+
+class Kind(Enum):
+    """What rows are carried through."""
+
+    SUM = "a sum of inputs with stored weights"
+    AFFINE = "inputs that are scaled and shifted place by place"
+    MOVE = "elements that are moved"
+    MEAN = "a sum with weights that the operator has"
+    BENT = "a function of one input that is straight but for bends"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """What a value adds to what its inputs give, between two arrays; a row reads the end that its sign asks for."""
+
+    low: Array
+    high: Array
+
+
+class Region:
+    """The calls of a graph, and what is known of those through which rows can be carried.
+
+    Attributes:
+        kinds: by the index of a node what it is; rows end at others.
+    """
+
+    def __init__(self, context: Context, shapes: ShapeTable, arithmetic: Arithmetic) -> None:
+        self.context, self._shapes, self._arithmetic = context, shapes, arithmetic
+        self._terms, self._readers = dict[int, int](), dict[int, int]()
+        axes = [shapes.sample_axes.get(name) for name in context.graph.inputs if context.dtype(name) == SINGLE]
+        #: Whether rows take the place of samples, so that several share a run.
+        self.batched = shapes.samples == 1 and all(axis == SampleAxis(0) for axis in axes)
+        self.kinds = {call.op.node.index: kind for call in context.calls if (kind := self._kind(call)) is not None}
+
+    def computed(self, call: Call) -> list[int]:
+        """Positions of the inputs that are computed and hold more than lengths."""
+        traits, op = traits_of(call.op.node), call.op
+        return [p for p, array in enumerate(op.statics)
+                if op.has(p) and array is None and p != traits.target and p not in traits.geometry]  # fmt: skip
+
+    def fits(self, name: str) -> bool:
+        """Whether a value holds floats, and one sample along its first axis where several rows are to share a run."""
+        shape = self._shapes.shapes.get(name)
+        if shape is None or self.context.dtype(name) != SINGLE:
+            return False
+        return not self.batched or (shape[:1] == (1,) and self._shapes.sample_axes.get(name) == SampleAxis(0))
+
+    def _kind(self, call: Call) -> Kind | None:
+        op, rule, computed = call.op, call.rule, self.computed(call)
+        values = [*(op.node.inputs[p] for p in computed), *filter(None, op.outputs)]
+        if call.barrier is not None or op.node.place or not computed or not all(map(self.fits, values)):
+            return None
+        affine, trend, total = rule.affine(op), rule.trend(op), rule.weighted_sum(op)
+        if affine is not None:
+            factors = np.concatenate([np.ravel(f) for f in (*affine.factors.values(), affine.shift)])
+            fits = not affine.integers and affine.factors.keys() == {*computed}
+            return Kind.AFFINE if fits and (np.abs(factors) < LARGEST_FACTOR).all() else None
+        if total is not None:
+            weight, bias = op.static(total.weight), total.bias
+            known = bias is None or not op.has(bias) or op.static(bias) is not None
+            plain = total.plain and not total.activated and computed == [total.data] and known
+            fits = weight is not None and weight.dtype == np.float32 and bool((np.abs(weight) < LARGEST_FACTOR).all())
+            return Kind.SUM if plain and fits and self.terms(call) <= MOST_TERMS else None
+        if rule.moves:
+            return None if trend is None else Kind.MOVE
+        if trend is None or computed != [0]:
+            return None
+        if trend.linear:
+            return Kind.MEAN if trend.terms <= MOST_TERMS else None
+        return Kind.BENT if trend.bends is not None and op.x_shape() == op.y_shape() else None
+
+    def terms(self, call: Call) -> int:
+        """How many numbers are added up in each element that comes out."""
+        if call.op.node.index not in self._terms:
+            self._terms[call.op.node.index] = self._counted_terms(call)
+        return self._terms[call.op.node.index]
+
+    def _counted_terms(self, call: Call) -> int:
+        op, total, trend = call.op, call.rule.weighted_sum(call.op), call.rule.trend(call.op)
+        if total is not None:
+            return prod(op.x_shape(total.data)[axis] for axis in call.rule.summed_axes(op, total.data)) + 1
+        return 1 if trend is None else max(trend.terms, 1)
+
+    def readers(self, call: Call) -> int:
+        """How many elements that come out read one that goes in, at most."""
+        if call.op.node.index not in self._readers:
+            self._readers[call.op.node.index] = self._counted_readers(call)
+        return self._readers[call.op.node.index]
+
+    def _counted_readers(self, call: Call) -> int:
+        op, total = call.op, call.rule.weighted_sum(call.op)
+        if total is not None:
+            weight = op.static(total.weight)
+            assert weight is not None  # or it were no sum here
+            return int(weight.size if total.axis is None else -(-weight.size // op.x_shape(total.data)[total.axis]))
+        return MOST_COPIES if self.kinds[op.node.index] is Kind.MOVE else self.terms(call)
+
+    def lines(self, call: Call, boxes: Mapping[str, Box], tried: Array | None = None) -> Lines:
+        """Around a function that bends, between the bounds of what goes in; `tried`: slopes of the line below."""
+        trend, name = call.rule.trend(call.op), call.op.node.inputs[0]
+        assert trend is not None and trend.bends is not None  # or it were not bent
+        stored = [Constants.unknown(0) if array is None else Constants.exactly(array) for array in call.op.statics]
+
+        def function(x: Array) -> Array:
+            (found, *_) = call.rule.constants(call.op, [Constants.exactly(x), *stored[1:]])
+            return np.broadcast_to(found.number, x.shape)
+
+        box = boxes[name]
+        return lines_around(function, box.low, box.high, trend.bends, [] if tried is None else [tried])
+
+    def added(
+        self, call: Call, output: int, boxes: Mapping[str, Box], sizes: Sizes, lines: Lines | None, adds: int
+    ) -> Terms:
+        """What a value adds, with all that a runtime and our own rows may be off by.
+
+        `adds`: of how many rows those of one of its inputs are the sum, at most.
+        """
+        op, name, kind = call.op, call.op.outputs[output], self.kinds[call.op.node.index]
+        own = (self.readers(call) + adds + _OWN) * UNIT * _SAFETY
+        shape = self._shapes.shapes[name]
+        if kind is Kind.BENT:
+            assert lines is not None
+            trend, x = call.rule.trend(op), _magnitude(boxes[op.node.inputs[0]])
+            assert trend is not None
+            steep = np.maximum(np.abs(lines.low), np.abs(lines.high)).astype(np.float64)
+            y = _magnitude(boxes[name])
+            off = 2 * trend.relative * y + 2 * trend.absolute + (own * steep + 2 * trend.scaled) * x
+            return Terms(lines.low_shift - off, lines.high_shift + off)
+        if kind is Kind.AFFINE:
+            affine = call.rule.affine(op)
+            assert affine is not None
+            summed = sum((np.abs(f) * _magnitude(boxes[op.node.inputs[p]])
+                         for p, f in affine.factors.items()), np.zeros(()))  # fmt: skip
+            shift = np.broadcast_to(affine.shift, shape).astype(np.float64)
+            summed = summed + (np.abs(affine.shift) if affine.summed is None else affine.summed)
+            terms = 0 if affine.passes else len(affine.factors) + 1 + self._fused(call)
+            share = (self._arithmetic.computed(terms) if terms else 0.0) + own
+            away = share * np.broadcast_to(summed, shape) + 2 * TINIEST
+            return Terms(shift - away, shift + away)
+        if kind is Kind.MOVE:
+            offset, away = sizes.offsets[name], own * _magnitude(boxes[name])
+            return Terms(offset - away, offset + away)
+        size, offset = sizes.sizes[name], sizes.offsets[name]
+        share = self._arithmetic.computed(self.terms(call)) + own
+        away = share * 1.01 * size + 4 * UNIT * np.abs(offset) + 8 * TINIEST * self.terms(call)
+        return Terms(offset - away, offset + away)
+
+    def _fused(self, call: Call) -> int:
+        """Terms of a sum in front, which a runtime may take together with what is scaled."""
+        before = [self.context.graph.producer.get(call.op.node.inputs[p]) for p in self.computed(call)]
+        calls = [self.context.by_node[node.index] for node in before if node is not None]
+        return max((self.terms(c) for c in calls if c.op.node.index in self.kinds), default=0) + 1
+
+
+def _magnitude(box: Box) -> Array:
+    return np.maximum(np.abs(box.low), np.abs(box.high)).astype(np.float64)

@@ -1,0 +1,182 @@
+"""Rows of factors of one value, carried back to what they are linear in: nodes that onnxruntime runs.
+
+A row stands for a sum of elements times factors. Through what is linear it goes by the operator the other way round;
+through what bends by the line above where a factor is positive, and by the line below where it is negative, so that the
+sum is never underestimated. It ends at inputs, and at values that nothing is known of but bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+
+from analyzer.algebra.pattern import Array
+from analyzer.bounds.arithmetic import TINIEST
+from analyzer.bounds.formulas import Formulas
+from analyzer.bounds.lines import Lines
+from analyzer.bounds.region import Kind, Region, Terms
+from analyzer.bounds.sizes import Sizes
+from analyzer.facts.domain import Box
+from analyzer.graph import Editor, LoadedModel
+from analyzer.ops.context import Call
+from analyzer.ops.pull_back import Tape
+from analyzer.runtime.session import Session
+
+ROW_BYTES = 1 << 25  # that rows of all values may take at a time
+LEAST_OPSET = 13
+_ONE = np.ones((), np.float32)
+_DOUBLE = 2.0**-51  # more than twice the rounding of an operation in double precision
+
+
+class RowGraph:
+    """The way back from one value, ready to run.
+
+    Attributes:
+        ends: values at which rows end.
+    """
+
+    def __init__(self, loaded: LoadedModel, region: Region, start: str, *, threads: int | None) -> None:
+        self._region, self._start = region, start
+        self._shapes = region.context.shapes
+        editor = Editor(loaded.copy())
+        editor.empty(max(LEAST_OPSET, editor.opset))
+        self._tape = Tape(editor, "", region.batched)
+        self._rows = editor.input("rows", "float32", self._shape(start, None))
+        self._formulas = Formulas(editor, frozenset())
+        self._slopes: dict[str, tuple[str, str]] = {}  # of what bends: those of the lines below and above
+        self._through: dict[str, tuple[Call, int]] = {}  # values that rows go through, and what makes them
+        self._adds: dict[str, int] = {}
+        found = {start: self._rows}
+        for call in reversed(region.context.calls):
+            for output, name in enumerate(call.outputs):
+                if name in found and self._carried(call, output, found):
+                    self._through[name] = call, output
+        self._found = found
+        self.ends = tuple(name for name in found if name not in self._through)
+        self._shared = region.batched or self._rank_one()
+        made = sorted({*found.values()} - {self._rows})
+        editor.output(*made)
+        editor.finish()
+        self._session = Session(editor.loaded, threads=threads) if made else None
+        sizes = sum(prod(self._shapes[name]) for name in found)
+        self.together = max(ROW_BYTES // (4 * max(sizes, 1)), 1)
+
+    def close(self) -> None:
+        """Free the session."""
+        if self._session is not None:
+            self._session.close()
+
+    @property
+    def through(self) -> Mapping[str, Call]:
+        """The values that rows go through, and what makes them."""
+        return {name: call for name, (call, _) in self._through.items()}
+
+    def _shape(self, name: str, rows: int | None) -> list[int | None]:
+        """Of rows of a value; where nothing has more than one axis rows may stand in front."""
+        shape = self._shapes[name]
+        return [rows, *shape[1:]] if self._region.batched else [rows, *shape] if len(shape) == 1 else [*shape]
+
+    def _rank_one(self) -> bool:
+        """Whether all on the way are vectors, and no operator adds elements up but by a matrix."""
+        kinds = self._region.kinds
+        for call, _ in self._through.values():
+            kind, same = (
+                kinds[call.op.node.index],
+                all(call.op.x_shape(p) == call.op.y_shape() for p in self._region.computed(call)),
+            )
+            if kind not in (Kind.SUM, Kind.AFFINE, Kind.BENT) or (kind is not Kind.SUM and not same):
+                return False
+        return all(len(self._shapes[name]) == 1 for name in self._found)
+
+    def _carried(self, call: Call, output: int, found: dict[str, str]) -> bool:
+        """Carry the rows of an output back to what it is made of; False where they end there."""
+        kind, name = self._region.kinds.get(call.op.node.index), call.outputs[output]
+        if kind is None:
+            return False
+        rows, back = found[name], dict[str, list[str]]()
+        for position in self._region.computed(call):
+            if kind is Kind.BENT:
+                low, high = (self._tape.editor.input(f"{name}/{side}", "float32", self._shapes[name])
+                             for side in ("below", "above"))  # fmt: skip
+                self._slopes[name] = low, high
+                f = self._formulas
+                below, above = f.smallest(rows, f.number(0)), f.largest(rows, f.number(0))
+                part: str | None = f.plus(f.times(below, low), f.times(above, high))
+            else:
+                part = call.rule.transposed(call.op, position, self._tape, rows, output)
+            if part is None:
+                return False
+            back.setdefault(call.op.node.inputs[position], []).append(part)
+        for source, parts_of in back.items():
+            for part in parts_of:
+                found[source] = self._tape.both(found[source], part) if source in found else part
+                self._adds[source] = self._adds.get(source, 0) + 1
+        return True
+
+    def run(
+        self, rows: Array, boxes: Mapping[str, Box], sizes: Sizes, lines: Mapping[str, Lines]
+    ) -> tuple[Array, dict[str, Array]]:
+        """What no sum exceeds, row by row, and the factors at the ends.
+
+        `lines` are those around what bends, by the value that comes out. Rows are [rows, elements], and so are the
+        factors. Nothing is known where a value on the way has no bounds: rounding to 0 would count for much there.
+        """
+        if not all(name in boxes and _finite(boxes[name]) for name in self._found):
+            return np.full(len(rows), np.inf), {n: np.zeros((len(rows), prod(self._shapes[n]))) for n in self.ends}
+        terms = {name: self._terms(name, boxes, sizes, lines) for name in self._found}
+        total, lost = np.zeros(len(rows)), self._lost(boxes)
+        ends = {name: list[Array]() for name in self.ends}
+        slopes = {fed: side for name, pair in self._slopes.items()
+                  for fed, side in zip(pair, (lines[name].low, lines[name].high), strict=True)}  # fmt: skip
+        for place in range(0, len(rows), self.together):
+            piece = slice(place, place + self.together)
+            for name, factors in self._factors(rows[piece], slopes).items():
+                total[piece] += _summed(factors, terms[name])
+                if name in ends:
+                    ends[name].append(factors)
+        total += lost
+        return np.where(np.isnan(total), np.inf, total), {n: np.concatenate(parts) for n, parts in ends.items()}
+
+    def _factors(self, rows: Array, slopes: Mapping[str, Array]) -> dict[str, Array]:
+        """By value the factors that rows have there, [rows, elements]."""
+        if not self._shared and len(rows) > 1:
+            parts = [self._factors(row[np.newaxis], slopes) for row in rows]
+            return {name: np.concatenate([part[name] for part in parts]) for name in self._found}
+        fed = rows.reshape([len(rows) if length is None else length for length in self._shape(self._start, None)])
+        results = (
+            {} if self._session is None else self._session.run({self._rows: fed, self._formulas.one: _ONE, **slopes})
+        )
+        results[self._rows] = fed
+        return {name: results[made].reshape(len(rows), -1) for name, made in self._found.items()}
+
+    def _lost(self, boxes: Mapping[str, Box]) -> float:
+        """What products that are rounded to 0 can come to, over all that is read on the way."""
+        region, lost = self._region, 0.0
+        for call, _ in self._through.values():
+            reads = [boxes[call.op.node.inputs[p]] for p in region.computed(call)]
+            largest = sum(float(np.maximum(np.abs(b.low), np.abs(b.high)).sum(dtype=np.float64)) for b in reads)
+            lost += 4 * (region.readers(call) + 2) * TINIEST * largest
+        return lost
+
+    def _terms(self, name: str, boxes: Mapping[str, Box], sizes: Sizes, lines: Mapping[str, Lines]) -> Terms:
+        if name in self._through:
+            call, output = self._through[name]
+            read = [self._adds.get(call.op.node.inputs[p], 1) for p in self._region.computed(call)]
+            return self._region.added(call, output, boxes, sizes, lines.get(name), max(read, default=1))
+        box = boxes[name]
+        return Terms(box.low.astype(np.float64), box.high.astype(np.float64))
+
+
+def _finite(box: Box) -> bool:
+    return bool(np.isfinite(box.low).all() and np.isfinite(box.high).all())
+
+
+def _summed(factors: Array, terms: Terms) -> Array:
+    """The largest that factors times numbers between two ends add up to, and a little more for our own rounding."""
+    low, high = terms.low.reshape(-1), terms.high.reshape(-1)
+    middle, radius = (low + high) / 2, (high - low) / 2
+    radius = radius + (len(low) + 16) * _DOUBLE * (np.abs(middle) + radius)
+    wide = factors.astype(np.float64)
+    return np.asarray(wide @ middle + np.abs(wide) @ radius)
