@@ -184,7 +184,7 @@ GROUPS: dict[type, Group] = {
                 "--engine",
                 ENGINES,
                 "Who runs the data: this process, N others, or N actors of a Ray cluster (started here, or joined); by "
-                "default one per processor, of one thread each, if --threads says nothing else. The result is the "
+                "default one per processor, of one thread each, if --threads says nothing else. Verdicts are the "
                 "same.",
                 shows_default=True,
             ),
