@@ -24,6 +24,7 @@ from analyzer.rewrite.fewer_experts import Routed, tables_of, without_empty, wit
 from analyzer.rewrite.fewer_rows import without_rows
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
+from analyzer.rewrite.order_blocks import last_block_went
 from analyzer.rewrite.shrink import shrink
 from analyzer.rewrite.that_pay import that_pay
 from analyzer.rewrite.written_norms import ConstantChannels, norms_over_constants, write_out
@@ -176,12 +177,13 @@ def _finished(cut_model: CutModel, choice: Choice, measure: Callable[[LoadedMode
     """Cut the smaller model again, as long as that takes something away.
 
     A channel that was kept only as an input for its readers was computed from others, and may be constant without them;
-    a tensor that was written anew for one of its readers can be cut for that reader alone.
+    a tensor that was written anew for one of its readers can be cut for that reader alone; where a last block went,
+    another one is the last.
     """
     if choice.units is not None or choice.lossy:  # what the user listed is what goes
         return cut_model
     for _ in range(MOST_ROUNDS):
-        if not (stand_ins(cut_model.walk) or cut_model.written_anew):
+        if not (stand_ins(cut_model.walk) or cut_model.written_anew or last_block_went(cut_model.walk)):
             return cut_model
         smaller = cut_model.smaller.refreshed()
         shapes = _shapes_of(smaller, cut_model, measure)

@@ -63,7 +63,8 @@ def over_domain(facts: AuditFacts) -> str:
     if facts.proof is None:
         return ""
     counts, domain = facts.proof.counts(Claim.DEAD), facts.proof.domain
-    outcomes = ", ".join(f"{number(counts[outcome])} {outcome}" for outcome in Outcome)
+    known = [outcome for outcome in Outcome if counts[outcome] or outcome is not Outcome.NEGLIGIBLE]
+    outcomes = ", ".join(f"{number(counts[outcome])} {outcome}" for outcome in known)
     return f"dead over the domain {domain_stated(domain)}{' (CONDITIONAL)' * domain.conditional}: {outcomes}"
 
 

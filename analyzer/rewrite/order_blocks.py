@@ -38,12 +38,24 @@ class BlockOrder:
 def block_orders(walked: Walk) -> list[BlockOrder]:
     """The products of which more can go once their blocks are in another order, unless something else keeps it."""
     context = walked.context
-    calls = [call for call in context.calls if type(call.rule).in_order is not Operator.in_order]
-    if not calls or any(_rounds(call) for call in context.calls):
+    rounds = max((place for place, call in enumerate(context.calls) if _rounds(call)), default=-1)
+    calls = [call for call in context.calls[rounds + 1 :] if _has_blocks(call) and walked.closure.live(call)]
+    if not calls:
         return []
     needs = needs_backward(context, walked.facts)
-    orders = (_order(context, needs, call) for call in calls if walked.closure.live(call))
-    return [order for order in orders if order is not None]
+    return [order for call in calls if (order := _order(context, needs, call)) is not None]
+
+
+def last_block_went(walked: Walk) -> bool:
+    """Whether some last block goes as a whole: the one before it is the last then, and can be cut within."""
+    for call in filter(_has_blocks, walked.context.calls):
+        total = call.weighted_sum
+        if total is not None and total.axis is not None and walked.closure.live(call):
+            place = call.inputs[total.data], total.axis
+            kept = walked.closure.keeps.get(place)
+            if not kept[(len(kept) - 1) // call.axes.block(place) * call.axes.block(place) :].any():
+                return True
+    return False
 
 
 def order_blocks(
@@ -64,6 +76,10 @@ def order_blocks(
     return copy, table.with_values(new), Reordered(places, frozenset(new))
 
 
+def _has_blocks(call: Call) -> bool:
+    return type(call.rule).in_order is not Operator.in_order
+
+
 def _rounds(call: Call) -> bool:
     """Whether a sum of products rounds on the way: of another last digit, as of another order, it makes a step."""
     traits = traits_of(call.op.node)
@@ -80,9 +96,11 @@ def _order(context: Context, needs: Needs, call: Call) -> BlockOrder | None:
     spare = ~_asked(needs, context, value, axis, length)
     starts = np.arange(0, length, size)
     counts = np.add.reduceat(spare.astype(np.int64), starts)
-    counts[counts == np.diff([*starts, length])] = 0  # those go as a whole
-    best = int(counts.argmax())
-    if counts[best] <= counts[-1]:
+    stays = np.flatnonzero(counts < np.diff([*starts, length]))  # others go as a whole
+    if not stays.size:
+        return None
+    best = int(stays[counts[stays].argmax()])
+    if counts[best] <= counts[stays[-1]]:
         return None
     blocks = np.array([*(block for block in range(len(starts)) if block != best), best])
     stored = {call.inputs[p]: array for p, array in call.rule.in_order(call.op, blocks).items()}

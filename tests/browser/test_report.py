@@ -178,6 +178,7 @@ def test_evidence_over_a_domain_has_a_column_colours_and_a_filter(
     page = open_page(path)
     page.locator("#units-box summary").click()
     cells = page.locator("#units tbody tr td:nth-child(3)")
+    expect(cells.first).to_have_text("by the weights")
     assert cells.all_text_contents()[:5] == [
         "by the weights",
         *["proven for the domain"] * 2,

@@ -173,5 +173,5 @@ def test_a_received_probe_gives_the_same_samples(tmp_path: Path) -> None:
 
 def test_data_that_can_be_read_only_once_says_so() -> None:
     probe = open_probe(({"x": row} for row in X), load_model(model()).graph.inputs)
-    with pytest.raises(ProbeError, match="can be read only once"):
+    with pytest.raises(ProbeError, match="can be read once"):
         sent(probe)

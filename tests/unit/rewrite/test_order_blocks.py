@@ -103,6 +103,36 @@ def test_where_inputs_are_rounded_blocks_stay_in_order_and_whole(dead: list[int]
     assert {lock.reason for lock in analyzer.audit(model, feed).locked} == {"packed-in-blocks"}
 
 
+@pytest.mark.parametrize("behind", [False, True])
+def test_beside_a_product_that_rounds_the_last_block_that_stays_is_cut_within(behind: bool) -> None:
+    model, feed = gated([1, 2, 5, *range(SIZE, 3 * SIZE)])
+    random = np.random.default_rng(8)
+    packed = random.integers(0, 256, (8, 1, SIZE // 2)).astype(np.uint8)
+    rounding = parse(
+        f"""rounding (float[n,8] x) => (float[n,8] y) {{
+            p = com.microsoft.MatMulNBits<K=8, N=8, bits=4, block_size={SIZE}, accuracy_level=4>(x, rq, rs)
+            y = Tanh(p)
+        }}""",
+        {"rq": packed, "rs": random.random((8, 1)).astype(np.float32)},
+    )
+    if behind:
+        rounding.graph.node[0].input[0] = "z"
+        rounding.graph.node[0].attribute[0].i = COLUMNS
+        model.graph.node[-1].output[0] = "z"
+        model.graph.output[0].CopyFrom(rounding.graph.output[0])
+    else:
+        rounding.graph.node[1].output[0] = "t"
+        model.graph.node[0].input[0] = "t"
+    nodes = [*model.graph.node, *rounding.graph.node] if behind else [*rounding.graph.node, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(rounding.graph.initializer)
+    _, smaller = pruned(model, feed)
+    assert width(smaller) == SIZE - 3
+    assert "Gather" not in operators(smaller)
+    assert not pruned(smaller, feed)[0].changed
+
+
 def test_masks_are_those_of_the_original() -> None:
     dead = [1, 2, 3, 7, 8]
     result, _ = pruned(*gated(dead))
