@@ -4,6 +4,7 @@
     python benchmarks/observe.py --models mobilenet_v2 --samples 64 --rounds 9
 
     python benchmarks/observe.py --interleave --threads 1    # on a machine that others use
+    python benchmarks/observe.py --threads 1 --samples 2048 --full-samples 256    # counting stops where it is decided
 
 Time: a round is a process of its own, as an audit is, for where things happen to lie in memory makes a difference of a
 hundredth either way. In it, the plain loop (all batches through an onnxruntime session of the untouched file) and the
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(NAMES), choices=NAMES)
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--full-samples", type=int, help="as of the audit; by default every layer counts all samples")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None, help="threads of one operator (default: all cores)")
     parser.add_argument("--interleave", action="store_true", help="alternate batch by batch, not loop by loop")
@@ -124,7 +126,15 @@ def _round(arguments: argparse.Namespace) -> tuple[float, float, float, float]:
     spent: list[float] = []
     observation.Instrument = _timed(observation.Instrument, clock, spent)  # type: ignore[misc]
     begin = clock()
-    observation.observe(loaded, probe, audited, shapes, batch_size=arguments.batch, threads=arguments.threads)
+    observation.observe(
+        loaded,
+        probe,
+        audited,
+        shapes,
+        batch_size=arguments.batch,
+        threads=arguments.threads,
+        full_samples=arguments.full_samples,
+    )
     whole = clock() - begin
     if arguments.interleave:
         plain = probe.seconds
@@ -192,6 +202,7 @@ def _in_a_process(name: str, what: str, count: int, arguments: argparse.Namespac
     command += ["--batch", str(arguments.batch), "--clock", arguments.clock, "--folder", str(arguments.folder)]
     command += ["--interleave"] if arguments.interleave else []
     command += ["--threads", str(arguments.threads)] if arguments.threads else []
+    command += ["--full-samples", str(arguments.full_samples)] if arguments.full_samples else []
     path = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     return tuple(json.loads(done.stdout))

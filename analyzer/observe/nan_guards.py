@@ -64,7 +64,7 @@ def _guards(
                 if name not in shown and _parts_show(name, graph, shapes, fixed, shown):
                     shown.add(name)
             target = by_name.get(name)
-            if target is None or name in (infinity if _unbounded(target) or target.start not in looked else nan):
+            if target is None or name in (infinity if _hides_infinity(target, target.start in looked) else nan):
                 continue
             chosen.append(target)
             nan.add(name)
@@ -95,9 +95,17 @@ def _parts_show(name: str, graph: Graph, shapes: ShapeTable, fixed: bool, shown:
     return shape is not None and any(len(indices) == shape[axis] for axis, indices in picked.items())
 
 
-def _unbounded(target: Target) -> bool:
-    kind = target.audited.kind
-    return kind is Kind.SMOOTH or (kind is Kind.RECTIFIER and target.audited.low is None)
+def _hides_infinity(target: Target, looked: bool) -> bool:
+    """Whether an infinity in it would be missed: a maximum shows plus infinity, and linear values are let off.
+
+    But for flat ones, which show everything while they are looked at.
+    """
+    audited = target.audited
+    if audited.kind is Kind.LINEAR:
+        return target.flat and not looked
+    if audited.kind is Kind.RECTIFIER:
+        return audited.low is None or (audited.high is None and not looked)
+    return audited.kind is Kind.SMOOTH
 
 
 def carriers(node: Node, positions: Container[int], shapes: ShapeTable, fixed: bool) -> list[str]:
