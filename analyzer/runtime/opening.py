@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,7 +90,11 @@ class Opening:
             options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(given.folder))
         if alone:
             options.enable_cpu_mem_arena = False
-        elif shared_arena(self.room):
+        with _ONE_AT_A_TIME:
+            return self._opened(given, options, alone=alone)
+
+    def _opened(self, given: Runnable, options: ort.SessionOptions, *, alone: bool) -> Opened:
+        if not alone and shared_arena(self.room):
             options.add_session_config_entry(SHARED_ARENA, "1")
         try:
             lent = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(t.numpy())) for t in given.lent.values()]
@@ -113,6 +118,8 @@ class _Arena:
 
 
 _arena = _Arena()
+#: onnxruntime dies where the pool is replaced while another thread opens a session that takes part in it.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def shared_arena(room: int) -> bool:
