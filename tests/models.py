@@ -92,3 +92,18 @@ def shape_table(model: onnx.ModelProto, feeds: Feeds, sample_axis: int | None = 
 def context(model: onnx.ModelProto, feeds: Feeds) -> Context:
     """The graph as the rules see it."""
     return Context(load_model(model).graph, shape_table(model, feeds))
+
+
+def branching() -> onnx.ModelProto:
+    """A choice that few samples may make otherwise than the others: by whether their numbers add up to more than 0."""
+    return parse(
+        """g (float[1, 3] x) => (float[1, 3] y) {
+        s = ReduceSum<keepdims=0>(x)
+        b = Greater(s, nothing)
+        y = If(b) <
+            then_branch = t () => (float[1, 3] p) { a = Relu(x)
+                p = Identity(a) },
+            else_branch = e () => (float[1, 3] q) { q = Neg(x) }>
+        }""",
+        {"nothing": np.array(0, np.float32)},
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import TypeVar
 
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.choice import Choice
@@ -14,6 +15,8 @@ from analyzer.graph import LoadedModel
 from analyzer.rewrite.order_blocks import BlockOrder, block_orders, order_blocks
 from analyzer.rewrite.pair_directions import Pairing, pair_directions, pairings
 from analyzer.walk import Walk, walk
+
+_Change = TypeVar("_Change")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,44 +33,43 @@ class Base:
 
 
 def reordered(base: Base, walked: Walk, layers: Sequence[LayerVerdicts], choice: Choice) -> tuple[Base, Walk]:
-    """The model with its units in an order in which more can go, and its walk."""
-    return _with_blocks_in_order(*_paired(base, walked, layers, choice), layers, choice)
+    """The model with its units in an order in which more can go, and its walk.
+
+    Directions of layers are paired, and blocks of stored numbers change places, of those that get smaller so.
+    """
+
+    def walk_of(base: Base) -> Walk:
+        return base.walk(layers, choice)
+
+    base, walked = _that_pay(base, walked, walk_of, pairings(walked), pair_directions, _stored_of)
+    return _that_pay(base, walked, walk_of, block_orders(walked), order_blocks, _read_of)
 
 
-def _with_blocks_in_order(
-    base: Base, walked: Walk, layers: Sequence[LayerVerdicts], choice: Choice
+def _that_pay(
+    base: Base,
+    walked: Walk,
+    walk_of: Callable[[Base], Walk],
+    changes: Sequence[_Change],
+    made: Callable[[LoadedModel, ShapeTable, Sequence[_Change]], tuple[LoadedModel, ShapeTable, Reordered]],
+    kept: Callable[[Walk, _Change], int],
 ) -> tuple[Base, Walk]:
-    """The model with blocks of stored numbers in another order, of those that get smaller so, and its walk."""
-    orders = block_orders(walked)
-    while orders:
-        loaded, shapes, reordered = order_blocks(base.loaded, base.shapes, orders)
-        ordered = Base(loaded, shapes, base.reordered.joined(reordered))
-        walked_ordered = ordered.walk(layers, choice)
-        pays = [o for o in orders if _kept(walked_ordered, o) < _kept(walked, o)]
-        if len(pays) == len(orders):
-            return ordered, walked_ordered
-        orders = pays
-    return base, walked
-
-
-def _kept(walked: Walk, order: BlockOrder) -> int:
-    """How many indices stay of what a product reads."""
-    return int(walked.closure.keeps.get((order.value, order.axis)).sum())
-
-
-def _paired(base: Base, walked: Walk, layers: Sequence[LayerVerdicts], choice: Choice) -> tuple[Base, Walk]:
-    """The model with the directions of layers paired, of those that get smaller so, and its walk."""
-    found = pairings(walked)
-    while found:
-        together = Base(*pair_directions(base.loaded, base.shapes, found))
-        walked_together = together.walk(layers, choice)
-        pays = [p for p in found if _stored_of(walked_together, p) < _stored_of(walked, p)]
-        if len(pays) == len(found):
-            return together, walked_together
-        found = pays
+    """The model with these changes, of those after which less is kept, and its walk."""
+    while changes:
+        loaded, shapes, order = made(base.loaded, base.shapes, changes)
+        changed = Base(loaded, shapes, base.reordered.joined(order))
+        walked_changed = walk_of(changed)
+        pays = [change for change in changes if kept(walked_changed, change) < kept(walked, change)]
+        if len(pays) == len(changes):
+            return changed, walked_changed
+        changes = pays
     return base, walked
 
 
 def _stored_of(walked: Walk, pairing: Pairing) -> int:
     """How many numbers a layer with directions keeps."""
     return sum(prod(walked.closure.keeps.shape(name)) for name in pairing.stored)
+
+
+def _read_of(walked: Walk, order: BlockOrder) -> int:
+    """How many indices stay of what a product reads."""
+    return int(walked.closure.keeps.get((order.value, order.axis)).sum())

@@ -14,7 +14,7 @@ import pytest
 import analyzer
 from analyzer import Data, InputError, Run
 from tests.laws.shards import differences, shards, without_time
-from tests.models import parse
+from tests.models import branching, parse
 from tests.random_graphs.generator import make
 from tests.random_graphs.quantised import make_dynamic
 from tests.random_graphs.recurrent import make_recurrent
@@ -64,20 +64,6 @@ def test_samples_that_are_not_finite_or_large(broken: float) -> None:
     the_same(folder / "model.onnx", Data(arrays), "processes:2")
 
 
-def branching() -> bytes:
-    return parse(
-        """g (float[1, 3] x) => (float[1, 3] y) {
-        s = ReduceSum<keepdims=0>(x)
-        b = Greater(s, nothing)
-        y = If(b) <
-            then_branch = t () => (float[1, 3] p) { a = Relu(x)
-                p = Identity(a) },
-            else_branch = e () => (float[1, 3] q) { q = Neg(x) }>
-        }""",
-        {"nothing": np.array(0, np.float32)},
-    ).SerializeToString()
-
-
 def some_rows(others: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Rows of positive numbers; so many of them are negative."""
     rows = np.abs(np.random.default_rng(0).standard_normal((24, 1, 3))).astype(np.float32)
@@ -87,7 +73,7 @@ def some_rows(others: int) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_branch_that_few_samples_take_is_seen_by_workers(others: int) -> None:
-    model, data = branching(), Data(some_rows(others))
+    model, data = branching().SerializeToString(), Data(some_rows(others))
     the_same(model, data, "processes:2", 1)
     local, elsewhere = (
         analyzer.audit(model, data, run=run(engine, 1)).to_dict() for engine in ("local", "processes:2")

@@ -20,7 +20,7 @@ import analyzer
 from analyzer import Data, InputError, Run
 from analyzer.cli.main import run
 from analyzer.observe.statistics_file import read_statistics, to_bytes
-from tests.models import parse
+from tests.models import branching, parse
 
 SAMPLES = Path(__file__).parents[3] / "sample_models"
 KILLED = SAMPLES / "digits_mlp_killed"
@@ -189,17 +189,7 @@ def test_compare_takes_statistics(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_branch_that_few_samples_take() -> None:
     """In one run such a choice is left as it is, as in an audit; two shards that differ in it do not add up."""
-    model = parse(
-        """g (float[1, 3] x) => (float[1, 3] y) {
-        s = ReduceSum<keepdims=0>(x)
-        b = Greater(s, nothing)
-        y = If(b) <
-            then_branch = t () => (float[1, 3] p) { a = Relu(x)
-                p = Identity(a) },
-            else_branch = e () => (float[1, 3] q) { q = Neg(x) }>
-        }""",
-        {"nothing": np.array(0, np.float32)},
-    )
+    model = branching()
     data = np.abs(np.random.default_rng(0).standard_normal((8, 1, 3))).astype(np.float32)
     data[5] = -data[5]
     run = Run(batch_size=1)
