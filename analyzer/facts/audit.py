@@ -170,11 +170,17 @@ class LayerVerdicts:
 
     def dead_by(self, *evidence: Evidence) -> tuple[int, ...]:
         """The dead units that one of these shows to be dead."""
-        if not self.dead:
+        codes = bytes(kind.code for kind in evidence)
+        missing = len(self._codes.translate(None, codes))  # deep graphs have many layers of few units
+        if missing == self.units:
             return ()
         asked = np.zeros(len(Evidence) + 1, np.bool_)  # by code
-        asked[[kind.code for kind in evidence]] = True
+        asked[[*codes]] = True
         return indices_of(asked[self.evidence])
+
+    @cached_property
+    def _codes(self) -> bytes:
+        return self.evidence.tobytes()
 
     def evidence_of(self, unit: int) -> Evidence | None:
         """What shows that the unit is dead; None for a unit that is not."""

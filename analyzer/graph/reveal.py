@@ -41,15 +41,20 @@ class Revealer:
         inferred = self._proto
         with suppress(Exception):  # inference refuses what it does not know
             inferred = onnx.shape_inference.infer_shapes(self._proto)
-        kinds = {value.name: value.type for value in (*inferred.graph.value_info, *inferred.graph.output)}
-        numbers = {name: kinds[name].tensor_type.elem_type for name in self._values if name in kinds}
         described = (*self._proto.graph.value_info, *self._proto.graph.output)
         stated = {value.name: value.type.tensor_type.elem_type for value in described}
-        other = any(stated.get(name, number) != number for name, number in numbers.items())
-        if other or len(numbers) < len(self._values) or not _NUMPY.issuperset(numbers.values()):
+        made, numbers, unstated = {*self._values}, dict[str, int](), list[onnx.ValueInfoProto]()
+        for value in (*inferred.graph.value_info, *inferred.graph.output):
+            if value.name in made:
+                numbers[value.name] = number = value.type.tensor_type.elem_type
+                if value.name not in stated:
+                    value.type.tensor_type.ClearField("shape")
+                    unstated.append(value)
+                elif stated[value.name] != number:
+                    return None
+        if len(numbers) < len(made) or not _NUMPY.issuperset(numbers.values()):
             return None
-        unstated = [(name, number) for name, number in numbers.items() if name not in stated]
-        self._stated = [onnx.helper.make_tensor_value_info(name, number, None) for name, number in unstated]
+        self._stated = unstated
         named = {number: np.dtype(tensor_dtype_to_np_dtype(number)).name for number in {*numbers.values()}}
         return {name: named[number] for name, number in numbers.items()}
 

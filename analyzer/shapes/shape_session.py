@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from math import prod
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from analyzer.algebra.pattern import Shape, type_name
 from analyzer.errors import ModelError, OtherBranch, RunError, RunFailure
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import Editor, Graph, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
 from analyzer.graph.reveal import Revealer
 from analyzer.graph.runnable import Runnable
 from analyzer.graph.subgraphs import COPY
 from analyzer.graph.validate import MOST_AXES
+from analyzer.ops.operator import rule_for
 from analyzer.probes.fitting import Feeds
 from analyzer.runtime.opening import Optimization
 from analyzer.runtime.session import Session
@@ -46,6 +47,7 @@ class ShapeRun:
         self._loaded, self._threads, self._free = loaded, threads, free
         self._stepped = {n: keys for n, keys in loaded.graph.stepped.items() if not loaded.shut.intersection(keys)}
         self._shapes: dict[str, str] = {}
+        self._alike: dict[str, str] = {}  # values that have the shape of another one
         self._conditions: dict[str, str] = {}
         self.steps: dict[str, int] = {}
         self._plain = Revealer(loaded)
@@ -102,6 +104,7 @@ class ShapeRun:
             if len(rows) and (rows == rows[0]).all():
                 shapes[value] = tuple(int(d) for d in rows[0])
             self.steps.update(zip(self._stepped[value], steps, strict=True))
+        shapes |= {value: shapes[source] for value, source in self._alike.items() if source in shapes}
         return shapes, {o: results[o] for o in self._loaded.graph.outputs if isinstance(results[o], np.ndarray)}
 
     def _other_branches(self, feeds: Feeds) -> Shown:
@@ -118,7 +121,8 @@ class ShapeRun:
     def _open(self) -> Session:
         graph = self._loaded.graph
         made = [o for node in graph.nodes for o in node.outputs if self.dtypes.get(o) is not None]
-        outside = [o for o in made if o not in graph.inside]
+        self._alike = _alike(graph, made)
+        outside = [o for o in made if o not in graph.inside and o not in self._alike]
         within = [o for o in made if o in self._stepped]
         for _ in range(ATTEMPTS):
             revealer, shown = self._carrying(within, "Shape")
@@ -165,6 +169,17 @@ class ShapeRun:
     def _session_of(self, model: Runnable, *, eager: bool = False) -> Session:
         plain = Optimization.NONE
         return Session(model, threads=self._threads, optimization=plain, few_runs=True, eager=eager, room=self._room)
+
+
+def _alike(graph: Graph, made: Collection[str]) -> dict[str, str]:
+    """Of these values those whose shape need not be asked for, each with the first of a row of such that has it."""
+    firsts: dict[str, str] = {}
+    known = {*made}.difference(graph.inside)
+    for node in graph.nodes:
+        ends = (*node.inputs[:1], *node.outputs[:1])
+        if len(ends) == 2 and known.issuperset(ends) and rule_for(node.domain, node.op_type).same_unit:
+            firsts[node.outputs[0]] = firsts.get(node.inputs[0], node.inputs[0])
+    return firsts
 
 
 def extended(loaded: LoadedModel, free: Sequence[str]) -> Editor:
