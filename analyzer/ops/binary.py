@@ -75,6 +75,9 @@ class Aligned(Operator):
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         rank = len(node.y_shape())
+        zeroes = node.op_type in ("Mul", "And") or _divides(node)
+        if not (zeroes or all(x.any for x in xs)):
+            return [Constants.unknown(rank)]
         operands = [lift(x, rank) for x in xs]
         function = np.fmod if node.attr("fmod", 0) else FUNCTIONS[node.op_type]
         known = reduce(np.logical_and, [x.known for x in operands])
@@ -91,7 +94,7 @@ class Aligned(Operator):
             known = known & (value == np.trunc(value))  # of whole numbers the fraction is cut off
         low, high = _RANGES.get(_element_type(node), (-np.inf, np.inf))
         known = known & (low <= value) & (value <= high)
-        if node.op_type in ("Mul", "And") or _divides(node):
+        if zeroes:
             zero = operands[0].zero if _divides(node) else reduce(np.logical_or, [x.zero for x in operands])
             known, value = known | zero, np.where(zero, 0.0, value)
         return [Constants(known, np.where(known, value, 0.0))]
