@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Shape, type_name
 from analyzer.errors import ModelError, OtherBranch, RunError, RunFailure
-from analyzer.graph import Editor, Graph, LoadedModel
+from analyzer.graph import Editor, Graph, LoadedModel, Node
 from analyzer.graph.open_branches import check_conditions, show_conditions
 from analyzer.graph.reveal import Revealer
 from analyzer.graph.runnable import Runnable
@@ -47,7 +47,7 @@ class ShapeRun:
         self._loaded, self._threads, self._free = loaded, threads, free
         self._stepped = {n: keys for n, keys in loaded.graph.stepped.items() if not loaded.shut.intersection(keys)}
         self._shapes: dict[str, str] = {}
-        self._alike: dict[str, str] = {}  # values that have the shape of another one
+        self._told: dict[str, tuple[str, ...]] = {}  # values whose shapes follow from those of others
         self._conditions: dict[str, str] = {}
         self.steps: dict[str, int] = {}
         self._plain = Revealer(loaded)
@@ -104,8 +104,19 @@ class ShapeRun:
             if len(rows) and (rows == rows[0]).all():
                 shapes[value] = tuple(int(d) for d in rows[0])
             self.steps.update(zip(self._stepped[value], steps, strict=True))
-        shapes |= {value: shapes[source] for value, source in self._alike.items() if source in shapes}
+        self._add_told(shapes)
         return shapes, {o: results[o] for o in self._loaded.graph.outputs if isinstance(results[o], np.ndarray)}
+
+    def _add_told(self, shapes: dict[str, Shape]) -> None:
+        """Add the shapes that follow from these."""
+        graph, seen = self._loaded.graph, dict[tuple[Shape, ...], Shape]()
+        known = {name: graph.initializer_shape(name) for name in graph.initializer_names} | shapes
+        for value, sources in self._told.items():
+            if all(source in known for source in sources):
+                given = tuple(known[source] for source in sources)
+                if given not in seen:
+                    seen[given] = np.broadcast_shapes(*given)
+                shapes[value] = known[value] = seen[given]
 
     def _other_branches(self, feeds: Feeds) -> Shown:
         """What the model shows as it is, for a feed that takes other branches: nothing of what is within them."""
@@ -121,8 +132,8 @@ class ShapeRun:
     def _open(self) -> Session:
         graph = self._loaded.graph
         made = [o for node in graph.nodes for o in node.outputs if self.dtypes.get(o) is not None]
-        self._alike = _alike(graph, made)
-        outside = [o for o in made if o not in graph.inside and o not in self._alike]
+        self._told = _told(graph, made)
+        outside = [o for o in made if o not in graph.inside and o not in self._told]
         within = [o for o in made if o in self._stepped]
         for _ in range(ATTEMPTS):
             revealer, shown = self._carrying(within, "Shape")
@@ -171,15 +182,23 @@ class ShapeRun:
         return Session(model, threads=self._threads, optimization=plain, few_runs=True, eager=eager, room=self._room)
 
 
-def _alike(graph: Graph, made: Collection[str]) -> dict[str, str]:
-    """Of these values those whose shape need not be asked for, each with the first of a row of such that has it."""
-    firsts: dict[str, str] = {}
+def broadcasts(node: Node) -> bool:
+    """Whether the first output has the shape to which all inputs are broadcast, or that of the first one."""
+    rule = rule_for(node.domain, node.op_type)
+    return rule.same_unit or (rule.aligned and not node.domain)  # inputs of others may be scales
+
+
+def _told(graph: Graph, made: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Of these values those whose shape need not be asked for, with the values whose shapes tell it."""
+    told: dict[str, tuple[str, ...]] = {}
     known = {*made}.difference(graph.inside)
+    sources = known | graph.inputs.keys() | graph.initializer_names
     for node in graph.nodes:
-        ends = (*node.inputs[:1], *node.outputs[:1])
-        if len(ends) == 2 and known.issuperset(ends) and rule_for(node.domain, node.op_type).same_unit:
-            firsts[node.outputs[0]] = firsts.get(node.inputs[0], node.inputs[0])
-    return firsts
+        if node.outputs and node.outputs[0] in known and broadcasts(node):
+            read = node.inputs[:1] if rule_for(node.domain, node.op_type).same_unit else node.inputs
+            if read and sources.issuperset(read):
+                told[node.outputs[0]] = tuple(read)
+    return told
 
 
 def extended(loaded: LoadedModel, free: Sequence[str]) -> Editor:

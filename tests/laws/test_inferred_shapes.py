@@ -20,6 +20,7 @@ from analyzer.ops.context import Context
 from analyzer.ops.fitting_shapes import fit_together
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
+from analyzer.shapes.shape_session import broadcasts
 from tests.laws.benches import Bench, Case
 from tests.laws.cases import RULES, case_of
 from tests.laws.test_rules import EXAMPLES
@@ -34,6 +35,16 @@ def test_shapes_that_a_run_showed_fit_together(rule: tuple[str, str]) -> None:
     for seed in range(4):
         bench = Bench(case_of(rule, Random(seed)))
         assert bench.call.barrier is not None or fit_together(bench.call.rule, bench.op), bench.case
+
+
+@pytest.mark.parametrize("rule", RULES, ids="::".join)
+def test_shapes_that_are_not_asked_for_are_those_of_a_run(rule: tuple[str, str]) -> None:
+    for seed in range(6):
+        bench = Bench(case_of(rule, Random(seed)))
+        if broadcasts(bench.op.node):
+            read = bench.op.in_shapes[:1] if bench.call.known_rule.same_unit else bench.op.in_shapes
+            shown = next(iter(bench.run(bench.case.feeds).values())).shape
+            assert shown == np.broadcast_shapes(*(shape or () for shape in read)), bench.case
 
 
 @pytest.mark.parametrize("rule", RULES, ids="::".join)
