@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from math import prod
 
 import numpy as np
@@ -115,7 +116,7 @@ class ShapeRun:
             if all(source in known for source in sources):
                 given = tuple(known[source] for source in sources)
                 if given not in seen:
-                    seen[given] = np.broadcast_shapes(*given)
+                    seen[given] = _broadcast(given)
                 shapes[value] = known[value] = seen[given]
 
     def _other_branches(self, feeds: Feeds) -> Shown:
@@ -180,6 +181,12 @@ class ShapeRun:
     def _session_of(self, model: Runnable, *, eager: bool = False) -> Session:
         plain = Optimization.NONE
         return Session(model, threads=self._threads, optimization=plain, few_runs=True, eager=eager, room=self._room)
+
+
+def _broadcast(shapes: Sequence[Shape]) -> Shape:
+    """The shape of these together, which a run has shown to fit; of any number of axes and operands."""
+    lengths = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)
+    return tuple(next((d for d in there if d != 1), 1) for there in lengths)[::-1]
 
 
 def broadcasts(node: Node) -> bool:
