@@ -13,6 +13,7 @@ from analyzer.graph.edit import Editor
 from analyzer.graph.lend import thin_runnable
 from analyzer.graph.load import LoadedModel
 from analyzer.graph.names import Names, names_of
+from analyzer.graph.part_of import part_of
 from analyzer.graph.runnable import Runnable, weights_of
 
 #: Element types that NumPy has, by their numbers in ONNX.
@@ -97,8 +98,8 @@ def showing(loaded: LoadedModel, names: Iterable[str]) -> LoadedModel:
 
 def computing(loaded: LoadedModel, names: Iterable[str]) -> tuple[LoadedModel, dict[str, str]]:
     """A copy of the model that computes these values alone, and the names of the outputs that they are."""
-    editor = Editor(loaded.copy())
-    editor.clear_outputs()
+    names = [*names]
+    editor = Editor(part_of(loaded, names))
     shown = {name: editor.again(name) for name in names}
     editor.output(*shown.values())
     editor.finish()

@@ -18,6 +18,7 @@ from analyzer.facts.statistics import Floats, Ints
 from analyzer.facts.units import AuditedValue, Kind, ShapeTable
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.open_branches import check_conditions, show_conditions
+from analyzer.graph.part_of import part_of
 from analyzer.graph.reductions import reduce_axes
 from analyzer.observe.elsewhere import fetchable, opened
 from analyzer.observe.observation import Progress
@@ -180,10 +181,9 @@ class Gauge:
 
     def __init__(self, measuring: Measuring, threads: int | None, provider: Provider) -> None:
         self._loaded, groups = measuring.loaded, measuring.groups
-        editor = Editor(self._loaded.copy())
+        editor = Editor(part_of(self._loaded, [t.audited.value for t in measuring.targets]))
         if measuring.plan.free_inputs:
             editor.free_batch(measuring.plan.free_inputs)
-        editor.clear_outputs()
         parts = [_reduced(editor, group) for group in groups]
         self._numbers, self._sizes = (editor.add("Concat", names, axis=0) for names in zip(*parts, strict=True))
         editor.output(self._numbers, self._sizes)
