@@ -27,7 +27,7 @@ def main() -> int:
         logging.lastResort = logging.NullHandler()
     from analyzer.cli.main import run
 
-    gc.set_threshold(400_000, 10, 10)  # a deep graph is some millions of objects that all stay: a third of the time
+    gc.set_threshold(1_000_000, 10, 10)  # a deep graph is some millions of objects that all stay: a third of the time
     codes.append(run(sys.argv[1:]))
     return codes[0]
 
