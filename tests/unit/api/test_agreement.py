@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,25 @@ def test_a_cut_that_holds_for_single_samples_only_is_refused_unless_they_are_ask
         np.testing.assert_allclose(one, two, atol=1e-4)
     with pytest.raises(InputError, match="--batch-size 1"):
         analyzer.prune(model, {"x": probe}, latency=False)
+
+
+def test_a_difference_that_is_not_of_samples_together_is_not_laid_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "rows_depend_on_others", lambda *_, **__: False)
+    with pytest.raises(ComparisonFailed, match="differs from the original"):
+        analyzer.prune(fires_from_the_third_sample_on(), {"x": weights(40, 6)}, latency=False)
+
+
+@pytest.mark.parametrize(("batch_size", "alone", "size"), [(5, 2, 4), (8, 2, 8), (3, 2, 0), (2, 1, 2), (1, 1, 0)])
+def test_as_many_share_a_run_as_the_batch_size_has_whole_feeds_of(batch_size: int, alone: int, size: int) -> None:
+    graph = SimpleNamespace(inputs={})
+    source: Any = SimpleNamespace(
+        shapes=SimpleNamespace(samples=alone),
+        loaded=SimpleNamespace(graph=graph),
+        run=SimpleNamespace(batch_size=batch_size),
+    )
+    probe: Any = SimpleNamespace(fixed=(), batchable=True)
+    assert agreement._several(source, probe) == size
+    assert agreement._several(source, SimpleNamespace(fixed=(), batchable=False)) == 0  # type: ignore[arg-type]
 
 
 def test_memory_that_runs_out_where_samples_are_held_against_each_other_is_said(
