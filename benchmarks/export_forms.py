@@ -97,11 +97,16 @@ def _saved(path: Path, level: ort.GraphOptimizationLevel) -> None:
 
 FORMS = (
     Form("float32", lambda path, probe: None, tolerance=5e-5),
-    Form("float16", _halves, ("BERT", "GPT-2", "Llama", "LSTM", "YOLO-like")),
+    Form("float16", _halves, ("BERT", "GPT-2", "Llama", "Llama, its stream", "LSTM", "YOLO-like")),
     Form("QDQ", _qdq, ("BERT", "TCN", "DLRM", "YOLO-like", "U-Net")),
     Form("dynamic int8", _dynamic, ("BERT", "GPT-2", "T5", "LSTM", "DLRM"), constants=False),
     Form("int4", _int4, ("BERT", "Llama", "T5", "Mixtral-like"), units=[*range(32, 64)]),
     Form("fused", _fused, ("BERT", "BERT, a head", "GPT-2", "T5"), tolerance=5e-5, exporter="TorchScript"),
     Form("in blocks", _in_blocks, ("YOLO-like", "U-Net"), tolerance=5e-5),
-    Form("optimised", _optimised, ("BERT", "Llama", "Whisper", "LSTM", "YOLO-like", "U-Net"), tolerance=5e-5),
+    Form(
+        "optimised",
+        _optimised,
+        ("BERT", "Llama", "Llama, its stream", "Whisper", "LSTM", "YOLO-like", "U-Net"),
+        tolerance=5e-5,
+    ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,12 +36,13 @@ class Rows(nn.Module):
 class Attention(nn.Module):
     """Heads over one sequence, or over another one; keys and values may be fewer than queries."""
 
-    def __init__(self, heads: int = HEADS, kept: int | None = None, bias: bool = True, rotary: bool = False) -> None:
+    def __init__(self, heads: int = HEADS, kept: int | None = None, bias: bool = True, rotary: bool = False,
+                 width: int = WIDTH) -> None:  # fmt: skip
         super().__init__()
         self.heads, self.kept, self.size, self.rotary = heads, kept or heads, WIDTH // HEADS, rotary
-        self.query = nn.Linear(WIDTH, heads * self.size, bias=bias)
-        self.key, self.value = (nn.Linear(WIDTH, self.kept * self.size, bias=bias) for _ in range(2))
-        self.out = nn.Linear(heads * self.size, WIDTH, bias=bias)
+        self.query = nn.Linear(width, heads * self.size, bias=bias)
+        self.key, self.value = (nn.Linear(width, self.kept * self.size, bias=bias) for _ in range(2))
+        self.out = nn.Linear(heads * self.size, width, bias=bias)
 
     def forward(self, x: Tensor, other: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         other = x if other is None else other
@@ -64,10 +66,10 @@ class Attention(nn.Module):
 class Gated(nn.Module):
     """down(silu(gate(x)) * up(x)), without biases."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, width: int = WIDTH) -> None:
         super().__init__()
-        self.gate, self.up = (nn.Linear(WIDTH, hidden, bias=False) for _ in range(2))
-        self.down = nn.Linear(hidden, WIDTH, bias=False)
+        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
+        self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.silu(self.gate(x)) * self.up(x))
@@ -102,14 +104,15 @@ def layer_norm() -> nn.Module:
 
 
 class RMSNorm(nn.Module):
-    """Written out, as Hugging Face's models do."""
+    """Written out, as Hugging Face's models do: what is learned comes last, or, as some write it, first."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH, *, first: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(WIDTH))
+        self.weight, self.first = nn.Parameter(torch.ones(width)), first
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)
+        over = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)
+        return self.weight * x * over if self.first else self.weight * (x * over)
 
 
 def feed(hidden: int, activation: nn.Module, dense: Any = nn.Linear) -> nn.Sequential:
@@ -156,6 +159,26 @@ def llama(cut: int) -> nn.Module:
     feeds = [Gated(HIDDEN - cut) for _ in range(BLOCKS)]
     blocks = [Block(Attention(kept=2, bias=False, rotary=True), f, RMSNorm) for f in feeds]
     return Encoder(blocks, [f.gate for f in feeds], language=True)
+
+
+class Stream(nn.Module):
+    """Llama by its residual stream: what victims add up is 0 in some of its dimensions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.words, self.head = nn.Embedding(WORDS, width), nn.Linear(width, WORDS, bias=False)
+        attentions = [Attention(kept=2, bias=False, rotary=True, width=width) for _ in range(BLOCKS)]
+        feeds = [Gated(HIDDEN, width) for _ in range(BLOCKS)]
+        norm = partial(RMSNorm, width, first=False)
+        self.blocks = nn.ModuleList([Block(a, f, norm) for a, f in zip(attentions, feeds, strict=True)])
+        self.norm = norm()
+        self.victims = [(self.words, *(a.out for a in attentions), *(f.down for f in feeds))]
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.words(ids)
+        for block in self.blocks:
+            x = block(x, causal(ids))
+        return self.head(self.norm(x))
 
 
 class Experts(nn.Module):
@@ -374,6 +397,7 @@ def _graph(n: int, g: torch.Generator) -> dict[str, Tensor]:
 NETS: Mapping[str, Net] = {
     **{name: Net(build, _text) for name, build in {"BERT": bert, "BERT, a head": bert_heads, "GPT-2": gpt2,
                                                    "Llama": llama, "Mixtral-like": mixtral}.items()},
+    "Llama, its stream": Net(lambda cut: Stream(WIDTH - cut), lambda n, g: {"ids": _ids(n, g)}, (ZERO,)),
     "T5": Net(t5, lambda n, g: {"read": _ids(n, g), "ids": _ids(n, g)}),
     "Whisper": Net(whisper, lambda n, g: {"read": torch.randn(n, 20, 16, generator=g), "ids": _ids(n, g)}),
     "LSTM": Net(lambda cut: Tagger(nn.LSTM, 64 - cut), lambda n, g: {"ids": _ids(n, g)}),

@@ -92,7 +92,7 @@ def silence(layer: Any, units: Sequence[int], constant: float) -> None:
         weight, columns = layer.weight, not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.BatchNorm2d)
         if constant >= 0:
             weight[(slice(None), units) if columns else units] = 0.0
-        if layer.bias is not None:
+        if getattr(layer, "bias", None) is not None:
             layer.bias[units] = constant
     return None
 

@@ -42,6 +42,19 @@ class Summand:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """What becomes of a call where a computed input lacks a factor f.
+
+    The output lacks f ** power, once the stored operand at `along`, if there is one, is divided by f; or lacks nothing,
+    once the stored operand at `takes` is multiplied by f ** power.
+    """
+
+    power: float
+    along: int | None = None
+    takes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Normalisation:
     """The input positions of the learned scale and shift; `alone`: each unit is normalised by itself.
 

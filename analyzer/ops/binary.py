@@ -16,7 +16,7 @@ from analyzer.algebra.constants import Constants, Multiples
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Kind
 from analyzer.graph import Node
-from analyzer.ops.affine import Affine, Summand
+from analyzer.ops.affine import Affine, Scaling, Summand
 from analyzer.ops.axes import Axes
 from analyzer.ops.largest import Stored, operands, product
 from analyzer.ops.node import OpNode
@@ -133,7 +133,11 @@ class Aligned(Operator):
         low, other = (x if array is None else float(array.min()) if array.size else None for x, array in parts)
         if node.op_type == "Max":
             return low if other is None or (low is not None and low > other) else other
-        return low + other if node.op_type == "Add" and low is not None and other is not None else None
+        if low is None or other is None:
+            return None
+        if node.op_type == "Mul":
+            return low * other if low >= 0 and other >= 0 else None
+        return low + other if node.op_type == "Add" else None
 
     def affine(self, node: OpNode) -> Affine | None:
         computed, element = [p for p, array in enumerate(node.statics) if array is None], _element_type(node)
@@ -176,6 +180,18 @@ class Aligned(Operator):
         other = 1 - position
         stored = node.op_type == "Add" and position in (0, 1) and node.static(other) is not None
         return Summand(other) if stored else None
+
+    def scaling(self, node: OpNode, position: int) -> Scaling | None:
+        if len(node.inputs) != 2 or not _is_float(_element_type(node)):
+            return None
+        other, stored = 1 - position, node.static(1 - position) is not None
+        if node.op_type in ("Add", "Sub", "Max", "Min"):
+            return Scaling(1, along=other) if stored else None
+        if node.op_type in ("Mul", "Div"):
+            power = -1 if node.op_type == "Div" and (position or stored) else 1
+            return Scaling(power, takes=other if stored else None)
+        exponent = _number(node.static(1)) if node.op_type == "Pow" and not position else None
+        return None if exponent is None else Scaling(exponent)
 
 
 def _divides(node: OpNode) -> bool:

@@ -66,9 +66,10 @@ FORMS = (
     Form("Where", f"Where({_NO}, x, #c) | Where({_YES}, #c, x)", _ceiling, hides=False),
 )
 
-_ROOT = "Sqrt(Add(ReduceMean(Pow(d, 2) | Mul(d, d)), #e))"
+_SQUARE = "Add(ReduceMean(Pow(d, 2) | Mul(d, d)), #e)"
+_ROOT = f"Sqrt({_SQUARE})"
 #: A value over the root of its mean square, and a value without its mean: together a layer normalisation.
-NORMALISED = f"Div(d, {_ROOT}) | Mul(d, Reciprocal({_ROOT})) | Mul(d, Div(1, {_ROOT}))"
+NORMALISED = f"Div(d, {_ROOT}) | Mul(d, Reciprocal({_ROOT}) | Div(1, {_ROOT}) | Pow({_SQUARE}, -0.5))"
 CENTRED = "Sub(x, ReduceMean(x))"
 #: What ONNX calls a normalisation, by whether it is centred.
 NORMALISATIONS = {True: "LayerNormalization", False: "RMSNormalization"}

@@ -32,14 +32,15 @@ class Cut:
 class Edit:
     """New stored inputs by position (already cut), new attributes (None: drop), a stored summand for output 0.
 
-    `pieces` gives, per input position that holds a shape, the new lengths by axis. Inputs behind those in `drop_inputs`
-    move up; those in `leave_out` are optional, and their places stay empty. `becomes` is another operator that the node
-    is made.
+    `factor` is what output 0 then lacks. `pieces` gives, per input position that holds a shape, the new lengths by
+    axis. Inputs behind those in `drop_inputs` move up; those in `leave_out` are optional, and their places stay empty.
+    `becomes` is another operator that the node is made.
     """
 
     inputs: dict[int, Array | Deferred] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     add: Array | None = None
+    factor: float = 1.0
     pieces: dict[int, dict[int, int]] = field(default_factory=dict)
     drop_outputs: tuple[int, ...] = ()
     drop_inputs: tuple[int, ...] = ()
@@ -58,7 +59,7 @@ class Edit:
             self.pieces,
             self.becomes,
         )
-        return not any(changes) and self.add is None
+        return not any(changes) and self.add is None and self.factor == 1
 
 
 def cut_array(array: Array, vectors: Sequence[Mask]) -> Array:

@@ -21,7 +21,7 @@ from analyzer.algebra.keeps import KeepVectors
 from analyzer.algebra.pattern import Array, Mask, Shape
 from analyzer.facts.units import Curve, Kind
 from analyzer.graph import Graph, Node
-from analyzer.ops.affine import Affine, Normalisation, Summand
+from analyzer.ops.affine import Affine, Normalisation, Scaling, Summand
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.gates import Gates
 from analyzer.ops.largest import Stored
@@ -190,6 +190,10 @@ class Operator:
 
     def summand(self, node: OpNode, position: int) -> Summand | None:
         """The stored operand to which a number can be added instead of to an input, with the same output."""
+        return None
+
+    def scaling(self, node: OpNode, position: int) -> Scaling | None:
+        """What becomes of a factor, above 0, that an input lacks; None where nothing is said."""
         return None
 
     def normalisation(self, node: OpNode) -> Normalisation | None:

@@ -1,6 +1,7 @@
 """Reductions: Y = f(X) over some axes; the others keep their places.
 
 X [*shape]  Y [*shape with the reduced axes 1 or gone];  `axes` is an attribute before opset 18 (ReduceSum: 13).
+Zeros add nothing to a sum, so they go; a mean over d of D numbers is multiplied by d / D for that.
 ArgMax and ArgMin reduce one axis, `axis`, to the place of an extremum.
 """
 
@@ -18,6 +19,7 @@ from analyzer.algebra.pattern import Array, Mask
 from analyzer.ops.axes import Axes, row
 from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
+from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
 from analyzer.ops.pull_back import Tape, repeated
 from analyzer.ops.traits import CONTINUOUS, STEADY
@@ -30,7 +32,7 @@ _ZERO = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd")
 
 
 class ReduceRule(Operator):
-    """The reduced axes stay whole: a mean counts its elements."""
+    """The reduced axes stay whole."""
 
     def unsupported(self, node: OpNode) -> str | None:
         dynamic = node.has(1) and node.static(1) is None
@@ -40,10 +42,15 @@ class ReduceRule(Operator):
         letters, gone = row("a", len(node.x_shape())), self.reduced(node)
         for axis in gone:
             letters[axis] = f"m{axis}"
-        kept = bool(node.attr("keepdims", 1))
+        kept, loose = bool(node.attr("keepdims", 1)), self.loose(node)
         left = [f"one{axis}" if axis in gone else i for axis, i in enumerate(letters) if kept or axis not in gone]
-        whole = " ".join((*(letters[axis] for axis in gone), *(f"one{axis}" for axis in gone)))
-        return Axes(f"X: {' '.join(letters)} -> Y: {' '.join(left)}", whole=whole)(node)
+        whole = " ".join((*(letters[axis] for axis in gone if axis not in loose), *(f"one{axis}" for axis in gone)))
+        one = " ".join(letters[axis] for axis in loose)
+        return Axes(f"X: {' '.join(letters)} -> Y: {' '.join(left)}", whole=whole, one=one)(node)
+
+    def loose(self, node: OpNode) -> list[int]:
+        """The reduced axes from which zeros may go."""
+        return []
 
     def reduced(self, node: OpNode) -> list[int]:
         """The reduced axes."""
@@ -101,6 +108,28 @@ class ReduceRule(Operator):
         return 0.0 if "float" in (node.y_dtype or "") and (of_squares or of_others) else None
 
 
+class AddingRule(ReduceRule):
+    """Sums, norms and means: zeros go."""
+
+    lock_reason = "constant-not-zero"
+    lock_detail = "adds it up, where only zeros can go"
+
+    def loose(self, node: OpNode) -> list[int]:
+        if node.op_type == "ReduceMean" and "float" not in (node.x_dtype or ""):  # the fraction is cut off
+            return []
+        free = node.in_free[0] if node.in_free else frozenset[int]()
+        return [axis for axis in self.reduced(node) if axis not in free]
+
+    def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
+        first, *rest = super().needs(node, ys, xs, yc)
+        return [first & ~xs[0].zero if self.loose(node) else first, *rest]
+
+    def shrink(self, node: OpNode, cut: Cut) -> Edit:
+        """Of D numbers d are left: what comes out of a mean is multiplied by d / D."""
+        kept = (cut.keeps.get(node.x(0, axis)) for axis in self.loose(node))
+        return Edit(factor=prod(float(v.mean()) for v in kept) if node.op_type == "ReduceMean" else 1.0)
+
+
 class PlaceRule(ReduceRule):
     """ArgMax, ArgMin: the first of several equal ones, or the last."""
 
@@ -128,8 +157,8 @@ class PlaceRule(ReduceRule):
 
 _REDUCED = replace(CONTINUOUS, lengths_from=(1,), geometry=(1,))
 _SUMMED = replace(_REDUCED, carries_nan=(0,), carries_infinity=(0,))
-_others = ({*_IDEMPOTENT, *_ZERO} | {"ReduceLogSumExp"}) - {"ReduceMean", "ReduceSum"}
-register(ReduceRule(), "ReduceMean", "ReduceSum", traits=_SUMMED)
-register(ReduceRule(), *_others, traits=_REDUCED)
+register(AddingRule(), "ReduceMean", "ReduceSum", traits=_SUMMED)
+register(AddingRule(), "ReduceL1", "ReduceL2", "ReduceSumSquare", traits=_REDUCED)
+register(ReduceRule(), "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp", traits=_REDUCED)
 register(ReduceRule(), "ReduceLogSum", traits=replace(_REDUCED, jumps=True))
 register(PlaceRule(), "ArgMax", "ArgMin", traits=STEADY)

@@ -18,7 +18,7 @@ from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.facts.units import Curve, Kind
 from analyzer.graph import Node, element_type
-from analyzer.ops.affine import Affine
+from analyzer.ops.affine import Affine, Scaling
 from analyzer.ops.axes import Axes
 from analyzer.ops.largest import Stored, most
 from analyzer.ops.node import OpNode
@@ -209,6 +209,8 @@ _TRAITS: dict[str, Traits] = {
 #: By how much the result can be larger than the operand, where it is not `alpha` times as large at most.
 _FACTORS = {"Relu": 1.0, "Identity": 1.0, "Dropout": 1.0, "LeakyRelu": 0.01}
 LEAST_DIVISOR = 1e-20  # no quotient by more is likely to be infinite
+#: Of an operand that lacks a factor the result lacks this power of it.
+_POWERS = {"Sqrt": 0.5, "Reciprocal": -1.0, **dict.fromkeys(("Identity", "Abs", "Neg", "Relu", "LeakyRelu"), 1.0)}
 _FROM_ZERO = ("Abs", "Exp", "Relu", "Sqrt")  # never below zero, and of larger operands no smaller
 
 
@@ -263,6 +265,10 @@ class Unary(Operator):
             return max(abs(both.low), abs(both.high))
         factors = _FACTORS.get(node.op_type)
         return None if factors is None else x * most((1.0, abs(float(node.attr("alpha", factors)))))
+
+    def scaling(self, node: OpNode, position: int) -> Scaling | None:
+        power = _POWERS.get(node.op_type)
+        return None if power is None or "float" not in (node.x_dtype or "") else Scaling(power)
 
     def trend(self, node: OpNode) -> Trend | None:
         return trend_of(node)
@@ -330,6 +336,11 @@ class CastRule(IdentityRule):
 
     def lowest(self, node: OpNode, xs: Sequence[float | None]) -> float | None:
         return xs[0] if _target(node.node) in ("FLOAT", "DOUBLE") else None
+
+    def scaling(self, node: OpNode, position: int) -> Scaling | None:
+        """Between floats."""
+        floats = _target(node.node) in _FLOATS and "float" in (node.x_dtype or "")
+        return Scaling(1) if floats else None
 
     def affine(self, node: OpNode) -> Affine | None:
         """To a float, and from whole numbers to wide ones; all else cuts fractions off or wraps around."""

@@ -101,6 +101,8 @@ class Reviver(Shrinker):
             known = rule.moves or rule.aligned or rule.normalisation(call.op) is not None
             if not rule.moves and ((stored and not known) or self._edit(call).inputs):
                 raise Refusal(call.op.name, UNKNOWN_ROLE, f"{call.op.node.op_type} has weights of its own")
+            if not rule.moves and not any(self._gone(name) for name in call.outputs):
+                raise Refusal(call.op.name, UNKNOWN_ROLE, f"{call.op.node.op_type} adds it up without weights")
             return
         rows = total.rows
         depthwise = rows is not None and total.groups == len(rows) and rows.shape[1] == 1

@@ -15,6 +15,7 @@ from analyzer.graph.deferred import Deferred, made
 from analyzer.ops.affine import Summand
 from analyzer.ops.context import Call, Context, Copy
 from analyzer.ops.node_edit import Cut, Edit, cut_array, cut_when_read
+from analyzer.rewrite.factors import taken_up
 
 REWRITTEN = "/cut"  # ends the names of tensors that one of several readers gets for itself
 
@@ -28,6 +29,8 @@ class Shrinker:
     editor: Editor
     written_anew: bool = field(default=False, init=False)  # tensors were, for single readers
     _stored_anew: set[str] = field(default_factory=set, init=False)
+    _held: set[tuple[int, int]] = field(default_factory=set, init=False)  # operands, by node, that rules write anew
+    _scaled: dict[tuple[str, bytes], str] = field(default_factory=dict, init=False)
     _copies: dict[str, Array] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
@@ -38,6 +41,7 @@ class Shrinker:
         """
         live = [call for call in self.context.calls if call.op.node.index in self.plan.live]
         edits = [(call, self._edit(call)) for call in live]
+        self._held = {(call.op.node.index, position) for call, edit in edits for position in edit.inputs}
         for call, edit in edits:
             self._apply(call, edit)
             if call.op.branch is not None:
@@ -46,7 +50,7 @@ class Shrinker:
         for call in self.context.calls:
             if call.op.node.index not in self.plan.live:
                 self.editor.drop_node(call.op.node.index)
-        self._cut_tensors({(c.op.node.index, p) for c, e in edits for p in e.inputs})
+        self._cut_tensors()
         self._part_readers()
         self._declare_shapes()
         self.editor.finish()
@@ -78,6 +82,8 @@ class Shrinker:
             self.editor.leave_out(index, edit.leave_out)
         if edit.drop_outputs:
             self.editor.drop_outputs(index, edit.drop_outputs)
+        if edit.factor != 1:
+            self._multiply(call, edit.factor)
         if edit.add is not None:
             self._add(call, edit.add)
 
@@ -110,6 +116,8 @@ class Shrinker:
         after = self.context.by_node[readers[0][0].index]
         place = None if after.barrier is not None else after.rule.summand(after.op, readers[0][1])
         if place is None or place.per_unit != per_unit or not after.op.sole_user[place.position]:
+            return None
+        if (after.op.node.index, place.position) in self._held:
             return None
         return after, place
 
@@ -172,6 +180,26 @@ class Shrinker:
         tensor = self.editor.add_tensor(f"{call.op.name}/bias", summand.astype(self._dtype(call.outputs[0])))
         self.editor.add_behind(call.op.node.index, tensor)
 
+    def _multiply(self, call: Call, factor: float) -> None:
+        """A factor behind a node: into stored operands further on, or a new Mul."""
+        operands = taken_up(self.context, self.plan.keeps, call, factor, self._held)
+        if operands is None:
+            tensor = self.editor.add_tensor(f"{call.op.name}/factor", np.asarray(factor, self._dtype(call.outputs[0])))
+            self.editor.insert_behind(call.op.node.index, "Mul", tensor)
+            return
+        for operand in operands:
+            after, position, array = operand.call, operand.position, operand.array
+            name = after.inputs[position]
+            self._held.add((after.op.node.index, position))
+            if after.op.sole_user[position]:
+                self._set_tensor(name, array)
+                self._stored_anew.add(name)
+                continue
+            content = name, array.tobytes()
+            if content not in self._scaled:  # an epsilon that all normalisations share
+                self._scaled[content] = self.editor.add_tensor(name, array, REWRITTEN)
+            self.editor.set_input(after.op.node.index, position, self._scaled[content])
+
     def _dtype(self, name: str) -> np.dtype[Any]:
         """Element type of a value that some node computes."""
         declared = self.context.graph.types[name].dtype
@@ -193,12 +221,12 @@ class Shrinker:
             else:
                 self.editor.fill_value(name, tensor, lengths)
 
-    def _cut_tensors(self, edited: set[tuple[int, int]]) -> None:
+    def _cut_tensors(self) -> None:
         graph, keeps = self.context.graph, self.plan.keeps
         for name in sorted(graph.initializer_names):
             readers = [(n, p) for n, p in graph.consumers.get(name, ()) if n.index in self.plan.live]
             own = len(graph.consumers.get(name, ())) == 1
-            if name in self._stored_anew or (own and any((n.index, p) in edited for n, p in readers)):
+            if name in self._stored_anew or (own and any((n.index, p) in self._held for n, p in readers)):
                 continue
             copied = bool(readers) and self.context.by_node[readers[0][0].index].inputs[readers[0][1]] != name
             if not readers or copied or not graph.initializer_shape(name) or not keeps.alive(name):

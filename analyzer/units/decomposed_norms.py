@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -89,9 +90,10 @@ def _norm(context: Context, candidate: tuple[Match, bool]) -> DecomposedNorm | N
     width = shape[-1] if shape else 1
     if shape is None or width == 1 or any(call.barrier is not None for call in calls):
         return None
-    held = {ref for call in calls for ref in call.whole}
-    averaged = [name for name, axis in held if context.shapes[name][axis] > 1]
-    if any(axis != len(shape) - 1 for _, axis in held) or len(averaged) != 1 + centred:
+    if any(axis != len(shape) - 1 for call in calls for _, axis in call.whole):
+        return None
+    means = [y for call in calls if prod(y := call.op.y_shape()) < prod(call.op.x_shape())]
+    if means != [(*shape[:-1], 1)] * (1 + centred):
         return None
     stored: dict[str, tuple[Node, int]] = {}
     for name, joins in (("scale", _scales), ("shift", _shifts)):
@@ -106,10 +108,16 @@ def _norm(context: Context, candidate: tuple[Match, bool]) -> DecomposedNorm | N
 
 
 def _only_reader(context: Context, node: Node) -> Call | None:
-    readers = context.graph.consumers.get(node.outputs[0], ())
-    if len(readers) != 1 or readers[0][1] < 0 or node.outputs[0] in context.outputs:
-        return None
-    return context.by_node[readers[0][0].index]
+    """The only reader of a node's output, over casts, as halves are normalised in single precision."""
+    while True:
+        readers = context.graph.consumers.get(node.outputs[0], ())
+        if len(readers) != 1 or readers[0][1] < 0 or node.outputs[0] in context.outputs:
+            return None
+        node = readers[0][0]
+        call = context.by_node[node.index]
+        affine = None if call.barrier is not None else call.rule.affine(call.op)
+        if affine is None or not affine.passes:
+            return call
 
 
 def _scales(affine: Affine) -> Array | None:

@@ -168,7 +168,7 @@ def _add_linear(
         found = written.get(call.outputs[0]) if call.outputs else None
         if (total is None and norm is None and found is None) or call.outputs[0] in context.graph.static_values:
             continue
-        last = _end_of_chain(context, call)
+        last = _end_of_chain(context, call if found is None else context.by_node[found.last.index])
         if last.outputs[0] in chosen or last.outputs[0] in inner:
             continue
         if last.outputs[0] not in entering:

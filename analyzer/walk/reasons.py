@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
 from analyzer.facts.audit import LayerVerdicts, Locked
 from analyzer.facts.evidence import Evidence
@@ -112,6 +113,8 @@ class Reasons:
             return RESIDUAL if joined else ELEMENTWISE, f"{_named(call)} {how} that is alive there"
         passed = any(s.value in call.outputs for s in self.ties.tied(call, slot))
         if (slot.value, slot.axis) in call.whole or (not passed and call.outputs[0] not in self.context.outputs):
+            if not self._asked(call, position, slot):
+                return None
             if (norm := self._norms.get(call.op.node.index)) is not None:
                 name = norm.normalised.name
                 return "normalisation-statistics", f"{name} ({norm.name}, decomposed) normalises over this axis"
@@ -141,6 +144,14 @@ class Reasons:
             if fact is None or not fact.per_index(axis, shapes[name][axis])[0][slot.index]:
                 return False
         return True
+
+    def _asked(self, call: Call, position: int, slot: Slot) -> bool:
+        """Whether an operator depends on what stands there: not on zeros that it only adds up."""
+        ys = [pattern.uniform(self.context.rank(name), True) for name in call.outputs]
+        xs, yc = (self.context.constants(self.facts, names) for names in (call.inputs, call.outputs))
+        need = call.rule.needs(call.op, ys, xs, yc)[position]
+        length = self.context.shapes[slot.value][slot.axis]
+        return bool(pattern.per_index(need, slot.axis, length, every=False)[slot.index])
 
     def _decided(self, call: Call, slot: Slot) -> bool:
         """Whether the result is constant there, whatever the slot is joined with: a product with zero."""

@@ -146,10 +146,11 @@ g (float[N,3] x) => (float[N,1] y, float[N,2] z)
 """
 
 
-def test_units_that_something_without_weights_reads_stay_as_they_are() -> None:
-    text = SUMMED.replace("float[2,4] v", "int64[1] axes = {1}, float[2,4] v")
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceL2", "ReduceMax"])
+def test_units_that_something_without_weights_reads_stay_as_they_are(op: str) -> None:
+    text = SUMMED.replace("float[2,4] v", "int64[1] axes = {1}, float[2,4] v").replace("ReduceSum", op)
     x = np.random.default_rng(0).random((20, 3), np.float32)
-    revived = analyzer.revive(parse(text, opset=17), {"x": x})
+    revived = analyzer.revive(parse(text, opset=18), {"x": x})
     assert not revived.changed
     assert revived.facts.left == {"r": (2, 3)}
 

@@ -98,6 +98,29 @@ def summands_count_in_the_operand_that_takes_them(case: Case, random: Random) ->
             _close(actual[np.isfinite(expected)], expected[np.isfinite(expected)], case)
 
 
+def factors_count_further_on(case: Case, random: Random) -> None:
+    """Where an input lacks a factor, the output lacks the power of it that is stated, or an operand takes it."""
+    bench, factor = Bench(case), random.choice([0.25, 0.5, 2.0, 4.0])
+    for position, name in enumerate(bench.op.inputs):
+        scaling = bench.call.rule.scaling(bench.op, position) if bench.call.barrier is None else None
+        if scaling is None or name not in case.feeds or list(bench.op.inputs).count(name) > 1:
+            continue
+        power, stored = factor**scaling.power, dict(case.weights)
+        for place, by in ((scaling.along, 1 / factor), (scaling.takes, power)):
+            if place is not None:
+                operand = bench.op.inputs[place]
+                stored[operand] = np.asarray(stored[operand] * by, stored[operand].dtype)
+        x, output = (
+            np.asarray(np.abs(case.arrays[name])),
+            case.outputs[0],
+        )  # what is measured by a factor is seldom negative
+        expected = bench.run({**case.feeds, name: x})[output].astype(np.float64)
+        lacking = run(case.model(stored), {**case.feeds, name: np.asarray(x / factor, x.dtype)})[output]
+        actual = lacking.astype(np.float64) * (1 if scaling.takes is not None else power)
+        with np.errstate(invalid="ignore"):
+            _close(actual[np.isfinite(expected)], expected[np.isfinite(expected)], case)
+
+
 def elements_come_from_their_places(case: Case, random: Random) -> None:
     """An element that is said to come from an index of an input is one that stands there."""
     bench = Bench(case)

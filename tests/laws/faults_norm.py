@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analyzer.algebra.constants import Constants
-from analyzer.ops import norm, rms_norm
+from analyzer.ops import binary, norm, reduce, rms_norm, unary
 from analyzer.ops.affine import Summand
 from analyzer.ops.node_edit import Edit
 from tests.laws import description_laws, laws, shrink_laws
@@ -90,7 +90,65 @@ def _zero_is_normalised_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm.GroupNorm, "constants", constants)
 
 
+def _means_count_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reduce.AddingRule, "shrink", lambda self, node, cut: Edit())
+
+
+def _sums_lose_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = reduce.AddingRule.needs
+
+    def needs(self: Any, node: Any, ys: Any, xs: Any, yc: Any) -> Any:
+        first, *rest = honest(self, node, ys, xs, yc)
+        return [first & ~xs[0].known, *rest]
+
+    monkeypatch.setattr(reduce.AddingRule, "needs", needs)
+
+
+def _maxima_lose_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = reduce.ReduceRule.needs
+
+    def needs(self: Any, node: Any, ys: Any, xs: Any, yc: Any) -> Any:
+        first, *rest = honest(self, node, ys, xs, yc)
+        return [first & ~xs[0].zero, *rest]
+
+    monkeypatch.setattr(reduce.ReduceRule, "loose", reduce.AddingRule.loose)
+    monkeypatch.setattr(reduce.ReduceRule, "needs", needs)
+
+
+def _whole_means_lose_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest: Any = reduce.AddingRule.loose
+    monkeypatch.setattr(reduce.AddingRule, "loose", lambda self, node: honest(self, replace(node, x_dtype="float32")))
+
+
+def _scaled(cls: Any, **other: Any) -> laws.Patch:
+    """What the operators of a class say of factors, with something else in it."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        honest: Any = cls.scaling
+
+        def scaling(self: Any, node: Any, position: int) -> Any:
+            found = honest(self, node, position)
+            return found and replace(found, **other)
+
+        monkeypatch.setattr(cls, "scaling", scaling)
+
+    patch.__name__ = "_factors_with_" + "_".join(f"{name}_{value}" for name, value in other.items())
+    return patch
+
+
 FAULTS: list[laws.Fault] = [
+    (_means_count_fewer, "ReduceMean", shrink_laws.shrunk_nodes_agree),
+    (_sums_lose_constants, "ReduceSum", shrink_laws.shrunk_nodes_agree),
+    (_sums_lose_constants, "ReduceL2", shrink_laws.shrunk_nodes_agree),
+    (_maxima_lose_zeros, "ReduceMax", shrink_laws.shrunk_nodes_agree),
+    (_whole_means_lose_zeros, "ReduceMean", shrink_laws.shrunk_nodes_agree),
+    (_scaled(unary.Unary, power=1.0), "Sqrt", description_laws.factors_count_further_on),
+    (_scaled(unary.Unary, power=1.0), "Reciprocal", description_laws.factors_count_further_on),
+    (_scaled(binary.Aligned, power=1.0), "Div", description_laws.factors_count_further_on),
+    (_scaled(binary.Aligned, power=1.0), "Pow", description_laws.factors_count_further_on),
+    (_scaled(binary.Aligned, along=None), "Add", description_laws.factors_count_further_on),
+    (_scaled(binary.Aligned, along=None), "Max", description_laws.factors_count_further_on),
+    (_scaled(binary.Aligned, power=-1.0), "Mul", description_laws.factors_count_further_on),
     (_groups_are_not_counted, "GroupNormalization", shrink_laws.shrunk_nodes_agree),
     (_groups_are_cut_within, "GroupNormalization", laws.cut_nodes_agree),
     (_channels_are_alone, "GroupNormalization", laws.unneeded_inputs_change_nothing),

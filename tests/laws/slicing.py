@@ -23,6 +23,7 @@ from analyzer.ops.fused_attention import ProjectedAttention
 from analyzer.ops.moe import MixtureOfExperts
 from analyzer.ops.operator import BARRIER
 from analyzer.ops.recurrent import Recurrent
+from analyzer.ops.reduce import ReduceRule
 from analyzer.ops.rms_norm import RootMeanSquare, SkipRootMeanSquare
 from analyzer.rewrite.shrink import shrink
 from analyzer.runtime.loading import load_model
@@ -86,6 +87,8 @@ def sliced_case(bench: Bench, keeps: Keeps) -> Sliced | None:
         changes = _heads(bench, keeps)
         if bench.call.sums:
             reference[op.inputs[0]] = _rested(bench, keeps, 0)
+    elif isinstance(bench.call.rule, ReduceRule) and bench.call.rule.loose(op):
+        reference[op.inputs[0]] = _averaged(bench, keeps)
     elif op.op_type == "DynamicQuantizeLinear":  # only zeros leave the range as it is
         reference[op.inputs[0]] = _rested(bench, keeps, 0)
     elif op.op_type in _RESPELL:
@@ -218,6 +221,14 @@ def _narrowed(bench: Bench, keeps: Keeps, arrays: dict[str, Array], reference: d
         if op.inputs[position] in reference:
             reference[op.inputs[position]] = _rested(bench, keeps, position)
     return {"epsilon": op.attr("epsilon", 1e-12 if skips else 1e-5) * ratio}
+
+
+def _averaged(bench: Bench, keeps: Keeps) -> Array:
+    """What a sum over fewer numbers is the sum of; of a mean, numbers that are larger by as much."""
+    x, name, rule = _rested(bench, keeps, 0), bench.op.inputs[0], bench.call.rule
+    assert isinstance(rule, ReduceRule)
+    kept = [keeps.get((name, axis)).mean() for axis in rule.reduced(bench.op)]
+    return (x / np.prod(kept)).astype(x.dtype) if bench.op.op_type == "ReduceMean" else x
 
 
 def _shape_operand(bench: Bench, keeps: Keeps, arrays: dict[str, Array]) -> dict[str, Any]:

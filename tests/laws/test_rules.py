@@ -29,6 +29,7 @@ LAWS: tuple[Law, ...] = (
     description_laws.averages_lie_among_their_sums,
     description_laws.affine_maps_are_their_factors,
     description_laws.summands_count_in_the_operand_that_takes_them,
+    description_laws.factors_count_further_on,
     description_laws.elements_come_from_their_places,
     description_laws.entries_add_up_to_one,
     shrink_laws.shrunk_nodes_agree,

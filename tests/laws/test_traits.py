@@ -155,7 +155,9 @@ def test_a_bound_that_is_too_low_breaks_a_law(op_type: str, bound: float, monkey
             trait_laws.results_are_no_larger_than_said(Bench(case_of(("", op_type), random)), random)
 
 
-@pytest.mark.parametrize("op_type", ["Abs", "Add", "Clip", "Max", "Pow", "ReduceMean", "ReduceSum", "Sqrt", "Tile"])
+@pytest.mark.parametrize(
+    "op_type", ["Abs", "Add", "Clip", "Max", "Mul", "Pow", "ReduceMean", "ReduceSum", "Sqrt", "Tile"]
+)
 def test_a_lowest_number_that_is_too_high_breaks_a_law(op_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = type(all_rules()["", op_type]).lowest
 
