@@ -302,7 +302,7 @@ def _difference(source: Source, chosen: Walk, smaller: LoadedModel, worst: Outpu
             source.shown,
             with_branches(smaller.refreshed(), source.shapes.taken),
             chosen.closure.keeps,
-            chosen.needs.masks,
+            {name: mask for name, mask in chosen.needs.masks.items() if name not in chosen.reordered.values},
             usual_batches(source, "search"),
             worst.name if worst is not None else source.loaded.graph.outputs[0],
             types=_types(source, smaller),

@@ -22,6 +22,7 @@ from analyzer.ops.context import Context
 from analyzer.rewrite.duplicates import Twins, merge_duplicates
 from analyzer.rewrite.fewer_experts import Routed, tables_of, without_empty, without_marks, without_stacked
 from analyzer.rewrite.fewer_rows import without_rows
+from analyzer.rewrite.fold_orders import fold_orders
 from analyzer.rewrite.insert_bridges import insert_bridges
 from analyzer.rewrite.linear import merge_linear
 from analyzer.rewrite.order_blocks import last_block_went
@@ -107,6 +108,7 @@ def _cuts(
     cuts = [_finished(cut_model, choice, measure) for cut_model in cuts]
     if choice.merge_linear:
         cuts = [_merged(cut_model, choice, measure) for cut_model in cuts]
+    cuts = [_without_gathers(cut_model, measure) for cut_model in cuts]
     for cut_model in cuts:
         restore_defaults(base.loaded, cut_model.smaller)
     return [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
@@ -209,6 +211,20 @@ def _shapes_of(
         if isinstance(error, RunError) and error.kind is RunFailure.MEMORY:
             raise
         return None
+
+
+def _without_gathers(cut_model: CutModel, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
+    """Units of which blocks were put into another order are made in that order, where that can be."""
+    names = cut_model.base.reordered.nodes
+    smaller = cut_model.smaller.refreshed() if names else cut_model.smaller
+    if not any(node.name in names for node in smaller.graph.nodes):
+        return cut_model
+    shapes = _shapes_of(smaller, cut_model, measure)
+    if shapes is None:
+        return cut_model
+    smaller, moved = fold_orders(smaller, shapes, names)
+    order = replace(cut_model.walk.reordered, values=moved)
+    return replace(cut_model, smaller=smaller, walk=replace(cut_model.walk, reordered=order))
 
 
 def _with_fewer_rows(cut_model: CutModel, vocabulary: Sequence[GatheredRows], choice: Choice) -> CutModel:

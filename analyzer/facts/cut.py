@@ -16,11 +16,13 @@ from analyzer.algebra.pattern import Array, Mask, Shape
 @dataclass(frozen=True, slots=True)
 class Reordered:
     """What lies in another order than in the original: `places` say, per stored tensor and in its shape, which element
-    of the original each one is; the nodes called `nodes` were added to put values back into order.
+    of the original each one is; the nodes called `nodes` were added to put values back into order. What is cut gives
+    `values`, and what is stored for them, in another order still.
     """
 
     places: Mapping[str, Array] = field(default_factory=dict)
     nodes: frozenset[str] = frozenset()
+    values: frozenset[str] = frozenset()
 
     def original(self, name: str, mask: Mask) -> Mask:
         """A mask of a stored tensor in the original's order."""

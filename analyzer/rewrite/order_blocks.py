@@ -1,7 +1,7 @@
 """Of blocks of numbers that share a scale only the last need not be full: the one that can do without most goes there.
 
 A product with such a matrix reads its input in the new order, through a gather in front of it. Of this the ordinary cut
-takes whole blocks as before, and of the last one whatever nothing needs.
+takes whole blocks as before, and of the last one whatever nothing needs; `fold_orders` then takes the gather away.
 """
 
 from __future__ import annotations
