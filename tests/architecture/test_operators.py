@@ -43,6 +43,7 @@ NAMED = {
     "rewrite/fewer_experts.py": 24,
     "rewrite/fewer_rows.py": 1,
     "rewrite/insert_bridges.py": 3,
+    "rewrite/shrink.py": 1,
     "rewrite/written_norms.py": 18,
     "shapes/sample_rows.py": 3,
     "graph/reveal.py": 1,
