@@ -108,7 +108,7 @@ def _cuts(
     cuts = [_finished(cut_model, choice, measure) for cut_model in cuts]
     if choice.merge_linear:
         cuts = [_merged(cut_model, choice, measure) for cut_model in cuts]
-    cuts = [_without_gathers(cut_model, measure) for cut_model in cuts]
+    cuts = [_without_gathers(cut_model, base, measure) for cut_model in cuts]
     for cut_model in cuts:
         restore_defaults(base.loaded, cut_model.smaller)
     return [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
@@ -213,16 +213,19 @@ def _shapes_of(
         return None
 
 
-def _without_gathers(cut_model: CutModel, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
-    """Units of which blocks were put into another order are made in that order, where that can be."""
-    names = cut_model.base.reordered.nodes
-    smaller = cut_model.smaller.refreshed() if names else cut_model.smaller
-    if not any(node.name in names for node in smaller.graph.nodes):
+def _without_gathers(cut_model: CutModel, base: Base, measure: Callable[[LoadedModel], ShapeTable]) -> CutModel:
+    """Without gathers, inserted into the base or for its blocks, that units do without once the model is cut."""
+    inserted = cut_model.base.reordered.nodes
+    if cut_model.bridges:
+        inserted |= {node.name for node in cut_model.base.loaded.graph.nodes}
+        inserted -= {node.name for node in base.loaded.graph.nodes} - base.reordered.nodes
+    smaller = cut_model.smaller.refreshed() if inserted else cut_model.smaller
+    if not any(node.name in inserted for node in smaller.graph.nodes):
         return cut_model
     shapes = _shapes_of(smaller, cut_model, measure)
     if shapes is None:
         return cut_model
-    smaller, moved = fold_orders(smaller, shapes, names)
+    smaller, moved = fold_orders(smaller, shapes, inserted)
     order = replace(cut_model.walk.reordered, values=moved)
     return replace(cut_model, smaller=smaller, walk=replace(cut_model.walk, reordered=order))
 

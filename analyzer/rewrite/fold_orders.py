@@ -1,4 +1,4 @@
-"""Without the gathers that put units into another order, where the units can be made in that order.
+"""Without the gathers that take all units as they are, or in another order, if the units can be made in that order.
 
 All that is stored along the axis of the units, and along axes that keep the same indices, changes places; so nothing
 between may read it in the order that it had.
@@ -14,6 +14,7 @@ import numpy as np
 from analyzer.algebra.keeps import Ref
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
+from analyzer.graph.edit import GATHER
 from analyzer.ops.context import Call, Context
 from analyzer.ops.correspondence import Lettered
 from analyzer.ops.operator import traits_of
@@ -27,12 +28,13 @@ def fold_orders(loaded: LoadedModel, table: ShapeTable, names: Collection[str]) 
     context, copy, moved = Context(loaded.graph, table), loaded.copy(), set[str]()
     editor = Editor(copy)
     for call in context.calls:
-        order = call.op.static(1) if call.op.name in names else None
-        if order is None or call.barrier is not None:
+        if call.op.op_type != GATHER or call.op.name not in names or call.barrier is not None:
             continue
-        value, axis = call.inputs[0], int(call.op.attr("axis", 0))
-        whole = np.array_equal(np.sort(order), np.arange(context.shapes[value][axis]))
-        tied = _in_one_order(context, (value, axis), call) if whole else None
+        value, axis, order = call.inputs[0], int(call.op.attr("axis", 0)), call.op.static(1)
+        own = np.arange(context.shapes[value][axis])
+        if order is None or not np.array_equal(np.sort(order), own) or axis in context.free_axes(value):
+            continue
+        tied = [] if np.array_equal(order, own) else _in_one_order(context, (value, axis), call)
         if tied is None:
             continue
         for name, along in tied:

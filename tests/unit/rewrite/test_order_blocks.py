@@ -217,3 +217,12 @@ def test_units_that_are_not_made_in_the_order_are_seen(monkeypatch: pytest.Monke
     monkeypatch.setattr(fold_orders, "_in_one_order", lambda context, start, reader: [start])
     with pytest.raises(ComparisonFailed, match="the first value that differs is y: nothing was written"):
         analyzer.prune(*gated([1, 2, 3, 7, 8, 20, 21, 40]), latency=False)
+
+
+def test_in_front_of_a_product_that_rounds_units_are_filled_up_and_not_gathered_before() -> None:
+    model, feed = gated([1, 2, 3, 7, 8, 20, 21, 40], level=4)
+    result = analyzer.prune(model, feed, choice=analyzer.Choice(residual="params"), latency=False)
+    smaller = onnx.ModelProto.FromString(result.data)
+    assert operators(smaller) == ["Gemm", "Relu", "Pad", "Gather", "MatMulNBits"]
+    np.testing.assert_array_equal(run(smaller, feed)["y"], run(model, feed)["y"])
+    assert width(smaller) == INNER - 8
