@@ -253,17 +253,18 @@ def _with_fewer_experts(cut_model: CutModel, routed: Sequence[Routed], choice: C
     if not routed:
         return cut_model
     next_best = choice.unseen_expert == "next"
-    smaller = without_stacked(cut_model.smaller, routed, next_best=next_best).refreshed()
+    keeps = cut_model.walk.closure.keeps
+    smaller = without_stacked(cut_model.smaller, routed, keeps, next_best=next_best).refreshed()
     tables = tables_of(smaller.graph, smaller.graph.initializer_shape, routed)
     others = (
         "take the next best experts"
         if next_best
         else ("are refused by onnxruntime on the CPU; elsewhere give --unseen-expert next")
     )
-    notes = [f"{facts.gone}. Tokens that would go there {others}." for _, facts in routed]
+    notes = [f"{f.why_gone}." + (f" Tokens that would go there {others}." if f.idle else "") for _, f in routed]
     notes.append("The models are not compared on the probe with noise, which may send tokens to experts that went.")
     smaller = without_rows(smaller, tables)[0].refreshed()
-    gone = {facts.router: facts.idle for _, facts in routed}
+    gone = {facts.router: facts.gone for _, facts in routed}
     return replace(cut_model, smaller=smaller, removed_experts=gone, notes=(*cut_model.notes, *notes))
 
 

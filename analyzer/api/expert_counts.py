@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.api.cutting import cut
 from analyzer.api.options import Run
@@ -17,7 +19,7 @@ from analyzer.graph import LoadedModel
 from analyzer.observe.gathered_rows import gathered_rows
 from analyzer.ops.context import Context
 from analyzer.probes.probe import Probe
-from analyzer.rewrite.fewer_experts import Routed, numbers_alone
+from analyzer.rewrite.fewer_experts import SCATTERS, Routed, numbers_alone
 from analyzer.walk import Walk
 from analyzer.walk.parameters import count_parameters
 from analyzer.walk.routers import Router, routers
@@ -33,14 +35,19 @@ def routed_experts(
     seen, held = _counts(loaded, found, run, probe), holdout and _counts(loaded, found, run, holdout)
 
     def facts(router: Router) -> RoutedExperts:
+        counts, stacked = seen[router.name], router.stacked
+        chosen = np.flatnonzero(counts).tolist()
+        settled = stacked.settled if stacked is not None and loaded.graph.opsets.get("", 1) >= SCATTERS else ()
+        constant = [expert for expert in chosen if expert in settled]
         return RoutedExperts(
             router=router.name,
-            counts=seen[router.name],
+            counts=counts,
             chosen=router.chosen,
             names=router.names,
             module=router.module,
             tensors=router.tensors,
             holdout=held[router.name] if held else None,
+            settled=tuple(constant[len(constant) == len(chosen) :]),  # one stays, as a node without experts is none
         )
 
     return [(router, facts(router)) for router in found]
@@ -63,7 +70,7 @@ def with_removable(
         return keeps.shape(name) if name in keeps else loaded.graph.initializer_shape(name)
 
     def removable(router: Router, facts: RoutedExperts) -> int:
-        if not facts.idle:
+        if not facts.gone:
             return 0
         if not router.marks:
             return max(numbers_alone(loaded.graph, shape, router, facts), 0)

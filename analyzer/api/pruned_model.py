@@ -43,7 +43,7 @@ class Pruned(Rewritten, WithPage):
         tables, experts = self.audit.facts.vocabulary or (), self.audit.facts.experts or ()
         kept = {t.table: t.kept(self.choice.unseen_id) for t in tables if t.table in self.facts.removed_rows}
         for router in (r for r in experts if r.router in self.facts.removed_experts):
-            kept |= {name: np.array(router.seen) for name in router.tensors if self._rows(name) < router.experts}
+            kept |= {name: np.array(router.left) for name in router.tensors if self._rows(name) < router.experts}
         return kept
 
     def _rows(self, name: str) -> int:

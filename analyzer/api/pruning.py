@@ -36,6 +36,7 @@ from analyzer.facts.audit import AuditFacts, LayerVerdicts
 from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
+from analyzer.facts.experts import unchosen
 from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
@@ -135,7 +136,8 @@ def _cut_and_compared(
     threads = source.run.threads
     decided = bool(source.loaded.graph.decided)
     basis = _basis(chosen, choice, cut_model.merged_relus)
-    observed = bool(basis or source.shapes.settled or cut_model.removed_rows or cut_model.removed_experts)
+    chosen_by_data = bool(cut_model.removed_rows) or unchosen(audit.facts.experts, cut_model.removed_experts)
+    observed = bool(basis or source.shapes.settled or chosen_by_data)
     evidence = _evidence(chosen, choice, cut_model.merged_relus, observed=observed)
     notes = (*notes, *_limits_of(audit, evidence))
     with reference(source) as before, WrittenSession(smaller, threads=threads) as after:

@@ -263,8 +263,9 @@ GROUPS: dict[type, Group] = {
             "experts": _choosing(
                 "--experts",
                 None,
-                "Also remove experts of mixtures that no token of the probe is routed to. Tokens that would be are "
-                "refused by onnxruntime on the CPU; elsewhere give --unseen-expert next.",
+                "Also remove experts of mixtures that no token of the probe is routed to (tokens that would be are "
+                "refused by onnxruntime on the CPU; elsewhere give --unseen-expert next), and those of a MoE that "
+                "always give one constant.",
                 kind=bool,
             ),
             "unseen_expert": _choosing(

@@ -64,6 +64,11 @@ class Counted:
         return None if self.holdout is None else int(self.holdout[self.counts == 0].sum())
 
     @property
+    def also(self) -> str:
+        """What else is known; empty where nothing is."""
+        return ""
+
+    @property
     def sentence(self) -> str:
         """What was seen, and what is to be expected of further data."""
         what, done, draw = self.words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, log
 from typing import ClassVar
@@ -18,8 +19,8 @@ class RoutedExperts(Counted):
 
     `router` is the value that says where to, or what a node gives that chooses inside; `module` is its place in the
     training code (empty: not known). `counts` [experts] is how many tokens each expert was chosen for, `holdout` the
-    same of a second data set. `tensors` hold a row for each expert. `removable` numbers can go with the experts that
-    were never chosen.
+    same of a second data set. `tensors` hold a row for each expert. `settled` experts are chosen, and give one constant
+    whatever they read. `removable` numbers can go with these and with the experts that were never chosen.
     """
 
     router: str
@@ -30,6 +31,7 @@ class RoutedExperts(Counted):
     tensors: tuple[str, ...] = ()
     holdout: Array | None = None
     removable: int = 0
+    settled: tuple[int, ...] = ()
     words: ClassVar[tuple[str, str, str]] = ("expert", "chosen", "token")
 
     @property
@@ -46,6 +48,16 @@ class RoutedExperts(Counted):
     def idle(self) -> tuple[int, ...]:
         """Experts that no token was routed to; none where there was no token."""
         return tuple(e for e in range(self.experts) if not self.counts[e]) if self.gathered else ()
+
+    @property
+    def gone(self) -> tuple[int, ...]:
+        """Experts that can go."""
+        return tuple(sorted((*self.idle, *self.settled)))
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """Experts that stay."""
+        return tuple(e for e in self.seen if e not in self.settled)
 
     @property
     def draws(self) -> int:
@@ -70,7 +82,7 @@ class RoutedExperts(Counted):
         """Why no expert goes; empty where some can."""
         if not self.gathered:
             return "no token was routed"
-        return "" if self.removable else "nothing is stored for them alone" if self.idle else "all chosen"
+        return "" if self.removable else "nothing is stored for them alone" if self.gone else "all chosen"
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -78,7 +90,23 @@ class RoutedExperts(Counted):
         return tuple(self.counts.tolist())
 
     @property
-    def gone(self) -> str:
+    def also(self) -> str:
+        """Which experts are settled."""
+        if not self.settled:
+            return ""
+        many, give = ("expert", "gives") if len(self.settled) == 1 else ("experts", "give")
+        return f"{many} {', '.join(map(str, self.settled))} always {give} one constant"
+
+    @property
+    def why_gone(self) -> str:
         """What goes, and what that rests on."""
-        many = counted(len(self.idle), "expert")
-        return f"{self.label}: {many} went that the probe never chooses ({self.sentence})"
+        never = f"{counted(len(self.idle), 'expert')} went that the probe never chooses" if self.idle else ""
+        constant = f"{counted(len(self.settled), 'expert')} became the constant that it always gives"
+        constant = constant.replace("it always gives", "each always gives") if len(self.settled) > 1 else constant
+        what = ", ".join(filter(None, (never, constant if self.settled else "")))
+        return f"{self.label}: {what} ({self.sentence})"
+
+
+def unchosen(experts: Sequence[RoutedExperts] | None, removed: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether some of the experts that went, by router, did so as no token was routed to them."""
+    return any(not {*facts.idle}.isdisjoint(removed.get(facts.router, ())) for facts in experts or ())

@@ -120,8 +120,8 @@ class PrunedFacts:
     says whether anything went; `notes` are sentences for the person who asked. `removed_relus` were always on in the
     data, and went with `merge_linear`; `observed` says that the promise rests on the data, not on the weights alone.
     `removed_rows` are how many rows of which embedding went, as the data never gathers them; `removed_experts` the
-    experts that went of which router, as no token is routed to them. `proven` says that the promise rests on a proof
-    over a domain, on inputs of which both were compared (`domain`).
+    experts that went of which router, as no token is routed to them, or each became its constant. `proven` says that
+    the promise rests on a proof over a domain, on inputs of which both were compared (`domain`).
     """
 
     before: Size

@@ -66,18 +66,17 @@ class MixtureOfExperts(Operator):
         )(node)
 
     def experts(self, node: OpNode) -> Stacked | None:
-        return Stacked(
-            SCORES, (W1, B1, W2, B2), int(node.attr("k", 1)), bool(node.attr("normalize_routing_weights", 0))
-        )
+        averaged = bool(node.attr("normalize_routing_weights", 0))
+        still, total = self.given_out(node, [Constants.unknown(len(shape or ())) for shape in node.in_shapes])
+        settled = {int(e): total[e] for e in np.flatnonzero(still.all(axis=1))}
+        return Stacked(SCORES, (W1, B1, W2, B2), int(node.attr("k", 1)), averaged, settled)
 
     def summed_axes(self, node: OpNode, position: int) -> tuple[int, ...]:
         return (len(node.x_shape(X)) - 1,) if position == X else ()
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         """Where all experts give one constant; as their weights may add up to less than 1, mostly only 0."""
-        (known, value), weights = self.hidden(node, xs), _stored(node, W2)
-        still = (known[:, np.newaxis] | (weights == 0)).all(axis=2)
-        total = np.einsum("ehi,ei->eh", weights, value) + _stored(node, B2)
+        still, total = self.given_out(node, xs)
         averaged = bool(node.attr("normalize_routing_weights", 0))
         even = still.all(axis=0) & (total == total[:1]).all(axis=0) & (averaged | (total[0] == 0))
         rank = len(node.y_shape())
@@ -111,6 +110,12 @@ class MixtureOfExperts(Operator):
                 dtype = np.asarray(node.static(weights)).dtype
                 edit.inputs[position] = cut_array(bias, keeps.vectors(node.inputs[weights])[:2]).astype(dtype)
         return edit
+
+    def given_out(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
+        """Outputs [e, h] of single experts that are constant, and the constants."""
+        (known, value), weights = self.hidden(node, xs), _stored(node, W2)
+        still = (known[:, np.newaxis] | (weights == 0)).all(axis=2)
+        return still, np.einsum("ehi,ei->eh", weights, value) + _stored(node, B2)
 
     def hidden(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
         """Hidden units [e, i] that are constant, and the constants."""

@@ -17,11 +17,13 @@ add up to 1, the output takes the factor Sum(Gather(Softmax(scores), kept)).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from analyzer.algebra.keeps import Keeps
 from analyzer.algebra.pattern import Array, Shape
 from analyzer.facts.experts import RoutedExperts
 from analyzer.facts.units import ShapeTable
@@ -35,6 +37,8 @@ from analyzer.walk.routers import Router
 
 Routed = tuple[Router, RoutedExperts]
 SINGLE, HALF = 1, 10  # element types, as a Cast names them
+LOW, LOW_HALF = -1e30, -65504.0  # scores that weigh 0 beside any other
+LISTED, SCATTERS = 10, 11  # the first operator sets in which TopK reads k, and that have ScatterElements
 
 
 def without_marks(
@@ -100,10 +104,13 @@ def numbers_alone(graph: Graph, shape: Callable[[str], Shape], router: Router, f
     lost = sum(table.removable for table in tables_of(graph, shape, [(router, facts)]) if looking_up(graph, table))
     if router.stacked is None:
         return lost
-    kept = len(facts.seen)
+    kept = len(facts.left)
     for name in router.stacked.stored(router.call.op.node).values():
         numbers = prod(shape(name)[1:]) * numbers_in(graph, name)
-        lost += numbers * len(facts.idle) if _has_one_reader(graph, name) else -numbers * kept
+        lost += numbers * len(facts.gone) if _has_one_reader(graph, name) else -numbers * kept
+    if facts.settled:  # what `_with_constants` stores
+        width = shape(router.call.outputs[0])[-1]
+        return lost - kept - len(facts.settled) * width - bool(facts.idle)
     return lost - kept * (1 + router.chosen) - kept * (not router.stacked.renormalised)  # what `_with_scores` stores
 
 
@@ -122,8 +129,8 @@ def _has_one_reader(graph: Graph, name: str) -> bool:
     return name in graph.initializer_names and name not in graph.outputs and len(graph.consumers[name]) == 1
 
 
-def without_stacked(loaded: LoadedModel, routed: Sequence[Routed], *, next_best: bool) -> LoadedModel:
-    """The model whose nodes that choose inside hold fewer experts."""
+def without_stacked(loaded: LoadedModel, routed: Sequence[Routed], keeps: Keeps, *, next_best: bool) -> LoadedModel:
+    """The model whose nodes that choose inside hold fewer experts; `keeps` of the cut that was made before."""
     editor, graph = Editor(loaded.copy()), loaded.graph
     for router, facts in routed:
         node, stacked = graph.producer.get(router.call.outputs[0]), router.stacked
@@ -133,42 +140,116 @@ def without_stacked(loaded: LoadedModel, routed: Sequence[Routed], *, next_best:
             array = graph.constant(name)
             assert array is not None  # else its rule would not speak for it
             if _has_one_reader(graph, name):
-                editor.set_tensor(name, array[list(facts.seen)])
+                editor.set_tensor(name, array[list(facts.left)])
             else:
-                editor.set_input(node.index, position, editor.add_tensor(f"{name}/kept", array[list(facts.seen)]))
-        _with_scores(editor, node, router, facts, next_best=next_best)
+                editor.set_input(node.index, position, editor.add_tensor(f"{name}/kept", array[list(facts.left)]))
+        if facts.settled:
+            value = router.call.outputs[0]
+            kept = keeps.get((value, len(router.call.op.y_shape()) - 1))
+            constants = np.stack([stacked.settled[expert][kept] for expert in facts.settled]).astype(np.float32)
+            _with_constants(editor, node, router, facts, constants, next_best=next_best)
+        else:
+            _with_scores(editor, node, router, facts, next_best=next_best)
     editor.finish()
     return editor.loaded
 
 
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    """Writes what is computed in front of a node that chooses inside, in single precision."""
+
+    editor: Editor
+    node: Node
+    router: Router
+
+    def add(self, op_type: str, *inputs: str | Array, outputs: int = 1, **attributes: Any) -> str:
+        named = [i if isinstance(i, str) else self.editor.constant(i) for i in inputs]
+        return self.editor.add_before(self.node.index, op_type, named, outputs=outputs, **attributes)
+
+    @property
+    def half(self) -> bool:
+        return self.router.call.op.x_dtype == "float16"
+
+    def scores(self) -> str:
+        assert self.router.stacked is not None
+        name = self.node.inputs[self.router.stacked.scores]
+        return self.add("Cast", name, to=SINGLE) if self.half else name
+
+    def best(self, scores: str, experts: int) -> str:
+        """The experts that are chosen, counted from the last: of equal scores TopK takes the first."""
+        backwards, k = np.arange(experts)[::-1], self.router.chosen
+        turned = self.add("Gather", scores, backwards, axis=1)
+        listed = self.editor.loaded.graph.opsets.get("", 1) < LISTED  # k became an input
+        number, attribute = ([], {"k": k}) if listed else ([np.array([k])], {})
+        return self.add("TopK", turned, *number, outputs=2, axis=1, **attribute)
+
+    def as_given(self, value: str) -> str:
+        """Back to the node's element type."""
+        return self.add("Cast", value, to=HALF) if self.half else value
+
+    def by_token(self, value: str, width: int) -> str:
+        """What has a row for each token, with the axes of tokens that the node's input has."""
+        lengths = self.add(
+            "Gather", self.add("Shape", self.node.inputs[0]), np.arange(len(self.router.call.op.x_shape()) - 1), axis=0
+        )
+        return self.as_given(self.add("Reshape", value, self.add("Concat", lengths, np.array([width]), axis=0)))
+
+    def reads(self, scores: str) -> None:
+        assert self.router.stacked is not None
+        self.editor.set_input(self.node.index, self.router.stacked.scores, self.as_given(scores))
+
+
 def _with_scores(editor: Editor, node: Node, router: Router, facts: RoutedExperts, *, next_best: bool) -> None:
     """Give a node that chooses inside the scores of the experts that stay."""
-    assert router.stacked is not None
-
-    def add(op_type: str, inputs: Sequence[str | Array], outputs: int = 1, **attributes: Any) -> str:
-        named = [i if isinstance(i, str) else editor.constant(i) for i in inputs]
-        return editor.add_before(node.index, op_type, named, outputs=outputs, **attributes)
-
-    scores, kept, half = node.inputs[router.stacked.scores], _kept(facts), router.call.op.x_dtype == "float16"
-    single = add("Cast", [scores], to=SINGLE) if half else scores
-    fewer = add("Gather", [single, kept], axis=1)
+    write, kept = _Writer(editor, node, router), _kept(facts)
+    single = write.scores()
+    fewer = write.add("Gather", single, kept, axis=1)
     if not next_best:
-        backwards, k = np.arange(facts.experts)[::-1], router.chosen  # of equal scores TopK takes the first
-        turned = add("Gather", [single, backwards], axis=1)
-        listed = editor.loaded.graph.opsets.get("", 1) < 10  # k became an input
-        number, attribute = ([], {"k": k}) if listed else ([np.array([k])], {})
-        which = add("TopK", [turned, *number], outputs=2, axis=1, **attribute)
-        rows = add("Gather", [_rows(facts)[::-1], which], axis=0)
-        zeros = add("Gather", [np.zeros(len(kept), np.float32), rows], axis=0)
-        fewer = add("Add", [fewer, add("MatMul", [zeros, np.zeros((k, len(kept)), np.float32)])])
-    editor.set_input(node.index, router.stacked.scores, add("Cast", [fewer], to=HALF) if half else fewer)
-    if not router.stacked.renormalised:
-        shares = add("Gather", [add("Softmax", [single], axis=1), kept], axis=1)
-        factor = add("MatMul", [shares, np.ones((len(kept), 1), np.float32)])
-        x = node.inputs[0]
-        lengths = add("Gather", [add("Shape", [x]), np.arange(len(router.call.op.x_shape()) - 1)], axis=0)
-        factor = add("Reshape", [factor, add("Concat", [lengths, np.array([1])], axis=0)])
-        editor.insert_behind(node.index, "Mul", add("Cast", [factor], to=HALF) if half else factor)
+        rows = write.add("Gather", _rows(facts)[::-1], write.best(single, facts.experts), axis=0)
+        zeros = write.add("Gather", np.zeros(len(kept), np.float32), rows, axis=0)
+        none = write.add("MatMul", zeros, np.zeros((router.chosen, len(kept)), np.float32))
+        fewer = write.add("Add", fewer, none)
+    write.reads(fewer)
+    if router.stacked is not None and not router.stacked.renormalised:
+        shares = write.add("Gather", write.add("Softmax", single, axis=1), kept, axis=1)
+        factor = write.add("MatMul", shares, np.ones((len(kept), 1), np.float32))
+        editor.insert_behind(node.index, "Mul", write.by_token(factor, 1))
+
+
+def _with_constants(
+    editor: Editor, node: Node, router: Router, facts: RoutedExperts, constants: Array, *, next_best: bool
+) -> None:
+    """The same where `constants` [experts, h] stand for settled experts, which are chosen, but no longer computed.
+
+    chosen = scores where they are among the k largest, else low, so that they weigh 0
+    Y = MoE(Gather(chosen, left)) * Sum(Gather(shares, left)) + MatMul(Gather(shares, settled), constants)
+    """
+    assert router.stacked is not None
+    write, left = _Writer(editor, node, router), np.array(facts.left)
+    scores, low = write.scores(), np.array(LOW_HALF if write.half else LOW, np.float32)
+    among = scores
+    if facts.idle and next_best:
+        stays = np.isin(np.arange(facts.experts), facts.seen)
+        among = write.add("Where", stays, scores, low)
+    which = write.best(among, facts.experts)
+    experts = write.add("Gather", np.arange(facts.experts)[::-1], which, axis=0)
+    taken = write.add("GatherElements", among, experts, axis=1)
+    if facts.idle and not next_best:
+        refused = write.add("Gather", np.isin(np.arange(facts.experts), facts.idle).astype(np.int64), experts, axis=0)
+        taken = write.add("Add", taken, write.add("Gather", np.zeros(1, np.float32), refused, axis=0))
+    nothing = write.add("Expand", low, write.add("Shape", scores))
+    chosen = write.add("ScatterElements", nothing, experts, taken, axis=1)
+    if router.stacked.renormalised:
+        shares = write.add("Softmax", chosen, axis=1)
+    else:
+        takes_part = write.add("Greater", chosen, low)
+        shares = write.add("Where", takes_part, write.add("Softmax", scores, axis=1), np.zeros((), np.float32))
+    write.reads(write.add("Gather", chosen, left, axis=1))
+    editor.set_attributes(node.index, {"k": min(router.chosen, len(left)), "normalize_routing_weights": 1})
+    given = write.add("MatMul", write.add("Gather", shares, np.array(facts.settled), axis=1), constants)
+    factor = write.add("MatMul", write.add("Gather", shares, left, axis=1), np.ones((len(left), 1), np.float32))
+    editor.insert_behind(node.index, "Add", write.by_token(given, constants.shape[1]))
+    editor.insert_behind(node.index, "Mul", write.by_token(factor, 1))  # between the node and the Add
 
 
 def _kept(facts: RoutedExperts) -> Array:

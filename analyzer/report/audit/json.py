@@ -196,7 +196,7 @@ class Router(Struct, frozen=True):
     estimate of the share of further tokens that are routed to an idle one, `unseen_bound` what it is at most, with 95 %
     confidence, if tokens are independent (null: there were no tokens). `new_on_holdout`: so often the holdout is (null:
     no holdout). `removable` numbers can go with `--experts`; `stays` says why none do. `module` is its place in the
-    training code (empty: not known).
+    training code (empty: not known). `settled` experts are chosen, and give one constant whatever they read.
     """
 
     router: str
@@ -210,6 +210,7 @@ class Router(Struct, frozen=True):
     removable: int
     stays: str
     module: str
+    settled: Units
 
 
 class Proof(Struct, frozen=True):

@@ -287,6 +287,8 @@ class _View:
             yield indented(f"{printable(those.label)}: {those.sentence}")
             if those.tokens:
                 yield indented(f"tokens of each: {', '.join(map(number, those.tokens))}", QUIET, by=4)
+            if those.also:
+                yield indented(those.also, QUIET, by=4)
             if those.stays:
                 yield indented(f"its {those.words[0]}s stay: {printable(those.stays)}", QUIET, by=4)
             elif those.new_on_holdout:

@@ -74,9 +74,9 @@ class Document(AuditDocument, frozen=True, tag_field="schema", tag="deadunits.pr
     their index in the original; `lossy_units` those of them that were named although they are not dead, so that
     their removal is not exact. `removed_relus` were always on in the data and went when the layers around them were
     merged. `removed_rows`: how many rows of which embedding went, as the data never gathers them; `removed_experts`
-    which experts of which router, as no token is routed to them. `observed`: the same outputs rest on what the data
-    showed; else they hold for every input that stays finite on the way (unless units are lossy), or, where they are
-    `proven`, for every such input of the domain.
+    which experts of which router, as no token is routed to them, or each became its constant. `observed`: the same
+    outputs rest on what the data showed; else they hold for every input that stays finite on the way (unless units are
+    lossy), or, where they are `proven`, for every such input of the domain.
     """
 
     changed: bool

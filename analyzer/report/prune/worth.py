@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from analyzer.facts.audit import AuditFacts
+from analyzer.facts.experts import unchosen
 from analyzer.facts.pruned import Comparison, PrunedFacts
 from analyzer.facts.wording import counted, share
 from analyzer.report.phrases import domain_stated, not_finite, printable
@@ -61,10 +62,10 @@ def holds_for(audit: AuditFacts, pruned: PrunedFacts) -> str:
     if pruned.removed_relus:
         stay = "the removed units stay dead and the removed ReLUs on"
         parts.append(stay if pruned.removed_units else "the removed ReLUs stay on")
-    elif pruned.removed_units or not (pruned.removed_rows or pruned.removed_experts):
+    elif pruned.removed_units or not (pruned.removed_rows or unchosen(audit.experts, pruned.removed_experts)):
         parts.append("the removed units stay dead")
     parts += ["no other row of an embedding is gathered"] if pruned.removed_rows else []
-    parts += ["no other expert is chosen"] if pruned.removed_experts else []
+    parts += ["no other expert is chosen"] if unchosen(audit.experts, pruned.removed_experts) else []
     return f"The same outputs, up to rounding, for inputs on which {' and '.join(parts)}, as{on}"
 
 
