@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -17,9 +17,11 @@ from analyzer.errors import ComparisonFailed, DeadunitsError, InputError, Output
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.graph import LoadedModel
 from analyzer.graph.coarsest import coarsest_types
-from analyzer.graph.lend import as_given, runnable
+from analyzer.graph.lend import runnable
 from analyzer.graph.open_branches import with_branches
 from analyzer.graph.save import save_beside
+from analyzer.observe.output_differences import ComparedBlocks
+from analyzer.observe.pair_observer import SINGLE_SAMPLES
 from analyzer.ops.operator import is_quantised
 from analyzer.probes.fitting import Feeds
 from analyzer.probes.probe import Probe
@@ -29,7 +31,7 @@ from analyzer.rewrite.moved_types import types_after_cut
 from analyzer.rewrite.nudge import nudged
 from analyzer.runtime.default_load import loads_by_default
 from analyzer.runtime.in_parts import part_size
-from analyzer.runtime.opening import DIES_OF_CASTS, WITHOUT, Optimization
+from analyzer.runtime.opening import DIES_OF_CASTS, WITHOUT
 from analyzer.runtime.session import Session
 from analyzer.shapes.batching import plan_batches
 from analyzer.shapes.trial_feeds import drawn_feeds
@@ -37,47 +39,8 @@ from analyzer.walk import Walk
 
 PERTURBED_SAMPLES = 16
 NUDGES = 4  # how often the last digits of the weights are changed, at random, to see what rounding does
-SINGLE_SAMPLES = 64  # how many are compared one at a time as well, where several share a run
 
 Batches = Iterator[tuple[Feeds, int]]
-
-
-@contextmanager
-def our_model() -> Iterator[None]:
-    """What onnxruntime refuses in here is a model that we wrote from one that ran: no fault of the user."""
-    try:
-        yield
-    except RunError as error:
-        if error.kind is RunFailure.MEMORY:
-            raise
-        reason = str(error).rstrip(".")
-        raise ComparisonFailed(
-            f"The pruned model does not run, which is a bug of deadunits: nothing was written ({reason})."
-        ) from error
-
-
-class WrittenSession(Session):
-    """A session of a model that we wrote; runs only what the original has run."""
-
-    def __init__(self, model: LoadedModel, *, threads: int | None) -> None:
-        with our_model():
-            super().__init__(model, threads=threads)
-
-    def run(  # noqa: D102
-        self, feeds: Mapping[str, Any], outputs: Sequence[str] | None = None, *, last: bool = False
-    ) -> dict[str, Any]:
-        with our_model():
-            return super().run(feeds, outputs, last=last)
-
-    def run_each(self, feeds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:  # noqa: D102
-        with our_model():
-            return super().run_each(feeds)
-
-
-def reference(source: Source) -> Session:
-    """The file itself, as onnxruntime runs it."""
-    plain = Optimization.NONE if source.loaded.graph.decided else Optimization.ALL  # as `Source.computed` says
-    return Session(as_given(source.loaded), threads=source.run.threads, optimization=plain)
 
 
 def compare_models(
@@ -88,11 +51,13 @@ def compare_models(
     progress: Progress | None,
     ids: Collection[str] = (),
     domain: Iterable[Feeds] = (),
+    kept: ComparedBlocks | None = None,
 ) -> dict[str, Comparison | None]:
     """Both models on probe, holdout and probe with noise; on random data without a probe.
 
     `ids` are inputs that hold ids of rows, of which some went, or decide where tokens are routed: no noise is put on
-    them. `domain` are inputs of the domain for which the smaller model was proven to be the same.
+    them. `domain` are inputs of the domain for which the smaller model was proven to be the same. `kept` is what parts
+    of the data showed.
 
     Raises:
         InputError: there is no data, and the model does not run on data that is made up.
@@ -105,6 +70,8 @@ def compare_models(
     for name, probe in (("probe", source.probe), ("holdout", source.holdout)):
         if probe is not None:
             results[name] = _on_data(source, before, after, probe, name, progress, allowed)
+    if kept is not None and (here := results["probe"]) is not None:
+        results["probe"] = _in_parts(source, smaller, before, kept).joined(here)
     if source.probe is not None:
         if source.loaded.graph.inputs.keys() <= set(ids):
             return results
@@ -133,7 +100,7 @@ def _on_data(
     allowed: Mapping[str, Any],
 ) -> Comparison:
     """Several samples at once where the model takes that, and one at a time: all of them in at least one way."""
-    size, alone, together = _several(source, probe), source.shapes.samples, None
+    size, alone, together = several_samples(source, probe), source.shapes.samples, None
     if size:
         batches = _batches(probe, size, name, progress)
         together = compare(before, after, batches, source=probe.source, leave_out=True, **allowed)
@@ -141,7 +108,33 @@ def _on_data(
     singles = _batches(probe, alone, name, None if enough else progress)
     if enough:
         singles = islice(singles, max(1, SINGLE_SAMPLES // alone))
-    result = one_by_one = compare(before, after, singles, source=probe.source, **allowed)
+    one_by_one = compare(before, after, singles, source=probe.source, **allowed)
+    return _together(source, before, probe, size, one_by_one, together)
+
+
+def _in_parts(source: Source, smaller: LoadedModel, before: Session, kept: ComparedBlocks) -> Comparison:
+    """What parts of the data showed of both models, which were run elsewhere.
+
+    Raises:
+        InputError: they showed nothing finite; or samples influence each other.
+    """
+    probe = source.first
+    assert probe is not None
+    alone, together = (
+        shown.comparison(probe.source, types=_types(source, smaller), quantised=is_quantised(source.loaded.graph))
+        for shown in (kept.alone, kept.together)
+    )
+    if tuple(output.name for output in alone.outputs) != before.output_names:
+        raise InputError("The comparison is of a model with other outputs: make it again. Nothing was written.")
+    size = several_samples(source, probe)
+    return _together(source, before, probe, size, alone, together if together.outputs else None)
+
+
+def _together(
+    source: Source, before: Session, probe: Probe, size: int, one_by_one: Comparison, together: Comparison | None
+) -> Comparison:
+    """Both comparisons as one, where that tells anything; `size` samples were run at once."""
+    result = one_by_one
     if together is not None:
         result = one_by_one.joined(together) if together.samples else one_by_one
         result = replace(result, refused=together.refused)
@@ -215,7 +208,7 @@ def _types(source: Source, smaller: LoadedModel) -> Mapping[str, str]:
     return types_after_cut(source.loaded.graph, smaller.refreshed().graph, source.shapes.dtypes)
 
 
-def _several(source: Source, probe: Probe) -> int:
+def several_samples(source: Source, probe: Probe) -> int:
     """How many samples share a run when the model is used as it was audited; 0: the file takes one at a time."""
     alone, inputs = source.shapes.samples, source.loaded.graph.inputs
     size = source.run.batch_size - source.run.batch_size % alone

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from analyzer.api.compared_in_parts import planned_cut
+from analyzer.api.kept_statistics import Statistics
 from analyzer.api.network import picture_of
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
@@ -165,6 +167,22 @@ class Audit(WithPage):
                 latency=latency,
                 progress=progress,
             )
+
+    def for_comparison(self, *, choice: Choice | None = None) -> Statistics:
+        """The statistics of this audit with the cut that `prune` would make: a plan to compare both models by.
+
+        `take_statistics(model, data, plan=…)` compares them, on all of the data or in parts; merged with the plan, what
+        that returns is all that `prune` needs.
+
+        Raises:
+            InputError: it is no audit of statistics alone; the choice names what the model does not have, or goes by
+                time; or nothing goes.
+            ComparisonFailed: no consistent cut was found: a bug of ours.
+        """
+        if self._source is None:
+            raise InputError("This audit was made without its model: call analyzer.audit() and plan by its result.")
+        with self._source.run.limited():
+            return planned_cut(self._source, self._walk, Choice.of(choice), self)
 
     def revive(self, *, seed: int = 0, choice: Choice | None = None, progress: Progress | None = None) -> Revived:
         """Give dead units fresh incoming and zero outgoing weights: the outputs stay, and the units can learn again.

@@ -15,7 +15,7 @@ from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.exporting import as_file
-from analyzer.api.kept_statistics import Recalled, check_kept
+from analyzer.api.kept_statistics import Recalled, asked_choice, check_kept
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.pruned_model import Pruned
@@ -220,7 +220,7 @@ def audit_with_source(
         *guarded_files(model, *data.sources),
         *(file.home / file.location for file in loaded.beside.values()),
     )
-    source = Source(loaded, shapes, first, opened, held, run, files, data.images)
+    source = Source(loaded, shapes, first, opened, held, run, files, data.images, recalled)
     return Audit(facts, walked, _value_names(loaded), files, source), source
 
 
@@ -248,8 +248,9 @@ def prune(
         ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
         ProofContradicted: an input does what was proven to be impossible: a bug of ours.
     """
-    asked, data, run = Choice.of(choice), Data.of(data), Run.of(run)
-    chosen = Thresholds.of(thresholds), causes, asked.vocabulary, asked.experts
+    data, run = Data.of(data), Run.of(run)
+    asked = asked_choice(Choice.of(choice), data)
+    chosen = Thresholds.of(thresholds), causes or asked.min_distance > 0, asked.vocabulary, asked.experts
     domain = domain_for(asked, domain)
     check_claims(data, domain)
     with run.limited(), shown_in_notebook(progress) as shown:

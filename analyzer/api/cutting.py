@@ -55,6 +55,11 @@ class CutModel:
     removed_rows: Mapping[str, int] = field(default_factory=dict)  # of embeddings: as many went, by table
     removed_experts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by router
 
+    @property
+    def takes_anything(self) -> bool:
+        """Whether it is smaller than the model that was given."""
+        return bool(takes_something(self.walk) or self.merged_relus or self.removed_rows or self.removed_experts)
+
 
 def cut(
     loaded: LoadedModel,

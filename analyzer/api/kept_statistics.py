@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from analyzer.api.options import Data
 from analyzer.api.outputs import guarded_files
 from analyzer.api.stages import Measured
 from analyzer.errors import InputError
 from analyzer.facts.audit import HalfOverflow, ProbeSummary, ProviderShare
+from analyzer.facts.choice import Choice
 from analyzer.facts.sample_ranges import Ranges, first_overlap, gaps, number_in
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number
 from analyzer.graph import LoadedModel
 from analyzer.observe.exact_spread import ExactSpread
 from analyzer.observe.observation import Observation
-from analyzer.observe.tallies import Job, SecondPass, Tallies, instrument_hash
+from analyzer.observe.output_differences import ComparedBlocks
+from analyzer.observe.tallies import ComparedCut, Job, SecondPass, Tallies, instrument_hash
 from analyzer.probes.probe import Probe
 from analyzer.probes.stored_feeds import restored, stored_probe
 from analyzer.report.file_set import written_together
@@ -77,6 +80,11 @@ class Statistics:
         """How long the passes took together."""
         return self._tallies.microseconds / 1e6
 
+    @property
+    def choice(self) -> Choice:
+        """By which the cut was made that was planned, or compared; that of every cut by default."""
+        return Choice() if self._tallies.cut is None else self._tallies.cut.choice
+
     def save(self, path: str | Path) -> None:
         """Write them to a file, whole or not at all.
 
@@ -94,8 +102,9 @@ class Statistics:
         tallies, total = self._tallies, self.total
         of_all = "" if total is None else f" of {number(total)}"
         part = "" if shard is None else f", shard {shard}"
-        passes = [("", tallies.record.ranges)] if tallies.record.ranges or tallies.second is None else []
+        passes = [] if tallies.no_first_pass else [("", tallies.record.ranges)]
         passes += [] if tallies.second is None else [("second pass over ", tallies.second.ranges)]
+        passes += [("comparison over ", tallies.cut.ranges)] if tallies.cut is not None and tallies.cut.ranges else []
         run = ", ".join(f"{name}{number(number_in(ranges))}{of_all} samples" for name, ranges in passes)
         lines = [f"{written}: {run} of {tallies.data.source}{part}, run in {self.seconds:.1f} s."]
         for name, ranges in passes if shard is None else ():
@@ -105,6 +114,12 @@ class Statistics:
             if missing:
                 which = f"Missing in the {name.removesuffix(' over ')}" if name else "Missing"
                 lines.append(f"{which}: samples {first}{others}, {number(number_in(missing))} in all.")
+        if tallies.cut is not None and not tallies.cut.ranges:
+            command = f"`deadunits observe MODEL --probe DATA --plan {written}`"
+            lines.append(f"A cut is planned in it that nobody compared yet: {command} does.")
+        elif tallies.counted.compared is not None:
+            furthest = max((t.relative for t in tallies.counted.compared.outputs), default=0.0)
+            lines.append(f"Outputs of both models differ by at most {furthest:.2g} of their scale.")
         lines += [f"Left out, as it is broken: {name}: {reason}." for name, reason in [*self.skipped.items()][:SHOWN]]
         if len(self.skipped) > SHOWN:
             lines.append(f"{number(len(self.skipped) - SHOWN)} more are broken and left out; audits list them.")
@@ -124,16 +139,20 @@ def merge_statistics(parts: Sequence[str | Path | Statistics]) -> Statistics:
     if not parts:
         raise InputError("There is nothing to merge: give the files that `deadunits observe` wrote.")
     read = [statistics_of(part) for part in parts]
+    each = [part._tallies for part in read]
     longest = max(read, key=lambda part: part.total or 0)
     for part in read:
         _check_alike(longest, part)
-    asked = {part._tallies.second.asked: part for part in read if part._tallies.second is not None}
-    if len(asked) > 1:
-        names = " and ".join(part.name for part in [*asked.values()][:2])
-        raise InputError(f"The second passes of {names} asked about other units: make them by one plan.")
-    _check_apart([(part, part._tallies.record.ranges) for part in read])
-    _check_apart([(part, second.ranges) for part in read if (second := part._tallies.second) is not None])
-    tallies = reduce(Tallies.merge, (part._tallies for part in read))
+    for differ, asked in (
+        ("The second passes of {} asked about other units", [t.second and t.second.asked for t in each]),
+        ("{} compared other cuts of the model", [t.cut and t.cut.cut for t in each]),
+    ):
+        names = {of: part.name for of, part in zip(asked, read, strict=True) if of is not None}
+        if len(names) > 1:
+            raise InputError(f"{differ.format(' and '.join([*names.values()][:2]))}: make them by one plan.")
+    for passes in zip(*((t.record, t.second, t.cut) for t in each), strict=True):
+        _check_apart([(part, of.ranges) for part, of in zip(read, passes, strict=True) if of is not None])
+    tallies = reduce(Tallies.merge, each)
     return Statistics(tallies, "merged statistics", tuple(path for part in read for path in part._inputs))
 
 
@@ -150,6 +169,13 @@ def statistics_of(given: Any) -> Statistics:
     from analyzer.observe.statistics_file import read_statistics
 
     return Statistics(read_statistics(Path(given)), Path(given).name, guarded_files(given))
+
+
+def asked_choice(choice: Choice, data: Data) -> Choice:
+    """The choice that is made; where none is, that of the cut that statistics alone hold, if they hold one."""
+    if data.statistics is None or data.probe is not None or choice != Choice():
+        return choice
+    return statistics_of(data.statistics).choice
 
 
 def check_kept(thresholds: Thresholds) -> None:
@@ -192,8 +218,8 @@ class Recalled:
                 f"{name} was taken for gradients below {tallies.job.flat_gradient:g}, and preset {thresholds.preset} "
                 f"asks for {thresholds.flat_gradient:g}: {AGAIN} with --preset {thresholds.preset}."
             )
-        if not statistics.samples and tallies.second is not None:
-            raise InputError(f"{name} holds a second pass alone: merge it with the statistics that it was planned by.")
+        if tallies.no_first_pass:
+            raise InputError(f"{name} holds a later pass alone: merge it with the statistics that it was planned by.")
         if not statistics.samples:
             raise InputError(f"{name} holds no samples, as the shard is beyond the end of the data: merge all shards.")
         parts = restored(tallies.beginning.feeds, tallies.beginning.contents, loaded.graph.inputs)
@@ -208,6 +234,33 @@ class Recalled:
     def second(self) -> tuple[SecondPass | None, ExactSpread | None]:
         """A second pass over the data, and what it measured."""
         return self.statistics._tallies.second, self.statistics._tallies.counted.spread
+
+    @property
+    def cut(self) -> ComparedCut | None:
+        """The cut that was planned by the statistics."""
+        return self.statistics._tallies.cut
+
+    @property
+    def compared(self) -> ComparedBlocks | None:
+        """How that cut compared on the data; None where nothing was compared."""
+        shown = self.statistics._tallies.counted.compared
+        return shown if self.cut is not None and self.cut.ranges else None
+
+    def compared_choice(self, choice: Choice) -> Choice:
+        """The choice by which the cut was made that was compared; it need not be said again.
+
+        Raises:
+            InputError: another one is asked for.
+        """
+        if self.cut is None or choice == self.cut.choice:
+            return choice
+        if choice == Choice():
+            return self.cut.choice
+        differ = next(f.name for f in fields(Choice) if getattr(choice, f.name) != getattr(self.cut.choice, f.name))
+        raise InputError(
+            f"{self.statistics.name} holds the comparison of a cut with other options ({differ}): leave them out, as "
+            "they stand in that file."
+        )
 
     def other_branch(self) -> InputError:
         """Of further data that takes a branch of the model which the samples did not all take."""

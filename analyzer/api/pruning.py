@@ -4,52 +4,44 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.api.agreement import (
-    WrittenSession,
     agree,
     check_loads_by_default,
     compare_models,
     contradicted,
     disagreement,
-    our_model,
-    reference,
     refusal_notes,
     usual_batches,
 )
-from analyzer.api.choosing import alive_units, by_value, check_choice, check_evidence, choice_notes
-from analyzer.api.cutting import CutModel, cut, takes_something
-from analyzer.api.expert_counts import experts_that_may_go
+from analyzer.api.choosing import alive_units, by_value, choice_notes
+from analyzer.api.chosen_cut import asked_for, by_values, chosen_cut, shapes_of, timed
+from analyzer.api.compared_in_parts import check_complete, compared_in_parts, missing_notes
+from analyzer.api.cutting import CutModel, takes_something
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned
 from analyzer.api.rewritten import Source
-from analyzer.api.row_counts import rows_that_may_go
 from analyzer.api.saving import written_bytes
-from analyzer.errors import ComparisonFailed, InputError, RunError
+from analyzer.errors import ComparisonFailed, InputError
 from analyzer.facts.audit import AuditFacts, LayerVerdicts
-from analyzer.facts.bound import firing_bound_of
 from analyzer.facts.choice import Choice
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.experts import unchosen
-from analyzer.facts.pruned import Comparison, Latency, PrunedFacts, Size
-from analyzer.facts.units import ShapeTable
+from analyzer.facts.pruned import Comparison, PrunedFacts, Size
 from analyzer.graph import LoadedModel
 from analyzer.graph.save import stored_bytes
 from analyzer.probes.fitting import Feeds
 from analyzer.report.phrases import preprocessed
-from analyzer.rewrite.latency import measure_latency
 from analyzer.rewrite.metadata import stamp
 from analyzer.rewrite.unit_moments import unit_moments
+from analyzer.runtime.compared_sessions import WrittenSession, our_model, reference
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
-from analyzer.shapes.shape_run import measure_shapes
-from analyzer.shapes.trial_feeds import drawn_feeds
 from analyzer.version import __version__
 from analyzer.walk import Walk, walk
 from analyzer.walk.parameters import count_parameters
@@ -85,17 +77,13 @@ def prune_walk(
             compare both models on.
         ComparisonFailed: the smaller model differs from the original on the probe.
     """
-    source.check_comparable()
+    source.check_comparable(in_parts=not lossy)
     named = by_value(walked.layers, lossy or {})
-    if choice.units is not None:
-        choice = replace(choice, units=by_value(walked.layers, choice.units))
-    check_evidence(choice, audit.proof)
-    check_choice(walked.layers, choice, named, (*(audit.facts.vocabulary or ()), *(audit.facts.experts or ())))
-    if choice.branches == "taken":
-        _check_branches(choice, audit.facts)
-        settled = source.shapes.taken.keys() - walked.context.decided.keys()
-        source = replace(source, shapes=replace(source.shapes, settled=frozenset(settled)))
-        walked = walk(source.loaded.graph, source.shapes, [layer.undecided() for layer in walked.layers])
+    choice = by_values(walked.layers, choice)
+    if source.recalled is not None and source.probe is None:
+        choice = source.recalled.compared_choice(choice)
+        source = replace(source, probe=source.first)  # on these samples both models are run here, too
+    source, walked = asked_for(source, walked, choice, audit, named)
     for _ in range(MOST_WITHDRAWALS):
         result = _cut_and_compared(source, walked, choice, audit, named, latency, progress)
         if isinstance(result, Pruned):
@@ -117,22 +105,20 @@ def _cut_and_compared(
     """The smaller model; or the values whose derived constants made it differ from the original."""
     if alive := alive_units(walked.layers, named):
         choice = replace(choice, lossy=_constants_for(source, walked, alive))
-    vocabulary, row_notes = rows_that_may_go(audit.facts, choice)
-    measure = partial(_shapes_of, source)
-    routed = experts_that_may_go(audit.facts, walked.context, choice)
-    cuts = cut(source.loaded, source.shapes, walked.layers, choice, measure, vocabulary=vocabulary, routed=routed)
-    cut_model = _better(source, cuts)
+    made = chosen_cut(source, walked, choice, audit)
+    cut_model, vocabulary = made.model, made.vocabulary
     if stored_bytes(source.loaded) >= WORTH_COLLECTING:
         gc.collect()  # a graph refers to itself: those that were cut again would hold their weights until much later
     chosen, smaller, refused = cut_model.walk, cut_model.smaller, cut_model.refused
-    notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes, *row_notes)
-    gone = takes_something(chosen) or cut_model.merged_relus or cut_model.removed_rows or cut_model.removed_experts
-    notes = (*notes, *(_notes_of_the_form(source, chosen) if gone else ()))
-    if not gone:
+    notes = (*choice_notes(walked.layers, choice), *_withdrawal_notes(source), *cut_model.notes, *made.notes)
+    notes = (*notes, *(_notes_of_the_form(source, chosen) if cut_model.takes_anything else ()))
+    if not cut_model.takes_anything:
         notes = notes or _left_by_choice(source, walked, choice)
         size = _size(source.loaded, chosen, source.loaded.size)
         facts = PrunedFacts(size, size, changed=False, comparison=None, refused=refused, notes=notes)
         return Pruned(facts, audit, source, source.loaded, source.loaded.raw, choice, chosen)
+    kept = compared_in_parts(source, cut_model, choice)
+    notes = (*notes, *missing_notes(source))
     threads = source.run.threads
     decided = bool(source.loaded.graph.decided)
     basis = _basis(chosen, choice, cut_model.merged_relus)
@@ -140,13 +126,19 @@ def _cut_and_compared(
     observed = bool(basis or source.shapes.settled or chosen_by_data)
     evidence = _evidence(chosen, choice, cut_model.merged_relus, observed=observed)
     notes = (*notes, *_limits_of(audit, evidence))
-    with reference(source) as before, WrittenSession(smaller, threads=threads) as after:
+    with (
+        reference(source.loaded, threads=source.run.threads) as before,
+        WrittenSession(smaller, threads=threads) as after,
+    ):
         ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}
         ids |= source.loaded.graph.inputs.keys() if cut_model.removed_experts else set()  # noise may route elsewhere
-        results = compare_models(source, smaller, before, after, progress, ids, _of_domain(audit, evidence))
+        of_domain = _of_domain(audit, evidence)
+        results = compare_models(source, smaller, before, after, progress, ids, of_domain, kept)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
-            if moving := contradicted(source, walked):
+            if kept is None and (moving := contradicted(source, walked)):
                 return moving
+            if kept is not None:
+                check_complete(source)
             raise disagreement(source, chosen, smaller, results["probe"])
         if results["domain"] is not None and not agree(results["domain"], lossy=False):
             raise disagreement(source, chosen, smaller, results["domain"])
@@ -155,7 +147,7 @@ def _cut_and_compared(
             untimed = ["Run in parts (--stream), a model's latency cannot be measured."]
         elif latency:
             with Session(source.computed, threads=threads) if decided else nullcontext(before) as optimised:
-                measured = _timed(source, optimised, after)
+                measured = timed(source, optimised, after)
     taken = "as the probe takes them" if source.shapes.settled else ""
     record = _record(basis, cut_model, choice, audit.facts, results["probe"], evidence, branches=taken)
     stamp(smaller, record | (audit.proof.metadata() if audit.proof and evidence == Evidence.PROVEN else {}))
@@ -182,16 +174,6 @@ def _cut_and_compared(
         removed_experts=cut_model.removed_experts,
     )
     return Pruned(facts, audit, source, smaller, data, choice, chosen)
-
-
-def _check_branches(choice: Choice, audit: AuditFacts) -> None:
-    """Refuse to leave out branches where the samples do not decide that."""
-    samples = 0 if audit.probe is None or audit.probe.random else audit.probe.samples
-    if choice.evidence is not Evidence.OBSERVED or not samples:
-        leave = f"leave out --evidence {choice.evidence}"
-        raise InputError(f"--branches taken goes by the samples: give a probe, and {leave}.")
-    if samples < choice.min_samples or firing_bound_of(samples) > choice.max_firing_bound:
-        raise InputError(f"--branches taken goes by the samples, and {samples} are fewer than you ask for: give more.")
 
 
 def _notes_of_the_form(source: Source, chosen: Walk) -> list[str]:
@@ -221,10 +203,6 @@ def _withdrawal_notes(source: Source) -> list[str]:
     return [f"The run contradicts the constant that was derived for {first}{others}: what follows from it stays."]
 
 
-def _shapes_of(source: Source, model: LoadedModel) -> ShapeTable:
-    return measure_shapes(model, source.first, threads=source.run.threads, varying=source.shapes.varying)
-
-
 def _constants_for(source: Source, walked: Walk, units: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
     """What takes the place of units that are not dead: their mean on the probe."""
     if source.probe is None:
@@ -235,16 +213,6 @@ def _constants_for(source: Source, walked: Walk, units: Mapping[str, Sequence[in
     return {value: {unit: float(moments[value][0][unit]) for unit in chosen} for value, chosen in units.items()}
 
 
-def _timed(source: Source, before: Session, after: Session) -> Latency | None:
-    if source.probe is not None:
-        batch = source.probe.first(1)[0]
-        return measure_latency(before, after, batch.feeds, batch=batch.samples)
-    with suppress(RunError):
-        for feeds, samples in drawn_feeds(source.loaded.graph.inputs, source.shapes):
-            return measure_latency(before, after, feeds, batch=samples)
-    return None
-
-
 def _written(source: Source, cut_model: CutModel) -> tuple[bytes | None, Size]:
     """The bytes of the file, checked (None: the weights go beside it), and how large the model is."""
     smaller = cut_model.smaller
@@ -252,28 +220,6 @@ def _written(source: Source, cut_model: CutModel) -> tuple[bytes | None, Size]:
     if data is None:
         return None, _after(source, cut_model, smaller, stored_bytes(smaller))
     return data, _after(source, cut_model, load_model(data), len(data))
-
-
-def _better(source: Source, cuts: Sequence[CutModel]) -> CutModel:
-    """The first cut, or of those that save more the last that is measured to be no slower than the one before it."""
-    best, *others = cuts
-    notes: list[str] = []
-    for other in others:
-        with (
-            our_model(),
-            Session(best.smaller, threads=source.run.threads) as before,
-            Session(other.smaller, threads=source.run.threads) as after,
-        ):
-            measured = None if before.in_parts or after.in_parts else _timed(source, before, after)
-        if measured is not None and round(measured.ratio, 2) <= 1.0:
-            best = other
-            continue
-        ratio = f"{measured.ratio:.2f} times the time" if measured is not None else "not measurable"
-        means = (
-            "LayerNormalization written out" if other.written_norms else "Gathers at joins of unequally dead branches"
-        )
-        notes.append(f"{means} would save parameters but cost speed ({ratio}): left out.")
-    return replace(best, notes=(*best.notes, *notes))
 
 
 def _left_by_choice(source: Source, walked: Walk, choice: Choice) -> tuple[str, ...]:
@@ -348,6 +294,7 @@ def _record(
         "preprocessing": "" if probe is None else preprocessed(probe),
         "probe_samples": str(probe.samples) if probe is not None else "",
         "firing_bound_95": f"{max(bounds):.3g}" if bounds else "",
+        "compared_samples": str(comparison.samples) if comparison is not None else "",
         "max_abs_difference": f"{comparison.max_abs_difference:.3g}" if comparison is not None else "",
         "max_relative_difference": f"{comparison.max_relative_difference:.3g}" if comparison is not None else "",
         "tolerance": f"{comparison.tolerance:.3g}" if comparison is not None else "",
@@ -362,7 +309,7 @@ def _size(loaded: LoadedModel, chosen: Walk, size: int) -> Size:
 def _after(source: Source, cut_model: CutModel, smaller: LoadedModel, size: int) -> Size:
     if cut_model.merged_relus:  # the walk that cut the model knows nothing of the merge, so the result is counted anew
         with our_model():
-            return _size(smaller, walk(smaller.graph, _shapes_of(source, smaller), ()), size)
+            return _size(smaller, walk(smaller.graph, shapes_of(source, smaller), ()), size)
     chosen = cut_model.walk
     keeps = chosen.closure.keeps
     return Size(

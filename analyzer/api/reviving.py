@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Mask
-from analyzer.api.agreement import WrittenSession, agree, compare_models, reference, refusal_notes, usual_batches
+from analyzer.api.agreement import agree, compare_models, refusal_notes, usual_batches
 from analyzer.api.choosing import by_value, check_choice, check_evidence
 from analyzer.api.cutting import MOST_REFUSALS
 from analyzer.api.options import Progress
@@ -34,6 +34,7 @@ from analyzer.rewrite.duplicates import merge_duplicates
 from analyzer.rewrite.masks import archive
 from analyzer.rewrite.metadata import stamp
 from analyzer.rewrite.revive import revive
+from analyzer.runtime.compared_sessions import WrittenSession, reference
 from analyzer.version import __version__
 from analyzer.walk import Walk, walk
 
@@ -200,7 +201,10 @@ def _read(walked: Walk, fresh: Walk) -> set[str]:
 
 
 def _compared(source: Source, model: LoadedModel, progress: Progress | None) -> dict[str, Comparison | None]:
-    with reference(source) as before, WrittenSession(model, threads=source.run.threads) as after:
+    with (
+        reference(source.loaded, threads=source.run.threads) as before,
+        WrittenSession(model, threads=source.run.threads) as after,
+    ):
         results = compare_models(source, model, before, after, progress)
     if not agree(results["probe"], lossy=False):
         raise ComparisonFailed("The revived model differs from the original: nothing was written; please report it.")

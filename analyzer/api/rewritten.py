@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyzer.api.kept_statistics import Recalled
 from analyzer.api.options import Run
 from analyzer.api.reporting import Reporting
 from analyzer.api.saving import save_model
@@ -37,18 +38,28 @@ class Source:
     run: Run
     inputs: tuple[Path, ...]
     images: ImageOptions | None = None  # how images became the probe
+    recalled: Recalled | None = None  # the statistics that stand in place of data
 
-    def check_comparable(self) -> None:
+    def check_comparable(self, *, in_parts: bool = False) -> None:
         """Refuse to make a smaller or a revived model that no data is there to compare with the original on.
+
+        Args:
+            in_parts: whether the statistics may hold a comparison.
 
         Raises:
             InputError: there are statistics of data, and no data.
         """
-        if self.probe is None and self.first is not None:
-            raise InputError(
-                "Statistics show what is dead, but both models are compared on data before anything is written: give "
-                "some of it as well (--probe DATA). Nothing was written."
-            )
+        if self.probe is not None or self.recalled is None or (in_parts and self.recalled.compared is not None):
+            return
+        others = ""
+        if in_parts:
+            others = ", or plan a comparison in parts (`deadunits prune --to-compare`)"
+            if self.recalled.cut is not None:
+                others = ", or compare the cut that is planned here in parts (`deadunits observe --plan`)"
+        raise InputError(
+            "Statistics show what is dead, but both models are compared on data before anything is written: give "
+            f"some of it as well (--probe DATA){others}. Nothing was written."
+        )
 
     @property
     def computed(self) -> LoadedModel:

@@ -39,7 +39,8 @@ PlanOption = Annotated[
         "--plan",
         metavar="ALL.stats",
         help="Make a second pass over the same data for what an audit of these statistics asks: causes of dead units, "
-        "and how far they are from firing. `deadunits merge` puts its parts and the statistics together.",
+        "and how far they are from firing; or, by a plan of `prune --to-compare`, compare the smaller model. "
+        "`deadunits merge` puts its parts and the statistics together.",
         show_default=False,
         rich_help_panel="Data",
     ),

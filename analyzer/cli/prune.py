@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 import analyzer
 from analyzer.api.options import Data, Run
-from analyzer.cli.exits import clean_exit
+from analyzer.cli.exits import clean_exit, writing_to_stdout
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.over_domain import BudgetOption, DomainOption, end_as_asked, over_domain
 from analyzer.cli.reports import PruneReports
@@ -37,6 +38,15 @@ LossyOption = Annotated[
     ),
 ]
 OutputOption = Annotated[str | None, _writing("--output", "-o", metavar="OUT.onnx", help="The smaller model.")]
+ToCompareOption = Annotated[
+    str | None,
+    _writing(
+        "--to-compare",
+        metavar="CUT.stats",
+        help="With --statistics alone: write no model, but a plan by which `deadunits observe --plan` compares it with "
+        "the original, in parts of the data.",
+    ),
+]
 MasksOption = Annotated[
     str | None,
     _writing(
@@ -77,6 +87,7 @@ def prune(
     plan: PlanOption = None,
     lossy: LossyOption = None,
     output: OutputOption = None,
+    to_compare: ToCompareOption = None,
     masks: MasksOption = None,
     if_nothing: IfNothingOption = "copy",
     no_latency: NoLatencyOption = False,
@@ -90,15 +101,33 @@ def prune(
         from analyzer.api.outputs import guarded_files, written_together
         from analyzer.cli.progress import ProgressLine
 
-        if output is None and not dry_run:
+        if to_compare is not None:
+            if output or masks or dry_run or lossy or domain or reports() != PruneReports():
+                raise InputError(
+                    "--to-compare plans a cut, and nothing is written yet: leave -o, --masks, --dry-run, --lossy, "
+                    "--domain and reports out."
+                )
+        elif output is None and not dry_run:
             raise InputError("Say where the smaller model goes: -o OUT.onnx (or --dry-run to write none).")
         if if_nothing not in ("copy", "skip"):
             raise InputError(f"--if-nothing {if_nothing!r} is neither copy nor skip: write one of them.")
         source, reporting = data(), reports()
         beside = None if masks is None else str(Path(masks).parent / "plan.json")
         inputs = guarded_files(model, *source.sources, plan, domain)
-        reporting.check(inputs, output, masks, beside)
+        reporting.check(inputs, output, masks, beside, to_compare)
         chosen = choice() if plan is None else choice_from_plan(plan, choice())
+        if to_compare is not None:
+            causes = chosen.min_distance > 0
+            with ProgressLine(quiet=quiet) as progress:
+                audited = analyzer.audit(
+                    model, source, run=run(), thresholds=thresholds(), causes=causes, progress=progress
+                )
+                planned = audited.for_comparison(choice=chosen)
+            planned.save(to_compare)
+            if not quiet:
+                with writing_to_stdout():
+                    sys.stdout.writelines(f"{line}\n" for line in planned.sentences(to_compare))
+            return
         with ProgressLine(quiet=quiet) as progress:
             pruned = analyzer.prune(
                 model,

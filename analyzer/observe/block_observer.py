@@ -14,6 +14,7 @@ from analyzer.observe.exact_spread import ExactSpread
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Look
 from analyzer.observe.observation import Observation, Subject
+from analyzer.observe.output_differences import ComparedBlocks
 from analyzer.observe.tally import Tally
 from analyzer.probes.sample_blocks import Batch, Block
 from analyzer.runtime.providers import CPU, Provider
@@ -24,7 +25,8 @@ class Counted:
     """What samples showed: a commutative monoid.
 
     `peaks` [halves, 2] are extremes of values of half precision (None: no feed showed any). `assigned`: nodes that
-    another provider than the CPU computed, and nodes in all. `spread`: of what a second pass asked for.
+    another provider than the CPU computed, and nodes in all. `spread`: of what a second pass asked for, `compared`: of
+    a model and the smaller one that was made of it.
     """
 
     statistics: dict[str, UnitStatistics]
@@ -32,17 +34,20 @@ class Counted:
     peaks: Array | None = None
     assigned: tuple[int, int] | None = None
     spread: ExactSpread | None = None
+    compared: ComparedBlocks | None = None
 
     def merge(self, other: Counted) -> Counted:
         """Both together, of different samples of one job."""
         shown = [p for p in (self.peaks, other.peaks) if p is not None]
         spreads = [s for s in (self.spread, other.spread) if s is not None]
+        compared = [c for c in (self.compared, other.compared) if c is not None]
         return Counted(
             statistics={value: seen.merge(other.statistics[value]) for value, seen in self.statistics.items()},
             samples=self.samples + other.samples,
             peaks=np.maximum.reduce(shown) if shown else None,
             assigned=max(filter(None, (self.assigned, other.assigned)), default=None),
             spread=reduce(ExactSpread.merge, spreads) if spreads else None,
+            compared=reduce(ComparedBlocks.merge, compared) if compared else None,
         )
 
     def observation(self, subject: Subject, seconds: float) -> Observation:

@@ -11,13 +11,14 @@ from contextlib import nullcontext, suppress
 from multiprocessing.reduction import ForkingPickler
 
 from analyzer.observe.block_observer import Counted, Setup
+from analyzer.observe.pair_observer import PairSetup
 from analyzer.observe.spread_observer import SpreadSetup
 from analyzer.probes.sample_blocks import Block
 from analyzer.runtime.in_parts import asked_for_parts, run_in_parts
 from analyzer.runtime.providers import provider_named
 from analyzer.runtime.run_limit import present_limit, runs_limited
 
-AnySetup = Setup | SpreadSetup
+AnySetup = Setup | SpreadSetup | PairSetup
 
 
 class OtherEnd:

@@ -18,7 +18,7 @@ import io
 import math
 import zipfile
 from array import array as packed
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -29,13 +29,15 @@ import numpy as np
 from msgspec import Struct
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import InputError, ProbeError
+from analyzer.errors import InputError
+from analyzer.facts.choice import Choice
 from analyzer.facts.probe_condition import LabelsInData, TrainingScale
 from analyzer.facts.sample_ranges import joined
 from analyzer.facts.statistics import UnitStatistics, extreme_type
 from analyzer.observe.block_observer import Counted
 from analyzer.observe.exact_spread import ExactSpread, as_text, from_text
-from analyzer.observe.tallies import Beginning, DataFacts, Job, SecondPass, Tallies
+from analyzer.observe.output_differences import ComparedBlocks, Differences, Tally
+from analyzer.observe.tallies import Beginning, ComparedCut, DataFacts, Job, SecondPass, Tallies
 from analyzer.probes.data_watch import InputWatch
 from analyzer.probes.memory import check_size
 from analyzer.probes.numpy_files import read_stored_npz
@@ -75,6 +77,36 @@ class SecondOfFile(Struct, frozen=True):
     squares: tuple[str | None, ...]
 
 
+class OutputOfFile(Struct, frozen=True):
+    """Differences of one output; see `Tally`. `absolute` is None where no number says how far both are apart."""
+
+    name: str
+    absolute: float | None
+    scale: float
+    same: int
+    rows: int
+    dtype: str
+    classes: bool
+
+
+class DifferencesOfFile(Struct, frozen=True):
+    """What batches showed of both models; see `Differences`."""
+
+    outputs: tuple[OutputOfFile, ...]
+    samples: int
+    refused: int
+
+
+class CutOfFile(Struct, frozen=True):
+    """A cut by these statistics, and how it was compared; see `ComparedCut` and `ComparedBlocks`."""
+
+    cut: str
+    choice: Choice
+    ranges: tuple[tuple[int, int], ...]
+    alone: DifferencesOfFile
+    together: DifferencesOfFile
+
+
 class Description(Struct, frozen=True, omit_defaults=True, tag_field="schema", tag="deadunits.statistics/1"):
     """Everything in the file that is no array; `digest` is the fingerprint before the number of samples is added."""
 
@@ -97,6 +129,7 @@ class Description(Struct, frozen=True, omit_defaults=True, tag_field="schema", t
     peaks: bool
     assigned: tuple[int, int] | None
     second: SecondOfFile | None = None
+    cut: CutOfFile | None = None
 
 
 def to_bytes(tallies: Tallies) -> bytes:
@@ -122,6 +155,7 @@ def to_bytes(tallies: Tallies) -> bytes:
         peaks=counted.peaks is not None,
         assigned=counted.assigned,
         second=_second_of_file(tallies),
+        cut=_cut_of_file(tallies),
     )
     arrays = {
         "description": np.frombuffer(msgspec.json.encode(described), np.uint8),
@@ -151,7 +185,7 @@ def read_statistics(path: Path) -> Tallies:
         return _tallies(read_stored_npz(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ProbeError, _DamagedError, msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
+    except (InputError, _DamagedError, msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is no file that `deadunits observe` or `merge` wrote, or is damaged: make it again."
         ) from error
@@ -185,10 +219,12 @@ def _tallies(arrays: Mapping[str, Array]) -> Tallies:
             peaks if described.peaks else None,
             described.assigned,
             _spread(described, arrays),
+            None if data.cut is None else ComparedBlocks(_differences(data.cut.alone), _differences(data.cut.together)),
         ),
         microseconds=described.microseconds,
         tools=described.tools,
         second=None if data.second is None else SecondPass(data.second.asked, joined(data.second.ranges)),
+        cut=_cut(described),
     )
 
 
@@ -230,8 +266,51 @@ def _spread(described: Description, arrays: Mapping[str, Array]) -> ExactSpread 
     units = len(second.sums)
     _check(all(shown[name].dtype == dtype and shown[name].shape == (units,) for name, dtype in _SPREAD.items()))
     _check(len(second.squares) == units and not (units and shown["count"].min() < 0))
-    _check(all(a <= b for a, b in pairwise([0, *(bound for both in second.ranges for bound in both)])))
+    _check_order(second.ranges)
     return ExactSpread(**shown, sums=from_text(second.sums), squares=from_text(second.squares))
+
+
+def _cut_of_file(tallies: Tallies) -> CutOfFile | None:
+    cut, shown = tallies.cut, tallies.counted.compared or ComparedBlocks()
+    if cut is None:
+        return None
+    return CutOfFile(cut.cut, cut.choice, cut.ranges, _of_file(shown.alone), _of_file(shown.together))
+
+
+def _of_file(shown: Differences) -> DifferencesOfFile:
+    outputs = (OutputOfFile(**{**vars(t), "absolute": _or_none(t.absolute)}) for t in shown.outputs)
+    return DifferencesOfFile(tuple(outputs), shown.samples, shown.refused)
+
+
+def _or_none(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _cut(described: Description) -> ComparedCut | None:
+    cut = described.cut
+    if cut is None:
+        return None
+    _check_order(cut.ranges)
+    together, alone = (tuple(t.name for t in shown.outputs) for shown in (cut.together, cut.alone))
+    _check(not together or alone == together)
+    return ComparedCut(cut.cut, cut.choice, joined(cut.ranges))
+
+
+def _differences(kept: DifferencesOfFile) -> Differences:
+    tallies = []
+    for output in kept.outputs:
+        absolute = math.inf if output.absolute is None else output.absolute
+        _check(absolute >= 0 and 0 <= output.scale < math.inf and 0 <= output.same <= output.rows)
+        tallies.append(
+            Tally(output.name, absolute, output.scale, output.same, output.rows, output.dtype, output.classes)
+        )
+    _check(kept.samples >= 0 and kept.refused >= 0)
+    return Differences(tuple(tallies), kept.samples, kept.refused)
+
+
+def _check_order(ranges: Sequence[tuple[int, int]]) -> None:
+    """Ranges that follow one another."""
+    _check(all(a <= b for a, b in pairwise([0, *(bound for both in ranges for bound in both)])))
 
 
 def _statistics(described: Description, arrays: Mapping[str, Array]) -> dict[str, UnitStatistics]:

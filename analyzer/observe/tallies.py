@@ -10,6 +10,7 @@ from functools import reduce
 import numpy as np
 import xxhash
 
+from analyzer.facts.choice import Choice
 from analyzer.facts.probe_condition import LabelsInData, TrainingScale
 from analyzer.facts.sample_ranges import Ranges, joined
 from analyzer.facts.statistics import UnitStatistics
@@ -73,6 +74,19 @@ class SecondPass:
 
 
 @dataclass(frozen=True)
+class ComparedCut:
+    """A cut by these statistics: a hash of it, the choice that it was made by, and the samples it was compared on."""
+
+    cut: str
+    choice: Choice
+    ranges: Ranges = ()
+
+    def merge(self, other: ComparedCut) -> ComparedCut:
+        """Both together, of different samples."""
+        return replace(self, ranges=joined((*self.ranges, *other.ranges)))
+
+
+@dataclass(frozen=True)
 class Shapes:
     """How many units each value has, how many halves there are (None: none shown), and one sample of each input."""
 
@@ -98,11 +112,24 @@ class Tallies:
     microseconds: int
     tools: tuple[str, ...]
     second: SecondPass | None = None  # that `counted.spread` is of
+    cut: ComparedCut | None = None  # that `counted.compared` is of
 
     @property
     def covered(self) -> Ranges:
-        """The samples that were run, in either pass; a part is of one."""
-        return self.record.ranges if self.second is None else self.second.ranges
+        """The samples that were run, in whatever pass; a part is of one."""
+        return (self.cut or self.second or self.record).ranges
+
+    @property
+    def asked(self) -> str | None:
+        """What a later pass asked for; None: they are of the first alone."""
+        if self.cut is not None:
+            return self.cut.cut
+        return None if self.second is None else self.second.asked
+
+    @property
+    def no_first_pass(self) -> bool:
+        """Whether they are a part of a later pass alone."""
+        return not self.record.ranges and self.asked is not None
 
     @property
     def shapes(self) -> Shapes:
@@ -124,6 +151,7 @@ class Tallies:
         record.merge(self.record)
         record.merge(other.record)
         seconds = [t.second for t in (self, other) if t.second is not None]
+        cuts = [t.cut for t in (self, other) if t.cut is not None]
         return Tallies(
             job=self.job,
             beginning=self.beginning,
@@ -133,6 +161,7 @@ class Tallies:
             microseconds=self.microseconds + other.microseconds,
             tools=tuple(sorted({*self.tools, *other.tools})),
             second=reduce(SecondPass.merge, seconds) if seconds else None,
+            cut=reduce(ComparedCut.merge, cuts) if cuts else None,
         )
 
 

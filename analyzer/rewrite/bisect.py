@@ -14,9 +14,9 @@ from analyzer.facts.pruned import OutputDifference
 from analyzer.facts.tolerances import REORDERED
 from analyzer.graph import LoadedModel
 from analyzer.graph.reveal import showing
+from analyzer.observe.output_differences import NO_TYPES, Tally
 from analyzer.ops.node_edit import cut_array
 from analyzer.probes.fitting import Feeds
-from analyzer.rewrite.comparison import Tally
 from analyzer.runtime.session import Session
 
 
@@ -47,15 +47,15 @@ def first_difference(
     with Session(showing(original, names)) as before, Session(showing(rewritten, names)) as behind:
         for feeds, samples in batches:
             one, two = (session.run(dict(feeds), list({*names, output})) for session in (before, behind))
-            much = _difference(Tally(output), one[output], two[output], samples).absolute
+            much = _difference(output, one[output], two[output], samples).absolute
             if much > most:
                 pairs = (
                     (name, *_needed(one[name], two[name], keeps.vectors(name), needs[name]))
                     for name in names
                     if _are_numbers(one[name])
                 )
-                tallied = ((Tally(name, types.get(name, "")), a, b) for name, a, b in pairs)
-                differ = (t.name for t, a, b in tallied if not _difference(t, a, b, samples, quantised).within)
+                shown = ((name, _difference(name, a, b, samples, types, quantised)) for name, a, b in pairs)
+                differ = (name for name, difference in shown if not difference.within)
                 most, first = much, next(differ, None)
     return first
 
@@ -86,10 +86,13 @@ def _moves(value: Array, derived: Constants) -> bool:
     return bool((known & ~(np.abs(seen - derived.number) <= REORDERED.get(value.dtype.name, 0.0) * scale)).any())
 
 
-def _difference(tally: Tally, one: Array, two: Array, samples: int, quantised: bool = False) -> OutputDifference:
+def _difference(
+    name: str, one: Array, two: Array, samples: int, types: Mapping[str, str] = NO_TYPES, quantised: bool = False
+) -> OutputDifference:
+    tally = Tally(name)
     if isinstance(cast("object", one), np.ndarray):
         tally.add(one, two, samples)
-    return tally.result(quantised)
+    return tally.result(types.get(name, ""), quantised=quantised)
 
 
 def _are_numbers(value: object) -> bool:

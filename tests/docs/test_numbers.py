@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from analyzer.api.agreement import SINGLE_SAMPLES
 from analyzer.api.options import RUN_LIMIT
 from analyzer.causes import diagnose
 from analyzer.facts.bound import firing_bound_of, samples_for_bound
@@ -14,6 +13,7 @@ from analyzer.gate import dead_layers, not_judged, probe_itself, since_baseline
 from analyzer.gate.situation import USEFUL_BOUND
 from analyzer.graph import inlining, sparse
 from analyzer.observe.halves import LARGEST_HALF, ROUNDS_TO_INFINITY
+from analyzer.observe.pair_observer import SINGLE_SAMPLES
 from analyzer.ops.lengths import _LONGEST
 from analyzer.probes import data_watch, numpy_files
 from analyzer.runtime import folding, run_limit

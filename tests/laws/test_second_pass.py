@@ -192,7 +192,7 @@ def test_what_does_not_fit_is_refused(folder: Path, capsys: pytest.CaptureFixtur
     assert "of another model" in said(capsys, "observe", str(SAMPLES / "digits_mlp" / "model.onnx"), *second[2:], PROBE)
     said(capsys, *second, PROBE, "--limit", "60", "--shard", "1/2", code=0)
     assert "would count twice" in said(capsys, "merge", "one.stats", "one.stats", "-o", "x.stats")
-    assert "holds a second pass alone: merge it" in said(capsys, "audit", MODEL, "--statistics", "one.stats")
+    assert "holds a later pass alone: merge it" in said(capsys, "audit", MODEL, "--statistics", "one.stats")
     before = Path("all.stats").read_bytes()
     assert said(capsys, "observe", MODEL, "--probe", PROBE, "--plan", "all.stats", "-o", "all.stats")
     assert Path("all.stats").read_bytes() == before

@@ -280,7 +280,7 @@ def test_a_bug_of_ours_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
             Editor(one.smaller).set_tensor("v", 2 * stored)
         return made
 
-    monkeypatch.setattr("analyzer.api.pruning.cut", wrong)
+    monkeypatch.setattr("analyzer.api.chosen_cut.cut", wrong)
     with pytest.raises(ComparisonFailed, match="differs from the original"):
         analyzer.prune(dense("y = Relu(h)"), {"x": weights(30, 6)}, latency=False)
 

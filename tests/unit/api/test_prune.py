@@ -16,7 +16,7 @@ import pytest
 
 import analyzer
 from analyzer import Choice, ComparisonFailed, Evidence, InputError
-from analyzer.api import cutting, pruning
+from analyzer.api import chosen_cut, cutting, pruning
 from analyzer.api.agreement import compare_models
 from analyzer.api.choosing import choice_from_plan
 from analyzer.errors import OutputError, Refusal, RunError, RunFailure
@@ -217,7 +217,7 @@ def test_memory_that_runs_out_is_no_bug_of_the_pruned_model(
     def full(*others: Any, **more: Any) -> None:
         raise RunError("onnxruntime ran out of memory: lower the batch size.", RunFailure.MEMORY)
 
-    monkeypatch.setattr(pruning, "measure_latency", full)
+    monkeypatch.setattr(chosen_cut, "measure_latency", full)
     monkeypatch.setattr(cutting, "_with_bridges", lambda plain, *others: replace(plain))
     with pytest.raises(RunError, match="out of memory"):
         audit.prune(choice=Choice(residual="latency"), latency=False)
