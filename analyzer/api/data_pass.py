@@ -26,6 +26,7 @@ from analyzer.observe.training_scale import training_scales
 from analyzer.probes.stored_feeds import stored, stored_probe
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
+from analyzer.report.outputs_elsewhere import as_named, is_there
 from analyzer.shapes.confirmed_lengths import with_confirmed_lengths
 from analyzer.shapes.trial_feeds import CANDIDATES
 from analyzer.version import __version__
@@ -69,7 +70,7 @@ class Shard:
 class Checkpoint:
     """A file with the statistics so far, from which the same pass goes on."""
 
-    def __init__(self, path: Path, every: float, shard: Shard) -> None:
+    def __init__(self, path: str | Path, every: float, shard: Shard) -> None:
         """Read it, where it is there.
 
         Raises:
@@ -80,7 +81,7 @@ class Checkpoint:
             raise InputError(f"checkpoint is {every!r}: give a number of seconds.")
         self._path, self._every, self._shard = check_output(path), every, shard
         self._last = time.monotonic()
-        self.earlier = statistics_of(path)._tallies if path.exists() else None
+        self.earlier = statistics_of(path)._tallies if is_there(self._path) else None
 
     def check(self, job: Job, asked: str | None, size: int) -> None:
         """Refuse to go on with something else; `asked`: what a later pass asks for.
@@ -94,8 +95,8 @@ class Checkpoint:
         same = self.earlier.job == job and self.earlier.asked == asked
         if not (same and all(map(self._shard.holds, blocks))):
             raise InputError(
-                f"{self._path} was begun with another model, other data, options or shard: remove it, or name another "
-                "file."
+                f"{as_named(self._path)} was begun with another model, other data, options or shard: remove it, or "
+                "name another file."
             )
 
     def lacks(self, size: int) -> Callable[[int], bool]:

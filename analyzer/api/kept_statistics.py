@@ -12,6 +12,7 @@ from analyzer.api.options import Data
 from analyzer.api.outputs import guarded_files
 from analyzer.api.stages import Measured
 from analyzer.errors import InputError
+from analyzer.facts.addresses import is_address
 from analyzer.facts.audit import HalfOverflow, ProbeSummary, ProviderShare
 from analyzer.facts.choice import Choice
 from analyzer.facts.sample_ranges import Ranges, first_overlap, gaps, number_in
@@ -22,6 +23,7 @@ from analyzer.observe.exact_spread import ExactSpread
 from analyzer.observe.observation import Observation
 from analyzer.observe.output_differences import ComparedBlocks
 from analyzer.observe.tallies import ComparedCut, Job, SecondPass, Tallies, instrument_hash
+from analyzer.probes.fetched import Fetched
 from analyzer.probes.probe import Probe
 from analyzer.probes.stored_feeds import restored, stored_probe
 from analyzer.report.file_set import written_together
@@ -168,6 +170,9 @@ def statistics_of(given: Any) -> Statistics:
         raise InputError(f"statistics is of type {type(given).__name__}: give a file that `deadunits observe` wrote.")
     from analyzer.observe.statistics_file import read_statistics
 
+    if is_address(given):
+        fetched = Fetched(str(given))
+        return Statistics(read_statistics(fetched.local(fetched.file())), fetched.shown, guarded_files(given))
     return Statistics(read_statistics(Path(given)), Path(given).name, guarded_files(given))
 
 

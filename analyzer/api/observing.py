@@ -60,7 +60,7 @@ def take_statistics(
         raise InputError(NO_DATA)
     check_kept(thresholds)
     part = Shard(1, 1) if shard is None else Shard.of(shard)
-    kept = None if checkpoint is None else Checkpoint(Path(checkpoint), every, part)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, every, part)
     with run.limited():
         if plan is not None:
             later = planned(model, data, run, thresholds, statistics_of(plan))

@@ -7,24 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import OutputError
-from analyzer.facts.addresses import as_path
+from analyzer.facts.addresses import as_path, is_address
 from analyzer.probes.images import listed_images
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
+from analyzer.report.outputs_elsewhere import as_named, is_there, remove
 
-__all__ = ["check_outputs", "guarded_files", "written_together"]
+__all__ = ["as_named", "check_outputs", "guarded_files", "is_there", "remove", "written_together"]
 
 
-def check_outputs(names: Iterable[str | Path], inputs: Iterable[Path]) -> None:
-    """Refuse outputs that cannot be written, or of which one would replace another or an input.
+def check_outputs(names: Iterable[str | Path], inputs: Iterable[Path]) -> list[Path]:
+    """The files of these names, where none of them would replace another or an input and all can be written.
 
     Raises:
         OutputError: which one, and why.
     """
     guarded = list(inputs)
-    targets = [check_output(name, guarded).resolve() for name in names]
-    if len(set(targets)) < len(targets):
+    targets = [check_output(name, guarded) for name in names]
+    if len({target.resolve() for target in targets}) < len(targets):
         raise OutputError("Two outputs have the same name: give each its own.")
+    return targets
 
 
 def guarded_files(*sources: Any) -> tuple[Path, ...]:
@@ -34,7 +36,8 @@ def guarded_files(*sources: Any) -> tuple[Path, ...]:
     """
     named = [str(as_path(source)) for source in sources if isinstance(source, str | Path) and _possible(source)]
     files = (text if Path(text).exists() else text.rpartition(":")[0] for text in named)  # `file.py:generator`
-    return (*(Path(text) for text in files if text and Path(text).exists()), *listed_images(*named))
+    elsewhere = (Path(source) for source in sources if is_address(source))  # as `check_output` asks for them
+    return (*(Path(text) for text in files if text and Path(text).exists()), *listed_images(*named), *elsewhere)
 
 
 def _possible(name: str | Path) -> bool:

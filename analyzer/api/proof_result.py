@@ -13,6 +13,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.api.domains import MODERATE
 from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
+from analyzer.facts.addresses import is_address, within
 from analyzer.facts.domain import Domain
 from analyzer.facts.fed import WitnessPicture
 from analyzer.facts.proof import ProofFacts, UnitProof
@@ -94,14 +95,14 @@ class Proof(Reporting):
         found = self.witnesses
         if not found:
             return ()
-        home = Path(folder)
-        home.mkdir(parents=True, exist_ok=True)
-        written = [check_output(home / "witnesses.npz", self._guarded)]
+        if not is_address(folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        written = [check_output(within(folder, "witnesses.npz"), self._guarded)]
         with written_together() as files:
             files.write(written[0], archive(found))
             for number in range(min(count_of(self._points), MOST_PICTURES)):
                 if (drawn := self._picture(number)) is not None:
-                    written.append(check_output(home / f"witness_{number}.png", self._guarded))
+                    written.append(check_output(within(folder, f"witness_{number}.png"), self._guarded))
                     files.write(written[-1], drawn)
         return tuple(written)
 

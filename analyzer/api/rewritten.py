@@ -110,7 +110,8 @@ class Rewritten(Reporting):
         """Write the model and its weights, whole or not at all; one in which nothing changed is written byte for byte.
 
         A model whose weights lie beside its file, or that is too large for one file, gets its weights in `path`.data;
-        an unchanged one finds them under their old name. Returns the model's files, its own first.
+        an unchanged one finds them under their old name. Returns the model's files, its own first; for an address those
+        that stood in for them here.
 
         Raises:
             OutputError: a file cannot be written, is one of the inputs, or would take the place of other weights.

@@ -11,6 +11,7 @@ from analyzer.graph import LoadedModel, serialize
 from analyzer.graph.save import save_beside, weights_beside
 from analyzer.report.file_set import FileSet, written_together
 from analyzer.report.output_files import check_output
+from analyzer.report.outputs_elsewhere import as_named, is_there
 from analyzer.rewrite.metadata import check
 
 
@@ -102,9 +103,9 @@ def _check(file: WeightsFile, target: Path, inputs: tuple[Path, ...]) -> None:
         raise OutputError(f"{target} is where the model's weights must lie: give the model another name.")
     if file.there:
         return
-    if place.exists():
+    if is_there(place):
         raise OutputError(
-            f"The model's weights must lie at {place}, but {place.name} is another file there: "
+            f"The model's weights must lie at {as_named(place)}, but {place.name} is another file there: "
             "write the model into another folder."
         )
     folder = place.parent

@@ -36,8 +36,10 @@ def write_settings(
     Raises:
         OutputError: one of them is there already, or cannot be written.
     """
-    for file in (Path(path), Path(baseline)):
-        if file.exists():
+    for file in (path, baseline):
+        if is_address(file):
+            raise OutputError(f"{file} is an address, and what `check` reads lies here: name a file.")
+        if Path(file).exists():
             raise OutputError(f"{file} is there already: name another file, or remove it first.")
     settings = check_output(path, audit._inputs)
     named = {"probe": probe, "holdout": holdout, "baseline": str(baseline)}

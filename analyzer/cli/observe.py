@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from analyzer.cli.exits import clean_exit, writing_to_stdout
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
 from analyzer.errors import InputError
+from analyzer.facts.addresses import without_secrets
 from analyzer.facts.thresholds import Thresholds
 
 SECONDS = 30.0
@@ -80,13 +80,14 @@ def observe(
 ) -> None:
     """Run MODEL on data and keep the statistics of its units; audit, check, prune and compare take them as data."""
     with clean_exit(debug=debug, batch_size=run.keywords["batch_size"]):
-        from analyzer.api.outputs import check_outputs, guarded_files
+        from analyzer.api.outputs import check_outputs, guarded_files, is_there, remove
         from analyzer.cli.progress import ProgressLine
 
-        source, partial_file = data(), Path(f"{output}.partial")
-        check_outputs([output, partial_file], guarded_files(model, plan, *source.sources))
-        if not resume and partial_file.exists():
-            raise InputError(f"{partial_file} is what an ended call has done: go on with --resume, or remove it first.")
+        source, unfinished = data(), f"{output}.partial"
+        _, partial_file = check_outputs([output, unfinished], guarded_files(model, plan, *source.sources))
+        if not resume and is_there(partial_file):
+            named = without_secrets(unfinished)
+            raise InputError(f"{named} is what an ended call has done: go on with --resume, or remove it first.")
         with ProgressLine(quiet=quiet) as progress:
             statistics = analyzer.take_statistics(
                 model,
@@ -95,12 +96,12 @@ def observe(
                 run=run(),
                 thresholds=thresholds(),
                 plan=plan,
-                checkpoint=partial_file,
+                checkpoint=unfinished,
                 every=checkpoint,
                 progress=progress,
             )
         statistics.save(output)
-        partial_file.unlink(missing_ok=True)
+        remove(partial_file)
         if not quiet:
             with writing_to_stdout():
                 sys.stdout.writelines(f"{line}\n" for line in statistics.sentences(output, shard))

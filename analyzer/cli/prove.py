@@ -15,6 +15,7 @@ from analyzer.cli.groups import Without
 from analyzer.cli.over_domain import FORMS, PANEL
 from analyzer.cli.reports import ProveReports
 from analyzer.cli.values import seconds_of
+from analyzer.facts.addresses import without_secrets
 from analyzer.facts.domain_words import ANY
 from analyzer.facts.thresholds import Thresholds
 
@@ -125,7 +126,7 @@ def prove(
             written = "" if witnesses is None else _saved(proof, witnesses)
             if certificate is not None:
                 proof.save_certificate(certificate)
-                written = ", ".join(filter(None, [written, certificate]))
+                written = ", ".join(filter(None, [written, without_secrets(certificate)]))
             reporting.save(proof)
         reporting.print(proof, partial(proof.show, written=written), quiet=quiet)
     if proof.facts.ended_by == "interrupted":
@@ -134,6 +135,8 @@ def prove(
 
 def _saved(proof: Proof, folder: str) -> str:
     """Add the files to what is written; says which."""
+    from analyzer.api.outputs import as_named
+
     files = proof.save_witnesses(folder)
     more = f" and {len(files) - 1} pictures" if len(files) > 1 else ""
-    return f"{files[0]}{more}" if files else ""
+    return f"{as_named(files[0])}{more}" if files else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ from analyzer.cli.over_domain import BudgetOption, DomainOption, end_as_asked, o
 from analyzer.cli.reports import PruneReports
 from analyzer.cli.values import units_of
 from analyzer.errors import InputError
+from analyzer.facts.addresses import beside, without_secrets
 from analyzer.facts.choice import Choice
 from analyzer.facts.thresholds import Thresholds
 
@@ -112,9 +112,9 @@ def prune(
         if if_nothing not in ("copy", "skip"):
             raise InputError(f"--if-nothing {if_nothing!r} is neither copy nor skip: write one of them.")
         source, reporting = data(), reports()
-        beside = None if masks is None else str(Path(masks).parent / "plan.json")
+        plan_beside = None if masks is None else beside(masks, "plan.json")
         inputs = guarded_files(model, *source.sources, plan, domain)
-        reporting.check(inputs, output, masks, beside, to_compare)
+        reporting.check(inputs, output, masks, plan_beside, to_compare)
         chosen = choice() if plan is None else choice_from_plan(plan, choice())
         if to_compare is not None:
             causes = chosen.min_distance > 0
@@ -158,5 +158,7 @@ def _saved(pruned: Pruned, output: str | None, if_nothing: str) -> str:
     if not pruned.changed and if_nothing == "skip":
         return "nothing (--if-nothing skip)"
     _, *weights = pruned.save(output)
-    beside = f" with its weights in {', '.join(map(str, weights))}" if weights else ""
-    return output + beside + ("" if pruned.changed else ", the same bytes as the original")
+    from analyzer.api.outputs import as_named
+
+    apart = f" with its weights in {', '.join(map(as_named, weights))}" if weights else ""
+    return without_secrets(output) + apart + ("" if pruned.changed else ", the same bytes as the original")

@@ -15,6 +15,7 @@ from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
 from analyzer.cli.reports import ReviveReports
 from analyzer.errors import InputError
+from analyzer.facts.addresses import without_secrets
 from analyzer.facts.choice import FOR_REVIVALS, Choice
 from analyzer.facts.thresholds import Thresholds
 
@@ -82,13 +83,15 @@ def revive(
 
 def _saved(revived: Revived, output: str | None, state: str | None, masks: str | None) -> str:
     """Add the files to what is written; says which."""
-    written = []
+    from analyzer.api.outputs import as_named
+
+    written = list[str]()
     if output is not None:
-        written += [str(path) for path in revived.save(output)]
+        written += map(as_named, revived.save(output))
     if state is not None:
         revived.save_state(state)
-        written.append(state)
+        written.append(without_secrets(state))
     if masks is not None:
         revived.save_masks(masks)
-        written.append(masks)
+        written.append(without_secrets(masks))
     return ", ".join(written)

@@ -25,6 +25,16 @@ def as_path(given: str | Path) -> Path:
     return Path(url2pathname(urlsplit(given).path))
 
 
+def within(folder: str | Path, name: str) -> str | Path:
+    """A file in a folder, which may be an address."""
+    return f"{str(folder).rstrip('/')}/{name}" if is_address(folder) else Path(folder) / name
+
+
+def beside(file: str, name: str) -> str:
+    """Another file in the folder of one, which may be at an address."""
+    return f"{file.rpartition('/')[0]}/{name}" if is_address(file) else str(Path(file).parent / name)
+
+
 def without_secrets(address: str) -> str:
     """An address as reports may show it: without the name of a user, a password, and what stands behind a `?`."""
     return _QUERY.sub("", _USER.sub("//", address)) if is_address(address) else address

@@ -13,8 +13,8 @@ from analyzer.facts.addresses import without_secrets
 class Remote:
     """Where an address leads: to a name (`path`) in a file system (`files`); `shown` has no secrets."""
 
-    def __init__(self, address: str, error: type[InputError]) -> None:
-        """Find the file system; what is wrong is raised as an `error`.
+    def __init__(self, address: str, error: type[InputError], *, to_write: bool = False) -> None:
+        """Find the file system; what is wrong is raised as an `error`. `to_write`: what for, where it cannot be found.
 
         Raises:
             InputError: fsspec, or what it needs for such addresses, is missing, or they are not known.
@@ -27,16 +27,16 @@ class Remote:
         try:
             from fsspec.core import url_to_fs
         except ImportError as missing:
-            raise error(
-                f"{self.shown} is an address, and reading it needs fsspec: {self._install}, or download it first."
-            ) from missing
+            doing = f"{'writing' if to_write else 'reading'} it needs fsspec"
+            instead = "or name a file here" if to_write else "or download it first"
+            raise error(f"{self.shown} is an address, and {doing}: {self._install}, {instead}.") from missing
         self.files: Any
         self.path: str
-        with self.reached():
+        with self.reached("written" if to_write else "read"):
             self.files, self.path = url_to_fs(address)
 
     @contextmanager
-    def reached(self) -> Iterator[None]:
+    def reached(self, done: str = "read") -> Iterator[None]:
         """Around what asks the file system: every one has classes of its own for what goes wrong."""
         try:
             yield
@@ -44,12 +44,14 @@ class Remote:
             raise
         except ImportError as error:
             advice = f"{self._install}." if self._installs else first_line(error)
-            raise self._error(f"{self.shown} cannot be read without another package: {advice}") from error
+            raise self._error(f"{self.shown} cannot be {done} without another package: {advice}") from error
         except FileNotFoundError as error:
             raise self._error(f"There is nothing at {self.shown}, or no way there: check the address.") from error
+        except NotImplementedError as error:
+            raise self._error(f"{self.shown} cannot be {done}: such addresses are only read.") from error
         except Exception as error:
             reason = without_secrets(first_line(error).replace(self._address, self.shown))
-            raise self._error(f"{self.shown} cannot be read: {reason}") from error
+            raise self._error(f"{self.shown} cannot be {done}: {reason}") from error
 
     def check_whole(self, read: int, stated: int | None) -> None:
         """Refuse what has another length than was said.

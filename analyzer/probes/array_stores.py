@@ -17,6 +17,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.errors import ProbeError, first_line
+from analyzer.facts.addresses import without_secrets
 from analyzer.probes.fitting import Part, Role
 from analyzer.probes.labels import without_labels
 from analyzer.probes.memory import check_size
@@ -166,38 +167,50 @@ def open_zarr(path: Path, opener: Opener) -> Source:
         ProbeError: zarr is missing, the store is damaged, is unpacked by more than the usual codecs, or does not fit.
     """
     needs("zarr", "zarr", path.name, "save it as .npz")
-    return from_store(_Zarr.of(path), path.name, opener)
+    return from_store(_Zarr.of(path, path.name), path.name, opener)
+
+
+def open_zarr_at(address: str, opener: Opener) -> Source:
+    """The arrays of a Zarr store at an address, of which only chunks are read that somebody wants.
+
+    Raises:
+        ProbeError: as for `open_zarr`.
+    """
+    shown = without_secrets(address)
+    needs("zarr", "zarr", shown, "save it as .npz")
+    return from_store(_Zarr.of(address, shown), shown, opener)
 
 
 @dataclass(frozen=True)
 class _Zarr:
-    path: Path
+    place: Path | str  # an address
+    name: str
     arrays: Mapping[str, Stored]
 
     @classmethod
-    def of(cls, path: Path) -> _Zarr:
-        with _zarr(path) as root:
+    def of(cls, place: Path | str, name: str) -> _Zarr:
+        with _zarr(place, name) as root:
             single = hasattr(root, "dtype")
             members = {"data": root} if single else dict(islice(root.members(max_depth=None), MOST_ARRAYS))
             arrays = {n: item for n, item in members.items() if hasattr(item, "dtype")}
-            return cls(path, {n: _of_zarr(item, f"{path.name}: '{n}'") for n, item in arrays.items()})
+            return cls(place, name, {n: _of_zarr(item, f"{name}: '{n}'") for n, item in arrays.items()})
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[str, Rows], Array]]:
-        with _zarr(self.path) as root:
+        with _zarr(self.place, self.name) as root:
             yield lambda name, rows: np.asarray((root if hasattr(root, "dtype") else root[name])[rows])
 
 
 @contextmanager
-def _zarr(path: Path) -> Iterator[Any]:
+def _zarr(place: Path | str, name: str) -> Iterator[Any]:
     import zarr
 
-    with _readable(path.name, "a Zarr store"), warnings.catch_warnings():
+    with _readable(name, "a Zarr store"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what other programs may not read
-        if path.is_dir():
-            yield zarr.open(str(path), mode="r")
+        if isinstance(place, str) or place.is_dir():
+            yield zarr.open(str(place), mode="r")
             return
-        with zarr.storage.ZipStore(path, mode="r") as store:
+        with zarr.storage.ZipStore(place, mode="r") as store:
             yield zarr.open(store, mode="r")
 
 
@@ -233,4 +246,5 @@ def _readable(name: str, kind: str) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # libraries raise many kinds on damaged ones
-        raise ProbeError(f"{name} is not {kind} that can be read: {first_line(error)}") from error
+        reason = without_secrets(first_line(error))
+        raise ProbeError(f"{name} is not {kind} that can be read: {reason}") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from analyzer.errors import ProbeError
 from analyzer.facts.addresses import as_path, is_address
 from analyzer.probes.array_files import open_csv, open_json_lines, open_npy, open_npz, open_packs
-from analyzer.probes.array_stores import open_hdf5, open_zarr
+from analyzer.probes.array_stores import open_hdf5, open_zarr, open_zarr_at
 from analyzer.probes.arrow_tables import is_saved_data_set, open_arrow, open_parquet, open_saved_data_set
 from analyzer.probes.audio_files import SUFFIXES as SOUND
 from analyzer.probes.audio_files import open_audio
@@ -144,7 +144,7 @@ def _from_address(text: str, opener: Opener) -> Source:
             raise ProbeError(f"{shown} is a list of files elsewhere: give the folder that holds them.")
         return kind.open(fetched.file(), opener)
     if fetched.is_folder() and fetched.file().suffix.lower() == ".zarr":
-        raise ProbeError(f"{shown} is a folder of chunks: give a .zarr.zip, or the path where it is mounted.")
+        return open_zarr_at(text, opener)
     if fetched.is_folder():
         return _series(fetched.below(), shown, opener)
     if not (files := fetched.matching()):

@@ -4,6 +4,7 @@ Drafts lie beside their targets as `.NAME.XXXXXXXX.part`, NAME cut to 40 charact
 step renames them, in milliseconds during which signals wait. What a name led to before is kept as `.NAME.XXXXXXXX.old`
 until all names are taken, and put back if one cannot be. A process that is killed outright in between leaves each name
 with a whole file, the old or the new one, and a model never beside weights of another: it is missing then, in `.old`.
+Files at addresses appear before these, as far as their store allows that (`outputs_elsewhere`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import BinaryIO
 from analyzer import unfinished
 from analyzer.errors import OutputError
 from analyzer.report.output_files import is_special
+from analyzer.report.outputs_elsewhere import Sending, address_of, as_named
 
 _NAME_SHOWN = 40  # characters of a target's name in those of its drafts, so that these stay within 255 bytes
 
@@ -42,6 +44,7 @@ class FileSet:
         self._drafts: dict[Path, _Draft] = {}
         self._streams: list[tuple[Path, bytes]] = []
         self._begun: list[Path] = []
+        self._sending = Sending()
 
     def write(self, path: Path, content: str | bytes) -> None:
         """Add a file of this content; a pipe or a device gets it just before the files of the set appear.
@@ -108,7 +111,7 @@ class FileSet:
     def _register(self, file: Path, path: Path, beside: Path | None = None) -> None:
         target = path.resolve()  # through a symbolic link, so that the link stays one
         if target in self._drafts:
-            raise OutputError(f"Two outputs have the same name, {path}: give each its own.")
+            raise OutputError(f"Two outputs have the same name, {as_named(path)}: give each its own.")
         self._drafts[target] = _Draft(file, path, target, beside and beside.resolve())
 
     def appear(self) -> None:
@@ -120,13 +123,19 @@ class FileSet:
         for path, content in self._streams:
             with _named(path):
                 path.write_bytes(content)
+        drafts = [*reversed(self._drafts.values())]
+        for draft in drafts:
+            if address_of(draft.target) is not None:
+                self._sending.add(draft.file, draft.target)
         with unfinished.held():
-            _rename([*reversed(self._drafts.values())])
-            written = (str(draft.path) for draft in self._drafts.values())
+            self._sending.appear()
+            _rename([draft for draft in drafts if address_of(draft.target) is None])
+            written = (as_named(draft.path) for draft in self._drafts.values())
             unfinished.written += [path for path in written if path not in unfinished.written]
 
     def discard(self) -> None:
         """Take away what was begun and has not appeared."""
+        self._sending.discard()
         for path in self._begun:
             for _ in range(3):  # another thread may be writing into the folder
                 if path.is_dir():
@@ -231,4 +240,4 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"{as_named(path)} cannot be written: {error.strerror or error}.") from error

@@ -8,18 +8,22 @@ from pathlib import Path
 
 from analyzer.errors import OutputError
 from analyzer.facts.addresses import is_address, without_secrets
+from analyzer.report.outputs_elsewhere import standing_in
 
 
 def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
     """The path, once it is sure that a file can be written there; to be asked before the long work starts.
 
+    What an address names is written to a file here that stands in for it.
+
     Raises:
         OutputError: it is an input or lies inside an input folder, or the folder is missing or not writable.
     """
-    if is_address(path):
-        raise OutputError(
-            f"{without_secrets(str(path))} is an address, and results are files: write one, then copy it."
-        )
+    if isinstance(path, str) and is_address(path):
+        there = Path(path)
+        if any(there == given or given in there.parents for given in inputs):
+            raise OutputError(f"{without_secrets(path)} is an input of this audit: write the result somewhere else.")
+        return standing_in(path)
     target = Path(path)
     try:
         target.resolve()

@@ -17,6 +17,7 @@ import pytest
 from analyzer.cli.main import run
 from analyzer.errors import InputError
 from analyzer.graph.view import TensorType
+from analyzer.probes import array_stores
 from analyzer.probes.probe import open_probe
 
 ROWS = np.arange(24, dtype=np.float32).reshape(8, 3)
@@ -62,6 +63,33 @@ def test_a_file_a_folder_and_patterns(files: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", ROWS)
     assert values((tmp_path / "x.npy").as_uri()) == expected
     assert not [*(tmp_path / "copies").iterdir()]
+
+
+def test_a_zarr_store_of_which_a_shard_reads_its_own_chunks(
+    files: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "p.zarr", mode="w")
+    group.create_array("x", data=ROWS, chunks=(2, 3))
+    group.create_array("label", data=np.zeros(8))
+    zarr.save_array(tmp_path / "single.zarr", ROWS)
+    for store in ("p.zarr", "single.zarr"):
+        files.put(str(tmp_path / store), f"/data/{store}", recursive=True)
+    assert values("memory://data/p.zarr") == values("memory://data/single.zarr/") == ROWS.tolist()
+    read: list[str] = []
+    reading = type(files).cat_file
+
+    def counted(self: Any, path: str, *arguments: Any, **options: Any) -> Any:
+        read.append(path)
+        return reading(self, path, *arguments, **options)
+
+    monkeypatch.setattr(type(files), "cat_file", counted)
+    monkeypatch.setattr(array_stores, "PIECE_BYTES", 24)
+    probe = open_probe("memory://data/p.zarr", ONE)
+    assert [block.number for block in probe.blocks(2, 2, lambda block: block == 2)] == [2]
+    assert {path.rpartition("/x/c/")[2] for path in read if "/x/c/" in path} <= {"0/0", "2/0"}
+    files.pipe("/data/p.zarr/x/c/1/0", b"damaged")
+    assert "memory://data/p.zarr is not a Zarr store that can be read" in refusal("memory://data/p.zarr")
 
 
 def test_images_of_other_shards_are_not_fetched(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
