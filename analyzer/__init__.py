@@ -18,8 +18,9 @@ TYPE_CHECKING = False  # as in typing, which takes a while to load: a signal may
 if TYPE_CHECKING:
     from typing import Any
 
+    from analyzer.api.at_once import prune, revive
     from analyzer.api.audit_result import Audit
-    from analyzer.api.auditing import audit, prune, revive
+    from analyzer.api.auditing import audit
     from analyzer.api.checking import CheckResult, check
     from analyzer.api.comparing import Compared, compare
     from analyzer.api.kept_statistics import Statistics, merge_statistics
@@ -164,9 +165,9 @@ _HOMES = {
     "check": "api.checking",
     "compare": "api.comparing",
     "prove": "api.proving",
-    "prune": "api.auditing",
+    "prune": "api.at_once",
     "merge_statistics": "api.kept_statistics",
-    "revive": "api.auditing",
+    "revive": "api.at_once",
     "take_statistics": "api.observing",
     "verify": "api.verifying",
 }

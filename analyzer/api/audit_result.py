@@ -108,7 +108,8 @@ class Audit(WithPage):
     def explain_unit(self, value: str, index: int) -> list[str]:
         """The chain, in sentences, from one unit to the parameters it frees or to the reason why it stays.
 
-        `value` is a tensor, or the name of a layer's module.
+        `value` is a tensor, or the name of a layer's module. Where a domain was stated, what became of the unit over it
+        is said, too: proven, refuted or open, how, its bounds, and the input that refutes it.
 
         Raises:
             InputError: the model has no such value, or the value no such unit.
@@ -125,7 +126,8 @@ class Audit(WithPage):
         state, *chain = self._walk.explain_unit(value, index)
         if diagnosis is not None and layer is not None and index in layer.dead and diagnosis.cause_of(index) is None:
             chain = ["Why it is dead was not asked (DU028): there are too many dead units.", *chain]
-        return [state, *([] if diagnosis is None else diagnosis.sentences(index)), *chain]
+        over_domain = [] if self.proof is None else self.proof._explained(value, index)
+        return [state, *over_domain, *([] if diagnosis is None else diagnosis.sentences(index)), *chain]
 
     def explain_parameter(self, name: str) -> list[str]:
         """Why parts of a stored tensor can go, or why none can, in sentences.

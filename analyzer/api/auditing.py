@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,15 +15,13 @@ from analyzer.api.cutting import planned
 from analyzer.api.diagnosing import diagnose, with_distances
 from analyzer.api.expert_counts import routed_experts, with_removable
 from analyzer.api.exporting import as_file
-from analyzer.api.kept_statistics import Recalled, asked_choice, check_kept
+from analyzer.api.kept_statistics import Recalled, check_kept
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
-from analyzer.api.pruned_model import Pruned
-from analyzer.api.reviving import Revived
 from analyzer.api.rewritten import Source
 from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.api.stages import Measured, opened_data
-from analyzer.api.with_proof import check_claims, domain_for, over_domain
+from analyzer.api.with_proof import check_claims, over_domain
 from analyzer.errors import InputError, OtherBranch
 from analyzer.facts.addresses import without_secrets
 from analyzer.facts.audit import (
@@ -34,7 +32,6 @@ from analyzer.facts.audit import (
     ProbeSummary,
     ProviderShare,
 )
-from analyzer.facts.choice import Choice
 from analyzer.facts.engine import Engine
 from analyzer.facts.probe_condition import TrainingScale
 from analyzer.facts.statistics import UnitStatistics
@@ -222,62 +219,6 @@ def audit_with_source(
     )
     source = Source(loaded, shapes, first, opened, held, run, files, data.images, recalled)
     return Audit(facts, walked, _value_names(loaded), files, source), source
-
-
-def prune(
-    model: Model,
-    data: Data | Any = None,
-    *,
-    choice: Choice | None = None,
-    lossy: Mapping[str, Sequence[int]] | None = None,
-    latency: bool = True,
-    run: Run | None = None,
-    thresholds: Thresholds | str = "default",
-    causes: bool = True,
-    domain: Any = None,
-    budget: float = 60.0,
-    progress: Progress | None = None,
-) -> Pruned:
-    """Audit a model and cut it: `audit(model, data, …).prune(choice=…, lossy=…, latency=…)`.
-
-    Without a probe only what the weights alone decide goes, for every input that stays finite on the way. With the
-    evidence "proven" and no domain stated, what goes is what holds whatever is fed.
-
-    Raises:
-        InputError: the model, the data or the call cannot be used.
-        ComparisonFailed: the smaller model differs from the original on the probe; nothing is handed out.
-        ProofContradicted: an input does what was proven to be impossible: a bug of ours.
-    """
-    data, run = Data.of(data), Run.of(run)
-    asked = asked_choice(Choice.of(choice), data)
-    chosen = Thresholds.of(thresholds), causes or asked.min_distance > 0, asked.vocabulary, asked.experts
-    domain = domain_for(asked, domain)
-    check_claims(data, domain)
-    with run.limited(), shown_in_notebook(progress) as shown:
-        every = asked.min_distance > 0
-        audited, _ = audit_with_source(model, data, run, *chosen, progress=shown, every_suspect=every)
-        audited = over_domain(audited, domain, budget, shown)
-    return audited.prune(choice=choice, lossy=lossy, latency=latency, progress=progress)
-
-
-def revive(
-    model: Model,
-    data: Data | Any = None,
-    *,
-    seed: int = 0,
-    choice: Choice | None = None,
-    run: Run | None = None,
-    thresholds: Thresholds | str = "default",
-    progress: Progress | None = None,
-) -> Revived:
-    """Audit a model and give its dead units fresh weights: `audit(model, data, …).revive(seed=…, choice=…)`.
-
-    Raises:
-        InputError: the model, the data or the call cannot be used.
-        ComparisonFailed: the outputs are not the same; nothing is handed out.
-    """
-    audited = audit(model, data, run=run, thresholds=thresholds, causes=False, progress=progress)
-    return audited.revive(seed=seed, choice=choice, progress=progress)
 
 
 def _observed(

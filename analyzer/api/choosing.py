@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -110,6 +110,22 @@ def check_evidence(choice: Choice, proof: object | None) -> None:
             'The evidence "proven" comes from a proof, and this audit has none: state a domain, as in '
             "analyzer.audit(model, data, domain=…)."
         )
+
+
+def on_data_alone(
+    layers: Iterable[LayerVerdicts], choice: Choice, merged_relus: Collection[str] = ()
+) -> list[LayerVerdicts]:
+    """The layers of which the choice takes something for granted that only the probe shows."""
+    shown = (Evidence.STRUCTURAL, Evidence.PROVEN)
+    by_data = merged_relus if choice.evidence is Evidence.OBSERVED else ()
+    return [
+        layer for layer in layers if layer.value in by_data or not {*choice.allowed(layer)} <= {*layer.dead_by(*shown)}
+    ]
+
+
+def rests_on_proof(layers: Iterable[LayerVerdicts], choice: Choice) -> bool:
+    """Whether something that the choice lets go is dead by a proof over a domain."""
+    return any({*choice.allowed(layer)}.intersection(layer.proven) for layer in layers)
 
 
 def by_value(layers: Sequence[LayerVerdicts], units: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:

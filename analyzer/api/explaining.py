@@ -9,9 +9,9 @@ from analyzer.report.console import ReportConsole
 from analyzer.report.explain import render, render_page
 
 
-def show_explanation(lines: Sequence[str]) -> None:
-    """Print what `explain_unit` or `explain_parameter` of an audit says."""
-    render(lines, ReportConsole())
+def show_explanation(lines: Sequence[str], *, written: str = "") -> None:
+    """Print what `explain_unit` or `explain_parameter` of an audit says, and which files were `written`."""
+    render(lines, ReportConsole(), written=written)
 
 
 def show_finding(code: str) -> None:

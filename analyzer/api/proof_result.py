@@ -25,12 +25,14 @@ from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
 from analyzer.rewrite.masks import archive
 from analyzer.witness.points import Points, Sampler, count_of
+from analyzer.witness.search import together
 from analyzer.witness.snapping import pictures
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
 
 MOST_PICTURES, PICTURES_SHOWN = 256, 12
+NUMBERS_SHOWN = 16  # of an input that is told in a sentence
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,13 +64,13 @@ class Proof(Reporting):
             for name, entries in self._points.items()
         }  # fmt: skip
 
-    def feeds(self, number: int) -> Iterator[dict[str, Array]]:
-        """Inputs of the domain, each a feed: witnesses, corners, and points that are drawn evenly, so many of each.
+    def feeds(self) -> Iterator[dict[str, Array]]:
+        """Inputs of the domain, each a feed: witnesses, corners, and points that are drawn evenly.
 
-        Where it has no bounds, moderate numbers stand for all.
+        As many of each as run in a moment. Where it has no bounds, moderate numbers stand for all.
         """
         sampler = Sampler(self._domain.clipped(MODERATE), np.random.default_rng(self.facts.seed))
-        number = min(number, sampler.most)
+        number = min(together(self.facts.model.multiply_adds), sampler.most)
         for points in (self._points, sampler.corners(number), sampler.uniform(number)):
             for place in range(min(count_of(points), number)):
                 yield {name: array[place] for name, array in points.items()}
@@ -105,6 +107,22 @@ class Proof(Reporting):
                     written.append(check_output(within(folder, f"witness_{number}.png"), self._guarded))
                     files.write(written[-1], drawn)
         return tuple(written)
+
+    def _explained(self, value: str, unit: int) -> list[str]:
+        """What became of the claim about a unit, in sentences; none where the probe claims nothing of it."""
+        from analyzer.report.prove.outcomes_in_words import explained
+
+        asked = next((claim for claim in self.units if (claim.value, claim.unit) == (value, unit)), None)
+        return [] if asked is None else explained(self.facts, asked, self._said_of(asked.witness))
+
+    def _said_of(self, witness: int | None) -> str:
+        """`the witness at index 3 of 43 (x = 1, 0.5)`: with its numbers where these are few."""
+        if witness is None:
+            return ""
+        point = {name: self._points[name][witness].ravel() for name in self._domain.varying}
+        few = sum(map(len, point.values())) <= NUMBERS_SHOWN
+        shown = "; ".join(f"{name} = {', '.join(f'{x:.6g}' for x in array.tolist())}" for name, array in point.items())
+        return f"the witness at index {witness} of {count_of(self._points)}" + f" ({shown})" * few
 
     def _pictured(self) -> tuple[WitnessPicture, ...]:
         """The witnesses that refute most, small, where an input is a picture (and Pillow is there)."""

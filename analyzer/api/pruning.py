@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from analyzer.api.agreement import (
     refusal_notes,
     usual_batches,
 )
-from analyzer.api.choosing import alive_units, by_value, choice_notes
+from analyzer.api.choosing import alive_units, by_value, choice_notes, on_data_alone, rests_on_proof
 from analyzer.api.chosen_cut import asked_for, by_values, chosen_cut, shapes_of, timed
 from analyzer.api.compared_in_parts import check_complete, compared_in_parts, missing_notes
 from analyzer.api.cutting import CutModel, takes_something
@@ -35,7 +35,6 @@ from analyzer.facts.experts import unchosen
 from analyzer.facts.pruned import Comparison, PrunedFacts, Size
 from analyzer.graph import LoadedModel
 from analyzer.graph.save import stored_bytes
-from analyzer.probes.fitting import Feeds
 from analyzer.report.phrases import preprocessed
 from analyzer.rewrite.metadata import stamp
 from analyzer.rewrite.unit_moments import unit_moments
@@ -46,7 +45,6 @@ from analyzer.version import __version__
 from analyzer.walk import Walk, walk
 from analyzer.walk.parameters import count_parameters
 from analyzer.walk.plan import peak_activation
-from analyzer.witness.search import together
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
@@ -121,7 +119,7 @@ def _cut_and_compared(
     notes = (*notes, *missing_notes(source))
     threads = source.run.threads
     decided = bool(source.loaded.graph.decided)
-    basis = _basis(chosen, choice, cut_model.merged_relus)
+    basis = on_data_alone(chosen.layers, choice, cut_model.merged_relus)
     chosen_by_data = bool(cut_model.removed_rows) or unchosen(audit.facts.experts, cut_model.removed_experts)
     observed = bool(basis or source.shapes.settled or chosen_by_data)
     evidence = _evidence(chosen, choice, cut_model.merged_relus, observed=observed)
@@ -132,7 +130,8 @@ def _cut_and_compared(
     ):
         ids = {name for table in vocabulary if table.table in cut_model.removed_rows for name in table.inputs}
         ids |= source.loaded.graph.inputs.keys() if cut_model.removed_experts else set()  # noise may route elsewhere
-        of_domain = _of_domain(audit, evidence)
+        everywhere = audit.proof if evidence in (Evidence.STRUCTURAL, Evidence.PROVEN) else None
+        of_domain = () if everywhere is None else everywhere.feeds()
         results = compare_models(source, smaller, before, after, progress, ids, of_domain, kept)
         if not agree(results["probe"], lossy=bool(choice.lossy)):
             if kept is None and (moving := contradicted(source, walked)):
@@ -235,35 +234,17 @@ def _left_by_choice(source: Source, walked: Walk, choice: Choice) -> tuple[str, 
     return ("Dead units could go, but the choice leaves them where they are.",)
 
 
-def _basis(chosen: Walk, choice: Choice, merged_relus: Collection[str]) -> list[LayerVerdicts]:
-    """The layers of which something is taken for granted that only the probe shows."""
-    shown = (Evidence.STRUCTURAL, Evidence.PROVEN)
-    by_data = merged_relus if choice.evidence is Evidence.OBSERVED else ()
-    return [
-        layer
-        for layer in chosen.layers
-        if layer.value in by_data or not {*choice.allowed(layer)} <= {*layer.dead_by(*shown)}
-    ]
-
-
 def _evidence(chosen: Walk, choice: Choice, merged_relus: Collection[str], *, observed: bool) -> str:
     """The weakest of what shows that the smaller model is the same."""
     if choice.lossy or observed:
         return "lossy" if choice.lossy else Evidence.OBSERVED
-    proven = any({*choice.allowed(layer)}.intersection(layer.proven) for layer in chosen.layers)
-    return Evidence.PROVEN if proven or merged_relus else Evidence.STRUCTURAL
+    proven = rests_on_proof(chosen.layers, choice) or merged_relus
+    return Evidence.PROVEN if proven else Evidence.STRUCTURAL
 
 
 def _limits_of(audit: Audit, evidence: str) -> tuple[str, ...]:
     """For which inputs a proof does not speak, where the cut rests on it."""
     return audit.proof.facts.notes if audit.proof is not None and evidence == Evidence.PROVEN else ()
-
-
-def _of_domain(audit: Audit, evidence: str) -> Iterator[Feeds]:
-    """Inputs of the domain on which a model must be the same that is cut by what holds for all of them."""
-    if audit.proof is None or evidence not in (Evidence.STRUCTURAL, Evidence.PROVEN):
-        return iter(())
-    return audit.proof.feeds(together(audit.model.multiply_adds))
 
 
 def _record(

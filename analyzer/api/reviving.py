@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +12,7 @@ import numpy as np
 from analyzer.algebra import pattern
 from analyzer.algebra.pattern import Array, Mask
 from analyzer.api.agreement import agree, compare_models, refusal_notes, usual_batches
-from analyzer.api.choosing import by_value, check_choice, check_evidence
+from analyzer.api.choosing import by_value, check_choice, check_evidence, on_data_alone, rests_on_proof
 from analyzer.api.cutting import MOST_REFUSALS
 from analyzer.api.options import Progress
 from analyzer.api.rewritten import Rewritten, Source
@@ -27,6 +27,7 @@ from analyzer.facts.verdicts import verdicts_of
 from analyzer.graph import LoadedModel
 from analyzer.graph.open_branches import with_branches
 from analyzer.observe.observation import observe
+from analyzer.probes.fitting import Feeds
 from analyzer.report.console import ReportConsole
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
@@ -124,7 +125,9 @@ def revive_walk(
     if not gone:
         left = {layer.value: tuple(layer.dead) for layer in layers if layer.dead}
         return Revived(replace(facts, left=left), audit, source, source.loaded, source.loaded.raw, {})
-    results = _compared(source, model, progress)
+    proof = None if on_data_alone(layers, choice) else audit.proof
+    proven = proof is not None and rests_on_proof(layers, choice)
+    results = _compared(source, model, progress, () if proof is None else proof.feeds())
     asleep = _asleep(source, model, layers, gone, audit, progress)
     facts = replace(
         facts,
@@ -133,14 +136,14 @@ def revive_walk(
         left=_units({layer.value: np.setdiff1d(layer.dead, gone.get(layer.value, ())) for layer in layers}),
         comparison=results["probe"],
         holdout=results["holdout"],
+        domain=results["domain"],
+        proven=proven,
         notes=tuple(refusal_notes(source, (results["probe"], results["holdout"]))),
     )
     fresh = _changed_tensors(source.loaded, model)
     facts = replace(facts, tensors=tuple(fresh))
-    stamp(
-        model,
-        {"tool": "deadunits", "version": __version__, "source_sha256": source.loaded.sha256, "revived": str(seed)},
-    )
+    record = {"tool": "deadunits", "version": __version__, "source_sha256": source.loaded.sha256, "revived": str(seed)}
+    stamp(model, record | (proof.metadata() if proof is not None and proven else {}))
     return Revived(facts, audit, source, model, written_bytes(source.loaded, model), fresh)
 
 
@@ -200,13 +203,16 @@ def _read(walked: Walk, fresh: Walk) -> set[str]:
     return read
 
 
-def _compared(source: Source, model: LoadedModel, progress: Progress | None) -> dict[str, Comparison | None]:
+def _compared(
+    source: Source, model: LoadedModel, progress: Progress | None, domain: Iterable[Feeds]
+) -> dict[str, Comparison | None]:
     with (
         reference(source.loaded, threads=source.run.threads) as before,
         WrittenSession(model, threads=source.run.threads) as after,
     ):
-        results = compare_models(source, model, before, after, progress)
-    if not agree(results["probe"], lossy=False):
+        results = compare_models(source, model, before, after, progress, domain=domain)
+    everywhere = results["domain"]
+    if not agree(results["probe"], lossy=False) or (everywhere is not None and not agree(everywhere, lossy=False)):
         raise ComparisonFailed("The revived model differs from the original: nothing was written; please report it.")
     return results
 

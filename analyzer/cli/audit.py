@@ -95,4 +95,4 @@ def audit(
                 audited.annotate(annotate)
             reporting.save(audited)
         reporting.print(audited, show, quiet=quiet)
-    end_as_asked(audited)
+    end_as_asked(audited.proof)

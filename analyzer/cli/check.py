@@ -95,7 +95,7 @@ def check(
                 checked.save_baseline(replaced)
             reporting.save(checked)
         reporting.print(checked, checked.show, quiet=quiet)
-    end_as_asked(checked.audit)
+    end_as_asked(checked.audit.proof)
     if not checked.passed:
         raise SystemExit(TOO_MUCH)
 

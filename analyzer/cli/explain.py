@@ -13,6 +13,14 @@ from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit, writing_to_stdout
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
+from analyzer.cli.over_domain import (
+    BudgetOption,
+    DomainOption,
+    WitnessesOption,
+    end_as_asked,
+    over_domain,
+    saved_witnesses,
+)
 from analyzer.cli.values import unit_of
 from analyzer.errors import InputError
 from analyzer.facts.thresholds import Thresholds
@@ -40,6 +48,9 @@ def explain(
     run: partial[Run],
     unit: UnitOption = None,
     parameter: ParameterOption = None,
+    domain: DomainOption = None,
+    budget: BudgetOption = None,
+    witnesses: WitnessesOption = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -56,14 +67,22 @@ def explain(
             return
         if (unit is None) == (parameter is None):
             raise InputError("Say what to explain: either --unit VALUE:INDEX or --parameter NAME.")
-        wanted = None if unit is None else unit_of(unit)
+        if witnesses is not None and domain is None:
+            raise InputError("--witnesses are inputs of a domain that move units: give --domain, or leave it out.")
+        wanted, held = None if unit is None else unit_of(unit), over_domain(domain, budget)
+        from analyzer.api.outputs import written_together
         from analyzer.cli.progress import ProgressLine
 
         with ProgressLine(quiet=quiet) as progress:
-            audited = analyzer.audit(model, data(), run=run(), thresholds=thresholds(), progress=progress)
+            audited = analyzer.audit(model, data(), run=run(), thresholds=thresholds(), **held, progress=progress)
         stated = [f"{INDEPENDENCE_STATED}."] if audited.facts.conditions.stated else []
         lines = audited.explain_parameter(str(parameter)) if wanted is None else audited.explain_unit(*wanted)
+        written = ""
+        if witnesses is not None and audited.proof is not None:
+            with written_together():
+                written = saved_witnesses(audited.proof, witnesses)
         from analyzer.api.explaining import show_explanation
 
         with writing_to_stdout():
-            show_explanation([*lines, *stated])
+            show_explanation([*lines, *stated], written=written)
+    end_as_asked(audited.proof)

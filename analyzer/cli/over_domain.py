@@ -11,7 +11,7 @@ from analyzer.cli.values import seconds_of
 from analyzer.errors import InputError
 
 if TYPE_CHECKING:
-    from analyzer.api.audit_result import Audit
+    from analyzer.api.proof_result import Proof
 
 PANEL = "Domain"
 FORMS = (
@@ -40,10 +40,20 @@ BudgetOption = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+WitnessesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--witnesses",
+        metavar="DIR",
+        help="Write the inputs that refute claims there: witnesses.npz, which is a probe, and pictures.",
+        show_default=False,
+        rich_help_panel="Reports",
+    ),
+]
 
 
 def over_domain(domain: str | None, budget: str | None) -> dict[str, Any]:
-    """What the options say, as arguments of `audit`, `prune` and `check`.
+    """What the options say, as arguments of what takes a domain.
 
     Raises:
         InputError: there is a budget for nothing.
@@ -55,7 +65,16 @@ def over_domain(domain: str | None, budget: str | None) -> dict[str, Any]:
     return {"domain": domain, "budget": seconds_of(budget, "--budget")}
 
 
-def end_as_asked(audited: Audit) -> None:
-    """End with the code of an interruption where the search was interrupted: all else was done and written."""
-    if audited.proof is not None and audited.proof.facts.ended_by == "interrupted":
+def saved_witnesses(proof: Proof, folder: str) -> str:
+    """Add the files to what is written; says which."""
+    from analyzer.api.outputs import as_named
+
+    files = proof.save_witnesses(folder)
+    more = f" and {len(files) - 1} pictures" if len(files) > 1 else ""
+    return f"{as_named(files[0])}{more}" if files else ""
+
+
+def end_as_asked(*proofs: Proof | None) -> None:
+    """End with the code of an interruption where a search was interrupted: all else was done and written."""
+    if any(proof is not None and proof.facts.ended_by == "interrupted" for proof in proofs):
         raise typer.Exit(INTERRUPTED)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import analyzer
 from analyzer.api.options import Data, Run
-from analyzer.cli.exits import INTERRUPTED, clean_exit
+from analyzer.cli.exits import clean_exit
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
-from analyzer.cli.over_domain import FORMS, PANEL
+from analyzer.cli.over_domain import FORMS, PANEL, WitnessesOption, end_as_asked, saved_witnesses
 from analyzer.cli.reports import ProveReports
 from analyzer.cli.values import seconds_of
 from analyzer.facts.addresses import without_secrets
 from analyzer.facts.domain_words import ANY
 from analyzer.facts.thresholds import Thresholds
-
-if TYPE_CHECKING:
-    from analyzer.api.proof_result import Proof
 
 ProbeOption = Annotated[
     str | None,
@@ -60,16 +57,6 @@ ArithmeticOption = Annotated[
         metavar="NAME",
         help="What proofs hold for: float32, or tf32, where factors are rounded to 11 bits before they are multiplied.",
         rich_help_panel="Search",
-    ),
-]
-WitnessesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--witnesses",
-        metavar="DIR",
-        help="Write the inputs that refute claims there: witnesses.npz, which is a probe, and pictures.",
-        show_default=False,
-        rich_help_panel="Reports",
     ),
 ]
 CertificateOption = Annotated[
@@ -123,20 +110,10 @@ def prove(
                 progress=progress,
             )
         with written_together():
-            written = "" if witnesses is None else _saved(proof, witnesses)
+            written = "" if witnesses is None else saved_witnesses(proof, witnesses)
             if certificate is not None:
                 proof.save_certificate(certificate)
                 written = ", ".join(filter(None, [written, without_secrets(certificate)]))
             reporting.save(proof)
         reporting.print(proof, partial(proof.show, written=written), quiet=quiet)
-    if proof.facts.ended_by == "interrupted":
-        raise typer.Exit(INTERRUPTED)
-
-
-def _saved(proof: Proof, folder: str) -> str:
-    """Add the files to what is written; says which."""
-    from analyzer.api.outputs import as_named
-
-    files = proof.save_witnesses(folder)
-    more = f" and {len(files) - 1} pictures" if len(files) > 1 else ""
-    return f"{as_named(files[0])}{more}" if files else ""
+    end_as_asked(proof)

@@ -148,7 +148,7 @@ def prune(
                 pruned.save_masks(masks)
             reporting.save(pruned)
         reporting.print(pruned, partial(pruned.show, written=written), quiet=quiet)
-    end_as_asked(pruned.audit)
+    end_as_asked(pruned.audit.proof)
 
 
 def _saved(pruned: Pruned, output: str | None, if_nothing: str) -> str:

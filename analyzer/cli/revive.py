@@ -13,6 +13,7 @@ from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
 from analyzer.cli.flags import Debug, ModelArgument, Quiet, command
 from analyzer.cli.groups import Without
+from analyzer.cli.over_domain import BudgetOption, DomainOption, end_as_asked, over_domain
 from analyzer.cli.reports import ReviveReports
 from analyzer.errors import InputError
 from analyzer.facts.addresses import without_secrets
@@ -49,6 +50,8 @@ def revive(
     run: partial[Run],
     choice: Annotated[partial[Choice], NOT_FOR_REVIVALS],
     reports: partial[ReviveReports],
+    domain: DomainOption = None,
+    budget: BudgetOption = None,
     output: OutputOption = None,
     state: StateOption = None,
     masks: MasksOption = None,
@@ -64,7 +67,7 @@ def revive(
         if output is None and state is None:
             raise InputError("Say where the revived weights go: -o OUT.onnx, --state FILE.npz, or both.")
         source, reporting = data(), reports()
-        reporting.check(guarded_files(model, *source.sources), output, state, masks)
+        reporting.check(guarded_files(model, *source.sources, domain), output, state, masks)
         with ProgressLine(quiet=quiet) as progress:
             revived = analyzer.revive(
                 model,
@@ -73,12 +76,14 @@ def revive(
                 choice=choice(),
                 run=run(),
                 thresholds=thresholds(),
+                **over_domain(domain, budget),
                 progress=progress,
             )
         with written_together():
             written = _saved(revived, output, state, masks)
             reporting.save(revived)
         reporting.print(revived, partial(revived.show, written=written), quiet=quiet)
+    end_as_asked(revived.audit.proof)
 
 
 def _saved(revived: Revived, output: str | None, state: str | None, masks: str | None) -> str:

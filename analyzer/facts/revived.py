@@ -14,9 +14,11 @@ class RevivedFacts:
     """What became of the dead units of a model, per audited value.
 
     Fresh are dead units, those that no output reads, and all but one of equal ones where they were merged. `units` have
-    fresh weights and move on the probe; `asleep` have fresh weights and do not move on it yet; `left` are
-    as they were: something else than stored weights stands in the way. `modules` are the names of layers in the
-    training code, `tensors` the stored tensors that changed, `seed` what the fresh weights were drawn from.
+    fresh weights and move on the probe; `asleep` have fresh weights and do not move on it yet; `left` are as they were:
+    something else than stored weights stands in the way, or an input of the domain moves them. `modules` are the names
+    of layers in the training code, `tensors` the stored tensors that changed, `seed` what the fresh weights were drawn
+    from. `proven`: the outputs are the same for every input of a domain, by a proof. There, and where the weights
+    decide, both models were compared on inputs of a stated `domain`.
     """
 
     seed: int
@@ -27,6 +29,8 @@ class RevivedFacts:
     tensors: tuple[str, ...] = ()
     comparison: Comparison | None = None
     holdout: Comparison | None = None
+    domain: Comparison | None = None
+    proven: bool = False
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -12,13 +12,14 @@ from analyzer.report.console import HEAD, heading, indented, put
 from analyzer.report.phrases import printable
 
 
-def render(lines: Sequence[str], console: Console) -> None:
-    """Print sentences: the first says what is explained, the others hang below it."""
+def render(lines: Sequence[str], console: Console, *, written: str = "") -> None:
+    """Print sentences: the first says what is explained, the others hang below it; then which files were `written`."""
     first, *others = lines
     put(
         console,
         indented(Text(printable(first), HEAD), by=0, whole=True),
         *(indented(line, whole=True) for line in others),
+        written=written,
     )
 
 

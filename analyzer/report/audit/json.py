@@ -273,7 +273,7 @@ def fields_of(facts: AuditFacts) -> dict[str, Any]:
         "totals": Totals(facts.units, facts.dead),
         "warnings": tuple(_warning(finding) for finding in facts.warnings),
         "health": _health(facts),
-        "proof": None if facts.proof is None else _proof(facts.proof),
+        "proof": None if facts.proof is None else proof_shown(facts.proof),
         "layers": tuple(_layer(layer, causes.get(layer.value)) for layer in facts.layers),
     }
 
@@ -293,7 +293,8 @@ def _health(facts: AuditFacts) -> Health:
     )
 
 
-def _proof(facts: ProofFacts) -> Proof:
+def proof_shown(facts: ProofFacts) -> Proof:
+    """What became of the probe's claims over a domain."""
     same = ("domain", "arithmetic", "seed", "budget", "tried", "witnesses", "ended_by", "notes")
     return Proof(totals=totals_of(facts), **{name: getattr(facts, name) for name in same})
 
@@ -328,20 +329,25 @@ def _layer(layer: LayerVerdicts, diagnosis: LayerDiagnosis | None) -> Layer:
         always_on=layer.always_on,
         nonfinite=layer.nonfinite,
         revived=layer.revived,
-        evidence=LayerEvidence(
-            layer.structural,
-            layer.dead_by(Evidence.OBSERVED),
-            layer.samples,
-            layer.firing_bound,
-            proven=layer.proven,
-            refuted=layer.refuted,
-            proven_on=layer.proven_on,
-            refuted_on=layer.refuted_on,
-        ),
+        evidence=evidence_shown(layer),
         causes=() if diagnosis is None else tuple(_cause(cause) for cause in diagnosis.causes),
         distances=() if diagnosis is None else diagnosis.distances,
         remedy=() if diagnosis is None else diagnosis.remedy,
         module=audited.module,
+    )
+
+
+def evidence_shown(layer: LayerVerdicts) -> LayerEvidence:
+    """What shows that the units of a layer are dead."""
+    return LayerEvidence(
+        layer.structural,
+        layer.dead_by(Evidence.OBSERVED),
+        layer.samples,
+        layer.firing_bound,
+        proven=layer.proven,
+        refuted=layer.refuted,
+        proven_on=layer.proven_on,
+        refuted_on=layer.refuted_on,
     )
 
 

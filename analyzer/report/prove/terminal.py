@@ -23,23 +23,11 @@ from analyzer.report.console import (
     table_of,
 )
 from analyzer.report.phrases import domain_stated, full_name, largest, printable, remarks, shortened
+from analyzer.report.prove.outcomes_in_words import HOW, WORDS, bound
 
 LAYERS_SHOWN = 12
 OPEN_SHOWN = 6
 PROOFS = (Method.WEIGHTS, Method.INTERVALS, Method.LINEAR, Method.SPLITTING)
-_WORDS = {Claim.DEAD: "dead", Claim.ALWAYS_ON: "always on"}
-_HOW = {
-    Method.WEIGHTS: "the weights decide it, for every input that stays finite on the way",
-    Method.INTERVALS: "bounds of all that can be computed",
-    Method.LINEAR: "the same, linear in the inputs",
-    Method.SPLITTING: "the same over parts of the domain",
-    Method.CORNERS: "a corner of the domain",
-    Method.UNIFORM: "an input drawn from the domain",
-    Method.MIXES: "a mix of two samples",
-    Method.STEEPEST: "an input where a linear bound is largest",
-    Method.CHANGED: "an input that came near, changed here and there",
-    Method.GRADIENT: "an input found along gradients",
-}
 
 
 def to_text(facts: ProofFacts) -> str:
@@ -119,7 +107,7 @@ class _View:
             by_row[unit.value, unit.claim][unit.outcome] += 1
         shown = rows if self.show_all else largest(rows, LAYERS_SHOWN, lambda row: by_row[row].total())
         columns = [
-            Column("claim", [_WORDS[claim] for _, claim in shown], right=False),
+            Column("claim", [WORDS[claim] for _, claim in shown], right=False),
             Column("units", [number(by_row[row].total()) for row in shown]),
             *(Column(outcome.value, [number(by_row[row][outcome]) for row in shown]) for outcome in self._outcomes),
         ]
@@ -143,7 +131,7 @@ class _View:
         for method in Method:
             if methods[method]:
                 word = "proven" if method in PROOFS else "refuted"
-                yield indented(f"{number(methods[method]):>6}  {word}: {_HOW[method]}")
+                yield indented(f"{number(methods[method]):>6}  {word}: {HOW[method]}")
         changes = [u.change for u in self.facts.units if u.change is not None]
         if changes:
             how = f"without one of them no output changes by more than {max(changes):.2g}, rounding aside"
@@ -158,7 +146,7 @@ class _View:
 
     def _open(self) -> Iterator[RenderableType]:
         """Open units by layer, with what bounds them."""
-        yield from self._listed(Outcome.OPEN, "Open: neither proven nor refuted", _bound)
+        yield from self._listed(Outcome.OPEN, "Open: neither proven nor refuted", bound)
 
     def _listed(self, outcome: Outcome, title: str, said: Callable[[list[UnitProof]], str]) -> Iterator[RenderableType]:
         groups: dict[tuple[str, Claim], list[UnitProof]] = {}
@@ -172,7 +160,7 @@ class _View:
         for (value, claim), units in shown:
             name = shortened(full_name(value, self.facts.modules.get(value, "")), max(self.width - 40, 24))
             numbers = unit_ranges(tuple(unit.unit for unit in units), 4 if not self.show_all else len(units))
-            yield indented(f"{name}: {numbers} ({_WORDS[claim]}; {said(units)})")
+            yield indented(f"{name}: {numbers} ({WORDS[claim]}; {said(units)})")
         if len(shown) < len(groups):
             yield Text(f"  {counted(len(groups) - len(shown), 'more layer')} (--all)", QUIET)
 
@@ -183,11 +171,3 @@ class _View:
             "itself.",
             QUIET,
         )
-
-
-def _bound(units: list[UnitProof]) -> str:
-    """The widest of what the units can be."""
-    if any(unit.low is None or unit.high is None for unit in units):
-        return "not bounded"
-    low, high = min(unit.low or 0.0 for unit in units), max(unit.high or 0.0 for unit in units)
-    return f"between {low:.3g} and {high:.3g}"

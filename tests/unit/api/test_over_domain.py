@@ -40,6 +40,12 @@ def model() -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="module")
+def biased() -> onnx.ModelProto:
+    """The same with a bias behind, for what a constant leaves there: a revival adds no node."""
+    return parse(TEXT.replace("z = MatMul (y, v)", "z = Gemm (y, v, c)"), STORED | {"c": np.zeros(2, np.float32)})
+
+
+@pytest.fixture(scope="module")
 def audited(model: onnx.ModelProto) -> analyzer.Audit:
     return analyzer.audit(model, PROBE, domain="0:1", budget=20)
 
@@ -74,6 +80,83 @@ def test_what_an_input_moves_no_longer_goes_and_says_so(audited: analyzer.Audit,
     assert "not for every input of the domain" in audited.explain_unit("y", 1)[0]
     assert audited.explain_unit("y", 1)[-1].startswith("It stays: refuted")
     assert "for every input of the domain (proven)" in audited.explain_unit("y", 6)[0]
+
+
+def test_a_unit_is_explained_with_what_became_of_it(audited: analyzer.Audit, model: onnx.ModelProto) -> None:
+    """Outcome, how, bounds and, where it is refuted, the input that moves it: one that does."""
+    assert audited.explain_unit("y", 6)[1:4] == [
+        "The domain: from 0 to 1 (x 0 to 1).",
+        "Over it: proven to be dead, by bounds of all that can be computed.",
+        "Bounds over it: between 6 and 6, in float32, sums in any order.",
+    ]
+    assert "proven to be dead; the weights decide it" in audited.explain_unit("y", 3)[2]
+    _, _, said, bounds, *_ = audited.explain_unit("y", 1)
+    assert said.startswith("Over it: dead on the probe only; ") and "the witness at index " in said
+    numbers = said.split("x = ")[1].rstrip(").").split(", ")
+    witness = np.array([[float(number) for number in numbers]], np.float32)
+    assert run(_shown(model, "y"), {"x": witness})["y"][0, 1] > 0
+    assert bounds.startswith("Bounds over it: between 0 and 0.5")
+    assert "always on on the probe only" in audited.explain_unit("y", 5)[2]
+    assert audited.explain_unit("y", 4) == ["Unit 4 of y is not dead: alive."]
+    unsearched = analyzer.audit(model, PROBE, domain="probe-range", budget=0)
+    assert "CONDITIONAL, as nobody said that inputs stay in it" in unsearched.explain_unit("y", 0)[1]
+    open_ = analyzer.audit(model, PROBE, domain="0:1", budget=0).explain_unit("y", 1)
+    assert "open: neither proven nor refuted by 0 inputs that were tried" in open_[2]
+    assert not any("Over it" in line for line in analyzer.audit(model, PROBE).explain_unit("y", 1))
+
+
+def test_a_revival_leaves_what_an_input_moves(biased: onnx.ModelProto) -> None:
+    revived = analyzer.revive(biased, PROBE, domain="0:1", budget=20)
+    assert ({*revived.facts.units.get("y", ()), *revived.facts.asleep.get("y", ())}) == {0, 3, 6}
+    assert revived.facts.left["y"] == (1, 7)
+    assert revived.facts.proven and revived.facts.domain is not None and revived.facts.domain.samples > 100
+    fresh = onnx.load_from_string(revived.data)
+    before, after = (run(m, {"x": EVERYWHERE})["z"] for m in (biased, fresh))
+    assert np.abs(before - after).max() < 1e-5
+    notes = {entry.key: entry.value for entry in fresh.metadata_props}
+    assert (
+        revived.audit.proof is not None and notes["deadunits.domain_digest"] == revived.audit.proof.facts.domain.digest
+    )
+    document = json.loads(revived.report("json"))
+    assert document["evidence"]["y"]["proven"] == [0, 6] and document["evidence"]["y"]["refuted"] == [1, 7]
+    assert document["proof"]["totals"]["dead"]["refuted"] == 2 and document["domain"]["within"]
+    text = revived.report()
+    assert "2 units left, as inputs of the domain move them" in text
+    assert "for every input of the domain" in text and "2 fresh units proven dead" in text
+    without = analyzer.revive(biased, PROBE)
+    assert without.facts.left == {} and not without.facts.proven and "proof" in without.to_dict()
+    before, after = (run(m, {"x": EVERYWHERE})["z"] for m in (biased, onnx.load_from_string(without.data)))
+    assert np.abs(before - after).max() > 0.1, "the outputs are the same where units stay dead, and there alone"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "domain", "fresh", "proven"),
+    [
+        ("structural", "0:1", {3}, False),
+        ("proven", "0:1", {0, 3, 6}, True),
+        ("observed", "probe-range", {0, 1, 3, 6, 7}, True),
+        ("proven", None, {3}, False),
+    ],
+)
+def test_fresh_is_what_the_evidence_allows(
+    evidence: Any, domain: str | None, fresh: set[int], proven: bool, biased: onnx.ModelProto
+) -> None:
+    revived = analyzer.revive(biased, PROBE, choice=Choice(evidence=evidence), domain=domain, budget=20)
+    assert {*revived.facts.units.get("y", ()), *revived.facts.asleep.get("y", ())} == fresh
+    assert revived.facts.proven is proven
+    assert ("CONDITIONAL" in revived.report()) == (domain == "probe-range")
+
+
+def test_a_revival_by_a_wrong_proof_is_caught_by_inputs_of_the_domain(
+    biased: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(layer: Any, units: Any) -> Any:
+        fixed = with_proofs(layer, units)
+        return replace(fixed, evidence=np.where(fixed.evidence == 0, 0, Evidence.PROVEN.code))
+
+    monkeypatch.setattr("analyzer.api.with_proof.with_proofs", wrong)
+    with pytest.raises(ComparisonFailed, match="differs from the original"):
+        analyzer.revive(biased, PROBE, choice=Choice(evidence=Evidence.PROVEN), domain="0:1", budget=0)
 
 
 def test_the_witnesses_move_what_is_refuted(audited: analyzer.Audit, model: onnx.ModelProto) -> None:

@@ -1,10 +1,11 @@
-"""`--domain` of audit, prune and check: what it says, what it writes, and how it ends."""
+"""`--domain` of audit, prune, check, explain, revive and compare: what it says, what it writes, and how it ends."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import analyzer
 from analyzer.cli.main import run
 from tests.promised import satisfies
+from tests.shipped import schema_of
 
 KERAS = Path(__file__).parents[3] / "sample_models/digits_keras_cnn"
 ON = [str(KERAS / "model.onnx"), "--probe", str(KERAS / "probe.npz"), "--budget", "5s"]
@@ -78,6 +80,39 @@ def test_check_asks_for_a_share_and_a_settings_file_may_state_the_domain(
     document = json.loads(capsys.readouterr().out)
     satisfies("check", document)
     assert document["domain"]["source"] == "box.json" and document["budgets"] == {}
+
+
+def test_explain_says_what_became_of_a_unit_and_writes_the_witnesses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = ["--unit", "functional_1/conv1_1/Relu:0:2", "--domain", "pixels", "--witnesses", str(tmp_path / "found")]
+    assert run(["explain", *ON, *unit]) == 0
+    out = capsys.readouterr().out
+    assert "Over it: dead on the probe only; " in out and "shows otherwise: the witness at index" in out
+    assert "Bounds over it: between 0 and " in out
+    assert f"Written  {tmp_path}/found/witnesses.npz" in out
+    index = int(out.split("the witness at index ")[1].split()[0])
+    (images,) = np.load(tmp_path / "found/witnesses.npz").values()
+    np.savez(tmp_path / "one.npz", image=images[index : index + 1])
+    again = analyzer.audit(ON[0], tmp_path / "one.npz").layers
+    assert 2 not in next(layer for layer in again if layer.value == "functional_1/conv1_1/Relu:0").dead
+
+
+def test_revive_leaves_what_inputs_move_and_says_what_is_proven(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, report = tmp_path / "fresh.onnx", tmp_path / "revive.json"
+    given = ["--domain", "pixels", "--evidence", "proven", "-o", str(out), "--json", str(report)]
+    assert run(["revive", *ON, *given]) == 0
+    printed = capsys.readouterr().out
+    assert "The same outputs, up to rounding, for every input of the domain" in printed
+    assert "units left, as inputs of the domain move them" in printed and "proven  refuted" in printed
+    document = json.loads(report.read_text())
+    jsonschema.validate(document, schema_of("revive"))
+    assert document["proven"] and len(document["units"][LAYER]) == 4 and document["domain"]["within"]
+    refuted = {value: set(shown["refuted"]) for value, shown in document["evidence"].items()}
+    assert all(units <= set(document["left"].get(value, ())) for value, units in refuted.items())
+    assert any(refuted.values())
 
 
 def test_pixels_are_prepared_without_a_probe_as_with_one(capsys: pytest.CaptureFixture[str]) -> None:
