@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
@@ -11,8 +11,10 @@ from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.reporting import WithPage
-from analyzer.errors import InputError
+from analyzer.api.with_proof import check_claims
+from analyzer.errors import InputError, ProofContradicted
 from analyzer.facts.addresses import without_secrets
+from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.history import Course, LayerCourse, RunSummary, course_of
 from analyzer.facts.thresholds import Thresholds
 from analyzer.report.console import ReportConsole
@@ -64,6 +66,8 @@ def compare(
     run: Run | None = None,
     thresholds: Thresholds | str = "default",
     causes: bool = False,
+    domain: Any = None,
+    budget: float = 60.0,
     progress: Progress | None = None,
 ) -> Compared:
     """Audit several models on one probe, or one model on several probes, and say which units died or revived.
@@ -79,10 +83,14 @@ def compare(
         run: as for `audit()`.
         thresholds: as for `audit()`.
         causes: as for `audit()`.
+        domain: as for `audit()`: what each run shows is held against all inputs of it, and each unit that died or
+            revived has evidence in the run in which it is dead.
+        budget: seconds that the search for inputs which refute a claim may take, for each run.
         progress: called as samples are run, the stage's name preceded by the run's label.
 
     Raises:
         InputError: a model, the data or the call cannot be used.
+        ProofContradicted: an input does what was proven to be impossible: a bug of ours.
     """
     several = list(models) if isinstance(models, Sequence) and not isinstance(models, str | bytes) else [models]
     runs = _runs(Run.of(run), providers, several, probes)
@@ -93,12 +101,40 @@ def compare(
         named = [provider_of(on).short for on in runs]
     if len(named) != len(pairs):
         raise InputError(f"{len(named)} labels were given for {len(pairs)} runs: give one for each.")
-    audits = []
+    for _, source in pairs:
+        check_claims(source, domain)
+    audits, held = list[Audit](), {"domain": domain, "budget": budget}
     for label, (model, source), on in zip(named, pairs, runs if providers else runs * len(pairs), strict=True):
         report = None if progress is None else _labelled(progress, label)
-        audits.append(audit(model, source, run=on, thresholds=thresholds, causes=causes, progress=report))
+        audits.append(audit(model, source, run=on, thresholds=thresholds, causes=causes, progress=report, **held))
+    _check_proofs(audits)
     files = dict.fromkeys(path for audited in audits for path in audited._inputs)
     return Compared(course_of([audited.facts for audited in audits], named), tuple(audits), tuple(files))
+
+
+def _check_proofs(audits: Sequence[Audit]) -> None:
+    """Hold what is proven in one run against what another one of the same model shows on inputs of the same domain.
+
+    Raises:
+        ProofContradicted: a unit moves there that is proven to be dead.
+    """
+    proven: dict[tuple[object, ...], set[int]] = {}
+
+    def keyed() -> Iterator[tuple[tuple[object, ...], LayerVerdicts]]:
+        for audited in audits:
+            if audited.proof is not None:
+                same = audited.model.sha256, audited.proof.facts.domain.digest, audited.probe and audited.probe.provider
+                yield from (((*same, layer.value), layer) for layer in audited.layers)
+
+    for key, layer in keyed():
+        proven.setdefault(key, set()).update(layer.proven)
+    for key, layer in keyed():
+        moved = sorted(proven[key].difference(layer.dead, layer.nonfinite))
+        if moved:
+            raise ProofContradicted(
+                f"Unit {moved[0]} of {layer.value} is proven to be dead in one run and moves in another, for inputs of "
+                "the same domain: a bug of deadunits; please report it."
+            )
 
 
 def _runs(

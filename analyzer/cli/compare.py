@@ -12,6 +12,7 @@ from analyzer.api.options import Data, Run
 from analyzer.cli.exits import clean_exit
 from analyzer.cli.flags import Debug, Quiet, command
 from analyzer.cli.groups import Without
+from analyzer.cli.over_domain import BudgetOption, DomainOption, end_as_asked, over_domain
 from analyzer.cli.reports import CompareReports
 from analyzer.errors import InputError
 from analyzer.facts.thresholds import Thresholds
@@ -62,6 +63,8 @@ def compare(
     probe: ProbesOption = None,
     statistics: StatisticsOption = None,
     provider_b: ProviderOption = None,
+    domain: DomainOption = None,
+    budget: BudgetOption = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -80,7 +83,7 @@ def compare(
         chosen = run()
         sources = [data(statistics=path) for path in statistics or ()] or [data(probe=path) for path in probe or ()]
         sources, reporting = sources or [data()], reports()
-        reporting.check(guarded_files(*models, *(path for source in sources for path in source.sources)))
+        reporting.check(guarded_files(*models, *(path for source in sources for path in source.sources), domain))
         with ProgressLine(quiet=quiet) as progress:
             compared = analyzer.compare(
                 models,
@@ -89,6 +92,8 @@ def compare(
                 providers=None if provider_b is None else [chosen.provider, provider_b],
                 run=chosen,
                 thresholds=thresholds(),
+                **over_domain(domain, budget),
                 progress=progress,
             )
         reporting.write(compared, compared.show, quiet=quiet)
+    end_as_asked(*(audited.proof for audited in compared.audits))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, ModelSummary, ProbeSummary
+from analyzer.facts.evidence import Evidence
+from analyzer.facts.frozen import FrozenDict
 from analyzer.facts.judged import Judged
 from analyzer.facts.pairing import LayerKey, match_layers
+from analyzer.facts.proof import ProofFacts
 from analyzer.facts.units import Units
 
 
@@ -15,7 +19,8 @@ from analyzer.facts.units import Units
 class RunSummary:
     """One audit of the course: a model on a probe. `units` and `dead` are counted over all layers.
 
-    `independence_stated`: samples shared runs because they are said to be independent; nothing proves it.
+    `independence_stated`: samples shared runs because they are said to be independent; nothing proves it. `proof` is
+    what became of what the probe shows over a domain (None: none was stated).
     """
 
     label: str
@@ -25,6 +30,7 @@ class RunSummary:
     dead: int
     independence_stated: bool = False
     judged: Judged = field(default_factory=Judged)
+    proof: ProofFacts | None = None
 
     @property
     def dead_share(self) -> float:
@@ -50,7 +56,8 @@ class Change:
 class LayerCourse:
     """One layer over all runs: its tensor name and its dead units in each, None in a run without it.
 
-    `value`, `module` (its name in the training code) and `op` are those of the last run that has it.
+    `value`, `module` (its name in the training code) and `op` are those of the last run that has it. `evidence`, where
+    a domain was stated: in each run its dead units by what shows that they are dead.
     """
 
     value: str
@@ -59,6 +66,7 @@ class LayerCourse:
     units: int
     names: tuple[str | None, ...]
     dead: tuple[Units | None, ...]
+    evidence: tuple[Mapping[Evidence, Units] | None, ...] = ()
 
     @property
     def dead_in_some(self) -> bool:
@@ -72,6 +80,30 @@ class LayerCourse:
             return None
         was, now = set(old), set(new)
         return Change(tuple(sorted(now - was)), tuple(sorted(was - now)), tuple(sorted(was & now)))
+
+    def shown_by(self, units: Iterable[int], run: int) -> dict[Evidence, Units]:
+        """Which of these units are dead in a run by what; nothing where no domain was stated."""
+        wanted, found = set(units), (self.evidence[run] if self.evidence else None) or {}
+        parts = {kind: tuple(unit for unit in found.get(kind, ()) if unit in wanted) for kind in Evidence}
+        return {kind: part for kind, part in parts.items() if part}
+
+    def for_every_input(self, before: int = 0, after: int = -1) -> Change | None:
+        """What changed for certain over the domain from one run to another; None where either lacks the layer.
+
+        A unit died where an input moves it in the one run, of the probe or of the domain, and none does in the other.
+        It stayed where no input moves it in either.
+        """
+        if self.change(before, after) is None:
+            return None
+        (none_then, some_then), (none_now, some_now) = map(self._moved, (before, after))
+        pairs = (some_then & none_now, none_then & some_now, none_then & none_now)
+        return Change(*(tuple(sorted(units)) for units in pairs))
+
+    def _moved(self, run: int) -> tuple[set[int], set[int]]:
+        """The units that no input of the domain moves, and those that one does."""
+        shown = self.shown_by(range(self.units), run)
+        none = {*shown.get(Evidence.STRUCTURAL, ()), *shown.get(Evidence.PROVEN, ())}
+        return none, {*range(self.units)} - {*(self.dead[run] or ())} | {*shown.get(Evidence.REFUTED, ())}
 
     def shares(self) -> tuple[float | None, ...]:
         """Share of dead units in each run."""
@@ -118,6 +150,24 @@ class Course:
         )
 
     @property
+    def over_domain(self) -> bool:
+        """Whether a domain was stated."""
+        return any(run.proof is not None for run in self.runs)
+
+    def shown_by(self, which: Callable[[Change], Units], run: int) -> Counter[Evidence]:
+        """How many of the units that died, revived or stayed from first to last are dead in a run, by what."""
+        counts = Counter[Evidence]()
+        for layer in self.layers:
+            if (change := layer.change()) is not None:
+                counts.update({kind: len(units) for kind, units in layer.shown_by(which(change), run).items()})
+        return counts
+
+    def for_every_input(self) -> tuple[int, int]:
+        """Units that died and that revived for certain over the domain, from first to last."""
+        changes = [change for layer in self.layers if (change := layer.for_every_input()) is not None]
+        return sum(len(change.died) for change in changes), sum(len(change.revived) for change in changes)
+
+    @property
     def unmatched(self) -> tuple[LayerCourse, ...]:
         """Layers that some run lacks, but for those that became narrower in a model that was made of another."""
         cut = {(n.value, units) for d in self.descents for n in d.narrowed for units in (n.units_then, n.units_now)}
@@ -144,10 +194,13 @@ def course_of(audits: Sequence[AuditFacts], labels: Sequence[str]) -> Course:
         here = [_Link(LayerKey.of(layer), layer.audited.op, ((position, layer),)) for layer in facts.layers]
         links = _joined(links, here)
     runs = [
-        RunSummary(label, facts.model, facts.probe, facts.units, facts.dead, facts.conditions.stated, facts.judged)
+        RunSummary(
+            label, facts.model, facts.probe, facts.units, facts.dead, facts.conditions.stated, facts.judged, facts.proof
+        )
         for facts, label in zip(audits, labels, strict=True)
     ]
-    return Course(tuple(runs), tuple(_layer(link, len(runs)) for link in links), tuple(_descents(audits)))
+    held = any(facts.proof is not None for facts in audits)
+    return Course(tuple(runs), tuple(_layer(link, len(runs), held) for link in links), tuple(_descents(audits)))
 
 
 def _descents(audits: Sequence[AuditFacts]) -> Iterator[Descent]:
@@ -185,9 +238,14 @@ def _joined(before: Sequence[_Link], here: Sequence[_Link]) -> list[_Link]:
     return joined + [before[index] for index in lost]
 
 
-def _layer(link: _Link, runs: int) -> LayerCourse:
+def _layer(link: _Link, runs: int, held: bool) -> LayerCourse:
     verdicts = dict(link.found)
     every = [verdicts.get(position) for position in range(runs)]
     names = tuple(None if layer is None else layer.value for layer in every)
     dead = tuple(None if layer is None else layer.dead for layer in every)
-    return LayerCourse(link.key.value, link.key.module, link.op, link.key.units, names, dead)
+    evidence = tuple(None if layer is None else _by_evidence(layer) for layer in every) if held else ()
+    return LayerCourse(link.key.value, link.key.module, link.op, link.key.units, names, dead, evidence)
+
+
+def _by_evidence(layer: LayerVerdicts) -> FrozenDict[Evidence, Units]:
+    return FrozenDict({kind: units for kind in Evidence if (units := layer.dead_by(kind))})

@@ -9,7 +9,7 @@ from analyzer.facts.checked import CheckFacts
 from analyzer.facts.health import health_of
 from analyzer.facts.history import Course
 from analyzer.report.check.headline import counts, totals
-from analyzer.report.compare.sentences import came_from
+from analyzer.report.compare.sentences import came_from, for_certain
 from analyzer.report.html.document import environment
 from analyzer.report.html.packed import BINS, activity, histogram
 from analyzer.report.phrases import largest, over_domain
@@ -79,6 +79,7 @@ def render_course(course: Course) -> str:
         .render(
             course=course,
             total=course.total(),
+            over_domain=for_certain(course) if course.over_domain else "",
             descents=[came_from(course, descent) for descent in course.descents],
             shown=shown,
             hidden=len(changes) - len(shown),

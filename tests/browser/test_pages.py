@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from analyzer.facts.audit import AuditFacts
 from analyzer.facts.budgets import budgets_of
 from analyzer.facts.checked import CheckFacts
+from analyzer.facts.evidence import Evidence
+from analyzer.facts.frozen import FrozenDict
 from analyzer.facts.history import Course, course_of
 from analyzer.gate import judge
 from analyzer.report.formats import renderer
@@ -102,6 +105,24 @@ def test_a_unit_that_is_pointed_at_says_its_course(open_page: Open, course: Path
     page = open_page(course)
     page.locator(".strip canvas").first.hover(position={"x": 4, "y": 4})
     assert str(page.locator(".strip canvas").first.get_attribute("title")).startswith("unit 0: alive in checkpoints/")
+
+
+def test_over_a_domain_the_squares_say_what_is_proven(open_page: Open, folder: Path) -> None:
+    facts = dying(1)
+    codes = (Evidence.PROVEN, Evidence.REFUTED, Evidence.OBSERVED)
+    (layer,) = facts.layers
+    shown = (FrozenDict({kind: (dead or ())[i::3] for i, kind in enumerate(codes)}) for dead in layer.dead)
+    layers = (replace(layer, evidence=tuple(shown)),)
+    page = open_page(written(folder / "domain.html", renderer("compare", "html")(replace(facts, layers=layers))))
+    dead, strip = layers[0].dead[-1] or (), page.locator(".strip").first
+    every, data = len(dead[::3]), len(dead[1::3])
+    expect(strip).to_contain_text(
+        f"{len(dead)} of 64 units dead, {data} dead on the data only, {every} dead for every input"
+    )
+    size = strip.locator("canvas").evaluate("canvas => canvas.clientWidth") / 64
+    for unit, said in zip(dead[:3], ("dead for every input in", "dead on the data only in", "dead in"), strict=True):
+        strip.locator("canvas").hover(position={"x": (unit + 0.4) * size, "y": 4})
+        assert f" {said} checkpoints/epoch" in str(strip.locator("canvas").get_attribute("title"))
 
 
 def test_many_layers_are_added_as_they_are_asked_for(open_page: Open, folder: Path) -> None:

@@ -93,6 +93,8 @@ MISTAKES = [  # what was typed, what the sentence says
     ("audit model.onnx --probe probe.npz --budget 5s", "--budget is the time to search a domain: give --domain"),
     ("check model.onnx --no-config --probe probe.npz --min-proven 5", "is not a share: write 90% or 0.9"),
     ("revive model.onnx --probe probe.npz -o out.onnx --budget 5s", "--budget is the time to search a domain"),
+    ("compare model.onnx other.onnx --probe probe.npz --budget 5s", "--budget is the time to search a domain"),
+    ("compare model.onnx other.onnx --probe probe.npz --domain pixel", "did you mean pixels"),
     ("explain model.onnx --probe probe.npz --unit 1:0 --witnesses out", "give --domain, or leave it out"),
     ("explain model.onnx --probe probe.npz --unit 1:0 --domain 0:0.1", "lies outside of the domain"),
     ("prove model.onnx", "give a probe (--probe DATA), or a domain"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyzer.facts.history import Course, LayerCourse
 from analyzer.facts.wording import counted, number, share
+from analyzer.report.compare.sentences import for_certain
 from analyzer.report.phrases import full_name, largest
 from analyzer.report.svg.grid import Cell, Grid, to_svg
 
@@ -16,6 +17,7 @@ def to_text(course: Course) -> str:
     first, last = course.runs[0], course.runs[-1]
     lines = [f"from {first.label} to {last.label}; {number(stayed)} stayed dead",
              f"dead then {share(first.dead, first.units)}, now {share(last.dead, last.units)}"]  # fmt: skip
+    lines += for_certain(course).split("; ") if course.over_domain else []
     layers = largest(course.layers, LAYERS_SHOWN, lambda layer: max(s or 0.0 for s in layer.shares()))
     hidden = len(course.layers) - len(layers)
     left_out = f"; {counted(hidden, 'layer')} not shown" if hidden else ""

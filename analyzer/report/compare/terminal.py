@@ -8,8 +8,17 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from analyzer.facts.history import Change, Course, Descent, LayerCourse
-from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, share, unit_ranges
-from analyzer.report.compare.sentences import about_data, came_from, doubts
+from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, share
+from analyzer.report.compare.sentences import (
+    EVIDENCE_WORDS,
+    about_data,
+    by_evidence,
+    came_from,
+    domains_said,
+    doubts,
+    evident_ranges,
+    for_certain,
+)
 from analyzer.report.console import (
     GAP,
     HEAD,
@@ -50,8 +59,12 @@ def _sections(course: Course, width: int, show_all: bool) -> Iterator[Renderable
         yield from _descent(course, descent, show_all)
     yield Text()
     yield _answer(course)
+    if course.over_domain:
+        yield indented(for_certain(course), by=0)
+        yield from (indented(f"Domain: {domain}", QUIET, by=0) for domain in domains_said(course))
     for doubt in doubts(course):
         yield indented(doubt, "bold yellow", by=0)
+    yield from _evidence(course, width)
     yield from _layers(course, width, show_all)
     yield from _units(course, width, show_all)
     if course.unmatched:
@@ -116,6 +129,20 @@ def _answer(course: Course) -> RenderableType:
     return indented(line, by=0)
 
 
+def _evidence(course: Course, width: int) -> Iterator[RenderableType]:
+    """What shows over the domain that units are dead, where one was stated."""
+    rows = [(name, counts) for name, counts in by_evidence(course) if any(counts)]
+    if not rows:
+        return
+    columns = [
+        Column(word, [_count(range(counts[place]), "") for _, counts in rows])
+        for place, word in enumerate(EVIDENCE_WORDS)
+    ]
+    names = cut_apart((name for name, _ in rows), room_for_names(columns, width))
+    yield heading("Evidence over the domain")
+    yield table_of("units", [Text(names[name]) for name, _ in rows], columns)
+
+
 def _layers(course: Course, width: int, show_all: bool) -> Iterator[RenderableType]:
     telling = [layer for layer in course.layers if layer.dead_in_some]
     shown = list(course.layers) if show_all else largest(telling, LAYERS_SHOWN, _changes)
@@ -159,10 +186,10 @@ def _units(course: Course, width: int, show_all: bool) -> Iterator[RenderableTyp
     shown = changed if show_all else changed[:UNITS_SHOWN]
     names = cut_apart((printable(full_name(a.value, a.module)) for a, _ in shown), max(width // 2, LEAST_NAME))
     for layer, change in shown:
-        for word, units, style in (("died", change.died, "red"), ("revived", change.revived, "green")):
+        for word, units, style, run in (("died", change.died, "red", -1), ("revived", change.revived, "green", 0)):
             if units:
                 line = Text(f"{names[printable(full_name(layer.value, layer.module))]} ")
-                yield indented(line.append(f"{word} ", style).append(unit_ranges(units, most)))
+                yield indented(line.append(f"{word} ", style).append(evident_ranges(layer, units, run, most)))
     if len(changed) > len(shown):
         yield indented(f"and {counted(len(changed) - len(shown), 'more layer')} (--all)", QUIET)
 

@@ -7,9 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.history import Change, Course, LayerCourse
-from analyzer.facts.wording import unit_ranges
-from analyzer.report.compare.sentences import about_data, came_from, doubts
+from analyzer.report.compare.sentences import (
+    EVIDENCE_WORDS,
+    about_data,
+    by_evidence,
+    came_from,
+    domains_said,
+    doubts,
+    evident_ranges,
+    for_certain,
+)
 from analyzer.report.html.document import as_text, document
 from analyzer.report.html.packed import zipped
 from analyzer.report.phrases import full_name, largest, printable
@@ -21,9 +30,12 @@ RANGES_SHOWN = 30  # pieces of a list of units; the JSON report has all
 WIDTH, HEIGHT, WIDEST = 180, 26, 14  # pixels of the small picture of a layer's course, and of a run in it
 
 
+_STATES = {Evidence.STRUCTURAL: 4, Evidence.PROVEN: 4, Evidence.OBSERVED: 1, Evidence.REFUTED: 3}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Units of one layer that died or revived from a run to the next: `0-3, 7`."""
+    """Units of one layer that died or revived from a run to the next: `0-3, 7`; over a domain, what shows it."""
 
     layer: LayerCourse
     place: int
@@ -53,6 +65,10 @@ def to_text(course: Course) -> str:
         course=course,
         total=course.total(),
         descents=[(came_from(course, descent), descent.narrowed) for descent in course.descents],
+        over_domain=for_certain(course) if course.over_domain else "",
+        domains=domains_said(course),
+        evidence=[row for row in by_evidence(course) if any(row[1])],
+        evidence_words=EVIDENCE_WORDS,
         doubts=list(doubts(course)),
         about_data=[list(about_data(course, place)) for place in range(len(course.runs))],
         layers=[(layer, layer.change() or Change((), (), ()), _drawn(layer, bar)) for layer in telling],
@@ -86,14 +102,20 @@ def _changes(layer: LayerCourse) -> Iterator[Change]:
 def _steps(layer: LayerCourse) -> Iterator[Step]:
     for place, change in enumerate(_changes(layer)):
         if change.any:
-            yield Step(layer, place, *(unit_ranges(units, RANGES_SHOWN) for units in (change.died, change.revived)))
+            died = evident_ranges(layer, change.died, place + 1, RANGES_SHOWN)
+            yield Step(layer, place, died, evident_ranges(layer, change.revived, place, RANGES_SHOWN))
 
 
 def _states(layer: LayerCourse) -> bytes:
-    """Run after run a byte per unit: 1 is dead, 0 is not, 2 says that the run lacks the layer."""
+    """Run after run a byte per unit: 1 is dead, 0 is not, 2 says that the run lacks the layer.
+
+    Over a domain 3 is dead on the data only, and 4 for every input.
+    """
     states = np.zeros((len(layer.dead), layer.units), np.uint8)
-    for row, dead in zip(states, layer.dead, strict=True):
+    for run, (row, dead) in enumerate(zip(states, layer.dead, strict=True)):
         row[slice(None) if dead is None else list(dead)] = 2 if dead is None else 1
+        for kind, units in layer.shown_by(dead or (), run).items():
+            row[list(units)] = _STATES[kind]
     return states.tobytes()
 
 

@@ -94,7 +94,7 @@ def test_a_unit_is_explained_with_what_became_of_it(audited: analyzer.Audit, mod
     assert said.startswith("Over it: dead on the probe only; ") and "the witness at index " in said
     numbers = said.split("x = ")[1].rstrip(").").split(", ")
     witness = np.array([[float(number) for number in numbers]], np.float32)
-    assert run(_shown(model, "y"), {"x": witness})["y"][0, 1] > 0
+    assert run(shown_too(model, "y"), {"x": witness})["y"][0, 1] > 0
     assert bounds.startswith("Bounds over it: between 0 and 0.5")
     assert "always on on the probe only" in audited.explain_unit("y", 5)[2]
     assert audited.explain_unit("y", 4) == ["Unit 4 of y is not dead: alive."]
@@ -383,12 +383,13 @@ def test_random_nets_cut_by_proof_are_the_same_at_every_corner_and_within(seed: 
     scale = float(np.abs(run(model, {"x": inputs})["z"]).max())
     assert differs(model, pruned, inputs) <= 1e-4 * scale
     for layer in pruned.audit.layers:
-        values = run(_shown(model, layer.value), {"x": inputs})[layer.value]
+        values = run(shown_too(model, layer.value), {"x": inputs})[layer.value]
         moved = {unit for unit in layer.dead if np.ptp(np.append(values[:, unit], layer.stays_at[unit])) > 0}
         assert not moved & {*layer.proven, *layer.structural}
 
 
-def _shown(model: onnx.ModelProto, value: str) -> onnx.ModelProto:
+def shown_too(model: onnx.ModelProto, value: str) -> onnx.ModelProto:
+    """The model with this value as an output."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     if value != "z":

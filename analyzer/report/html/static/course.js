@@ -1,6 +1,8 @@
 // The slider over the runs: every unit as a square, painted as it is in the chosen run.
 const [report, bytes] = await Promise.all([unzip('names').json(), unzip('states').arrayBuffer()]);
-const states = new Uint8Array(bytes), {runs} = report, STRIPS_AT_ONCE = 40, DEAD = 1;
+const states = new Uint8Array(bytes), {runs} = report, STRIPS_AT_ONCE = 40, ABSENT = 2;
+const STATES = ['alive', 'dead', 'not there', 'dead on the data only', 'dead for every input']; // the last two over a domain
+const isDead = (state) => state > 0 && state !== ABSENT;
 let start = 0, run = runs.length - 1;
 const strips = report.layers.map((layer) => {
   const strip = {...layer, start};
@@ -12,18 +14,18 @@ const stateOf = (strip, unit, when) => states[strip.start + when * strip.units +
 // What a unit is in the chosen run, after the run before it.
 function painted(strip, unit) {
   const now = stateOf(strip, unit, run), before = run ? stateOf(strip, unit, run - 1) : now;
-  if (now > DEAD) return 'gone';
-  return now === DEAD ? (before === 0 ? 'died' : 'dead') : before === DEAD ? 'revived' : 'alive';
+  if (now === ABSENT) return 'gone';
+  return isDead(now) ? (before === 0 ? 'died' : 'dead') : isDead(before) ? 'revived' : 'alive';
 }
 
 // `dead in epoch 3 to epoch 5, alive in epoch 6`, as runs that follow one another.
 function courseOf(strip, unit) {
-  const words = ['alive', 'dead', 'not there'], parts = [];
+  const parts = [];
   for (let from = 0; from < runs.length;) {
     const state = stateOf(strip, unit, from);
     let to = from;
     while (to + 1 < runs.length && stateOf(strip, unit, to + 1) === state) to += 1;
-    parts.push(`${words[state]} in ${runs[from]}${to > from ? ` to ${runs[to]}` : ''}`);
+    parts.push(`${STATES[state]} in ${runs[from]}${to > from ? ` to ${runs[to]}` : ''}`);
     from = to + 1;
   }
   return parts.join(', ');
@@ -62,9 +64,13 @@ function paint(strip) {
 }
 
 function tell(strip) {
-  const counts = {dead: 0, died: 0, revived: 0, alive: 0, gone: 0};
-  for (let unit = 0; unit < strip.units; unit += 1) counts[painted(strip, unit)] += 1;
-  const changes = ['died', 'revived'].filter((what) => counts[what]).map((what) => `${counts[what].toLocaleString('en')} ${what}`);
+  const counts = {dead: 0, died: 0, revived: 0, alive: 0, gone: 0}, sure = STATES.map(() => 0);
+  for (let unit = 0; unit < strip.units; unit += 1) {
+    counts[painted(strip, unit)] += 1;
+    sure[stateOf(strip, unit, run)] += 1;
+  }
+  const changes = [...STATES.slice(ABSENT + 1).map((what, i) => [what, sure[ABSENT + 1 + i]]), ...['died', 'revived'].map((what) => [what, counts[what]])]
+    .filter(([, many]) => many).map(([what, many]) => `${many.toLocaleString('en')} ${what}`);
   const said = counts.gone ? 'not in this run' : [`${(counts.dead + counts.died).toLocaleString('en')} of ${count(strip.units, 'unit')} dead`, ...changes].join(', ');
   strip.said.textContent = said;
   strip.canvas.setAttribute('aria-label', `${strip.name}: ${said}`);
