@@ -153,7 +153,8 @@ def _not_proven(
         shown = proven(claims, bounds_over(bound, found.domain))
         further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_) & ~shown
         if further.any():
-            with LinearBounding(source, claims, further, found.domain, found.statement.arithmetic) as linear:
+            left = np.array([u.asked_of_lines for u in units], np.bool_)  # as `prove` asked, or lines lie otherwise
+            with LinearBounding(source, claims, left, found.domain, found.statement.arithmetic) as linear:
                 if linear.bounds is not None:
                     shown |= proven(claims, bounds_over(linear.around(), found.domain))
                 splitter = linear.splitter(bound)

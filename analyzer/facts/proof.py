@@ -43,6 +43,10 @@ class Method(StrEnum):
     GRADIENT = "gradient"  # steps towards where a unit moves
 
 
+#: What settles claims before linear bounds are asked for: of what these leave, and of nothing else.
+_FIRST = frozenset((Method.WEIGHTS, Method.INTERVALS, Method.CORNERS, Method.UNIFORM, Method.MIXES))
+
+
 @dataclass(frozen=True, slots=True)
 class UnitProof:
     """One claim about one unit of a value, and what became of it.
@@ -63,6 +67,11 @@ class UnitProof:
     high: float | None = None
     witness: int | None = None
     change: float | None = None
+
+    @property
+    def asked_of_lines(self) -> bool:
+        """Whether the claim was open when linear bounds were asked for."""
+        return self.outcome in (Outcome.OPEN, Outcome.NEGLIGIBLE) or self.method not in _FIRST
 
 
 @dataclass(frozen=True, slots=True)

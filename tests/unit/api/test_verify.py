@@ -13,9 +13,10 @@ import onnx
 import pytest
 
 import analyzer
+from analyzer.bounds.linear_bounds import LinearBounds
 from analyzer.cli.main import run
 from analyzer.errors import InputError
-from analyzer.facts.proof import Outcome
+from analyzer.facts.proof import Method, Outcome
 from analyzer.probes.numpy_files import read_npz
 from analyzer.rewrite.masks import archive
 from tests.models import parse
@@ -67,6 +68,48 @@ def test_a_proof_says_for_which_arithmetic_it_holds(model: Path, tmp_path: Path,
     assert verified.holds and verified.facts.arithmetic == arithmetic
     high = next(u.high for u in proof.units if u.unit == 2)
     assert high is not None and (high > 3.001) == (arithmetic == "tf32")
+
+
+@pytest.mark.parametrize("work", [1 << 35, 8000])
+@pytest.mark.parametrize("seed", [3, 13])
+def test_linear_bounds_are_asked_for_as_they_were_when_it_was_proven(
+    seed: int, work: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of fewer rows other values would be within the work that is allowed, and lines would lie otherwise."""
+    model, probe = _bent(np.random.default_rng(seed))
+    monkeypatch.setattr("analyzer.bounds.linear_bounds.MOST_WORK", work)
+    computed, bounded = list[tuple[Any, ...]](), LinearBounds.bounds
+
+    def spied(self: LinearBounds, box: Any, asked: Any, *others: Any) -> Any:
+        boxes = bounded(self, box, asked, *others)
+        wanted = {name: (each.above.tolist(), each.below.tolist()) for name, each in asked.items()}
+        computed.append((wanted, self.skipped, {n: (b.low.tolist(), b.high.tolist()) for n, b in boxes.items()}))
+        return boxes
+
+    monkeypatch.setattr(LinearBounds, "bounds", spied)
+    monkeypatch.setattr("analyzer.witness.search.Search.climb", lambda *_: True)  # for as long as the budget
+    proof = analyzer.prove(model, probe, domain="-0.3:0.3", budget=60)
+    assert {Method.LINEAR, Method.CORNERS, None} <= {unit.method for unit in proof.units}
+    proof.save_certificate(tmp_path / "certificate")
+    then = computed[0]
+    computed.clear()
+    assert analyzer.verify(model, tmp_path / "certificate").holds
+    assert computed[0] == then and bool(then[1]) == (work < 1 << 35)
+
+
+def _bent(random: np.random.Generator) -> tuple[onnx.ModelProto, np.ndarray[Any, Any]]:
+    """Four layers, most units dead on a probe of [-0.3, 0.3], by much or by little, and some always on."""
+    stored, lines, value, x = dict[str, np.ndarray[Any, Any]](), list[str](), "x", random.uniform(-0.3, 0.3, (400, 14))
+    for number in range(4):
+        weights = random.normal(size=(x.shape[1], 10))
+        bias = -(x @ weights).max(0) * random.choice([0.6, 1.02, 1.05, 1.3, -1.5], 10)
+        x = np.maximum(x @ weights + bias, 0)
+        stored |= {f"w{number}": weights.astype(np.float32), f"b{number}": bias.astype(np.float32)}
+        lines.append(f"h{number} = Gemm ({value}, w{number}, b{number}) y{number} = Relu (h{number})")
+        value = f"y{number}"
+    stored["v"] = random.normal(size=(10, 2)).astype(np.float32)
+    text = f"g (float[n,14] x) => (float[n,2] z) {{ {' '.join(lines)} z = MatMul ({value}, v) }}"
+    return parse(text, stored), random.uniform(-0.3, 0.3, (60, 14)).astype(np.float32)
 
 
 def test_what_is_negligible_is_computed_again(tmp_path: Path) -> None:
