@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from analyzer.api.options import Progress
 from analyzer.api.rewritten import Source
 from analyzer.bounds import IntervalGraph
+from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.bounds.linear_bounds import Asked, LinearBounds
 from analyzer.errors import RunError
 from analyzer.facts.domain import Box, Domain, hull_of
@@ -18,8 +19,6 @@ from analyzer.witness.wanted_bounds import asked_of, counts_of, worth_bounding
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
-#: What bounds can hold for: single precision, and products of factors that are rounded to 11 bits before.
-ARITHMETICS = ("float32", "tf32")
 
 
 @contextmanager
@@ -60,6 +59,9 @@ class LinearBounding:
         self.bounds: LinearBounds | None = None
         self.notes = list[str]()
         if not self._asked:
+            return
+        if ARITHMETIC[arithmetic].narrow:
+            self.notes.append(f"No linear bounds are computed for {arithmetic}: only intervals were.")
             return
         if not worth_bounding(source.shapes):
             self.notes.append(

@@ -40,8 +40,9 @@ def prove(
             "any" asks what holds whatever is fed; nothing is searched then.
         budget: seconds that proofs and the search for inputs which refute a claim may take.
         seed: which inputs are tried.
-        arithmetic: what proofs hold for: "float32", sums in any order, or "tf32", where the factors of products are
-            rounded to 11 bits before.
+        arithmetic: what proofs hold for: "float32", sums in any order; "tf32", where the factors of products are
+            rounded to 11 bits before; "float16", where everything is rounded to halves; or "real", the formulas, which
+            says nothing of what a runtime computes.
         run: as for `audit()`.
         thresholds: as for `audit()`.
         progress: called as samples are run and as the search goes on.

@@ -8,10 +8,10 @@ import numpy as np
 
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.domain import Box, hull_of
-from analyzer.facts.proof import Claim, Method, Outcome, UnitProof
+from analyzer.facts.proof import REAL, Claim, Method, Outcome, UnitProof
 from analyzer.facts.statistics import Bools
 from analyzer.witness.claims import Claims
-from analyzer.witness.proofs import proven, unit_bounds
+from analyzer.witness.proofs import check_samples, proven, unit_bounds
 from analyzer.witness.search import Search
 
 
@@ -25,8 +25,11 @@ class Settlement:
         finished: whether nothing ended before it was through.
     """
 
-    def __init__(self, layers: tuple[LayerVerdicts, ...], claims: Claims, bounds: Mapping[str, Box]) -> None:
-        self._layers, self.claims, self.bounds = layers, claims, bounds
+    def __init__(
+        self, layers: tuple[LayerVerdicts, ...], claims: Claims, bounds: Mapping[str, Box], *, arithmetic: str
+    ) -> None:
+        self._layers, self.claims, self.bounds, self._arithmetic = layers, claims, bounds, arithmetic
+        self.check(bounds)
         self._proofs = dict.fromkeys(np.flatnonzero(proven(claims, bounds)).tolist(), Method.INTERVALS)
         self.search: Search | None = None
         self.changes: dict[int, float] = {}
@@ -43,6 +46,15 @@ class Settlement:
     def open(self) -> Bools:
         """Per claim whether it is neither proven nor refuted."""
         return ~self.proven if self.search is None else ~self.proven & self.search.open
+
+    def check(self, bounds: Mapping[str, Box]) -> None:
+        """Hold what the probe showed against bounds; not against those of formulas, which a runtime may pass.
+
+        Raises:
+            ProofContradicted: a sample lies outside, so the bounds are wrong.
+        """
+        if self._arithmetic != REAL:
+            check_samples(self._layers, bounds)
 
     def narrow(self, bounds: Mapping[str, Box], method: Method) -> None:
         """Take over bounds that are narrower, and what they prove."""

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analyzer import unfinished
-from analyzer.api.bounding import ARITHMETICS, LinearBounding, bounding, bounds_over
+from analyzer.api.bounding import LinearBounding, bounding, bounds_over
 from analyzer.api.domains import EVERYTHING, samples_within, stated_domain
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
 from analyzer.api.rewritten import Source
 from analyzer.api.settlement import Settlement
+from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.errors import InputError, ProofContradicted, RunError
-from analyzer.facts.domain import Domain, hull_of
+from analyzer.facts.domain import Box, Domain, hull_of
 from analyzer.facts.given import is_number
-from analyzer.facts.proof import Claim, DomainSummary, Method, ProofFacts
+from analyzer.facts.proof import ARITHMETICS, REAL, Claim, DomainSummary, Method, ProofFacts
+from analyzer.facts.wording import counted
 from analyzer.witness.claims import Claims, claims_of
 from analyzer.witness.points import Points, joined
-from analyzer.witness.proofs import check_samples
 from analyzer.witness.removal import Removals, negligible, output_sizes
 from analyzer.witness.search import Clock, Search, together
 from analyzer.witness.sight import Feeding
@@ -73,8 +74,7 @@ def settle(
     with unfinished.stopping(lambda: stopped.append(True)):
         clock = Clock(float(budget), lambda: bool(stopped), _ticks(progress, float(budget)))
         with bounding(source, {layer.value for layer in audit.layers}, domain, arithmetic) as (bound, notes):
-            settled = Settlement(audit.layers, claims, bounds_over(bound, domain, progress))
-            check_samples(audit.layers, settled.bounds)
+            settled = Settlement(audit.layers, claims, bounds_over(bound, domain, progress), arithmetic=arithmetic)
             lap("bounds")
             settled.finished = bool(budget) or not settled.open.any()
             if budget and domain.bounded and domain.varying and settled.open.any():
@@ -86,7 +86,7 @@ def settle(
                     lap("points")
                     with LinearBounding(source, claims, settled.open, domain, arithmetic) as linear:
                         notes = [*notes, *linear.notes]
-                        _narrow(settled, audit, linear, domain, clock.until(LINEAR_UNTIL))
+                        _narrow(settled, linear, domain, clock.until(LINEAR_UNTIL))
                         lap("linear")
                         settled.finished = settled.search.climb(settled.proven, _hints(settled, linear, domain))
                         lap("search")
@@ -95,7 +95,7 @@ def settle(
                             lap("splitting")
                 finally:
                     settled.search.close()
-                _check_search(claims, settled.search)
+                notes = [*notes, *_check_search(claims, settled.search, arithmetic)]
                 try:
                     _remove(source, settled, domain, samples, clock, arithmetic)
                 except RunError as error:
@@ -114,17 +114,22 @@ def settle(
         ended_by="" if not ended else "interrupted" if stopped else "budget",
         units=tuple(settled.units()),
         modules=audit.facts.modules,
-        notes=(*_sizes(source, domain, others), *notes, *([] if search is None else _search_notes(search))),
+        notes=(
+            *_sizes(source, domain, others),
+            *notes,
+            *_overflows(settled.bounds, arithmetic),
+            *([] if search is None else _search_notes(search)),
+        ),
         seconds=seconds,
     )
     return Proof(facts, audit, domain, {} if search is None else joined([w.point for w in search.witnesses]), source)
 
 
-def _narrow(settled: Settlement, audit: Audit, linear: LinearBounding, domain: Domain, clock: Clock) -> None:
+def _narrow(settled: Settlement, linear: LinearBounding, domain: Domain, clock: Clock) -> None:
     """By bounds that are linear in the inputs, as far as the time goes."""
     if linear.bounds is not None:
         bounds = bounds_over(linear.around(clock.goes_on), domain)
-        check_samples(audit.layers, bounds)
+        settled.check(bounds)
         settled.narrow(bounds, Method.LINEAR)
 
 
@@ -186,7 +191,12 @@ def _remove(
         settled.changes.update({start + place: change for place, change in changes.items()})
 
 
-def _check_search(claims: Claims, search: Search) -> None:
+def _check_search(claims: Claims, search: Search, arithmetic: str) -> list[str]:
+    """What inputs show of what is proven: nothing else, but where formulas alone are spoken of."""
+    if arithmetic == REAL:
+        many = len({claim for claim, _ in search.contradicted})
+        moved = f"{counted(many, 'claim')} proven in real numbers, and refuted in single precision by its rounding."
+        return [moved] if many else []
     for claim, _ in search.contradicted:
         layer, place = search.place(claim)
         raise ProofContradicted(
@@ -194,6 +204,7 @@ def _check_search(claims: Claims, search: Search) -> None:
             "the domain shows otherwise: a bug of deadunits; please report it."
         )
     assert claims.count == len(search.open)
+    return []
 
 
 def _said(claim: Claim) -> str:
@@ -210,6 +221,18 @@ def _search_notes(search: Search) -> list[str]:
     if search.tried or not search.refused:
         return search.notes
     return [*search.notes, "The model ran on none of the inputs that were tried, or takes other branches there."]
+
+
+def _overflows(bounds: Mapping[str, Box], arithmetic: str) -> list[str]:
+    """Which of the bounded values may pass what halves can hold, where these are spoken of."""
+    largest = ARITHMETIC[arithmetic].large
+    if not ARITHMETIC[arithmetic].narrow:
+        return []
+    passing = [name for name, box in bounds.items() if max(-box.low.min(initial=0), box.high.max(initial=0)) > largest]
+    if not passing:
+        return []
+    said = f"{counted(len(passing), 'value')} may pass {largest:,.0f} by the bounds, first {passing[0]}"
+    return [f"{said}: where a half overflows, nothing here holds."]
 
 
 def _sizes(source: Source, domain: Domain, others: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 
 from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit_with_source
-from analyzer.api.bounding import ARITHMETICS, LinearBounding, bounding, bounds_over
+from analyzer.api.bounding import LinearBounding, bounding, bounds_over
 from analyzer.api.certificates import Certificate, read_certificate
 from analyzer.api.domains import drawn_probe
 from analyzer.api.options import Data, Progress, Run
@@ -19,7 +20,8 @@ from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts
-from analyzer.facts.proof import Claim, Failed, Method, Outcome, UnitProof, VerifiedFacts
+from analyzer.facts.domain import Box
+from analyzer.facts.proof import ARITHMETICS, Claim, Failed, Method, Outcome, UnitProof, VerifiedFacts
 from analyzer.facts.statistics import Bools
 from analyzer.facts.thresholds import Thresholds
 from analyzer.graph import LoadedModel
@@ -82,8 +84,10 @@ def verify(
             progress=progress,
         )
         claims, units = _claims(found, audited)
-        failed = [*_unknown(found, units), *_not_proven(found, source, audited, claims, units)]
-        failed += [*_not_refuted(found, source, claims, units), *_not_negligible(found, source, claims, units)]
+        failed = [*_unknown(found, units), *_not_refuted(found, source, claims, units)]
+        with _linear(found, source, claims, units) as (linear, narrower):
+            failed += _not_proven(found, source, audited, claims, units, linear, narrower)
+            failed += _not_negligible(found, source, claims, units, narrower)
     lost = {(f.value, f.unit, f.claim) for f in failed}
     again = [u.outcome for u in found.statement.units if (u.value, u.unit, u.claim) not in lost]
     facts = VerifiedFacts(
@@ -142,8 +146,30 @@ def _unknown(found: Certificate, units: tuple[UnitProof, ...]) -> Iterator[Faile
             yield _failed(unit, "The model has no such unit.")
 
 
+@contextmanager
+def _linear(
+    found: Certificate, source: Source, claims: Claims, units: tuple[UnitProof, ...]
+) -> Iterator[tuple[LinearBounding | None, Mapping[str, Box]]]:
+    """Linear bounds, and what they are over the domain, where something rests on them.
+
+    They are asked of what `prove` asked: of less, other values would be within the work, and lines would lie otherwise.
+    """
+    if not any(u.outcome is Outcome.NEGLIGIBLE or u.method in FURTHER for u in units):
+        yield None, {}
+        return
+    left = np.array([u.asked_of_lines for u in units], np.bool_)
+    with LinearBounding(source, claims, left, found.domain, found.statement.arithmetic) as linear:
+        yield linear, {} if linear.bounds is None else bounds_over(linear.around(), found.domain)
+
+
 def _not_proven(
-    found: Certificate, source: Source, audited: Audit, claims: Claims, units: tuple[UnitProof, ...]
+    found: Certificate,
+    source: Source,
+    audited: Audit,
+    claims: Claims,
+    units: tuple[UnitProof, ...],
+    linear: LinearBounding | None,
+    narrower: Mapping[str, Box],
 ) -> Iterator[Failed]:
     layers = {layer.value: layer for layer in audited.layers}
     asked = {u.value for u in units if u.outcome is Outcome.PROVEN}
@@ -151,15 +177,12 @@ def _not_proven(
         return
     with bounding(source, asked, found.domain, found.statement.arithmetic) as (bound, _):
         shown = proven(claims, bounds_over(bound, found.domain))
-        further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_) & ~shown
-        if further.any():
-            left = np.array([u.asked_of_lines for u in units], np.bool_)  # as `prove` asked, or lines lie otherwise
-            with LinearBounding(source, claims, left, found.domain, found.statement.arithmetic) as linear:
-                if linear.bounds is not None:
-                    shown |= proven(claims, bounds_over(linear.around(), found.domain))
-                splitter = linear.splitter(bound)
-                for place in np.flatnonzero(further & ~shown).tolist():
-                    shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place)
+        further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_)
+        shown |= further & proven(claims, narrower)
+        if linear is not None:
+            splitter = linear.splitter(bound)
+            for place in np.flatnonzero(further & ~shown).tolist():
+                shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place)
     for unit, bounded in zip(units, shown, strict=True):
         if unit.outcome is Outcome.PROVEN:
             if unit.method is Method.WEIGHTS and not _decided(layers[unit.value], unit):
@@ -189,14 +212,18 @@ def _not_refuted(found: Certificate, source: Source, claims: Claims, units: tupl
 
 
 def _not_negligible(
-    found: Certificate, source: Source, claims: Claims, units: tuple[UnitProof, ...]
+    found: Certificate,
+    source: Source,
+    claims: Claims,
+    units: tuple[UnitProof, ...],
+    narrower: Mapping[str, Box],
 ) -> Iterator[Failed]:
     asked = {u.value for u in units if u.outcome is Outcome.NEGLIGIBLE}
     if not asked:
         return
     with bounding(source, (), found.domain, found.statement.arithmetic) as (bound, _):
         bounds = bounds_over(bound, found.domain)
-    removals = Removals(source.computed, source.shapes, bounds, bounds, threads=source.run.threads)
+    removals = Removals(source.computed, source.shapes, bounds, {**bounds, **narrower}, threads=source.run.threads)
     for start, layer in zip(claims.starts, claims.layers, strict=False):
         own = {place: units[start + place] for place in range(len(layer.units))}
         places = [place for place, unit in own.items() if unit.outcome is Outcome.NEGLIGIBLE]

@@ -18,7 +18,7 @@ from analyzer.facts.choice import Choice
 from analyzer.facts.domain import Domain
 from analyzer.facts.domain_words import ANY, is_no_file, no_such_domain
 from analyzer.facts.evidence import Evidence
-from analyzer.facts.proof import ProofFacts, UnitProof, with_proofs
+from analyzer.facts.proof import REAL, ProofFacts, UnitProof, with_proofs
 from analyzer.gate import audit_findings
 from analyzer.shapes.shape_run import measure_shapes
 from analyzer.walk import Walk, walk
@@ -68,9 +68,14 @@ def with_evidence(
     """The walk and the facts with the proof's outcomes as evidence; units that an input moves no longer go.
 
     Raises:
-        InputError: the holdout leaves the domain.
+        InputError: the holdout leaves the domain, or the proof is about real numbers.
         ProofContradicted: the holdout, which lies in the domain, moves a unit that is proven dead.
     """
+    if proof.arithmetic == REAL:
+        raise InputError(
+            "A proof in real numbers is none for what a runtime computes, so nothing can rest on it: make one with "
+            'another arithmetic ("float32").'
+        )
     units: dict[str, list[UnitProof]] = {}
     for unit in proof.units:
         units.setdefault(unit.value, []).append(unit)

@@ -15,6 +15,7 @@ from analyzer.algebra.pattern import Array
 
 UNIT = 2.0**-24  # half a last digit in single precision
 LARGEST = float.fromhex("0x1.fffffep127")  # the largest number in single precision
+LARGEST_VALUE = 1e30  # from it on sums may pass that, in any order
 TINIEST = 2.0**-126  # below it numbers are less exact, and may be flushed to 0
 MOST_TERMS = 100_000  # of a sum; of more, what is neglected in the bound of the error would count
 _REWRITES = 8  # roundings more where a runtime folds a normalisation or a factor into weights
@@ -23,10 +24,24 @@ _SAFETY = 1.02  # for products of errors, and for constants that are rounded to 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """`unit`: the rounding of one operation; `factors`: that of a factor before it is multiplied."""
+    """`unit`: the rounding of one operation; `factors`: that of a factor before it is multiplied.
+
+    Where numbers are too small for all of their digits, a rounding may be off by `faint`, too. Stored factors of a
+    smaller magnitude than `small` have fewer digits, or none; times what widens a radius `lost` is more than they can
+    be off by. Numbers from `large` on may overflow.
+    """
 
     unit: float
     factors: float = 0.0
+    faint: float = TINIEST
+    small: float = 2.0**-120
+    lost: float = 2.0**-105
+    large: float = LARGEST_VALUE
+
+    @property
+    def narrow(self) -> bool:
+        """Whether all numbers that are computed, fed and stored are rounded to fewer digits than bounds have."""
+        return self.large < LARGEST_VALUE
 
     def off(self, terms: int) -> float:
         """By how much bounds of a sum must be widened, as a multiple of the sum of the magnitudes of its terms.
@@ -41,12 +56,28 @@ class Arithmetic:
         return _SAFETY * ((terms + 2 + _REWRITES) * self.unit + 2 * self.factors) if self.unit else 0.0
 
 
-#: What a proof can be about: formulas, or what a runtime computes. TensorFloat keeps 11 bits of each factor.
+#: What a proof can be about: formulas, or what a runtime computes. TensorFloat keeps 11 bits of each factor; halves
+#: keep 11 of everything, sums included, and numbers below 2^-14 are whole multiples of 2^-24.
 ARITHMETIC = {
     "float32": Arithmetic(UNIT),
     "tf32": Arithmetic(UNIT, factors=2.0**-11),
+    "float16": Arithmetic(2.0**-11, 2.0**-11, faint=2.0**-24, small=2.0**-14, lost=2.0**-14, large=65504.0),
     "real": Arithmetic(0.0),
 }
+
+
+def halves_around(low: Array, high: Array) -> tuple[Array, Array]:
+    """What lies around the halves to which numbers in between are rounded; beyond the largest half, the ends."""
+    with np.errstate(over="ignore"):
+        halves = [np.asarray(end, np.float16).astype(np.float64) for end in (low, high)]
+    below, above = (np.where(np.isinf(half), end, half) for half, end in zip(halves, (low, high), strict=True))
+    return rounded_down(np.minimum(below, low)), rounded_up(np.maximum(above, high))
+
+
+def are_halves(array: Array) -> bool:
+    """Whether each of these numbers is a half, so that nothing is rounded."""
+    with np.errstate(over="ignore"):
+        return bool((np.asarray(array, np.float16).astype(np.float64) == array).all())
 
 
 def rounded_down(array: Array) -> Array:

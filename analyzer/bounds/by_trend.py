@@ -89,6 +89,8 @@ class ByTrend:
             share += off  # the sum itself is that of the magnitudes
         elif off:
             away.append(f.times(self._run({p: f.magnitude(x) for p, x in known.items()})[0], off))
+        if off and self._arithmetic.narrow:
+            away.append(f.number(TWICE * self._arithmetic.faint))
         low, high = pair
         if share:
             low, high = f.minus(low, f.times(f.size(low), share)), f.plus(high, f.times(f.size(high), share))

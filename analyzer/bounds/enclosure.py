@@ -9,21 +9,19 @@ from functools import reduce
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.bounds.arithmetic import LARGEST, Arithmetic
+from analyzer.bounds.arithmetic import LARGEST, Arithmetic, are_halves, halves_around
 from analyzer.bounds.by_trend import ByTrend
 from analyzer.bounds.formulas import Formulas, Interval
-from analyzer.bounds.magnitudes import LARGEST_VALUE
 from analyzer.bounds.sums import Sums
 from analyzer.ops.affine import Affine
 from analyzer.ops.node import OpNode
 from analyzer.ops.operator import Operator
 from analyzer.ops.trend import Ends, Trend
 
-SINGLE = "float32"
+SINGLE, HALF = "float32", "float16"
 #: Types of which bounds are known, as numbers: single precision is computed with, the others are moved and widened.
 NUMBERS = (SINGLE, "float16", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 _WIDE = (SINGLE, "float64", "int64")
-_FAINT = 2.0**-120  # below it products lose digits
 
 Given = Sequence[Interval | None]
 Types = Callable[[str], str | None]
@@ -34,6 +32,7 @@ class Enclosure:
 
     def __init__(self, formulas: Formulas, arithmetic: Arithmetic) -> None:
         self._f, self._arithmetic = formulas, arithmetic
+        self._types = {SINGLE, HALF} if arithmetic.narrow else {SINGLE}
         self._sums = Sums(formulas, arithmetic)
 
     def of(self, op: OpNode, rule: Operator, xs: Given, dtype: Types, wild: bool) -> list[Interval | None]:
@@ -57,14 +56,16 @@ class Enclosure:
         if trend is not None:
             positions = positions & {*trend.choices} if trend.choices else positions - {trend.spelled}
         types = {op.y_dtype, *(dtype(op.node.inputs[p]) for p in positions)}
-        single = types == {SINGLE}
+        single = types <= self._types
         if affine is not None and affine.passes and not affine.integers:
-            widened = op.y_dtype in _WIDE or op.y_dtype == op.x_dtype
+            widened = op.y_dtype in _WIDE or op.y_dtype == op.x_dtype or op.y_dtype in self._types
             return (xs[next(iter(affine.factors))],) if widened else ()
         if trend is not None and (single or (rule.moves and types <= {*NUMBERS})):
             return self._by_trend(op, trend, {p: xs[p] for p in positions}, rule.moves)
-        if op.y_dtype == SINGLE and rule.looks_up(op) and (table := op.static(0)) is not None:
-            return (self._f.between(table.min(axis=0), table.max(axis=0), op.y_shape()),)
+        if op.y_dtype in self._types and rule.looks_up(op) and (table := op.static(0)) is not None:
+            ends = table.min(axis=0), table.max(axis=0)
+            low, high = halves_around(*ends) if self._arithmetic.narrow else ends
+            return (self._f.between(low, high, op.y_shape()),)
         if not single:
             return ()
         if (total := rule.weighted_sum(op)) is not None:
@@ -76,6 +77,8 @@ class Enclosure:
     def _by_trend(self, op: OpNode, trend: Trend, xs: Mapping[int, Interval | None], moves: bool) -> Given:
         if trend.formula and self._arithmetic.unit:
             return ()
+        if self._arithmetic.narrow and not (trend.linear or (trend.computes_nothing and _stores_halves(op))):
+            return ()  # how many roundings there are inside, nobody says
         nothing = all(x is None for x in xs.values()) and not trend.choices
         if trend.ends is Ends.ANYWHERE or nothing:
             low, high = (np.asarray(end, np.float64) for end in (trend.low, trend.high))
@@ -88,8 +91,11 @@ class Enclosure:
     def _affine(self, affine: Affine, xs: Given) -> Interval | None:
         """The sum of scaled inputs; what rounding adds is a share of the magnitudes of all summands."""
         sizes = np.abs(np.concatenate([np.ravel(array) for array in (*affine.factors.values(), affine.shift)]))
-        if affine.integers or not ((sizes == 0) | ((sizes > _FAINT) & (sizes < LARGEST_VALUE))).all():
-            return None  # what is no number, or nearly none in single precision
+        small, large, narrow = self._arithmetic.small, self._arithmetic.large, self._arithmetic.narrow
+        if affine.integers or not ((sizes == 0) | ((sizes > small) & (sizes < large))).all():
+            return None  # what is no number, or nearly none
+        if narrow and affine.summed is not None:
+            return None  # of what is summed before it is added, digits may be lost
         f, given = self._f, {position: xs[position] for position in affine.factors}
         scaled = [(x, affine.factors[position]) for position, x in given.items() if x is not None]
         if len(scaled) < len(given):
@@ -100,7 +106,7 @@ class Enclosure:
         summed = np.abs(affine.shift) if affine.summed is None else affine.summed
         for x, factor in scaled:
             if not (np.abs(factor) == 1).all():  # products may be so small that digits are lost; of 0 they are 0
-                away = f.plus(away, f.smallest(f.magnitude(x), f.number(_FAINT)))
+                away = f.plus(away, f.smallest(f.magnitude(x), f.number(small)))
         low, high = (reduce(f.plus, parts) for parts in ([a for a, _ in ends], [b for _, b in ends]))
         if summed.any():
             low, high = (
@@ -108,7 +114,7 @@ class Enclosure:
                 f.plus(high, f.array(affine.shift + off * summed)),
             )
         most = sum(float(np.abs(factor).max()) * max(-x.floor, x.ceiling) for x, factor in scaled)
-        most = 1.1 * (most + float(summed.max(initial=0)))
+        most = (1.1 + 2 * off) * (most + float(summed.max(initial=0)))
         return Interval(f.minus(low, away), f.plus(high, away), -most, most, terms, any(x.wild for x, _ in scaled))
 
     def _scaled(self, x: Interval, factor: Array) -> tuple[str, str]:
@@ -122,3 +128,10 @@ class Enclosure:
         if (factor >= 0).all():
             return low, high
         return (high, low) if (factor <= 0).all() else (f.smallest(low, high), f.largest(low, high))
+
+
+def _stores_halves(op: OpNode) -> bool:
+    """Whether the numbers that a call has stored are halves already."""
+    numbers = [array for array in op.statics if array is not None and array.dtype.kind == "f"]
+    numbers += [np.asarray(value) for value in op.node.attributes.values() if isinstance(value, float)]
+    return all(map(are_halves, numbers))

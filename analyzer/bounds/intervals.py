@@ -12,10 +12,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyzer.bounds.arithmetic import ARITHMETIC, LARGEST, rounded_down, rounded_up
-from analyzer.bounds.enclosure import NUMBERS, Enclosure
+from analyzer.bounds.arithmetic import (
+    ARITHMETIC,
+    LARGEST,
+    LARGEST_VALUE,
+    halves_around,
+    rounded_down,
+    rounded_up,
+)
+from analyzer.bounds.enclosure import HALF, NUMBERS, SINGLE, Enclosure
 from analyzer.bounds.formulas import Formulas, Interval
-from analyzer.bounds.magnitudes import LARGEST_VALUE, of_outputs
+from analyzer.bounds.magnitudes import of_outputs
 from analyzer.facts.domain import Box
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
@@ -40,9 +47,9 @@ def interval_bounds(
     Inputs of the graph that are not among `inputs` may be any number. `values` are those wanted, all where it is empty;
     one of which nothing is known is absent, and an end that is not known is infinite. `threads` limits those of a run.
 
-    With the `arithmetic` "float32" or "tf32" bounds hold for what a runtime computes, with sums in any order; with
-    "real" for the formulas. They hold for runs in which every value is a finite number, and for inputs as long as those
-    of `shapes`.
+    With the `arithmetic` "float32", "tf32" or "float16" bounds hold for what a runtime computes, with sums in any
+    order; with "real" for the formulas. They hold for runs in which every value is a finite number, and for inputs as
+    long as those of `shapes`.
 
     Raises:
         ValueError: a box that is none, of another shape than its input, or of what is no input; another arithmetic.
@@ -86,7 +93,7 @@ class IntervalGraph:
         self._editor.empty(LEAST_OPSET)
         formulas = Formulas(self._editor, frozenset(loaded.graph.initializer_names))
         self._one = formulas.one
-        self._enclosure = Enclosure(formulas, ARITHMETIC[arithmetic])
+        self._enclosure, self._narrow = Enclosure(formulas, ARITHMETIC[arithmetic]), ARITHMETIC[arithmetic].narrow
         self._largest: dict[str, float] = {}
         self._known: dict[str, Interval] = {}
         self._formulas, self._narrowed = formulas, dict.fromkeys(narrowed, _Ends("", ""))
@@ -119,7 +126,9 @@ class IntervalGraph:
         for name, ends in self._fed.items():
             box = inputs[name]
             self._check(name, box)
-            feeds[ends.low], feeds[ends.high] = rounded_down(box.low), rounded_up(box.high)
+            low, high = rounded_down(box.low), rounded_up(box.high)
+            narrow = self._narrow and box.low.dtype.kind == "f"
+            feeds[ends.low], feeds[ends.high] = halves_around(low, high) if narrow else (low, high)
         for name, ends in self._narrowed.items():
             if ends.low:
                 box = (narrower or {}).get(name) or self._everything(name)
@@ -165,7 +174,7 @@ class IntervalGraph:
         most = max(-floor, ceiling)
         if self._context.dtype(name) in NUMBERS:
             self._known[name] = Interval(ends.low, ends.high, floor, ceiling, wild=not most <= LARGEST_VALUE)
-        if self._context.dtype(name) == "float32" and most <= LARGEST_VALUE:
+        if self._context.dtype(name) in (SINGLE, HALF) and most <= LARGEST_VALUE:
             self._largest[name] = most
         return ends
 

@@ -13,11 +13,11 @@ from functools import partial
 import numpy as np
 
 from analyzer.algebra.pattern import Array
+from analyzer.bounds.arithmetic import LARGEST_VALUE
 from analyzer.graph import Graph, Node
 from analyzer.ops.operator import rule_for
 
 LARGEST_INPUT = 1e6  # of a feed; more than pictures of 16 bits hold
-LARGEST_VALUE = 1e30  # single precision ends at 3.4e38, and sums may be taken in any order
 
 
 def within(feeds: Mapping[str, Array]) -> bool:

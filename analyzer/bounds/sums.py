@@ -14,7 +14,6 @@ from analyzer.bounds.formulas import Formulas, Interval
 from analyzer.ops.node import OpNode
 from analyzer.ops.weighted_sum import WeightedSum
 
-_LOST = 2.0**-105  # in place of a weight that may be flushed to 0: times what widens a radius it is more than that
 _SUMS_TO_ONE = 2e-5  # how far from 1 weights may add up, as onnxruntime rounds them
 
 
@@ -23,6 +22,7 @@ class Sums:
 
     def __init__(self, formulas: Formulas, arithmetic: Arithmetic) -> None:
         self._f, self._arithmetic = formulas, arithmetic
+        self._types = (np.float32, np.float16) if arithmetic.narrow else (np.float32,)
 
     def weighted(
         self, op: OpNode, total: WeightedSum, xs: Sequence[Interval | None], summed: Sequence[int]
@@ -33,7 +33,7 @@ class Sums:
         the data and of the bias. So it costs no sum of its own. A unit that reads nothing is its bias to the last bit.
         """
         weight, rows = op.static(total.weight), total.rows
-        if weight is None or weight.dtype != np.float32 or not total.plain or total.activated:
+        if weight is None or weight.dtype not in self._types or not total.plain or total.activated:
             return None
         terms = rows[0].size if rows is not None else prod(op.x_shape(total.data)[axis] for axis in summed)
         reads = np.ones(1, np.bool_) if rows is None else (rows != 0).any(axis=(1, 2))
@@ -46,7 +46,8 @@ class Sums:
         off = self._arithmetic.off(terms + 1)
         middle, radius = self._centred(data, off)
         inner, outer = {total.data: middle}, {total.data: radius, total.weight: self._sizes(weight, total, data, off)}
-        lost = reads * (4 * TINIEST * terms * (1 + abs(total.scales[0]) * float(np.abs(weight).max(initial=0))))
+        largest = abs(total.scales[0]) * float(np.abs(weight).max(initial=0))
+        lost = reads * (4 * self._arithmetic.faint * terms * (1 + largest))
         rank = len(op.y_shape())
         fits = total.unit_axis is not None and len(lost) == op.y_shape()[total.unit_axis]
         lost = pattern.on_axis(lost, total.unit_axis or 0, rank) if fits else lost.reshape((1,) * rank)
@@ -57,7 +58,8 @@ class Sums:
         return Interval(self._f.minus(y, q), self._f.plus(y, q), terms=terms + 1)
 
     def _sizes(self, weight: Array, total: WeightedSum, data: Interval, off: float) -> str:
-        sizes = np.where(weight == 0, 0, np.where(np.abs(weight) < TINIEST, _LOST, np.abs(weight)))
+        small = np.abs(weight) < self._arithmetic.small  # some may be flushed to 0
+        sizes = np.where(weight == 0, 0, np.where(small, self._arithmetic.lost, np.abs(weight)))
         return self._f.array(sizes * (float(np.sign(total.scales[0])) * (1 + 2 * off if data.wild else 1)))
 
     def _bias(
@@ -69,8 +71,11 @@ class Sums:
             middle, radius = self._centred(x, off)
             return middle, self._f.plus(self._f.times(radius, float(np.sign(factor))), self._f.array(added))
         added = added.reshape(-1) if len(op.y_shape()) > 2 else added
-        rounded = np.where((added == 0) & (factor == 1), 0, off * np.sign(factor))  # not where nothing is added to it
-        size = np.zeros(()) if array is None else np.abs(np.asarray(array, np.float64)) * rounded
+        size = np.zeros(()) if array is None else np.abs(np.asarray(array, np.float64))
+        if self._arithmetic.narrow:  # even where nothing is added to it
+            size = (size * off + self._arithmetic.faint * (size > 0)) * np.sign(factor)
+        else:
+            size = size * np.where((added == 0) & (factor == 1), 0, off * np.sign(factor))
         return self._f.stored(op, place) if given else "", self._f.array(size + added)
 
     def products(
@@ -83,7 +88,7 @@ class Sums:
         """
         f, (a, b) = self._f, (xs[position] for position in pair)
         terms = prod(op.x_shape(pair[0])[axis] for axis in summed(pair[0]))
-        if a is None or b is None or terms > MOST_TERMS:
+        if a is None or b is None or terms > MOST_TERMS or self._arithmetic.narrow:
             return None
         off = self._arithmetic.off(2 * terms)
         (c, r), (d, s) = self._centred(a, off), self._centred(b, off)

@@ -55,7 +55,8 @@ ArithmeticOption = Annotated[
     typer.Option(
         "--arithmetic",
         metavar="NAME",
-        help="What proofs hold for: float32, or tf32, where factors are rounded to 11 bits before they are multiplied.",
+        help="What proofs hold for: float32; tf32, where factors are rounded to 11 bits before they are multiplied; "
+        "float16, where everything is computed in halves; or real, the formulas, which no runtime computes with.",
         rich_help_panel="Search",
     ),
 ]

@@ -11,6 +11,16 @@ from analyzer.facts.audit import LayerVerdicts, ModelSummary, ProbeSummary
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.frozen import FrozenDict
 
+_COMPUTED = "computed in {} in any order of summation, with plain convolutions, as long as nothing "
+#: What bounds can hold for, and in words what that is.
+ARITHMETICS = {
+    "float32": _COMPUTED.format("float32") + "overflows",
+    "tf32": _COMPUTED.format("tf32") + "overflows",
+    "float16": _COMPUTED.format("float16") + "passes 65,504",
+    "real": "by the formulas in real numbers: what a runtime computes may differ, so no cut rests on it",
+}
+REAL = "real"
+
 
 class Claim(StrEnum):
     """What a probe says of a unit."""

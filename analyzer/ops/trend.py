@@ -65,11 +65,16 @@ class Trend:
     steepest: float | None = None
 
     @property
-    def exact(self) -> bool:
-        """Whether nothing comes out but what goes in, or a stored number."""
-        return self.ends in (Ends.RISING, Ends.CHOICE) and not any(
+    def computes_nothing(self) -> bool:
+        """Whether what comes out goes in, or is stored, but for its sign or for being rounded to a whole number."""
+        return self.ends in (Ends.RISING, Ends.CHOICE, Ends.EVEN) and not any(
             (self.terms, self.relative, self.scaled, self.absolute)
         )
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing comes out but what goes in, or a stored number."""
+        return self.computes_nothing and self.ends is not Ends.EVEN
 
 
 EXACT = Trend()

@@ -101,7 +101,10 @@ MISTAKES = [  # what was typed, what the sentence says
     ("prove model.onnx --probe probe.npz --domain pixel", "did you mean pixels"),
     ("prove model.onnx --probe probe.npz --domain 0:0.1", "lies outside of the domain"),
     ("prove model.onnx --probe probe.npz --domain bad.jsonl", "is none of .vnnlib"),
-    ("prove model.onnx --probe probe.npz --domain=-99:99 --arithmetic fp16", "give one of float32, tf32"),
+    (
+        "prove model.onnx --probe probe.npz --domain=-99:99 --arithmetic fp16",
+        "give one of float32, tf32, float16, real",
+    ),
     ("verify model.onnx probe.npz", "is no certificate"),
     ("explain DU999", "There is no finding DU999"),
     ("prune model.onnx --probe probe.npz", "Say where the smaller model goes"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analyzer.facts.proof import Claim, Method, Outcome, ProofFacts, UnitProof
+from analyzer.facts.proof import ARITHMETICS, Claim, Method, Outcome, ProofFacts, UnitProof
 from analyzer.facts.wording import counted
 from analyzer.report.phrases import domain_stated
 
@@ -44,4 +44,4 @@ def explained(facts: ProofFacts, unit: UnitProof, witness: str) -> list[str]:
         Outcome.NEGLIGIBLE: f"negligible: without it no output changes by more than {unit.change or 0.0:.2g}",
         Outcome.OPEN: f"open: neither proven nor refuted by {counted(facts.tried, 'input')} that were tried",
     }[unit.outcome]
-    return [*lines, f"Over it: {said}.", f"Bounds over it: {bound([unit])}, in {facts.arithmetic}, sums in any order."]
+    return [*lines, f"Over it: {said}.", f"Bounds over it: {bound([unit])}, {ARITHMETICS[facts.arithmetic]}."]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from analyzer.facts.proof import Claim, Method, Outcome, ProofFacts, UnitProof
+from analyzer.facts.proof import ARITHMETICS, Claim, Method, Outcome, ProofFacts, UnitProof
 from analyzer.facts.wording import counted, number, unit_ranges
 from analyzer.report.console import (
     QUIET,
@@ -166,8 +166,7 @@ class _View:
 
     def _meaning(self) -> RenderableType:
         return Text(
-            f"\nProven: for every input of the domain, computed in {self.facts.arithmetic} in any order of summation, "
-            "with plain convolutions, as long as nothing overflows. Refuted: an input of the domain shows it, run by "
-            "itself.",
+            f"\nProven: for every input of the domain, {ARITHMETICS[self.facts.arithmetic]}. Refuted: an input of the "
+            "domain shows it, run by itself in single precision.",
             QUIET,
         )

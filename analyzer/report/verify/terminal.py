@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from analyzer.facts.proof import VerifiedFacts
+from analyzer.facts.proof import ARITHMETICS, VerifiedFacts
 from analyzer.facts.wording import counted, number
 from analyzer.report.console import QUIET, heading, indented, plain, put
 from analyzer.report.phrases import printable
@@ -34,7 +34,7 @@ def _sections(facts: VerifiedFacts, show_all: bool) -> Iterator[RenderableType]:
     again = f"{number(facts.negligible)} negligible again, " if facts.negligible else ""
     yield Text(f"{number(facts.proven)} proven again, {number(facts.refuted)} refuted again by their witnesses, {again}"
                f"{number(facts.open)} were open")  # fmt: skip
-    domain = f"Domain: {printable(facts.domain.source)}; {facts.arithmetic}, in any order of summation"
+    domain = f"Domain: {printable(facts.domain.source)}; {ARITHMETICS[facts.arithmetic]}"
     yield Text(domain + ("; CONDITIONAL: the range of a probe" if facts.domain.conditional else ""), QUIET)
     if facts.failed:
         yield heading("Failed")

@@ -87,7 +87,8 @@ def test_a_unit_is_explained_with_what_became_of_it(audited: analyzer.Audit, mod
     assert audited.explain_unit("y", 6)[1:4] == [
         "The domain: from 0 to 1 (x 0 to 1).",
         "Over it: proven to be dead, by bounds of all that can be computed.",
-        "Bounds over it: between 6 and 6, in float32, sums in any order.",
+        "Bounds over it: between 6 and 6, computed in float32 in any order of summation, with plain convolutions, as "
+        "long as nothing overflows.",
     ]
     assert "proven to be dead; the weights decide it" in audited.explain_unit("y", 3)[2]
     _, _, said, bounds, *_ = audited.explain_unit("y", 1)
