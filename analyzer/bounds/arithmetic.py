@@ -82,14 +82,24 @@ def are_halves(array: Array) -> bool:
 
 def rounded_down(array: Array) -> Array:
     """The largest numbers in single precision, infinite ones left out, that are not above these."""
-    with np.errstate(over="ignore"):
-        single = np.clip(np.asarray(array, np.float32), -LARGEST, LARGEST)
-        if (single <= array).all():
-            return np.asarray(single)
-        below = np.maximum(np.nextafter(single, np.float32(-np.inf)), np.float32(-LARGEST))
-    return np.asarray(np.where(single > np.asarray(array, np.float64), below, single))
+    single = _single(array)
+    return _moved(single, single > array, -np.inf)
 
 
 def rounded_up(array: Array) -> Array:
     """The smallest that are not below these."""
-    return np.asarray(-rounded_down(-np.asarray(array, np.float64)))
+    single = _single(array)
+    return _moved(single, single < array, np.inf)
+
+
+def _single(array: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.clip(np.asarray(array, np.float32), -LARGEST, LARGEST)
+
+
+def _moved(single: Array, places: Array, end: float) -> Array:
+    """With the next number towards an end in some places."""
+    if not places.any():
+        return single
+    with np.errstate(over="ignore"):
+        return np.where(places, np.clip(np.nextafter(single, np.float32(end)), -LARGEST, LARGEST), single)
