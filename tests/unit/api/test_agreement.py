@@ -122,8 +122,8 @@ def test_as_many_share_a_run_as_the_batch_size_has_whole_feeds_of(batch_size: in
         run=SimpleNamespace(batch_size=batch_size),
     )
     probe: Any = SimpleNamespace(fixed=(), batchable=True)
-    assert agreement._several(source, probe) == size
-    assert agreement._several(source, SimpleNamespace(fixed=(), batchable=False)) == 0  # type: ignore[arg-type]
+    assert agreement.several_samples(source, probe) == size
+    assert agreement.several_samples(source, SimpleNamespace(fixed=(), batchable=False)) == 0  # type: ignore[arg-type]
 
 
 def test_memory_that_runs_out_where_samples_are_held_against_each_other_is_said(
