@@ -18,7 +18,7 @@ from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.bounds.intervals import IntervalGraph
 from analyzer.bounds.lines import Lines
-from analyzer.bounds.region import Kind, Region
+from analyzer.bounds.region import LINED, Kind, Region
 from analyzer.bounds.rows import RowGraph
 from analyzer.bounds.sizes import SizeGraph, Sizes
 from analyzer.facts.domain import Box
@@ -66,15 +66,17 @@ class LinearBounds:
         self._calls = [
             c for c in self._context.calls if c.op.node.index in self._region.kinds and c.outputs[0] in before
         ]
-        self._bent = {call.outputs[0]: call for call in self._calls if self._kind(call) is Kind.BENT}
-        entering = {call.op.node.inputs[0]: call for call in self._bent.values()}
+        entering = dict[str, list[Call]]()
+        for call in (call for call in self._calls if self._kind(call) in LINED):
+            if self._kind(call) is Kind.BENT or not self._lined(call.op.node.inputs[0]):
+                entering.setdefault(call.op.node.inputs[0], []).append(call)
         order = [name for call in self._context.calls for name in call.outputs]
         self._starts = [
             n for n in order if (n in entering or n in wanted) and self._region.fits(n) and not self._exact(n)
         ]
         self._bends = entering
         self._threads = threads = 1 if self._multiply_adds(self._calls) < LITTLE else threads
-        linear = [c for c in self._calls if self._kind(c) is not Kind.BENT]
+        linear = [c for c in self._calls if self._kind(c) not in LINED]
         summed = [c for c in linear if self._kind(c) in (Kind.SUM, Kind.MEAN)]
         self._intervals = IntervalGraph(
             loaded, shapes, widest, arithmetic=arithmetic, narrowed=self._starts, threads=threads
@@ -169,17 +171,17 @@ class LinearBounds:
     def _kind(self, call: Call) -> Kind:
         return self._region.kinds[call.op.node.index]
 
+    def _lined(self, name: str) -> bool:
+        """Whether a value comes out of what rows go through by lines: its bounds follow from what enters there."""
+        node = self._context.graph.producer.get(name)
+        return node is not None and self._region.kinds.get(node.index) in LINED
+
     def _wanted(self, name: str, box: Box, asked: Asked | None) -> Asked:
         """All that may bend something, and what was asked."""
         shape = box.low.shape
-        if name in self._bends:
-            trend = self._bends[name].rule.trend(self._bends[name].op)
-            assert trend is not None and trend.bends is not None  # or nothing bent there
-            open_ = np.logical_or.reduce(
-                [(box.low < b) & (box.high > b) for b in trend.bends] or [np.zeros(shape, np.bool_)]
-            )
-        else:
-            open_ = np.zeros(shape, np.bool_)
+        open_ = np.zeros(shape, np.bool_)
+        for call in self._bends.get(name, ()):
+            open_ |= self._region.open_to_bend(call, box)
         if asked is None:
             return Asked(open_, open_)
         return Asked(open_ | asked.above, open_ | asked.below)
@@ -205,7 +207,7 @@ class LinearBounds:
 
     def _around(self, graph: RowGraph, boxes: Mapping[str, Box]) -> tuple[Sizes, dict[str, Lines]]:
         """Sizes of what is added up on the way of rows, and lines around what bends there."""
-        bent = {n: c for n, c in graph.through.items() if self._kind(c) is Kind.BENT}
+        bent = {n: c for n, c in graph.through.items() if self._kind(c) in LINED}
         known = {n: c for n, c in bent.items() if _finite(boxes.get(c.op.node.inputs[0]))}
         return self._sizes.within(boxes, graph.through), {n: self._region.lines(c, boxes) for n, c in known.items()}
 
@@ -231,7 +233,7 @@ class LinearBounds:
         while (node := self._context.graph.producer.get(name)) is not None:
             call = self._context.by_node[node.index]
             kind, computed = self._region.kinds.get(node.index), self._region.computed(call)
-            if kind is None or kind is Kind.BENT or len(computed) > 1:
+            if kind is None or kind in LINED or len(computed) > 1:
                 return kind is None
             sums += kind in (Kind.SUM, Kind.MEAN)
             if sums > 1:

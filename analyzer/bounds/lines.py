@@ -1,20 +1,28 @@
-"""Straight lines above and below a function that is straight between the places where it bends."""
+"""Straight lines above and below a function of one number, between two ends: as near to it in the middle as any are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise, product
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, Shape
+from analyzer.ops.pull_back import Window
+from analyzer.ops.trend import STRAIGHT, Curvature
 
 _OFF = 2.0**-48  # of our own arithmetic, in double precision: a share of the magnitudes that are added
+_PIECES = 16  # of which a curve is taken to be made
+_NEARER = 1e-9  # share by which a line has to be nearer than one that was tried before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:
-    """`low * x + low_shift <= f(x) <= high * x + high_shift` between two ends; slopes are in single precision."""
+    """`low * x + low_shift <= f(x) <= high * x + high_shift` between two ends; slopes are in single precision.
+
+    Of the largest of several elements slopes have those along their second axis, channel by channel.
+    """
 
     low: Array
     high: Array
@@ -22,53 +30,109 @@ class Lines:
     high_shift: Array
 
 
-def lines_around(
-    function: Callable[[Array], Array], low: Array, high: Array, bends: Sequence[float], tried: Sequence[Array] = ()
-) -> Lines:
-    """The lines that are nearest to the function in the middle, of those that touch it at an end.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """A function that is straight between places, but for so much (`away`): between two ends, element by element."""
 
-    For any slope s the largest of f(x) - s x lies at an end or where f bends, so that a slope may be rounded. `tried`
-    are further slopes of the line below, element by element.
-    """
+    places: Sequence[Array]  # in rising order
+    values: Sequence[Array]
+    away: Sequence[Array]  # one less
+
+    def shift(self, slope: Array, side: int) -> Array:
+        """With which the line of a slope lies on one side (1: above) of the function, and touches its pieces.
+
+        For any slope s the largest of f(x) - s x lies at a place, but for so much; so a slope may be rounded.
+        """
+        ends = [side * (f - slope * p) + _OFF * (np.abs(f) + np.abs(slope * p))
+                for f, p in zip(self.values, self.places, strict=True)]  # fmt: skip
+        highest = [np.maximum(a, b) + away for away, (a, b) in zip(self.away, pairwise(ends), strict=True)]
+        return np.asarray(side * np.maximum.reduce(highest))
+
+    def nearest(self, side: int) -> tuple[Array, Array]:
+        """Slope and shift of the line on one side that is nearest in the middle: it touches two places around it."""
+        middle = (self.places[0] + self.places[-1]) / 2
+        farthest, slope = np.full(middle.shape, -np.inf), np.zeros(middle.shape)
+        order = sorted(combinations(range(len(self.places)), 2), key=lambda pair: pair[1] - pair[0])
+        for i, j in order:  # neighbours first: where the function itself is met its own slope is taken
+            a, b, f, g = self.places[i], self.places[j], self.values[i], self.values[j]
+            around = (a <= middle) & (middle <= b)
+            if not around.any():
+                continue
+            chord = _slope(a, b, f, g)
+            height = side * (f + chord * (middle - a))
+            better = around & (height > farthest + _NEARER * np.abs(height))
+            slope, farthest = np.where(better, chord, slope), np.where(better, height, farthest)
+        return slope, self.shift(slope, side)
+
+
+def pieces_of(
+    function: Callable[[Array], Array],
+    low: Array,
+    high: Array,
+    bends: Sequence[float | Array],
+    curve: Curvature = STRAIGHT,
+) -> Pieces:
+    """A function that is straight, or curved no more than this, between the places where it bends."""
     ends = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    places = [ends[0], *(np.clip(bend, *ends) for bend in sorted(bends)), ends[1]]
+    places = [ends[0], *(np.clip(bend, *ends) for bend in bends), ends[1]]
+    if curve.most:
+        first, last = (np.clip(end, -curve.reach, curve.reach) for end in ends)
+        places += [first + (last - first) * (piece / _PIECES) for piece in range(_PIECES + 1)]
+    if len(places) > 3:
+        places = [*np.sort(np.clip(np.stack(np.broadcast_arrays(*places)), *ends), axis=0)]
     values = [np.asarray(function(place)) for place in places]
-    pieces = [_slope(a, b, f, g) for a, b, f, g in zip(places, places[1:], values, values[1:], strict=False)]
-    first = pieces[0]
-    for piece, a, b in zip(pieces[1:], places[1:], places[2:], strict=False):  # an end may lie beyond some bends
-        first = np.where(places[0] == a, np.where(b > a, piece, first), first)
-    last = pieces[-1]
-    for piece, a, b in reversed([*zip(pieces[:-1], places, places[1:], strict=False)]):
-        last = np.where(places[-1] == b, np.where(b > a, piece, last), last)
-    chord = _slope(places[0], places[-1], values[0], values[-1])
-    middle = (ends[0] + ends[1]) / 2
-    above = [_touching(slope, places, values, 1) for slope in (chord, first, last)]
-    below = [_touching(slope, places, values, -1) for slope in (*tried, first, last, chord)]
-    if tried:
-        below = below[: len(tried)]
-    high_slope, high_shift = _nearest(above, middle, 1)
-    low_slope, low_shift = _nearest(below, middle, -1)
-    return Lines(low_slope.astype(np.float32), high_slope.astype(np.float32), low_shift, high_shift)
+    return Pieces(places, values, [curve.away(a, b) for a, b in pairwise(places)])
+
+
+def lines_around(pieces: Pieces, below: Array | None = None) -> Lines:
+    """The nearest lines; `below` is another slope for the line below."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        high, high_shift = pieces.nearest(1)
+        low, low_shift = pieces.nearest(-1) if below is None else (below, pieces.shift(below, -1))
+    return Lines(low.astype(np.float32), high.astype(np.float32), low_shift, high_shift)
+
+
+def lines_of_largest(window: Window, low: Array, high: Array, shape: Shape) -> Lines:
+    """Around the largest of each window of elements between these bounds; `shape` is that of what comes out.
+
+    It is not below the element that is largest in the middle, and not above the line that lies over the larger of two:
+    the element that may be largest of all, and the second largest of what elements may be.
+    """
+    taps = np.stack([seen_by(window, end, shape) for end in (low, high)]).astype(
+        np.float64
+    )  # [2, n, channels, taps, …]
+    lows, highs = taps
+    first = np.argmax(highs, axis=2)[:, :, np.newaxis]
+    others = highs.copy()
+    np.put_along_axis(others, first, -np.inf, axis=2)
+    second = others.max(axis=2, initial=-np.inf)
+    ends = [np.take_along_axis(side, first, 2)[:, :, 0] for side in taps]
+    bend = np.clip(second, *ends)
+    over = lines_around(pieces_of(lambda x: np.maximum(x, bend), ends[0], ends[1], [bend]))
+    above, below = np.zeros(lows.shape, np.float32), np.zeros(lows.shape, np.float32)
+    np.put_along_axis(above, first, over.high[:, :, np.newaxis], axis=2)
+    with np.errstate(invalid="ignore"):
+        nearest = np.argmax(np.where(np.isfinite(lows), lows + highs, -np.inf), axis=2)[:, :, np.newaxis]
+    np.put_along_axis(below, nearest, np.float32(1), axis=2)
+    flat = (lows.shape[0], lows.shape[1] * lows.shape[2], *lows.shape[3:])
+    return Lines(below.reshape(flat), above.reshape(flat), np.zeros(shape), over.high_shift)
+
+
+def seen_by(window: Window, array: Array, shape: Shape) -> Array:
+    """What each tap sees at each place of the output, along a new axis behind the channels; -inf in the padding."""
+    pads = [(0, 0), (0, 0), *zip(window.begins, window.ends, strict=True)]
+    wide, found = np.pad(array, pads, constant_values=-np.inf), []
+    for tap in product(*map(range, window.kernel)):
+        starts = [t * d for t, d in zip(tap, window.dilations, strict=True)]
+        steps = [slice(a, a + (n - 1) * s + 1, s) for a, s, n in zip(starts, window.strides, shape[2:], strict=True)]
+        found.append(wide[(slice(None), slice(None), *steps)])
+    return np.stack(found, axis=2)
 
 
 def _slope(a: Array, b: Array, f: Array, g: Array) -> Array:
     """That of the line through two points, in single precision; 0 where they are one."""
     width = b - a
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         slope = np.where(width > 0, (g - f) / np.where(width > 0, width, 1.0), 0.0)
-        return np.asarray(slope.astype(np.float32).astype(np.float64))
-
-
-def _touching(slope: Array, places: Sequence[Array], values: Sequence[Array], side: int) -> tuple[Array, Array]:
-    """A slope and the shift with which its line lies on one side (1: above) of the function, and touches it."""
-    slope = np.asarray(slope, np.float64)
-    shifts = [
-        side * (f - slope * p) + _OFF * (np.abs(f) + np.abs(slope * p)) for f, p in zip(values, places, strict=True)
-    ]
-    return slope, side * np.maximum.reduce(shifts)
-
-
-def _nearest(lines: Sequence[tuple[Array, Array]], middle: Array, side: int) -> tuple[Array, Array]:
-    slopes, shifts = (np.stack(np.broadcast_arrays(*part)) for part in zip(*lines, strict=True))
-    chosen = np.argmin(side * (slopes * middle + shifts), axis=0)[np.newaxis]
-    return np.take_along_axis(slopes, chosen, 0)[0], np.take_along_axis(shifts, chosen, 0)[0]
+        single = slope.astype(np.float32).astype(np.float64)
+    return np.where(np.isfinite(single), single, 0.0)

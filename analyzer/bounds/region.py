@@ -1,4 +1,4 @@
-"""Where a graph is linear, and where it only bends: what rows of factors can be carried back through."""
+"""Where a graph is linear, and where lines lie around what is not: what rows of factors can be carried back through."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ import numpy as np
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import MOST_TERMS, TINIEST, UNIT, Arithmetic
-from analyzer.bounds.lines import Lines, lines_around
+from analyzer.bounds.lines import Lines, Pieces, lines_around, lines_of_largest, pieces_of
 from analyzer.bounds.sizes import Sizes
 from analyzer.facts.domain import Box
+from analyzer.facts.statistics import Bools
 from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.ops.context import Call, Context
 from analyzer.ops.operator import traits_of
 from analyzer.ops.pull_back import MOST_COPIES
+from analyzer.ops.trend import Trend
 
 SINGLE = "float32"
 LARGEST_FACTOR = 1e30
+MOST_TAPS = 64  # of a window whose largest element is looked for
 _OWN = 8  # roundings of our own in single precision beside the sums: slopes, factors, sums of two rows
 _SAFETY = 1.02
 
@@ -33,7 +36,11 @@ class Kind(Enum):
     AFFINE = "inputs that are scaled and shifted place by place"
     MOVE = "elements that are moved"
     MEAN = "a sum with weights that the operator has"
-    BENT = "a function of one input that is straight but for bends"
+    BENT = "a function of one element, around which lines are had"
+    LARGEST = "the largest of a window of elements"
+
+
+LINED = frozenset((Kind.BENT, Kind.LARGEST))  # rows go through these by lines
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +99,8 @@ class Region:
             return None if trend is None else Kind.MOVE
         if trend is None or computed != [0]:
             return None
+        if (window := rule.largest_of(op)) is not None:
+            return Kind.LARGEST if prod(window.kernel) <= MOST_TAPS else None
         if trend.linear:
             return Kind.MEAN if trend.terms <= MOST_TERMS else None
         return Kind.BENT if trend.bends is not None and op.x_shape() == op.y_shape() else None
@@ -120,20 +129,47 @@ class Region:
             weight = op.static(total.weight)
             assert weight is not None  # or it were no sum here
             return int(weight.size if total.axis is None else -(-weight.size // op.x_shape(total.data)[total.axis]))
+        window = call.rule.largest_of(op)
+        if window is not None:
+            return prod(window.kernel)
         return MOST_COPIES if self.kinds[op.node.index] is Kind.MOVE else self.terms(call)
 
-    def lines(self, call: Call, boxes: Mapping[str, Box], tried: Array | None = None) -> Lines:
-        """Around a function that bends, between the bounds of what goes in; `tried`: slopes of the line below."""
-        trend, name = call.rule.trend(call.op), call.op.node.inputs[0]
-        assert trend is not None and trend.bends is not None  # or it were not bent
+    def open_to_bend(self, call: Call, box: Box) -> Bools:
+        """Which elements of what enters a call may lie on several of its pieces."""
+        if self.kinds[call.op.node.index] is Kind.LARGEST:
+            return np.asarray(box.low < box.high)
+        trend = self._trend(call)
+        inside = [(box.low < bend) & (box.high > bend) for bend in trend.bends or ()]
+        if trend.curvature.most:
+            inside.append(
+                (box.low < box.high) & (box.low < trend.curvature.reach) & (box.high > -trend.curvature.reach)
+            )
+        return np.asarray(np.logical_or.reduce(inside or [np.zeros(box.low.shape, np.bool_)]))
+
+    def lines(self, call: Call, boxes: Mapping[str, Box]) -> Lines:
+        """Around what bends, between the bounds of what goes in."""
+        box = boxes[call.op.node.inputs[0]]
+        if self.kinds[call.op.node.index] is Kind.LARGEST:
+            window = call.rule.largest_of(call.op)
+            assert window is not None  # or it were of another kind
+            return lines_of_largest(window, box.low, box.high, call.op.y_shape())
+        return lines_around(self.pieces(call, box))
+
+    def pieces(self, call: Call, box: Box) -> Pieces:
+        """Those of a function of one element, within a box."""
+        trend = self._trend(call)
         stored = [Constants.unknown(0) if array is None else Constants.exactly(array) for array in call.op.statics]
 
         def function(x: Array) -> Array:
             (found, *_) = call.rule.constants(call.op, [Constants.exactly(x), *stored[1:]])
             return np.broadcast_to(found.number, x.shape)
 
-        box = boxes[name]
-        return lines_around(function, box.low, box.high, trend.bends, [] if tried is None else [tried])
+        return pieces_of(function, box.low, box.high, trend.bends or (), trend.curvature)
+
+    def _trend(self, call: Call) -> Trend:
+        trend = call.rule.trend(call.op)
+        assert trend is not None and trend.bends is not None  # or it were not bent
+        return trend
 
     def added(
         self, call: Call, output: int, boxes: Mapping[str, Box], sizes: Sizes, lines: Lines | None, adds: int
@@ -145,6 +181,10 @@ class Region:
         op, name, kind = call.op, call.op.outputs[output], self.kinds[call.op.node.index]
         own = (self.readers(call) + adds + _OWN) * UNIT * _SAFETY
         shape = self._shapes.shapes[name]
+        if kind is Kind.LARGEST:
+            assert lines is not None
+            off = np.asarray(own * _magnitude(boxes[op.node.inputs[0]]).max(initial=0))
+            return Terms(lines.low_shift - off, lines.high_shift + off)
         if kind is Kind.BENT:
             assert lines is not None
             trend, x = call.rule.trend(op), _magnitude(boxes[op.node.inputs[0]])

@@ -16,12 +16,12 @@ from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import TINIEST
 from analyzer.bounds.formulas import Formulas
 from analyzer.bounds.lines import Lines
-from analyzer.bounds.region import Kind, Region, Terms
+from analyzer.bounds.region import LINED, Kind, Region, Terms
 from analyzer.bounds.sizes import Sizes
 from analyzer.facts.domain import Box
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call
-from analyzer.ops.pull_back import Tape
+from analyzer.ops.pull_back import Tape, from_taps, tap_by_tap
 from analyzer.runtime.session import Session
 
 ROW_BYTES = 1 << 25  # that rows of all values may take at a time
@@ -97,13 +97,8 @@ class RowGraph:
             return False
         rows, back = found[name], dict[str, list[str]]()
         for position in self._region.computed(call):
-            if kind is Kind.BENT:
-                low, high = (self._tape.editor.input(f"{name}/{side}", "float32", self._shapes[name])
-                             for side in ("below", "above"))  # fmt: skip
-                self._slopes[name] = low, high
-                f = self._formulas
-                below, above = f.smallest(rows, f.number(0)), f.largest(rows, f.number(0))
-                part: str | None = f.plus(f.times(below, low), f.times(above, high))
+            if kind in LINED:
+                part: str | None = self._by_lines(call, name, rows)
             else:
                 part = call.rule.transposed(call.op, position, self._tape, rows, output)
             if part is None:
@@ -114,6 +109,18 @@ class RowGraph:
                 found[source] = self._tape.both(found[source], part) if source in found else part
                 self._adds[source] = self._adds.get(source, 0) + 1
         return True
+
+    def _by_lines(self, call: Call, name: str, rows: str) -> str:
+        """By the line above where a factor is positive, by the line below where it is negative."""
+        f, window, shape = self._formulas, call.rule.largest_of(call.op), list(self._shapes[name])
+        if window is not None:
+            shape[1] *= prod(window.kernel)
+            rows = tap_by_tap(call.op, self._tape, rows, window)
+        low, high = (self._tape.editor.input(f"{name}/{side}", "float32", shape) for side in ("below", "above"))
+        self._slopes[name] = low, high
+        below, above = f.smallest(rows, f.number(0)), f.largest(rows, f.number(0))
+        part = f.plus(f.times(below, low), f.times(above, high))
+        return part if window is None else from_taps(call.op, self._tape, part, window)
 
     def run(
         self, rows: Array, boxes: Mapping[str, Box], sizes: Sizes, lines: Mapping[str, Lines]

@@ -27,7 +27,7 @@ from analyzer.ops.gates import Gates
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
-from analyzer.ops.pull_back import Tape, by_difference, by_factor, by_places, identity_places
+from analyzer.ops.pull_back import Tape, Window, by_difference, by_factor, by_places, identity_places
 from analyzer.ops.routing import Stacked
 from analyzer.ops.traits import Traits
 from analyzer.ops.trend import Trend
@@ -275,6 +275,10 @@ class Operator:
             ]
             known = [p for p in found if p is not None]
             return by_places(node, position, tape, rows, known, output) if len(known) == len(own) else None
+        return None
+
+    def largest_of(self, node: OpNode) -> Window | None:
+        """The windows of the first input of which each element that comes out is the largest; None where none is."""
         return None
 
     def in_order(self, node: OpNode, blocks: Array) -> dict[int, Array]:

@@ -22,7 +22,7 @@ from analyzer.ops.movements import respell
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
-from analyzer.ops.pull_back import Tape, by_windows, repeated, window_of
+from analyzer.ops.pull_back import Tape, Window, by_windows, repeated, window_of
 from analyzer.ops.traits import CONTINUOUS, EVERY, NONE, SPATIAL, Traits
 from analyzer.ops.trend import LARGEST_OF, Trend
 
@@ -90,10 +90,13 @@ class Spatial(Operator):
         """To the largest of each window."""
         return self._through_windows(node, tape, gradient, largest=True)
 
-    def _through_windows(self, node: OpNode, tape: Tape, gradient: str, *, largest: bool) -> str | None:
+    def _window(self, node: OpNode) -> Window | None:
         kernel = tuple(int(k) for k in node.attr("kernel_shape") or ())
         inner, outer = node.x_shape()[2:], node.y_shape()[2:]
-        window = window_of(node, kernel, inner, outer) if len(kernel) == len(inner) else None
+        return window_of(node, kernel, inner, outer) if len(kernel) == len(inner) else None
+
+    def _through_windows(self, node: OpNode, tape: Tape, gradient: str, *, largest: bool) -> str | None:
+        window = self._window(node)
         return None if window is None else by_windows(node, tape, gradient, window, largest=largest)
 
     def magnitude(self, node: Node, xs: Sequence[float | None], stored: Stored) -> float | None:
@@ -104,6 +107,9 @@ class Spatial(Operator):
 
 class MaximumPool(Spatial):
     """The largest of a window; padding never is."""
+
+    def largest_of(self, node: OpNode) -> Window | None:
+        return self._window(node)
 
     def trend(self, node: OpNode) -> Trend | None:
         return LARGEST_OF
@@ -219,12 +225,21 @@ class ResizeRule(Spatial):
 class GlobalPool(Spatial):
     """Global maximum or average over all positions."""
 
+    def largest_of(self, node: OpNode) -> Window | None:
+        """A window as large as the map."""
+        inner = node.x_shape()[2:]
+        none = (0,) * len(inner)
+        return Window(inner, (1,) * len(inner), (1,) * len(inner), none, none, none) if self._maximum(node) else None
+
+    def _maximum(self, node: OpNode) -> bool:
+        return node.op_type == "GlobalMaxPool"
+
     def trend(self, node: OpNode) -> Trend | None:
-        return LARGEST_OF if node.op_type == "GlobalMaxPool" else Trend(terms=prod(node.x_shape()[2:]), linear=True)
+        return LARGEST_OF if self._maximum(node) else Trend(terms=prod(node.x_shape()[2:]), linear=True)
 
     def transposed(self, node: OpNode, position: int, tape: Tape, rows: str, output: int = 0) -> str | None:
         """To all positions alike."""
-        return self.pull_back(node, position, tape, rows, output) if node.op_type == "GlobalAveragePool" else None
+        return None if self._maximum(node) else self.pull_back(node, position, tape, rows, output)
 
     def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
         """To all positions alike; of a maximum that is rough."""

@@ -178,14 +178,30 @@ def by_windows(node: OpNode, tape: Tape, gradient: str, window: Window, *, large
     if not largest:
         kernel = tape.number(np.full((channels, 1, *window.kernel), 1 / taps), node.x_dtype)
         return tape.add("ConvTranspose", gradient, kernel, group=channels, **window.spread)
-    each = np.tile(np.eye(taps).reshape(taps, 1, *window.kernel), (channels, *[1] * (len(window.kernel) + 1)))
-    kernel = tape.number(each, node.x_dtype)
-    again = tape.number(np.ones((channels * taps, 1, *[1] * len(window.kernel))), node.x_dtype)
-    apart = tape.add("Conv", name, kernel, group=channels, **window.plain)
-    top = tape.add("Conv", node.node.outputs[0], again, group=channels)
+    apart = tape.add("Conv", name, _taps(node, tape, window), group=channels, **window.plain)
+    top = tap_by_tap(node, tape, node.node.outputs[0], window)
     chosen = tape.editor.cast(tape.add("Not", tape.add("Less", apart, top)), node.x_dtype or "float32")
-    shared = tape.add("Mul", tape.add("Conv", gradient, again, group=channels), chosen)
-    return tape.add("ConvTranspose", shared, kernel, group=channels, **window.spread)
+    shared = tape.add("Mul", tap_by_tap(node, tape, gradient, window), chosen)
+    return from_taps(node, tape, shared, window)
+
+
+def _taps(node: OpNode, tape: Tape, window: Window) -> str:
+    """Kernels that hold a single 1, one per tap, for every channel."""
+    taps = prod(window.kernel)
+    each = np.tile(np.eye(taps).reshape(taps, 1, *window.kernel), (node.x_shape()[1], *[1] * (len(window.kernel) + 1)))
+    return tape.number(each, node.x_dtype)
+
+
+def tap_by_tap(node: OpNode, tape: Tape, name: str, window: Window) -> str:
+    """What has the output's places once for every tap, along the axis of channels."""
+    channels = node.x_shape()[1]
+    again = tape.number(np.ones((channels * prod(window.kernel), 1, *[1] * len(window.kernel))), node.x_dtype)
+    return tape.add("Conv", name, again, group=channels)
+
+
+def from_taps(node: OpNode, tape: Tape, name: str, window: Window) -> str:
+    """What was given to each tap, added up at the places of the input that it saw."""
+    return tape.add("ConvTranspose", name, _taps(node, tape, window), group=node.x_shape()[1], **window.spread)
 
 
 def identity_places(shape: Shape, axis: int) -> Array:

@@ -25,6 +25,27 @@ class Ends(Enum):
     CHOICE = "wherever one of some inputs is: it is that input, by a choice that is not looked at"
 
 
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """How far a function is from straight: its slope changes by no more than `most` where its number changes by one,
+    and beyond `reach` on either side of 0 it lies between a straight line and the same line `tail` higher.
+    """
+
+    most: float
+    reach: float = np.inf
+    tail: float = 0.0
+
+    def away(self, low: Array, high: Array) -> Array:
+        """How far it may be, between two numbers, from the line through its values there."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            inside = np.asarray(self.most * (high - low) ** 2 / 8)
+        beyond = (low >= self.reach) | (high <= -self.reach)
+        return np.where(beyond, np.fmin(inside, self.tail), np.where(low < high, inside, 0.0))
+
+
+STRAIGHT = Curvature(0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trend:
     """How the first output, or each output of an operator that moves elements, depends on the computed inputs.
@@ -39,10 +60,11 @@ class Trend:
     whatever is fed; `formula`: nothing by the formula, but what is computed may. `selects`: all elements that come out
     are those of computed inputs.
 
-    `bends`: between these places each element is a straight function of the first input's element at its place; None
-    where nobody says so. `linear`: each is a sum of elements of the first input, times numbers that nothing fed changes
-    and that are not below 0. `steepest`: no element moves further than so many times the farthest that an element of
-    the computed inputs does; along axes on which units stay separate, an element of its own unit.
+    `bends`: between these places each element is a function of the first input's element at its place that is straight,
+    or no further from straight than its `curvature`; None where nobody says so. `linear`: each is a sum of elements of
+    the first input, times numbers that nothing fed changes and that are not below 0. `steepest`: no element moves
+    further than so many times the farthest that an element of the computed inputs does; along axes on which units stay
+    separate, an element of its own unit.
     """
 
     ends: Ends = Ends.RISING
@@ -61,6 +83,7 @@ class Trend:
     formula: bool = False
     selects: bool = False
     bends: tuple[float, ...] | None = None
+    curvature: Curvature = STRAIGHT
     linear: bool = False
     steepest: float | None = None
 

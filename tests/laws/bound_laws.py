@@ -29,12 +29,12 @@ def bounds_held(case: Case, random: Random) -> int:
     if not says_something(rule_for(case.node.domain, case.node.op_type)):
         return 0
     bench, compared = Bench(case), 0
-    boxes = {name: _box(random, case, name) for name in case.feeds}
+    boxes = {name: drawn_box(random, case, name) for name in case.feeds}
     given = {name: box for name, box in boxes.items() if random.random() > 0.15}
     bounds = interval_bounds(load_model(case.model()), bench.context.table, given, threads=1)
     generator = np.random.default_rng(random.getrandbits(32))
     for _ in range(POINTS if set(case.outputs) & set(bounds) else 0):
-        feed = {name: _point(generator, box, case.arrays[name]) for name, box in boxes.items()}
+        feed = {name: drawn_point(generator, box, case.arrays[name]) for name, box in boxes.items()}
         with np.errstate(all="ignore"):
             seen = bench.run(feed)
         if not all(np.isfinite(array.astype(np.float64)).all() for array in seen.values()):
@@ -55,7 +55,7 @@ def says_something(rule: Operator) -> bool:
     return any(getattr(type(rule), name) is not getattr(Operator, name) for name in SAYINGS)
 
 
-def _box(random: Random, case: Case, name: str) -> Box:
+def drawn_box(random: Random, case: Case, name: str) -> Box:
     """Between two arrays such as the input may be; some of no width, some far from 0."""
     array, sampler = case.arrays[name], case.sampler(name)
     generator = np.random.default_rng(random.getrandbits(32))
@@ -72,7 +72,7 @@ def _box(random: Random, case: Case, name: str) -> Box:
     return Box(np.minimum(one, other), np.maximum(one, other))
 
 
-def _point(generator: np.random.Generator, box: Box, like: Array) -> Array:
+def drawn_point(generator: np.random.Generator, box: Box, like: Array) -> Array:
     """A corner, something in between, or some of both."""
     upper = generator.random(like.shape) < generator.choice([0.0, 0.5, 0.5, 1.0])
     corner = np.where(upper, box.high, box.low)

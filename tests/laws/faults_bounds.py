@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import pytest
 
+from analyzer.algebra.pattern import Array, Shape
+from analyzer.bounds import lines
 from analyzer.bounds.arithmetic import Arithmetic
 from analyzer.bounds.by_trend import ByTrend
 from analyzer.bounds.differences import DifferenceGraph
@@ -20,10 +23,12 @@ from analyzer.ops.context import Call
 from analyzer.ops.node import OpNode
 from analyzer.ops.norm import LayerNorm, Softmax, root_of_length
 from analyzer.ops.pool import MaximumPool
-from analyzer.ops.trend import EXACT, WITHIN_ONE, Ends, Trend
+from analyzer.ops.pull_back import Window
+from analyzer.ops.trend import EXACT, WITHIN_ONE, Curvature, Ends, Trend
 from tests.laws.bound_laws import bounds_hold
 from tests.laws.difference_laws import differences_hold
 from tests.laws.laws import Fault, Patch
+from tests.laws.linear_laws import lines_lie_around
 
 
 def _trend_of(rule: type[Any], trend: Trend) -> Patch:
@@ -84,6 +89,46 @@ def _no_bias(graph: DifferenceGraph, op: OpNode, bias: int | None) -> dict[int, 
     return {bias: graph._f.array(np.zeros(op.x_shape(bias)))} if bias is not None and op.has(bias) else {}
 
 
+def _curves_are_straight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Curvature, "away", lambda self, low, high: np.zeros(np.shape(low)))
+
+
+def _less(name: str, **changed: Any) -> Patch:
+    patch = _function(name, replace(turning._TRENDS[name], **changed), f"with_other_{'_'.join(changed)}")
+    return patch
+
+
+def _padding_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = lines.seen_by
+
+    def seen_by(window: Window, array: Array, shape: Shape) -> Array:
+        seen = honest(window, array, shape)
+        return np.where(np.isfinite(seen), seen, 0)
+
+    monkeypatch.setattr(lines, "seen_by", seen_by)
+
+
+def _windows_start_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = lines.seen_by
+
+    def seen_by(window: Window, array: Array, shape: Shape) -> Array:
+        return honest(replace(window, begins=window.ends, ends=window.begins), array, shape)
+
+    monkeypatch.setattr(lines, "seen_by", seen_by)
+
+
+def _the_first_is_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "lines_of_largest", _by_first)
+    monkeypatch.setattr("analyzer.bounds.region.lines_of_largest", _by_first)
+
+
+def _by_first(window: Window, low: Array, high: Array, shape: Shape) -> lines.Lines:
+    taps = np.zeros((shape[0], shape[1], prod(window.kernel), *shape[2:]), np.float32)
+    taps[:, :, 0] = 1
+    slopes = taps.reshape(shape[0], -1, *shape[2:])
+    return lines.Lines(slopes, slopes, np.zeros(shape), np.zeros(shape))
+
+
 ONE = Trend(low=-1.0, high=1.0)
 FAULTS: list[Fault] = [
     (_function("Neg", EXACT, "rises"), "Neg", bounds_hold),
@@ -105,6 +150,12 @@ FAULTS: list[Fault] = [
     (_function("Tanh", replace(WITHIN_ONE, steepest=0.9), "less_steep"), "Tanh", differences_hold),
     (_trend_of(MaximumPool, Trend(selects=True, steepest=0.5)), "MaxPool", differences_hold),
     (_trend_of(Softmax, replace(WITHIN_ONE, steepest=0.2)), "Softmax", differences_hold),
+    *((_curves_are_straight, name, lines_lie_around) for name in ("Tanh", "Gelu", "HardSwish", "Elu")),
+    (_less("Sigmoid", curvature=Curvature(0.03, 8.0, 3.4e-4)), "Sigmoid", lines_lie_around),
+    (_less("Relu", bends=()), "Relu", lines_lie_around),
+    (_padding_is_zero, "MaxPool", lines_lie_around),
+    (_windows_start_inside, "MaxPool", lines_lie_around),
+    (_the_first_is_largest, "MaxPool", lines_lie_around),
     (_signs_kept, "Conv", differences_hold),
     (_signs_kept, "Gemm", differences_hold),
     *((_roundings_forgotten, name, bounds_hold) for name in ("Conv", "MatMul", "Gemm", "BatchNormalization")),

@@ -6,13 +6,18 @@ from random import Random
 
 import numpy as np
 
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.bounds.arithmetic import ARITHMETIC
-from analyzer.bounds.region import Kind, Region
+from analyzer.bounds.lines import seen_by
+from analyzer.bounds.region import LINED, Region
+from analyzer.bounds.sizes import Sizes
+from analyzer.facts.domain import Box
 from analyzer.graph import Editor
-from analyzer.ops.pull_back import Tape
+from analyzer.ops.pull_back import Tape, Window
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.session import Session
 from tests.laws.benches import Bench, Case
+from tests.laws.bound_laws import drawn_box, drawn_point
 
 LEAST_OPSET = 13
 CLOSE = 1e-4  # share of the magnitudes of what is added up
@@ -29,7 +34,7 @@ def rows_compared(case: Case, random: Random) -> int:
     bench = Bench(case)
     region = Region(bench.context, bench.context.table, ARITHMETIC["float32"])
     kind, compared = region.kinds.get(bench.call.op.node.index), 0
-    if kind in (None, Kind.BENT):
+    if kind is None or kind in LINED:
         return 0
     generator = np.random.default_rng(random.getrandbits(32))
     for position in region.computed(bench.call):
@@ -65,3 +70,43 @@ def _compared(
             size = np.abs(products).sum() + np.abs(rows * moved).sum() + 1e-3
             assert abs(products.sum() - (rows * moved).sum()) <= CLOSE * size, f"rows of {output}: {case}"
     return POINTS
+
+
+def lines_lie_around(case: Case, random: Random) -> None:
+    """What is computed lies between the lines, with what is added to them, at corners and inside of a box."""
+    lines_held(case, random)
+
+
+def lines_held(case: Case, random: Random) -> int:
+    """How many numbers were compared."""
+    bench = Bench(case)
+    region = Region(bench.context, bench.context.table, ARITHMETIC["float32"])
+    call, compared = bench.call, 0
+    if region.kinds.get(call.op.node.index) not in LINED:
+        return 0
+    name, output = call.op.node.inputs[0], case.outputs[0]
+    boxes = {name: drawn_box(random, case, name)}
+    lines = region.lines(call, boxes)
+    window, generator = call.rule.largest_of(call.op), np.random.default_rng(random.getrandbits(32))
+    for _ in range(POINTS * 20):
+        x = drawn_point(generator, boxes[name], case.arrays[name])
+        with np.errstate(all="ignore"):
+            y = bench.run(case.feeds | {name: x})[output].astype(np.float64)
+        exact = {output: Box(y, y)}  # what is off by a share of the result is off by a share of this one
+        terms = region.added(call, 0, boxes | exact, Sizes({}, {}), lines, 1)
+        parts = x.astype(np.float64) if window is None else _seen(window, x.astype(np.float64), y.shape)
+        ends = []
+        for slope, shift in ((lines.low, terms.low), (lines.high, terms.high)):
+            if window is not None:
+                ends.append((slope.reshape(parts.shape) * parts).sum(axis=2) + shift)
+            else:
+                ends.append(slope * parts + shift)
+        assert (ends[0] <= y).all() and (y <= ends[1]).all(), f"{case} in {boxes} at {x}: {y} is not in {ends}"
+        compared += y.size
+    return compared
+
+
+def _seen(window: Window, x: Array, shape: Shape) -> Array:
+    """What each tap sees; a factor of the padding counts for nothing."""
+    seen = seen_by(window, x, shape)
+    return np.where(np.isfinite(seen), seen, 0)

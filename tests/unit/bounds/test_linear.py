@@ -11,7 +11,7 @@ import pytest
 from analyzer.bounds import interval_bounds
 from analyzer.bounds.arithmetic import Arithmetic
 from analyzer.bounds.linear_bounds import Asked, LinearBounds
-from analyzer.bounds.lines import lines_around
+from analyzer.bounds.lines import Lines, lines_around, pieces_of
 from analyzer.bounds.rows import RowGraph
 from analyzer.facts.domain import Box
 from analyzer.graph import Editor
@@ -55,20 +55,44 @@ def _pictures(seed: int) -> tuple[str, Stored]:
     }  # fmt: skip
 
 
+def _smooth(seed: int) -> tuple[str, Stored]:
+    text = """g (float[n,5] x) => (float[n,4] y) {
+        a = Gemm (x, w, b) s = Sigmoid (a) t = Tanh (a) c = Concat<axis = 1> (s, t) d = MatMul (c, v) h = HardSwish (d)
+        e = Elu<alpha = 0.7> (d) f = Softplus (d) i = Add (h, e) j = Add (i, f) g1 = MatMul (j, u) k = Gelu (g1)
+        l = Erf (g1) m = Add (k, l) n1 = Mish (m) o = Selu (n1) q = Celu<alpha = 0.5> (o) y = Gemm (q, z) }"""
+    return text, {
+        "w": _drawn(seed, 5, 7), "b": _drawn(seed + 1, 7), "v": _drawn(seed + 2, 14, 8),
+        "u": _drawn(seed + 3, 8, 6) / 2, "z": _drawn(seed + 4, 6, 4),
+    }  # fmt: skip
+
+
+def _largest(seed: int) -> tuple[str, Stored]:
+    text = """g (float[n,2,7,6] x) => (float[n,3] y) {
+        a = Conv<pads = [1, 1, 1, 1]> (x, k, b)
+        m = MaxPool<kernel_shape = [3, 2], pads = [1, 0, 1, 1], strides = [2, 1]> (a) c = Conv<group = 2> (m, l)
+        r = Relu (c)
+        p = MaxPool<kernel_shape = [2, 2]> (r) d = Conv<pads = [1, 0, 0, 1]> (p, o) q = GlobalMaxPool (d)
+        f = Flatten (q) y = Gemm (f, w) }"""
+    return text, {
+        "k": _drawn(seed, 4, 2, 3, 3), "b": _drawn(seed + 1, 4), "l": _drawn(seed + 2, 4, 2, 2, 2),
+        "o": _drawn(seed + 3, 5, 4, 2, 2), "w": _drawn(seed + 4, 5, 3),
+    }  # fmt: skip
+
+
 def _no_samples(seed: int) -> tuple[str, Stored]:
     text = """g (float[5] x) => (float[3] y) {
         a = MatMul (x, w) r = Relu (a) c = MatMul (r, v) s = Relu (c) y = MatMul (s, u) }"""
     return text, {"w": _drawn(seed, 5, 8), "v": _drawn(seed + 1, 8, 8), "u": _drawn(seed + 2, 8, 3)}
 
 
-FAMILIES = [_dense, _pictures, _no_samples]
+FAMILIES = [_dense, _pictures, _smooth, _largest, _no_samples]
 
 
 class Bounded:
     """Linear bounds of all numbers of a net around a point, and what onnxruntime computes there."""
 
     def __init__(self, text: str, stored: Stored, far: float, seed: int) -> None:
-        self.loaded = load_model(parse(text, stored, 18))
+        self.loaded = load_model(parse(text, stored, 20))
         shapes = measure_shapes(self.loaded, None, threads=1)
         middle = _drawn(seed + 20, *shapes.shapes["x"])
         self.box = {"x": Box(middle - np.float32(far), middle + np.float32(far))}
@@ -175,7 +199,7 @@ def test_lines_touch_what_bends() -> None:
     for function, bends in functions:
         low = random.normal(size=200) * 3
         high = low + np.abs(random.normal(size=200)) * random.choice([0, 1e-6, 1, 9], 200)
-        found = lines_around(function, low, high, bends)
+        found = lines_around(pieces_of(function, low, high, bends))
         for share in np.linspace(0, 1, 41):
             x = low + share * (high - low)
             y = function(x)
@@ -197,9 +221,9 @@ def _caught(seeds: int = 4) -> bool:
 def test_lines_on_the_wrong_side_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = lines_around
 
-    def swapped(*given: Any) -> Any:
+    def swapped(*given: Any) -> Lines:
         found = honest(*given)
-        return type(found)(found.high, found.low, found.high_shift, found.low_shift)
+        return Lines(found.high, found.low, found.high_shift, found.low_shift)
 
     monkeypatch.setattr("analyzer.bounds.region.lines_around", swapped)
     with pytest.raises(AssertionError):  # bounds that cross, or a number outside
@@ -209,9 +233,9 @@ def test_lines_on_the_wrong_side_are_found(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_slope_without_its_shift_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = lines_around
 
-    def flat(*given: Any) -> Any:
+    def flat(*given: Any) -> Lines:
         found = honest(*given)
-        return type(found)(found.low, found.high, found.low_shift, found.high_shift * 0)
+        return Lines(found.low, found.high, found.low_shift, found.high_shift * 0)
 
     monkeypatch.setattr("analyzer.bounds.region.lines_around", flat)
     with pytest.raises(AssertionError):
