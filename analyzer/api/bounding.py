@@ -19,6 +19,7 @@ from analyzer.witness.wanted_bounds import asked_of, counts_of, worth_bounding
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
+SLOPE_TURNS = 20  # in which slopes of linear bounds are sought
 
 
 @contextmanager
@@ -54,7 +55,7 @@ class LinearBounding:
     """
 
     def __init__(self, source: Source, claims: Claims, chosen: Bools, domain: Domain, arithmetic: str) -> None:
-        self._claims, self._domain = claims, domain
+        self._claims, self._domain, self._shapes = claims, domain, source.shapes
         self._asked: Mapping[str, Asked] = asked_of(claims, chosen, source.shapes)
         self.bounds: LinearBounds | None = None
         self.notes = list[str]()
@@ -91,6 +92,11 @@ class LinearBounding:
         """What bounds the values of the claims for inputs of a part of the domain, as long as it `goes_on`."""
         linear, asked = self.bounds, self._asked
         return lambda box: {} if linear is None else linear.bounds(box, asked, goes_on)
+
+    def with_slopes(self, chosen: Bools, goes_on: Callable[[], bool] = lambda: True) -> Bounding:
+        """The same, of what some of the claims are about, with slopes that are sought."""
+        linear, asked = self.bounds, asked_of(self._claims, chosen, self._shapes)
+        return lambda box: {} if linear is None else linear.bounds(box, asked, goes_on, SLOPE_TURNS)
 
     def splitter(self, bound: Bounding) -> Splitter:
         """What proves the claims part by part: by linear bounds, where there are none by others."""

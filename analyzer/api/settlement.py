@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from analyzer.facts.audit import LayerVerdicts
-from analyzer.facts.domain import Box, hull_of
+from analyzer.facts.domain import Box, within_both
 from analyzer.facts.proof import REAL, Claim, Method, Outcome, UnitProof
 from analyzer.facts.statistics import Bools
 from analyzer.witness.claims import Claims
@@ -57,10 +57,10 @@ class Settlement:
             check_samples(self._layers, bounds)
 
     def narrow(self, bounds: Mapping[str, Box], method: Method) -> None:
-        """Take over bounds that are narrower, and what they prove."""
-        shown = np.flatnonzero(proven(self.claims, bounds) & self.open).tolist()
+        """Take over bounds that hold as well, and what they prove."""
+        self.bounds = within_both(self.bounds, bounds)
+        shown = np.flatnonzero(proven(self.claims, self.bounds) & self.open).tolist()
         self._proofs.update(dict.fromkeys(shown, method))
-        self.bounds = hull_of([{name: bounds.get(name, box) for name, box in self.bounds.items()}])
 
     def prove(self, claim: int, method: Method) -> None:
         """Count a claim as proven."""

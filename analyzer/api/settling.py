@@ -28,14 +28,14 @@ from analyzer.witness.search import Clock, Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
 from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, Splitter, worth_splitting
-from analyzer.witness.wanted_bounds import steepest
+from analyzer.witness.wanted_bounds import nearly_shown, steepest
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
     from analyzer.walk import Walk
 
 #: Shares of the budget after which a stage ends at the latest; the search sooner where parts of the domain are tried.
-LINEAR_UNTIL, SEARCH_UNTIL, SEARCH_UNTIL_FEW, SPLIT_UNTIL = 0.5, 0.85, 0.4, 0.9
+LINEAR_UNTIL, SLOPES_UNTIL, SEARCH_UNTIL, SEARCH_UNTIL_FEW, SPLIT_UNTIL = 0.5, 0.6, 0.85, 0.4, 0.9
 
 
 def settle(
@@ -86,7 +86,7 @@ def settle(
                     lap("points")
                     with LinearBounding(source, claims, settled.open, domain, arithmetic) as linear:
                         notes = [*notes, *linear.notes]
-                        _narrow(settled, linear, domain, clock.until(LINEAR_UNTIL))
+                        _narrow(settled, linear, domain, clock)
                         lap("linear")
                         settled.finished = settled.search.climb(settled.proven, _hints(settled, linear, domain))
                         lap("search")
@@ -126,11 +126,17 @@ def settle(
 
 
 def _narrow(settled: Settlement, linear: LinearBounding, domain: Domain, clock: Clock) -> None:
-    """By bounds that are linear in the inputs, as far as the time goes."""
-    if linear.bounds is not None:
-        bounds = bounds_over(linear.around(clock.goes_on), domain)
+    """By bounds that are linear in the inputs, as far as the time goes; for what they nearly show slopes are sought."""
+    if linear.bounds is None:
+        return
+    bounds = bounds_over(linear.around(clock.until(LINEAR_UNTIL).goes_on), domain)
+    settled.check(bounds)
+    settled.narrow(bounds, Method.LINEAR)
+    chosen, until = nearly_shown(settled.claims, settled.open, bounds), clock.until(SLOPES_UNTIL)
+    if chosen.any() and until.goes_on():
+        bounds = bounds_over(linear.with_slopes(chosen, until.goes_on), domain)
         settled.check(bounds)
-        settled.narrow(bounds, Method.LINEAR)
+        settled.narrow(bounds, Method.SLOPES)
 
 
 def _search(

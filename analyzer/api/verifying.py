@@ -20,7 +20,7 @@ from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
 from analyzer.errors import InputError
 from analyzer.facts.audit import LayerVerdicts
-from analyzer.facts.domain import Box
+from analyzer.facts.domain import Box, within_both
 from analyzer.facts.proof import ARITHMETICS, Claim, Failed, Method, Outcome, UnitProof, VerifiedFacts
 from analyzer.facts.statistics import Bools
 from analyzer.facts.thresholds import Thresholds
@@ -32,8 +32,13 @@ from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
 from analyzer.witness.removal import Removals
 from analyzer.witness.sight import Feeding, Sight
+from analyzer.witness.wanted_bounds import nearly_shown
 
-FURTHER = (Method.LINEAR, Method.SPLITTING)  # ways of proving that intervals over the whole domain are too wide for
+FURTHER = (
+    Method.LINEAR,
+    Method.SLOPES,
+    Method.SPLITTING,
+)  # ways of proving that intervals over the whole domain are too wide for
 AGAIN = 1e-5  # share by which a bound that is computed again may differ: sums may be taken in another order
 DRAWN = 16  # points of the domain on which the model is run to see what its values are
 
@@ -162,6 +167,21 @@ def _linear(
         yield linear, {} if linear.bounds is None else bounds_over(linear.around(), found.domain)
 
 
+def _by_slopes(
+    found: Certificate,
+    claims: Claims,
+    units: tuple[UnitProof, ...],
+    linear: LinearBounding,
+    narrower: Mapping[str, Box],
+) -> Bools:
+    """What linear bounds show whose slopes are sought, for the claims for which `prove` sought them."""
+    if not any(u.method is Method.SLOPES for u in units):
+        return np.zeros(len(units), np.bool_)
+    left = np.array([u.asked_of_lines and u.method is not Method.LINEAR for u in units], np.bool_)
+    sought = nearly_shown(claims, left, narrower)
+    return proven(claims, within_both(narrower, bounds_over(linear.with_slopes(sought), found.domain)))
+
+
 def _not_proven(
     found: Certificate,
     source: Source,
@@ -180,6 +200,7 @@ def _not_proven(
         further = np.array([u.method in FURTHER and u.outcome is Outcome.PROVEN for u in units], np.bool_)
         shown |= further & proven(claims, narrower)
         if linear is not None:
+            shown |= further & _by_slopes(found, claims, units, linear, narrower)
             splitter = linear.splitter(bound)
             for place in np.flatnonzero(further & ~shown).tolist():
                 shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -17,10 +18,11 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.bounds.intervals import IntervalGraph
-from analyzer.bounds.lines import Lines
 from analyzer.bounds.region import LINED, Kind, Region
+from analyzer.bounds.relaxed import RelaxedGraph
 from analyzer.bounds.rows import RowGraph
-from analyzer.bounds.sizes import SizeGraph, Sizes
+from analyzer.bounds.sizes import SizeGraph
+from analyzer.bounds.slopes import Around, narrowest
 from analyzer.facts.domain import Box
 from analyzer.facts.statistics import Bools, Ints
 from analyzer.facts.units import ShapeTable
@@ -31,6 +33,10 @@ from analyzer.ops.shared_context import context_of
 MOST_KEPT = 1 << 26  # stored numbers of the ways back that are kept for further boxes
 LITTLE = 1 << 22  # multiply-adds of a row, below which threads cost more than they bring
 MOST_WORK = 1 << 35  # multiply-adds of all rows for one box; of values that would take more only intervals are known
+
+
+#: What bounds rows of a value, at most as many as are looked at together.
+Bounding = Callable[[str, Array, Mapping[str, Box], Around, Callable[[], bool]], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +89,7 @@ class LinearBounds:
         )
         self._sizes = SizeGraph(loaded, linear, summed, threads=threads)
         self._graphs: dict[str, RowGraph] = {}
+        self._relaxed: dict[str, RelaxedGraph] = {}
         stored = sum(prod(self._context.shapes[name] or (1,)) for name in loaded.graph.initializer_names)
         self._keeps = stored * len(self._starts) <= MOST_KEPT
         self.skipped: list[str] = []
@@ -99,17 +106,22 @@ class LinearBounds:
     def _forget(self) -> None:
         for graph in self._graphs.values():
             graph.close()
+        for relaxed in self._relaxed.values():
+            relaxed.close()
         self._graphs.clear()
+        self._relaxed.clear()
 
     def bounds(
         self,
         inputs: Mapping[str, Box],
         asked: Mapping[str, Asked],
         goes_on: Callable[[], bool] = lambda: True,
+        turns: int = 0,
     ) -> Mapping[str, Box]:
         """Bounds of all values, by intervals, and narrower ones of what was asked and of what leads there.
 
-        It ends early where it no longer `goes_on`; what is known then holds.
+        With `turns`, slopes of lines are sought for what these leave open: so many times for each number, where rows
+        take the place of samples. It ends early where it no longer `goes_on`; what is known then holds.
         """
         narrower, self.skipped = dict[str, Box](), list[str]()
         boxes: Mapping[str, Box] = self._intervals.bounds(inputs)
@@ -127,12 +139,19 @@ class LinearBounds:
                 self.skipped.append(name)
                 continue
             left -= work
-            box = self._narrowed(name, boxes, wanted, goes_on)
+            box = self._narrowed(name, boxes, wanted, self._by_rows, goes_on)
+            if box is not None and turns and self._region.batched:
+                still = self._wanted(name, box, asked.get(name) if name not in self._bends else None)
+                work = int(still.above.sum() + still.below.sum()) * self._work(name) * 2 * turns
+                if work <= left:
+                    left -= work
+                    box = self._narrowed(name, {**boxes, name: box}, still, partial(self._by_slopes, turns), goes_on)
             if box is None:
                 break
             narrower[name] = box
             boxes = self._intervals.bounds(inputs, narrower)
-        self._known = boxes
+        if not turns:  # else it is some values alone that were asked about
+            self._known = boxes
         return boxes
 
     @property
@@ -142,7 +161,7 @@ class LinearBounds:
 
     @property
     def known(self) -> Mapping[str, Box]:
-        """What `bounds` gave last."""
+        """What `bounds` gave last without looking for slopes."""
         return self._known
 
     def together(self, value: str) -> int:
@@ -164,7 +183,9 @@ class LinearBounds:
     def factors(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
         """By input the factors of those linear bounds, in the box that was bounded last: one array per element."""
         boxes, graph = self._known, self._rows(value)
-        _, ends = graph.run(_unit_rows(boxes[value].low.size, elements, signs), boxes, *self._around(graph, boxes))
+        around = self._around(graph, boxes)
+        rows = _unit_rows(boxes[value].low.size, elements, signs)
+        _, ends = graph.run(rows, boxes, around.sizes, around.lines)
         inputs = self._context.graph.inputs
         return {n: factors.reshape(-1, *boxes[n].low.shape) for n, factors in ends.items() if n in inputs}
 
@@ -186,30 +207,54 @@ class LinearBounds:
             return Asked(open_, open_)
         return Asked(open_ | asked.above, open_ | asked.below)
 
-    def _narrowed(self, name: str, boxes: Mapping[str, Box], wanted: Asked, goes_on: Callable[[], bool]) -> Box | None:
+    def _narrowed(
+        self, name: str, boxes: Mapping[str, Box], wanted: Asked, bound: Bounding, goes_on: Callable[[], bool]
+    ) -> Box | None:
         """The box with the bounds that rows give; None where the time was over."""
         above, below = np.flatnonzero(wanted.above), np.flatnonzero(wanted.below)
         low, high = (np.array(end, np.float64) for end in (boxes[name].low, boxes[name].high))
         elements = np.concatenate([above, below])
         signs = np.concatenate([np.ones(len(above), np.int64), -np.ones(len(below), np.int64)])
-        graph = self._rows(name)
-        around = self._around(graph, boxes)
+        around, together = self._around(self._rows(name), boxes), self._rows(name).together
         most = list[Array]()
-        for place in range(0, len(elements), graph.together):
-            piece = slice(place, place + graph.together)
-            most.append(graph.run(_unit_rows(low.size, elements[piece], signs[piece]), boxes, *around)[0])
-            if place + graph.together < len(elements) and not goes_on():
+        for place in range(0, len(elements), together):
+            piece = slice(place, place + together)
+            most.append(bound(name, _unit_rows(low.size, elements[piece], signs[piece]), boxes, around, goes_on))
+            if place + together < len(elements) and not goes_on():
                 return None
-        found = np.concatenate(most)
+        found = np.concatenate([*most, np.zeros(0)])
         high.reshape(-1)[above] = np.fmin(high.reshape(-1)[above], found[: len(above)])
         low.reshape(-1)[below] = np.fmax(low.reshape(-1)[below], -found[len(above) :])
         return Box(low, high)
 
-    def _around(self, graph: RowGraph, boxes: Mapping[str, Box]) -> tuple[Sizes, dict[str, Lines]]:
-        """Sizes of what is added up on the way of rows, and lines around what bends there."""
-        bent = {n: c for n, c in graph.through.items() if self._kind(c) in LINED}
-        known = {n: c for n, c in bent.items() if _finite(boxes.get(c.op.node.inputs[0]))}
-        return self._sizes.within(boxes, graph.through), {n: self._region.lines(c, boxes) for n, c in known.items()}
+    def _by_rows(
+        self, name: str, rows: Array, boxes: Mapping[str, Box], around: Around, goes_on: Callable[[], bool]
+    ) -> Array:
+        return self._rows(name).run(rows, boxes, around.sizes, around.lines)[0]
+
+    def _by_slopes(
+        self,
+        turns: int,
+        name: str,
+        rows: Array,
+        boxes: Mapping[str, Box],
+        around: Around,
+        goes_on: Callable[[], bool],
+    ) -> Array:
+        graph = self._rows(name)
+        if not around.lines or not graph.bounded(boxes):
+            return np.full(len(rows), np.inf)
+        if name not in self._relaxed:
+            self._relaxed[name] = RelaxedGraph(self._loaded, self._region, graph, threads=self._threads)
+        return narrowest(graph, self._relaxed[name], rows, boxes, around, turns, goes_on)
+
+    def _around(self, graph: RowGraph, boxes: Mapping[str, Box]) -> Around:
+        """What rows meet on their way."""
+        lined = {n: c for n, c in graph.through.items() if self._kind(c) in LINED}
+        known = {n: c for n, c in lined.items() if _finite(boxes.get(c.op.node.inputs[0]))}
+        return Around(
+            self._sizes.within(boxes, graph.through), {n: self._region.lines(c, boxes) for n, c in known.items()}
+        )
 
     def _rows(self, name: str) -> RowGraph:
         if name not in self._graphs:

@@ -14,20 +14,8 @@ from analyzer.ops.trend import STRAIGHT, Curvature
 
 _OFF = 2.0**-48  # of our own arithmetic, in double precision: a share of the magnitudes that are added
 _PIECES = 16  # of which a curve is taken to be made
-_NEARER = 1e-9  # share by which a line has to be nearer than one that was tried before
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lines:
-    """`low * x + low_shift <= f(x) <= high * x + high_shift` between two ends; slopes are in single precision.
-
-    Of the largest of several elements slopes have those along their second axis, channel by channel.
-    """
-
-    low: Array
-    high: Array
-    low_shift: Array
-    high_shift: Array
+_NEARER = 1e-9  # share by which lines are as near
+_TOGETHER = 1 << 14  # elements that are looked at together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,21 +36,52 @@ class Pieces:
         highest = [np.maximum(a, b) + away for away, (a, b) in zip(self.away, pairwise(ends), strict=True)]
         return np.asarray(side * np.maximum.reduce(highest))
 
+    def touched(self, slope: Array, side: int) -> Array:
+        """Where that line touches."""
+        heights = np.stack(np.broadcast_arrays(*(side * (f - slope * p)
+                                                 for f, p in zip(self.values, self.places, strict=True))))  # fmt: skip
+        places = np.stack(np.broadcast_arrays(*self.places))
+        return np.asarray(np.take_along_axis(places, np.argmax(heights, axis=0)[np.newaxis], 0)[0])
+
+    def steepness(self, piece: int) -> Array:
+        """The slope of a piece."""
+        places, values = (side[piece : piece + 2] for side in (self.places, self.values))
+        return _slope(*places, *values)
+
     def nearest(self, side: int) -> tuple[Array, Array]:
         """Slope and shift of the line on one side that is nearest in the middle: it touches two places around it."""
-        middle = (self.places[0] + self.places[-1]) / 2
-        farthest, slope = np.full(middle.shape, -np.inf), np.zeros(middle.shape)
-        order = sorted(combinations(range(len(self.places)), 2), key=lambda pair: pair[1] - pair[0])
-        for i, j in order:  # neighbours first: where the function itself is met its own slope is taken
-            a, b, f, g = self.places[i], self.places[j], self.values[i], self.values[j]
-            around = (a <= middle) & (middle <= b)
-            if not around.any():
-                continue
-            chord = _slope(a, b, f, g)
-            height = side * (f + chord * (middle - a))
-            better = around & (height > farthest + _NEARER * np.abs(height))
-            slope, farthest = np.where(better, chord, slope), np.where(better, height, farthest)
-        return slope, self.shift(slope, side)
+        shape, count = self.places[0].shape, len(self.places)
+        pairs = sorted(combinations(range(count), 2), key=lambda pair: pair[1] - pair[0])
+        left, right = ([pair[end] for pair in pairs] for end in range(2))
+        places, values = (
+            np.stack(np.broadcast_arrays(*part)).reshape(count, -1) for part in (self.places, self.values)
+        )
+        slope = np.empty(places.shape[1])
+        for start in range(0, len(slope), _TOGETHER):
+            p, f = (part[:, start : start + _TOGETHER] for part in (places, values))
+            middle, chords = (p[0] + p[-1]) / 2, _slope(p[left], p[right], f[left], f[right])
+            heights = side * (f[left] + chords * (middle - p[left]))
+            heights = np.where((p[left] <= middle) & (middle <= p[right]), heights, -np.inf)
+            highest = heights.max(axis=0)
+            # neighbours first: where the function itself is met, its own slope is taken
+            first = np.argmax(heights >= highest - _NEARER * np.abs(highest), axis=0)
+            slope[start : start + _TOGETHER] = np.take_along_axis(chords, first[np.newaxis], 0)[0]
+        return slope.reshape(shape), self.shift(slope.reshape(shape), side)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """`low * x + low_shift <= f(x) <= high * x + high_shift` between two ends; slopes are in single precision.
+
+    Of the largest of several elements slopes have those along their second axis, channel by channel. `pieces`: of a
+    function of one element, what it is made of.
+    """
+
+    low: Array
+    high: Array
+    low_shift: Array
+    high_shift: Array
+    pieces: Pieces | None = None
 
 
 def pieces_of(
@@ -84,12 +103,12 @@ def pieces_of(
     return Pieces(places, values, [curve.away(a, b) for a, b in pairwise(places)])
 
 
-def lines_around(pieces: Pieces, below: Array | None = None) -> Lines:
-    """The nearest lines; `below` is another slope for the line below."""
+def lines_around(pieces: Pieces) -> Lines:
+    """The nearest lines."""
     with np.errstate(over="ignore", invalid="ignore"):
         high, high_shift = pieces.nearest(1)
-        low, low_shift = pieces.nearest(-1) if below is None else (below, pieces.shift(below, -1))
-    return Lines(low.astype(np.float32), high.astype(np.float32), low_shift, high_shift)
+        low, low_shift = pieces.nearest(-1)
+    return Lines(low.astype(np.float32), high.astype(np.float32), low_shift, high_shift, pieces)
 
 
 def lines_of_largest(window: Window, low: Array, high: Array, shape: Shape) -> Lines:

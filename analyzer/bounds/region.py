@@ -12,7 +12,7 @@ import numpy as np
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import MOST_TERMS, TINIEST, UNIT, Arithmetic
-from analyzer.bounds.lines import Lines, Pieces, lines_around, lines_of_largest, pieces_of
+from analyzer.bounds.lines import Lines, lines_around, lines_of_largest, pieces_of
 from analyzer.bounds.sizes import Sizes
 from analyzer.facts.domain import Box
 from analyzer.facts.statistics import Bools
@@ -149,14 +149,9 @@ class Region:
     def lines(self, call: Call, boxes: Mapping[str, Box]) -> Lines:
         """Around what bends, between the bounds of what goes in."""
         box = boxes[call.op.node.inputs[0]]
-        if self.kinds[call.op.node.index] is Kind.LARGEST:
-            window = call.rule.largest_of(call.op)
-            assert window is not None  # or it were of another kind
+        window = call.rule.largest_of(call.op)
+        if window is not None:
             return lines_of_largest(window, box.low, box.high, call.op.y_shape())
-        return lines_around(self.pieces(call, box))
-
-    def pieces(self, call: Call, box: Box) -> Pieces:
-        """Those of a function of one element, within a box."""
         trend = self._trend(call)
         stored = [Constants.unknown(0) if array is None else Constants.exactly(array) for array in call.op.statics]
 
@@ -164,7 +159,7 @@ class Region:
             (found, *_) = call.rule.constants(call.op, [Constants.exactly(x), *stored[1:]])
             return np.broadcast_to(found.number, x.shape)
 
-        return pieces_of(function, box.low, box.high, trend.bends or (), trend.curvature)
+        return lines_around(pieces_of(function, box.low, box.high, trend.bends or (), trend.curvature))
 
     def _trend(self, call: Call) -> Trend:
         trend = call.rule.trend(call.op)

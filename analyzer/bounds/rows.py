@@ -7,7 +7,7 @@ sum is never underestimated. It ends at inputs, and at values that nothing is kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 
 import numpy as np
@@ -116,7 +116,8 @@ class RowGraph:
         if window is not None:
             shape[1] *= prod(window.kernel)
             rows = tap_by_tap(call.op, self._tape, rows, window)
-        low, high = (self._tape.editor.input(f"{name}/{side}", "float32", shape) for side in ("below", "above"))
+        lengths = [None, *shape[1:]] if self._region.batched else shape  # slopes may differ from row to row
+        low, high = (self._tape.editor.input(f"{name}/{side}", "float32", lengths) for side in ("below", "above"))
         self._slopes[name] = low, high
         below, above = f.smallest(rows, f.number(0)), f.largest(rows, f.number(0))
         part = f.plus(f.times(below, low), f.times(above, high))
@@ -130,24 +131,39 @@ class RowGraph:
         `lines` are those around what bends, by the value that comes out. Rows are [rows, elements], and so are the
         factors. Nothing is known where a value on the way has no bounds: rounding to 0 would count for much there.
         """
-        if not all(name in boxes and _finite(boxes[name]) for name in self._found):
+        if not self.bounded(boxes):
             return np.full(len(rows), np.inf), {n: np.zeros((len(rows), prod(self._shapes[n]))) for n in self.ends}
-        terms = {name: self._terms(name, boxes, sizes, lines) for name in self._found}
-        total, lost = np.zeros(len(rows)), self._lost(boxes)
+        terms, totals = self.terms(boxes, sizes, lines), list[Array]()
         ends = {name: list[Array]() for name in self.ends}
+        for place in range(0, len(rows), self.together):
+            factors = self.factors(rows[place : place + self.together], lines)
+            totals.append(self.total(factors, terms, boxes))
+            for name, parts in ends.items():
+                parts.append(factors[name])
+        return np.concatenate(totals), {n: np.concatenate(parts) for n, parts in ends.items()}
+
+    def bounded(self, boxes: Mapping[str, Box]) -> bool:
+        """Whether all values on the way have bounds."""
+        return all(name in boxes and _finite(boxes[name]) for name in self._found)
+
+    def factors(self, rows: Array, lines: Mapping[str, Lines]) -> dict[str, Array]:
+        """By value the factors that rows have there, [rows, elements]; no more rows than fit `together`."""
         slopes = {fed: side for name, pair in self._slopes.items()
                   for fed, side in zip(pair, (lines[name].low, lines[name].high), strict=True)}  # fmt: skip
-        for place in range(0, len(rows), self.together):
-            piece = slice(place, place + self.together)
-            for name, factors in self._factors(rows[piece], slopes).items():
-                total[piece] += _summed(factors, terms[name])
-                if name in ends:
-                    ends[name].append(factors)
-        total += lost
-        return np.where(np.isnan(total), np.inf, total), {n: np.concatenate(parts) for n, parts in ends.items()}
+        return self._factors(rows, slopes)
+
+    def total(self, factors: Mapping[str, Array], terms: Mapping[str, Terms], boxes: Mapping[str, Box]) -> Array:
+        """What no sum of rows with these factors exceeds."""
+        total = sum((_summed(part, terms[name]) for name, part in factors.items()), np.zeros(())) + self._lost(boxes)
+        return np.where(np.isnan(total), np.inf, total)
+
+    def terms(
+        self, boxes: Mapping[str, Box], sizes: Sizes, lines: Mapping[str, Lines], values: Collection[str] = ()
+    ) -> dict[str, Terms]:
+        """What these values (none: all on the way) add to sums."""
+        return {name: self._terms(name, boxes, sizes, lines) for name in values or self._found}
 
     def _factors(self, rows: Array, slopes: Mapping[str, Array]) -> dict[str, Array]:
-        """By value the factors that rows have there, [rows, elements]."""
         if not self._shared and len(rows) > 1:
             parts = [self._factors(row[np.newaxis], slopes) for row in rows]
             return {name: np.concatenate([part[name] for part in parts]) for name in self._found}
@@ -182,8 +198,11 @@ def _finite(box: Box) -> bool:
 
 def _summed(factors: Array, terms: Terms) -> Array:
     """The largest that factors times numbers between two ends add up to, and a little more for our own rounding."""
-    low, high = terms.low.reshape(-1), terms.high.reshape(-1)
+    count = factors.shape[1]
+    low, high = (end.reshape(-1, count) for end in (terms.low, terms.high))  # [1, elements], or [rows, elements]
     middle, radius = (low + high) / 2, (high - low) / 2
-    radius = radius + (len(low) + 16) * _DOUBLE * (np.abs(middle) + radius)
+    radius = radius + (count + 16) * _DOUBLE * (np.abs(middle) + radius)
     wide = factors.astype(np.float64)
-    return np.asarray(wide @ middle + np.abs(wide) @ radius)
+    if len(low) == 1:
+        return np.asarray(wide @ middle[0] + np.abs(wide) @ radius[0])
+    return np.asarray((wide * middle).sum(axis=1) + (np.abs(wide) * radius).sum(axis=1))

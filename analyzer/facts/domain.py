@@ -106,6 +106,16 @@ def _leaving(box: Mapping[str, Box], arrays: Mapping[str, Array]) -> Iterator[st
             yield f"{name}{where} is {array[place]:.6g}, and the domain goes from {low:.6g} to {high:.6g}"
 
 
+def within_both(boxes: Mapping[str, Box], others: Mapping[str, Box]) -> dict[str, Box]:
+    """What lies between both bounds of each value, of those that the first mapping bounds."""
+    return {
+        name: Box(np.maximum(box.low, others[name].low), np.minimum(box.high, others[name].high))
+        if name in others
+        else box
+        for name, box in boxes.items()
+    }
+
+
 def hull_of(boxes: Iterable[Mapping[str, Box]]) -> dict[str, Box]:
     """The smallest bounds around those of each; a value that one of them does not bound has none."""
     first, *rest = boxes

@@ -44,7 +44,8 @@ class Method(StrEnum):
     WEIGHTS = "weights"  # they decide it, for every input that stays finite on the way
     INTERVALS = "intervals"  # bounds of what can be computed
     LINEAR = "linear"  # bounds that are linear in the inputs
-    SPLITTING = "splitting"  # the same over parts of the domain
+    SLOPES = "slopes"  # the same, with slopes that were sought
+    SPLITTING = "splitting"  # linear bounds over parts of the domain
     CORNERS = "corners"  # inputs at the ends of their bounds
     UNIFORM = "uniform"  # drawn evenly from the domain
     MIXES = "mixes"  # of samples of the probe, beyond them

@@ -178,7 +178,7 @@ def by_windows(node: OpNode, tape: Tape, gradient: str, window: Window, *, large
     if not largest:
         kernel = tape.number(np.full((channels, 1, *window.kernel), 1 / taps), node.x_dtype)
         return tape.add("ConvTranspose", gradient, kernel, group=channels, **window.spread)
-    apart = tape.add("Conv", name, _taps(node, tape, window), group=channels, **window.plain)
+    apart = by_tap(node, tape, name, window)
     top = tap_by_tap(node, tape, node.node.outputs[0], window)
     chosen = tape.editor.cast(tape.add("Not", tape.add("Less", apart, top)), node.x_dtype or "float32")
     shared = tape.add("Mul", tap_by_tap(node, tape, gradient, window), chosen)
@@ -190,6 +190,18 @@ def _taps(node: OpNode, tape: Tape, window: Window) -> str:
     taps = prod(window.kernel)
     each = np.tile(np.eye(taps).reshape(taps, 1, *window.kernel), (node.x_shape()[1], *[1] * (len(window.kernel) + 1)))
     return tape.number(each, node.x_dtype)
+
+
+def by_tap(node: OpNode, tape: Tape, name: str, window: Window) -> str:
+    """What each tap sees of the input at the output's places, along the axis of channels; 0 in the padding."""
+    return tape.add("Conv", name, _taps(node, tape, window), group=node.x_shape()[1], **window.plain)
+
+
+def summed_taps(node: OpNode, tape: Tape, name: str, window: Window) -> str:
+    """The sum over taps, channel by channel."""
+    channels = node.x_shape()[1]
+    ones = tape.number(np.ones((channels, prod(window.kernel), *[1] * len(window.kernel))), node.x_dtype)
+    return tape.add("Conv", name, ones, group=channels)
 
 
 def tap_by_tap(node: OpNode, tape: Tape, name: str, window: Window) -> str:

@@ -15,6 +15,7 @@ from analyzer.facts.units import ShapeTable
 from analyzer.witness.claims import Aim, Claims
 from analyzer.witness.points import Points, kept_within
 
+NEARLY = 0.2  # share of the width of bounds by which they may fail to show a claim so that slopes are sought for it
 MOST_NUMBERS = 1 << 26  # of all values of one sample; of larger ones no linear bounds are computed
 
 
@@ -36,6 +37,20 @@ def asked_of(claims: Claims, chosen: Bools, shapes: ShapeTable) -> dict[str, Ask
                 found[aim.value] = Asked(np.zeros(shape, np.bool_), np.zeros(shape, np.bool_))
             side = found[aim.value].above if aim.sign > 0 else found[aim.value].below
             side[_slice(aim, unit, len(shape))] = True
+    return found
+
+
+def nearly_shown(claims: Claims, chosen: Bools, bounds: Mapping[str, Box]) -> Bools:
+    """Which of the chosen claims such bounds nearly show: by no more than a share of how far apart they are."""
+    found = chosen.copy()
+    for claim, unit, aim in aims_of(claims, chosen):
+        box = bounds.get(aim.value)
+        if box is None or aim.axis >= box.low.ndim:
+            found[claim] = False
+            continue
+        low, high = (end[_slice(aim, unit, end.ndim)].astype(np.float64) for end in (box.low, box.high))
+        beyond = (high if aim.sign > 0 else -low) - aim.limit
+        found[claim] &= bool((beyond <= NEARLY * (high - low)).all())
     return found
 
 

@@ -13,6 +13,7 @@ HOW = {
     Method.WEIGHTS: "the weights decide it, for every input that stays finite on the way",
     Method.INTERVALS: "bounds of all that can be computed",
     Method.LINEAR: "bounds that are linear in the inputs",
+    Method.SLOPES: "such bounds, with slopes that were sought",
     Method.SPLITTING: "such bounds over parts of the domain",
     Method.CORNERS: "a corner of the domain",
     Method.UNIFORM: "an input drawn from the domain",

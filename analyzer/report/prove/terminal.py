@@ -27,7 +27,7 @@ from analyzer.report.prove.outcomes_in_words import HOW, WORDS, bound
 
 LAYERS_SHOWN = 12
 OPEN_SHOWN = 6
-PROOFS = (Method.WEIGHTS, Method.INTERVALS, Method.LINEAR, Method.SPLITTING)
+PROOFS = (Method.WEIGHTS, Method.INTERVALS, Method.LINEAR, Method.SLOPES, Method.SPLITTING)
 
 
 def to_text(facts: ProofFacts) -> str:

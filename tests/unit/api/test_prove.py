@@ -234,10 +234,15 @@ APART = {
 }
 
 
-# A tent over [0, 1]: x - 2 max(x - 0.3, 0) is never above 0.3, and lines that hold for all of it say 0.6.
+# A tent over [0, 1]: x - 2 max(x - 0.3, 0) is never above 0.3, and lines that hold for all of it say 0.6, or 0.3.
 TENT = {
     "w": np.array([[1, 1], [0, 0]], np.float32), "b": np.array([0, -0.3], np.float32),
     "v": np.array([[1, -1], [-2, 2]], np.float32), "c": np.array([-0.4, 0.4], np.float32),
+}  # fmt: skip
+# It rises once more, from 0.6 on, to 0.4: no lines say less than 0.5.
+ZIGZAG = {
+    "w": np.array([[1, 1, 1], [0, 0, 0]], np.float32), "b": np.array([0, -0.3, -0.6], np.float32),
+    "v": np.array([[1, -1], [-2, 2], [2, -2]], np.float32), "c": np.array([-0.45, 0.45], np.float32),
 }  # fmt: skip
 TENT_TEXT = DISTANCE.replace("Gemm (x, w)", "Gemm (x, w, b)")
 TENT_PROBE = np.array([[0.1, 0.2], [0.9, 0.3]], np.float32)
@@ -245,8 +250,8 @@ TENT_PROBE = np.array([[0.1, 0.2], [0.9, 0.3]], np.float32)
 
 @pytest.mark.parametrize(
     ("text", "stored", "method"),
-    [(DISTANCE, APART, Method.LINEAR), (TENT_TEXT, TENT, Method.SPLITTING)],
-    ids=["by lines", "in parts"],
+    [(DISTANCE, APART, Method.LINEAR), (TENT_TEXT, TENT, Method.SLOPES), (TENT_TEXT, ZIGZAG, Method.SPLITTING)],
+    ids=["by lines", "by slopes", "in parts"],
 )
 def test_what_intervals_do_not_show_is_proven(
     text: str, stored: dict[str, Any], method: Method, tmp_path: Path
@@ -256,6 +261,28 @@ def test_what_intervals_do_not_show_is_proven(
     assert of_y == {(0, Claim.DEAD): (Outcome.PROVEN, method), (1, Claim.ALWAYS_ON): (Outcome.PROVEN, method)}
     proof.save_certificate(tmp_path / "certificate")
     assert analyzer.verify(parse(text, stored), tmp_path / "certificate").holds
+
+
+def test_what_fixed_slopes_nearly_show_is_proven_with_slopes_that_are_sought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linear bounds say that the first unit of y is at most 2, and the best slopes say -2."""
+    random = np.random.default_rng(4)
+    w, a, v, b, u = (random.standard_normal(s).astype(np.float32) for s in ((6, 10), 10, (10, 10), 10, (10, 5)))
+    text = """g (float[n,6] x) => (float[n,5] y) {
+        h = Gemm (x, w, a) r = Relu (h) k = Gemm (r, v, b) s = Relu (k) z = Gemm (s, u, c) y = Relu (z) }"""
+    shift = np.array([-5.8, 9, 9, 9, 9], np.float32)
+    model = parse(text, {"w": w, "a": a * 0.3, "v": v, "b": b * 0.3, "u": u, "c": shift})
+    probe = random.uniform(0, 0.5, (50, 6)).astype(np.float32)
+    with monkeypatch.context() as patched:
+        patched.setattr("analyzer.api.settling.SPLIT_UNTIL", 0)
+        proof = analyzer.prove(model, probe, domain="0:0.5")
+        (dead,) = (unit for unit in proof.units if unit.value == "y" and unit.claim is Claim.DEAD)
+        assert dead.outcome is Outcome.PROVEN and dead.method is Method.SLOPES
+        proof.save_certificate(tmp_path / "certificate")
+    assert analyzer.verify(model, tmp_path / "certificate").holds
+    monkeypatch.setattr("analyzer.api.bounding.SLOPE_TURNS", 0)
+    assert not analyzer.verify(model, tmp_path / "certificate").holds
 
 
 def test_what_a_part_of_the_domain_breaks_is_not_proven_in_parts() -> None:

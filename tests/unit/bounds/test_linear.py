@@ -11,7 +11,7 @@ import pytest
 from analyzer.bounds import interval_bounds
 from analyzer.bounds.arithmetic import Arithmetic
 from analyzer.bounds.linear_bounds import Asked, LinearBounds
-from analyzer.bounds.lines import Lines, lines_around, pieces_of
+from analyzer.bounds.lines import Lines, Pieces, lines_around, pieces_of
 from analyzer.bounds.rows import RowGraph
 from analyzer.facts.domain import Box
 from analyzer.graph import Editor
@@ -91,7 +91,7 @@ FAMILIES = [_dense, _pictures, _smooth, _largest, _no_samples]
 class Bounded:
     """Linear bounds of all numbers of a net around a point, and what onnxruntime computes there."""
 
-    def __init__(self, text: str, stored: Stored, far: float, seed: int) -> None:
+    def __init__(self, text: str, stored: Stored, far: float, seed: int, turns: int = 0) -> None:
         self.loaded = load_model(parse(text, stored, 20))
         shapes = measure_shapes(self.loaded, None, threads=1)
         middle = _drawn(seed + 20, *shapes.shapes["x"])
@@ -99,7 +99,8 @@ class Bounded:
         self.intervals = interval_bounds(self.loaded, shapes, self.box, threads=1)
         asked = {name: Asked(*[np.ones(shapes.shapes[name], np.bool_)] * 2) for name in self.intervals if name != "x"}
         with LinearBounds(self.loaded, shapes, self.box, asked, threads=1) as linear:
-            self.bounds = linear.bounds(self.box, asked)
+            linear.bounds(self.box, asked)
+            self.bounds = linear.bounds(self.box, asked, turns=turns)
             corners = list[Array]()
             for value in asked:
                 size, fits = self.bounds[value].low.size, linear.together(value) if value in linear.rows else 0
@@ -277,3 +278,39 @@ def test_rows_that_are_added_once_too_seldom_are_found(monkeypatch: pytest.Monke
     monkeypatch.setattr(RowGraph, "_carried", lost)
     with pytest.raises(AssertionError):
         assert not _caught()
+
+
+# -- slopes that are sought -------------------------------------------------------------------------------------------
+
+TURNS = 8
+
+
+def _widths(bounds: Any) -> float:
+    return float((bounds["y"].high - bounds["y"].low).sum())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bounds_hold_whatever_slopes_are_sought(family: Callable[[int], tuple[str, Stored]]) -> None:
+    narrower = 0
+    for seed, far in ((0, 0.1), (1, 1.0)):
+        plain, sought = Bounded(*family(seed), far, seed), Bounded(*family(seed), far, seed, turns=TURNS)
+        assert not sought.outside()
+        narrower += _widths(sought.bounds) < 0.995 * _widths(plain.bounds)
+    assert narrower or family is _no_samples
+
+
+def test_the_same_slopes_are_found_again() -> None:
+    one, other = (Bounded(*_dense(1), 0.5, 1, turns=TURNS).bounds["y"] for _ in range(2))
+    assert (one.low == other.low).all() and (one.high == other.high).all()
+
+
+def test_a_line_that_keeps_its_shift_while_its_slope_moves_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, first = Pieces.shift, dict[int, tuple[Pieces, Array]]()
+
+    def kept(self: Pieces, slope: Array, side: int) -> Array:
+        shift = honest(self, slope, side)
+        return first.setdefault(id(self), (self, shift))[1] if len(slope) > 1 else shift
+
+    monkeypatch.setattr(Pieces, "shift", kept)
+    with pytest.raises(AssertionError):
+        assert not any(Bounded(*_dense(seed), 0.5, seed, turns=TURNS).outside() for seed in range(2))
