@@ -4,12 +4,17 @@
     python benchmarks/proof.py model.onnx            # files, with inputs between 0 and 1
     python benchmarks/proof.py --clock cpu           # on a machine that is not quiet
     python benchmarks/proof.py --linear              # small nets, in boxes around one point; files, too
+    python benchmarks/proof.py --linear --oracle --arithmetic real    # the same nets by auto_LiRPA, see below
 
 Bounds of what enters each ReLU (of all values, where a file has none) and inferences alternate; the medians count. Both
 are run by onnxruntime on one thread. Building the graph of bounds is done once per domain and counted by itself.
 
-With `--linear` the numbers that enter ReLUs are counted by what is known of their sign. auto_LiRPA is no oracle here:
-its release on PyPI (0.3) loads neither with NumPy 2 nor with PyTorch 2.13.
+With `--linear` the numbers that enter ReLUs are counted by what is known of their sign: by intervals, by linear bounds,
+and by linear bounds with slopes that are sought (20 turns). The oracle is auto_LiRPA 0.3, the last release on PyPI, for
+chains of Gemm, Conv, Flatten and Relu. It allows for no rounding; with `--arithmetic real` ours allow for that of their
+own rows alone. It asks for a PyTorch that Python 3.11 never had, and runs with a later one:
+
+    pip install ".[oracle]" && pip install --no-deps auto_LiRPA==0.3
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 BAR = 2.6
+TURNS = 20  # in which slopes are sought
+Ends = tuple[Any, Any]  # arrays of lower and upper bounds
 RESNET = [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)]  # channels and stride of blocks
 VGG = [64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0]  # channels; 0: the largest of two by two
 
@@ -116,10 +123,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--linear", action="store_true", help="linear bounds beside intervals")
-    parser.add_argument("--radius", type=float, action="append", help="of the boxes for --linear (0.03 and 0.1)")
+    parser.add_argument("--radius", type=float, action="append", help="of the boxes for --linear (0.003 and 0.01)")
+    parser.add_argument(
+        "--arithmetic", choices=("float32", "real"), default="float32", help="that linear bounds hold for"
+    )
+    parser.add_argument("--oracle", action="store_true", help="auto_LiRPA beside linear bounds")
     arguments = parser.parse_args()
     if arguments.linear:
-        compare(arguments.models, arguments.radius or [0.03, 0.1], arguments.rounds)
+        compare(arguments.models, arguments.radius or [0.003, 0.01], arguments.arithmetic, arguments.oracle)
         return
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
     nets = {name: name for name in arguments.models} or {"resnet18": resnet18(), "vgg11": vgg11()}
@@ -156,43 +167,114 @@ def measure(net: Any, rounds: int, clock: Callable[[], float]) -> tuple[float, f
     return build, statistics.median(seconds["plain"]), statistics.median(seconds["bounds"])
 
 
-def compare(models: Sequence[str], radii: Sequence[float], rounds: int) -> None:
+def compare(models: Sequence[str], radii: Sequence[float], arithmetic: str, oracle: bool) -> None:
     """Print, for boxes around one point, how many numbers that enter ReLUs are below, above and around 0."""
-    from analyzer.bounds import IntervalGraph
-    from analyzer.bounds.linear_bounds import Asked, LinearBounds
     from analyzer.facts.domain import Box
     from analyzer.runtime.loading import load_model
     from analyzer.shapes.shape_run import measure_shapes
 
-    nets: dict[str, Any] = {name: name for name in models} or {"dense 6x256": dense(), "convolutions": convolutions()}
-    print("model          radius   intervals: - / + / both        s   linear: - / + / both           s", flush=True)
+    nets: dict[str, Any] = {name: name for name in models} or {
+        "dense 4x64": dense(64, 4), "dense 6x256": dense(), "convolutions": convolutions()
+    }  # fmt: skip
+    print("model           radius  bounds                      - /     + /  both        s", flush=True)
     for (name, net), radius in ((net, radius) for net in nets.items() for radius in radii):
         loaded = load_model(net)
         shapes = measure_shapes(loaded, None, threads=1)
-        entering = [node.inputs[0] for node in loaded.graph.nodes if node.op_type == "Relu"]
         random, boxes = np.random.default_rng(0), dict[str, Box]()
         for value in loaded.graph.inputs:
             middle = random.random(shapes.shapes[value])
             boxes[value] = Box(*(np.clip(middle + side, 0, 1).astype(np.float32) for side in (-radius, radius)))
-        asked = {value: Asked(*[np.zeros(shapes.shapes[value], np.bool_)] * 2) for value in entering}
-        asked[entering[-1]] = Asked(*[np.ones(shapes.shapes[entering[-1]], np.bool_)] * 2)
-        row = f"{name.rsplit('/', 1)[-1][:14]:14} {radius:6}"
-        with (
-            IntervalGraph(loaded, shapes, boxes, values=entering, threads=1) as intervals,
-            LinearBounds(loaded, shapes, boxes, asked, threads=1) as linear,
-        ):
-            for run in (partial(intervals.bounds, boxes), partial(linear.bounds, boxes, asked)):
-                seconds = list[float]()
-                for _ in range(rounds):
-                    begin = time.perf_counter()
-                    found = run()
-                    seconds.append(time.perf_counter() - begin)
-                ends = [found[value] for value in entering]
-                signs = [(box.high <= 0, (box.low >= 0) & (box.high > 0)) for box in ends]
-                below, above = (sum(int(parts[side].sum()) for parts in signs) for side in range(2))
-                both = sum(box.low.size for box in ends) - below - above
-                row += f"  {below:6} /{above:6} /{both:6} {statistics.median(seconds):7.3f} s"
-        print(row, flush=True)
+        ways = ours(loaded, shapes, boxes, arithmetic)
+        if oracle:
+            proto = onnx.load(net) if isinstance(net, str) else net
+            (box,) = boxes.values()
+            ways |= by_auto_lirpa(proto, box.low, box.high)
+        for way, run in ways.items():
+            begin = time.perf_counter()
+            ends = run()
+            seconds = time.perf_counter() - begin
+            below, above = (
+                sum(int(np.count_nonzero(known)) for known in signs)
+                for signs in ([high <= 0 for _, high in ends], [(low >= 0) & (high > 0) for low, high in ends])
+            )
+            both = sum(np.size(low) for low, _ in ends) - below - above
+            row = f"{below:7} /{above:6} /{both:6} {seconds:8.2f}"
+            print(f"{name.rsplit('/', 1)[-1][:14]:14} {radius:7}  {way:21} {row}", flush=True)
+
+
+def ours(loaded: Any, shapes: Any, boxes: Any, arithmetic: str) -> dict[str, Callable[[], list[Ends]]]:
+    """What enters each ReLU, by intervals, by linear bounds, and with slopes that are sought."""
+    from analyzer.bounds import IntervalGraph
+    from analyzer.bounds.linear_bounds import Asked, LinearBounds
+
+    entering = [node.inputs[0] for node in loaded.graph.nodes if node.op_type == "Relu"]
+    asked = {value: Asked(*[np.zeros(shapes.shapes[value], np.bool_)] * 2) for value in entering}
+    asked[entering[-1]] = Asked(*[np.ones(shapes.shapes[entering[-1]], np.bool_)] * 2)
+
+    def intervals() -> list[Ends]:
+        with IntervalGraph(loaded, shapes, boxes, values=entering, arithmetic=arithmetic, threads=1) as graph:
+            return ends(graph.bounds(boxes))
+
+    def linear(turns: int) -> list[Ends]:
+        with LinearBounds(loaded, shapes, boxes, asked, arithmetic=arithmetic, threads=1) as graph:
+            return ends(graph.bounds(boxes, asked, turns=turns))
+
+    def ends(found: Any) -> list[Ends]:
+        return [(found[value].low, found[value].high) for value in entering]
+
+    return {"intervals": intervals, "linear": partial(linear, 0), "linear, slopes": partial(linear, TURNS)}
+
+
+def by_auto_lirpa(model: onnx.ModelProto, low: Any, high: Any) -> dict[str, Callable[[], list[Ends]]]:
+    """The same by CROWN and alpha-CROWN of auto_LiRPA: of every ReLU by a net that ends in front of it."""
+    import torch
+    from auto_LiRPA import BoundedModule, BoundedTensor, PerturbationLpNorm
+
+    layers = as_torch(model)
+    box = [torch.from_numpy(np.array(end, np.float32)) for end in (low, high)]
+
+    def run(method: str) -> list[Ends]:
+        found = list[Ends]()
+        for place, layer in enumerate(layers):
+            if not isinstance(layer, torch.nn.ReLU):
+                continue
+            options = {"optimize_bound_args": {"iteration": TURNS}}
+            net = BoundedModule(torch.nn.Sequential(*layers[:place]), box[0], bound_opts=options, device="cpu")
+            x = BoundedTensor(box[0], PerturbationLpNorm(norm=np.inf, x_L=box[0], x_U=box[1]))
+            lower, upper = net.compute_bounds(x=(x,), method=method)
+            found.append((lower.detach().numpy(), upper.detach().numpy()))
+        return found
+
+    return {
+        "auto_LiRPA": partial(run, "CROWN"),
+        "auto_LiRPA, slopes": partial(run, "CROWN-Optimized"),
+    }
+
+
+def as_torch(model: onnx.ModelProto) -> list[Any]:
+    """The layers of a chain; its last Gemm is left out."""
+    import torch
+
+    stored = {array.name: torch.from_numpy(numpy_helper.to_array(array).copy()) for array in model.graph.initializer}
+    layers = list[Any]()
+    for node in model.graph.node:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        weights = [stored[name] for name in node.input[1:]]
+        if node.op_type == "Relu":
+            layer: Any = torch.nn.ReLU()
+        elif node.op_type == "Flatten":
+            layer = torch.nn.Flatten()
+        elif node.op_type == "Gemm" and attributes == {"transB": 1}:
+            layer = torch.nn.Linear(*reversed(weights[0].shape))
+        elif node.op_type == "Conv" and len(weights) == 2:
+            outs, ins, kernel = weights[0].shape[:3]
+            layer = torch.nn.Conv2d(ins, outs, kernel, attributes["strides"][0], attributes["pads"][0])
+        else:
+            raise SystemExit(f"{node.op_type} is not built for auto_LiRPA: give chains of Gemm, Conv, Flatten and Relu")
+        for parameter, array in zip(layer.parameters(), weights, strict=True):
+            parameter.data = array
+        layers.append(layer)
+    return layers
 
 
 if __name__ == "__main__":

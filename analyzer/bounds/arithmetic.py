@@ -15,6 +15,7 @@ from analyzer.algebra.pattern import Array
 
 UNIT = 2.0**-24  # half a last digit in single precision
 LARGEST = float.fromhex("0x1.fffffep127")  # the largest number in single precision
+_LARGEST = np.float32(LARGEST)  # of a Python number NumPy 1 makes doubles
 LARGEST_VALUE = 1e30  # from it on sums may pass that, in any order
 TINIEST = 2.0**-126  # below it numbers are less exact, and may be flushed to 0
 MOST_TERMS = 100_000  # of a sum; of more, what is neglected in the bound of the error would count
@@ -83,18 +84,18 @@ def are_halves(array: Array) -> bool:
 def rounded_down(array: Array) -> Array:
     """The largest numbers in single precision, infinite ones left out, that are not above these."""
     single = _single(array)
-    return _moved(single, single > array, -np.inf)
+    return _moved(single, single > np.asarray(array), -np.inf)
 
 
 def rounded_up(array: Array) -> Array:
     """The smallest that are not below these."""
     single = _single(array)
-    return _moved(single, single < array, np.inf)
+    return _moved(single, single < np.asarray(array), np.inf)
 
 
 def _single(array: Array) -> Array:
     with np.errstate(over="ignore"):
-        return np.clip(np.asarray(array, np.float32), -LARGEST, LARGEST)
+        return np.asarray(np.clip(np.asarray(array, np.float32), -_LARGEST, _LARGEST))
 
 
 def _moved(single: Array, places: Array, end: float) -> Array:
@@ -102,4 +103,4 @@ def _moved(single: Array, places: Array, end: float) -> Array:
     if not places.any():
         return single
     with np.errstate(over="ignore"):
-        return np.where(places, np.clip(np.nextafter(single, np.float32(end)), -LARGEST, LARGEST), single)
+        return np.where(places, np.clip(np.nextafter(single, np.float32(end)), -_LARGEST, _LARGEST), single)
