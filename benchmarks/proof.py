@@ -98,22 +98,22 @@ def vgg11() -> onnx.ModelProto:
     return net.model(net.add("GlobalAveragePool", value))
 
 
-def dense(width: int = 256, depth: int = 6) -> onnx.ModelProto:
-    """Layers of one width on 28 x 28 numbers."""
-    net, value, ins = Net(), "x", 784
+def dense(width: int, depth: int, ins: int) -> onnx.ModelProto:
+    """Layers of one width on so many numbers."""
+    net, value, reads = Net(), "x", ins
     for _ in range(depth):
-        value = net.add("Relu", net.add("Gemm", value, net.weights(width, ins), net.weights(width), transB=1))
-        ins = width
-    return net.model(value, [784], 10, ins)
+        value = net.add("Relu", net.add("Gemm", value, net.weights(width, reads), net.weights(width), transB=1))
+        reads = width
+    return net.model(value, [ins], 10, reads)
 
 
-def convolutions() -> onnx.ModelProto:
-    """Two strided convolutions and a dense layer on pictures of 32 x 32."""
-    net = Net()
+def convolutions(side: int) -> onnx.ModelProto:
+    """Two strided convolutions and a dense layer on square pictures."""
+    net, reads = Net(), 32 * (side // 4) ** 2
     value = net.add("Relu", net.conv("x", 3, 16, 3, 2))
     value = net.add("Flatten", net.add("Relu", net.conv(value, 16, 32, 3, 2)))
-    value = net.add("Relu", net.add("Gemm", value, net.weights(100, 2048), net.weights(100), transB=1))
-    return net.model(value, [3, 32, 32], 10, 100)
+    value = net.add("Relu", net.add("Gemm", value, net.weights(100, reads), net.weights(100), transB=1))
+    return net.model(value, [3, side, side], 10, 100)
 
 
 def main() -> None:
@@ -123,14 +123,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--linear", action="store_true", help="linear bounds beside intervals")
-    parser.add_argument("--radius", type=float, action="append", help="of the boxes for --linear (0.003 and 0.01)")
+    parser.add_argument("--radius", type=float, action="append", help="of the boxes for --linear (0.01 and 0.03)")
     parser.add_argument(
         "--arithmetic", choices=("float32", "real"), default="float32", help="that linear bounds hold for"
     )
     parser.add_argument("--oracle", action="store_true", help="auto_LiRPA beside linear bounds")
     arguments = parser.parse_args()
     if arguments.linear:
-        compare(arguments.models, arguments.radius or [0.003, 0.01], arguments.arithmetic, arguments.oracle)
+        compare(arguments.models, arguments.radius or [0.01, 0.03], arguments.arithmetic, arguments.oracle)
         return
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
     nets = {name: name for name in arguments.models} or {"resnet18": resnet18(), "vgg11": vgg11()}
@@ -174,7 +174,7 @@ def compare(models: Sequence[str], radii: Sequence[float], arithmetic: str, orac
     from analyzer.shapes.shape_run import measure_shapes
 
     nets: dict[str, Any] = {name: name for name in models} or {
-        "dense 4x64": dense(64, 4), "dense 6x256": dense(), "convolutions": convolutions()
+        "dense 4x64": dense(64, 4, 64), "dense 3x100": dense(100, 3, 100), "convolutions": convolutions(8)
     }  # fmt: skip
     print("model           radius  bounds                      - /     + /  both        s", flush=True)
     for (name, net), radius in ((net, radius) for net in nets.items() for radius in radii):

@@ -18,6 +18,7 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.bounds.intervals import IntervalGraph
+from analyzer.bounds.lines import Lines
 from analyzer.bounds.region import LINED, Kind, Region
 from analyzer.bounds.relaxed import RelaxedGraph
 from analyzer.bounds.rows import RowGraph
@@ -90,6 +91,7 @@ class LinearBounds:
         self._sizes = SizeGraph(loaded, linear, summed, threads=threads)
         self._graphs: dict[str, RowGraph] = {}
         self._relaxed: dict[str, RelaxedGraph] = {}
+        self._lines: dict[str, tuple[Box, Lines]] = {}
         stored = sum(prod(self._context.shapes[name] or (1,)) for name in loaded.graph.initializer_names)
         self._keeps = stored * len(self._starts) <= MOST_KEPT
         self.skipped: list[str] = []
@@ -253,8 +255,17 @@ class LinearBounds:
         lined = {n: c for n, c in graph.through.items() if self._kind(c) in LINED}
         known = {n: c for n, c in lined.items() if _finite(boxes.get(c.op.node.inputs[0]))}
         return Around(
-            self._sizes.within(boxes, graph.through), {n: self._region.lines(c, boxes) for n, c in known.items()}
+            self._sizes.within(boxes, graph.through), {n: self._lines_of(n, c, boxes) for n, c in known.items()}
         )
+
+    def _lines_of(self, name: str, call: Call, boxes: Mapping[str, Box]) -> Lines:
+        """Those that were had before, where what enters lies within the same bounds."""
+        box = boxes[call.op.node.inputs[0]]
+        before, lines = self._lines.get(name, (None, None))
+        if before is None or lines is None or (before.low != box.low).any() or (before.high != box.high).any():
+            lines = self._region.lines(call, boxes)
+            self._lines[name] = box, lines
+        return lines
 
     def _rows(self, name: str) -> RowGraph:
         if name not in self._graphs:

@@ -61,8 +61,8 @@ def _smooth(seed: int) -> tuple[str, Stored]:
         e = Elu<alpha = 0.7> (d) f = Softplus (d) i = Add (h, e) j = Add (i, f) g1 = MatMul (j, u) k = Gelu (g1)
         l = Erf (g1) m = Add (k, l) n1 = Mish (m) o = Selu (n1) q = Celu<alpha = 0.5> (o) y = Gemm (q, z) }"""
     return text, {
-        "w": _drawn(seed, 5, 7), "b": _drawn(seed + 1, 7), "v": _drawn(seed + 2, 14, 8),
-        "u": _drawn(seed + 3, 8, 6) / 2, "z": _drawn(seed + 4, 6, 4),
+        "w": _drawn(seed, 5, 4), "b": _drawn(seed + 1, 4), "v": _drawn(seed + 2, 8, 5),
+        "u": _drawn(seed + 3, 5, 4) / 2, "z": _drawn(seed + 4, 4, 4),
     }  # fmt: skip
 
 
