@@ -19,7 +19,7 @@ from analyzer.witness.wanted_bounds import asked_of, counts_of, worth_bounding
 
 Bounding = Callable[[Mapping[str, Box]], Mapping[str, Box]]
 MOST_BOXES = 64  # that are bounded one by one
-SLOPE_TURNS = 20  # in which slopes of linear bounds are sought
+SLOPE_TURNS = 30  # in which slopes of linear bounds are sought
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from analyzer.bounds.rows import RowGraph
 from analyzer.bounds.sizes import Sizes
 from analyzer.facts.domain import Box
 
-FIRST_STEP, SHRINKS = 0.1, 0.98  # shares: of all slopes that there are, and of the step before
+FIRST_STEP, SHRINKS = 0.1, 0.95  # shares: of all slopes that there are, and of the step before
 _KEPT, _SPREAD_KEPT = 0.9, 0.999  # of what gradients were (Kingma and Ba 2015)
 _LITTLE = 1e-12
 _CHOICE = 1e-6  # share of the magnitudes by which a function has to lie off the line through its ends
