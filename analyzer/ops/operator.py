@@ -27,7 +27,7 @@ from analyzer.ops.gates import Gates
 from analyzer.ops.largest import Stored
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
-from analyzer.ops.pull_back import Tape, Window, by_difference, by_factor, by_places, identity_places
+from analyzer.ops.pull_back import Tape, Window, by_difference, by_ends, by_factor, by_places, identity_places
 from analyzer.ops.routing import Stacked
 from analyzer.ops.traits import Traits
 from analyzer.ops.trend import Trend
@@ -290,9 +290,14 @@ class Operator:
 
         It may be rough: it only says where to look for inputs that move a unit.
         """
+        activation = self.activation(node)
+        if activation is not None and activation.passes and position == activation.enters and not output:
+            ends = [(o, e) for o, e in (("Greater", activation.low), ("Less", activation.high)) if e is not None]
+            if ends:
+                return by_ends(node, position, tape, gradient, ends)
         back = self.transposed(node, position, tape, gradient, output)
         if back is None and ((self.same_unit and not position) or self.aligned):
-            return by_difference(node, position, tape, gradient, leaky=activates(self.activation(node)))
+            return by_difference(node, position, tape, gradient, leaky=activates(activation))
         return back
 
     def listed(self, node: Node, items: tuple[_T, ...], numbers: Sequence[Array]) -> tuple[_T, ...] | None:

@@ -83,6 +83,17 @@ def by_difference(node: OpNode, position: int, tape: Tape, gradient: str, *, lea
     return tape.like(tape.add("Mul", gradient, slope), node.x_shape(position), node.y_shape())
 
 
+def by_ends(node: OpNode, position: int, tape: Tape, gradient: str, ends: Sequence[tuple[str, float]]) -> str:
+    """Where what enters comes out between ends (comparisons that hold there); elsewhere it pretends to have a slope."""
+    dtype = node.x_dtype or "float32"
+    held = [tape.add(compared, node.node.outputs[0], tape.number([end], dtype)) for compared, end in ends]
+    between = tape.editor.cast(held[0] if len(held) == 1 else tape.add("And", *held), dtype)
+    pretended = tape.slope if dtype == "float32" else tape.editor.cast(tape.slope, dtype)
+    lift = tape.add("Sub", tape.number([1.0], dtype), pretended)
+    slope = tape.add("Add", tape.add("Mul", between, lift), pretended)
+    return tape.like(tape.add("Mul", gradient, slope), node.x_shape(position), node.y_shape())
+
+
 def by_factor(node: OpNode, position: int, tape: Tape, gradient: str, factor: Array) -> str:
     """Where the operand is multiplied by stored numbers."""
     scaled = tape.add("Mul", gradient, tape.number(factor, node.x_dtype))
@@ -143,6 +154,14 @@ class Window:
     def plain(self) -> dict[str, Any]:
         """The attributes of a convolution of the same windows."""
         return {"strides": [*self.strides], "dilations": [*self.dilations], "pads": [*self.begins, *self.ends]}
+
+    @property
+    def reflected(self) -> dict[str, Any] | None:
+        """Those of a convolution that does the same with the kernel turned round; None where there is none."""
+        begins, ends = ([(k - 1) * d - p for k, d, p in zip(self.kernel, self.dilations, pads, strict=True)]
+                        for pads in (self.begins, self.ends))  # fmt: skip
+        plain = all(s == 1 for s in self.strides) and min(*begins, *ends) >= 0
+        return {"dilations": [*self.dilations], "pads": [*begins, *ends]} if plain else None
 
     @property
     def spread(self) -> dict[str, Any]:

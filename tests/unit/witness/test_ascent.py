@@ -45,6 +45,11 @@ ROWS = {
         {"s": np.array([-1, 2, 3]), "w": drawn(6, 4)},
     ),
     "einsum": ('y = Einsum<equation = "bi,io->bo"> (x, w)', {"w": drawn(6, 4)}),
+    "rectified": ("h = MatMul (x, w) y = Relu (h)", {"w": drawn(6, 4)}),
+    "between two ends": (
+        "h = MatMul (x, w) y = Clip (h, a, b)",
+        {"w": drawn(6, 4), "a": np.array(-0.5, np.float32), "b": np.array(0.75, np.float32)},
+    ),
     "leaky": ("h = MatMul (x, w) y = LeakyRelu (h)", {"w": drawn(6, 4)}),
 }
 IMAGES = {
@@ -53,6 +58,11 @@ IMAGES = {
         "y = Conv<strides=[2,1], dilations=[1,2], pads=[1,0,0,1]> (x, w)",
         {"w": drawn(4, 2, 3, 3)},
     ),
+    "dilated in groups": (
+        "y = Conv<group=2, dilations=[2,1], pads=[2,1,0,1]> (x, w)",
+        {"w": drawn(4, 1, 3, 2)},
+    ),
+    "more padding than a kernel": ("y = Conv<pads=[2,3,2,3]> (x, w)", {"w": drawn(4, 2, 2, 3)}),
     "grouped": ('y = Conv<group=2, auto_pad="SAME_UPPER", strides=[2,2]> (x, w)', {"w": drawn(4, 1, 2, 2)}),
     "transposed": ("y = ConvTranspose<strides=[2,2], pads=[1,1,1,1]> (x, w)", {"w": drawn(2, 4, 3, 3)}),
     "normalised": (
