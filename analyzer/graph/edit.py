@@ -128,6 +128,12 @@ class Editor:
             if not value.uses() and not value.is_graph_output() and value.name not in but:
                 self._graph.inputs.remove(value)
 
+    def fix_stored(self) -> None:
+        """Let no stored tensor be an input as well: then a runtime may compute with it beforehand."""
+        for value in self._graph.initializers.values():
+            if value in self._graph.inputs:
+                self._graph.inputs.remove(value)
+
     def output(self, *names: str) -> None:
         """Make values outputs of the graph, where they are not."""
         self._graph.outputs.extend(v for v in map(self._values.__getitem__, names) if not v.is_graph_output())

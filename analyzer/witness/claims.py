@@ -66,17 +66,6 @@ class LayerClaims:
         high = np.where(finite, np.maximum(largest, self.stays_at), self.stays_at)
         return ~stays(self.audited, low, high, thresholds)
 
-    def nearness(self, seen: Seen) -> Floats:
-        """How near the points come to that, [points, units]: the nearest reach 0; comparable within a unit."""
-        result = np.full((len(next(iter(seen.largest.values()))), len(self.units)), -np.inf)
-        for column, (unit, aims) in enumerate(zip(self.units, self.aims, strict=True)):
-            for aim in aims:
-                extreme = seen.largest if aim.sign > 0 else seen.smallest
-                if aim.value in extreme:
-                    distance = aim.sign * extreme[aim.value][:, unit].astype(np.float64) - aim.limit
-                    np.fmax(result[:, column], np.where(np.isnan(distance), -np.inf, distance), out=result[:, column])
-        return result
-
 
 def on(audited: AuditedValue, smallest: Array, largest: Array) -> Bools:
     """Whether a rectifier between these is nowhere flat."""
@@ -111,9 +100,33 @@ class Claims:
         """Which points refute which claims: [points, claims]."""
         return np.concatenate([layer.refuted(seen, self.thresholds) for layer in self.layers], axis=1)
 
+    @cached_property
+    def _reads(self) -> list[tuple[str, int, Ints, Ints, Floats]]:
+        """By value and sign of aims: their claims, units and limits."""
+        found: dict[tuple[str, int], list[tuple[int, int, float]]] = {}
+        for start, layer in zip(self.starts, self.layers, strict=False):
+            for place, (unit, aims) in enumerate(zip(layer.units.tolist(), layer.aims, strict=True)):
+                for aim in aims:
+                    found.setdefault((aim.value, aim.sign), []).append((start + place, unit, aim.limit))
+        return [
+            (
+                *key,
+                np.array([c for c, _, _ in aimed]),
+                np.array([u for _, u, _ in aimed]),
+                np.array([m for *_, m in aimed]),
+            )
+            for key, aimed in found.items()
+        ]
+
     def nearness(self, seen: Seen) -> Floats:
-        """How near they come, [points, claims]."""
-        return np.concatenate([layer.nearness(seen) for layer in self.layers], axis=1)
+        """How near points come to refuting claims, [points, claims]: they do about where they pass 0."""
+        result = np.full((len(next(iter((seen.largest or seen.smallest).values()))), self.count), -np.inf)
+        for value, sign, claims, units, limits in self._reads:
+            extremes = seen.largest if sign > 0 else seen.smallest
+            if value in extremes:
+                distances = sign * extremes[value][:, units].astype(np.float64) - limits
+                result[:, claims] = np.fmax(result[:, claims], np.where(np.isfinite(distances), distances, -np.inf))
+        return result
 
 
 def entries_of(context: Context, layers: Iterable[LayerVerdicts]) -> dict[str, Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -17,9 +17,10 @@ from analyzer.facts.proof import Method
 from analyzer.facts.statistics import Bools, Floats
 from analyzer.graph import LoadedModel
 from analyzer.ops.context import Context
-from analyzer.witness.ascent import Ascent, Target, spread
-from analyzer.witness.claims import Aim, Claims, LayerClaims
-from analyzer.witness.points import Points, Sampler, count_of, joined, taken
+from analyzer.witness.ascent import Ascent, Goal
+from analyzer.witness.claims import Aim, Claims, LayerClaims, Seen
+from analyzer.witness.points import Points, Sampler, count_of, taken
+from analyzer.witness.pool import Pool
 from analyzer.witness.sight import Feeding, Sight
 from analyzer.witness.snapping import Grid
 
@@ -33,9 +34,12 @@ POOL, POOL_BYTES = 512, 1 << 28
 LEAST, LARGE = 1e-12, 1e30  # beside a spread of nothing, and for what is not finite
 WANDERERS = 64  # points at least that are changed at random in a turn
 CHANGED = (0.05, 0.3, 0.01, 0.1)  # share of the elements that are drawn anew where there is no gradient
-CROWDS, APART = (16, 8, 4, 1), 8  # claims that climb on one point, turn by turn; a map has room for one in so many
-CHEAP_SHARE = 0.5  # of the time that is left, at most
-HINTED_SHARE = 0.7  # of the time that is left, to be kept for gradients
+CROWDS, APART = (16, 8, 4, 1), 2  # claims that climb on one point, turn by turn; room of each along an axis
+CHEAP_SHARE = 0.8  # of the time that is left, to be kept for the rest
+HINTED_SHARE = 0.85  # of the time that is left, to be kept for gradients
+CLIMBED = 1 << 29  # multiply-adds of the points that climb at a time, in all
+BEYOND = 0.01  # how far a point goes beyond a limit, in shares of how much what it shows varies
+FEWER = 0.7  # of the values of an ascent are still asked about: then one of fewer pays
 
 
 def together(multiply_adds: int) -> int:
@@ -126,19 +130,21 @@ class Search:
         self.tried = self.refused = 0
         self.notes: list[str] = []
         self._sampler = Sampler(domain, np.random.default_rng(seed))
-        self._pool: Points = {}
-        self._near: Floats = np.zeros((0, claims.count))
+        most = max(min(POOL, POOL_BYTES // max(self._sampler.bytes, 1)), 2 * NEAREST)
+        self._pool = Pool(claims.count, most)
+        self._bar: Floats = np.zeros(claims.count)  # what a point has to pass in nearness to be worth a run by itself
+        self._climbing = min(max(CLIMBED // max(multiply_adds, 1), LEAST_TOGETHER), TOGETHER)
         self._many = Sight(loaded, claims, feeding, threads=threads)
         apart = feeding.together > 1
         self._single = Sight(loaded, claims, feeding, threads=threads, alone=True) if apart else self._many
-        self._ascents: dict[tuple[str, int], Ascent | None] = {}
+        self._ascents: list[Ascent] = []
         self._blocked: dict[str, str] = {}
 
     def close(self) -> None:
         """Free all sessions."""
         self._many.close()
         self._single.close()
-        for ascent in filter(None, self._ascents.values()):
+        for ascent in self._ascents:
             ascent.close()
 
     def cheap(self) -> bool:
@@ -200,18 +206,19 @@ class Search:
 
     def _gradients(self) -> None:
         turn = last = 0
-        while self.open.any() and count_of(self._pool) and turn - last < IN_VAIN:
-            before, nearer = len(self.witnesses), False
-            for members in self._groups():
-                size = max(self._together, CROWDS[0])
-                for start in range(0, len(members), size):
-                    claims = [(c, aims) for c, aims in members[start : start + size] if self.open[c]]
+        while self.open.any() and len(self._pool) and turn - last < IN_VAIN:
+            before, nearer, left = len(self.witnesses), False, self.open.copy()
+            self._reopen()
+            for ascent in self._ascents:
+                while crowds := self._crowds(ascent, left & self.open, turn)[: self._climbing]:
                     self._clock.check()
-                    ascent = self._ascent(claims[0][1][0]) if claims else None
-                    if ascent is not None:
-                        self._climb(ascent, claims, turn)
-                    elif claims:
-                        nearer |= self._wander([claim for claim, _ in claims], turn)
+                    left[[claim for crowd in crowds for claim in crowd]] = False
+                    self._climb(ascent, crowds, turn)
+            for claims in self._without_gradient():
+                for start in range(0, len(claims), self._together):
+                    self._clock.check()
+                    piece = [claim for claim in claims[start : start + self._together] if self.open[claim]]
+                    nearer |= bool(piece) and self._wander(piece, turn)
             turn += 1
             last = turn if nearer or len(self.witnesses) > before else last
         by_reason: dict[str, list[str]] = {}
@@ -225,75 +232,121 @@ class Search:
 
         Returns whether any came nearer.
         """
-        before, pool = self._near[:, claims].max(axis=0), self._pool  # which looks replace, and do not change
-        least = -(-WANDERERS // len(claims))
-        ranks = self._sampler.random.integers(min(NEAREST, len(self._near)), size=(least, len(claims)))
-        nearest = np.argsort(-self._near[:, claims], axis=0, kind="stable")
+        before, least = self._pool.near[:, claims].max(axis=0), -(-WANDERERS // len(claims))
+        ranks = self._sampler.random.integers(min(NEAREST, len(self._pool)), size=(least, len(claims)))
+        nearest = np.argsort(-self._pool.near[:, claims], axis=0, kind="stable")
         starts = nearest[ranks, np.arange(len(claims))].reshape(-1)
         for start in range(0, len(starts), self._piece):
-            points = taken(pool, starts[start : start + self._piece])
+            points = self._pool.taken(starts[start : start + self._piece])
             boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(count_of(points))]
             points = self._sampler.redrawn(points, boxes, CHANGED[turn % len(CHANGED)])
             self._look(points, Method.CHANGED)
-        return bool((self._near[:, claims].max(axis=0) > before).any())
+        return bool((self._pool.near[:, claims].max(axis=0) > before).any())
 
-    def _climb(self, ascent: Ascent, claims: Sequence[tuple[int, tuple[Aim, ...]]], turn: int) -> None:
-        """Towards claims of one value, from points that came near, several on one point where the value is a map."""
-        random, aims = self._sampler.random, {claim: aims[turn % len(aims)] for claim, aims in claims}
-        first = claims[0][1][0]
-        lengths = self._feeding.shapes.shapes[first.value]
-        room = prod(max(length // APART, 1) for axis, length in enumerate(lengths) if axis != first.axis)
-        crowd = min(CROWDS[min(turn, len(CROWDS) - 1)], room)
-        groups = [claims[start : start + crowd] for start in range(0, len(claims), crowd)]
-        starts = list[int]()
-        for (claim, _), *_ in groups:
-            nearest = np.argsort(-self._near[:, claim], kind="stable")[:NEAREST]
-            starts.append(int(nearest[0 if turn == 0 else random.integers(len(nearest))]))
-        points = taken(self._pool, np.array(starts))
+    def _climb(self, ascent: Ascent, crowds: Sequence[Sequence[int]], turn: int) -> None:
+        """Towards claims, those of a crowd from one point, which came near them all."""
+        near, spread, random = self._finite_near, self._spread, self._sampler.random
+        starts, goals = list[int](), list[list[Goal]]()
+        for crowd in crowds:
+            nearest = np.argsort(-(near[:, crowd] / spread[crowd]).mean(axis=1), kind="stable")[:NEAREST]
+            starts.append(int(nearest[random.integers(len(nearest)) if turn else 0]))
+            goals.append([self._goal(claim, turn, float(spread[claim])) for claim in crowd])
+        points = self._pool.taken(np.array(starts))
         boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(len(starts))]
         if turn >= STIRRED_FROM:
             points = self._sampler.stirred(points, boxes, STIRRED)
-        bounds = [self._domain.boxes[box] for box in boxes]
+        bounds, slope = [self._domain.boxes[box] for box in boxes], SLOPES[turn % len(SLOPES)]
         with suppress(RunError):
-            values, targets = ascent.values(points), list[list[Target]]()
-            for row, group in enumerate(groups):
-                chosen = [(self._unit(claim), aims[claim]) for claim, _ in group]
-                targets.append(spread(values[row], lengths, chosen))
-            found = ascent.climb(points, bounds, targets, SLOPES[turn % len(SLOPES)], self._clock.goes_on)
-            for start in range(0, count_of(found), self._piece):
-                self._look(taken(found, slice(start, start + self._piece)), Method.GRADIENT)
+            ascent.climb(points, bounds, goals, slope, self._glance, self._clock.goes_on)
+        self._harvest()
 
-    def _unit(self, claim: int) -> int:
+    def _goal(self, claim: int, turn: int, spread: float) -> Goal:
+        """Where a claim breaks, one of several ways by turns; `spread` is how much nearness varies."""
         layer, place = self.place(claim)
-        return int(layer.units[place])
+        aim = self._aim(claim, turn)
+        limit = aim.limit + float(self._bar[claim]) + BEYOND * spread
+        return Goal(aim.value, int(layer.units[place]), aim.sign, limit, 1 / spread)
 
-    def _ascent(self, aim: Aim) -> Ascent | None:
-        """The gradient of a value; None where there is none."""
-        key = aim.value, aim.axis
-        if key not in self._ascents:
-            ascent, reason = None, "onnxruntime does not run it"
-            with suppress(RunError):
-                ascent = Ascent(self._loaded, self._context, aim, self._feeding, threads=self._threads)
-                reason = ", ".join(sorted(ascent.blocked)) or "no input that varies is of floats"
-            self._ascents[key] = ascent if ascent is not None and ascent.reached else None
-            if self._ascents[key] is None:
-                self._blocked[aim.value] = reason
-        return self._ascents[key]
+    def _aim(self, claim: int, turn: int) -> Aim:
+        layer, place = self.place(claim)
+        return layer.aims[place][turn % len(layer.aims[place])]
+
+    def _crowds(self, ascent: Ascent, wanted: Bools, turn: int) -> list[list[int]]:
+        """Claims that climb on one point, of one value as far as that goes: large crowds first, then those that are
+        nearest, for how much they vary.
+        """
+        gap, by_value = -self._finite_near.max(axis=0) / self._spread, dict[str, list[int]]()
+        for claim in np.argsort(gap, kind="stable").tolist():
+            if wanted[claim] and self._aims(claim) and (value := self._aim(claim, turn).value) in ascent.values:
+                by_value.setdefault(value, []).append(claim)
+        by_room: dict[int, list[int]] = {}
+        for claims in by_value.values():
+            room = min(CROWDS[min(turn, len(CROWDS) - 1)], self._room(self._aim(claims[0], turn)))
+            by_room.setdefault(room, []).extend(claims)
+        crowds = [claims[i : i + room] for room, claims in by_room.items() for i in range(0, len(claims), room)]
+        return sorted(crowds, key=lambda crowd: (-len(crowd), float(gap[crowd].min())))
+
+    def _room(self, aim: Aim) -> int:
+        """How many claims may climb on one point."""
+        lengths = self._feeding.shapes.shapes[aim.value]
+        return prod(max(length // APART, 1) for axis, length in enumerate(lengths) if axis != aim.axis)
+
+    @property
+    def _finite_near(self) -> Floats:
+        return np.asarray(np.clip(np.nan_to_num(self._pool.near, neginf=-LARGE), -LARGE, LARGE))
+
+    @property
+    def _spread(self) -> Floats:
+        """By how much the points of the pool differ in nearness, per claim."""
+        known = np.where(np.isfinite(self._pool.near), self._pool.near, np.nan)
+        with np.errstate(all="ignore"):
+            return np.asarray(np.nan_to_num(np.nanstd(known, axis=0)) + LEAST)
+
+    def _reopen(self) -> None:
+        """Gradients of what is still open, where those at hand are of much else besides."""
+        wanted = {aim.value: aim for claim in np.flatnonzero(self.open).tolist() for aim in self._aims(claim)}
+        wanted = {value: aim for value, aim in wanted.items() if value not in self._blocked}
+        known = sum(len(ascent.values) for ascent in self._ascents)
+        if len(wanted) > FEWER * known and known:
+            return
+        aims = [aim for claim in np.flatnonzero(self.open).tolist() for aim in self._aims(claim) if aim.value in wanted]
+        for ascent in self._ascents:
+            ascent.close()
+        self._ascents = self._opened([*dict.fromkeys(replace(aim, limit=0.0) for aim in aims)])
+
+    def _opened(self, aims: Sequence[Aim]) -> list[Ascent]:
+        """Gradients towards these aims: all in one, or in several where onnxruntime does not run that."""
+        values = [*dict.fromkeys(aim.value for aim in aims)]
+        if not values:
+            return []
+        try:
+            ascent = Ascent(self._loaded, self._context, aims, self._feeding, threads=self._threads)
+        except RunError:
+            if len(values) == 1:
+                self._blocked[values[0]] = "onnxruntime does not run it"
+                return []
+            halves = values[: len(values) // 2], values[len(values) // 2 :]
+            return [a for half in halves for a in self._opened([aim for aim in aims if aim.value in half])]
+        for value, operators in ascent.blocked.items():
+            self._blocked[value] = ", ".join(sorted(operators)) or "no input that varies is of floats"
+        return [ascent] if ascent.reached else []
+
+    def _without_gradient(self) -> list[list[int]]:
+        """Open claims by value, of values that no gradient is had of."""
+        groups: dict[str, list[int]] = {}
+        for claim in np.flatnonzero(self.open).tolist():
+            aims = self._aims(claim)
+            if aims and aims[0].value in self._blocked:
+                groups.setdefault(aims[0].value, []).append(claim)
+        return [*groups.values()]
+
+    def _aims(self, claim: int) -> tuple[Aim, ...]:
+        layer, place = self.place(claim)
+        return layer.aims[place]
 
     @cached_property
     def _context(self) -> Context:
         return Context(self._loaded.graph, self._feeding.shapes)
-
-    def _groups(self) -> list[list[tuple[int, tuple[Aim, ...]]]]:
-        """Open claims by the value that tells how near they are; the nearest, for how much they vary, come first."""
-        near = np.where(np.isfinite(self._near), self._near, -LARGE).clip(-LARGE, LARGE)
-        gap = -near.max(axis=0, initial=-LARGE) / (near.std(axis=0) + LEAST)
-        order: dict[tuple[str, int], list[tuple[int, tuple[Aim, ...]]]] = {}
-        for claim in np.argsort(gap, kind="stable").tolist():
-            layer, place = self.place(claim)
-            if self.open[claim] and (aims := layer.aims[place]):
-                order.setdefault((aims[0].value, aims[0].axis), []).append((claim, aims))
-        return [*order.values()]
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -319,8 +372,28 @@ class Search:
             self._take(taken(kept, slice(place, place + 1)), method)
             new[place] = False
             new &= self.open
-        self._keep(kept, self._claims.nearness(seen))
+        self._pool.add(kept, self._claims.nearness(seen), self.open, NEAREST)
         self._clock.check()
+
+    def _glance(self, points: Points, seen: Seen) -> None:
+        """What points show on their way: whoever seems to refute something is looked at later, by itself."""
+        self.tried += count_of(points)
+        near = self._claims.nearness(seen)
+        wrong = (near > self._bar) & self._proven
+        if wrong.any():
+            self._look(taken(points, np.flatnonzero(wrong.any(axis=1))), Method.GRADIENT)
+            self._bar = np.where(wrong.any(axis=0), np.maximum(self._bar, near.max(axis=0)), self._bar)
+        self._pool.add(points, near, self.open, 1)
+
+    def _harvest(self) -> None:
+        """Run points of the pool by themselves that seem to refute what is open, those of most claims first."""
+        while (promising := (self._pool.near > self._bar) & self.open).any():
+            place = int(np.argmax(promising.sum(axis=1)))
+            claims, near = np.flatnonzero(promising[place]), self._pool.near[place].copy()
+            self._take(self._pool.taken(np.array([place])), Method.GRADIENT)
+            self._bar[claims] = near[claims]
+            if self._clock.left <= 0:
+                break
 
     def _take(self, point: Points, method: Method) -> None:
         """Count a point for the claims that it refutes by itself; on the grid of pictures, if it does there."""
@@ -337,13 +410,3 @@ class Search:
         """The open claims that a point refutes, run by itself."""
         kept, seen = self._single.look(point)
         return set(np.flatnonzero(self._claims.refuted(seen)[0] & self.open).tolist()) if count_of(kept) else set()
-
-    def _keep(self, points: Points, near: Floats) -> None:
-        """Add points to the pool; of too many those stay that are nearest to refuting something open."""
-        self._pool = joined([self._pool, points]) if self._pool else dict(points)
-        self._near = np.concatenate([self._near, near])
-        most = max(min(POOL, POOL_BYTES // max(self._sampler.bytes, 1)), 2 * NEAREST)
-        if len(self._near) > most and self.open.any():
-            ranked = np.argsort(-self._near[:, self.open], axis=0, kind="stable")
-            kept = [*dict.fromkeys(ranked.reshape(-1).tolist())][:most]  # the nearest of each claim first
-            self._pool, self._near = taken(self._pool, np.array(kept)), self._near[kept]

@@ -13,8 +13,9 @@ from analyzer.ops.context import Context
 from analyzer.probes.probe import open_probe
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
-from analyzer.witness.ascent import Ascent, Target, spread
-from analyzer.witness.claims import Aim
+from analyzer.witness.ascent import Ascent, Goal, spread
+from analyzer.witness.claims import Aim, Seen
+from analyzer.witness.points import Points, joined
 from analyzer.witness.sight import Feeding
 from tests.models import Array, parse, run
 
@@ -88,8 +89,21 @@ def ascent_of(model: onnx.ModelProto, x: Array, axis: int = 1) -> tuple[Ascent, 
     probe = open_probe({"x": x}, loaded.graph.inputs)
     shapes = measure_shapes(loaded, probe)
     feeding = Feeding(shapes, 8, frozenset({"x"}))
-    aim = Aim(model.graph.output[0].name, axis, 1, 0.0)
-    return Ascent(loaded, Context(loaded.graph, shapes), aim, feeding, threads=1), feeding
+    aims = [Aim(output.name, axis, sign, 0.0) for output in model.graph.output for sign in (1, -1)]
+    return Ascent(loaded, Context(loaded.graph, shapes), aims, feeding, threads=1), feeding
+
+
+def climbed(ascent: Ascent, start: Points, goals: list[list[Goal]], slope: float = 0.0) -> Points:
+    """All points that a climb within [-1, 1] or [0, 1], as it starts, comes by."""
+    low = -1.0 if start["x"].min() <= 0 else 0.0
+    box = {"x": Box(np.full(start["x"].shape[1:], low, np.float32), np.ones(start["x"].shape[1:], np.float32))}
+    seen = list[Points]()
+
+    def look(points: Points, _: Seen) -> None:
+        seen.append({name: array.copy() for name, array in points.items()})
+
+    ascent.climb(start, [box] * len(goals), goals, slope, look, lambda: True)
+    return joined(seen)
 
 
 @pytest.mark.parametrize("name", [*ROWS, *IMAGES])
@@ -101,18 +115,19 @@ def test_the_gradient_is_what_small_steps_show(name: str) -> None:
     ascent, feeding = ascent_of(model, x)
     assert feeding.together == 8 and ascent.reached == ("x",) and not ascent.blocked
     output = model.graph.output[0].name
-    picked = ((0, 1), (2, -1), (3, 1))
-    values = run(model, {"x": x})[output].reshape(3, -1)
-    size = values.shape[1] // 4
-    targets = [[Target(unit * size + size // 2, sign, 0.25)] for unit, sign in picked]
-    seen, gradients = ascent._run({"x": x[:, np.newaxis]}, targets, 0.0)
-    assert np.allclose(seen, values, atol=1e-5) and np.allclose(
-        ascent.values({"x": x[:, np.newaxis]}), values, atol=1e-5
-    )
+    values = run(model, {"x": x})[output].reshape(3, 4, -1)
+    goals = [[Goal(output, unit, sign, 0.25, 2.0)] for unit, sign in ((0, 1), (2, -1), (3, 1))]
+    size = values.shape[2]
+    places = [[goal.unit * size + size // 2] for (goal,) in goals]
+    picked = [(goal, place) for (goal,), (place,) in zip(goals, places, strict=True)]
+    told = ascent._run({"x": x[:, np.newaxis]}, goals, places, 0.0)
+    assert np.allclose(told.seen.largest[output], values.max(axis=2), atol=1e-5)
+    assert np.allclose(told.seen.smallest[output], values.min(axis=2), atol=1e-5)
+    assert np.allclose(told.maps[output].reshape(3, 3, -1), values[:, [0, 2, 3]], atol=1e-5)
 
     def height(points: Array) -> Array:
         numbers = run(model, {"x": points})[output].reshape(3, -1)
-        return np.array([t.sign * numbers[i, t.place] for i, (t,) in enumerate(targets)])
+        return np.array([2 * g.sign * numbers[i, place] for i, (g, place) in enumerate(picked)])
 
     step = 1e-2
     shown = np.zeros_like(x)
@@ -121,7 +136,7 @@ def test_the_gradient_is_what_small_steps_show(name: str) -> None:
         for direction, points in zip((step, -step), moved, strict=True):
             points[(slice(None), *place)] += direction
         shown[(slice(None), *place)] = (height(moved[0]) - height(moved[1])) / (2 * step)
-    gradient = gradients["x"][:, 0]
+    gradient = told.gradients["x"][:, 0]
     if name == "maximum":  # at ties and corners a step shows something else
         assert (np.sign(gradient) == np.sign(shown)).mean() > 0.95
     else:
@@ -150,46 +165,68 @@ def test_behind_a_dead_layer_a_pretended_slope_leads_the_way() -> None:
         {"w": first, "b": np.array([-1.5], np.float32), "v": np.ones((1, 4), np.float32)},
         "6",
     )
-    start = {"x": np.zeros((1, 1, 6), np.float32)}
-    bounds = [{"x": Box(-np.ones((1, 6), np.float32), np.ones((1, 6), np.float32))}]
+    start, goals = {"x": np.zeros((1, 1, 6), np.float32)}, [[Goal("y", 0, 1, 0.0)]]
     ascent, _ = ascent_of(model, np.zeros((2, 6), np.float32))
-    blind = ascent.climb(start, bounds, [[Target(0, 1, 0.0)]], 0.0, lambda: True)
-    led = ascent.climb(start, bounds, [[Target(0, 1, 0.0)]], 0.3, lambda: True)
-    assert run(model, {"x": blind["x"][0]})["y"].max() == 0
-    assert run(model, {"x": led["x"][0]})["y"].max() > 0
-    assert np.abs(led["x"]).max() <= 1
+    blind, led = (climbed(ascent, start, goals, slope)["x"][:, 0] for slope in (0.0, 0.3))
+    assert run(model, {"x": blind})["y"].max() == 0
+    assert run(model, {"x": led})["y"].max() > 0
+    assert np.abs(led).max() <= 1
     ascent.close()
 
 
 def test_an_operator_without_a_gradient_is_named() -> None:
     model = net("h = MatMul (x, w) y = CumSum (h, a)", {"w": drawn(6, 4), "a": np.array(1)}, "6")
     ascent, _ = ascent_of(model, drawn(3, 6))
-    assert not ascent.reached and ascent.blocked == {"CumSum"}
+    assert not ascent.reached and ascent.blocked == {"y": {"CumSum"}}
     ascent.close()
 
 
 def test_only_floats_have_gradients() -> None:
     model = parse("g (int64[n,3] x) => (float[n,3] y) { y = Cast<to=1> (x) }")
     ascent, _ = ascent_of(model, np.ones((2, 3), np.int64))
-    assert not ascent.reached and not ascent.blocked
+    assert not ascent.reached and ascent.blocked == {"y": set()}
 
 
-def test_targets_of_one_point_stand_apart_and_at_the_best_place_that_is_left() -> None:
-    lengths, values = (1, 3, 16, 16), np.zeros((1, 3, 16, 16), np.float32)
-    values[0, 0, 4, 4] = values[0, 1, 5, 5] = 2
-    values[0, 1, 12, 12] = 1
-    values[0, 2, 0, 15] = -3
-    aims = [(0, Aim("y", 1, 1, 0.5)), (1, Aim("y", 1, 1, 0.5)), (2, Aim("y", 1, -1, 0.25))]
-    found = spread(values.reshape(-1), lengths, aims)
-    places = [tuple(int(i) for i in np.unravel_index(target.place, lengths)) for target in found]
-    assert places == [(0, 0, 4, 4), (0, 1, 12, 12), (0, 2, 0, 15)]
-    assert [(t.sign, t.limit) for t in found] == [(1, 0.5), (1, 0.5), (-1, 0.25)]
+def test_goals_of_one_point_stand_apart_and_at_the_best_place_that_is_left() -> None:
+    maps, used = np.zeros((3, 16, 16), np.float32), np.zeros((16, 16), np.bool_)
+    maps[0, 4, 4] = maps[1, 5, 5] = 2
+    maps[1, 12, 12] = 1
+    maps[2, 0, 15] = 3
+    assert [spread(heights, used) for heights in maps] == [(4, 4), (12, 12), (0, 15)]
 
 
-def test_targets_share_a_place_where_there_is_but_one() -> None:
-    aims = [(unit, Aim("y", 1, 1, 0.0)) for unit in range(4)]
-    assert [t.place for t in spread(np.arange(4.0), (1, 4), aims)] == [0, 1, 2, 3]
-    assert [t.place for t in spread(np.arange(4.0), (4,), [(2, Aim("y", 0, 1, 0.0))])] == [2]
+def test_goals_share_a_place_where_there_is_but_one() -> None:
+    used = np.zeros((), np.bool_)
+    assert [spread(np.array(height), used) for height in (1.0, 2.0)] == [(), ()]
+    full = np.ones((2, 2), np.bool_)
+    assert spread(np.array([[0.0, 1.0], [2.0, np.nan]]), full) == (1, 0)
+
+
+def test_values_are_climbed_together_and_each_says_what_stops_its_gradient() -> None:
+    """Of two values, one behind an operator without a gradient: the other one is reached all the same."""
+    text = "g (float[n,6] x) => (float[n,4] y, float[n,4] z) { y = MatMul (x, w) z = CumSum (y, a) }"
+    model = parse(text, {"w": drawn(6, 4), "a": np.array(1)}, 17)
+    ascent, _ = ascent_of(model, drawn(3, 6))
+    assert ascent.values == ("y",) and ascent.blocked == {"z": {"CumSum"}}
+    goals = [[Goal("y", 1, 1, 2.0), Goal("y", 2, -1, 1e9)], [Goal("y", 3, 1, 1e9)]]
+    points = climbed(ascent, {"x": np.zeros((2, 1, 6), np.float32)}, goals)
+    assert run(model, {"x": points["x"][:, 0]})["y"][:, 3].max() == pytest.approx(
+        np.abs(ascent_weights(model)[:, 3]).sum(), rel=1e-3
+    )
+    ascent.close()
+
+
+def ascent_weights(model: onnx.ModelProto) -> Array:
+    """The matrix of the net above."""
+    return next(onnx.numpy_helper.to_array(t) for t in model.graph.initializer if t.name == "w")
+
+
+def test_a_climb_ends_where_all_is_reached() -> None:
+    model = net("y = MatMul (x, w)", {"w": np.ones((6, 4), np.float32)}, "6")
+    ascent, _ = ascent_of(model, drawn(3, 6))
+    points = climbed(ascent, {"x": np.zeros((1, 1, 6), np.float32)}, [[Goal("y", 0, 1, 2.0), Goal("y", 0, 1, 2.5)]])
+    assert len(points["x"]) == 3  # where it starts, where it looked which way to go, and 6 * 0.5 further
+    ascent.close()
 
 
 def test_several_targets_are_reached_from_one_point() -> None:
@@ -199,12 +236,8 @@ def test_several_targets_are_reached_from_one_point() -> None:
     )
     text = "g (float[n,1,16,16] x) => (float[n,4,15,15] y) { y = Conv (x, w, b) }"
     model = parse(text, {"w": kernels, "b": np.full(4, -1.5, np.float32)})
-    ascent, feeding = ascent_of(model, np.zeros((2, 1, 16, 16), np.float32))
+    ascent, _ = ascent_of(model, np.zeros((2, 1, 16, 16), np.float32))
     start = {"x": np.full((1, 1, 1, 16, 16), 0.5, np.float32)}
-    bounds = [{"x": Box(np.zeros((1, 1, 16, 16), np.float32), np.ones((1, 1, 16, 16), np.float32))}]
-    aims = [(unit, Aim("y", 1, 1, 0.0)) for unit in range(4)]
-    targets = [spread(ascent.values(start)[0], feeding.shapes.shapes["y"], aims)]
-    found = ascent.climb(start, bounds, targets, 0.0, lambda: True)
-    woken = np.concatenate([run(model, {"x": point})["y"] for point in found["x"]]).max(axis=(0, 2, 3))
-    assert (woken > 0).all()
+    points = climbed(ascent, start, [[Goal("y", unit, 1, 0.0) for unit in range(4)]])
+    assert (run(model, {"x": points["x"][:, 0]})["y"].max(axis=(0, 2, 3)) > 0).all()
     ascent.close()
