@@ -22,9 +22,10 @@ from analyzer.facts.given import is_number
 from analyzer.facts.proof import ARITHMETICS, REAL, Claim, DomainSummary, Method, ProofFacts
 from analyzer.facts.wording import counted
 from analyzer.witness.claims import Claims, claims_of
+from analyzer.witness.clock import Clock
 from analyzer.witness.points import Points, joined
 from analyzer.witness.removal import Removals, negligible, output_sizes
-from analyzer.witness.search import Clock, Search, together
+from analyzer.witness.search import Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
 from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, Splitter, worth_splitting
@@ -204,7 +205,7 @@ def _check_search(claims: Claims, search: Search, arithmetic: str) -> list[str]:
         moved = f"{counted(many, 'claim')} proven in real numbers, and refuted in single precision by its rounding."
         return [moved] if many else []
     for claim, _ in search.contradicted:
-        layer, place = search.place(claim)
+        layer, place = claims.place(claim)
         raise ProofContradicted(
             f"Unit {layer.units[place]} of {layer.audited.value} is proven to be {_said(layer.claim)}, and an input of "
             "the domain shows otherwise: a bug of deadunits; please report it."

@@ -22,7 +22,7 @@ from analyzer.ops.movements import respell
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
-from analyzer.ops.pull_back import Tape, Window, by_windows, repeated, window_of
+from analyzer.ops.pull_back import Tape, Window, by_extreme, by_windows, repeated, window_of
 from analyzer.ops.traits import CONTINUOUS, EVERY, NONE, SPATIAL, Traits
 from analyzer.ops.trend import LARGEST_OF, Trend
 
@@ -242,8 +242,11 @@ class GlobalPool(Spatial):
         return None if self._maximum(node) else self.pull_back(node, position, tape, rows, output)
 
     def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
-        """To all positions alike; of a maximum that is rough."""
-        return repeated(node, tape, gradient, range(2, len(node.x_shape())), mean=True)
+        """To all positions alike; of a maximum to where it is."""
+        positions = range(2, len(node.x_shape()))
+        if node.op_type == "GlobalMaxPool":
+            return by_extreme(node, tape, gradient, positions, largest=True)
+        return repeated(node, tape, gradient, positions, mean=True)
 
 
 _AVERAGED = replace(CONTINUOUS, carries_nan=(0,), carries_infinity=(0,))

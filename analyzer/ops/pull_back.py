@@ -139,6 +139,17 @@ def repeated(node: OpNode, tape: Tape, gradient: str, axes: Sequence[int], *, me
     return tape.add("Mul", wide, tape.number([1 / prod(shape[a] for a in axes)], node.x_dtype)) if mean else wide
 
 
+def by_extreme(node: OpNode, tape: Tape, gradient: str, axes: Sequence[int], *, largest: bool) -> str | None:
+    """What was the largest (or smallest) along axes: to all elements that are it."""
+    if tape.batched and 0 in axes:
+        return None
+    kept = [1 if axis in axes else length for axis, length in enumerate(node.x_shape())]
+    extreme = tape.reshaped(node.node.outputs[0], kept)
+    passed = tape.add("Less" if largest else "Greater", node.node.inputs[0], extreme)
+    chosen = tape.editor.cast(tape.add("Not", passed), node.x_dtype or "float32")
+    return tape.add("Mul", chosen, tape.reshaped(gradient, kept))
+
+
 @dataclass(frozen=True)
 class Window:
     """How windows of a kernel lie on the positions of the first input."""

@@ -21,7 +21,7 @@ from analyzer.ops.correspondence import Correspondence
 from analyzer.ops.node import OpNode
 from analyzer.ops.node_edit import Cut, Edit
 from analyzer.ops.operator import Operator, register
-from analyzer.ops.pull_back import Tape, repeated
+from analyzer.ops.pull_back import Tape, by_extreme, repeated
 from analyzer.ops.traits import CONTINUOUS, STEADY
 from analyzer.ops.trend import LARGEST_OF, LEAST_NORM, UNIT, Ends, Trend
 
@@ -64,6 +64,12 @@ class ReduceRule(Operator):
         if position or node.op_type not in ("ReduceMean", "ReduceSum"):
             return None
         return repeated(node, tape, rows, self.reduced(node), mean=node.op_type == "ReduceMean")
+
+    def pull_back(self, node: OpNode, position: int, tape: Tape, gradient: str, output: int = 0) -> str | None:
+        """Of an extreme, to where it is."""
+        if not position and node.op_type in ("ReduceMax", "ReduceMin"):
+            return by_extreme(node, tape, gradient, self.reduced(node), largest=node.op_type == "ReduceMax")
+        return super().pull_back(node, position, tape, gradient, output)
 
     def _drop(self, array: Array, node: OpNode) -> Array:
         """Reduced axes have length 1 here; take them away where the operator does."""

@@ -85,6 +85,16 @@ class Claims:
         """Position of the first claim of each layer, and of the end."""
         return [0, *np.cumsum([len(layer.units) for layer in self.layers]).tolist()]
 
+    def place(self, claim: int) -> tuple[LayerClaims, int]:
+        """The layer of a claim, and which of its units it is about."""
+        number = int(np.searchsorted(self.starts, claim, side="right")) - 1
+        return self.layers[number], claim - self.starts[number]
+
+    def aims(self, claim: int) -> tuple[Aim, ...]:
+        """Where a claim breaks."""
+        layer, place = self.place(claim)
+        return layer.aims[place]
+
     @property
     def count(self) -> int:
         """How many claims there are."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -16,9 +14,10 @@ from analyzer.facts.domain import Domain
 from analyzer.facts.proof import Method
 from analyzer.facts.statistics import Bools, Floats
 from analyzer.graph import LoadedModel
-from analyzer.ops.context import Context
 from analyzer.witness.ascent import Ascent, Goal
-from analyzer.witness.claims import Aim, Claims, LayerClaims, Seen
+from analyzer.witness.claims import Aim, Claims, Seen
+from analyzer.witness.clock import Clock, OutOfTime
+from analyzer.witness.gradients import Gradients
 from analyzer.witness.points import Points, Sampler, count_of, taken
 from analyzer.witness.pool import Pool
 from analyzer.witness.sight import Feeding, Sight
@@ -39,49 +38,11 @@ CHEAP_SHARE = 0.8  # of the time that is left, to be kept for the rest
 HINTED_SHARE = 0.85  # of the time that is left, to be kept for gradients
 CLIMBED = 1 << 29  # multiply-adds of the points that climb at a time, in all
 BEYOND = 0.01  # how far a point goes beyond a limit, in shares of how much what it shows varies
-FEWER = 0.7  # of the values of an ascent are still asked about: then one of fewer pays
 
 
 def together(multiply_adds: int) -> int:
     """How many points of a model of this size are run at a time, so that the time can be kept."""
     return min(max(WORK // max(multiply_adds, 1), LEAST_TOGETHER), TOGETHER)
-
-
-class OutOfTime(Exception):
-    """The time is over, or somebody asked to end: what is settled is kept."""
-
-
-class Clock:
-    """So many seconds from now on, unless `stopped` says earlier that it is enough."""
-
-    def __init__(self, seconds: float, stopped: Callable[[], bool], tick: Callable[[float], None]) -> None:
-        """`tick` is told, now and then, how many seconds have passed."""
-        self._begin, self._seconds, self._stopped, self._tick = time.monotonic(), seconds, stopped, tick
-
-    @property
-    def left(self) -> float:
-        """Seconds that are left."""
-        return max(self._begin + self._seconds - time.monotonic(), 0.0)
-
-    def goes_on(self) -> bool:
-        """Whether there is time left."""
-        self._tick(self._seconds - self.left)
-        return bool(self.left) and not self._stopped()
-
-    def until(self, share: float) -> Clock:
-        """The same clock, that ends when this share of all its time is over."""
-        sooner = Clock(share * self._seconds, self._stopped, self._tick)
-        sooner._begin = self._begin
-        return sooner
-
-    def check(self) -> None:
-        """Go on, or not.
-
-        Raises:
-            OutOfTime: the time is over.
-        """
-        if not self.goes_on():
-            raise OutOfTime
 
 
 @dataclass(frozen=True)
@@ -137,15 +98,13 @@ class Search:
         self._many = Sight(loaded, claims, feeding, threads=threads)
         apart = feeding.together > 1
         self._single = Sight(loaded, claims, feeding, threads=threads, alone=True) if apart else self._many
-        self._ascents: list[Ascent] = []
-        self._blocked: dict[str, str] = {}
+        self._gradients = Gradients(loaded, claims, feeding, threads=threads)
 
     def close(self) -> None:
         """Free all sessions."""
         self._many.close()
         self._single.close()
-        for ascent in self._ascents:
-            ascent.close()
+        self._gradients.close()
 
     def cheap(self) -> bool:
         """Try cheap points; False where the time was over before all were tried."""
@@ -158,7 +117,7 @@ class Search:
         """
         self._proven = self._proven | proven
         self.open &= ~proven
-        return self._ends(lambda: self._hinted(hints)) and self._ends(self._gradients)
+        return self._ends(lambda: self._hinted(hints)) and self._ends(self._led)
 
     def _ends(self, stage: Callable[[], None]) -> bool:
         try:
@@ -167,11 +126,6 @@ class Search:
         except (OutOfTime, KeyboardInterrupt):
             return not self.open.any()
         return True
-
-    def place(self, claim: int) -> tuple[LayerClaims, int]:
-        """The layer of a claim, and which of its units it is about."""
-        number = int(np.searchsorted(self._claims.starts, claim, side="right")) - 1
-        return self._claims.layers[number], claim - self._claims.starts[number]
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
@@ -204,28 +158,24 @@ class Search:
         """Whether some input that varies has gradients at all."""
         return any(self._domain.boxes[0][name].low.dtype.kind == "f" for name in self._domain.varying)
 
-    def _gradients(self) -> None:
+    def _led(self) -> None:
         turn = last = 0
         while self.open.any() and len(self._pool) and turn - last < IN_VAIN:
             before, nearer, left = len(self.witnesses), False, self.open.copy()
-            self._reopen()
-            for ascent in self._ascents:
+            self._gradients.renew(self.open)
+            for ascent in self._gradients.ascents:
                 while crowds := self._crowds(ascent, left & self.open, turn)[: self._climbing]:
                     self._clock.check()
                     left[[claim for crowd in crowds for claim in crowd]] = False
                     self._climb(ascent, crowds, turn)
-            for claims in self._without_gradient():
+            for claims in self._gradients.without(self.open):
                 for start in range(0, len(claims), self._together):
                     self._clock.check()
                     piece = [claim for claim in claims[start : start + self._together] if self.open[claim]]
                     nearer |= bool(piece) and self._wander(piece, turn)
             turn += 1
             last = turn if nearer or len(self.witnesses) > before else last
-        by_reason: dict[str, list[str]] = {}
-        for value, reason in self._blocked.items():
-            by_reason.setdefault(reason, []).append(value)
-        for reason, values in by_reason.items():
-            self.notes.append(f"No gradient was had of {', '.join(values)} ({reason}): points were changed at random.")
+        self.notes.extend(self._gradients.notes)
 
     def _wander(self, claims: Sequence[int], turn: int) -> bool:
         """Draw some elements of points anew that came near claims, where nothing says which way to go.
@@ -262,14 +212,14 @@ class Search:
 
     def _goal(self, claim: int, turn: int, spread: float) -> Goal:
         """Where a claim breaks, one of several ways by turns; `spread` is how much nearness varies."""
-        layer, place = self.place(claim)
+        layer, place = self._claims.place(claim)
         aim = self._aim(claim, turn)
         limit = aim.limit + float(self._bar[claim]) + BEYOND * spread
         return Goal(aim.value, int(layer.units[place]), aim.sign, limit, 1 / spread)
 
     def _aim(self, claim: int, turn: int) -> Aim:
-        layer, place = self.place(claim)
-        return layer.aims[place][turn % len(layer.aims[place])]
+        aims = self._claims.aims(claim)
+        return aims[turn % len(aims)]
 
     def _crowds(self, ascent: Ascent, wanted: Bools, turn: int) -> list[list[int]]:
         """Claims that climb on one point, of one value as far as that goes: large crowds first, then those that are
@@ -277,7 +227,7 @@ class Search:
         """
         gap, by_value = -self._finite_near.max(axis=0) / self._spread, dict[str, list[int]]()
         for claim in np.argsort(gap, kind="stable").tolist():
-            if wanted[claim] and self._aims(claim) and (value := self._aim(claim, turn).value) in ascent.values:
+            if wanted[claim] and self._claims.aims(claim) and (value := self._aim(claim, turn).value) in ascent.values:
                 by_value.setdefault(value, []).append(claim)
         by_room: dict[int, list[int]] = {}
         for claims in by_value.values():
@@ -301,52 +251,6 @@ class Search:
         known = np.where(np.isfinite(self._pool.near), self._pool.near, np.nan)
         with np.errstate(all="ignore"):
             return np.asarray(np.nan_to_num(np.nanstd(known, axis=0)) + LEAST)
-
-    def _reopen(self) -> None:
-        """Gradients of what is still open, where those at hand are of much else besides."""
-        wanted = {aim.value: aim for claim in np.flatnonzero(self.open).tolist() for aim in self._aims(claim)}
-        wanted = {value: aim for value, aim in wanted.items() if value not in self._blocked}
-        known = sum(len(ascent.values) for ascent in self._ascents)
-        if len(wanted) > FEWER * known and known:
-            return
-        aims = [aim for claim in np.flatnonzero(self.open).tolist() for aim in self._aims(claim) if aim.value in wanted]
-        for ascent in self._ascents:
-            ascent.close()
-        self._ascents = self._opened([*dict.fromkeys(replace(aim, limit=0.0) for aim in aims)])
-
-    def _opened(self, aims: Sequence[Aim]) -> list[Ascent]:
-        """Gradients towards these aims: all in one, or in several where onnxruntime does not run that."""
-        values = [*dict.fromkeys(aim.value for aim in aims)]
-        if not values:
-            return []
-        try:
-            ascent = Ascent(self._loaded, self._context, aims, self._feeding, threads=self._threads)
-        except RunError:
-            if len(values) == 1:
-                self._blocked[values[0]] = "onnxruntime does not run it"
-                return []
-            halves = values[: len(values) // 2], values[len(values) // 2 :]
-            return [a for half in halves for a in self._opened([aim for aim in aims if aim.value in half])]
-        for value, operators in ascent.blocked.items():
-            self._blocked[value] = ", ".join(sorted(operators)) or "no input that varies is of floats"
-        return [ascent] if ascent.reached else []
-
-    def _without_gradient(self) -> list[list[int]]:
-        """Open claims by value, of values that no gradient is had of."""
-        groups: dict[str, list[int]] = {}
-        for claim in np.flatnonzero(self.open).tolist():
-            aims = self._aims(claim)
-            if aims and aims[0].value in self._blocked:
-                groups.setdefault(aims[0].value, []).append(claim)
-        return [*groups.values()]
-
-    def _aims(self, claim: int) -> tuple[Aim, ...]:
-        layer, place = self.place(claim)
-        return layer.aims[place]
-
-    @cached_property
-    def _context(self) -> Context:
-        return Context(self._loaded.graph, self._feeding.shapes)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

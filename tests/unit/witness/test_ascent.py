@@ -75,6 +75,11 @@ IMAGES = {
         {"w": drawn(4, 2, 1, 1)},
     ),
     "average": ("h = Conv (x, w) y = AveragePool<kernel_shape=[2,2], strides=[2,2]> (h)", {"w": drawn(4, 2, 1, 1)}),
+    "largest of all": ("h = Conv (x, w) y = GlobalMaxPool (h)", {"w": drawn(4, 2, 3, 3)}),
+    "smallest along axes": (
+        "h = Conv (x, w) y = ReduceMin<axes=[3, 2], keepdims=0> (h)",
+        {"w": drawn(4, 2, 3, 3)},
+    ),
     "mean of all": ("h = Conv (x, w) y = GlobalAveragePool (h)", {"w": drawn(4, 2, 3, 3)}),
 }
 

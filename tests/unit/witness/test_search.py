@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 import analyzer
+import analyzer.api.settling as settling
+import analyzer.witness.search as search
 from analyzer.facts.domain import Box, Domain
 from analyzer.facts.proof import Method, Outcome
 from analyzer.facts.units import AuditedValue, Kind
+from analyzer.witness.clock import Clock, OutOfTime
 from analyzer.witness.points import Sampler, count_of
 from analyzer.witness.proofs import unit_bounds
-from analyzer.witness.search import Clock, OutOfTime, together
+from analyzer.witness.search import together
 from analyzer.witness.sight import Sight
 from analyzer.witness.snapping import Grid, pictures
-from tests.models import Array, parse
+from tests.models import Array, parse, run
 from tests.unit.api.test_prove import PROBE, STORED, TEXT
 
 
@@ -136,3 +139,46 @@ def test_without_a_gradient_points_that_came_near_are_changed() -> None:
     proof = analyzer.prove(parse(text, stored, 12), probe, domain={"x": (0, 39)}, budget=60)
     (unit,) = proof.units
     assert unit.outcome is Outcome.REFUTED and unit.method is Method.CHANGED
+
+
+def templates(seed: int) -> tuple[Any, Array]:
+    """Twelve channels, each woken by about its own picture of 4x4, and one more that nothing wakes, which bounds cannot
+    know: 2 p - p * p - 1.1 for the first of them; and even pictures as a probe.
+    """
+    random = np.random.default_rng(seed)
+    kernels = random.choice([-1.0, 1.0], (12, 1, 4, 4)).astype(np.float32)
+    most = np.maximum(kernels, 0).sum(axis=(1, 2, 3))
+    text = """g (float[n,1,14,14] x) => (float[n,13,11,11] y) {
+        h = Conv (x, w, b) p = Conv (x, v) q = Mul (p, p) t = Add (p, p) d = Sub (t, q) c = Sub (d, e)
+        j = Concat<axis = 1> (h, c) y = Relu (j) }"""
+    stored: dict[str, Array] = {
+        "w": kernels,
+        "b": (-0.7 * most).astype(np.float32),
+        "v": kernels[:1],
+        "e": np.array(1.1, np.float32),
+    }
+    probe = np.broadcast_to(random.random((40, 1, 1, 1)), (40, 1, 14, 14)).astype(np.float32)
+    return parse(text, stored), probe
+
+
+def test_many_units_are_woken_from_few_points_and_what_cannot_be_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "CHEAP", dict.fromkeys(search.CHEAP, 1))
+    monkeypatch.setattr(search, "CHEAP_TURNS", 1)
+    monkeypatch.setattr(settling, "_hints", lambda *_: iter(()))
+    model, probe = templates(3)
+    proof = analyzer.prove(model, probe, domain="0:1", budget=600)
+    outcomes = {unit.unit: unit.outcome for unit in proof.units}
+    assert len(outcomes) == 13 and outcomes.pop(12) is Outcome.OPEN
+    assert {*outcomes.values()} == {Outcome.REFUTED}
+    assert {unit.method for unit in proof.units} >= {Method.GRADIENT}
+    woken = np.concatenate(
+        [run(model, {"x": point})["y"] for point in proof.witnesses["x"].reshape(-1, 1, 1, 14, 14)]
+    ).max(axis=(0, 2, 3))
+    assert (woken[:12] > 0).all() and not woken[12]
+
+
+def test_the_same_seed_finds_the_same_witnesses() -> None:
+    model, probe = templates(4)
+    first, again = (analyzer.prove(model, probe, domain="0:1", budget=600, seed=5) for _ in range(2))
+    assert first.facts.units == again.facts.units and first.facts.tried == again.facts.tried
+    assert (first.witnesses["x"] == again.witnesses["x"]).all()
