@@ -13,6 +13,7 @@ from analyzer.facts.proof import Method
 
 Points = dict[str, Array]  # by input [points, …], each a whole feed
 CHUNK = 1 << 25  # bytes of points that are made at a time
+LONG = 8  # an axis that is longer may be one of positions, and neighbours alike
 REACH = 2.0  # how far beyond a sample its distance to another one is carried on, at most
 
 
@@ -60,17 +61,18 @@ class Sampler:
                     yield method, self.corners(piece) if method is Method.CORNERS else self.uniform(piece)
 
     def corners(self, number: int) -> Points:
-        """Every element at one of its ends; each point draws how often that is the upper one."""
-        share, boxes = self.random.random(number), self._boxes(number)
+        """Every element at one of its ends; each point draws how often that is the upper one, and how coarse it is."""
+        share, boxes, coarse = self.random.random(number), self._boxes(number), self._coarse(number)
 
         def corner(bounds: Box, point: int) -> Array:
-            return np.where(self.random.random(bounds.low.shape) < share[point], bounds.high, bounds.low)
+            return np.where(self._alike(bounds.low.shape, coarse[point]) < share[point], bounds.high, bounds.low)
 
         return self._points(boxes, corner)
 
     def uniform(self, number: int) -> Points:
-        """Every element drawn evenly between its ends."""
-        return self._points(self._boxes(number), lambda bounds, _: self._between(bounds))
+        """Every element drawn evenly between its ends; each point draws how coarse it is."""
+        coarse = self._coarse(number)
+        return self._points(self._boxes(number), lambda bounds, point: self._between(bounds, coarse[point]))
 
     def mixes(self, samples: Points, number: int) -> Points:
         """A sample, and the way from another one to it carried on, kept within the domain."""
@@ -115,14 +117,28 @@ class Sampler:
         names = self.domain.boxes[0]
         return {name: np.stack([draw(box[name], point) for point, box in enumerate(boxes)]) for name in names}
 
-    def _between(self, bounds: Box) -> Array:
+    def _coarse(self, number: int) -> list[int]:
+        """How many neighbours are alike: 1 for every other point, else a power of 2 up to the longest axis."""
+        longest = max((max(bounds.low.shape, default=1) for bounds in self.domain.boxes[0].values()), default=1)
+        levels = self.random.integers(longest.bit_length() + 1, size=number)
+        return [2 ** int(level) if point % 2 else 1 for point, level in enumerate(levels)]
+
+    def _alike(self, shape: tuple[int, ...], coarse: int) -> Array:
+        """Numbers from 0 to 1, so many neighbours along long axes alike."""
+        steps = [coarse if length > LONG else 1 for length in shape]
+        drawn = self.random.random([-(-length // step) for length, step in zip(shape, steps, strict=True)])
+        for axis, (length, step) in enumerate(zip(shape, steps, strict=True)):
+            drawn = np.repeat(drawn, step, axis).take(range(length), axis) if step > 1 else drawn
+        return drawn
+
+    def _between(self, bounds: Box, coarse: int = 1) -> Array:
         low, high, dtype = bounds.low, bounds.high, bounds.low.dtype
         if dtype.kind in "iub":
             width = high.astype(np.float64) - low + 1
-            drawn = low + np.floor(self.random.random(low.shape) * width)
+            drawn = low + np.floor(self._alike(low.shape, coarse) * width)
             return np.asarray(np.clip(drawn, low, high).astype(dtype))
         wide = low.astype(np.float64), high.astype(np.float64)
-        return kept_within(wide[0] + self.random.random(low.shape) * (wide[1] - wide[0]), bounds)
+        return kept_within(wide[0] + self._alike(low.shape, coarse) * (wide[1] - wide[0]), bounds)
 
     def _mixed(self, bounds: Box, sample: Array, other: Array, reach: float) -> Array:
         if bounds.low.dtype.kind in "iub":  # tokens: some of one, some of the other

@@ -239,7 +239,7 @@ class Search:
     def _room(self, aim: Aim) -> int:
         """How many claims may climb on one point."""
         lengths = self._feeding.shapes.shapes[aim.value]
-        return prod(max(length // APART, 1) for axis, length in enumerate(lengths) if axis != aim.axis)
+        return max(prod(max(length // APART, 1) for a, length in enumerate(lengths) if a != aim.axis), CROWDS[-2])
 
     @property
     def _finite_near(self) -> Floats:

@@ -43,6 +43,17 @@ def test_every_kind_of_point_lies_within_the_domain(dtype: type) -> None:
     assert set(np.unique(corners)) == {dtype(end) for end in ends}
 
 
+def test_every_other_point_is_coarse_and_the_next_one_fine() -> None:
+    sampler = Sampler(Domain(({"x": floats(0, 1, 1, 3, 20, 33)},), "test"), np.random.default_rng(1))
+    for points in (sampler.uniform(60), sampler.corners(60)):
+        alike = (np.diff(points["x"], axis=-1) == 0).mean(axis=(1, 2, 3, 4))
+        assert alike[1::2].max() == 1 and (alike[1::2] > 0.5).mean() > 0.4
+        lines = points["x"][1::2, 0].transpose(0, 1, 3, 2)
+        assert (np.diff(lines, axis=-1) == 0).mean() > 0.5
+    assert (np.diff(sampler.uniform(20)["x"][::2], axis=-1) != 0).mean() > 0.99
+    assert len(np.unique(sampler.uniform(60)["x"][1::2].reshape(30, -1)[:, 0])) == 30
+
+
 def test_ranges_as_wide_as_single_precision_do_not_overflow() -> None:
     most = float(np.finfo(np.float32).max)
     sampler = Sampler(Domain(({"x": floats(-most, most, 1, 100)},), "any"), np.random.default_rng(0))
