@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from analyzer.walk import Walk
 
 #: Shares of the budget after which a stage ends at the latest; the search sooner where parts of the domain are tried.
-LINEAR_UNTIL, SLOPES_UNTIL, SEARCH_UNTIL, SEARCH_UNTIL_FEW, SPLIT_UNTIL = 0.5, 0.6, 0.85, 0.4, 0.9
+LINEAR_UNTIL, SLOPES_UNTIL, SEARCH_UNTIL, SEARCH_UNTIL_FEW, SPLIT_UNTIL = 0.35, 0.42, 0.92, 0.4, 0.9
 
 
 def settle(

@@ -31,7 +31,7 @@ from analyzer.witness.sight import Feeding
 
 STEPS = 25
 SPREAD = 8  # the share of a map by which goals on one point keep away from one another
-WIDEST, NARROWEST = 0.5, 0.02  # a step, as a share of the width of the domain: the first one and the least
+NARROWEST = 0.02  # the least that a step is, as a share of the width of the domain
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,14 @@ class Ascent:
         boxes: Sequence[Mapping[str, Box]],
         goals: Sequence[Sequence[Goal]],
         slope: float,
+        widest: float,
         look: Callable[[Points, Seen], None],
         goes_on: Callable[[], bool],
     ) -> None:
         """Move points in a few steps, each within its box and towards all its goals together, until it reached them.
 
-        `look` is told what they show on the way. It ends early where it no longer `goes_on`.
+        Flat activations pretend to have the slope, less of it step by step; the first step is so wide, as a share of
+        the width of the domain. `look` is told what points show on the way. It ends early where it no longer `goes_on`.
 
         Raises:
             RunError: the model does not run on some.
@@ -153,7 +155,7 @@ class Ascent:
                 open_ = [i for i, goal in enumerate(left[point]) if not _reached(goal, shown.seen, row)]
                 left[point], places[point] = [left[point][i] for i in open_], [places[point][i] for i in open_]
             if step:
-                self._step(current, boxes, moving, shown.gradients, max(WIDEST * (1 - done), NARROWEST))
+                self._step(current, boxes, moving, shown.gradients, max(widest * (1 - done), NARROWEST))
 
     def _places(self, maps: Mapping[str, Array], row: int, asked: Sequence[Sequence[Goal]]) -> list[int]:
         """For each goal of a point the element that is nearest to it, away from those of its other goals."""

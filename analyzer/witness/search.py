@@ -26,6 +26,7 @@ from analyzer.witness.snapping import Grid
 CHEAP, CHEAP_TURNS = {Method.CORNERS: 100, Method.UNIFORM: 50, Method.MIXES: 50}, 5
 IN_VAIN = 8  # rounds in a row that refute nothing before the search ends
 SLOPES = (0.3, 0.0, 0.1, 0.5)  # that what is flat pretends to have, round after round
+WIDEST = (0.15, 0.5, 0.05)  # the first step of a climb, round after round, as a share of the width of the domain
 STIRRED, STIRRED_FROM = 0.05, 3  # share of elements that are thrown to an end, from this round on
 TOGETHER, LEAST_TOGETHER, WORK = 64, 4, 1 << 31  # points that are run or climb at a time, by multiply-adds of each
 NEAREST = 3  # of a claim's nearest points one is taken
@@ -34,8 +35,8 @@ LEAST, LARGE = 1e-12, 1e30  # beside a spread of nothing, and for what is not fi
 WANDERERS = 64  # points at least that are changed at random in a turn
 CHANGED = (0.05, 0.3, 0.01, 0.1)  # share of the elements that are drawn anew where there is no gradient
 CROWDS, APART = (16, 8, 4, 1), 2  # claims that climb on one point, turn by turn; room of each along an axis
-CHEAP_SHARE = 0.8  # of the time that is left, to be kept for the rest
-HINTED_SHARE = 0.85  # of the time that is left, to be kept for gradients
+CHEAP_SHARE = 0.85  # of the time that is left, to be kept for the rest
+HINTED_SHARE = 0.9  # of the time that is left, to be kept for gradients
 CLIMBED = 1 << 29  # multiply-adds of the points that climb at a time, in all
 BEYOND = 0.01  # how far a point goes beyond a limit, in shares of how much what it shows varies
 
@@ -205,9 +206,10 @@ class Search:
         boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(len(starts))]
         if turn >= STIRRED_FROM:
             points = self._sampler.stirred(points, boxes, STIRRED)
-        bounds, slope = [self._domain.boxes[box] for box in boxes], SLOPES[turn % len(SLOPES)]
+        bounds = [self._domain.boxes[box] for box in boxes]
+        slope, widest = SLOPES[turn % len(SLOPES)], WIDEST[turn % len(WIDEST)]
         with suppress(RunError):
-            ascent.climb(points, bounds, goals, slope, self._glance, self._clock.goes_on)
+            ascent.climb(points, bounds, goals, slope, widest, self._glance, self._clock.goes_on)
         self._harvest()
 
     def _goal(self, claim: int, turn: int, spread: float) -> Goal:

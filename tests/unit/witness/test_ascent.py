@@ -107,7 +107,7 @@ def climbed(ascent: Ascent, start: Points, goals: list[list[Goal]], slope: float
     def look(points: Points, _: Seen) -> None:
         seen.append({name: array.copy() for name, array in points.items()})
 
-    ascent.climb(start, [box] * len(goals), goals, slope, look, lambda: True)
+    ascent.climb(start, [box] * len(goals), goals, slope, 0.5, look, lambda: True)
     return joined(seen)
 
 
