@@ -24,7 +24,7 @@ from analyzer.witness.sight import Feeding, Sight
 from analyzer.witness.snapping import Grid
 
 CHEAP, CHEAP_TURNS = {Method.CORNERS: 100, Method.UNIFORM: 50, Method.MIXES: 50}, 5
-IN_VAIN = 8  # rounds in a row that refute nothing before the search ends
+IN_VAIN = 24  # rounds in a row that refute nothing before the search ends
 SLOPES = (0.3, 0.0, 0.1, 0.5)  # that what is flat pretends to have, round after round
 WIDEST = (0.15, 0.5, 0.05)  # the first step of a climb, round after round, as a share of the width of the domain
 STIRRED, STIRRED_FROM = 0.05, 3  # share of elements that are thrown to an end, from this round on

@@ -175,6 +175,7 @@ def templates(seed: int) -> tuple[Any, Array]:
 def test_many_units_are_woken_from_few_points_and_what_cannot_be_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "CHEAP", dict.fromkeys(search.CHEAP, 1))
     monkeypatch.setattr(search, "CHEAP_TURNS", 1)
+    monkeypatch.setattr(search, "IN_VAIN", 4)
     monkeypatch.setattr(settling, "_hints", lambda *_: iter(()))
     model, probe = templates(3)
     proof = analyzer.prove(model, probe, domain="0:1", budget=600)
@@ -188,7 +189,8 @@ def test_many_units_are_woken_from_few_points_and_what_cannot_be_stays_open(monk
     assert (woken[:12] > 0).all() and not woken[12]
 
 
-def test_the_same_seed_finds_the_same_witnesses() -> None:
+def test_the_same_seed_finds_the_same_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "IN_VAIN", 1)
     model, probe = templates(4)
     first, again = (analyzer.prove(model, probe, domain="0:1", budget=600, seed=5) for _ in range(2))
     assert first.facts.units == again.facts.units and first.facts.tried == again.facts.tried
