@@ -8,41 +8,46 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, type_name
 from analyzer.facts.statistics import Bools, Floats, Ints, extreme_type
 from analyzer.facts.units import AuditedValue, Kind
 from analyzer.observe.targets import Target
 
 
 class Edge:
-    """One threshold per unit, against which outputs are held in their own precision.
+    """One threshold per target, against which outputs of its units are held in their own precision.
 
     Rounded to float32 toward the side that is not counted, it decides for every float32 as the exact one does.
+    `of`: the target of each unit.
     """
 
-    def __init__(self, exact: Floats, *, upward: bool) -> None:
+    def __init__(self, exact: Floats, of: Array, *, upward: bool) -> None:
         rounded = exact.astype(np.float32)
         away = rounded < exact if upward else rounded > exact
         further = np.nextafter(rounded, np.float32(np.inf if upward else -np.inf))
-        self._exact, self._rounded = exact, np.where(away, further, rounded)
+        self._exact, self._rounded, self._of = exact, np.where(away, further, rounded), of
 
     def for_units(self, units: Ints, dtype: np.dtype[Any]) -> Array:
         """The thresholds of these units, for outputs of this type."""
-        return (self._rounded if dtype == np.float32 else self._exact)[units]
+        return (self._rounded if dtype == np.float32 else self._exact)[self._of[units]]
 
 
 class UnitRow:
-    """The units of all targets side by side; every array has an entry per unit."""
+    """The units of all targets side by side, of which there may be millions; arrays have an entry per unit."""
 
     def __init__(self, targets: Sequence[Target], flat_gradient: float = 0.0) -> None:
         self.targets = targets
         self.units = targets[-1].stop if targets else 0
+        self._of = np.repeat(np.arange(len(targets)), [t.audited.units for t in targets]).astype(np.int32)
         edges = [flat_edges(t.audited, flat_gradient) for t in targets]
+        low, high = (np.array(side, np.float64) for side in ([low for low, _ in edges], [high for _, high in edges]))
+        levels = np.array([_firing_level(t.audited) for t in targets], np.float64)
         #: Outputs above it count as firing.
-        self.low = Edge(self._each(lambda t: _firing_level(t.audited)), upward=False)
+        self.low = Edge(levels, self._of, upward=False)
         #: Outputs at or below the first, or at or above the second, are flat.
-        self.low_edge = Edge(self._spread([low for low, _ in edges]), upward=False)
-        self.high_edge = Edge(self._spread([high for _, high in edges]), upward=True)
+        self.low_edge, self.high_edge = Edge(low, self._of, upward=False), Edge(high, self._of, upward=True)
+        #: Types that extremes are kept in.
+        self.extreme_types = {"float64", *(type_name(extreme_type(t.dtype)) for t in targets)}
 
     @cached_property
     def flat(self) -> Bools:
@@ -65,11 +70,8 @@ class UnitRow:
         return self._each(lambda t: _floor(t.audited))
 
     def _each(self, number: Callable[[Target], float]) -> Floats:
-        return self._spread([number(t) for t in self.targets])
-
-    def _spread(self, numbers: Sequence[float]) -> Floats:
         """One number per target, repeated for its units."""
-        return np.repeat(np.array(numbers, np.float64), [t.audited.units for t in self.targets])
+        return np.array([number(t) for t in self.targets], np.float64)[self._of]
 
 
 def flat_edges(audited: AuditedValue, gradient: float) -> tuple[float, float]:

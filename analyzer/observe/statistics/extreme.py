@@ -25,7 +25,7 @@ class Extreme(Statistic):
 
     def __init__(self, row: UnitRow) -> None:
         super().__init__(row)
-        self._extremes = {t: np.full(row.units, self.nothing(t), t) for t in ("float64", "int64")}
+        self._extremes = {t: np.full(row.units, self.nothing(t), t) for t in row.extreme_types}
         self._fired, self._flat_samples = np.zeros(row.units, np.int64), np.zeros(row.units, np.int64)
         self._columns: dict[int, _Columns] = {}
 
@@ -54,6 +54,8 @@ class Extreme(Statistic):
     def doubles(self, part: slice = _EVERY) -> Floats:
         """The extremes of these units, rounded where they are large integers."""
         self._settle()
+        if "int64" not in self._extremes:  # of millions of units each array counts
+            return self._extremes["float64"][part].copy()
         whole, broken = (self._extremes[kind][part] for kind in ("int64", "float64"))
         return np.where(self.row.integer[part], whole, broken)
 
