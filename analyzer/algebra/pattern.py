@@ -160,3 +160,10 @@ def concatenate(patterns: Sequence[Array], axis: int, lengths: Sequence[int]) ->
         shape[axis] = length
         wide.append(np.broadcast_to(pattern, shape))
     return np.concatenate(wide, axis)
+
+
+def index_map(places: Array | None, axis: int) -> Array | None:
+    """Per index on one axis of the output where it comes from; None where that depends on other axes as well."""
+    if places is None or any(length > 1 for a, length in enumerate(places.shape) if a != axis):
+        return None
+    return places.reshape(-1)

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, index_map
 from analyzer.causes.kernels import Kernel, kernel_of
 from analyzer.facts.statistics import Floats, Ints
 from analyzer.ops.affine import Affine, Normalisation
 from analyzer.ops.context import Call, Context
-from analyzer.ops.operator import index_map
 from analyzer.units.decomposed_norms import DecomposedNorm, decomposed_norms
 
 MOST_SPLITS = 2  # a residual stream is the sum of all blocks before it: only the nearest are told apart

@@ -101,10 +101,7 @@ class Editor:
         return str(value.name)
 
     def _depth(self, graph: ir.Graph) -> int:
-        depth = 0
-        while graph is not self._graph:
-            depth, graph = depth + 1, _around(self._around_body[graph])
-        return depth
+        return 0 if graph is self._graph else 1 + self._depth(_around(self._around_body[graph]))
 
     def again(self, name: str) -> str:
         """Append a node that gives a value a second name; returns it."""
@@ -130,9 +127,8 @@ class Editor:
 
     def fix_stored(self) -> None:
         """Let no stored tensor be an input as well: then a runtime may compute with it beforehand."""
-        for value in self._graph.initializers.values():
-            if value in self._graph.inputs:
-                self._graph.inputs.remove(value)
+        for value in {*self._graph.inputs}.intersection(self._graph.initializers.values()):
+            self._graph.inputs.remove(value)
 
     def output(self, *names: str) -> None:
         """Make values outputs of the graph, where they are not."""

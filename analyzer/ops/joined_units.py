@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, index_map
 from analyzer.ops.context import Call, Context
-from analyzer.ops.operator import index_map
 
 _Place = tuple[int, Array]  # an axis, and per index on it where it comes from (-1: from elsewhere)
 

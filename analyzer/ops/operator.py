@@ -397,10 +397,3 @@ def all_rules() -> dict[tuple[str, str], Operator]:
 def activates(activation: Activation | None) -> bool:
     """Whether an operator that has this activation gives something else than it summed."""
     return activation is not None and activation.kind is not Kind.LINEAR
-
-
-def index_map(places: Array | None, axis: int) -> Array | None:
-    """Per index on one axis of the output where it comes from; None where that depends on other axes as well."""
-    if places is None or any(length > 1 for a, length in enumerate(places.shape) if a != axis):
-        return None
-    return places.reshape(-1)

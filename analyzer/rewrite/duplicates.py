@@ -12,10 +12,10 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, index_map
 from analyzer.graph import Editor, LoadedModel
 from analyzer.ops.context import Call, Context
-from analyzer.ops.operator import index_map, traits_of
+from analyzer.ops.operator import traits_of
 from analyzer.ops.weighted_sum import WeightedSum
 
 Labels = npt.NDArray[np.int64]  # per index of the unit axis: the first index that computes the same

@@ -9,12 +9,12 @@ import numpy as np
 
 from analyzer.algebra import pattern
 from analyzer.algebra.constants import Constants
-from analyzer.algebra.pattern import Mask, Shape
+from analyzer.algebra.pattern import Mask, Shape, index_map
 from analyzer.facts.audit import LayerVerdicts
 from analyzer.facts.model_io import ConstantOutput, UnusedInput
 from analyzer.facts.probe_condition import FeatureAxis
 from analyzer.ops.context import Call, Context
-from analyzer.ops.operator import index_map, traits_of
+from analyzer.ops.operator import traits_of
 from analyzer.walk.flow import Needs, constants_forward, needs_backward
 
 PREPROCESSING = 16  # nodes between an input and what sums its features

@@ -236,10 +236,8 @@ class Ascent:
         units = editor.input("units", "int64", [None])
         extremes = {}
         for sign in {aim.sign for aim in aims}:
-            reduced = (
-                reduce_axes(editor, "ReduceMax" if sign > 0 else "ReduceMin", value, positions) if positions else value
-            )
-            extremes[sign] = editor.add("Identity", [value]) if not positions else reduced
+            kind = "ReduceMax" if sign > 0 else "ReduceMin"
+            extremes[sign] = reduce_axes(editor, kind, value, positions) if positions else editor.again(value)
         pick = editor.input("pick", dtype, [None, *own] if self._batched else own)
         maps = editor.add("Gather", [value, units], axis=axis)
         return _Watched(tuple(own), axis - ahead, dtype, pick, units, maps, extremes)

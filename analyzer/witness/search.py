@@ -18,8 +18,8 @@ from analyzer.witness.ascent import Ascent, Goal
 from analyzer.witness.claims import Aim, Claims, Seen
 from analyzer.witness.clock import Clock, OutOfTime
 from analyzer.witness.gradients import Gradients
+from analyzer.witness.nearest_points import Pool
 from analyzer.witness.points import Points, Sampler, count_of, taken
-from analyzer.witness.pool import Pool
 from analyzer.witness.sight import Feeding, Sight
 from analyzer.witness.snapping import Grid
 

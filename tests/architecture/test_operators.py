@@ -46,6 +46,7 @@ NAMED = {
     "rewrite/shrink.py": 1,
     "rewrite/written_norms.py": 18,
     "shapes/sample_rows.py": 3,
+    "witness/ascent.py": 3,
     "graph/reveal.py": 1,
     "shapes/shape_session.py": 1,
     # the file format: a node that holds a tensor, and how a constant is written out

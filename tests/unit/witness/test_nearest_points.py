@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.witness.pool import Pool
+from analyzer.witness.nearest_points import Pool
 from tests.models import Array
 
 
