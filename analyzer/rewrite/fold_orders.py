@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from analyzer.algebra.keeps import Ref
+from analyzer.algebra.pattern import Array
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.edit import GATHER
@@ -25,8 +26,8 @@ def fold_orders(loaded: LoadedModel, table: ShapeTable, names: Collection[str]) 
 
     And the values that are in another order now.
     """
-    context, copy, moved = Context(loaded.graph, table), loaded.copy(), set[str]()
-    editor = Editor(copy)
+    context, copy, moved = Context(loaded.graph, table), loaded.copy(), set[Ref]()
+    editor, stored = Editor(copy), dict[str, Array]()
     for call in context.calls:
         if call.op.op_type != GATHER or call.op.name not in names or call.barrier is not None:
             continue
@@ -35,18 +36,18 @@ def fold_orders(loaded: LoadedModel, table: ShapeTable, names: Collection[str]) 
         if order is None or not np.array_equal(np.sort(order), own) or axis in context.free_axes(value):
             continue
         tied = [] if np.array_equal(order, own) else _in_one_order(context, (value, axis), call)
-        if tied is None:
+        if tied is None or moved.intersection(tied):  # each axis changes places once
             continue
+        moved.update(tied)
         for name, along in tied:
-            array = loaded.graph.constant(name) if name in loaded.graph.initializer_names else None
-            if array is None:
-                moved.add(name)
-            else:
-                editor.set_tensor(name, array.take(order, along))
+            array = stored.get(name, loaded.graph.constant(name) if name in loaded.graph.initializer_names else None)
+            if array is not None:
+                stored[name] = array.take(order, along)
+                editor.set_tensor(name, stored[name])
         editor.replace_value(call.outputs[0], value)
         editor.drop_node(call.op.node.index)
     editor.finish()
-    return copy, frozenset(moved)
+    return copy, frozenset(name for name, _ in moved if name not in stored)
 
 
 def _in_one_order(context: Context, start: Ref, reader: Call) -> list[Ref] | None:

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import analyzer
@@ -13,7 +14,7 @@ from analyzer.errors import ComparisonFailed
 from analyzer.rewrite import fold_orders
 from analyzer.rewrite.nudge import nudged
 from analyzer.runtime.loading import load_model
-from tests.models import Array, parse, run
+from tests.models import Array, parse, run, shape_table
 
 SIZE, BLOCKS, COLUMNS = 16, 3, 5
 
@@ -226,3 +227,31 @@ def test_in_front_of_a_product_that_rounds_units_are_filled_up_and_not_gathered_
     assert operators(smaller) == ["Gemm", "Relu", "Pad", "Gather", "MatMulNBits"]
     np.testing.assert_array_equal(run(smaller, feed)["y"], run(model, feed)["y"])
     assert width(smaller) == INNER - 8
+
+
+def test_two_orders_meet_in_one_stored_tensor_along_either_axis() -> None:
+    random = np.random.default_rng(4)
+    stored: dict[str, Array] = {
+        name: random.standard_normal(shape).astype(np.float32)
+        for name, shape in {"w": (3, 4), "v": (4, 2), "m": (4, 5), "u": (5, 2)}.items()
+    }
+    stored |= {"p": np.array([2, 0, 3, 1]), "q": np.array([4, 2, 0, 1, 3])}
+    model = parse(
+        """g (float[n, 3] x) => (float[n, 2] y, float[n, 2] z) {
+            a = MatMul(x, w)
+            b = Gather<axis = 1>(a, p)
+            y = MatMul(b, v)
+            c = MatMul(a, m)
+            d = Gather<axis = 1>(c, q)
+            z = MatMul(d, u)
+        }""",
+        stored,
+    )
+    feeds = {"x": random.standard_normal((6, 3)).astype(np.float32)}
+    loaded = load_model(model)
+    names = {node.name for node in loaded.graph.nodes}
+    smaller, moved = fold_orders.fold_orders(loaded, shape_table(model, feeds), names)
+    assert [node.op_type for node in smaller.refreshed().graph.nodes] == ["MatMul"] * 4
+    assert moved == {"a", "c"}
+    for name, array in run(ir.to_proto(smaller.model), feeds).items():
+        np.testing.assert_allclose(array, run(model, feeds)[name], rtol=1e-5, atol=1e-6)
