@@ -19,6 +19,7 @@ from analyzer.graph import Editor, LoadedModel
 from analyzer.graph.deferred import made
 from analyzer.ops.context import Call
 from analyzer.ops.node_edit import Edit
+from analyzer.ops.operator import traits_of
 from analyzer.ops.weighted_sum import WeightedSum
 from analyzer.rewrite.shrink import Shrinker
 from analyzer.rewrite.unit_moments import unit_moments
@@ -101,7 +102,8 @@ class Reviver(Shrinker):
             known = rule.moves or rule.aligned or rule.normalisation(call.op) is not None
             if not rule.moves and ((stored and not known) or self._edit(call).inputs):
                 raise Refusal(call.op.name, UNKNOWN_ROLE, f"{call.op.node.op_type} has weights of its own")
-            if not rule.moves and not any(self._gone(name) for name in call.outputs):
+            passes = rule.moves or traits_of(call.op.node).measures
+            if not passes and not any(self._gone(name) for name in call.outputs):
                 raise Refusal(call.op.name, UNKNOWN_ROLE, f"{call.op.node.op_type} adds it up without weights")
             return
         rows = total.rows
