@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analyzer.bounds import IntervalGraph, interval_bounds
+from analyzer.bounds.arithmetic import rounded_down, rounded_up
 from analyzer.facts.domain import Box
 from analyzer.runtime.loading import load_model
 from analyzer.shapes.shape_run import measure_shapes
@@ -280,3 +281,10 @@ def test_deviations_are_bounded_by_the_formula_alone() -> None:
         (y,) = fused.run(["y"], {"x": near.astype(np.float32), "z": np.zeros((1, 64, 8), np.float32)})
         largest = max(largest, float(np.abs(y[np.isfinite(y)]).max()))
     assert largest > 8**0.5
+
+
+def test_ends_are_rounded_in_single_precision() -> None:
+    """NumPy 1 makes doubles of single numbers and Python's floats, and onnxruntime takes none."""
+    for array in (np.array([0.1, -1e300, 2.0]), np.array([0.5], np.float32)):
+        for end in (rounded_down(array), rounded_up(array)):
+            assert end.dtype == np.float32
