@@ -38,6 +38,7 @@ CROWDS, APART = (16, 8, 4, 1), 2  # claims that climb on one point, turn by turn
 CHEAP_SHARE = 0.85  # of the time that is left, to be kept for the rest
 HINTED_SHARE = 0.9  # of the time that is left, to be kept for gradients
 CLIMBED = 1 << 29  # multiply-adds of the points that climb at a time, in all
+CLIMBED_UNTIL = 0.95  # of the time: what was found last is run by itself in the rest
 BEYOND = 0.01  # how far a point goes beyond a limit, in shares of how much what it shows varies
 
 
@@ -160,15 +161,15 @@ class Search:
         return any(self._domain.boxes[0][name].low.dtype.kind == "f" for name in self._domain.varying)
 
     def _led(self) -> None:
-        turn = last = 0
+        turn, last, clock = 0, 0, self._clock.until(CLIMBED_UNTIL)
         while self.open.any() and len(self._pool) and turn - last < IN_VAIN:
             before, nearer, left = len(self.witnesses), False, self.open.copy()
             self._gradients.renew(self.open)
             for ascent in self._gradients.ascents:
                 while crowds := self._crowds(ascent, left & self.open, turn)[: self._climbing]:
-                    self._clock.check()
+                    clock.check()
                     left[[claim for crowd in crowds for claim in crowd]] = False
-                    self._climb(ascent, crowds, turn)
+                    self._climb(ascent, crowds, turn, clock)
             for claims in self._gradients.without(self.open):
                 for start in range(0, len(claims), self._together):
                     self._clock.check()
@@ -194,14 +195,15 @@ class Search:
             self._look(points, Method.CHANGED)
         return bool((self._pool.near[:, claims].max(axis=0) > before).any())
 
-    def _climb(self, ascent: Ascent, crowds: Sequence[Sequence[int]], turn: int) -> None:
+    def _climb(self, ascent: Ascent, crowds: Sequence[Sequence[int]], turn: int, clock: Clock) -> None:
         """Towards claims, those of a crowd from one point, which came near them all."""
         near, spread, random = self._finite_near, self._spread, self._sampler.random
         starts, goals = list[int](), list[list[Goal]]()
         for crowd in crowds:
             nearest = np.argsort(-(near[:, crowd] / spread[crowd]).mean(axis=1), kind="stable")[:NEAREST]
             starts.append(int(nearest[random.integers(len(nearest)) if turn else 0]))
-            goals.append([self._goal(claim, turn, float(spread[claim])) for claim in crowd])
+            least = float(spread[crowd].min())
+            goals.append([self._goal(claim, turn, float(spread[claim]), least) for claim in crowd])
         points = self._pool.taken(np.array(starts))
         boxes = [self._sampler.box_of({n: a[i] for n, a in points.items()}) for i in range(len(starts))]
         if turn >= STIRRED_FROM:
@@ -209,15 +211,17 @@ class Search:
         bounds = [self._domain.boxes[box] for box in boxes]
         slope, widest = SLOPES[turn % len(SLOPES)], WIDEST[turn % len(WIDEST)]
         with suppress(RunError):
-            ascent.climb(points, bounds, goals, slope, widest, self._glance, self._clock.goes_on)
+            ascent.climb(points, bounds, goals, slope, widest, self._glance, clock.goes_on)
         self._harvest()
 
-    def _goal(self, claim: int, turn: int, spread: float) -> Goal:
-        """Where a claim breaks, one of several ways by turns; `spread` is how much nearness varies."""
+    def _goal(self, claim: int, turn: int, spread: float, least: float) -> Goal:
+        """Where a claim breaks, one of several ways by turns; `spread` is how much nearness varies, `least` of all that
+        climb with it.
+        """
         layer, place = self._claims.place(claim)
         aim = self._aim(claim, turn)
         limit = aim.limit + float(self._bar[claim]) + BEYOND * spread
-        return Goal(aim.value, int(layer.units[place]), aim.sign, limit, 1 / spread)
+        return Goal(aim.value, int(layer.units[place]), aim.sign, limit, least / spread)
 
     def _aim(self, claim: int, turn: int) -> Aim:
         aims = self._claims.aims(claim)
@@ -249,10 +253,11 @@ class Search:
 
     @property
     def _spread(self) -> Floats:
-        """By how much the points of the pool differ in nearness, per claim."""
-        known = np.where(np.isfinite(self._pool.near), self._pool.near, np.nan)
-        with np.errstate(all="ignore"):
-            return np.asarray(np.nan_to_num(np.nanstd(known, axis=0)) + LEAST)
+        """By how much the points of the pool differ in nearness, per claim; of those that show it."""
+        near, known = self._finite_near, np.isfinite(self._pool.near)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, near, 0).sum(axis=0) / count
+        return np.asarray(np.sqrt(np.where(known, (near - mean) ** 2, 0).sum(axis=0) / count) + LEAST)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
