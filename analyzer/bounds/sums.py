@@ -53,6 +53,8 @@ class Sums:
         lost = pattern.on_axis(lost, total.unit_axis or 0, rank) if fits else lost.reshape((1,) * rank)
         if place is not None:
             inner[place], outer[place] = self._bias(op, place, total.scales[1], xs, lost, off)
+        elif total.bias is not None:
+            inner[total.bias] = outer[total.bias] = ""
         y, q = self._f.again(op, inner)[0], self._f.again(op, outer)[0]
         q = q if place is not None else self._f.plus(q, self._f.array(lost))
         return Interval(self._f.minus(y, q), self._f.plus(y, q), terms=terms + 1)

@@ -96,6 +96,20 @@ def test_units_that_read_nothing_are_their_bias_to_the_last_bit() -> None:
             assert np.isinf(found["y"].high[0, 1]) == (not inputs)
 
 
+@pytest.mark.parametrize("c", ["x", "k"])  # computed, and stored
+def test_what_is_added_times_nothing_is_not_read(c: str) -> None:
+    text = f"g (float[1, 2] x) => (float[1, 2] y) {{ e = Exp (x) y = Gemm <beta = 0.0> (e, W, {c}) }}"
+    stored = {"W": np.eye(2, dtype=np.float32), "k": np.full(2, 1e9, np.float32)}
+    assert ends(bounds(text, {"x": box(0, 1, 1, 2)}, stored)["y"]) == pytest.approx((1, np.e), rel=1e-4)
+
+
+@pytest.mark.parametrize("low", [0.1, 1.0])  # rounded, and not
+def test_an_input_may_be_a_single_number(low: float) -> None:
+    ends_of = {"x": Box(np.array(low), np.array(2.5))}
+    y = bounds("g (float x) => (float y) { y = Relu (x) }", ends_of, tried=0)["y"]
+    assert y.low.shape == () and y.low <= low < y.low * 1.00001 and y.high == 2.5
+
+
 @pytest.mark.parametrize(
     ("formula", "low", "high"),
     [
