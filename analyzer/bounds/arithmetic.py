@@ -15,7 +15,6 @@ from analyzer.algebra.pattern import Array
 
 UNIT = 2.0**-24  # half a last digit in single precision
 LARGEST = float.fromhex("0x1.fffffep127")  # the largest number in single precision
-_LARGEST = np.float32(LARGEST)  # of a Python number NumPy 1 makes doubles
 LARGEST_VALUE = 1e30  # from it on sums may pass that, in any order
 TINIEST = 2.0**-126  # below it numbers are less exact, and may be flushed to 0
 MOST_TERMS = 100_000  # of a sum; of more, what is neglected in the bound of the error would count
@@ -84,18 +83,18 @@ def are_halves(array: Array) -> bool:
 def rounded_down(array: Array) -> Array:
     """The largest numbers in single precision, infinite ones left out, that are not above these."""
     single = _single(array)
-    return _moved(single, single > np.asarray(array), -np.inf)
+    return _moved(single, single > array, -np.inf)
 
 
 def rounded_up(array: Array) -> Array:
     """The smallest that are not below these."""
     single = _single(array)
-    return _moved(single, single < np.asarray(array), np.inf)
+    return _moved(single, single < array, np.inf)
 
 
 def _single(array: Array) -> Array:
     with np.errstate(over="ignore"):
-        return np.asarray(np.clip(np.asarray(array, np.float32), -_LARGEST, _LARGEST))
+        return _finite(np.asarray(array, np.float32))
 
 
 def _moved(single: Array, places: Array, end: float) -> Array:
@@ -103,4 +102,8 @@ def _moved(single: Array, places: Array, end: float) -> Array:
     if not places.any():
         return single
     with np.errstate(over="ignore"):
-        return np.where(places, np.clip(np.nextafter(single, np.float32(end)), -_LARGEST, _LARGEST), single)
+        return np.asarray(np.where(places, _finite(np.nextafter(single, np.float32(end))), single))
+
+
+def _finite(single: Array) -> Array:
+    return np.asarray(np.clip(single, -np.float32(LARGEST), np.float32(LARGEST)))  # NumPy 1 widens single numbers else
