@@ -38,7 +38,7 @@ def test_numbers_lie_between_their_bounds(rule: tuple[str, str]) -> None:
         random = Random(seed)
         compared += bounds_held(case_of(rule, random), random)
         seed += 1
-        assert seed < 40, "no call of this operator is bounded"
+        assert compared or seed < 40, "no call of this operator is bounded"
 
 
 def test_what_says_nothing_is_listed() -> None:
