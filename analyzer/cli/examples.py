@@ -12,7 +12,7 @@ EXAMPLES = {
     "explain": (
         "deadunits explain model.onnx --probe probe.npz --unit 1:0",
         "deadunits explain model.onnx --probe probe.npz --parameter 2.weight",
-        "deadunits explain model.onnx --probe probe.npz --unit 1:0 --domain 0:1 --budget 5s",
+        "deadunits explain model.onnx --probe probe.npz --unit 1:0 --domain 0:1",
         "deadunits explain DU014",
     ),
     "prune": (
@@ -34,7 +34,7 @@ EXAMPLES = {
     "compare": (
         "deadunits compare before.onnx after.onnx --probe probe.npz",
         "deadunits compare model.onnx --probe probe.npz --probe holdout.npz",
-        "deadunits compare before.onnx after.onnx --probe probe.npz --domain 0:1 --budget 5s",
+        "deadunits compare before.onnx after.onnx --probe probe.npz --domain 0:1",
     ),
     "check": (
         "deadunits check model.onnx --probe probe.npz --max-dead 5%",

@@ -42,7 +42,7 @@ def test_one_gather_is_one(residual: onnx.ModelProto) -> None:
 def test_a_ratio_that_reads_as_the_same_time_costs_no_speed(
     residual: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, ratio: float, taken: bool
 ) -> None:
-    monkeypatch.setattr("analyzer.api.pruning.measure_latency", lambda *others, **more: latency(ratio))
+    monkeypatch.setattr("analyzer.api.chosen_cut.measure_latency", lambda *others, **more: latency(ratio))
     found = analyzer.prune(residual, {"x": drawn(20, 3)}, choice=Choice(residual="latency"), latency=False)
     (note,) = found.facts.notes
     assert ("inserted" in note) == taken

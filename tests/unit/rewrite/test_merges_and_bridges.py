@@ -193,7 +193,7 @@ def test_where_the_shapes_of_what_was_cut_cannot_be_had_nothing_is_merged(monkey
     def refused(*_: Any, **__: Any) -> Any:
         raise ProbeError("It can be read only once.")
 
-    monkeypatch.setattr("analyzer.api.pruning.measure_shapes", refused)
+    monkeypatch.setattr("analyzer.api.chosen_cut.measure_shapes", refused)
     x = RNG.standard_normal((40, 4)).astype(np.float32)
     assert not analyzer.prune(always_on("Gemm"), {"x": x}, choice=Choice(merge_linear=True), latency=False).changed
 

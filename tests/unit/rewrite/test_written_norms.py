@@ -378,7 +378,7 @@ def test_by_latency_it_is_taken_where_it_is_no_slower(
     ratio: float, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream, model, _ = stream_and_dead(2, "zero")
-    monkeypatch.setattr("analyzer.api.pruning.measure_latency", lambda *others, **more: latency(ratio))
+    monkeypatch.setattr("analyzer.api.chosen_cut.measure_latency", lambda *others, **more: latency(ratio))
     smaller, result = pruned(model, stream.data(), Choice(residual="latency", evidence=Evidence.STRUCTURAL))
     assert ("LayerNormalization" not in operators(smaller)) == taken
     assert any("LayerNormalization written out would" in note for note in result.facts.notes) != taken
