@@ -162,14 +162,14 @@ class LoadedModel:
         """The same model with a view of its present state (after edits)."""
         return replace(self)
 
-    def copy(self) -> LoadedModel:
-        """A second, independent model to edit, which shares the weights.
+    def copy(self, part: ir.GraphView | None = None) -> LoadedModel:
+        """A second, independent model to edit, which shares the weights; `part`: of this part of the graph alone.
 
         Raises:
             ModelError: the graph is not valid: something reads a value that nothing computes.
         """
         try:
-            model = self.model.clone()
+            model = self.model.clone() if part is None else ir.Model(part.clone(), ir_version=self.model.ir_version)
         except Exception as error:  # onnx-ir raises many kinds on a damaged graph
             raise ModelError(f"{self.path or 'The model'} is not a valid ONNX graph: {_sentence(error)}") from error
         model.meta.update(self.model.meta)

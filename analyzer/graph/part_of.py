@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -15,6 +14,9 @@ def part_of(loaded: LoadedModel, values: Iterable[str]) -> LoadedModel:
     """A copy to edit by names of values, which has all inputs and computes these values and what they are made of.
 
     What was assumed of the model, and what shows how often its loops run, is computed as well. Nothing is given out.
+
+    Raises:
+        ModelError: the graph is not valid: something reads a value that nothing computes.
     """
     graph = loaded.model.graph
     producers = {o.name: node for node in graph for o in node.outputs if o.name}
@@ -33,18 +35,7 @@ def part_of(loaded: LoadedModel, values: Iterable[str]) -> LoadedModel:
     view = ir.GraphView(
         graph.inputs, (), nodes=nodes, initializers=stored, opset_imports=graph.opset_imports, name=graph.name
     )
-    model = loaded.model
-    part = ir.Model(
-        view.clone(),
-        ir_version=model.ir_version,
-        producer_name=model.producer_name,
-        producer_version=model.producer_version,
-        domain=model.domain,
-        model_version=model.model_version,
-        metadata_props=dict(model.metadata_props),
-    )
-    part.meta.update(model.meta)
-    return replace(loaded, model=part, _edited=True)
+    return loaded.copy(view)
 
 
 def _read_by(node: ir.Node) -> Iterator[str]:

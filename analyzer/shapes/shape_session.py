@@ -48,7 +48,7 @@ class ShapeRun:
         self._loaded, self._threads, self._free = loaded, threads, free
         self._stepped = {n: keys for n, keys in loaded.graph.stepped.items() if not loaded.shut.intersection(keys)}
         self._shapes: dict[str, str] = {}
-        self._told: dict[str, tuple[str, ...]] = {}  # values whose shapes follow from those of others
+        self._told: dict[str, Sequence[str]] = {}  # values whose shapes follow from those of others
         self._conditions: dict[str, str] = {}
         self.steps: dict[str, int] = {}
         self._plain = Revealer(loaded)
@@ -189,22 +189,23 @@ def _broadcast(shapes: Sequence[Shape]) -> Shape:
     return tuple(next((d for d in there if d != 1), 1) for there in lengths)[::-1]
 
 
-def broadcasts(node: Node) -> bool:
-    """Whether the first output has the shape to which all inputs are broadcast, or that of the first one."""
+def told_by(node: Node) -> Sequence[str]:
+    """The inputs to whose shapes, broadcast, the first output has the same; none where it is not known to have it."""
     rule = rule_for(node.domain, node.op_type)
-    return rule.same_unit or (rule.aligned and not node.domain)  # inputs of others may be scales
+    if rule.same_unit:
+        return node.inputs[:1]
+    return node.inputs if rule.aligned and not node.domain else ()  # inputs of other domains may be scales
 
 
-def _told(graph: Graph, made: Collection[str]) -> dict[str, tuple[str, ...]]:
+def _told(graph: Graph, made: Collection[str]) -> dict[str, Sequence[str]]:
     """Of these values those whose shape need not be asked for, with the values whose shapes tell it."""
-    told: dict[str, tuple[str, ...]] = {}
+    told: dict[str, Sequence[str]] = {}
     known = {*made}.difference(graph.inside)
     sources = known | graph.inputs.keys() | graph.initializer_names
     for node in graph.nodes:
-        if node.outputs and node.outputs[0] in known and broadcasts(node):
-            read = node.inputs[:1] if rule_for(node.domain, node.op_type).same_unit else node.inputs
-            if read and sources.issuperset(read):
-                told[node.outputs[0]] = tuple(read)
+        read = told_by(node) if node.outputs and node.outputs[0] in known else ()
+        if read and sources.issuperset(read):
+            told[node.outputs[0]] = read
     return told
 
 

@@ -45,6 +45,26 @@ def merged_is_whole(model: Any, data: Data, count: int, run: Run, folder: Path) 
         assert without_time(merged) == without_time(whole)
 
 
+def second_pass_in_parts(model: Any, data: Data, plan: Statistics, count: int, run: Run) -> list[Statistics]:
+    """What each of so many parts shows of what a plan asks."""
+    return [
+        analyzer.take_statistics(model, data, plan=plan, shard=f"{i}/{count}", run=run) for i in range(1, count + 1)
+    ]
+
+
+def merged_with_plan(model: Any, data: Data, plan: Statistics, run: Run, folder: Path) -> Statistics:
+    """A second pass in three parts, merged with its plan; in any order, by way of a file or not, it is that in one."""
+    whole = analyzer.take_statistics(model, data, plan=plan, run=run)
+    parts = second_pass_in_parts(model, data, plan, 3, run)
+    random.Random(0).shuffle(parts)
+    parts[0].save(folder / "part.stats")
+    merged = analyzer.merge_statistics([*parts[1:], folder / "part.stats"])
+    assert without_time(merged) == without_time(whole)
+    full = analyzer.merge_statistics([merged, plan])
+    assert without_time(full) == without_time(analyzer.merge_statistics([plan, *parts]))
+    return full
+
+
 def reports_the_same(model: Any, data: Data, run: Run, **options: Any) -> None:
     """An audit from statistics is the audit of the data, but for what a second pass would show."""
     statistics = analyzer.take_statistics(model, data, run=run, **options)

@@ -17,7 +17,7 @@ from analyzer.api import compared_in_parts
 from analyzer.cli.main import run as deadunits
 from analyzer.observe.output_differences import ComparedBlocks, Differences, Tally
 from analyzer.observe.statistics_file import read_statistics, to_bytes
-from tests.laws.shards import shards, without_time
+from tests.laws.shards import merged_with_plan, second_pass_in_parts, shards, without_time
 from tests.models import parse
 from tests.random_graphs.generator import make
 from tests.random_graphs.recurrent import make_recurrent
@@ -32,12 +32,6 @@ def plan_of(model: Any, data: Data, run: Run, choice: Choice | None = None) -> S
     return analyzer.audit(model, Data(statistics=statistics), run=run).for_comparison(choice=choice)
 
 
-def parts_of(model: Any, data: Data, plan: Statistics, count: int, run: Run) -> list[Statistics]:
-    return [
-        analyzer.take_statistics(model, data, plan=plan, shard=f"{i}/{count}", run=run) for i in range(1, count + 1)
-    ]
-
-
 def content(data: bytes) -> bytes:
     """A model without what it says of itself."""
     model = onnx.load_from_string(data)
@@ -47,14 +41,7 @@ def content(data: bytes) -> bytes:
 
 def holds(model: Any, data: Data, run: Run, folder: Path, choice: Choice | None = None) -> None:
     plan = plan_of(model, data, run, choice)
-    whole = analyzer.take_statistics(model, data, plan=plan, run=run)
-    parts = parts_of(model, data, plan, 3, run)
-    random.Random(0).shuffle(parts)
-    parts[0].save(folder / "part.stats")
-    merged = analyzer.merge_statistics([*parts[1:], folder / "part.stats"])
-    assert without_time(merged) == without_time(whole)
-    full = analyzer.merge_statistics([merged, plan])
-    assert without_time(full) == without_time(analyzer.merge_statistics([plan, *parts]))
+    full = merged_with_plan(model, data, plan, run, folder)
     by_parts = analyzer.prune(model, Data(statistics=full), run=run, latency=False)
     direct = analyzer.prune(model, data, choice=choice, run=run, latency=False)
     assert content(by_parts.data) == content(direct.data)
@@ -81,7 +68,7 @@ def test_1_2_7_and_64_parts(count: int) -> None:
     data, run = Data(PROBE, limit=130), Run(batch_size=2)
     plan = plan_of(MODEL, data, run)
     whole = analyzer.take_statistics(MODEL, data, plan=plan, run=run)
-    parts = parts_of(MODEL, data, plan, count, run)
+    parts = second_pass_in_parts(MODEL, data, plan, count, run)
     random.Random(count).shuffle(parts)
     assert without_time(analyzer.merge_statistics(parts)) == without_time(whole)
 
@@ -120,7 +107,7 @@ def test_the_choice_stands_in_the_file(tmp_path: Path) -> None:
     choice = Choice(round_to=8, skip=("/5/Relu_output_0",))
     holds(MODEL, data, run, tmp_path, choice)
     plan = plan_of(MODEL, data, run, choice)
-    full = Data(statistics=analyzer.merge_statistics([plan, *parts_of(MODEL, data, plan, 2, run)]))
+    full = Data(statistics=analyzer.merge_statistics([plan, *second_pass_in_parts(MODEL, data, plan, 2, run)]))
     with pytest.raises(InputError, match=r"other options \(skip\)"):
         analyzer.prune(MODEL, full, choice=Choice(round_to=4))
     assert analyzer.prune(MODEL, full, choice=choice, latency=False).changed
@@ -138,7 +125,7 @@ def test_what_fires_on_samples_that_nobody_observed_is_not_cut() -> None:
     parts = [part for part in half if not any(a <= 37 < b for a, b in part._tallies.record.ranges)]
     audited = analyzer.audit(model, Data(statistics=parts[0]), run=run)
     plan = audited.for_comparison()
-    compared = parts_of(model, data, plan, 2, run)
+    compared = second_pass_in_parts(model, data, plan, 2, run)
     full = analyzer.merge_statistics([plan, *compared])
     with pytest.raises(InputError, match="lacks 20 samples"):
         analyzer.prune(model, Data(statistics=full), run=run)
@@ -154,7 +141,7 @@ def test_a_cut_that_is_wrong_on_one_sample_is_refused() -> None:
     """A difference on a single sample of one part, whatever the others show, ends the prune."""
     data, run = Data(PROBE, limit=60), Run(batch_size=4)
     plan = plan_of(MODEL, data, run)
-    parts = parts_of(MODEL, data, plan, 3, run)
+    parts = second_pass_in_parts(MODEL, data, plan, 3, run)
     shown = parts[1]._tallies.counted.compared
     assert shown is not None
     (tally,) = shown.together.outputs
@@ -168,7 +155,7 @@ def test_a_cut_that_is_wrong_on_one_sample_is_refused() -> None:
 def test_another_version_compares_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     data, run = Data(PROBE, limit=60), Run()
     plan = plan_of(MODEL, data, run)
-    full = analyzer.merge_statistics([plan, *parts_of(MODEL, data, plan, 2, run)])
+    full = analyzer.merge_statistics([plan, *second_pass_in_parts(MODEL, data, plan, 2, run)])
     monkeypatch.setattr(compared_in_parts, "__version__", "0.0")
     with pytest.raises(InputError, match="plans another cut"):
         analyzer.take_statistics(MODEL, data, plan=plan, run=run)
@@ -181,7 +168,7 @@ def test_another_version_compares_and_writes_nothing(monkeypatch: pytest.MonkeyP
 def test_parts_that_do_not_add_up_are_refused() -> None:
     data, run = Data(PROBE, limit=60), Run()
     plan, other = (plan_of(MODEL, data, run, choice) for choice in (None, Choice(round_to=8)))
-    one, two = (parts_of(MODEL, data, of, 2, run)[0] for of in (plan, other))
+    one, two = (second_pass_in_parts(MODEL, data, of, 2, run)[0] for of in (plan, other))
     with pytest.raises(InputError, match="compared other cuts"):
         analyzer.merge_statistics([one, two])
     with pytest.raises(InputError, match="count twice"):
@@ -269,7 +256,7 @@ def test_differences_are_a_commutative_monoid(seed: int) -> None:
 def test_differences_without_a_number_are_kept(tmp_path: Path) -> None:
     data, run = Data(PROBE, limit=20), Run()
     plan = plan_of(MODEL, data, run)
-    (part,) = parts_of(MODEL, data, plan, 1, run)
+    (part,) = second_pass_in_parts(MODEL, data, plan, 1, run)
     shown = part._tallies.counted.compared
     assert shown is not None
     apart = Differences((Tally("y", np.inf, 1.0, 0, 3, "float32", classes=False),), 3, 1)

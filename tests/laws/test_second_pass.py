@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import analyzer
-from analyzer import Data, InputError, Run, Statistics
+from analyzer import Data, InputError, Run
 from analyzer.cli.main import run as deadunits
 from analyzer.observe.exact_spread import ExactSpread
 from analyzer.observe.statistics_file import read_statistics, to_bytes
 from analyzer.observe.suspects import Shown
-from tests.laws.shards import without_time
+from tests.laws.shards import merged_with_plan, second_pass_in_parts, without_time
 from tests.models import parse
 from tests.random_graphs.generator import make
 from tests.random_graphs.recurrent import make_recurrent
@@ -31,11 +31,6 @@ MODEL, PROBE = str(KILLED / "model.onnx"), str(KILLED / "probe.npz")
 
 def of_sample(name: str, limit: int) -> tuple[Path, Data]:
     return SAMPLES / name / "model.onnx", Data(SAMPLES / name / "probe.npz", limit=limit)
-
-
-def parts_of(model: Any, data: Data, plan: Statistics, count: int, run: Run) -> list[Statistics]:
-    shards = [f"{i}/{count}" for i in range(1, count + 1)]
-    return [analyzer.take_statistics(model, data, plan=plan, shard=shard, run=run) for shard in shards]
 
 
 def close(one: Any, other: Any, path: str = "") -> Iterator[str]:
@@ -57,14 +52,7 @@ def close(one: Any, other: Any, path: str = "") -> Iterator[str]:
 def holds(model: Any, data: Data, run: Run, folder: Path) -> None:
     """Parts in any order, by whatever engine, are the whole; and an audit of all is the audit of the data."""
     plan = analyzer.take_statistics(model, data, run=run)
-    whole = analyzer.take_statistics(model, data, plan=plan, run=run)
-    parts = parts_of(model, data, plan, 3, run)
-    random.Random(0).shuffle(parts)
-    parts[0].save(folder / "part.stats")
-    merged = analyzer.merge_statistics([*parts[1:], folder / "part.stats"])
-    assert without_time(merged) == without_time(whole)
-    full = analyzer.merge_statistics([merged, plan])
-    assert without_time(full) == without_time(analyzer.merge_statistics([plan, *parts]))
+    full = merged_with_plan(model, data, plan, run, folder)
     direct = analyzer.audit(model, data, run=run).to_dict()
     assert not [*close(direct, analyzer.audit(model, Data(statistics=full), run=run).to_dict())]
 
@@ -87,7 +75,7 @@ def test_1_2_7_and_64_parts(count: int) -> None:
     run = Run(batch_size=2)
     plan = analyzer.take_statistics(model, data, run=run)
     whole = analyzer.take_statistics(model, data, plan=plan, run=run)
-    parts = parts_of(model, data, plan, count, run)
+    parts = second_pass_in_parts(model, data, plan, count, run)
     random.Random(count).shuffle(parts)
     assert without_time(analyzer.merge_statistics(parts)) == without_time(whole)
 

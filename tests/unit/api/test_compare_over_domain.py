@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
@@ -12,10 +9,10 @@ import pytest
 import analyzer
 from analyzer import Evidence
 from analyzer.errors import InputError, ProofContradicted
-from analyzer.facts.proof import with_proofs
 from tests.models import parse, run
 from tests.promised import satisfies
 from tests.unit.api.test_over_domain import EVERYWHERE, PROBE, STORED, TEXT, shown_too
+from tests.wrong_proofs import all_dead_proven
 
 #: Of the same units, 4 and 5 die and 0 and 1 revive on the probe; over [0, 1] 4 and 7 die, and 0 and 6 revive.
 LATER = STORED | {"b": np.array([2, -1, 2, -1, -3, -2, 5.65, 10], np.float32)}
@@ -102,11 +99,7 @@ def test_runs_of_different_domains_are_said_to_be_so(model: onnx.ModelProto) -> 
 def test_a_proof_of_one_run_that_another_run_contradicts_ends_the_comparison(
     model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(layer: Any, units: Any) -> Any:
-        fixed = with_proofs(layer, units)
-        return replace(fixed, evidence=np.where(fixed.evidence == 0, 0, Evidence.PROVEN.code))
-
-    monkeypatch.setattr("analyzer.api.with_proof.with_proofs", wrong)
+    all_dead_proven(monkeypatch)
     probes = [PROBE, np.concatenate([PROBE, np.ones((1, 3), np.float32)])]
     with pytest.raises(ProofContradicted, match="Unit 1 of y is proven to be dead in one run and moves in another"):
         analyzer.compare(model, probes=probes, domain="0:1", budget=0)

@@ -17,6 +17,7 @@ from analyzer.errors import ComparisonFailed, InputError, ProofContradicted
 from analyzer.facts.proof import Claim, Outcome, with_proofs
 from analyzer.probes.stated_domain import OWN_METADATA
 from tests.models import parse, run
+from tests.wrong_proofs import all_dead_proven
 
 # Of eight units, 0 never fires on [0, 1], 1 only near the corner (1, 1, 1), 2 always does, 3 is at zero by its weights,
 # 4 fires on the probe, 5 is always on for the probe and not at (0, 0, 0), 6 is at 6, and 7 leaves 6 near (1, 1, 1).
@@ -151,11 +152,7 @@ def test_fresh_is_what_the_evidence_allows(
 def test_a_revival_by_a_wrong_proof_is_caught_by_inputs_of_the_domain(
     biased: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(layer: Any, units: Any) -> Any:
-        fixed = with_proofs(layer, units)
-        return replace(fixed, evidence=np.where(fixed.evidence == 0, 0, Evidence.PROVEN.code))
-
-    monkeypatch.setattr("analyzer.api.with_proof.with_proofs", wrong)
+    all_dead_proven(monkeypatch)
     with pytest.raises(ComparisonFailed, match="differs from the original"):
         analyzer.revive(biased, PROBE, choice=Choice(evidence=Evidence.PROVEN), domain="0:1", budget=0)
 
@@ -214,13 +211,7 @@ def test_a_proof_that_is_wrong_is_caught_by_inputs_of_the_domain(
     budget: float, model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Corners show it where nothing was searched, witnesses where something was found."""
-
-    def wrong(layer: Any, units: Any) -> Any:
-        fixed = with_proofs(layer, units)
-        evidence = np.where(fixed.evidence == 0, 0, Evidence.PROVEN.code)
-        return analyzer.LayerVerdicts(layer.audited, evidence, layer.stays_at, samples=layer.samples)
-
-    monkeypatch.setattr("analyzer.api.with_proof.with_proofs", wrong)
+    all_dead_proven(monkeypatch)
     audited = analyzer.audit(model, PROBE, domain="0:1", budget=budget)
     with pytest.raises(ComparisonFailed, match="differs from the original"):
         audited.prune(choice=Choice(evidence=Evidence.PROVEN), latency=False)

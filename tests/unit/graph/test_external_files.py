@@ -112,7 +112,11 @@ def rewritten(data: Path, folder: Path) -> None:
 def test_data_that_has_changed_is_never_read(change: Callable[[Path, Path], None], reader: str, tmp_path: Path) -> None:
     path = stored_beside(tmp_path / "model", "model.onnx", "weights.bin")
     loaded = load_model(path)
-    things = {"sent graph": lambda: loaded.graph, "sent model": lambda: loaded, "sent copy": loaded.copy}
+    things: dict[str, Callable[[], object]] = {
+        "sent graph": lambda: loaded.graph,
+        "sent model": lambda: loaded,
+        "sent copy": loaded.copy,
+    }
     sent = ForkingPickler.dumps(things[reader]()) if reader in things else b""
     change(path.with_name("weights.bin"), tmp_path)
     with pytest.raises(ModelError, match=r"changed since|outside its folder"):
