@@ -216,6 +216,23 @@ def test_images_of_more_than_8_bits_are_refused(tmp_path: Path) -> None:
     assert "not 8 bits per channel" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("drives", [1, 2])
+def test_a_list_names_files_relative_to_itself_and_anywhere_else(
+    drives: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def several(_: object) -> str:
+        raise ValueError("Paths don't have the same drive")
+
+    if drives > 1:
+        monkeypatch.setattr("os.path.commonpath", several)
+    far = saved(pixels(seed=2), tmp_path / "far" / "b.png")
+    saved(pixels(seed=1), tmp_path / "near" / "a.png")
+    (tmp_path / "near" / "list.txt").write_text(f"{far}\na.png\n")
+    monkeypatch.chdir(tmp_path / "near")
+    expected = np.stack([pixels(seed=2), pixels(seed=1)]).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(fed(Path("list.txt")) * 255, expected, atol=1e-3)
+
+
 def test_a_list_that_names_a_missing_file_or_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("# nothing\nmissing.png\n")
