@@ -40,10 +40,20 @@ class Breaking(MemoryFileSystem):  # type: ignore[misc]  # fsspec states no type
 
     def _open(self, path: str, mode: str = "rb", *others: Any, **options: Any) -> Any:
         opened = super()._open(path, mode, *others, **options)
-        return BreakingFile(self, opened.path) if mode == "wb" else opened
+        if mode != "wb":
+            return opened
+        file = BreakingFile(self, opened.path)
+        BreakingFile.open_ones.append(file)
+        return file
 
 
 class BreakingFile(MemoryFile):  # type: ignore[misc]
+    open_ones: ClassVar[list[BreakingFile]] = []
+
+    def close(self) -> None:
+        super().close()
+        self.open_ones[:] = [file for file in self.open_ones if file is not self]
+
     def write(self, data: Any) -> int:
         if "broken" in str(self.path):
             raise OSError("the line is down")
@@ -217,6 +227,13 @@ def test_witnesses_and_certificates(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_known_before(address: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         check_output(address)
+
+
+def test_what_is_only_tried_is_closed_and_never_appears() -> None:
+    """A store may send what is left open once nobody holds it any more."""
+    check_output("breaking://out/a.json")
+    assert not BreakingFile.open_ones
+    assert not there("breaking")
 
 
 def test_secrets_are_not_shown() -> None:
