@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -57,7 +58,29 @@ class Sums:
             inner[total.bias] = outer[total.bias] = ""
         y, q = self._f.again(op, inner)[0], self._f.again(op, outer)[0]
         q = q if place is not None else self._f.plus(q, self._f.array(lost))
-        return Interval(self._f.minus(y, q), self._f.plus(y, q), terms=terms + 1)
+        found = Interval(self._f.minus(y, q), self._f.plus(y, q), terms=terms + 1)
+        return self._one_sided(op, total, data, found) if fits else found
+
+    def _one_sided(self, op: OpNode, total: WeightedSum, data: Interval, x: Interval) -> Interval:
+        """Sums of products of one sign: those that are not above 0 never take a sum above its bias, in any order.
+
+        Rounding is monotone, so that no addend below 0 makes a sum larger. Nothing here grows with the products, whose
+        rounding may be far more than the bias.
+        """
+        rows, biases, sign = total.rows, total.offsets, 1 if data.floor >= 0 else -1 if data.ceiling <= 0 else 0
+        if rows is None or not sign or total.scales != (1.0, 1.0):
+            return x
+        away = self._arithmetic.off(1) * np.abs(biases) + self._arithmetic.faint * (biases != 0)
+        for falls in (True, False):
+            kept = ((rows * sign <= 0) if falls else (rows * sign >= 0)).all(axis=(1, 2)) & np.isfinite(biases)
+            if kept.any():
+                end = np.where(kept, biases + away, LARGEST) if falls else np.where(kept, biases - away, -LARGEST)
+                limit = self._f.array(pattern.on_axis(end, total.unit_axis or 0, len(op.y_shape())))
+                if falls:
+                    x = replace(x, high=self._f.smallest(x.high, limit))
+                else:
+                    x = replace(x, low=self._f.largest(x.low, limit))
+        return x
 
     def _sizes(self, weight: Array, total: WeightedSum, data: Interval, off: float) -> str:
         small = np.abs(weight) < self._arithmetic.small  # some may be flushed to 0

@@ -15,7 +15,7 @@ from analyzer.bounds import lines
 from analyzer.bounds.arithmetic import Arithmetic
 from analyzer.bounds.by_trend import ByTrend
 from analyzer.bounds.differences import DifferenceGraph
-from analyzer.bounds.formulas import Formulas
+from analyzer.bounds.formulas import Formulas, Interval
 from analyzer.bounds.sums import Sums
 from analyzer.ops import turning
 from analyzer.ops.binary import PReluRule, WhereRule
@@ -25,6 +25,7 @@ from analyzer.ops.norm import LayerNorm, Softmax, root_of_length
 from analyzer.ops.pool import MaximumPool
 from analyzer.ops.pull_back import Window
 from analyzer.ops.trend import EXACT, WITHIN_ONE, Curvature, Ends, Trend
+from analyzer.ops.weighted_sum import WeightedSum
 from tests.laws.bound_laws import bounds_hold
 from tests.laws.difference_laws import differences_hold
 from tests.laws.laws import Fault, Patch
@@ -53,6 +54,15 @@ def _roundings_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _negative_weights_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sums, "_sizes", lambda self, weight, *_: self._f.array(weight))
+
+
+def _all_data_is_above_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Sums._one_sided
+
+    def one_sided(self: Sums, op: OpNode, total: WeightedSum, data: Interval, x: Interval) -> Interval:
+        return honest(self, op, total, replace(data, floor=0.0), x)
+
+    monkeypatch.setattr(Sums, "_one_sided", one_sided)
 
 
 def _padding_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +154,7 @@ FAULTS: list[Fault] = [
     (_variances_are_exact, "LayerNormalization", bounds_hold),
     (_divisors_through_zero, "Div", bounds_hold),
     (_divisors_through_zero, "Reciprocal", bounds_hold),
+    *((_all_data_is_above_zero, name, bounds_hold) for name in ("Conv", "Gemm", "MatMul", "ConvTranspose")),
     (_negative_weights_narrow, "Conv", bounds_hold),
     (_negative_weights_narrow, "MatMul", bounds_hold),
     (_function("Relu", Trend(low=0.0, steepest=0.5), "half_as_steep"), "Relu", differences_hold),
