@@ -89,7 +89,7 @@ class Enclosure:
         return found if moves else found[:1]
 
     def _affine(self, affine: Affine, xs: Given) -> Interval | None:
-        """The sum of scaled inputs; what rounding adds is a share of the magnitudes of all summands."""
+        """The sum of scaled inputs; what rounding adds to an end is a share of the magnitudes of all summands there."""
         sizes = np.abs(np.concatenate([np.ravel(array) for array in (*affine.factors.values(), affine.shift)]))
         small, large, narrow = self._arithmetic.small, self._arithmetic.large, self._arithmetic.narrow
         if affine.integers or not ((sizes == 0) | ((sizes > small) & (sizes < large))).all():
@@ -101,21 +101,20 @@ class Enclosure:
         if len(scaled) < len(given):
             return None
         terms = max(x.terms for x, _ in scaled) + len(scaled) + 1
-        off, ends = self._arithmetic.off(terms), [self._scaled(x, factor) for x, factor in scaled]
-        away = reduce(f.plus, (f.times(f.magnitude(x), f.array(off * np.abs(factor))) for x, factor in scaled))
-        summed = np.abs(affine.shift) if affine.summed is None else affine.summed
-        for x, factor in scaled:
-            if not (np.abs(factor) == 1).all():  # products may be so small that digits are lost; of 0 they are 0
-                away = f.plus(away, f.smallest(f.magnitude(x), f.number(small)))
-        low, high = (reduce(f.plus, parts) for parts in ([a for a, _ in ends], [b for _, b in ends]))
-        if summed.any():
-            low, high = (
-                f.plus(low, f.array(affine.shift - off * summed)),
-                f.plus(high, f.array(affine.shift + off * summed)),
-            )
+        off, wild = self._arithmetic.off(terms), any(x.wild for x, _ in scaled)
+        summed, shift = np.abs(affine.shift) if affine.summed is None else affine.summed, affine.shift
+        # products may be so small that digits are lost; of 0 they are 0
+        lost = [f.smallest(f.magnitude(x), f.number(small)) for x, factor in scaled if (np.abs(factor) != 1).any()]
+
+        def end(parts: Sequence[str], sign: int) -> str:
+            away = reduce(f.plus, [*(f.times(f.size(part), off) for part in parts), *lost])
+            whole = [*parts, f.array(shift + sign * off * summed)] if summed.any() else parts
+            return (f.plus if sign > 0 else f.minus)(reduce(f.plus, whole), away)
+
+        lows, highs = zip(*(self._scaled(x, factor) for x, factor in scaled), strict=True)
         most = sum(float(np.abs(factor).max()) * max(-x.floor, x.ceiling) for x, factor in scaled)
         most = (1.1 + 2 * off) * (most + float(summed.max(initial=0)))
-        return Interval(f.minus(low, away), f.plus(high, away), -most, most, terms, any(x.wild for x, _ in scaled))
+        return Interval(end(lows, -1), end(highs, 1), -most, most, terms, wild)
 
     def _scaled(self, x: Interval, factor: Array) -> tuple[str, str]:
         f = self._f
