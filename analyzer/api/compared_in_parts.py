@@ -16,6 +16,7 @@ from analyzer.api.kept_statistics import Statistics
 from analyzer.api.rewritten import Source
 from analyzer.errors import InputError
 from analyzer.facts.choice import Choice
+from analyzer.facts.evidence import Evidence
 from analyzer.facts.sample_ranges import gaps, number_in
 from analyzer.facts.wording import number
 from analyzer.graph.structure import structure
@@ -112,7 +113,8 @@ def cut_hash(source: Source, cut_model: CutModel, choice: Choice) -> str:
     """Of how the smaller model computes and what it keeps of the original; a cut of another hash is another one.
 
     Numbers that the cut computes (biases that take a constant in) are left out: they follow from the rest, and their
-    last digits from the processor.
+    last digits from the processor. The constants that units were seen at are in it: statistics of other samples may
+    have others of the same units.
     """
     digest = xxhash.xxh3_128()
     for part in _described(source, cut_model, choice):
@@ -126,4 +128,8 @@ def _described(source: Source, cut_model: CutModel, choice: Choice) -> Iterator[
     for name in sorted(cut_model.walk.context.graph.initializer_names):
         if name in keeps:
             yield [name, *(xxhash.xxh3_128_hexdigest(np.packbits(kept).tobytes()) for kept in keeps.vectors(name))]
+    for layer in cut_model.walk.layers:
+        observed = [*layer.dead_by(Evidence.OBSERVED, Evidence.REFUTED, Evidence.PROVEN)]
+        constants = layer.stays_at[observed] + 0.0  # zeros alike
+        yield [layer.value, xxhash.xxh3_128_hexdigest(np.array(observed).tobytes() + constants.tobytes())]
     yield from structure(cut_model.smaller)

@@ -137,6 +137,25 @@ def test_what_fires_on_samples_that_nobody_observed_is_not_cut() -> None:
     assert any("compared on 20 of 40 samples" in note for note in pruned.facts.notes)
 
 
+def test_a_comparison_speaks_for_no_other_constants() -> None:
+    """A unit stays at 1 on half of the data and at 6 on the other: the cuts of both halves differ in numbers alone."""
+    text = "g (float[n, 2] x) => (float[n, 2] y) { h = MatMul(x, w)  r = Clip(h, low, high)  y = MatMul(r, v) }"
+    stored = {"w": np.eye(2), "v": np.ones((2, 2)), "low": np.ones(()), "high": np.full((), 6.0)}
+    model = parse(text, {name: array.astype(np.float32) for name, array in stored.items()}).SerializeToString()
+    x = np.linspace(1.5, 5.5, 32, dtype=np.float32).repeat(2).reshape(32, 2)
+    x[:, 1] = np.where(np.arange(32) // 4 % 2, 10, -10)
+    data, run = Data({"x": x}), Run(batch_size=4)
+    low, high = shards(model, data, 2, run)
+    plan = analyzer.audit(model, Data(statistics=high), run=run).for_comparison()
+    compared = analyzer.take_statistics(model, data, plan=plan, shard="2/2", run=run)
+    mixed = Data(statistics=analyzer.merge_statistics([low, compared]))
+    with pytest.raises(InputError, match="comparison of another cut"):
+        analyzer.prune(model, mixed, run=run)
+    both = Data(statistics=analyzer.merge_statistics([plan, compared]))
+    with pytest.raises(InputError, match="lacks 16 samples"):
+        analyzer.prune(model, both, run=run)  # the first samples, which are in the file, are those of the other half
+
+
 def test_a_cut_that_is_wrong_on_one_sample_is_refused() -> None:
     """A difference on a single sample of one part, whatever the others show, ends the prune."""
     data, run = Data(PROBE, limit=60), Run(batch_size=4)
