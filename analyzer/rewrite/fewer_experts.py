@@ -37,7 +37,8 @@ from analyzer.walk.routers import Router
 
 Routed = tuple[Router, RoutedExperts]
 SINGLE, HALF = 1, 10  # element types, as a Cast names them
-LOW, LOW_HALF = -1e30, -65504.0  # scores that weigh 0 beside any other
+LOW, LOW_HALF = -1e30, -65504.0  # scores that weigh 0 beside 0
+LOWEST = np.finfo(np.float32).min
 LISTED, SCATTERS = 10, 11  # the first operator sets in which TopK reads k, and that have ScatterElements
 
 
@@ -221,7 +222,7 @@ def _with_constants(
 ) -> None:
     """The same where `constants` [experts, h] stand for settled experts, which are chosen, but no longer computed.
 
-    chosen = scores where they are among the k largest, else low, so that they weigh 0
+    chosen = scores, less the largest, where they are among the k largest, else low, so that they weigh 0
     Y = MoE(Gather(chosen, left)) * Sum(Gather(shares, left)) + MatMul(Gather(shares, settled), constants)
     """
     assert router.stacked is not None
@@ -230,20 +231,19 @@ def _with_constants(
     among = scores
     if facts.idle and next_best:
         stays = np.isin(np.arange(facts.experts), facts.seen)
-        among = write.add("Where", stays, scores, low)
+        among = write.add("Where", stays, scores, np.array(-np.inf, np.float32))
     which = write.best(among, facts.experts)
     experts = write.add("Gather", np.arange(facts.experts)[::-1], which, axis=0)
     taken = write.add("GatherElements", among, experts, axis=1)
     if facts.idle and not next_best:
         refused = write.add("Gather", np.isin(np.arange(facts.experts), facts.idle).astype(np.int64), experts, axis=0)
         taken = write.add("Add", taken, write.add("Gather", np.zeros(1, np.float32), refused, axis=0))
+    largest = write.add("Max", write.add("Gather", taken, np.array([0]), axis=1), np.array(LOWEST, np.float32))
+    taken = write.add("Max", write.add("Sub", taken, largest), low)  # all may be lower than low, or infinitely low
     nothing = write.add("Expand", low, write.add("Shape", scores))
     chosen = write.add("ScatterElements", nothing, experts, taken, axis=1)
-    if router.stacked.renormalised:
-        shares = write.add("Softmax", chosen, axis=1)
-    else:
-        takes_part = write.add("Greater", chosen, low)
-        shares = write.add("Where", takes_part, write.add("Softmax", scores, axis=1), np.zeros((), np.float32))
+    weighed = write.add("Softmax", chosen if router.stacked.renormalised else scores, axis=1)
+    shares = write.add("Where", write.add("Greater", chosen, low), weighed, np.zeros((), np.float32))
     write.reads(write.add("Gather", chosen, left, axis=1))
     editor.set_attributes(node.index, {"k": min(router.chosen, len(left)), "normalize_routing_weights": 1})
     given = write.add("MatMul", write.add("Gather", shares, np.array(facts.settled), axis=1), constants)

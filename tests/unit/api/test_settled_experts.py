@@ -84,6 +84,35 @@ def test_of_equal_scores_the_same_expert_is_taken_beside_one_that_became_its_con
         assert same(before, written(result), few)
 
 
+@pytest.mark.parametrize("kept", ["none", "settled", "all but two"])
+@pytest.mark.parametrize("score", [-np.inf, np.finfo(np.float32).min, -1e33])
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("form", ["fused", "shares", "three"])
+def test_tokens_whose_experts_are_masked_are_weighed_alike(form: str, alone: bool, score: float, kept: str) -> None:
+    """`alone`: all experts but one give constants."""
+    masked = "e = MatMul(f, router) c = MatMul(f, pick) pad = Greater(c, limit) s = Where(pad, mask, e)"
+    FORMS["masked"] = FORMS[form].replace("s = MatMul(f, router)", masked)
+    arrays = {i.name: onnx.numpy_helper.to_array(i).copy() for i in with_settled(form, 0.3).graph.initializer}
+    arrays["router"] = np.random.default_rng(1).normal(size=(WIDTH, EXPERTS)).astype(np.float32)
+    arrays["pick"], arrays["limit"] = np.eye(WIDTH, 1, dtype=np.float32), np.full((), 10, np.float32)
+    arrays["mask"] = np.full(EXPERTS, score, np.float32)
+    arrays["mask"][{"none": [], "settled": [SETTLED], "all but two": [*range(2, EXPERTS)]}[kept]] = 0
+    if alone:
+        arrays["rows1"][:-1], arrays["bias1"][:-1] = 0, -1 if form != "three" else 0
+    names = ("router", "rows1", "bias1", "rows2", "bias2", "pick", "limit", "mask")
+    try:
+        before = model("masked", **{name: arrays[name] for name in names})
+    finally:
+        del FORMS["masked"]
+    x = np.random.default_rng(2).normal(size=(60, 4, WIDTH)).astype(np.float32)
+    x[3:9, 1, 0] = 20
+    after = written(pruned(before, {"x": x}))
+    one, two = (run(m, {"x": x})["y"] for m in (before, after))
+    finite = np.isfinite(one)  # of nothing but infinities there are no shares
+    assert finite.all() or (kept == "none" and np.isinf(score))
+    assert np.allclose(one[finite], two[finite], rtol=1e-4, atol=1e-4)
+
+
 def test_where_all_experts_give_constants_one_stays() -> None:
     arrays = stored("shares")
     arrays["rows1"][:], arrays["bias1"][:] = 0, -1
