@@ -53,10 +53,10 @@ def fold_orders(loaded: LoadedModel, table: ShapeTable, names: Collection[str]) 
 def _in_one_order(context: Context, start: Ref, reader: Call) -> list[Ref] | None:
     """The axes, of stored tensors too, that are in one order with this one; None where that order is not free.
 
-    `reader` is the only one that minds.
+    `reader` is the only one that minds; what it gives must not be in that order as well.
     """
     graph = context.graph
-    fixed = {*graph.inputs, *graph.outputs, *graph.defaults, *graph.inside, *context.copies}
+    fixed = {*reader.outputs, *graph.inputs, *graph.outputs, *graph.defaults, *graph.inside, *context.copies}
     found, pending = {start}, [start]
     while pending:
         name, axis = pending.pop()

@@ -255,3 +255,27 @@ def test_two_orders_meet_in_one_stored_tensor_along_either_axis() -> None:
     assert moved == {"a", "c"}
     for name, array in run(ir.to_proto(smaller.model), feeds).items():
         np.testing.assert_allclose(array, run(model, feeds)[name], rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_added_to_itself_in_another_order_keeps_its_gather() -> None:
+    random = np.random.default_rng(4)
+    stored = {
+        name: random.standard_normal(shape).astype(np.float32) for name, shape in {"w": (3, 4), "u": (4, 2)}.items()
+    }
+    model = parse(
+        """g (float[n, 3] x) => (float[n, 2] y) {
+            a = MatMul(x, w)
+            b = Gather<axis = 1>(a, p)
+            c = Add(a, b)
+            y = MatMul(c, u)
+        }""",
+        {**stored, "p": np.array([2, 0, 3, 1])},
+    )
+    feeds = {"x": random.standard_normal((6, 3)).astype(np.float32)}
+    loaded = load_model(model)
+    names = {node.name for node in loaded.graph.nodes}
+    smaller, moved = fold_orders.fold_orders(loaded, shape_table(model, feeds), names)
+    assert not moved
+    np.testing.assert_allclose(
+        run(ir.to_proto(smaller.model), feeds)["y"], run(model, feeds)["y"], rtol=1e-5, atol=1e-6
+    )
