@@ -11,7 +11,7 @@ from analyzer.facts.addresses import as_path, is_address
 from analyzer.probes.images import listed_images
 from analyzer.report.file_set import written_together
 from analyzer.report.output_files import check_output
-from analyzer.report.outputs_elsewhere import as_named, is_there, remove
+from analyzer.report.outputs_elsewhere import as_named, guarded_place, is_there, remove
 
 __all__ = ["as_named", "check_outputs", "guarded_files", "is_there", "remove", "written_together"]
 
@@ -36,7 +36,7 @@ def guarded_files(*sources: Any) -> tuple[Path, ...]:
     """
     named = [str(as_path(source)) for source in sources if isinstance(source, str | Path) and _possible(source)]
     files = (text if Path(text).exists() else text.rpartition(":")[0] for text in named)  # `file.py:generator`
-    elsewhere = (Path(source) for source in sources if is_address(source))  # as `check_output` asks for them
+    elsewhere = map(guarded_place, filter(is_address, sources))
     return (*(Path(text) for text in files if text and Path(text).exists()), *listed_images(*named), *elsewhere)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analyzer.errors import OutputError
 from analyzer.facts.addresses import is_address, without_secrets
-from analyzer.report.outputs_elsewhere import standing_in
+from analyzer.report.outputs_elsewhere import place_of, standing_in
 
 
 def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
@@ -19,28 +19,44 @@ def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
     Raises:
         OutputError: it is an input or lies inside an input folder, or the folder is missing or not writable.
     """
-    if isinstance(path, str) and is_address(path):
-        there = Path(path)
-        if any(there == given or given in there.parents for given in inputs):
-            raise OutputError(f"{without_secrets(path)} is an input of this audit: write the result somewhere else.")
-        return standing_in(path)
+    given = [_place(input_) for input_ in inputs]
+    files = [there for system, there in given if not system]
     target = Path(path)
     try:
-        target.resolve()
-        return _checked(target, inputs)
+        if not (isinstance(path, str) and is_address(path)):
+            target.resolve()
+            return _checked(target, files)
+        system, there = place_of(path)
+        if system:
+            taken = any(system == other and (there == held or held in there.parents) for other, held in given)
+        else:
+            taken = _is_among(there, files)
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, links in a circle, a NUL
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{target} cannot be written: {reason}.") from error
+        raise OutputError(f"{without_secrets(str(path))} cannot be written: {reason}.") from error
+    if taken:
+        raise OutputError(f"{without_secrets(path)} is an input of this audit: write the result somewhere else.")
+    return standing_in(path)
+
+
+def _place(given: Path) -> tuple[str, Path]:
+    try:
+        return place_of(given)
+    except OutputError:  # nothing that could be written to
+        return "", given
+
+
+def _is_among(target: Path, inputs: Iterable[Path]) -> bool:
+    """Whether a file is one of these, or lies in one of them."""
+    return any(
+        target.exists() and given.exists() and (target.samefile(given) or given.resolve() in target.resolve().parents)
+        for given in inputs
+    )
 
 
 def _checked(target: Path, inputs: Iterable[Path]) -> Path:
-    for given in inputs:
-        if (
-            target.exists()
-            and given.exists()
-            and (target.samefile(given) or given.resolve() in target.resolve().parents)
-        ):
-            raise OutputError(f"{target} is an input of this audit: write the result somewhere else.")
+    if _is_among(target, inputs):
+        raise OutputError(f"{target} is an input of this audit: write the result somewhere else.")
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file inside it.")
     if not target.parent.is_dir():

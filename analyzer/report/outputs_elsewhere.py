@@ -6,6 +6,8 @@ when it is ended, or a name that is changed at last. Files of a set appear one a
 
 from __future__ import annotations
 
+import posixpath
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer import unfinished
 from analyzer.errors import OutputError, first_line
-from analyzer.facts.addresses import without_secrets
+from analyzer.facts.addresses import is_address, without_secrets
 
 if TYPE_CHECKING:
     from analyzer.graph.remote_files import Remote
 
 _BLOCK = 1 << 20
+_ONE_SLASH = re.compile(r"^([A-Za-z][\w+.-]+:)/(?!/)")  # what a Path makes of an address
 _folders: dict[str, TemporaryDirectory[str]] = {}  # by the addresses that they stand in for
 _addresses: dict[Path, str] = {}
 
@@ -44,6 +47,31 @@ def standing_in(address: str) -> Path:
         unfinished.undo.append(made.cleanup)
         _addresses[Path(made.name).resolve()] = folder
     return Path(_folders[folder].name).resolve() / name
+
+
+def place_of(named: str | Path) -> tuple[str, Path]:
+    """The file system that a name leads to (empty: this one), and the path there; other names of a file have the same.
+
+    Raises:
+        OutputError: it is an address of a kind that is not known.
+    """
+    text = str(named) if isinstance(named, str) else _ONE_SLASH.sub(r"\1//", str(named))
+    if not is_address(text) or Path(named).exists():
+        return "", Path(named)
+    remote = _remote(text)
+    protocol = remote.files.protocol
+    names = (protocol,) if isinstance(protocol, str) else tuple(protocol)
+    if "file" in names:
+        return "", Path(remote.path)
+    return f"{names[0]} {remote.files.storage_options}", Path(posixpath.normpath(remote.path))
+
+
+def guarded_place(address: str) -> Path:
+    """An address among inputs, as `check_output` asks for it; the file itself where it is one of this file system."""
+    with suppress(OutputError):
+        system, path = place_of(address)
+        return Path(address) if system else path
+    return Path(address)
 
 
 def address_of(path: Path) -> str | None:

@@ -165,6 +165,27 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
     pruned.save("memory://in/small.onnx")
 
 
+@pytest.mark.parametrize(
+    "by", ["local://{here}/model.onnx", "local://{here}/../{name}/model.onnx", "{here}/model.onnx"]
+)
+def test_an_input_is_known_by_its_other_names(by: str, tmp_path: Path) -> None:
+    """A file here that is named by an address, as an output or as an input, and `..` in an address."""
+    model, probe = tmp_path / "model.onnx", tmp_path / "probe.npz"
+    model.write_bytes(Path(MODEL).read_bytes())
+    probe.write_bytes(Path(PROBE).read_bytes())
+    named = by.format(here=tmp_path, name=tmp_path.name)
+    given = f"local://{model}" if named == str(model) else str(model)
+    pruned = analyzer.prune(given, Data(probe, limit=60), latency=False)
+    for taken in (named, f"local://{probe}"):
+        with pytest.raises(OutputError, match="is an input"):
+            pruned.save(taken)
+    assert model.read_bytes() == Path(MODEL).read_bytes()
+    assert check_output(f"local://{tmp_path}/small.onnx", [model]).name == "small.onnx"
+    with pytest.raises(OutputError, match="is an input"):
+        check_output("memory://out/../in/a.npz", [Path("memory://in")])
+    assert check_output("memory://inside", [Path("memory://in")]).name == "inside"
+
+
 def test_parts_that_lie_elsewhere() -> None:
     data = Data(PROBE, limit=60)
     whole = analyzer.take_statistics(MODEL, data)
