@@ -1,7 +1,8 @@
 """Outputs at addresses: written here first, in a folder that stands in for the one there, and sent once all are whole.
 
 What a store has of its own to let a file appear whole is used, by fsspec's transactions: parts of an upload that count
-when it is ended, or a name that is changed at last. Files of a set appear one after the other.
+when it is ended, or a name that is changed at last; in stores that have nothing of the kind, files appear as they are
+sent. Files of a set appear one after the other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +39,16 @@ def standing_in(address: str) -> Path:
     if not name:
         raise OutputError(f"{without_secrets(address)} is a folder: name a file inside it.")
     trial, remote = Sending(), _remote(address)
+    beside = remote.path.rpartition("/")[0]  # under a name of its own: not every store keeps what is there until then
+    remote.path = f"{beside}/.deadunits-{token_hex(4)}.part"
     try:
         with remote.reached("written"), trial.begin(remote):
             pass  # closed and never put in place: stores ask then whether they may be written to
     finally:
         trial.discard()
+        with suppress(Exception):
+            if remote.files.exists(remote.path):
+                remote.files.rm_file(remote.path)
     if folder not in _folders:
         made = _folders[folder] = TemporaryDirectory(prefix="deadunits-", ignore_cleanup_errors=True)
         unfinished.undo.append(made.cleanup)
@@ -141,7 +148,10 @@ class Sending:
                 remote.files.start_transaction()
                 self._stores.append(remote.files)
             self._shown.append(remote.shown)
-            return remote.files.open(remote.path, "wb")
+            stream = remote.files.open(remote.path, "wb")
+            if not hasattr(stream, "commit"):  # as HDFS has it: what is written is there at once
+                remote.files.transaction.files.remove(stream)
+            return stream
 
     def appear(self) -> None:
         """Let all appear, in the order in which they were sent.

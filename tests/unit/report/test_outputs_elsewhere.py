@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +48,32 @@ class Breaking(MemoryFileSystem):  # type: ignore[misc]  # fsspec states no type
         return file
 
 
+class AtOnce(MemoryFileSystem):  # type: ignore[misc]
+    """A store without transactions: what is opened to be written is empty at once, and appears when it is closed."""
+
+    protocol = "atonce"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("atonce://", "memory://")))
+
+    def _open(self, path: str, mode: str = "rb", *others: Any, **options: Any) -> Any:
+        if mode != "wb":
+            return super()._open(path, mode, *others, **options)
+        store = self.store
+        store[path] = MemoryFile(self, path, b"")
+
+        class Stream(BytesIO):
+            def close(self) -> None:
+                if not self.closed:
+                    store[path] = MemoryFile(None, path, self.getvalue())
+                super().close()
+
+        return Stream()
+
+
 class BreakingFile(MemoryFile):  # type: ignore[misc]
     open_ones: ClassVar[list[BreakingFile]] = []
 
@@ -68,10 +95,11 @@ class BreakingFile(MemoryFile):  # type: ignore[misc]
 @pytest.fixture(autouse=True)
 def empty() -> Iterator[None]:
     fsspec.register_implementation("breaking", Breaking, clobber=True)
-    for kind in (MemoryFileSystem, Breaking):
+    fsspec.register_implementation("atonce", AtOnce, clobber=True)
+    for kind in (MemoryFileSystem, Breaking, AtOnce):
         kind.store.clear()
     yield
-    for kind in (MemoryFileSystem, Breaking):
+    for kind in (MemoryFileSystem, Breaking, AtOnce):
         kind.store.clear()
 
 
@@ -142,6 +170,20 @@ def test_of_a_set_that_cannot_be_sent_nothing_appears(bad: str, tmp_path: Path) 
     with written_together() as files:
         files.write(first, "again")
     assert at("breaking://fine") == b"again"
+
+
+def test_a_store_without_transactions_keeps_what_is_there_until_all_is_whole() -> None:
+    with fsspec.open("atonce://out/a", "wb") as stream:
+        stream.write(b"as before")
+    target = check_output("atonce://out/a")
+    assert there("atonce") == ["/out/a"]
+    with pytest.raises(ZeroDivisionError), written_together() as files:
+        files.write(target, "never")
+        raise ZeroDivisionError
+    assert at("atonce://out/a") == b"as before"
+    with written_together() as files:
+        files.write(target, "new")
+    assert at("atonce://out/a") == b"new"
 
 
 def test_what_raises_inside_sends_nothing() -> None:
