@@ -55,7 +55,9 @@ class ByTrend:
         if ends is Ends.CHOICE:
             parts = [(known[p].low, known[p].high) if p in known else (f.stored(self._op, p),) * 2
                      for p in self._trend.choices]  # fmt: skip
-            return [(f.smallest(*(low for low, _ in parts)), f.largest(*(high for _, high in parts)))]
+            shape = self._op.y_shape()  # which the choices may be repeated to
+            return [(f.spread(f.smallest(*(low for low, _ in parts)), shape),
+                     f.spread(f.largest(*(high for _, high in parts)), shape))]  # fmt: skip
         first = known[min(known)]
         if ends is Ends.EVEN:  # of one value, which may stand at several inputs
             nearest, farthest = f.nearest(first, 0.0), f.magnitude(first)

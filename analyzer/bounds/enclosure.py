@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -59,7 +59,8 @@ class Enclosure:
         single = types <= self._types
         if affine is not None and affine.passes and not affine.integers:
             widened = op.y_dtype in _WIDE or op.y_dtype == op.x_dtype or op.y_dtype in self._types
-            return (xs[next(iter(affine.factors))],) if widened else ()
+            place = next(iter(affine.factors))
+            return (self._spread(xs[place], op, [place]),) if widened else ()
         if trend is not None and (single or (rule.moves and types <= {*NUMBERS})):
             return self._by_trend(op, trend, {p: xs[p] for p in positions}, rule.moves)
         if op.y_dtype in self._types and rule.looks_up(op) and (table := op.static(0)) is not None:
@@ -72,7 +73,13 @@ class Enclosure:
             return (self._sums.weighted(op, total, xs, rule.summed_axes(op, total.data)),)
         if (pair := rule.multiplied(op)) is not None:
             return (self._sums.products(op, pair, xs, lambda position: rule.summed_axes(op, position)),)
-        return (None if affine is None else self._affine(affine, xs),)
+        return (None if affine is None else self._spread(self._affine(affine, xs), op, affine.factors),)
+
+    def _spread(self, x: Interval | None, op: OpNode, read: Iterable[int]) -> Interval | None:
+        """An interval with an end for each number: a stored zero or one may be what an operand is repeated for."""
+        if x is None or any(op.x_shape(position) == op.y_shape() for position in read):
+            return x
+        return replace(x, low=self._f.spread(x.low, op.y_shape()), high=self._f.spread(x.high, op.y_shape()))
 
     def _by_trend(self, op: OpNode, trend: Trend, xs: Mapping[int, Interval | None], moves: bool) -> Given:
         if trend.formula and self._arithmetic.unit:

@@ -46,7 +46,7 @@ def bounds(
 
 
 def _point(b: Box, random: np.random.Generator) -> Array:
-    if b.low.dtype.kind in "iu":
+    if b.low.dtype.kind in "iub":
         return np.asarray(np.where(random.integers(0, 2, b.low.shape), b.low, b.high))
     share = random.integers(0, 2, b.low.shape) if random.random() < 0.5 else random.random(b.low.shape)
     return np.asarray(np.clip((b.low + share * (b.high - b.low)).astype(b.low.dtype), b.low, b.high))
@@ -347,3 +347,22 @@ def test_ends_are_rounded_in_single_precision() -> None:
     for array in (np.array([0.1, -1e300, 2.0]), np.array([0.5], np.float32)):
         for end in (rounded_down(array), rounded_up(array)):
             assert end.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["Mul (x, ones)", "Div (x, ones)", "Add (x, zeros)", "Sub (x, zeros)", "Sum (x, x, zeros)", "Where (c, x, half)"],
+)
+def test_what_is_repeated_for_another_operand_is_read_as_often(body: str) -> None:
+    """A stored zero or one changes no number, but there are sixteen of them behind it."""
+    stored = {"ones": np.ones((1, 1, 4, 4)), "zeros": np.zeros((1, 1, 4, 4)), "half": np.array(0.5)}
+    weights = {name: array.astype(np.float32) for name, array in stored.items()} | {
+        "w": np.ones((1, 1, 3, 3), np.float32)
+    }
+    text = f"""g (float[1, 1, 1, 1] x, bool[1, 1, 4, 4] c) => (float t, float[1, 1, 4, 4] z, float[1, 1, 4, 8] k) {{
+        y = {body} t = ReduceSum <keepdims = 0> (y) z = Conv <pads = [1, 1, 1, 1]> (y, w) k = Concat <axis = 3> (y, y) }}"""
+    inputs = {"x": box(1, 2, 1, 1, 1, 1), "c": Box(np.zeros((1, 1, 4, 4), np.bool_), np.ones((1, 1, 4, 4), np.bool_))}
+    found = bounds(text, inputs, weights, tried=20)
+    assert found["y"].low.shape == found["y"].high.shape == (1, 1, 4, 4)
+    assert found["t"].high >= 32
+    assert found["z"].high.max() >= 18
