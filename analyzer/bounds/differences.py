@@ -15,6 +15,7 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import ARITHMETIC, LARGEST, TINIEST, rounded_up
 from analyzer.bounds.formulas import Formulas
+from analyzer.bounds.lengths import with_free_lengths
 from analyzer.facts.domain import Box
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel
@@ -55,9 +56,9 @@ class DifferenceGraph:
             value: self._editor.input(f"{value}/moved", OF_FLOATS, self._shapes[value])
         }
         self._fed = self._moved[value]
+        self._free = with_free_lengths(loaded.graph.nodes, [*loaded.graph.inputs, value], shapes.shapes)
         for call in self._context.calls:
-            if not call.op.node.place and any(name in self._moved for name in call.inputs):
-                self._add(call, value)
+            self._add(call, value)
         ends = {name: self._moved[name] for name in loaded.graph.outputs if name in self._moved}
         self.outputs = {name: end for name, end in ends.items() if end is not None}
         self.whole = len(self.outputs) == len(ends)
@@ -84,25 +85,30 @@ class DifferenceGraph:
         return {name: float(np.max(results[end], initial=0.0)) for name, end in self.outputs.items()}
 
     def _add(self, call: Call, value: str) -> None:
-        node, op = call.op.node, call.op
-        trend, traits = None if call.barrier is not None else call.rule.trend(op), traits_of(node)
-        sizes = {traits.target, None if trend is None else trend.spelled}  # lengths are what they are
-        inputs = {
-            p: self._moved[name]
-            for p, name in enumerate(node.inputs)
-            if name in self._moved and p not in sizes and p not in traits.geometry
-        }
-        if not inputs:
+        """Of what reads something that moves; a value is where elements of another are taken, too, and read in bodies.
+
+        Only its lengths say nothing of what a value holds, where these are always the same.
+        """
+        node, op, traits = call.op.node, call.op, traits_of(call.op.node)
+        read = [name for name in (*call.inputs, *node.captured) if name in self._moved]
+        if traits.measures:
+            read = [name for name in read if name in self._free]
+        if not read:
             return
+        trend = None if call.barrier is not None else call.rule.trend(op)
+        inputs = {p: self._moved[name] for p, name in enumerate(node.inputs) if name in self._moved}
         known = {p: name for p, name in inputs.items() if name is not None}
         around = (*node.outputs, *(node.inputs[p] for p in inputs))
         single = all(self._context.dtype(name) == OF_FLOATS for name in around if name)
+        places = {traits.target, None if trend is None else trend.spelled} | {p for p in inputs if p in traits.geometry}
+        whole = len(known) == len(inputs) and not node.place and places.isdisjoint(inputs)
         found: Sequence[str | None] = ()
-        if call.barrier is None and single and len(known) == len(inputs):
+        if call.barrier is None and single and whole and {*read}.isdisjoint(node.captured):
             found = self._found(call, known)
         for place, name in enumerate(node.outputs):
             if name and name != value:
-                self._moved[name] = (found[place] if place < len(found) else None) or self._width(name)
+                far = (found[place] if place < len(found) else None) or self._width(name)
+                self._moved[name] = None if name in self._free else far
 
     def _found(self, call: Call, moved: Mapping[int, str]) -> Sequence[str | None]:
         f, op, rule = self._f, call.op, call.rule

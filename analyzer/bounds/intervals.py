@@ -22,6 +22,7 @@ from analyzer.bounds.arithmetic import (
 )
 from analyzer.bounds.enclosure import HALF, NUMBERS, SINGLE, Enclosure
 from analyzer.bounds.formulas import Formulas, Interval
+from analyzer.bounds.lengths import with_free_lengths
 from analyzer.bounds.magnitudes import of_outputs
 from analyzer.facts.domain import Box
 from analyzer.facts.units import ShapeTable
@@ -96,6 +97,8 @@ class IntervalGraph:
         self._enclosure, self._narrow = Enclosure(formulas, ARITHMETIC[arithmetic]), ARITHMETIC[arithmetic].narrow
         self._largest: dict[str, float] = {}
         self._known: dict[str, Interval] = {}
+        fixed = {name for name, box in widest.items() if (box.low == box.high).all()}
+        self._free = with_free_lengths(loaded.graph.nodes, loaded.graph.inputs.keys() - fixed, shapes.shapes)
         self._formulas, self._narrowed = formulas, dict.fromkeys(narrowed, _Ends("", ""))
         self._fed = {name: self._input(name, box) for name, box in widest.items()}
         wanted = _needed(self._context.calls, values) if values else None
@@ -188,7 +191,7 @@ class IntervalGraph:
         xs = [self._known.get(name) for name in node.inputs]
         found = self._enclosure.of(op, call.rule, xs, self._context.dtype, most is None)
         for name, x in zip(node.outputs, found, strict=False):
-            if name and x is not None and name in self._shapes:
+            if name and x is not None and name in self._shapes and name not in self._free:
                 self._known[name] = x = self._within(name, x) if name in self._narrowed else x
                 own = max(-x.floor, x.ceiling)
                 if most is not None or own <= LARGEST_VALUE:

@@ -301,7 +301,8 @@ class Softmax(WithoutUnits):
     def trend(self, node: OpNode) -> Trend | None:
         if node.op_type == "LogSoftmax":
             return Trend(Ends.ANYWHERE, high=SLACK * 10, steepest=2.0)
-        return Trend(Ends.ANYWHERE, low=0.0, high=1 + SLACK * 10, steepest=0.5)
+        steepest = 0.5 if node.op_type == "Softmax" else None  # where another entry is largest, Hardmax jumps
+        return Trend(Ends.ANYWHERE, low=0.0, high=1 + SLACK * 10, steepest=steepest)
 
     def sums_to_one(self, node: OpNode) -> int | None:
         """Where the element type has room for the sum's last digits."""

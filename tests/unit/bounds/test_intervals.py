@@ -360,9 +360,37 @@ def test_what_is_repeated_for_another_operand_is_read_as_often(body: str) -> Non
         "w": np.ones((1, 1, 3, 3), np.float32)
     }
     text = f"""g (float[1, 1, 1, 1] x, bool[1, 1, 4, 4] c) => (float t, float[1, 1, 4, 4] z, float[1, 1, 4, 8] k) {{
-        y = {body} t = ReduceSum <keepdims = 0> (y) z = Conv <pads = [1, 1, 1, 1]> (y, w) k = Concat <axis = 3> (y, y) }}"""
+        y = {body} t = ReduceSum <keepdims = 0> (y) z = Conv <pads = [1, 1, 1, 1]> (y, w)
+        k = Concat <axis = 3> (y, y) }}"""
     inputs = {"x": box(1, 2, 1, 1, 1, 1), "c": Box(np.zeros((1, 1, 4, 4), np.bool_), np.ones((1, 1, 4, 4), np.bool_))}
     found = bounds(text, inputs, weights, tried=20)
     assert found["y"].low.shape == found["y"].high.shape == (1, 1, 4, 4)
     assert found["t"].high >= 32
     assert found["z"].high.max() >= 18
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "n = NonZero (x) y = Gather (t, n)",
+        "n = NonZero (x) m = Transpose (n) i = Slice (m, one, two, one) y = GatherND (t, i)",
+        "s = ReduceSum<keepdims = 0> (x) i = Cast<to = 7> (s) k = Unsqueeze (i, zero) y = ConstantOfShape (k)",
+        "y = If (b) <then_branch = p () => (float[4] u) { u = Reshape (x, all) },"
+        " else_branch = q () => (float[1] v) { v = Identity (w) }>",
+    ],
+    ids=["places", "rows", "count", "branches"],
+)
+def test_how_many_numbers_inputs_make_is_not_taken_from_one_sample(rows: str) -> None:
+    """A sum over as many as a sample has is no bound of the sum of another."""
+    stored = {"t": np.ones((4, 2), np.float32), "w": np.ones(1, np.float32), "all": np.array([-1], np.int64)} | {
+        name: np.array([number], np.int64) for name, number in (("zero", 0), ("one", 1), ("two", 2))
+    }
+    text = f"g (float[1, 4] x, bool b) => (float z) {{ {rows} f = Sigmoid (y) z = ReduceSum<keepdims = 0> (f) }}"
+    inputs = {"x": box(0, 1, 1, 4), "b": Box(np.zeros((), np.bool_), np.ones((), np.bool_))}
+    assert not {"y", "f", "z"} & bounds(text, inputs, stored, tried=0).keys()
+
+
+def test_how_many_numbers_lengths_make_is_always_the_same() -> None:
+    text = """g (float[1, 4] x) => (float z) {
+        h = ReduceMax<keepdims = 1> (x) s = Shape (x) y = Expand (h, s) z = ReduceSum<keepdims = 0> (y) }"""
+    assert ends(bounds(text, {"x": box(0, 1, 1, 4)})["z"]) == pytest.approx((0, 4), abs=1e-4)

@@ -18,15 +18,22 @@ DENSE = "g (float[1,3] x) => (float[1,2] y) { h = MatMul(x, w) r = Relu(h) y = M
 
 
 def moved(text: str, stored: dict[str, Array], value: str, unit: int, far: float, opset: int = 18) -> dict[str, float]:
+    """By output; nothing where not all of them are bounded."""
+    return by_output(text, stored, value, unit, far, opset) or {}
+
+
+def by_output(
+    text: str, stored: dict[str, Array], value: str, unit: int, far: float, opset: int = 18
+) -> dict[str, float] | None:
     loaded = load_model(parse(text, stored, opset))
     shapes = measure_shapes(loaded, None, threads=1)
-    boxes = {n: Box(np.zeros(shapes.shapes[n], np.float32), np.ones(shapes.shapes[n], np.float32))
-             for n in loaded.graph.inputs}  # fmt: skip
+    boxes = {n: Box(np.zeros(shapes.shapes[n], kind.dtype), np.ones(shapes.shapes[n], kind.dtype))
+             for n, kind in loaded.graph.inputs.items()}  # fmt: skip
     bounds = interval_bounds(loaded, shapes, boxes, threads=1)
     by = np.zeros(shapes.shapes[value])
     by[:, unit] = far
     with DifferenceGraph(loaded, shapes, value, bounds, threads=1) as graph:
-        return graph.moved(by) if graph.whole else {}
+        return graph.moved(by) if graph.whole else None
 
 
 def test_through_a_product_it_is_the_weights() -> None:
@@ -82,3 +89,36 @@ def test_no_output_moves_further_in_onnxruntime(seed: int) -> None:
             other[:, 1] += (far * random.choice([-1.0, 1.0], (1, 4, 4))).astype(np.float32)
             change = np.abs(session.run({"r": x})["y"] - session.run({"r": other})["y"]).max()
             assert change <= most + 1e-6
+
+
+TABLE: dict[str, Array] = {"t": np.arange(6, dtype=np.float32).reshape(3, 2), "k": np.array(1e-4, np.float32)}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Hardmax (r)",
+        "i = ArgMax<axis = 1> (r) y = Gather (t, i)",
+        "c = Greater (r, k) y = Where (c, x, h)",
+        "y = If (b) <then_branch = p () => (float[1,3] u) { u = Add (r, h) },"
+        " else_branch = q () => (float[1,3] v) { v = Neg (h) }>",
+        "s = ReduceSum<keepdims = 0> (r) g = Greater (s, k) y = If (g) <then_branch = p () => (float[1,3] u)"
+        " { u = Identity (h) }, else_branch = q () => (float[1,3] v) { v = Identity (x) }>",
+        "y = Loop (n, , h) <body = q (int64 i, bool c, float[1,3] s) => (bool d, float[1,3] z)"
+        " { d = Identity (c) z = Add (s, r) }>",
+        "n0 = NonZero (r) sh = Shape (n0) f = Cast<to = 1> (sh) y = Mul (h, f)",
+    ],
+    ids=["jump", "place", "condition", "branch", "choice", "loop", "count"],
+)
+def test_what_a_jump_a_place_a_condition_or_a_body_makes_of_it_is_no_less(body: str) -> None:
+    """A change of 0.001 becomes one of everything; without bounds around that there is no number."""
+    text = f"g (float[1,3] x, bool b) => (float y) {{ h = Sigmoid (x) r = Relu (x) {body} }}"
+    stored = TABLE | {"n": np.array(3, np.int64)}
+    found = by_output(text, stored, "r", 0, 1e-3)
+    assert found is None or found["y"] > 0.2
+
+
+def test_how_long_a_value_is_does_not_change() -> None:
+    """What reads no more than lengths does not move, and what is spelled by them moves as it did."""
+    text = "g (float[1,3] x) => (float[3,1] y) { r = Relu (x) n = Shape (r) f = Gather (n, order) y = Reshape (r, f) }"
+    assert moved(text, {"order": np.array([1, 0], np.int64)}, "r", 0, 0.5) == pytest.approx({"y": 0.5})
