@@ -64,6 +64,8 @@ class Enclosure:
         if trend is not None and (single or (rule.moves and types <= {*NUMBERS})):
             return self._by_trend(op, trend, {p: xs[p] for p in positions}, rule.moves)
         if op.y_dtype in self._types and rule.looks_up(op) and (table := op.static(0)) is not None:
+            if np.isnan(table).any():
+                return ()  # rows that make no number bound nothing
             ends = table.min(axis=0), table.max(axis=0)
             low, high = halves_around(*ends) if self._arithmetic.narrow else ends
             return (self._f.between(low, high, op.y_shape()),)
@@ -82,7 +84,7 @@ class Enclosure:
         return replace(x, low=self._f.spread(x.low, op.y_shape()), high=self._f.spread(x.high, op.y_shape()))
 
     def _by_trend(self, op: OpNode, trend: Trend, xs: Mapping[int, Interval | None], moves: bool) -> Given:
-        if trend.formula and self._arithmetic.unit:
+        if (trend.formula and self._arithmetic.unit) or np.isnan(trend.low).any() or np.isnan(trend.high).any():
             return ()
         if self._arithmetic.narrow and not (trend.linear or (trend.computes_nothing and _stores_halves(op))):
             return ()  # how many roundings there are inside, nobody says

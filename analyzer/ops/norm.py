@@ -75,6 +75,8 @@ class BatchNorm(PerChannel):
 
     def affine(self, node: OpNode) -> Affine | None:
         stored = [np.ravel(np.asarray(node.static(p), np.float64)) for p in (1, 2, 3, 4)]
+        if (stored[3] < 0).any():  # beside epsilon it may leave a last digit of what single precision has
+            return None
         scale, bias, mean, var = (pattern.on_axis(array, 1, len(node.y_shape())) for array in stored)
         with np.errstate(all="ignore"):
             slope = scale / np.sqrt(var + float(node.attr("epsilon", 1e-5)))

@@ -344,7 +344,8 @@ class CastRule(IdentityRule):
 
     def affine(self, node: OpNode) -> Affine | None:
         """To a float, and from whole numbers to wide ones; all else cuts fractions off or wraps around."""
-        widened = _target(node.node) in ("INT32", "INT64") and "int" in (node.x_dtype or "")
+        wraps = node.x_dtype == "uint64"  # half of these numbers are beyond the largest of any other type
+        widened = _target(node.node) in ("INT32", "INT64") and "int" in (node.x_dtype or "") and not wraps
         return super().affine(node) if widened or _target(node.node) in _FLOATS else None
 
 

@@ -394,3 +394,27 @@ def test_how_many_numbers_lengths_make_is_always_the_same() -> None:
     text = """g (float[1, 4] x) => (float z) {
         h = ReduceMax<keepdims = 1> (x) s = Shape (x) y = Expand (h, s) z = ReduceSum<keepdims = 0> (y) }"""
     assert ends(bounds(text, {"x": box(0, 1, 1, 4)})["z"]) == pytest.approx((0, 4), abs=1e-4)
+
+
+@pytest.mark.parametrize("body", ["Max (x, c)", "Min (x, c)", "Gather (t, i)"])
+def test_stored_numbers_that_are_none_bound_nothing_and_end_nothing(body: str) -> None:
+    """What comes out there is no number, or one of others of which nothing is said."""
+    stored = {"c": np.array(np.nan, np.float32), "t": np.array([[1, np.nan], [2, 3]], np.float32)}
+    text = f"g (float[1, 2] x, int64[1, 1] i) => (float y) {{ y = {body} }}"
+    inputs = {"x": box(0, 1, 1, 2), "i": box(0, 1, 1, 1, dtype=np.int64)}
+    assert "y" not in bounds(text, inputs, stored)
+
+
+def test_whole_numbers_beyond_those_of_the_next_type_wrap_around() -> None:
+    text = "g (uint64[1, 2] x) => (float[1, 2] y) { i = Cast<to = 7> (x) y = Cast<to = 1> (i) }"
+    found = bounds(text, {"x": box(0, 2**64 - 1, 1, 2, dtype=np.uint64)})
+    assert not {"i", "y"} & found.keys()
+
+
+@pytest.mark.parametrize("variance", [-9.99e-6, -9.9999e-6, -5e-6])
+def test_a_variance_below_zero_is_lost_beside_epsilon(variance: float) -> None:
+    """Single precision has a few of its digits, or none, so that what is divided by it is off by as much."""
+    one, none = np.ones(2, np.float32), np.zeros(2, np.float32)
+    stored = {"s": one, "b": none, "m": none, "v": np.full(2, variance, np.float32)}
+    text = "g (float[1, 2, 1, 1] x) => (float y) { y = BatchNormalization (x, s, b, m, v) }"
+    bounds(text, {"x": box(0, 1, 1, 2, 1, 1)}, stored)
