@@ -10,8 +10,9 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.api.rewritten import Source
 from analyzer.errors import InputError, ProbeError
-from analyzer.facts.domain import Box, Domain
+from analyzer.facts.domain import Box, Domain, hull_of
 from analyzer.facts.image_options import ImageOptions
+from analyzer.facts.proof import DomainSummary
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Graph, LoadedModel, TensorType
 from analyzer.ops.context import Context
@@ -98,6 +99,13 @@ def stated_domain(source: Source, stated: Any, images: ImageOptions | None) -> D
         metadata=_metadata(source.loaded),
         observed=None if probe is None else lambda: _observed(probe, shapes),
     ).domain(stated)
+
+
+def summary_of(domain: Domain) -> DomainSummary:
+    """What reports say of a domain, by its bounds."""
+    hull = {n: b for n, b in hull_of(domain.boxes).items() if b.low.size and domain.bounds_input(n)}
+    ranges = {n: (float(b.low.min()), float(b.high.max())) for n, b in hull.items()}
+    return DomainSummary(domain.source, domain.digest, len(domain.boxes), domain.conditional, ranges)
 
 
 def samples_within(domain: Domain, probe: Probe, shapes: ShapeTable) -> tuple[Points, int]:

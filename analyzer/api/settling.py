@@ -10,16 +10,16 @@ import numpy as np
 
 from analyzer import unfinished
 from analyzer.api.bounding import LinearBounding, bounding, bounds_over
-from analyzer.api.domains import EVERYTHING, samples_within, stated_domain
+from analyzer.api.domains import EVERYTHING, samples_within, stated_domain, summary_of
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
 from analyzer.api.rewritten import Source
 from analyzer.api.settlement import Settlement
 from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.errors import InputError, ProofContradicted, RunError
-from analyzer.facts.domain import Box, Domain, hull_of
+from analyzer.facts.domain import Box, Domain
 from analyzer.facts.given import is_number
-from analyzer.facts.proof import ARITHMETICS, REAL, Claim, DomainSummary, Method, ProofFacts
+from analyzer.facts.proof import ARITHMETICS, REAL, Claim, Method, ProofFacts
 from analyzer.facts.wording import counted
 from analyzer.witness.claims import Claims, claims_of
 from analyzer.witness.clock import Clock
@@ -106,7 +106,7 @@ def settle(
     facts = ProofFacts(
         model=audit.model,
         probe=audit.probe,
-        domain=_summary(domain),
+        domain=summary_of(domain),
         arithmetic=arithmetic,
         seed=seed,
         budget=float(budget),
@@ -216,12 +216,6 @@ def _check_search(claims: Claims, search: Search, arithmetic: str) -> list[str]:
 
 def _said(claim: Claim) -> str:
     return "dead" if claim is Claim.DEAD else "always on"
-
-
-def _summary(domain: Domain) -> DomainSummary:
-    hull = {n: b for n, b in hull_of(domain.boxes).items() if b.low.size and domain.bounds_input(n)}
-    ranges = {n: (float(b.low.min()), float(b.high.max())) for n, b in hull.items()}
-    return DomainSummary(domain.source, domain.digest, len(domain.boxes), domain.conditional, ranges)
 
 
 def _search_notes(search: Search) -> list[str]:

@@ -14,7 +14,7 @@ from analyzer.api.audit_result import Audit
 from analyzer.api.auditing import Model, audit_with_source
 from analyzer.api.bounding import LinearBounding, bounding, bounds_over
 from analyzer.api.certificates import Certificate, read_certificate
-from analyzer.api.domains import drawn_probe
+from analyzer.api.domains import drawn_probe, summary_of
 from analyzer.api.options import Data, Progress, Run
 from analyzer.api.reporting import Reporting
 from analyzer.api.rewritten import Source
@@ -98,13 +98,14 @@ def verify(
     facts = VerifiedFacts(
         model=audited.model,
         certificate=str(certificate),
-        domain=found.statement.domain,
+        domain=summary_of(found.domain),
         arithmetic=found.statement.arithmetic,
         proven=again.count(Outcome.PROVEN),
         refuted=again.count(Outcome.REFUTED),
         open=sum(u.outcome is Outcome.OPEN for u in found.statement.units),
         failed=tuple(failed),
         negligible=again.count(Outcome.NEGLIGIBLE),
+        ulps=ulps,
     )
     return Verified(facts, (Path(certificate), *source.inputs))
 
@@ -121,10 +122,17 @@ def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
         )
     if found.statement.arithmetic not in ARITHMETICS:
         raise InputError(f"{name} is about the arithmetic {found.statement.arithmetic!r}, which is not computed here.")
+    claims = [(unit.value, unit.unit, unit.claim) for unit in found.statement.units]
+    if len({*claims}) < len(claims):
+        raise InputError(f"{name} says several things of one claim: make it again.")
     inputs, shapes = loaded.graph.inputs, {n: b.low.shape for n, b in found.domain.boxes[0].items()}
     fits = shapes.keys() == inputs.keys() and all(box.keys() == inputs.keys() for box in found.domain.boxes)
     if not fits or any(array.shape[1:] != shapes.get(n) for n, array in found.witnesses.items()):
         raise InputError(f"The domain or the witnesses in {name} do not have the model's inputs: make it again.")
+    arrays = [(n, end) for box in found.domain.boxes for n, b in box.items() for end in (b.low, b.high)]
+    typed = all(inputs[n].dtype in (None, array.dtype) for n, array in (*arrays, *found.witnesses.items()))
+    if not typed or not all((b.low <= b.high).all() for box in found.domain.boxes for b in box.values()):
+        raise InputError(f"The domain or the witnesses in {name} are no numbers that the model takes: make it again.")
 
 
 def _claims(found: Certificate, audited: Audit) -> tuple[Claims, tuple[UnitProof, ...]]:

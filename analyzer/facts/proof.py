@@ -10,6 +10,7 @@ from enum import StrEnum
 from analyzer.facts.audit import LayerVerdicts, ModelSummary, ProbeSummary
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.frozen import FrozenDict
+from analyzer.facts.thresholds import Thresholds
 
 _COMPUTED = "computed in {} in any order of summation, with plain convolutions, as long as nothing "
 #: What bounds can hold for, and in words what that is.
@@ -183,7 +184,8 @@ class Failed:
 class VerifiedFacts:
     """What came of checking a certificate: how many claims came out again as what they are, and which did not.
 
-    `open` claims say nothing that could be checked.
+    `open` claims say nothing that could be checked. `ulps`: the spread, in units in the last place, up to which the
+    certificate counts a smooth activation as constant.
     """
 
     model: ModelSummary
@@ -195,6 +197,7 @@ class VerifiedFacts:
     open: int
     failed: tuple[Failed, ...]
     negligible: int = 0
+    ulps: int = Thresholds().ulps
 
     @property
     def holds(self) -> bool:

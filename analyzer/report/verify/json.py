@@ -23,6 +23,7 @@ class Document(Struct, frozen=True, tag_field="schema", tag="deadunits.verify/1"
     open: int
     negligible: int
     failed: tuple[Failed, ...]
+    ulps: int
 
 
 def to_text(facts: VerifiedFacts) -> str:
@@ -38,5 +39,6 @@ def to_text(facts: VerifiedFacts) -> str:
         "open",
         "negligible",
         "failed",
+        "ulps",
     )
     return text_of(Document(tool=Tool(), **{name: getattr(facts, name) for name in same}))

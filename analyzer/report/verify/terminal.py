@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from analyzer.facts.proof import ARITHMETICS, VerifiedFacts
+from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.wording import counted, number
 from analyzer.report.console import QUIET, heading, indented, plain, put
 from analyzer.report.phrases import printable
@@ -36,6 +37,11 @@ def _sections(facts: VerifiedFacts, show_all: bool) -> Iterator[RenderableType]:
                f"{number(facts.open)} were open")  # fmt: skip
     domain = f"Domain: {printable(facts.domain.source)}; {ARITHMETICS[facts.arithmetic]}"
     yield Text(domain + ("; CONDITIONAL: the range of a probe" if facts.domain.conditional else ""), QUIET)
+    if facts.ulps > Thresholds().ulps:
+        yield Text(
+            f"Smooth activations count as constant where they vary by {number(facts.ulps)} units in the last place",
+            "yellow",
+        )
     if facts.failed:
         yield heading("Failed")
         for failed in facts.failed[: None if show_all else FAILED_SHOWN]:

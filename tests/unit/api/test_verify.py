@@ -16,6 +16,7 @@ import analyzer
 from analyzer.bounds.linear_bounds import LinearBounds
 from analyzer.cli.main import run
 from analyzer.errors import InputError
+from analyzer.facts.domain import Box, Domain
 from analyzer.facts.proof import Method, Outcome
 from analyzer.probes.numpy_files import read_npz
 from analyzer.rewrite.masks import archive
@@ -193,6 +194,60 @@ def test_a_narrower_domain_is_another_one(model: Path, certificate: Path, tmp_pa
 
     with pytest.raises(InputError, match="not the one that its statement is about"):
         analyzer.verify(model, changed(certificate, tmp_path / "changed", narrowed))
+
+
+def redigested(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+    bounds = Box(arrays["domain/0/low/x"], arrays["domain/0/high/x"])
+    statement["domain"]["digest"] = Domain(({"x": bounds},), "").digest
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"), [(1, 0, "f4"), (np.nan, np.nan, "f4"), (0, 1, "i8"), (0, 1, "f8"), (0, 1, "?")]
+)
+def test_a_domain_of_no_numbers_of_the_inputs_type_is_refused(
+    low: float, high: float, dtype: str, model: Path, certificate: Path, tmp_path: Path
+) -> None:
+    """Of nothing all holds; and whole numbers between 0 and 1 are two."""
+
+    def other(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        for end, number in (("low", low), ("high", high)):
+            arrays[f"domain/0/{end}/x"] = np.full(arrays[f"domain/0/{end}/x"].shape, number, dtype)
+        redigested(statement, arrays)
+
+    with pytest.raises(InputError, match="no numbers that the model takes"):
+        analyzer.verify(model, changed(certificate, tmp_path / "changed", other))
+
+
+@pytest.mark.parametrize("outcome", [None, "open"])
+def test_one_claim_is_made_once(outcome: str | None, model: Path, certificate: Path, tmp_path: Path) -> None:
+    def twice(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        first = statement["units"][-1]
+        statement["units"].append(first | ({"outcome": outcome, "witness": None} if outcome else {}))
+
+    with pytest.raises(InputError, match="several things of one claim"):
+        analyzer.verify(model, changed(certificate, tmp_path / "changed", twice))
+
+
+def test_what_is_said_of_the_domain_is_what_lies_beside_it(model: Path, certificate: Path, tmp_path: Path) -> None:
+    def wider(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        statement["domain"]["ranges"] = {"x": [-1e9, 1e9]}
+
+    verified = analyzer.verify(model, changed(certificate, tmp_path / "changed", wider))
+    assert verified.facts.domain.ranges == {"x": (0, 1)}
+
+
+def test_what_counts_as_constant_is_told_where_it_is_more_than_usual(
+    model: Path, certificate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rougher(statement: dict[str, Any], arrays: dict[str, Any]) -> None:
+        statement["ulps"] = 5000
+
+    assert run(["verify", str(model), str(certificate)]) == 0
+    assert "last place" not in capsys.readouterr().out
+    file = changed(certificate, tmp_path / "changed", rougher)
+    assert run(["verify", str(model), str(file)]) == 0
+    assert "vary by 5,000 units in the last place" in capsys.readouterr().out.replace("\n", " ")
+    assert analyzer.verify(model, file).to_dict()["ulps"] == 5000
 
 
 def test_a_certificate_is_about_one_model(certificate: Path) -> None:
