@@ -90,13 +90,29 @@ class LinearBounding:
 
     def around(self, goes_on: Callable[[], bool] = lambda: True) -> Bounding:
         """What bounds the values of the claims for inputs of a part of the domain, as long as it `goes_on`."""
-        linear, asked = self.bounds, self._asked
-        return lambda box: {} if linear is None else linear.bounds(box, asked, goes_on)
+        return lambda box: self._bounded(box, self._asked, goes_on, 0)
 
     def with_slopes(self, chosen: Bools, goes_on: Callable[[], bool] = lambda: True) -> Bounding:
         """The same, of what some of the claims are about, with slopes that are sought."""
-        linear, asked = self.bounds, asked_of(self._claims, chosen, self._shapes)
-        return lambda box: {} if linear is None else linear.bounds(box, asked, goes_on, SLOPE_TURNS)
+        asked = asked_of(self._claims, chosen, self._shapes)
+        return lambda box: self._bounded(box, asked, goes_on, SLOPE_TURNS)
+
+    def _bounded(
+        self, box: Mapping[str, Box], asked: Mapping[str, Asked], goes_on: Callable[[], bool], turns: int
+    ) -> Mapping[str, Box]:
+        if self.bounds is None:
+            return {}
+        try:
+            return self.bounds.bounds(box, asked, goes_on, turns)
+        except RunError as error:  # the way back from a value is written where it is first asked about
+            self.give_up(error)
+            return {}
+
+    def give_up(self, error: RunError) -> None:
+        """Have no linear bounds from here on."""
+        self.notes.append(f"No linear bounds were computed: {error}")
+        self.__exit__()
+        self.bounds = None
 
     def splitter(self, bound: Bounding) -> Splitter:
         """What proves the claims part by part: by linear bounds, where there are none by others."""

@@ -86,7 +86,6 @@ def settle(
                     settled.finished = settled.search.cheap()
                     lap("points")
                     with LinearBounding(source, claims, settled.open, domain, arithmetic) as linear:
-                        notes = [*notes, *linear.notes]
                         _narrow(settled, linear, domain, clock)
                         lap("linear")
                         settled.finished = settled.search.climb(settled.proven, _hints(settled, linear, domain))
@@ -94,6 +93,7 @@ def settle(
                         if few:
                             _split(settled, linear.splitter(bound), clock.until(SPLIT_UNTIL))
                             lap("splitting")
+                        notes = [*notes, *linear.notes]
                 finally:
                     settled.search.close()
                 notes = [*notes, *_check_search(claims, settled.search, arithmetic)]
@@ -168,7 +168,10 @@ def _search(
 def _hints(settled: Settlement, linear: LinearBounding, domain: Domain) -> Iterator[Points]:
     """Where linear bounds of what is open are largest."""
     if linear.bounds is not None and len(domain.boxes) == 1:
-        yield from steepest(linear.bounds, settled.claims, settled.open, domain.boxes[0])
+        try:
+            yield from steepest(linear.bounds, settled.claims, settled.open, domain.boxes[0])
+        except RunError as error:
+            linear.give_up(error)
 
 
 def _split(settled: Settlement, splitter: Splitter, clock: Clock) -> None:

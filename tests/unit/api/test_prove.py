@@ -12,7 +12,8 @@ import onnx
 import pytest
 
 import analyzer
-from analyzer.errors import InputError, ProofContradicted
+from analyzer.bounds.linear_bounds import LinearBounds
+from analyzer.errors import InputError, ProofContradicted, RunError
 from analyzer.facts.domain import Box
 from analyzer.facts.proof import Claim, Method, Outcome
 from tests.models import parse, run
@@ -345,3 +346,16 @@ def test_a_callers_mistakes_are_said() -> None:
         analyzer.audit(parse(TEXT, STORED)).prove(domain="0:1")
     with pytest.raises(InputError, match="can be read only once"):
         analyzer.prove(parse(TEXT, STORED), ({"x": row[np.newaxis]} for row in PROBE), domain="0:1")
+
+
+def test_without_linear_bounds_the_rest_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What onnxruntime refuses is told, and intervals, the search and the parts go on."""
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise RunError("onnxruntime cannot load the model: a rank.")
+
+    monkeypatch.setattr(LinearBounds, "bounds", refused)
+    proof = proven(parse(EQUAL, EQUAL_STORED), EQUAL_PROBE, {"x": (-1, 1)}, budget=5)
+    assert any("a rank" in note for note in proof.facts.notes)
+    assert all(unit.method not in (Method.LINEAR, Method.SLOPES) for unit in proof.units)
+    assert proof.facts.tried
