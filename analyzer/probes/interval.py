@@ -77,11 +77,17 @@ def typed(box: Box, declared: TensorType, name: str) -> Box:
         low, high = np.ceil(low), np.floor(high)
         if (low > high).any() or (low < least).any() or (high > most).any():
             raise InputError(f"The bounds of '{name}' hold no {dtype.name}, or more than it can be.")
+        low, high = _up_to(low, most, dtype), _up_to(high, most, dtype)
     with np.errstate(over="ignore"):
         low, high = low.astype(dtype), high.astype(dtype)
     if dtype.kind != "b" and not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise InputError(f"The bounds of '{name}' are larger than a {dtype.name} can be.")
     return Box(low, high)
+
+
+def _up_to(end: Array, most: int, dtype: np.dtype[Any]) -> Array:
+    """Whole numbers; the largest of 64 bits is none in double precision, and the next one would wrap around."""
+    return np.where(end >= most, np.array(most, dtype), np.where(end >= most, 0, end).astype(dtype))
 
 
 def _raw(given: Mapping[str, Array], name: str) -> Box:

@@ -241,3 +241,12 @@ def test_any_input_holds_every_number_of_the_type_and_every_row(declared: Tensor
 def test_a_damaged_domain_in_a_model_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Reader({"x": ROW}, metadata={OWN_METADATA: text}).domain("model")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int32, np.uint8])
+def test_a_domain_up_to_the_largest_whole_number_is_that_wide(dtype: type) -> None:
+    """It is none in double precision, and the next one in its type is 0, or below."""
+    most = int(np.iinfo(dtype).max)
+    found = box((0, most), TensorType(np.dtype(dtype), (1, 2)))
+    assert found.low.dtype == found.high.dtype == dtype
+    assert (found.low == 0).all() and (found.high == most).all()
