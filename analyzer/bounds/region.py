@@ -132,7 +132,10 @@ class Region:
         window = call.rule.largest_of(op)
         if window is not None:
             return prod(window.kernel)
-        return MOST_COPIES if self.kinds[op.node.index] is Kind.MOVE else self.terms(call)
+        kind = self.kinds[op.node.index]
+        if kind is Kind.AFFINE:  # which may be repeated beside others
+            return max(prod(op.y_shape()) // max(prod(op.x_shape(p)), 1) for p in self.computed(call))
+        return MOST_COPIES if kind is Kind.MOVE else self.terms(call)
 
     def open_to_bend(self, call: Call, box: Box) -> Bools:
         """Which elements of what enters a call may lie on several of its pieces."""

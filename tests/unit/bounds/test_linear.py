@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from analyzer.bounds import interval_bounds
-from analyzer.bounds.arithmetic import Arithmetic
+from analyzer.bounds.arithmetic import ARITHMETIC, Arithmetic
 from analyzer.bounds.linear_bounds import Asked, LinearBounds
 from analyzer.bounds.lines import Lines, Pieces, lines_around, pieces_of
+from analyzer.bounds.region import Region
 from analyzer.bounds.rows import RowGraph
 from analyzer.facts.domain import Box
 from analyzer.graph import Editor
 from analyzer.ops.node import OpNode
 from analyzer.ops.pool import AveragePool
 from analyzer.ops.pull_back import Tape
+from analyzer.ops.shared_context import context_of
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.opening import Optimization
 from analyzer.runtime.session import Session
@@ -314,3 +316,14 @@ def test_a_line_that_keeps_its_shift_while_its_slope_moves_is_found(monkeypatch:
     monkeypatch.setattr(Pieces, "shift", kept)
     with pytest.raises(AssertionError):
         assert not any(Bounded(*_dense(seed), 0.5, seed, turns=TURNS).outside() for seed in range(2))
+
+
+@pytest.mark.parametrize("body", ["Add (h, c)", "Mul (h, c)"])
+def test_what_is_repeated_beside_a_stored_operand_is_read_as_often(body: str) -> None:
+    """Rows add up the factors of all copies, and round as often."""
+    text = f"g (float[n,1,1] x) => (float[n,3,5] y) {{ h = Relu (x) y = {body} }}"
+    loaded = load_model(parse(text, {"c": _drawn(0, 1, 3, 5)}))
+    shapes = measure_shapes(loaded, None, threads=1)
+    context = context_of(loaded.graph, shapes.of_single_samples)
+    region = Region(context, shapes, ARITHMETIC["float32"])
+    assert region.readers(context.calls[-1]) == 15
