@@ -14,6 +14,7 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 
 UNIT = 2.0**-24  # half a last digit in single precision
+DOUBLE_UNIT = 2.0**-53  # in double precision
 LARGEST = float.fromhex("0x1.fffffep127")  # the largest number in single precision
 LARGEST_VALUE = 1e30  # from it on sums may pass that, in any order
 TINIEST = 2.0**-126  # below it numbers are less exact, and may be flushed to 0

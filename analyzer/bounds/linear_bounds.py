@@ -24,6 +24,7 @@ from analyzer.bounds.relaxed import RelaxedGraph
 from analyzer.bounds.rows import RowGraph
 from analyzer.bounds.sizes import SizeGraph
 from analyzer.bounds.slopes import Around, narrowest
+from analyzer.errors import RunError
 from analyzer.facts.domain import Box
 from analyzer.facts.statistics import Bools, Ints
 from analyzer.facts.units import ShapeTable
@@ -33,6 +34,7 @@ from analyzer.ops.shared_context import context_of
 
 MOST_KEPT = 1 << 26  # stored numbers of the ways back that are kept for further boxes
 LITTLE = 1 << 22  # multiply-adds of a row, below which threads cost more than they bring
+MOST_WIDE = 1 << 24  # those up to which rows are in double precision
 MOST_WORK = 1 << 35  # multiply-adds of all rows for one box; of values that would take more only intervals are known
 
 
@@ -78,22 +80,21 @@ class LinearBounds:
             if self._kind(call) is Kind.BENT or not self._lined(call.op.node.inputs[0]):
                 entering.setdefault(call.op.node.inputs[0], []).append(call)
         order = [name for call in self._context.calls for name in call.outputs]
-        self._starts = [
-            n for n in order if (n in entering or n in wanted) and self._region.fits(n) and not self._exact(n)
-        ]
+        starts = [n for n in order if (n in entering or n in wanted) and self._region.fits(n)]
         self._bends = entering
         self._threads = threads = 1 if self._multiply_adds(self._calls) < LITTLE else threads
+        stored = sum(prod(self._context.shapes[name] or (1,)) for name in loaded.graph.initializer_names)
+        self._keeps, self._wide = (stored * len(starts) <= most for most in (MOST_KEPT, MOST_WIDE))
+        self._graphs: dict[str, RowGraph] = {}
+        self._starts = [n for n in starts if self._narrows(n)]
         linear = [c for c in self._calls if self._kind(c) not in LINED]
         summed = [c for c in linear if self._kind(c) in (Kind.SUM, Kind.MEAN)]
         self._intervals = IntervalGraph(
             loaded, shapes, widest, arithmetic=arithmetic, narrowed=self._starts, threads=threads
         )
         self._sizes = SizeGraph(loaded, linear, summed, threads=threads)
-        self._graphs: dict[str, RowGraph] = {}
         self._relaxed: dict[str, RelaxedGraph] = {}
         self._lines: dict[str, tuple[Box, Lines]] = {}
-        stored = sum(prod(self._context.shapes[name] or (1,)) for name in loaded.graph.initializer_names)
-        self._keeps = stored * len(self._starts) <= MOST_KEPT
         self.skipped: list[str] = []
         self._known: Mapping[str, Box] = {}
 
@@ -271,8 +272,18 @@ class LinearBounds:
         if name not in self._graphs:
             if not self._keeps:
                 self._forget()
-            self._graphs[name] = RowGraph(self._loaded, self._region, name, threads=self._threads)
+            if not self._in_double(name):
+                self._graphs[name] = RowGraph(self._loaded, self._region, name, threads=self._threads)
         return self._graphs[name]
+
+    def _in_double(self, name: str) -> bool:
+        """Carry rows back in double precision where onnxruntime has kernels for that; else not in later ones either."""
+        if self._wide:
+            try:
+                self._graphs[name] = RowGraph(self._loaded, self._region, name, threads=self._threads, wide=True)
+            except RunError:
+                self._wide = False
+        return self._wide
 
     def _work(self, name: str) -> int:
         """Multiply-adds of one row."""
@@ -283,23 +294,23 @@ class LinearBounds:
     def _multiply_adds(self, calls: Collection[Call]) -> int:
         return sum(call.multiply_adds(lambda value: self._context.shapes[value]) or 0 for call in calls)
 
-    def _exact(self, name: str) -> bool:
-        """Whether intervals say all: a single sum of what is fed, or less."""
-        sums = 0
+    def _narrows(self, name: str) -> bool:
+        """Whether rows say more than intervals: of a single sum of what is fed they do in double precision alone."""
+        start, sums = name, 0
         while (node := self._context.graph.producer.get(name)) is not None:
             call = self._context.by_node[node.index]
             kind, computed = self._region.kinds.get(node.index), self._region.computed(call)
             if kind is None or kind in LINED or len(computed) > 1:
-                return kind is None
+                return kind is not None
             sums += kind in (Kind.SUM, Kind.MEAN)
             if sums > 1:
-                return False
+                return True
             name = node.inputs[computed[0]]
-        return True
+        return sums > 0 and self._in_double(start)
 
 
 def _unit_rows(size: int, elements: Ints, signs: Ints) -> Array:
-    rows = np.zeros((len(elements), size), np.float32)
+    rows = np.zeros((len(elements), size))
     rows[np.arange(len(elements)), elements] = signs
     return rows
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.algebra.constants import Constants
 from analyzer.algebra.pattern import Array
-from analyzer.bounds.arithmetic import MOST_TERMS, TINIEST, UNIT, Arithmetic
+from analyzer.bounds.arithmetic import DOUBLE_UNIT, MOST_TERMS, TINIEST, UNIT, Arithmetic
 from analyzer.bounds.lines import Lines, lines_around, lines_of_largest, pieces_of
 from analyzer.bounds.sizes import Sizes
 from analyzer.facts.domain import Box
@@ -170,14 +170,21 @@ class Region:
         return trend
 
     def added(
-        self, call: Call, output: int, boxes: Mapping[str, Box], sizes: Sizes, lines: Lines | None, adds: int
+        self,
+        call: Call,
+        output: int,
+        boxes: Mapping[str, Box],
+        sizes: Sizes,
+        lines: Lines | None,
+        adds: int,
+        wide: bool = False,
     ) -> Terms:
         """What a value adds, with all that a runtime and our own rows may be off by.
 
-        `adds`: of how many rows those of one of its inputs are the sum, at most.
+        `adds`: of how many rows those of one of its inputs are the sum, at most. `wide`: rows are in double precision.
         """
         op, name, kind = call.op, call.op.outputs[output], self.kinds[call.op.node.index]
-        own = (self.readers(call) + adds + _OWN) * UNIT * _SAFETY
+        own = (self.readers(call) + adds + _OWN) * (DOUBLE_UNIT if wide and self._exact(call) else UNIT) * _SAFETY
         shape = self._shapes.shapes[name]
         if kind is Kind.LARGEST:
             assert lines is not None
@@ -209,6 +216,11 @@ class Region:
         share = self._arithmetic.computed(self.terms(call)) + own
         away = share * 1.01 * size + 4 * UNIT * np.abs(offset) + 8 * TINIEST * self.terms(call)
         return Terms(offset - away, offset + away)
+
+    def _exact(self, call: Call) -> bool:
+        """Whether factors in double precision are those of the formula, but for their last digits there."""
+        affine = call.rule.affine(call.op)  # what scales may have been computed in single precision
+        return affine is None or all((np.abs(factors) == 1).all() for factors in affine.factors.values())
 
     def _fused(self, call: Call) -> int:
         """Terms of a sum in front, which a runtime may take together with what is scaled."""

@@ -14,19 +14,18 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import TINIEST
-from analyzer.bounds.formulas import Formulas
 from analyzer.bounds.lines import Lines
-from analyzer.bounds.region import LINED, Kind, Region, Terms
+from analyzer.bounds.region import LINED, SINGLE, Kind, Region, Terms
 from analyzer.bounds.sizes import Sizes
+from analyzer.errors import RunError
 from analyzer.facts.domain import Box
-from analyzer.graph import Editor, LoadedModel
+from analyzer.graph import Editor, LoadedModel, widen_stored
 from analyzer.ops.context import Call
 from analyzer.ops.pull_back import Tape, from_taps, tap_by_tap
 from analyzer.runtime.session import Session
 
 ROW_BYTES = 1 << 25  # that rows of all values may take at a time
 LEAST_OPSET = 13
-_ONE = np.ones((), np.float32)
 _DOUBLE = 2.0**-51  # more than twice the rounding of an operation in double precision
 
 
@@ -35,16 +34,25 @@ class RowGraph:
 
     Attributes:
         ends: values at which rows end.
+        wide: whether rows are in double precision.
     """
 
-    def __init__(self, loaded: LoadedModel, region: Region, start: str, *, threads: int | None) -> None:
-        self._region, self._start = region, start
-        self._shapes = region.context.shapes
+    def __init__(
+        self, loaded: LoadedModel, region: Region, start: str, *, threads: int | None, wide: bool = False
+    ) -> None:
+        """`wide`: in double precision.
+
+        Raises:
+            RunError: onnxruntime does not run it, as it may where it has no kernels for double precision.
+        """
+        self._region, self._start, self.wide = region, start, wide
+        self._shapes, self._dtype = region.context.shapes, "float64" if wide else "float32"
         editor = Editor(loaded.copy())
         editor.empty(max(LEAST_OPSET, editor.opset))
-        self._tape = Tape(editor, "", region.batched)
-        self._rows = editor.input("rows", "float32", self._shape(start, None))
-        self._formulas = Formulas(editor, frozenset())
+        if wide:
+            widen_stored(editor.loaded)
+        self._tape = Tape(editor, "", region.batched, wide)
+        self._rows = editor.input("rows", self._dtype, self._shape(start, None))
         self._slopes: dict[str, tuple[str, str]] = {}  # of what bends: those of the lines below and above
         self._through: dict[str, tuple[Call, int]] = {}  # values that rows go through, and what makes them
         self._adds: dict[str, int] = {}
@@ -60,8 +68,11 @@ class RowGraph:
         editor.output(*made)
         editor.finish()
         self._session = Session(editor.loaded, threads=threads) if made else None
+        if self._session is not None and {*self._session.output_types.values()} != {self._dtype}:
+            self.close()
+            raise RunError(f"Rows of {start} are not in {self._dtype} throughout.")
         sizes = sum(prod(self._shapes[name]) for name in found)
-        self.together = max(ROW_BYTES // (4 * max(sizes, 1)), 1)
+        self.together = max(ROW_BYTES // (np.dtype(self._dtype).itemsize * max(sizes, 1)), 1)
 
     def close(self) -> None:
         """Free the session."""
@@ -112,16 +123,16 @@ class RowGraph:
 
     def _by_lines(self, call: Call, name: str, rows: str) -> str:
         """By the line above where a factor is positive, by the line below where it is negative."""
-        f, window, shape = self._formulas, call.rule.largest_of(call.op), list(self._shapes[name])
+        tape, window, shape = self._tape, call.rule.largest_of(call.op), list(self._shapes[name])
         if window is not None:
             shape[1] *= prod(window.kernel)
-            rows = tap_by_tap(call.op, self._tape, rows, window)
+            rows = tap_by_tap(call.op, tape, rows, window)
         lengths = [None, *shape[1:]] if self._region.batched else shape  # slopes may differ from row to row
-        low, high = (self._tape.editor.input(f"{name}/{side}", "float32", lengths) for side in ("below", "above"))
-        self._slopes[name] = low, high
-        below, above = f.smallest(rows, f.number(0)), f.largest(rows, f.number(0))
-        part = f.plus(f.times(below, low), f.times(above, high))
-        return part if window is None else from_taps(call.op, self._tape, part, window)
+        low, high = (tape.editor.input(f"{name}/{side}", self._dtype, lengths) for side in ("below", "above"))
+        self._slopes[name], nothing = (low, high), tape.number(0, SINGLE)
+        below, above = tape.add("Min", rows, nothing), tape.add("Max", rows, nothing)
+        part = tape.both(tape.add("Mul", below, low), tape.add("Mul", above, high))
+        return part if window is None else from_taps(call.op, tape, part, window)
 
     def run(
         self, rows: Array, boxes: Mapping[str, Box], sizes: Sizes, lines: Mapping[str, Lines]
@@ -148,7 +159,7 @@ class RowGraph:
 
     def factors(self, rows: Array, lines: Mapping[str, Lines]) -> dict[str, Array]:
         """By value the factors that rows have there, [rows, elements]; no more rows than fit `together`."""
-        slopes = {fed: side for name, pair in self._slopes.items()
+        slopes = {fed: np.asarray(side, self._dtype) for name, pair in self._slopes.items()
                   for fed, side in zip(pair, (lines[name].low, lines[name].high), strict=True)}  # fmt: skip
         return self._factors(rows, slopes)
 
@@ -167,10 +178,9 @@ class RowGraph:
         if not self._shared and len(rows) > 1:
             parts = [self._factors(row[np.newaxis], slopes) for row in rows]
             return {name: np.concatenate([part[name] for part in parts]) for name in self._found}
-        fed = rows.reshape([len(rows) if length is None else length for length in self._shape(self._start, None)])
-        results = (
-            {} if self._session is None else self._session.run({self._rows: fed, self._formulas.one: _ONE, **slopes})
-        )
+        lengths = [len(rows) if length is None else length for length in self._shape(self._start, None)]
+        fed = np.asarray(rows, self._dtype).reshape(lengths)
+        results = {} if self._session is None else self._session.run({self._rows: fed, **slopes})
         results[self._rows] = fed
         return {name: results[made].reshape(len(rows), -1) for name, made in self._found.items()}
 
@@ -187,7 +197,7 @@ class RowGraph:
         if name in self._through:
             call, output = self._through[name]
             read = [self._adds.get(call.op.node.inputs[p], 1) for p in self._region.computed(call)]
-            return self._region.added(call, output, boxes, sizes, lines.get(name), max(read, default=1))
+            return self._region.added(call, output, boxes, sizes, lines.get(name), max(read, default=1), self.wide)
         box = boxes[name]
         return Terms(box.low.astype(np.float64), box.high.astype(np.float64))
 
@@ -202,7 +212,7 @@ def _summed(factors: Array, terms: Terms) -> Array:
     low, high = (end.reshape(-1, count) for end in (terms.low, terms.high))  # [1, elements], or [rows, elements]
     middle, radius = (low + high) / 2, (high - low) / 2
     radius = radius + (count + 16) * _DOUBLE * (np.abs(middle) + radius)
-    wide = factors.astype(np.float64)
+    wide = factors.astype(np.float64, copy=False)
     if len(low) == 1:
         return np.asarray(wide @ middle[0] + np.abs(wide) @ radius[0])
     return np.asarray((wide * middle).sum(axis=1) + (np.abs(wide) * radius).sum(axis=1))

@@ -7,6 +7,7 @@ from analyzer.graph.scopes import LONGEST_SCOPE
 from analyzer.graph.serialize import serialize
 from analyzer.graph.subgraphs import Role
 from analyzer.graph.view import Graph, Node, TensorType, element_type
+from analyzer.graph.widened import widen_stored
 
 __all__ = [
     "LONGEST_SCOPE",
@@ -19,4 +20,5 @@ __all__ = [
     "element_type",
     "read_model",
     "serialize",
+    "widen_stored",
 ]

@@ -133,8 +133,9 @@ class Contraction(Operator):
         stored, summed = node.static(other), letters.contracted
         as_rows = bool(own and letters.y) and own[:-1] == letters.y[:-1] and letters.y[-1] not in own
         if stored is not None and as_rows and [*own[-1:]] == summed and {*read} == {own[-1], letters.y[-1]}:
-            matrix = stored if read[-1] == own[-1] else stored.T
-            return tape.add("MatMul", rows, tape.number(matrix * self.scale(node), node.x_dtype))
+            matrix, scale = stored if read[-1] == own[-1] else stored.T, self.scale(node)
+            scaled = matrix if scale == 1 else np.asarray(matrix, np.float64) * scale
+            return tape.add("MatMul", rows, tape.number(scaled, node.x_dtype))
         names = {letter: chr(ord("a") + place) for place, letter in enumerate({*own, *read, *letters.y})}
         if not {*own} <= {*read, *letters.y} or len(names) > MOST_LETTERS or tape.editor.opset < EINSUM_SINCE:
             return None

@@ -23,12 +23,14 @@ MOST_COPIES = 16  # of one element, whose gradients are added up
 @dataclass(frozen=True)
 class Tape:
     """Where the nodes are added. `slope`: an input of one number, the derivative that a flat activation pretends to
-    have; `batched`: samples lie along axis 0 of every value, else there is but one.
+    have; `batched`: samples lie along axis 0 of every value, else there is but one; `wide`: what is in single precision
+    in the model is in double precision here, and no number is rounded to fewer digits on the way.
     """
 
     editor: Editor
     slope: str
     batched: bool
+    wide: bool = False
 
     def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
         """Append a node; returns the name of its output."""
@@ -36,7 +38,8 @@ class Tape:
 
     def number(self, array: npt.ArrayLike, dtype: str | None) -> str:
         """Store an array in this element type."""
-        return self.editor.constant(np.asarray(array, np.dtype(dtype or "float32")))
+        kind = np.dtype(dtype or "float32")
+        return self.editor.constant(np.asarray(array, np.float64 if self.wide and kind == np.float32 else kind))
 
     def both(self, one: str, other: str) -> str:
         """The sum of two gradients of one value."""
