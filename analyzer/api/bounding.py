@@ -10,10 +10,12 @@ from analyzer.api.rewritten import Source
 from analyzer.bounds import IntervalGraph
 from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.bounds.linear_bounds import Asked, LinearBounds
+from analyzer.bounds.part_bounds import PartBounds
 from analyzer.errors import RunError
 from analyzer.facts.domain import Box, Domain, hull_of
 from analyzer.facts.statistics import Bools
 from analyzer.witness.claims import Claims
+from analyzer.witness.part_looks import ByRows, OneByOne
 from analyzer.witness.splitting import Splitter
 from analyzer.witness.wanted_bounds import asked_of, counts_of, worth_bounding
 
@@ -117,8 +119,9 @@ class LinearBounding:
     def splitter(self, bound: Bounding) -> Splitter:
         """What proves the claims part by part: by linear bounds, where there are none by others."""
         if self.bounds is None:
-            return Splitter(bound, self._claims, self._domain)
-        return Splitter(self.around(), self._claims, self._domain, counts_of(self.bounds, self._claims))
+            return Splitter(OneByOne(bound, self._claims), self._domain)
+        alone = OneByOne(self.around(), self._claims, counts_of(self.bounds, self._claims))
+        return Splitter(ByRows(PartBounds(self.bounds), self._claims, alone), self._domain)
 
 
 def bounds_over(bound: Bounding, domain: Domain, progress: Progress | None = None) -> Mapping[str, Box]:

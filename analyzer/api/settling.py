@@ -176,7 +176,7 @@ def _hints(settled: Settlement, linear: LinearBounding, domain: Domain) -> Itera
 
 def _split(settled: Settlement, splitter: Splitter, clock: Clock) -> None:
     """Part by part, as far as the time goes."""
-    for most in (FEW_PARTS, 4 * FEW_PARTS, 16 * FEW_PARTS, MOST_PARTS):  # what few parts show comes first
+    for most in (FEW_PARTS, 8 * FEW_PARTS, 64 * FEW_PARTS, MOST_PARTS):  # what few parts show comes first
         for claim in np.flatnonzero(settled.open).tolist():
             if clock.goes_on() and splitter.proves(claim, clock.goes_on, most):
                 settled.prove(claim, Method.SPLITTING)

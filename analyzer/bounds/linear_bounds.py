@@ -15,14 +15,14 @@ from math import prod
 
 import numpy as np
 
-from analyzer.algebra.pattern import Array
+from analyzer.algebra.pattern import Array, Shape
 from analyzer.bounds.arithmetic import ARITHMETIC
 from analyzer.bounds.intervals import IntervalGraph
 from analyzer.bounds.lines import Lines
 from analyzer.bounds.region import LINED, Kind, Region
 from analyzer.bounds.relaxed import RelaxedGraph
 from analyzer.bounds.rows import RowGraph
-from analyzer.bounds.sizes import SizeGraph
+from analyzer.bounds.sizes import SizeGraph, Sizes
 from analyzer.bounds.slopes import Around, narrowest
 from analyzer.errors import RunError
 from analyzer.facts.domain import Box
@@ -169,11 +169,11 @@ class LinearBounds:
 
     def together(self, value: str) -> int:
         """How many elements of a value are looked at together."""
-        return self._rows(value).together
+        return self.row_graph(value).together
 
     def reaches(self, value: str) -> bool:
         """Whether rows of a value come to an input."""
-        return not self._context.graph.inputs.keys().isdisjoint(self._rows(value).ends)
+        return not self._context.graph.inputs.keys().isdisjoint(self.row_graph(value).ends)
 
     def steepest(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
         """Corners of the inputs at which linear bounds of elements are largest (sign 1) or least: one per element."""
@@ -185,12 +185,48 @@ class LinearBounds:
 
     def factors(self, value: str, elements: Ints, signs: Ints) -> dict[str, Array]:
         """By input the factors of those linear bounds, in the box that was bounded last: one array per element."""
-        boxes, graph = self._known, self._rows(value)
+        boxes, graph = self._known, self.row_graph(value)
         around = self._around(graph, boxes)
         rows = _unit_rows(boxes[value].low.size, elements, signs)
         _, ends = graph.run(rows, boxes, around.sizes, around.lines)
         inputs = self._context.graph.inputs
         return {n: factors.reshape(-1, *boxes[n].low.shape) for n, factors in ends.items() if n in inputs}
+
+    @property
+    def batched(self) -> bool:
+        """Whether rows take the place of samples; else they lie in front of them."""
+        return self._region.batched
+
+    def shape(self, value: str) -> Shape:
+        """That of a value of one sample."""
+        shape = self._context.shapes[value]
+        assert shape is not None  # or nothing were known of it
+        return shape
+
+    def around(self, inputs: Mapping[str, Box], narrower: Mapping[str, Box]) -> Mapping[str, Box]:
+        """Intervals alone, where other bounds of some values are known as well."""
+        return self._intervals.bounds(inputs, narrower)
+
+    def bending(self, value: str) -> list[str]:
+        """What enters something that bends on the way to a value, first things first."""
+        before = _before(self._context.calls, [value]) - {value}
+        return [name for call in self._context.calls for name in call.outputs if name in before and name in self._bends]
+
+    def open_to_bend(self, value: str, box: Box) -> Bools:
+        """Which of its elements may lie on several pieces of what they enter."""
+        return np.logical_or.reduce([self._region.open_to_bend(call, box) for call in self._bends[value]])
+
+    def lined(self, graph: RowGraph) -> dict[str, Call]:
+        """What bends on the way of rows, by the value that comes out."""
+        return {name: call for name, call in graph.through.items() if self._kind(call) in LINED}
+
+    def lines_around(self, call: Call, boxes: Mapping[str, Box]) -> Lines:
+        """Around what bends; boxes may be those of several parts, which lie where samples do."""
+        return self._region.lines(call, boxes)
+
+    def sizes(self, boxes: Mapping[str, Box], graph: RowGraph) -> Sizes:
+        """Of what is added up on the way of rows."""
+        return self._sizes.within(boxes, graph.through)
 
     def _kind(self, call: Call) -> Kind:
         return self._region.kinds[call.op.node.index]
@@ -218,7 +254,7 @@ class LinearBounds:
         low, high = (np.array(end, np.float64) for end in (boxes[name].low, boxes[name].high))
         elements = np.concatenate([above, below])
         signs = np.concatenate([np.ones(len(above), np.int64), -np.ones(len(below), np.int64)])
-        around, together = self._around(self._rows(name), boxes), self._rows(name).together
+        around, together = self._around(self.row_graph(name), boxes), self.row_graph(name).together
         most = list[Array]()
         for place in range(0, len(elements), together):
             piece = slice(place, place + together)
@@ -233,7 +269,7 @@ class LinearBounds:
     def _by_rows(
         self, name: str, rows: Array, boxes: Mapping[str, Box], around: Around, goes_on: Callable[[], bool]
     ) -> Array:
-        return self._rows(name).run(rows, boxes, around.sizes, around.lines)[0]
+        return self.row_graph(name).run(rows, boxes, around.sizes, around.lines)[0]
 
     def _by_slopes(
         self,
@@ -244,7 +280,7 @@ class LinearBounds:
         around: Around,
         goes_on: Callable[[], bool],
     ) -> Array:
-        graph = self._rows(name)
+        graph = self.row_graph(name)
         if not around.lines or not graph.bounded(boxes):
             return np.full(len(rows), np.inf)
         if name not in self._relaxed:
@@ -253,11 +289,8 @@ class LinearBounds:
 
     def _around(self, graph: RowGraph, boxes: Mapping[str, Box]) -> Around:
         """What rows meet on their way."""
-        lined = {n: c for n, c in graph.through.items() if self._kind(c) in LINED}
-        known = {n: c for n, c in lined.items() if _finite(boxes.get(c.op.node.inputs[0]))}
-        return Around(
-            self._sizes.within(boxes, graph.through), {n: self._lines_of(n, c, boxes) for n, c in known.items()}
-        )
+        known = {n: c for n, c in self.lined(graph).items() if _finite(boxes.get(c.op.node.inputs[0]))}
+        return Around(self.sizes(boxes, graph), {n: self._lines_of(n, c, boxes) for n, c in known.items()})
 
     def _lines_of(self, name: str, call: Call, boxes: Mapping[str, Box]) -> Lines:
         """Those that were had before, where what enters lies within the same bounds."""
@@ -268,7 +301,8 @@ class LinearBounds:
             self._lines[name] = box, lines
         return lines
 
-    def _rows(self, name: str) -> RowGraph:
+    def row_graph(self, name: str) -> RowGraph:
+        """The way back from a value."""
         if name not in self._graphs:
             if not self._keeps:
                 self._forget()

@@ -154,7 +154,7 @@ class Region:
         box = boxes[call.op.node.inputs[0]]
         window = call.rule.largest_of(call.op)
         if window is not None:
-            return lines_of_largest(window, box.low, box.high, call.op.y_shape())
+            return lines_of_largest(window, box.low, box.high, (len(box.low), *call.op.y_shape()[1:]))
         trend = self._trend(call)
         stored = [Constants.unknown(0) if array is None else Constants.exactly(array) for array in call.op.statics]
 

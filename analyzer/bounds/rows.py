@@ -7,7 +7,7 @@ sum is never underestimated. It ends at inputs, and at values that nothing is kn
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -19,6 +19,7 @@ from analyzer.bounds.region import LINED, SINGLE, Kind, Region, Terms
 from analyzer.bounds.sizes import Sizes
 from analyzer.errors import RunError
 from analyzer.facts.domain import Box
+from analyzer.facts.statistics import Ints
 from analyzer.graph import Editor, LoadedModel, widen_stored
 from analyzer.ops.context import Call
 from analyzer.ops.pull_back import Tape, from_taps, tap_by_tap
@@ -45,7 +46,7 @@ class RowGraph:
         Raises:
             RunError: onnxruntime does not run it, as it may where it has no kernels for double precision.
         """
-        self._region, self._start, self.wide = region, start, wide
+        self._region, self.start, self.wide = region, start, wide
         self._shapes, self._dtype = region.context.shapes, "float64" if wide else "float32"
         editor = Editor(loaded.copy())
         editor.empty(max(LEAST_OPSET, editor.opset))
@@ -63,7 +64,8 @@ class RowGraph:
                     self._through[name] = call, output
         self._found = found
         self.ends = tuple(name for name in found if name not in self._through)
-        self._shared = region.batched or self._rank_one()
+        #: Whether several rows share a run, each with slopes of its own.
+        self.shared = region.batched or self._rank_one()
         made = sorted({*found.values()} - {self._rows})
         editor.output(*made)
         editor.finish()
@@ -86,7 +88,9 @@ class RowGraph:
 
     def _shape(self, name: str, rows: int | None) -> list[int | None]:
         """Of rows of a value; where nothing has more than one axis rows may stand in front."""
-        shape = self._shapes[name]
+        return self._lengths(self._shapes[name], rows)
+
+    def _lengths(self, shape: Sequence[int], rows: int | None) -> list[int | None]:
         return [rows, *shape[1:]] if self._region.batched else [rows, *shape] if len(shape) == 1 else [*shape]
 
     def _rank_one(self) -> bool:
@@ -127,7 +131,7 @@ class RowGraph:
         if window is not None:
             shape[1] *= prod(window.kernel)
             rows = tap_by_tap(call.op, tape, rows, window)
-        lengths = [None, *shape[1:]] if self._region.batched else shape  # slopes may differ from row to row
+        lengths = self._lengths(shape, None)  # slopes may differ from row to row
         low, high = (tape.editor.input(f"{name}/{side}", self._dtype, lengths) for side in ("below", "above"))
         self._slopes[name], nothing = (low, high), tape.number(0, SINGLE)
         below, above = tape.add("Min", rows, nothing), tape.add("Max", rows, nothing)
@@ -159,13 +163,23 @@ class RowGraph:
 
     def factors(self, rows: Array, lines: Mapping[str, Lines]) -> dict[str, Array]:
         """By value the factors that rows have there, [rows, elements]; no more rows than fit `together`."""
-        slopes = {fed: np.asarray(side, self._dtype) for name, pair in self._slopes.items()
+        slopes = {fed: self._fed(side) for name, pair in self._slopes.items()
                   for fed, side in zip(pair, (lines[name].low, lines[name].high), strict=True)}  # fmt: skip
         return self._factors(rows, slopes)
 
-    def total(self, factors: Mapping[str, Array], terms: Mapping[str, Terms], boxes: Mapping[str, Box]) -> Array:
-        """What no sum of rows with these factors exceeds."""
-        total = sum((_summed(part, terms[name]) for name, part in factors.items()), np.zeros(())) + self._lost(boxes)
+    def total(
+        self,
+        factors: Mapping[str, Array],
+        terms: Mapping[str, Terms],
+        boxes: Mapping[str, Box],
+        parts: Ints | None = None,
+    ) -> Array:
+        """What no sum of rows with these factors exceeds.
+
+        `parts`: by row which entry of terms it is that counts, of those that have several.
+        """
+        summed = (_summed(part, terms[name], parts) for name, part in factors.items())
+        total = sum(summed, np.zeros(())) + self._lost(boxes)
         return np.where(np.isnan(total), np.inf, total)
 
     def terms(
@@ -175,14 +189,19 @@ class RowGraph:
         return {name: self._terms(name, boxes, sizes, lines) for name in values or self._found}
 
     def _factors(self, rows: Array, slopes: Mapping[str, Array]) -> dict[str, Array]:
-        if not self._shared and len(rows) > 1:
+        if not self.shared and len(rows) > 1:
             parts = [self._factors(row[np.newaxis], slopes) for row in rows]
             return {name: np.concatenate([part[name] for part in parts]) for name in self._found}
-        lengths = [len(rows) if length is None else length for length in self._shape(self._start, None)]
+        lengths = [len(rows) if length is None else length for length in self._shape(self.start, None)]
         fed = np.asarray(rows, self._dtype).reshape(lengths)
         results = {} if self._session is None else self._session.run({self._rows: fed, **slopes})
         results[self._rows] = fed
         return {name: results[made].reshape(len(rows), -1) for name, made in self._found.items()}
+
+    def _fed(self, slopes: Array) -> Array:
+        """With an axis of rows, where there is one."""
+        alone = not self._region.batched and slopes.ndim == 1
+        return np.asarray(slopes[np.newaxis] if alone else slopes, self._dtype)
 
     def _lost(self, boxes: Mapping[str, Box]) -> float:
         """What products that are rounded to 0 can come to, over all that is read on the way."""
@@ -206,7 +225,7 @@ def _finite(box: Box) -> bool:
     return bool(np.isfinite(box.low).all() and np.isfinite(box.high).all())
 
 
-def _summed(factors: Array, terms: Terms) -> Array:
+def _summed(factors: Array, terms: Terms, parts: Ints | None = None) -> Array:
     """The largest that factors times numbers between two ends add up to, and a little more for our own rounding."""
     count = factors.shape[1]
     low, high = (end.reshape(-1, count) for end in (terms.low, terms.high))  # [1, elements], or [rows, elements]
@@ -215,4 +234,6 @@ def _summed(factors: Array, terms: Terms) -> Array:
     wide = factors.astype(np.float64, copy=False)
     if len(low) == 1:
         return np.asarray(wide @ middle[0] + np.abs(wide) @ radius[0])
-    return np.asarray((wide * middle).sum(axis=1) + (np.abs(wide) * radius).sum(axis=1))
+    if parts is not None:
+        middle, radius = middle[parts], radius[parts]
+    return np.asarray(np.einsum("re,re->r", wide, middle) + np.einsum("re,re->r", np.abs(wide), radius))

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.facts.domain import Box, Domain
-from analyzer.facts.statistics import Bools
-from analyzer.witness.claims import Claims
-from analyzer.witness.proofs import proven
+from analyzer.facts.statistics import Bools, Floats
 
 MOST_NUMBERS = 12  # that vary; of more, parts are too many before they are small
-MOST_PARTS = 1 << 12  # that are looked at for one claim
-FEW_PARTS = 16  # for which each claim is tried before any is tried for more
+MOST_PARTS = 1 << 17  # that are looked at for one claim
+FEW_PARTS = 1 << 9  # for which each claim is tried before any is tried for more
+TOGETHER = 256  # parts that are looked at at a time
 FAINT = 0.05  # what an element counts at least, beside the one that counts most
 Part = Mapping[str, Box]
-Place = tuple[str | int, ...]
-Name = tuple[Place, ...]  # how a part came about
-Weights = Callable[[int], Mapping[str, Array]]
+Parts = Mapping[str, Box]  # several: both ends have an axis of parts in front
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What bounds say of a claim over some parts.
+
+    Attributes:
+        shown: over which of them it holds.
+        beyond: how far bounds are from showing it; infinite where nothing is known.
+        counts: how much each element of the inputs counts there, by input [parts, elements]; where it is absent all
+            count alike.
+        known: what helps with parts of these parts.
+    """
+
+    shown: Bools
+    beyond: Floats
+    counts: Mapping[str, Array]
+    known: Parts
+
+
+class Looking(Protocol):
+    """Bounds over parts: of the claim, the parts, and what was `known` of those that they are parts of."""
+
+    def __call__(self, claim: int, parts: Parts, known: Parts) -> Looked: ...
 
 
 def worth_splitting(domain: Domain) -> bool:
@@ -30,69 +53,99 @@ def worth_splitting(domain: Domain) -> bool:
 
 
 class Splitter:
-    """Proves claims part by part; parts are halved where it counts most, and what they show is kept for all claims."""
+    """Proves claims part by part; parts are halved where it counts most."""
 
-    def __init__(
-        self,
-        bounds: Callable[[Part], Mapping[str, Box]],
-        claims: Claims,
-        domain: Domain,
-        weights: Weights = lambda _: {},
-    ) -> None:
-        """`bounds` gives what lies around values for inputs of a part; `weights`, after that, how much each element of
-        the inputs counts for a claim there.
-        """
-        self._bounds, self._claims, self._domain, self._weights = bounds, claims, domain, weights
-        self._known: dict[Name, Bools] = {}
-        self._places: dict[tuple[Name, int], tuple[str, int] | None] = {}
+    def __init__(self, look: Looking, domain: Domain, together: int = TOGETHER) -> None:
+        """`together`: how many parts are looked at at a time."""
+        self._look, self._together = look, together
+        whole = [_joined([_alone(box) for box in domain.boxes])]
+        self._start = [(parts, dict[str, Box]()) for parts in whole]
+        self._left: dict[int, list[tuple[Parts, Parts]]] = {}  # by claim the parts over which it is not shown yet
+        self._looked_at: dict[int, int] = {}
 
     def proves(self, claim: int, goes_on: Callable[[], bool] = lambda: True, most: int = MOST_PARTS) -> bool:
-        """Whether bounds show the claim over every part, of so many at most."""
-        parts: list[tuple[Name, Part]] = [((("", number),), box) for number, box in enumerate(self._domain.boxes)]
-        looked_at = 0
-        while parts:
-            name, part = parts.pop()
-            looked_at += 1
-            if self._shows(name, part, claim):
-                continue
-            place = self._places[name, claim]
-            if place is None or looked_at + len(parts) >= most or not goes_on():
+        """Whether bounds show the claim over every part, of so many at most; those of calls before count."""
+        left = self._left.setdefault(claim, [*self._start])
+        while left:
+            parts, known = self._taken(left)
+            looked = self._look(claim, parts, known)
+            self._looked_at[claim] = self._looked_at.get(claim, 0) + len(looked.shown)
+            open_ = np.flatnonzero(~looked.shown)
+            open_ = open_[np.argsort(-looked.beyond[open_], kind="stable")]  # the last ones are looked at next
+            if len(open_):
+                halves = _halved(_some(parts, open_), {n: c[open_] for n, c in looked.counts.items()})
+                if halves is None:  # a part of a single point: it stays as it is, and the claim open
+                    left.append((parts, known))
+                    return False
+                inherited = _some(looked.known, open_)
+                left.append((_joined(halves), _joined([inherited, inherited]) if inherited else {}))
+            if left and (self._looked_at[claim] + sum(map(_count, (p for p, _ in left))) > most or not goes_on()):
                 return False
-            parts += [((*name, (*place, side)), half) for side, half in enumerate(_halves(part, place))]
         return True
 
-    def _shows(self, name: Name, part: Part, claim: int) -> bool:
-        """Whether the claim holds over a part; if not it is known where to halve it."""
-        known = self._known.get(name)
-        if (known is None or not known[claim]) and (name, claim) not in self._places:
-            shown = proven(self._claims, self._bounds(part))
-            known = self._known[name] = shown if known is None else known | shown
-            if not known[claim]:
-                self._places[name, claim] = _widest(part, self._weights(claim))
-        return bool(known is not None and known[claim])
+    def _taken(self, left: list[tuple[Parts, Parts]]) -> tuple[Parts, Parts]:
+        """The last parts, as many as are looked at at a time; those before them stay."""
+        some = [left.pop()]
+        while left and sum(_count(p) for p, _ in some) < self._together and bool(left[-1][1]) == bool(some[0][1]):
+            some.insert(0, left.pop())
+        parts, known = (_joined([pair[side] for pair in some]) for side in range(2))
+        over = _count(parts) - self._together
+        if over > 0:
+            left.append((_some(parts, slice(0, over)), _some(known, slice(0, over))))
+            parts, known = _some(parts, slice(over, None)), _some(known, slice(over, None))
+        return parts, known
 
 
-def _widest(part: Part, weights: Mapping[str, Array]) -> tuple[str, int] | None:
-    """The input, and which of its elements, that is widest for how much it counts; None where no number lies inside."""
-    best, found = 0.0, None
-    for name, b in part.items():
-        if b.low.dtype.kind != "f" or not b.low.size:
-            continue
-        width = b.high.astype(np.float64) - b.low
-        middle = (b.low.astype(np.float64) + width / 2).astype(b.low.dtype)
-        counts = np.abs(weights[name]) if name in weights and np.any(weights[name] * width) else np.ones(b.low.shape)
-        score = np.where((b.low < middle) & (middle < b.high), width * (counts + FAINT * counts.max(initial=0)), 0.0)
-        if score.max(initial=0) > best:
-            best, found = float(score.max()), (name, int(np.argmax(score)))
-    return found
+def _count(parts: Parts) -> int:
+    return len(next(iter(parts.values())).low)
 
 
-def _halves(part: Part, place: tuple[str, int]) -> list[Part]:
-    """The part below and above the middle of an element."""
-    name, element = place
-    low, high = part[name].low, part[name].high
-    index = np.unravel_index(element, low.shape)
-    middle = low.dtype.type(low[index].astype(np.float64) + (high[index].astype(np.float64) - low[index]) / 2)
-    below, above = high.copy(), low.copy()
-    below[index], above[index] = middle, middle
-    return [{**part, name: Box(low, below)}, {**part, name: Box(above, high)}]
+def _alone(part: Part) -> Parts:
+    return {name: Box(box.low[np.newaxis], box.high[np.newaxis]) for name, box in part.items()}
+
+
+def _some(parts: Parts, chosen: Array | slice) -> Parts:
+    return {name: Box(box.low[chosen], box.high[chosen]) for name, box in parts.items()}
+
+
+def _joined(several: Sequence[Parts]) -> Parts:
+    if len(several) == 1:
+        return several[0]
+    return {
+        name: Box(*(np.concatenate([getattr(parts[name], end) for parts in several]) for end in ("low", "high")))
+        for name in several[0]
+    }
+
+
+def _halved(parts: Parts, counts: Mapping[str, Array]) -> list[Parts] | None:
+    """What lies below and above the middle of an element of each part; None where one holds no number inside.
+
+    It is the element that is widest for how much it counts. Both halves hold the middle, so that no number is lost.
+    """
+    number, names = _count(parts), [name for name, box in parts.items() if box.low.dtype.kind == "f"]
+    scores, middles = list[Array](), dict[str, Array]()
+    for name in names:
+        low, high = (end.reshape(number, -1) for end in (parts[name].low, parts[name].high))
+        width = high.astype(np.float64) - low
+        middles[name] = middle = (low.astype(np.float64) + width / 2).astype(low.dtype)
+        sizes = np.abs(counts[name]) if name in counts else np.ones(width.shape)
+        none = ~(sizes * width > 0).any(axis=1, keepdims=True)
+        sizes = np.where(none, 1.0, sizes)
+        score = width * (sizes + FAINT * sizes.max(axis=1, keepdims=True, initial=0))
+        scores.append(np.where((low < middle) & (middle < high), score, 0.0))
+    every = np.concatenate(scores, axis=1)
+    best = np.argmax(every, axis=1)
+    if not (every[np.arange(number), best] > 0).all():
+        return None
+    below, above, start = dict(parts), dict(parts), 0
+    for name in names:
+        low, high = (end.reshape(number, -1).copy() for end in (parts[name].low, parts[name].high))
+        here = np.flatnonzero((best >= start) & (best < start + low.shape[1]))
+        places = best[here] - start
+        start += low.shape[1]
+        middle, shape = middles[name][here, places], parts[name].low.shape
+        top, bottom = high.copy(), low.copy()
+        top[here, places], bottom[here, places] = middle, middle
+        below[name] = Box(parts[name].low, top.reshape(shape))
+        above[name] = Box(bottom.reshape(shape), parts[name].high)
+    return [below, above]
