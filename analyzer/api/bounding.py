@@ -16,6 +16,7 @@ from analyzer.facts.domain import Box, Domain, hull_of
 from analyzer.facts.statistics import Bools
 from analyzer.witness.claims import Claims
 from analyzer.witness.part_looks import ByRows, OneByOne
+from analyzer.witness.points import Points
 from analyzer.witness.splitting import Splitter
 from analyzer.witness.wanted_bounds import asked_of, counts_of, worth_bounding
 
@@ -116,12 +117,15 @@ class LinearBounding:
         self.__exit__()
         self.bounds = None
 
-    def splitter(self, bound: Bounding) -> Splitter:
-        """What proves the claims part by part: by linear bounds, where there are none by others."""
+    def splitter(self, bound: Bounding, tries: Callable[[Points], None] = lambda _: None) -> Splitter:
+        """What proves the claims part by part: by linear bounds, where there are none by others.
+
+        `tries` is given points at which claims may break.
+        """
         if self.bounds is None:
             return Splitter(OneByOne(bound, self._claims), self._domain)
         alone = OneByOne(self.around(), self._claims, counts_of(self.bounds, self._claims))
-        return Splitter(ByRows(PartBounds(self.bounds), self._claims, alone), self._domain)
+        return Splitter(ByRows(PartBounds(self.bounds), self._claims, alone), self._domain, tries=tries)
 
 
 def bounds_over(bound: Bounding, domain: Domain, progress: Progress | None = None) -> Mapping[str, Box]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer import unfinished
-from analyzer.api.bounding import LinearBounding, bounding, bounds_over
+from analyzer.api.bounding import Bounding, LinearBounding, bounding, bounds_over
 from analyzer.api.domains import EVERYTHING, samples_within, stated_domain, summary_of
 from analyzer.api.options import Progress
 from analyzer.api.proof_result import Proof
@@ -28,7 +28,7 @@ from analyzer.witness.removal import Removals, negligible, output_sizes
 from analyzer.witness.search import Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
-from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, Splitter, worth_splitting
+from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, worth_splitting
 from analyzer.witness.wanted_bounds import nearly_shown, steepest
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def settle(
                         settled.finished = settled.search.climb(settled.proven, _hints(settled, linear, domain))
                         lap("search")
                         if few:
-                            _split(settled, linear.splitter(bound), clock.until(SPLIT_UNTIL))
+                            _split(settled, linear, bound, clock.until(SPLIT_UNTIL))
                             lap("splitting")
                         notes = [*notes, *linear.notes]
                 finally:
@@ -174,11 +174,18 @@ def _hints(settled: Settlement, linear: LinearBounding, domain: Domain) -> Itera
             linear.give_up(error)
 
 
-def _split(settled: Settlement, splitter: Splitter, clock: Clock) -> None:
-    """Part by part, as far as the time goes."""
+def _split(settled: Settlement, linear: LinearBounding, bound: Bounding, clock: Clock) -> None:
+    """Part by part, as far as the time goes; where linear bounds over parts are highest is tried on the way."""
+    search = settled.search
+    assert search is not None  # it comes before
+    splitter = linear.splitter(bound, lambda points: search.further(points, settled.proven, clock))
     for most in (FEW_PARTS, 8 * FEW_PARTS, 64 * FEW_PARTS, MOST_PARTS):  # what few parts show comes first
         for claim in np.flatnonzero(settled.open).tolist():
-            if clock.goes_on() and splitter.proves(claim, clock.goes_on, most):
+
+            def goes_on(claim: int = claim) -> bool:
+                return clock.goes_on() and bool(settled.open[claim])
+
+            if goes_on() and splitter.proves(claim, goes_on, most):
                 settled.prove(claim, Method.SPLITTING)
     settled.finished = settled.finished and clock.goes_on()
 

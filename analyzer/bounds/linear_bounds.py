@@ -214,7 +214,7 @@ class LinearBounds:
 
     def open_to_bend(self, value: str, box: Box) -> Bools:
         """Which of its elements may lie on several pieces of what they enter."""
-        return np.logical_or.reduce([self._region.open_to_bend(call, box) for call in self._bends[value]])
+        return np.asarray(np.logical_or.reduce([self._region.open_to_bend(call, box) for call in self._bends[value]]))
 
     def lined(self, graph: RowGraph) -> dict[str, Call]:
         """What bends on the way of rows, by the value that comes out."""

@@ -14,7 +14,6 @@ from analyzer.algebra.pattern import Array, Shape
 from analyzer.bounds.linear_bounds import LinearBounds
 from analyzer.bounds.lines import Lines
 from analyzer.bounds.rows import RowGraph
-from analyzer.bounds.sizes import Sizes
 from analyzer.facts.domain import Box
 from analyzer.facts.statistics import Floats, Ints
 from analyzer.ops.context import Call
@@ -67,9 +66,9 @@ class PartBounds:
             box = self._start(name, boxes, known, count)
             flat = [end.reshape(count, -1) for end in (box.low, box.high)]
             rows_of, places = np.nonzero(self._linear.open_to_bend(name, box).reshape(count, -1))
-            signs = np.repeat([1, -1], len(places))
-            most, _ = self._run(graph, (np.tile(rows_of, 2), np.tile(places, 2), signs), parts, boxes, found, lines)
-            above, below = most[: len(places)], most[len(places) :]
+            both = np.repeat(rows_of, 2), np.repeat(places, 2), np.tile([1, -1], len(places))
+            most, _ = self._run(graph, both, parts, boxes, found, lines)
+            above, below = most[::2], most[1::2]
             flat[1][rows_of, places] = np.fmin(flat[1][rows_of, places], above)
             flat[0][rows_of, places] = np.fmax(flat[0][rows_of, places], -below)
             if not (flat[0] <= flat[1]).all():
@@ -104,7 +103,10 @@ class PartBounds:
         found: Boxes,
         lines: dict[str, Lines],
     ) -> tuple[Floats, dict[str, Array]]:
-        """What is not exceeded, row by row, and the factors at inputs; `asked` are parts, places and signs of rows."""
+        """What is not exceeded, row by row, and the factors at inputs.
+
+        `asked` are the parts, in rising order, the places and the signs of rows.
+        """
         rows_of, places, signs = asked
         sizes, lined = self._linear.sizes(boxes, graph), self._linear.lined(graph)
         for name, call in lined.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class OneByOne:
         self._bounds, self._claims, self._weights = bounds, claims, weights
 
     def __call__(self, claim: int, parts: Parts, known: Parts) -> Looked:
+        """As `Looking`; nothing is kept for parts of these parts."""
         alone, count = only(self._claims, claim), len(next(iter(parts.values())).low)
         shown, counts = np.zeros(count, np.bool_), dict[str, list[Array]]()
         for part in range(count):
@@ -50,6 +52,7 @@ class ByRows:
         self._bounds, self._claims, self._other = bounds, claims, other
 
     def __call__(self, claim: int, parts: Parts, known: Parts) -> Looked:
+        """As `Looking`."""
         layer, place = self._claims.place(claim)
         unit, aims = int(layer.units[place]), layer.aims[place]
         if not aims or not all(self._bounds.takes(aim.value) for aim in aims):
@@ -78,7 +81,7 @@ class ByRows:
 
     def _elements(self, aim: Aim, unit: int) -> Ints:
         shape = self._bounds.shape(aim.value)
-        return np.take(np.arange(int(np.prod(shape))).reshape(shape), unit, aim.axis).reshape(-1)
+        return np.asarray(np.arange(prod(shape)).reshape(shape).take(unit, aim.axis).reshape(-1))
 
     def _limited(self, before: Box | None, aim: Aim, elements: Ints, most: Floats) -> Box:
         """What is known of a value over each part, with some elements times a sign no larger than this."""

@@ -121,6 +121,11 @@ class Search:
         self.open &= ~proven
         return self._ends(lambda: self._hinted(hints)) and self._ends(self._led)
 
+    def further(self, points: Points, proven: Bools, clock: Clock) -> None:
+        """Try points, by another clock, beside what is `proven` by now."""
+        self._clock, self._proven, self.open = clock, self._proven | proven, self.open & ~proven
+        self._ends(lambda: self._look(points, Method.STEEPEST))
+
     def _ends(self, stage: Callable[[], None]) -> bool:
         try:
             if self.open.any():

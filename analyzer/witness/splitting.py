@@ -11,11 +11,13 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.facts.domain import Box, Domain
 from analyzer.facts.statistics import Bools, Floats
+from analyzer.witness.points import Points
 
 MOST_NUMBERS = 12  # that vary; of more, parts are too many before they are small
 MOST_PARTS = 1 << 17  # that are looked at for one claim
 FEW_PARTS = 1 << 9  # for which each claim is tried before any is tried for more
 TOGETHER = 256  # parts that are looked at at a time
+TRIED = 8  # of the parts that are looked at together: those that are furthest from being shown
 FAINT = 0.05  # what an element counts at least, beside the one that counts most
 Part = Mapping[str, Box]
 Parts = Mapping[str, Box]  # several: both ends have an axis of parts in front
@@ -40,9 +42,10 @@ class Looked:
 
 
 class Looking(Protocol):
-    """Bounds over parts: of the claim, the parts, and what was `known` of those that they are parts of."""
+    """Bounds over parts."""
 
-    def __call__(self, claim: int, parts: Parts, known: Parts) -> Looked: ...
+    def __call__(self, claim: int, parts: Parts, known: Parts) -> Looked:
+        """What they say of a claim; `known` is what is known of the parts that these are parts of."""
 
 
 def worth_splitting(domain: Domain) -> bool:
@@ -55,9 +58,15 @@ def worth_splitting(domain: Domain) -> bool:
 class Splitter:
     """Proves claims part by part; parts are halved where it counts most."""
 
-    def __init__(self, look: Looking, domain: Domain, together: int = TOGETHER) -> None:
-        """`together`: how many parts are looked at at a time."""
-        self._look, self._together = look, together
+    def __init__(
+        self,
+        look: Looking,
+        domain: Domain,
+        together: int = TOGETHER,
+        tries: Callable[[Points], None] = lambda _: None,
+    ) -> None:
+        """`together`: how many parts are looked at at a time. `tries` is given points at which a claim may break."""
+        self._look, self._together, self._tries = look, together, tries
         whole = [_joined([_alone(box) for box in domain.boxes])]
         self._start = [(parts, dict[str, Box]()) for parts in whole]
         self._left: dict[int, list[tuple[Parts, Parts]]] = {}  # by claim the parts over which it is not shown yet
@@ -71,14 +80,15 @@ class Splitter:
             looked = self._look(claim, parts, known)
             self._looked_at[claim] = self._looked_at.get(claim, 0) + len(looked.shown)
             open_ = np.flatnonzero(~looked.shown)
-            open_ = open_[np.argsort(-looked.beyond[open_], kind="stable")]  # the last ones are looked at next
+            open_ = open_[np.argsort(looked.beyond[open_], kind="stable")]  # the last ones are looked at next
             if len(open_):
-                halves = _halved(_some(parts, open_), {n: c[open_] for n, c in looked.counts.items()})
+                still, counts = _some(parts, open_), {n: c[open_] for n, c in looked.counts.items()}
+                halves = _halved(still, counts)
                 if halves is None:  # a part of a single point: it stays as it is, and the claim open
                     left.append((parts, known))
                     return False
-                inherited = _some(looked.known, open_)
-                left.append((_joined(halves), _joined([inherited, inherited]) if inherited else {}))
+                self._tries({n: array[-TRIED:] for n, array in _corners(still, counts).items()})
+                left.append((_in_turn(halves), _in_turn([_some(looked.known, open_)] * 2)))
             if left and (self._looked_at[claim] + sum(map(_count, (p for p, _ in left))) > most or not goes_on()):
                 return False
         return True
@@ -114,6 +124,22 @@ def _joined(several: Sequence[Parts]) -> Parts:
     return {
         name: Box(*(np.concatenate([getattr(parts[name], end) for parts in several]) for end in ("low", "high")))
         for name in several[0]
+    }
+
+
+def _in_turn(halves: Sequence[Parts]) -> Parts:
+    """Both halves of the first part, then both of the next."""
+    if not halves[0]:
+        return {}
+    order = np.arange(2 * _count(halves[0])).reshape(2, -1).T.reshape(-1)
+    return _some(_joined(halves), order)
+
+
+def _corners(parts: Parts, counts: Mapping[str, Array]) -> Points:
+    """Of each part the corner at which a linear bound is highest."""
+    return {
+        name: np.where(counts[name].reshape(box.low.shape) > 0, box.high, box.low) if name in counts else box.low
+        for name, box in parts.items()
     }
 
 
