@@ -32,6 +32,7 @@ from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
 from analyzer.witness.removal import Removals
 from analyzer.witness.sight import Feeding, Sight
+from analyzer.witness.splitting import MOST_PARTS
 from analyzer.witness.wanted_bounds import nearly_shown
 
 FURTHER = (
@@ -211,7 +212,7 @@ def _not_proven(
             shown |= further & _by_slopes(found, claims, units, linear, narrower)
             splitter = linear.splitter(bound)
             for place in np.flatnonzero(further & ~shown).tolist():
-                shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place)
+                shown[place] = units[place].method is Method.SPLITTING and splitter.proves(place, most=2 * MOST_PARTS)
     for unit, bounded in zip(units, shown, strict=True):
         if unit.outcome is Outcome.PROVEN:
             if unit.method is Method.WEIGHTS and not _decided(layers[unit.value], unit):

@@ -18,6 +18,7 @@ from analyzer.facts.domain import Box
 from analyzer.facts.statistics import Floats, Ints
 from analyzer.ops.context import Call
 
+CACHED = 4  # the share of the rows that may be looked at together which fits into caches
 Boxes = Mapping[str, Box]  # of several parts: both ends have an axis of parts in front, in place of that of samples
 
 
@@ -81,7 +82,8 @@ class PartBounds:
         asked = np.repeat(np.arange(count), len(elements)), np.tile(elements, count)
         signs = np.full(len(asked[0]), sign)
         most, ends = self._run(graph, (*asked, signs), parts, boxes, found, lines)
-        each = most.reshape(count, len(elements))
+        ends_of = (boxes[value].high if sign > 0 else -boxes[value].low).reshape(-1)[elements]
+        each = np.fmin(most.reshape(count, len(elements)), ends_of)
         first = np.argmax(each, axis=1) + len(elements) * np.arange(count)
         counts = {name: ends[name][first] if name in ends else none for name, none in nothing.items()}
         return Highest(each.max(axis=1), counts, found)
@@ -117,8 +119,9 @@ class PartBounds:
         if inputs:
             terms |= graph.terms({**boxes, **parts}, sizes, {}, inputs)
         most, ends = list[Array](), dict[str, list[Array]]()
-        for start in range(0, len(places), graph.together):
-            piece = slice(start, start + graph.together)
+        step = max(graph.together // CACHED, 1)
+        for start in range(0, len(places), step):
+            piece = slice(start, start + step)
             rows = np.zeros((len(places[piece]), boxes[graph.start].low.size))
             rows[np.arange(len(rows)), places[piece]] = signs[piece]
             factors = graph.factors(rows, {name: _of_rows(lines[name], rows_of[piece]) for name in lined})

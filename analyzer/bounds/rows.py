@@ -179,7 +179,13 @@ class RowGraph:
 
         `parts`: by row, in rising order, which entry of terms it is that counts, of those that have several.
         """
-        summed = (_summed(part, terms[name], parts) for name, part in factors.items())
+        together = dict[str, Terms]()
+        for name in factors:
+            row = self._found[name]  # several values have the same where what lies between them only shifts
+            before, own = together.get(row), terms[name]
+            together[row] = own if before is None else Terms(before.low + own.low, before.high + own.high)
+        rows = {self._found[name]: part for name, part in factors.items()}
+        summed = (_summed(part, together[row], parts) for row, part in rows.items())
         total = sum(summed, np.zeros(())) + self._lost(boxes)
         return np.where(np.isnan(total), np.inf, total)
 

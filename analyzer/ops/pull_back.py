@@ -99,7 +99,8 @@ def by_ends(node: OpNode, position: int, tape: Tape, gradient: str, ends: Sequen
 
 def by_factor(node: OpNode, position: int, tape: Tape, gradient: str, factor: Array) -> str:
     """Where the operand is multiplied by stored numbers."""
-    scaled = tape.add("Mul", gradient, tape.number(factor, node.x_dtype))
+    alike = bool((np.asarray(factor) == 1).all())
+    scaled = gradient if alike else tape.add("Mul", gradient, tape.number(factor, node.x_dtype))
     return tape.like(scaled, node.x_shape(position), node.y_shape())
 
 

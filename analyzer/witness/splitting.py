@@ -18,6 +18,7 @@ MOST_PARTS = 1 << 17  # that are looked at for one claim
 FEW_PARTS = 1 << 9  # for which each claim is tried before any is tried for more
 TOGETHER = 256  # parts that are looked at at a time
 TRIED = 8  # of the parts that are looked at together: those that are furthest from being shown
+KEPT = 8  # groups of parts of which it is kept what helps with them
 FAINT = 0.05  # what an element counts at least, beside the one that counts most
 Part = Mapping[str, Box]
 Parts = Mapping[str, Box]  # several: both ends have an axis of parts in front
@@ -89,6 +90,8 @@ class Splitter:
                     return False
                 self._tries({n: array[-TRIED:] for n, array in _corners(still, counts).items()})
                 left.append((_in_turn(halves), _in_turn([_some(looked.known, open_)] * 2)))
+                if len(left) > KEPT:  # what is known of parts takes far more than they do
+                    left[-KEPT - 1] = left[-KEPT - 1][0], {}
             if left and (self._looked_at[claim] + sum(map(_count, (p for p, _ in left))) > most or not goes_on()):
                 return False
         return True
