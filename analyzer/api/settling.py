@@ -28,7 +28,7 @@ from analyzer.witness.removal import Removals, negligible, output_sizes
 from analyzer.witness.search import Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
-from analyzer.witness.splitting import FEW_PARTS, MOST_PARTS, worth_splitting
+from analyzer.witness.splitting import ROUNDS, worth_splitting
 from analyzer.witness.wanted_bounds import nearly_shown, steepest
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from analyzer.walk import Walk
 
 #: Shares of the budget after which a stage ends at the latest; the search sooner where parts of the domain are tried.
-LINEAR_UNTIL, SLOPES_UNTIL, SEARCH_UNTIL, SEARCH_UNTIL_FEW, SPLIT_UNTIL = 0.35, 0.42, 0.92, 0.4, 0.9
+LINEAR_UNTIL, SLOPES_UNTIL, SEARCH_UNTIL = 0.35, 0.42, 0.92
+SEARCH_UNTIL_FEW, SPLIT_UNTIL = 0.25, 0.9  # where few numbers vary
 
 
 def settle(
@@ -179,7 +180,7 @@ def _split(settled: Settlement, linear: LinearBounding, bound: Bounding, clock: 
     search = settled.search
     assert search is not None  # it comes before
     splitter = linear.splitter(bound, lambda points: search.further(points, settled.proven, clock))
-    for most in (FEW_PARTS, 8 * FEW_PARTS, 64 * FEW_PARTS, MOST_PARTS):  # what few parts show comes first
+    for most in ROUNDS:  # what few parts show comes first
         for claim in np.flatnonzero(settled.open).tolist():
 
             def goes_on(claim: int = claim) -> bool:

@@ -15,9 +15,9 @@ from analyzer.witness.points import Points
 
 MOST_NUMBERS = 12  # that vary; of more, parts are too many before they are small
 MOST_PARTS = 1 << 17  # that are looked at for one claim
-FEW_PARTS = 1 << 9  # for which each claim is tried before any is tried for more
+ROUNDS = (1 << 9, 1 << 12, 1 << 14, MOST_PARTS)  # for so many each claim is tried before any is tried for more
 TOGETHER = 256  # parts that are looked at at a time
-TRIED = 8  # of the parts that are looked at together: those that are furthest from being shown
+TRIED = 16  # of the parts that are looked at together: those that are furthest from being shown
 KEPT = 8  # groups of parts of which it is kept what helps with them
 FAINT = 0.05  # what an element counts at least, beside the one that counts most
 Part = Mapping[str, Box]

@@ -24,7 +24,8 @@ from tests.unit.bounds.test_linear import FAMILIES, Stored, _drawn, _largest, _n
 def _columns(seed: int) -> tuple[str, Stored]:
     """Weights in front of vectors, which have no axis of samples."""
     text = """g (float[5] x) => (float[3] y) {
-        a = MatMul (w, x) b = Add (a, c) r = Relu (b) d = MatMul (v, r) s = LeakyRelu<alpha = 0.1> (d) y = MatMul (u, s) }"""
+        a = MatMul (w, x) b = Add (a, c) r = Relu (b) d = MatMul (v, r) s = LeakyRelu<alpha = 0.1> (d)
+        y = MatMul (u, s) }"""
     return text, {"w": _drawn(seed, 8, 5), "c": _drawn(seed + 1, 8), "v": _drawn(seed + 2, 8, 8),
                   "u": _drawn(seed + 3, 3, 8)}  # fmt: skip
 
