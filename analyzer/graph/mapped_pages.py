@@ -18,6 +18,8 @@ from weakref import WeakSet
 import numpy as np
 
 from analyzer.algebra.pattern import Array
+from analyzer.errors import OutputError
+from analyzer.free_memory import readable_size
 
 MOST = 1 << 27  # bytes of pages of files that a process keeps
 TICK = 0.02  # seconds between two looks
@@ -42,11 +44,21 @@ def let_go() -> None:
 
 
 def on_disk(array: Array) -> Array:
-    """A copy of a large array that is mapped from a file without a name, which goes with it."""
-    with tempfile.TemporaryFile() as stream:
-        array.tofile(stream)
-        stream.flush()
-        mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    """A copy of a large array that is mapped from a file without a name, which goes with it.
+
+    Raises:
+        OutputError: the temporary folder has no room for it, or there is none.
+    """
+    try:
+        with tempfile.TemporaryFile() as stream:
+            stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            stream.flush()
+            mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise OutputError(
+            f"{readable_size(array.nbytes)} that do not stay in memory cannot be written into the temporary folder: "
+            "make room there, name another one with TMPDIR, or lower --batch-size."
+        ) from error
     watch(mapping)
     flat: np.ndarray[Any, np.dtype[Any]] = np.frombuffer(mapping, array.dtype)
     return flat.reshape(array.shape)

@@ -34,7 +34,7 @@ class Part:
 
 
 class Parts:
-    """A model in parts; `sequence` is empty where it cannot be taken apart.
+    """A model in parts; `sequence` is empty where it cannot be taken apart, or is fed text, which parts cannot be.
 
     `most` are the bytes of weights that a part may have, as they are computed with, unless a single node has more.
     """
@@ -46,7 +46,8 @@ class Parts:
         self.outputs = tuple(value.name for value in graph.output)
         self._inputs = {value.name: value for value in graph.input}
         self.sequence: tuple[Part, ...] = ()
-        if sum(self._sizes.values()) > most and not graph.sparse_initializer:
+        texts = any(value.type.tensor_type.elem_type == onnx.TensorProto.STRING for value in graph.input)
+        if sum(self._sizes.values()) > most and not graph.sparse_initializer and not texts:
             self.sequence = tuple(self._taken_apart(most))
 
     @property

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import groupby
 
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import RunError
+from analyzer.errors import InputError, RunError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.observe.exact_spread import ExactSpread
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Look
 from analyzer.observe.observation import Observation, Subject
 from analyzer.observe.output_differences import ComparedBlocks
+from analyzer.observe.read_ahead import MOST_BYTES, bytes_of
 from analyzer.observe.tally import Tally
 from analyzer.probes.sample_blocks import Batch, Block
 from analyzer.runtime.providers import CPU, Provider
@@ -74,6 +77,15 @@ class Setup:
         return BlockObserver(self)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A feed that was taken, and how it is looked at."""
+
+    kind: str
+    look: Look
+    batch: Batch
+
+
 class BlockObserver:
     """Statistics of all units over the blocks that it takes; a context manager, which frees its sessions.
 
@@ -93,54 +105,95 @@ class BlockObserver:
     def __enter__(self) -> BlockObserver:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            if isinstance(error, InputError):
+                self.counted()  # raises what is wrong with samples before those that cannot be read
+        finally:
+            self._close()
 
     def restart(self) -> None:
         """Forget what was counted; sessions stay open."""
+        self._waiting: list[_Waiting] = []
         self._tally = Tally(self._subject.targets, self._setup.flat_gradient)
         self._peaks: Array | None = None
 
     def counted(self) -> Counted:
-        """What was seen so far."""
+        """What was seen so far.
+
+        Raises:
+            RunError: as for `take`.
+        """
+        try:
+            self._run_waiting(all_of_it=True)
+        except RunError as error:
+            raise self._subject.failure(error) from error
         return Counted(self._subject.seen(self._tally), self._tally.samples, self._peaks, self._assigned)
 
     def take(self, block: Block) -> None:
-        """Run the feeds of a block and count them.
+        """Run the feeds of a block and count them; they wait for more where several are best run together.
 
         Raises:
             RunError: the model fails on one, or memory runs out; those before it are counted.
         """
         for batch in block.batches:
-            try:
-                self._take(replace(batch, samples=self._subject.plan.counted(batch.samples)))
-            except RunError as error:
-                raise self._subject.failure(error) from error
+            look = self._look.suited_to(batch.feeds)
+            counted = replace(batch, samples=self._subject.plan.counted(batch.samples))
+            self._waiting.append(_Waiting("usual" if look is self._look else "large numbers", look, counted))
+        try:
+            self._run_waiting(all_of_it=False)
+        except RunError as error:
+            raise self._subject.failure(error) from error
 
-    def _take(self, batch: Batch) -> None:
-        suited = self._look.suited_to(batch.feeds)
-        reading = self._run("usual" if suited is self._look else "large numbers", suited, batch)
-        if reading.alarmed:
-            reading = self._run("not finite", suited.alarmed(), batch)
-        self._tally.add(reading)
-        if reading.peaks is not None:
-            self._peaks = reading.peaks if self._peaks is None else np.maximum(self._peaks, reading.peaks)
+    def _run_waiting(self, *, all_of_it: bool) -> None:
+        """Run what waits, those feeds together that are looked at in the same way; else only if these are enough."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        fitting = self._instrument(waiting[0].kind, waiting[0].look).fitting
+        if not all_of_it and len(waiting) < fitting and bytes_of(w.batch for w in waiting) < MOST_BYTES:
+            self._waiting = waiting
+            return
+        for (kind, look), group in groupby(waiting, lambda w: (w.kind, w.look)):
+            batches = [w.batch for w in group]
+            for start in range(0, len(batches), fitting):
+                self._count(kind, look, batches[start : start + fitting])
+
+    def _count(self, kind: str, look: Look, batches: Sequence[Batch]) -> None:
+        together = self._instrument(kind, look).run_each(batches) if len(batches) > 1 else None
+        for batch in batches:
+            reading = None
+            if together is not None:
+                try:
+                    reading = next(together)
+                except RunError:  # of which feed it is tells running them one at a time
+                    together = None
+            reading = self._run(kind, look, batch) if reading is None else reading
+            if reading.alarmed:
+                reading = self._run("not finite", look.alarmed(), batch)
+            self._tally.add(reading)
+            if reading.peaks is not None:
+                self._peaks = reading.peaks if self._peaks is None else np.maximum(self._peaks, reading.peaks)
 
     def _run(self, kind: str, look: Look, batch: Batch) -> Reading:
         """What a feed shows; there is one session for each kind of feed, as long as they go on."""
+        instrument = self._instrument(kind, look)
+        try:
+            return instrument.run(batch.feeds, batch.samples)
+        except RunError:
+            if not instrument.stepped:
+                raise
+        self._close()
+        self._steps = False
+        return self._run(kind, look, batch)
+
+    def _instrument(self, kind: str, look: Look) -> Instrument:
         if kind not in self._opened:
             self._opened[kind] = self._subject.instrument(
                 look, threads=self._setup.threads, provider=self._setup.provider, steps=self._steps
             )
             self._assigned = self._assigned or self._opened[kind].assigned
-        try:
-            return self._opened[kind].run(batch.feeds, batch.samples)
-        except RunError:
-            if not self._opened[kind].stepped:
-                raise
-        self._close()
-        self._steps = False
-        return self._run(kind, look, batch)
+        return self._opened[kind]
 
     def _close(self) -> None:
         for instrument in self._opened.values():

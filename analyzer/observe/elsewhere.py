@@ -31,11 +31,13 @@ def fetchable(plan: BatchPlan, targets: Sequence[Target]) -> BatchPlan:
 
 
 class Elsewhere:
-    """Runs like the session of the whole instrumented model.
+    """Runs like the session of the whole instrumented model; one feed at a time.
 
     Raises:
         RunError: the provider cannot load the model, or computes nothing of it.
     """
+
+    fitting = 1
 
     def __init__(
         self,
@@ -72,6 +74,10 @@ class Elsewhere:
         shown = self._front.run(given, last=last)
         shared = {self._fed[name]: shown[name] for name in self._shared}
         return shown | self._back.run({**{name: feeds[name] for name in self._own}, **shared}, last=last)
+
+    def run_each(self, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Any]]:
+        """The same for each of several feeds."""
+        return [self.run(feed) for feed in feeds]
 
     def close(self) -> None:
         """Free both sessions."""

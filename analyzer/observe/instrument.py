@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from analyzer.observe.reducers import Reducers, pooled_rank
 from analyzer.observe.statistics.minimum import Minimum
 from analyzer.observe.statistics.statistic import Block, Statistic
 from analyzer.observe.targets import Target
+from analyzer.probes.sample_blocks import Batch
 from analyzer.runtime.providers import CPU, Provider
 from analyzer.shapes.batching import BatchPlan
 
@@ -98,9 +100,32 @@ class Instrument:
 
         `last`: another session is likely to follow, so memory goes back.
         """
-        if self._reducers.samples is not None:
-            feeds = {**feeds, self._reducers.samples: np.array([samples], np.int64)}
-        results = self._session.run(feeds, last=last) if self._session is not None else {}
+        results = self._session.run(self._fed(feeds, samples), last=last) if self._session is not None else {}
+        return self._reading(results, samples)
+
+    def run_each(self, batches: Sequence[Batch]) -> Iterator[Reading]:
+        """The same of several feeds, which are run together before the first is shown.
+
+        Raises:
+            RunError: one of them cannot be run, whichever; or what the next one gave is not what was expected.
+        """
+        results: list[dict[str, Any]] = [{} for _ in batches]
+        if self._session is not None:
+            results = self._session.run_each([self._fed(batch.feeds, batch.samples) for batch in batches])
+        for batch, shown in zip(batches, results, strict=True):
+            yield self._reading(shown, batch.samples)
+
+    @property
+    def fitting(self) -> int:
+        """How many feeds are best run together."""
+        return 1 if self._session is None else self._session.fitting
+
+    def _fed(self, feeds: Mapping[str, Array], samples: int) -> Mapping[str, Array]:
+        if self._reducers.samples is None:
+            return feeds
+        return {**feeds, self._reducers.samples: np.array([samples], np.int64)}
+
+    def _reading(self, results: Mapping[str, Any], samples: int) -> Reading:
         if self._session is not None:
             check_conditions(self._loaded, self._conditions, results)
         blocks: list[Block] = []

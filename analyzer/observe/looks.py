@@ -73,6 +73,10 @@ class Look(ABC):
         """
         return False
 
+    def may_end(self, course: Course, samples: int) -> bool:
+        """Whether `ends` may say so after so many samples, whatever they showed; if not, the next feed is no last."""
+        return False
+
     def after(self, tally: Tally) -> Look:
         """What comes next, once it has ended."""
         return self
@@ -99,9 +103,9 @@ class Settling:
     full: int
     guarding: Callable[[Sequence[Target]], Guards]
 
-    def due(self, course: Course, tally: Tally) -> bool:
-        """Whether the next feed ends the first samples, or twice as many as the last time."""
-        before, after = (n // self.full for n in (tally.samples, tally.samples + course.size))
+    def due(self, course: Course, samples: int) -> bool:
+        """Whether after so many the next feed ends the first samples, or twice as many as the last time."""
+        before, after = (n // self.full for n in (samples, samples + course.size))
         return before.bit_length() < after.bit_length()
 
     def pays(self, course: Course, looked: Sequence[Target], left: Sequence[Target]) -> bool:
@@ -139,12 +143,18 @@ class Firing(Look):
         """When much fewer units need their minimum than are looked at, or much fewer layers anything."""
         if course.nearly_done:
             return False
-        if self.settling is not None and self.settling.due(course, tally):
+        if self.settling is not None and self.settling.due(course, tally.samples):
             looked = self.targets if self.looked is None else self.looked
             if self.settling.pays(course, looked, self._open(tally, self.settling)):
                 return True
-        narrowing = bool(self.suspects) and course.feeds + 1 in NARROWING
-        return narrowing and elements(tally.suspects()) < WORTH * elements(self.suspects)
+        return self._narrows(course) and elements(tally.suspects()) < WORTH * elements(self.suspects)
+
+    def may_end(self, course: Course, samples: int) -> bool:
+        settles = self.settling is not None and self.settling.due(course, samples)
+        return not course.nearly_done and (settles or self._narrows(course))
+
+    def _narrows(self, course: Course) -> bool:
+        return bool(self.suspects) and course.feeds + 1 in NARROWING
 
     def after(self, tally: Tally) -> Look:
         if self.settling is None or tally.samples < self.settling.full:
@@ -176,6 +186,9 @@ class First(Firing):
 
     def ends(self, course: Course, tally: Tally) -> bool:
         return bool(self.suspects) or super().ends(course, tally)
+
+    def may_end(self, course: Course, samples: int) -> bool:
+        return bool(self.suspects) or super().may_end(course, samples)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from analyzer.observe.elsewhere import fetchable
 from analyzer.observe.halves import half_overflows, half_values, rectified_halves
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Course, Firing, Full, Look, first_look
+from analyzer.observe.read_ahead import ReadAhead
 from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.tally import Tally
 from analyzer.observe.targets import Target, targets_of
@@ -182,14 +183,12 @@ def observe(
     sessions = _Sessions(subject, look, tally, threads, provider, probe.samples)
     done = 0
     try:
-        for batch in probe.batches(plan.size, first=first):
-            try:
-                sessions.take(replace(batch, samples=plan.counted(batch.samples)))
-            except RunError as error:
-                raise subject.failure(error) from error
-            done += batch.samples
-            if progress is not None:
-                progress(done, probe.samples)
+        ahead = ReadAhead(probe.batches(plan.size, first=first))
+        while taken := sessions.take(ahead):
+            for batch in taken:
+                done += batch.samples
+                if progress is not None:
+                    progress(done, probe.samples)
     finally:
         sessions.close()
     seen = subject.seen(tally)
@@ -226,28 +225,97 @@ class _Sessions:
             look,
             tally,
         )
+        self._subject, self._counted = subject, plan.counted
         self._size, self._samples = plan.counted(plan.size), None if samples is None else plan.counted(samples)
         self._steps = True  # until a feed of another length does not fit them
         self._feeds = 0
+        self._alone = 0  # so many of the next feeds are run one at a time
         self._instrument: Instrument | None = None
         self.peaks: Array | None = None  # of values of half precision
         self.assigned: tuple[int, int] | None = None  # of the first session, which shows the most
 
-    def take(self, batch: Batch) -> None:
+    def take(self, ahead: ReadAhead) -> list[Batch]:
+        """Run what comes next, and count it; returns that, which is nothing at the end.
+
+        Several feeds are run together where parts of the model are opened for each run: those that are looked at in the
+        same way, whatever they show.
+
+        Raises:
+            RunError: the model fails on the first one.
+            ProbeError: it cannot be read.
+        """
+        if not (first := ahead.first(1)):
+            return []
+        try:
+            self._turn_to(self._look.suited_to(first[0].feeds))
+            group = self._group(ahead)
+            count = self._take_together(group) if len(group) > 1 else 0
+            if not count:
+                self._take(group[0])
+        except RunError as error:
+            raise self._subject.failure(error) from error
+        ahead.take(count or 1)
+        return group[: count or 1]
+
+    def _group(self, ahead: ReadAhead) -> list[Batch]:
+        """The next feeds that this look is sure to be for; it may end with the last of them."""
+        course, samples = self._course, self._tally.samples
+        if self._alone or self._look.may_end(course, samples):
+            self._alone = max(0, self._alone - 1)
+            return ahead.first(1)
+        group = list[Batch]()
+        for batch in ahead.first(self._opened().fitting):
+            if self._look.suited_to(batch.feeds) is not self._look:
+                break
+            group.append(batch)
+            if self._look.may_end(course, samples):
+                break
+            counted = self._counted(batch.samples)
+            samples += counted
+            left = None if course.left is None else course.left - counted
+            course = replace(course, feeds=course.feeds + 1, left=left)
+        return group
+
+    def _take_together(self, group: Sequence[Batch]) -> int:
+        """Run feeds together and count them in their order; returns how many were.
+
+        Fewer are where one fails, which is run by itself in its turn, and where one asks for another look.
+        """
+        readings = self._opened().run_each([self._as_counted(batch) for batch in group])
+        for place in range(len(group)):
+            try:
+                reading = next(readings)
+            except RunError:
+                self._alone = len(group) - place
+                return place
+            if reading.alarmed and self._look.alarmed() is not self._look:
+                self._turn_to(self._look.alarmed())
+                return place
+            last = place + 1 == len(group) and self._look.ends(self._course, self._tally)
+            self._count(reading, last)
+        return len(group)
+
+    def _take(self, batch: Batch) -> None:
         """Run one feed and count it."""
-        self._turn_to(self._look.suited_to(batch.feeds))
+        batch = self._as_counted(batch)
         last = self._look.ends(self._course, self._tally)
         reading = self._run(batch, last)
         if reading.alarmed and self._look.alarmed() is not self._look:
             self._turn_to(self._look.alarmed())
             last = False
             reading = self._run(batch, last)
+        self._count(reading, last)
+
+    def _count(self, reading: Reading, last: bool) -> None:
         self._tally.add(reading, self._look.counted)
         if reading.peaks is not None:
             self.peaks = reading.peaks if self.peaks is None else np.maximum(self.peaks, reading.peaks)
         self._feeds += 1
         if last:
             self._turn_to(self._look.after(self._tally))
+
+    def _as_counted(self, batch: Batch) -> Batch:
+        return replace(batch, samples=self._counted(batch.samples))
 
     def close(self) -> None:
         """Free the session."""
@@ -265,15 +333,19 @@ class _Sessions:
         left = None if self._samples is None else self._samples - self._tally.samples
         return Course(self._feeds, left, self._size)
 
-    def _run(self, batch: Batch, last: bool) -> Reading:
+    def _opened(self, *, once: bool = False) -> Instrument:
+        """The session of this look; `once`: it is meant for one feed."""
         if self._instrument is None:
-            look, once = self._look, last and not self._feeds
-            self._instrument = self._open(look, steps=self._steps, once=once)
+            self._instrument = self._open(self._look, steps=self._steps, once=once)
             self.assigned = self.assigned or self._instrument.assigned
+        return self._instrument
+
+    def _run(self, batch: Batch, last: bool) -> Reading:
+        instrument = self._opened(once=last and not self._feeds)
         try:
-            return self._instrument.run(batch.feeds, batch.samples, last=last)
+            return instrument.run(batch.feeds, batch.samples, last=last)
         except RunError:
-            if not self._instrument.stepped:
+            if not instrument.stepped:
                 raise
         self.close()
         self._steps = False

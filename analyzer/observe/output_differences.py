@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +13,9 @@ from analyzer.algebra.pattern import Array
 from analyzer.errors import RunError, RunFailure
 from analyzer.facts.pruned import Comparison, OutputDifference
 from analyzer.facts.tolerances import REORDERED, REORDERED_QUANTISED
+from analyzer.observe.read_ahead import ReadAhead
 from analyzer.probes.fitting import Feeds
+from analyzer.probes.sample_blocks import Batch
 from analyzer.runtime.session import Session
 
 NO_TYPES: Mapping[str, str] = MappingProxyType({})
@@ -148,10 +149,11 @@ def differences(
 
 
 def _groups(batches: Iterable[tuple[Feeds, int]], session: Session) -> Iterator[list[tuple[Feeds, int]]]:
-    """Batches that are run together: several where a model is run in parts, as many as their outputs leave room for."""
-    left = iter(batches)
-    while group := list(islice(left, session.fitting)):
-        yield group
+    """Batches that are run together: several where a model is run in parts."""
+    ahead = ReadAhead(Batch(feeds, samples) for feeds, samples in batches)
+    while group := ahead.first(session.fitting):
+        yield [(batch.feeds, batch.samples) for batch in group]
+        ahead.take(len(group))
 
 
 def _answers(original: Session, group: Sequence[tuple[Feeds, int]], *, leave_out: bool) -> list[dict[str, Any] | None]:

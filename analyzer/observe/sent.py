@@ -42,9 +42,9 @@ class OtherEnd:
             with nullcontext() if self._limit is None else runs_limited(*self._limit), run_in_parts(self._in_parts):
                 for block in blocks:
                     self._observer.take(block)
+                return self._observer.counted()
         except Exception as error:  # noqa: BLE001  the other end raises it
             return error
-        return self._observer.counted()
 
 
 def packed_setup(setup: AnySetup) -> bytes:

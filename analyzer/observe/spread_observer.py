@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 
 import xxhash
 
+from analyzer.errors import InputError
 from analyzer.facts.spread import Watched
 from analyzer.observe.block_observer import Counted
 from analyzer.observe.exact_spread import ExactSpread
+from analyzer.observe.read_ahead import MOST_BYTES, bytes_of
 from analyzer.observe.suspects import Gauge, Measuring
-from analyzer.probes.sample_blocks import Block
+from analyzer.probes.sample_blocks import Batch, Block
 from analyzer.runtime.providers import CPU, Provider
 
 
@@ -46,29 +48,42 @@ class SpreadObserver:
     def __enter__(self) -> SpreadObserver:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._gauge is not None:
-            self._gauge.__exit__(*error)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if isinstance(error, InputError):
+                self.counted()  # raises what is wrong with samples before those that cannot be read
+        finally:
+            if self._gauge is not None:
+                self._gauge.__exit__(kind, error, trace)
 
     def restart(self) -> None:
         """Forget what was counted; the session stays open."""
+        self._waiting = list[Batch]()
         self._counted = self._setup.nothing
 
     def counted(self) -> Counted:
-        """What was seen so far."""
+        """What was seen so far.
+
+        Raises:
+            RunError: as for `take`.
+        """
+        waiting, self._waiting = self._waiting, []
+        if self._gauge is not None and waiting:
+            for batch, shown in zip(waiting, self._gauge.shown_each(waiting), strict=True):
+                self._counted = self._counted.merge(Counted({}, batch.samples, spread=ExactSpread.of(shown)))
         return self._counted
 
     def take(self, block: Block) -> None:
-        """Run the feeds of a block and count them.
+        """Run the feeds of a block and count them; they wait for more where several are best run together.
 
         Raises:
             RunError: the model fails on one.
         """
         if self._gauge is None:  # nothing is asked
             return
-        for batch in block.batches:
-            spread = ExactSpread.of(self._gauge.shown(batch))
-            self._counted = self._counted.merge(Counted({}, batch.samples, spread=spread))
+        self._waiting += block.batches
+        if len(self._waiting) >= self._gauge.fitting or bytes_of(self._waiting) >= MOST_BYTES:
+            self.counted()
 
 
 def asked_hash(measuring: Measuring, named: Mapping[str, Watched]) -> str:

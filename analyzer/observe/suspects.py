@@ -6,8 +6,10 @@ picked out of small values is reduced together: every further node costs more ti
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from analyzer.graph.reductions import reduce_axes
 from analyzer.observe.elsewhere import fetchable, opened
 from analyzer.observe.observation import Progress
 from analyzer.observe.pooling import lengths_are_fixed
+from analyzer.observe.read_ahead import ReadAhead
 from analyzer.observe.statistics.statistic import WIDE
 from analyzer.observe.steps import moved, over_steps
 from analyzer.observe.targets import Target, targets_of
@@ -62,11 +65,14 @@ def measure_spread(
         return {}
     done, running = 0, _Running(measuring.width)
     with Gauge(measuring, threads, provider) as gauge:
-        for batch in probe.batches(measuring.plan.size) if most is None else probe.first(most):
-            running.add(gauge.shown(batch))
-            done += batch.samples
-            if progress is not None:
-                progress(done, probe.samples)
+        ahead = ReadAhead(probe.batches(measuring.plan.size) if most is None else probe.first(most))
+        while group := ahead.first(gauge.fitting):
+            for batch, shown in zip(group, gauge.shown_each(group), strict=True):
+                running.add(shown)
+                done += batch.samples
+                if progress is not None:
+                    progress(done, probe.samples)
+            ahead.take(len(group))
     return measuring.spreads(running.numbers)
 
 
@@ -204,7 +210,27 @@ class Gauge:
         Raises:
             RunError: the model fails on it.
         """
-        results = self._session.run(batch.feeds)
+        return self._shown(self._session.run(batch.feeds))
+
+    def shown_each(self, batches: Sequence[Batch]) -> Iterator[Shown]:
+        """The same of several feeds, which are run together, as far as that is best.
+
+        Raises:
+            RunError: the model fails on the next one.
+        """
+        results = None
+        if len(batches) > 1 and self.fitting > 1:
+            with suppress(RunError):  # of which feed it is tells running them one at a time
+                results = self._session.run_each([batch.feeds for batch in batches])
+        for place, batch in enumerate(batches):
+            yield self.shown(batch) if results is None else self._shown(results[place])
+
+    @property
+    def fitting(self) -> int:
+        """How many feeds are best run together."""
+        return self._session.fitting
+
+    def _shown(self, results: Mapping[str, Any]) -> Shown:
         check_conditions(self._loaded, self._conditions, results)
         shown, sizes = results[self._numbers], results[self._sizes]
         if len(shown) != NUMBERS * sum(self._widths):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,13 +13,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from analyzer.algebra.pattern import BFLOAT16, Array
-from analyzer.errors import RunEnded, RunError
+from analyzer.algebra.pattern import Array
+from analyzer.errors import InputError, RunError
 from analyzer.graph import LoadedModel
 from analyzer.graph.lend import runnable
 from analyzer.graph.mapped_pages import let_go
 from analyzer.graph.parts import Parts
 from analyzer.graph.runnable import Runnable
+from analyzer.runtime.between_parts import BetweenParts, TooManyFeeds, unwrap, wrap
 from analyzer.runtime.in_parts import part_size
 from analyzer.runtime.opening import (
     ONLY_FATAL,
@@ -36,9 +36,7 @@ from analyzer.runtime.opening import (
 from analyzer.runtime.providers import CPU, Provider
 from analyzer.runtime.run_limit import watched
 
-HELD = 1 << 27  # bytes of outputs that are held at a time where several feeds are run together, and
-MOST_TOGETHER = 64  # so many feeds
-BFLOAT16_ONNX = int(onnx.TensorProto.BFLOAT16)
+MOST_TOGETHER = 64  # feeds that are run while a part of a model is open
 
 # onnxruntime's names of element types, where they are not NumPy's.
 _ELEMENT_TYPES = {"float": "float32", "double": "float64", "string": "object"}
@@ -78,7 +76,7 @@ class Session:
         provider: Provider = CPU,
     ) -> None:
         given = _given(source)
-        self._few_runs, self._room, self._held = few_runs, room, 0
+        self._few_runs, self._room, self._together = few_runs, room, MOST_TOGETHER
         self._opening = Opening(threads, optimization, few_runs, eager, room, provider)
         self._whole: Opened | None
         self._parts, described = self._in_parts(given) if provider.is_cpu else ((), {})
@@ -109,8 +107,8 @@ class Session:
 
     @property
     def fitting(self) -> int:
-        """How many feeds like the last one are run together: where parts are opened, as many as fit into memory."""
-        return max(1, min(MOST_TOGETHER, HELD // self._held)) if self._parts and self._held else 1
+        """How many feeds are best run together: where parts are opened several, as far as the disk has room."""
+        return self._together if self._parts else 1
 
     def _in_parts(self, given: Runnable) -> tuple[tuple[Step, ...], Described]:
         """The parts of a model that is run in parts, each with what it reads and gives out; and the outputs."""
@@ -134,7 +132,7 @@ class Session:
         wanted = [{*names}]
         for _, _, read, _ in reversed(self._parts):
             wanted.append({*read} | wanted[-1])
-        values = [{name: _wrap(np.asarray(array)) for name, array in feed.items()} for feed in feeds]
+        values = BetweenParts(feeds)
         for (model, given, read, made), later in zip(self._parts, reversed(wanted[:-1]), strict=True):
             asked = [name for name in made if name in later]
             if not asked:
@@ -143,30 +141,35 @@ class Session:
             # a weight that alone is more than a part may have is not laid out anew: that would be a second one of it
             opening = replace(self._opening, few_runs=self._few_runs or model.weights > self._most)
             part = opening(model, alone=True)
-            for place, (feed, known) in enumerate(zip(feeds, values, strict=True)):
-                inputs = {name: known[name] for name in (*given, *read) if name in known}
+            for place in range(len(feeds)):
+                inputs = values.of(place, (*given, *read))
                 options = ort.RunOptions()
                 options.log_severity_level = ONLY_FATAL
                 with watched(options, self._room):
-                    known |= dict(zip(asked, part.session.run_with_ort_values(asked, inputs, options), strict=True))
-                values[place] = {name: value for name, value in known.items() if name in later or name in feed}
+                    results = part.session.run_with_ort_values(asked, inputs, options)
+                values.add(place, dict(zip(asked, results, strict=True)), later)
+                del results
             del part
             trim()
-        results = [[_unwrap(known[name]) for name in names] for known in values]
-        self._held = max(sum(array.nbytes for array in arrays) for arrays in results)
-        return results
+        return [values.results(place, names) for place in range(len(feeds))]
 
     def run_each(self, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Any]]:
-        """Run several feeds; in parts, each part is opened once for all of them.
+        """Run several feeds; in parts, each part is opened once for all of them, or once for each half of them.
+
+        What does not fit into memory lies in files, and is read-only.
 
         Raises:
             RunError: as `run`.
+            OutputError: there is no room for these files.
         """
         if not self._parts:
             return [self.run(feed) for feed in feeds]
         try:
             return [dict(zip(self.output_names, r, strict=True)) for r in self._run_parts(feeds, self.output_names)]
-        except (RunError, RunEnded):
+        except TooManyFeeds:
+            half = self._together = (len(feeds) + 1) // 2
+            return [*self.run_each(feeds[:half]), *self.run_each(feeds[half:])]
+        except InputError:
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise run_error(error, "run") from error
@@ -181,6 +184,7 @@ class Session:
         Raises:
             RunError: the feed does not fit, an operator failed, or memory ran out.
             RunEnded: it took longer than `runs_limited` allows, or memory that the session has no room for.
+            OutputError: in parts, there is no room on the disk for what goes from one to the next.
         """
         names = list(self.output_names if outputs is None else outputs)
         if not names:  # which onnxruntime takes for all of them
@@ -197,11 +201,11 @@ class Session:
             else:
                 with watched(options, self._room):
                     if "bfloat16" in types:  # onnxruntime's plain call knows no NumPy type for it
-                        wrapped, session = {name: _wrap(array) for name, array in feeds.items()}, self._whole.session
-                        results = [_unwrap(value) for value in session.run_with_ort_values(names, wrapped, options)]
+                        wrapped, session = {name: wrap(array) for name, array in feeds.items()}, self._whole.session
+                        results = [unwrap(value) for value in session.run_with_ort_values(names, wrapped, options)]
                     else:
                         results = self._whole.session.run(names, dict(feeds), options)
-        except (RunError, RunEnded):
+        except InputError:
             raise
         except Exception as error:  # onnxruntime's classes share no base but Exception
             raise run_error(error, "run") from error
@@ -255,21 +259,3 @@ def _element_number(kind: str) -> int | None:
     """The number that an element type has in ONNX, whose names are onnxruntime's in capital letters."""
     match = re.fullmatch(r"tensor\((\w+)\)", kind)
     return onnx.TensorProto.DataType.Value(match[1].upper()) if match else None
-
-
-def _wrap(array: Array) -> Any:
-    if array.dtype == BFLOAT16:
-        bits = np.ascontiguousarray(array).view(np.uint16)
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16_ONNX)
-    return ort.OrtValue.ortvalue_from_numpy(array)
-
-
-def _unwrap(value: Any) -> Array:
-    if value.data_type() != "tensor(bfloat16)":
-        return np.asarray(value.numpy())
-    shape = tuple(value.shape())
-    count = int(np.prod(shape))
-    if not count:
-        return np.zeros(shape, BFLOAT16)
-    bits: Array = np.ctypeslib.as_array((ctypes.c_uint16 * count).from_address(value.data_ptr()))
-    return np.asarray(bits.copy().view(BFLOAT16).reshape(shape))

@@ -150,7 +150,7 @@ class TwoSamples:
         means = {n: row_means(editor, n, len(shapes[n]), axis, magnitude=magnitude) for n, axis in axes.items()}
         editor.output(*means.values())
         with suppress(RunError), Session(editor.loaded, threads=self.threads, few_runs=True) as session:
-            runs = [session.run(feeds) for feeds in (self.pair, *self.samples, self.samples[0])]
+            runs = session.run_each([self.pair, *self.samples, self.samples[0]])
             return {name: [run[mean] for run in runs] for name, mean in means.items()}
         return None
 
