@@ -51,7 +51,7 @@ def on_disk(array: Array) -> Array:
     """
     try:
         with tempfile.TemporaryFile() as stream:
-            stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             stream.flush()
             mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:

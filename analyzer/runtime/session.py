@@ -133,6 +133,7 @@ class Session:
         for _, _, read, _ in reversed(self._parts):
             wanted.append({*read} | wanted[-1])
         values = BetweenParts(feeds)
+        trim()  # of what went on before, so that the largest part does not come on top of it
         for (model, given, read, made), later in zip(self._parts, reversed(wanted[:-1]), strict=True):
             asked = [name for name in made if name in later]
             if not asked:

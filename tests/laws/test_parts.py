@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 import analyzer
-from analyzer import Run
+from analyzer import Data, Run
 from analyzer.probes.probe import open_probe
-from analyzer.runtime import in_parts
+from analyzer.runtime import between_parts, in_parts
 from analyzer.runtime.in_parts import run_in_parts
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.opening import Optimization
 from analyzer.runtime.session import Session
+from tests.laws.shards import without_time
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 MODELS = sorted(folder.name for folder in SAMPLES.iterdir() if (folder / "model.onnx").exists())
@@ -103,6 +104,26 @@ def test_audits_and_cuts_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch
     assert cut_in_parts.facts.latency is None
     assert cut_in_parts.facts.after == cut.facts.after
     assert cut_in_parts.comparison is None or cut_in_parts.comparison.within
+
+
+@pytest.mark.parametrize("kept", [0, 1000, 1 << 27])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in TOO_SMALL | IN_BLOCKS])
+def test_whatever_lies_in_files_between_parts_feeds_of_a_pass_show_the_same(
+    name: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = SAMPLES / name / "model.onnx", Data(SAMPLES / name / "probe.npz", limit=20)
+    expected = analyzer.audit(model, data, run=Run(stream=False, batch_size=2))
+    statistics = analyzer.take_statistics(model, data, run=Run(stream=False, batch_size=2))
+    monkeypatch.setattr(between_parts, "KEPT", kept)
+    (size,) = _sizes(name, 1)
+    with _in_parts(monkeypatch, size) as counts:
+        found = analyzer.audit(model, data, run=Run(stream=True, batch_size=2))
+        in_parts_too = analyzer.take_statistics(model, data, run=Run(stream=True, batch_size=2))
+        cut = found.prune()
+    assert max(counts) > 1
+    assert found.to_dict() == expected.to_dict()
+    assert without_time(in_parts_too) == without_time(statistics)
+    assert cut.comparison is None or cut.comparison.within
 
 
 def _facts(audit: analyzer.Audit, *, exact: bool) -> Any:
