@@ -25,9 +25,9 @@ def main() -> int:
 
         warnings.simplefilter("ignore")  # of libraries, about themselves: what a user must know stands in the report
         logging.lastResort = logging.NullHandler()
+    gc.set_threshold(1_000_000, 10, 10)  # a deep graph is some millions of objects that all stay: a third of the time
     from analyzer.cli.main import run
 
-    gc.set_threshold(1_000_000, 10, 10)  # a deep graph is some millions of objects that all stay: a third of the time
     codes.append(run(sys.argv[1:]))
     return codes[0]
 

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from analyzer import unfinished
-from analyzer.cli.audit import audit
-from analyzer.cli.check import check
-from analyzer.cli.compare import compare
-from analyzer.cli.doctor import doctor
 from analyzer.cli.examples import EXAMPLES, STARTS, epilog
 from analyzer.cli.exits import BUG, INTERRUPTED, WRONG_INPUT, clean_exit, writing_to_stdout
-from analyzer.cli.explain import explain
-from analyzer.cli.init import init
-from analyzer.cli.merge import merge
-from analyzer.cli.observe import observe
-from analyzer.cli.prove import prove
-from analyzer.cli.prune import prune
-from analyzer.cli.revive import revive
 from analyzer.cli.streams import usable_streams
-from analyzer.cli.verify import verify
 from analyzer.errors import InputError
 from analyzer.version import __version__
 
-app = typer.Typer(
-    name="deadunits",
-    help="Find the dead units of an exported ONNX model, and the parameters that can go with them.",
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=epilog(STARTS),
-)
-for command in (audit, explain, prune, revive, prove, verify, compare, check, observe, merge, init, doctor):
-    app.command(epilog=epilog(EXAMPLES[command.__name__]))(command)
+COMMANDS = (*EXAMPLES,)  # each a function in the module of that name, in the order of the help
 
 
 def _show_version(wanted: bool) -> None:
@@ -47,13 +27,29 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _global_options(
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Find the dead units of an exported ONNX model, and the parameters that can go with them."""
+
+
+def app_of(commands: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these subcommands: Typer builds every flag of each, and each module loads others."""
+    app = typer.Typer(
+        name="deadunits",
+        help="Find the dead units of an exported ONNX model, and the parameters that can go with them.",
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=epilog(STARTS),
+    )
+    app.callback()(_global_options)
+    for name in commands:
+        command = getattr(importlib.import_module(f"analyzer.cli.{name}"), name)
+        app.command(epilog=epilog(EXAMPLES[name]))(command)
+    return app
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -71,8 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 def _meant(arguments: Sequence[str]) -> str:
     """What was probably meant where a model or data stand without a command or a flag; else nothing."""
     words = list(arguments)
-    commands = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
-    if words and words[0] not in commands and words[0].lower().endswith(".onnx"):
+    if words and words[0] not in COMMANDS and words[0].lower().endswith(".onnx"):
         words.insert(0, "audit")
     plain = [i for i in range(1, len(words)) if not words[i].startswith("-") and not words[i - 1].startswith("-")]
     if len(plain) == 2 and words[0] != "compare" and "--probe" not in words and Path(words[plain[1]]).exists():
@@ -81,8 +76,9 @@ def _meant(arguments: Sequence[str]) -> str:
 
 
 def _code_of(arguments: Sequence[str]) -> int:
+    named = [name for name in arguments[:1] if name in COMMANDS]
     try:
-        code = app(list(arguments) or ["--help"], prog_name="deadunits", standalone_mode=False)
+        code = app_of(named or COMMANDS)(list(arguments) or ["--help"], prog_name="deadunits", standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else BUG if end.code else 0
     except Exception as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 HEAVY = {
     "jinja2",
@@ -58,6 +60,11 @@ def test_the_version_needs_the_command_line_only() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["audit", "--help"], ["check", "--help"]])
 def test_help_needs_the_command_line_only(arguments: list[str]) -> None:
     assert command(*arguments) & HEAVY == {"typer", "rich", "markdown_it"}  # the last for Typer's own texts
+
+
+def test_a_command_loads_no_other_one() -> None:
+    loaded = command("audit", MODEL, "--quiet")
+    assert {name for name in loaded if name.removeprefix("analyzer.cli.") in COMMANDS} == {"analyzer.cli.audit"}
 
 
 def test_a_plain_audit_loads_no_pages_and_no_other_command() -> None:

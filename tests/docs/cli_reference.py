@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from analyzer.cli.examples import EXAMPLES
-from analyzer.cli.main import app
+from analyzer.cli.main import app_of
 
 _OPTIONS = "Options"
 _HEAD = """# Command line
@@ -44,7 +44,7 @@ _MADE = "<!-- Made from the commands by tests/docs/test_site.py; do not edit her
 
 def reference() -> str:
     """The page in Markdown: one section per command, one list per group of options."""
-    commands: dict[str, Any] = getattr(typer.main.get_command(app), "commands", {})
+    commands: dict[str, Any] = getattr(typer.main.get_command(app_of()), "commands", {})
     return "\n".join([_HEAD, *(line for name, command in commands.items() for line in _section(name, command)), _MADE])
 
 

@@ -11,10 +11,10 @@ import pytest
 import typer
 
 from analyzer.cli.examples import EXAMPLES, STARTS
-from analyzer.cli.main import app, run
+from analyzer.cli.main import app_of, run
 
 SAMPLES = Path("sample_models").resolve()
-COMMANDS: dict[str, Any] = getattr(typer.main.get_command(app), "commands", {})
+COMMANDS: dict[str, Any] = getattr(typer.main.get_command(app_of()), "commands", {})
 
 
 @pytest.fixture
