@@ -64,13 +64,23 @@ class ConvRule(Operator):
         """Blocks as a kernel is stored."""
         return blocks.reshape(-1, *blocks.shape[2:])
 
-    def taps(self, node: OpNode) -> tuple[Mask, Array]:
-        """Per group: which input channel an output channel reads at all, and the sum of its taps: [g, out/g, in/g]."""
-        if "taps" not in node.memo:
-            blocks = self.blocks(self.kernel(node), self.groups(node))
-            flat = blocks.reshape(*blocks.shape[:3], -1)
-            node.memo["taps"] = (flat != 0).any(axis=3), flat.sum(axis=3, dtype=np.float64)
-        found: tuple[Mask, Array] = node.memo["taps"]
+    def taps(self, node: OpNode) -> Array:
+        """The kernel per group, with its positions on one axis: [g, out/g, in/g, taps]."""
+        blocks = self.blocks(self.kernel(node), self.groups(node))
+        return blocks.reshape(*blocks.shape[:3], -1)
+
+    def reads(self, node: OpNode) -> Mask:
+        """Per group: which input channel an output channel reads at all, [g, out/g, in/g]."""
+        if "reads" not in node.memo:
+            node.memo["reads"] = (self.taps(node) != 0).any(axis=3)
+        found: Mask = node.memo["reads"]
+        return found
+
+    def sums(self, node: OpNode) -> Array:
+        """Per group: the sum of the taps between two channels, [g, out/g, in/g]; slow on large kernels."""
+        if "sums" not in node.memo:
+            node.memo["sums"] = self.taps(node).sum(axis=3, dtype=np.float64)
+        found: Array = node.memo["sums"]
         return found
 
     def channels(self, node: OpNode, xs: Sequence[Constants]) -> tuple[Mask, Array]:
@@ -136,11 +146,13 @@ class ConvRule(Operator):
 
     def constants(self, node: OpNode, xs: Sequence[Constants]) -> list[Constants]:
         known, value = self.channels(node, xs)
-        reads, sums = self.taps(node)
+        reads = self.reads(node)
         groups = len(reads)
         usable = known & ((value == 0) | self.flat_border(node))
         spoiled = (reads & ~usable.reshape(groups, 1, -1)).any(axis=2).reshape(-1)
-        total = (sums @ np.where(usable, value, 0.0).reshape(groups, -1, 1)).reshape(-1)
+        total = np.zeros(len(spoiled))
+        if usable.any():  # else what is not spoiled reads nothing
+            total = (self.sums(node) @ np.where(usable, value, 0.0).reshape(groups, -1, 1)).reshape(-1)
         total = self.finish(node, total + self.bias_vector(node, xs, len(total)))
         rank = len(node.y_shape())
         return [Constants(pattern.on_axis(~spoiled, 1, rank), pattern.on_axis(np.where(spoiled, 0.0, total), 1, rank))]
@@ -180,7 +192,7 @@ class ConvRule(Operator):
         asked = pattern.per_index(ys[0], 1, out, every=False)
         if self.fills(node):
             asked = asked & ~pattern.per_index(yc[0].known, 1, out, every=True)
-        reads, _ = self.taps(node)
+        reads = self.reads(node)
         return asked, reads & asked.reshape(len(reads), -1, 1)
 
     def needs(self, node: OpNode, ys: Sequence[Mask], xs: Sequence[Constants], yc: Sequence[Constants]) -> list[Mask]:
@@ -267,13 +279,12 @@ class ConvRule(Operator):
         """Kernel (as stored, whole) and bias (whole) that make up for what goes; None where nothing changes."""
         known, value = self.channels(node, cut.xs)
         kept = cut.keeps.get((node.inputs[self.x], 1))
-        _, sums = self.taps(node)
-        groups, stored = len(sums), np.asarray(node.static(self.w))
+        groups, stored = self.groups(node), np.asarray(node.static(self.w))
         blocks = self._onto_carriers(node, cut, kept)
-        delta = np.zeros(sums.shape[0] * sums.shape[1])
+        delta = np.zeros(node.y_shape()[1])
         if self.flat_border(node):
             gone = removed_constants(known, value, kept).reshape(groups, -1, 1)
-            delta = (sums @ gone).reshape(-1)
+            delta = (self.sums(node) @ gone).reshape(-1)
         length = len(delta)
         filled = cut.ys[0].per_index(1, length)
         fill = filled[0] & ~cut.derived[0].per_index(1, length)[0] & cut.keeps.get((node.outputs[0], 1))
@@ -295,7 +306,7 @@ class ConvRule(Operator):
 
     def _onto_carriers(self, node: OpNode, cut: Cut, kept: Mask) -> Array | None:
         """The kernel's blocks in which the carriers' taps stand for all that goes; None where they carry nothing."""
-        reads, _ = self.taps(node)
+        reads = self.reads(node)
         groups, read = len(reads), pattern.some(reads, 1)
         result: Array | None = None
         for members, weight in self.carried(node, cut.xs):
