@@ -7,19 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from analyzer.api.compared_in_parts import planned_cut
-from analyzer.api.kept_statistics import Statistics
-from analyzer.api.network import picture_of
 from analyzer.api.options import Progress
-from analyzer.api.proof_result import Proof
-from analyzer.api.pruned_model import Pruned
-from analyzer.api.pruning import prune_walk
 from analyzer.api.reporting import WithPage
-from analyzer.api.reviving import Revived, revive_walk
 from analyzer.api.rewritten import Source
-from analyzer.api.saving import save_model
-from analyzer.api.settling import settle
-from analyzer.api.with_proof import NOT_OF_STATISTICS, with_evidence
 from analyzer.errors import InputError
 from analyzer.facts.audit import (
     AuditFacts,
@@ -32,22 +22,23 @@ from analyzer.facts.audit import (
     layer_named,
 )
 from analyzer.facts.choice import Choice
-from analyzer.facts.fed import Fed, WitnessPicture
 from analyzer.facts.findings import Finding
 from analyzer.facts.judged import Judged
-from analyzer.facts.model_report import AuditReport
-from analyzer.facts.picture import GraphPicture
 from analyzer.facts.wording import did_you_mean
-from analyzer.graph.annotate import annotated
-from analyzer.probes.first_samples import first_samples
-from analyzer.report.console import ReportConsole
-from analyzer.report.frame import to_frame
-from analyzer.report.phrases import notes_of
 from analyzer.report.result_tables import Findings, Layers
 from analyzer.walk import Walk
 
+# What can be done with a result is loaded when somebody asks for it: an audit alone needs none of it.
 if TYPE_CHECKING:
     import pandas as pd
+
+    from analyzer.api.kept_statistics import Statistics
+    from analyzer.api.proof_result import Proof
+    from analyzer.api.pruned_model import Pruned
+    from analyzer.api.reviving import Revived
+    from analyzer.facts.fed import Fed, WitnessPicture
+    from analyzer.facts.model_report import AuditReport
+    from analyzer.facts.picture import GraphPicture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,6 +150,8 @@ class Audit(WithPage):
         """
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and prune its result.")
+        from analyzer.api.pruning import prune_walk
+
         with self._source.run.limited():
             return prune_walk(
                 self._source,
@@ -183,6 +176,8 @@ class Audit(WithPage):
         """
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and plan by its result.")
+        from analyzer.api.compared_in_parts import planned_cut
+
         with self._source.run.limited():
             return planned_cut(self._source, self._walk, Choice.of(choice), self)
 
@@ -199,6 +194,8 @@ class Audit(WithPage):
         """
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and revive its result.")
+        from analyzer.api.reviving import revive_walk
+
         with self._source.run.limited():
             return revive_walk(self._source, self._walk.layers, Choice.of(choice), self, seed=seed, progress=progress)
 
@@ -224,6 +221,9 @@ class Audit(WithPage):
         """
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and prove its result.")
+        from analyzer.api.settling import settle
+        from analyzer.api.with_proof import NOT_OF_STATISTICS
+
         if self._source.first is not self._source.probe:
             raise InputError(NOT_OF_STATISTICS)
         with self._source.run.limited():
@@ -247,6 +247,8 @@ class Audit(WithPage):
             InputError: the proof is about another audit, or the holdout leaves the domain.
             ProofContradicted: the holdout moves a unit that is proven dead: a bug of ours.
         """
+        from analyzer.api.with_proof import with_evidence
+
         if self._source is None or proof.facts.model.sha256 != self.model.sha256 or proof.facts.probe != self.probe:
             raise InputError("This proof is about other claims: make one with the audit's own prove().")
         walked, facts = with_evidence(self._source, self._walk, self.facts, proof.facts, proof._domain)
@@ -263,6 +265,10 @@ class Audit(WithPage):
         """
         if self._source is None:
             raise InputError("This audit was made without its model: call analyzer.audit() and annotate its result.")
+        from analyzer.api.saving import save_model
+        from analyzer.graph.annotate import annotated
+        from analyzer.report.phrases import notes_of
+
         loaded = self._source.loaded
         notes = {layer.value: notes_of(layer, self.locked) for layer in self.layers}
         return save_model(loaded, loaded, annotated(loaded.raw, notes), path, self._inputs, changed=False)
@@ -270,15 +276,21 @@ class Audit(WithPage):
     def show(self, *, show_all: bool = False, arguments: str | None = None) -> None:
         """Print the report for a person; `show_all` shows everything, `arguments` go into the next command."""
         from analyzer.report.audit.terminal import render
+        from analyzer.report.console import ReportConsole
 
         render(self.facts, ReportConsole(), show_all=show_all, arguments=arguments)
 
     @property
     def _reported(self) -> AuditReport:
+        from analyzer.facts.model_report import AuditReport
+
         return AuditReport(self.facts, self.picture, self._fed, self._witnesses)
 
     def _fed(self) -> Fed:
         """The first samples, for a look at them."""
+        from analyzer.facts.fed import Fed
+        from analyzer.probes.first_samples import first_samples
+
         probe = None if self._source is None else self._source.first
         return Fed() if probe is None else first_samples(probe)
 
@@ -287,6 +299,8 @@ class Audit(WithPage):
 
     def picture(self) -> GraphPicture:
         """The network as boxes and edges: inputs, audited layers, joins, outputs; small models whole."""
+        from analyzer.api.network import picture_of
+
         return picture_of(self._walk.context.graph, [layer.value for layer in self.layers])
 
     def _repr_html_(self) -> str:
@@ -301,6 +315,8 @@ class Audit(WithPage):
         Raises:
             InputError: pandas is not installed.
         """
+        from analyzer.report.frame import to_frame
+
         return to_frame(self.facts)
 
     def __repr__(self) -> str:

@@ -11,17 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analyzer.api.audit_result import Audit
-from analyzer.api.cutting import planned
-from analyzer.api.diagnosing import diagnose, with_distances
-from analyzer.api.expert_counts import routed_experts, with_removable
+from analyzer.api.default_cut import planned
 from analyzer.api.exporting import as_file
-from analyzer.api.kept_statistics import Recalled, check_kept
 from analyzer.api.options import Data, Progress, Run, provider_of
 from analyzer.api.outputs import guarded_files
 from analyzer.api.rewritten import Source
-from analyzer.api.row_counts import check_countable, gathered_tables
 from analyzer.api.stages import Measured, opened_data
-from analyzer.api.with_proof import check_claims, over_domain
 from analyzer.errors import InputError, OtherBranch
 from analyzer.facts.addresses import without_secrets
 from analyzer.facts.audit import (
@@ -32,6 +27,7 @@ from analyzer.facts.audit import (
     ProbeSummary,
     ProviderShare,
 )
+from analyzer.facts.causes import LayerDiagnosis
 from analyzer.facts.engine import Engine
 from analyzer.facts.probe_condition import TrainingScale
 from analyzer.facts.statistics import UnitStatistics
@@ -40,8 +36,6 @@ from analyzer.facts.units import AuditedValue, ShapeTable
 from analyzer.facts.verdicts import compare_holdout, verdicts_of
 from analyzer.gate import audit_findings
 from analyzer.graph import LoadedModel
-from analyzer.observe.block_observer import Setup
-from analyzer.observe.engines import observe_in_blocks
 from analyzer.observe.observation import Observation, Subject, observe
 from analyzer.observe.training_scale import training_scales
 from analyzer.probes.probe import Probe
@@ -58,6 +52,9 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir
     import torch
+
+    from analyzer.api.kept_statistics import Recalled
+    from analyzer.facts.vocabulary import GatheredRows
 
     Object: TypeAlias = onnx.ModelProto | onnx_ir.Model | torch.onnx.ONNXProgram | torch.nn.Module | keras.Model
 
@@ -101,10 +98,13 @@ def audit(
         ProofContradicted: an input does what was proven to be impossible: a bug of ours.
     """
     data, run, thresholds = Data.of(data), Run.of(run), Thresholds.of(thresholds)
-    check_claims(data, domain)
+    if domain is not None:
+        from analyzer.api.with_proof import check_claims, over_domain
+
+        check_claims(data, domain)
     with run.limited(), shown_in_notebook(progress) as shown:
         audited, _ = audit_with_source(model, data, run, thresholds, causes, vocabulary, experts, progress=shown)
-        return over_domain(audited, domain, budget, shown)
+        return audited if domain is None else over_domain(audited, domain, budget, shown)
 
 
 def audit_with_source(
@@ -129,7 +129,7 @@ def audit_with_source(
     with clock.stage("load"):
         file, data = as_file(model, data)
         loaded = load_model(file)
-    recalled = None if data.statistics is None else Recalled.of(data.statistics, loaded, thresholds)
+    recalled = None if data.statistics is None else _recalled(data.statistics, loaded, thresholds)
     varying = frozenset[str]()
     if recalled is not None:
         run, varying = replace(run, independent=recalled.job.independent), frozenset(recalled.job.varying)
@@ -139,10 +139,7 @@ def audit_with_source(
         with clock.stage("open"):
             opened, held = opened_data(data, loaded)
             first = opened if recalled is None else recalled.probe  # whose samples show the shapes
-            if vocabulary:
-                check_countable(opened, held, "rows of embeddings are gathered")
-            if experts:
-                check_countable(opened, held, "experts tokens are routed to")
+            _check_countable(opened, held, vocabulary=vocabulary, experts=experts)
         with clock.stage("shapes"):
             loaded = with_confirmed_lengths(loaded, first, run.threads)
             measured = Measured.of(loaded, first, independent=run.independent, varying=varying)
@@ -168,16 +165,24 @@ def audit_with_source(
         seen = recalled.observed(measured, seen)
     with clock.stage("walk"):
         walked = walk(loaded.graph, shapes, _verdicts(audited, seen, thresholds))
-        gathered = gathered_tables(loaded, walked.context, opened, held, run) if vocabulary and opened else None
-        routed = routed_experts(loaded, walked.context, opened, held, run) if experts and opened else None
         measure = partial(measure_shapes, probe=first, threads=run.threads, varying=varying)
-        walked = planned(loaded, shapes, walked, measure)
-        counted = None if routed is None else with_removable(routed, loaded, shapes, walked, measure)
+        gathered = _gathered(loaded, walked, opened, held, run) if vocabulary and opened else None
+        unplanned, walked = walked, planned(loaded, shapes, walked, measure)
+        counted = None
+        if experts and opened:
+            from analyzer.api.expert_counts import routed_experts, with_removable
+
+            routed = routed_experts(loaded, unplanned.context, opened, held, run)
+            counted = with_removable(routed, loaded, shapes, walked, measure)
     with clock.stage("causes"):
-        ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, recalled=recalled)
-        diagnoses, causes_failed = ask(every=every_suspect) if causes else ((), "")
+        diagnoses, causes_failed = tuple[LayerDiagnosis, ...](), ""
+        if causes and (recalled is not None or any(map(_is_suspect, walked.layers))):
+            from analyzer.api.diagnosing import diagnose, with_distances
+
+            ask = partial(diagnose, shown, opened, walked, shapes, thresholds, run, progress, recalled=recalled)
+            diagnoses, causes_failed = ask(every=every_suspect)
+            walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         statistics_alone = recalled is not None and opened is None
-        walked = replace(walked, layers=with_distances(walked.layers, diagnoses))
         layers = _hold_against(walked.layers, seen_on_holdout, thresholds)
     conditions = Conditions(
         one_by_one=not (seen is None or seen.batched or (recalled.job if recalled else run).batch_size == 1),
@@ -236,6 +241,10 @@ def _observed(
         return None
     reported = None if progress is None else partial(progress, stage)
     if not (engine := Engine.of(run.engine)).is_local:
+        from analyzer.api.kept_statistics import check_kept
+        from analyzer.observe.block_observer import Setup
+        from analyzer.observe.engines import observe_in_blocks
+
         check_kept(thresholds)
         provider = provider_of(run)
         subject = Subject.of(loaded, probe, audited, shapes, run.batch_size, cpu=provider.is_cpu)
@@ -254,6 +263,39 @@ def _observed(
         full_samples=None if run.full else run.full_samples,
         provider=provider_of(run),
     )
+
+
+# What most audits do without is loaded only where it is asked for, here as above: a start pays for every module.
+
+
+def _recalled(given: Any, loaded: LoadedModel, thresholds: Thresholds) -> Recalled:
+    from analyzer.api.kept_statistics import Recalled
+
+    return Recalled.of(given, loaded, thresholds)
+
+
+def _check_countable(opened: Probe | None, held: Probe | None, *, vocabulary: bool, experts: bool) -> None:
+    if not (vocabulary or experts):
+        return
+    from analyzer.api.row_counts import check_countable
+
+    if vocabulary:
+        check_countable(opened, held, "rows of embeddings are gathered")
+    if experts:
+        check_countable(opened, held, "experts tokens are routed to")
+
+
+def _gathered(
+    loaded: LoadedModel, walked: Walk, opened: Probe, held: Probe | None, run: Run
+) -> tuple[GatheredRows, ...]:
+    from analyzer.api.row_counts import gathered_tables
+
+    return gathered_tables(loaded, walked.context, opened, held, run)
+
+
+def _is_suspect(layer: LayerVerdicts) -> bool:
+    """Whether causes and distances may be asked for."""
+    return bool(layer.dead or layer.near_dead or layer.saturated)
 
 
 class _Clock:

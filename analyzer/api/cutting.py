@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from analyzer.api.default_cut import takes_something
 from analyzer.api.unit_order import Base, reordered
 from analyzer.errors import ComparisonFailed, InputError, Refusal, RunError, RunFailure
 from analyzer.facts.audit import LayerVerdicts
@@ -119,26 +120,17 @@ def _cuts(
     return [replace(cut_model, smaller=cut_model.smaller.refreshed()) for cut_model in cuts]
 
 
-def planned(
-    loaded: LoadedModel, shapes: ShapeTable, walked: Walk, measure: Callable[[LoadedModel], ShapeTable]
-) -> Walk:
-    """The walk of the cut that is made by default, net of what it adds and with what later cuts take."""
-    choice, layers = Choice(), walked.layers
-    base, chosen = reordered(Base(loaded, shapes), walked, layers, choice)
-    if not takes_something(chosen):
-        return walked
-    (default,) = _cuts(base, chosen, layers, choice, measure)
-    default = _no_larger(default, loaded, shapes, layers, choice)
-    return replace(default.walk, left=count_parameters(default.smaller.graph))
-
-
-def takes_something(chosen: Walk) -> bool:
-    """Whether the cut takes anything of what is stored, or any node that computes."""
-    keeps, graph = chosen.closure.keeps, chosen.context.graph
-    for name in graph.initializer_names:
-        if graph.consumers.get(name) and name in keeps and not all(v.all() for v in keeps.vectors(name)):
-            return True
-    return len(chosen.closure.nodes) < len(chosen.context.calls)
+def default_cut(
+    base: Base,
+    chosen: Walk,
+    loaded: LoadedModel,
+    shapes: ShapeTable,
+    layers: Sequence[LayerVerdicts],
+    measure: Callable[[LoadedModel], ShapeTable],
+) -> CutModel:
+    """The cut of the base that is made where nothing else is asked for; none where it saves nothing."""
+    (default,) = _cuts(base, chosen, layers, Choice(), measure)
+    return _no_larger(default, loaded, shapes, layers, Choice())
 
 
 def _no_larger(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from analyzer.api.kept_statistics import NO_SECOND_PASS, OTHER_SECOND_PASS, Recalled
 from analyzer.api.options import Progress, Run, provider_of
 from analyzer.causes.diagnose import Inquiry, inquire
 from analyzer.causes.gate_sums import with_gates
@@ -20,6 +20,9 @@ from analyzer.observe.spread_observer import asked_hash
 from analyzer.observe.suspects import Measuring, measure_spread
 from analyzer.probes.probe import Probe
 from analyzer.walk import Walk
+
+if TYPE_CHECKING:
+    from analyzer.api.kept_statistics import Recalled
 
 
 def diagnose(
@@ -79,6 +82,8 @@ def _recalled(
     loaded: LoadedModel, walked: Walk, shapes: ShapeTable, thresholds: Thresholds, recalled: Recalled
 ) -> tuple[tuple[LayerDiagnosis, ...], str]:
     """From what a second pass has left behind, which asked about every suspect."""
+    from analyzer.api.kept_statistics import NO_SECOND_PASS, OTHER_SECOND_PASS
+
     second, spread = recalled.second
     inquiry = inquire(walked, thresholds.flat_gradient, every=second is not None)
     if second is None or spread is None:

@@ -22,7 +22,8 @@ from analyzer.api.agreement import (
 from analyzer.api.choosing import alive_units, by_value, choice_notes, on_data_alone, rests_on_proof
 from analyzer.api.chosen_cut import asked_for, by_values, chosen_cut, shapes_of, timed
 from analyzer.api.compared_in_parts import check_complete, compared_in_parts, missing_notes
-from analyzer.api.cutting import CutModel, takes_something
+from analyzer.api.cutting import CutModel
+from analyzer.api.default_cut import takes_something
 from analyzer.api.options import Progress
 from analyzer.api.pruned_model import Pruned
 from analyzer.api.rewritten import Source

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.api.kept_statistics import Recalled
 from analyzer.api.options import Run
 from analyzer.api.reporting import Reporting
 from analyzer.api.saving import save_model
 from analyzer.errors import InputError
 from analyzer.facts.image_options import ImageOptions
-from analyzer.facts.pruned import Comparison, PrunedFacts
-from analyzer.facts.revived import RevivedFacts
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import LoadedModel
 from analyzer.graph.open_branches import with_branches
@@ -21,6 +18,9 @@ from analyzer.probes.probe import Probe
 
 if TYPE_CHECKING:
     from analyzer.api.audit_result import Audit
+    from analyzer.api.kept_statistics import Recalled
+    from analyzer.facts.pruned import Comparison, PrunedFacts
+    from analyzer.facts.revived import RevivedFacts
 
 
 @dataclass(frozen=True, eq=False)

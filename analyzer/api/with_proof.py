@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyzer.api.cutting import planned
+from analyzer.api.default_cut import planned
 from analyzer.api.domains import samples_within
 from analyzer.api.expert_counts import counted_again
 from analyzer.api.options import Data, Progress

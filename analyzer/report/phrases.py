@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from analyzer.facts.audit import AuditFacts, LayerVerdicts, Locked, ProbeSummary
 from analyzer.facts.evidence import Evidence
 from analyzer.facts.findings import About, Finding
 from analyzer.facts.health import Health
-from analyzer.facts.proof import Claim, DomainSummary, Outcome, ProofFacts
 from analyzer.facts.wording import counted, cut_apart, cut_in_the_middle, number, unchanged_outputs, unit_ranges
+
+if TYPE_CHECKING:
+    from analyzer.facts.proof import DomainSummary, ProofFacts
 
 Entry = TypeVar("Entry")
 INPUTS_SHOWN = 4  # of a domain
@@ -62,6 +64,8 @@ def over_domain(facts: AuditFacts) -> str:
     """`dead over the domain from 0 to 1 (x 0 to 1): 4 proven, 14 refuted, 15 open`; nothing where none was stated."""
     if facts.proof is None:
         return ""
+    from analyzer.facts.proof import Claim, Outcome
+
     counts, domain = facts.proof.counts(Claim.DEAD), facts.proof.domain
     known = [outcome for outcome in Outcome if counts[outcome] or outcome is not Outcome.NEGLIGIBLE]
     outcomes = ", ".join(f"{number(counts[outcome])} {outcome}" for outcome in known)

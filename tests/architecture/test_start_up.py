@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
 from analyzer.cli.main import COMMANDS
@@ -26,6 +29,26 @@ HEAVY = {
     "xxhash",
 }
 MODEL = "sample_models/digits_mlp/model.onnx"
+HEALTHY = """<ir_version: 8, opset_import: ["" : 17]>
+    net (float[N, 1, 4, 4] x) => (float[N, 1, 4, 4] y) <float[1, 1, 1, 1] w = {2.0}> { s = Conv(x, w) y = Relu(s) }"""
+# What only dead units, a domain, other engines, kept statistics, or a smaller model ask for.
+ASKED_FOR = (
+    "analyzer.api.cutting",
+    "analyzer.api.diagnosing",
+    "analyzer.api.expert_counts",
+    "analyzer.api.kept_statistics",
+    "analyzer.api.pruning",
+    "analyzer.api.reviving",
+    "analyzer.api.row_counts",
+    "analyzer.api.settling",
+    "analyzer.api.with_proof",
+    "analyzer.causes.",
+    "analyzer.facts.proof",
+    "analyzer.facts.pruned",
+    "analyzer.observe.engines",
+    "analyzer.rewrite.shrink",
+    "analyzer.witness.",
+)
 
 
 def loaded_by(code: str) -> set[str]:
@@ -73,3 +96,12 @@ def test_a_plain_audit_loads_no_pages_and_no_other_command() -> None:
     assert not loaded & {"jinja2", "markdown_it", "msgspec"}
     assert not {name for name in loaded if name.startswith("analyzer.report.html")}
     assert "analyzer.api.checking" not in loaded
+
+
+def test_an_audit_of_a_healthy_model_loads_nothing_that_only_others_ask_for(tmp_path: Path) -> None:
+    model, data = tmp_path / "healthy.onnx", tmp_path / "data.npy"
+    onnx.save(onnx.parser.parse_model(HEALTHY), model)
+    np.save(data, np.linspace(-1, 1, 8 * 16, dtype=np.float32).reshape(8, 1, 4, 4))
+    loaded = command("audit", str(model), "--probe", str(data))
+    assert "analyzer.walk.settle" in loaded
+    assert not {name for name in loaded if name.startswith(ASKED_FOR)}

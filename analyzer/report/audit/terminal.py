@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -15,7 +16,6 @@ from analyzer.facts.evidence import Evidence
 from analyzer.facts.experts import RoutedExperts
 from analyzer.facts.findings import Finding
 from analyzer.facts.health import Health, Verdict, health_of
-from analyzer.facts.model_report import AuditReport
 from analyzer.facts.thresholds import Thresholds
 from analyzer.facts.vocabulary import GatheredRows
 from analyzer.facts.wording import counted, number, share, size, unit_ranges
@@ -52,6 +52,9 @@ from analyzer.report.phrases import (
     shortened,
     unchanged,
 )
+
+if TYPE_CHECKING:
+    from analyzer.facts.model_report import AuditReport
 
 LAYERS_SHOWN = 12
 TENSORS_SHOWN = 5
