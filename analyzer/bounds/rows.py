@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import TINIEST
+from analyzer.bounds.formulas import Formulas
 from analyzer.bounds.lines import Lines
 from analyzer.bounds.region import LINED, SINGLE, Kind, Region, Terms
 from analyzer.bounds.sizes import Sizes
@@ -28,6 +29,7 @@ from analyzer.runtime.session import Session
 
 ROW_BYTES = 1 << 25  # that rows of all values may take at a time
 LEAST_OPSET = 13
+_ONE = np.ones((), np.float32)
 _DOUBLE = 2.0**-51  # more than twice the rounding of an operation in double precision
 
 
@@ -55,6 +57,7 @@ class RowGraph:
             widen_stored(editor.loaded)
         self._tape = Tape(editor, "", region.batched, wide)
         self._rows = editor.input("rows", self._dtype, self._shape(start, None))
+        self._formulas = Formulas(editor, frozenset())
         self._slopes: dict[str, tuple[str, str]] = {}  # of what bends: those of the lines below and above
         self._through: dict[str, tuple[Call, int]] = {}  # values that rows go through, and what makes them
         self._adds: dict[str, int] = {}
@@ -135,8 +138,9 @@ class RowGraph:
         lengths = self._lengths(shape, None)  # slopes may differ from row to row
         low, high = (tape.editor.input(f"{name}/{side}", self._dtype, lengths) for side in ("below", "above"))
         self._slopes[name], nothing = (low, high), tape.number(0, SINGLE)
-        below, above = tape.add("Min", rows, nothing), tape.add("Max", rows, nothing)
-        part = tape.both(tape.add("Mul", below, low), tape.add("Mul", above, high))
+        f = self._formulas
+        below, above = f.smallest(rows, nothing), f.largest(rows, nothing)
+        part = f.plus(f.times(below, low), f.times(above, high))
         return part if window is None else from_taps(call.op, tape, part, window)
 
     def run(
@@ -201,7 +205,9 @@ class RowGraph:
             return {name: np.concatenate([part[name] for part in parts]) for name in self._found}
         lengths = [len(rows) if length is None else length for length in self._shape(self.start, None)]
         fed = np.asarray(rows, self._dtype).reshape(lengths)
-        results = {} if self._session is None else self._session.run({self._rows: fed, **slopes})
+        results = (
+            {} if self._session is None else self._session.run({self._rows: fed, self._formulas.one: _ONE, **slopes})
+        )
         results[self._rows] = fed
         return {name: results[made].reshape(len(rows), -1) for name, made in self._found.items()}
 
