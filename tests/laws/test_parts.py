@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,9 @@ def test_audits_and_cuts_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch
     assert max(counts) > 1
     assert _facts(parts, exact=name not in IN_BLOCKS) == _facts(whole, exact=name not in IN_BLOCKS)
     assert cut_in_parts.facts.latency is None
-    assert cut_in_parts.facts.after == cut.facts.after
+    # the file states how far outputs are apart, in as many digits as that number has
+    after = [replace(c.facts.after, bytes=0 if name in IN_BLOCKS else c.facts.after.bytes) for c in (cut, cut_in_parts)]
+    assert after[0] == after[1]
     assert cut_in_parts.comparison is None or cut_in_parts.comparison.within
 
 
