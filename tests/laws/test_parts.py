@@ -16,7 +16,7 @@ import pytest
 import analyzer
 from analyzer import Data, Run
 from analyzer.probes.probe import open_probe
-from analyzer.runtime import between_parts, in_parts
+from analyzer.runtime import between_parts, in_parts, session
 from analyzer.runtime.in_parts import run_in_parts
 from analyzer.runtime.loading import load_model
 from analyzer.runtime.opening import Optimization
@@ -115,17 +115,17 @@ def test_whatever_lies_in_files_between_parts_feeds_of_a_pass_show_the_same(
     name: str, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = SAMPLES / name / "model.onnx", Data(SAMPLES / name / "probe.npz", limit=20)
-    expected = analyzer.audit(model, data, run=Run(stream=False, batch_size=2))
-    statistics = analyzer.take_statistics(model, data, run=Run(stream=False, batch_size=2))
-    monkeypatch.setattr(between_parts, "KEPT", kept)
-    (size,) = _sizes(name, 1)
+    run, (size,) = Run(stream=True, batch_size=2), _sizes(name, 1)
     with _in_parts(monkeypatch, size) as counts:
-        found = analyzer.audit(model, data, run=Run(stream=True, batch_size=2))
-        in_parts_too = analyzer.take_statistics(model, data, run=Run(stream=True, batch_size=2))
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "MOST_TOGETHER", 1)
+            expected, statistics = (f(model, data, run=run) for f in (analyzer.audit, analyzer.take_statistics))
+        monkeypatch.setattr(between_parts, "KEPT", kept)
+        found, again = (f(model, data, run=run) for f in (analyzer.audit, analyzer.take_statistics))
         cut = found.prune()
     assert max(counts) > 1
     assert found.to_dict() == expected.to_dict()
-    assert without_time(in_parts_too) == without_time(statistics)
+    assert without_time(again) == without_time(statistics)
     assert cut.comparison is None or cut.comparison.within
 
 
