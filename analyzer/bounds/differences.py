@@ -15,7 +15,7 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.bounds.arithmetic import ARITHMETIC, LARGEST, TINIEST, rounded_up
 from analyzer.bounds.formulas import Formulas
-from analyzer.bounds.lengths import with_free_lengths
+from analyzer.bounds.free_lengths import with_free_lengths
 from analyzer.facts.domain import Box
 from analyzer.facts.units import ShapeTable
 from analyzer.graph import Editor, LoadedModel

@@ -22,7 +22,7 @@ from analyzer.bounds.arithmetic import (
 )
 from analyzer.bounds.enclosure import HALF, NUMBERS, SINGLE, Enclosure
 from analyzer.bounds.formulas import Formulas, Interval
-from analyzer.bounds.lengths import with_free_lengths
+from analyzer.bounds.free_lengths import with_free_lengths
 from analyzer.bounds.magnitudes import of_outputs
 from analyzer.facts.domain import Box
 from analyzer.facts.units import ShapeTable
