@@ -90,7 +90,8 @@ class ByTrend:
         if off and all(x.floor >= 0 for x in known.values()):
             share += off  # the sum itself is that of the magnitudes
         elif off:
-            away.append(f.times(self._run({p: f.magnitude(x) for p, x in known.items()})[0], off))
+            largest = self._run({p: f.magnitude(x) for p, x in known.items()})[0]
+            away.append(f.times(f.size(largest), off))  # what is put outside may be below 0
         if off and self._arithmetic.narrow:
             away.append(f.number(TWICE * self._arithmetic.faint))
         low, high = pair

@@ -373,3 +373,10 @@ def test_a_variance_below_zero_is_lost_beside_epsilon(variance: float) -> None:
     stored = {"s": one, "b": none, "m": none, "v": np.full(2, variance, np.float32)}
     text = "g (float[1, 2, 1, 1] x) => (float y) { y = BatchNormalization (x, s, b, m, v) }"
     bounds(text, {"x": box(0, 1, 1, 2, 1, 1)}, stored)
+
+
+def test_a_number_below_zero_outside_of_what_is_resized_crosses_no_bounds() -> None:
+    stored = {"roi": np.array([0, 0, -1, -1, 1, 1, 2, 2], np.float32), "s": np.array([1, 1, 2, 2], np.float32)}
+    mode = 'mode = "linear", coordinate_transformation_mode = "tf_crop_and_resize", extrapolation_value = -0.3'
+    text = f"g (float[1, 1, 2, 2] x) => (float[1, 1, 4, 4] y) {{ y = Resize<{mode}> (x, roi, s) }}"
+    assert bounds(text, {"x": box(-1, 1, 1, 1, 2, 2)}, stored)["y"].high.max() > -0.3
