@@ -40,7 +40,7 @@ NAMED = {
     "observe/statistics/minimum.py": 2,
     "observe/statistics/positions.py": 3,
     "observe/suspects.py": 14,
-    "rewrite/fewer_experts.py": 43,
+    "rewrite/fewer_experts.py": 46,
     "rewrite/fewer_rows.py": 1,
     "rewrite/insert_bridges.py": 3,
     "rewrite/shrink.py": 1,
