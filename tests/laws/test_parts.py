@@ -119,9 +119,9 @@ def test_whatever_lies_in_files_between_parts_feeds_of_a_pass_show_the_same(
     with _in_parts(monkeypatch, size) as counts:
         with monkeypatch.context() as patch:
             patch.setattr(session, "MOST_TOGETHER", 1)
-            expected, statistics = (f(model, data, run=run) for f in (analyzer.audit, analyzer.take_statistics))
+            expected, statistics = analyzer.audit(model, data, run=run), analyzer.take_statistics(model, data, run=run)
         monkeypatch.setattr(between_parts, "KEPT", kept)
-        found, again = (f(model, data, run=run) for f in (analyzer.audit, analyzer.take_statistics))
+        found, again = analyzer.audit(model, data, run=run), analyzer.take_statistics(model, data, run=run)
         cut = found.prune()
     assert max(counts) > 1
     assert found.to_dict() == expected.to_dict()

@@ -13,6 +13,7 @@ import pytest
 from analyzer.bounds import linear_bounds
 from analyzer.bounds.arithmetic import DOUBLE_UNIT
 from analyzer.bounds.linear_bounds import Asked, LinearBounds
+from analyzer.bounds.rows import RowGraph
 from analyzer.facts.domain import Box
 from analyzer.ops.pull_back import Tape
 from analyzer.runtime.loading import load_model
@@ -97,7 +98,7 @@ def test_factors_that_are_rounded_on_the_way_are_found(monkeypatch: pytest.Monke
 
 def test_what_has_no_kernels_in_double_precision_stays_in_single(monkeypatch: pytest.MonkeyPatch) -> None:
     made = list[bool]()
-    honest = linear_bounds.RowGraph
+    honest = RowGraph
 
     def counted(*given: Any, wide: bool = False, **named: Any) -> Any:
         graph = honest(*given, wide=wide, **named)

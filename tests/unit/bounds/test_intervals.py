@@ -337,9 +337,9 @@ def test_what_is_repeated_for_another_operand_is_read_as_often(body: str) -> Non
 )
 def test_how_many_numbers_inputs_make_is_not_taken_from_one_sample(rows: str) -> None:
     """A sum over as many as a sample has is no bound of the sum of another."""
-    stored = {"t": np.ones((4, 2), np.float32), "w": np.ones(1, np.float32), "all": np.array([-1], np.int64)} | {
-        name: np.array([number], np.int64) for name, number in (("zero", 0), ("one", 1), ("two", 2))
-    }
+    numbers = (("zero", 0), ("one", 1), ("two", 2), ("all", -1))
+    stored: dict[str, Array] = {name: np.array([number], np.int64) for name, number in numbers}
+    stored |= {"t": np.ones((4, 2), np.float32), "w": np.ones(1, np.float32)}
     text = f"g (float[1, 4] x, bool b) => (float z) {{ {rows} f = Sigmoid (y) z = ReduceSum<keepdims = 0> (f) }}"
     inputs = {"x": box(0, 1, 1, 4), "b": Box(np.zeros((), np.bool_), np.ones((), np.bool_))}
     assert not {"y", "f", "z"} & bounds(text, inputs, stored, tried=0).keys()

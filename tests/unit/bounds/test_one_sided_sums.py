@@ -31,7 +31,7 @@ def test_what_is_added_of_one_sign_is_not_rounded_beyond_the_bias(kind: str, bef
     biases = np.array([-0.01, 0.02, -0.01, 0], np.float32) if kind != "MatMul" else np.zeros(4, np.float32)
     rest = ", ".join("N" * len(shape))
     text = f"g (float{shape} x) => (float[{rest}] h) {{ z = {before} {SUMS[kind]} }}"
-    stored = {"W": weight, "b": biases, "least": np.float32(-1e9), "zero": np.float32(0)}
+    stored = {"W": weight, "b": biases, "least": np.array(-1e9, np.float32), "zero": np.array(0, np.float32)}
     h = bounds(text, {"x": box(-1e9, 1e9, *shape)}, stored, tried=50)["h"]
     low, high = (np.moveaxis(end, 1, 0).reshape(4, -1) for end in (h.low, h.high))
     falls, rises = (0, 1) if before == "Relu(x)" else (1, 0)

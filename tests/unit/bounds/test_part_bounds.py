@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,8 @@ class Parted:
             bounds = PartBounds(linear)
             assert bounds.takes("y")
             self.whole = linear.bounds({"x": whole}, asked)["y"]
-            parts, known = self._parts(whole), dict[str, Box]()
+            parts = self._parts(whole)
+            known: Mapping[str, Box] = {}
             for _ in range(rounds):  # the second time in smaller parts, of which those before are known
                 elements = np.arange(self.whole.low.size)
                 found = {sign: [bounds.highest("y", elements[[e]], sign, {"x": parts}, known) for e in elements]
