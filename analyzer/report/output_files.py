@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analyzer.errors import OutputError
 from analyzer.facts.addresses import is_address, without_secrets
-from analyzer.report.outputs_elsewhere import place_of, standing_in
+from analyzer.report.outputs_elsewhere import folder_and_name, place_of, standing_in
 
 
 def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
@@ -26,6 +26,7 @@ def check_output(path: str | Path, inputs: Iterable[Path] = ()) -> Path:
         if not (isinstance(path, str) and is_address(path)):
             target.resolve()
             return _checked(target, files)
+        folder_and_name(path)
         system, there = place_of(path)
         if system:
             taken = any(system == other and (there == held or held in there.parents) for other, held in given)

@@ -35,9 +35,7 @@ def standing_in(address: str) -> Path:
     Raises:
         OutputError: the address names no file, or leads to where none can be made.
     """
-    folder, _, name = address.rpartition("/")
-    if not name:
-        raise OutputError(f"{without_secrets(address)} is a folder: name a file inside it.")
+    folder, name = folder_and_name(address)
     trial, remote = Sending(), _remote(address)
     beside = remote.path.rpartition("/")[0]  # under a name of its own: not every store keeps what is there until then
     remote.path = f"{beside}/.deadunits-{token_hex(4)}.part"
@@ -54,6 +52,18 @@ def standing_in(address: str) -> Path:
         unfinished.undo.append(made.cleanup)
         _addresses[Path(made.name).resolve()] = folder
     return Path(_folders[folder].name).resolve() / name
+
+
+def folder_and_name(address: str) -> tuple[str, str]:
+    """The two parts of the address of a file.
+
+    Raises:
+        OutputError: it is that of a folder.
+    """
+    folder, _, name = address.rpartition("/")
+    if not name:
+        raise OutputError(f"{without_secrets(address)} is a folder: name a file inside it.")
+    return folder, name
 
 
 def place_of(named: str | Path) -> tuple[str, Path]:
