@@ -109,7 +109,7 @@ def test_audits_and_cuts_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch
     assert cut_in_parts.comparison is None or cut_in_parts.comparison.within
 
 
-@pytest.mark.parametrize("kept", [0, 1000, 1 << 27])
+@pytest.mark.parametrize("kept", [1000, 1 << 27])
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in TOO_SMALL | IN_BLOCKS])
 def test_whatever_lies_in_files_between_parts_feeds_of_a_pass_show_the_same(
     name: str, kept: int, monkeypatch: pytest.MonkeyPatch

@@ -37,7 +37,7 @@ LAWS: tuple[Law, ...] = (
     shrink_laws.carriers_are_enough,
     sample_laws.samples_stay_apart,
 )
-EXAMPLES = max(settings().max_examples // 12, 3)  # per rule and law; a profile says how deep
+EXAMPLES = max(settings().max_examples // 16, 3)  # per rule and law; a profile says how deep
 
 
 def _name(rule: tuple[str, str]) -> str:
