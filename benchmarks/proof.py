@@ -12,7 +12,8 @@ are run by onnxruntime on one thread. Building the graph of bounds is done once 
 With `--linear` the numbers that enter ReLUs are counted by what is known of their sign: by intervals, by linear bounds,
 and by linear bounds with slopes that are sought (30 turns). The oracle is auto_LiRPA 0.3 as it comes (20 turns), the
 last release on PyPI, for chains of Gemm, Conv, Flatten and Relu. It allows for no rounding; with `--arithmetic real`
-ours allow for that of their own rows alone. It asks for a PyTorch that Python 3.11 never had, and a later one will do:
+ours allow for that of their own rows alone. It asks for a PyTorch that Python 3.11 never had; a later one will do once
+its `parse_graph.py` is changed in three places (the opset's setter, a node's attributes, the export type):
 
     pip install ".[oracle]" && pip install --no-deps auto_LiRPA==0.3
 """
