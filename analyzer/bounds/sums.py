@@ -67,9 +67,10 @@ class Sums:
         Rounding is monotone, so that no addend below 0 makes a sum larger. Nothing here grows with the products, whose
         rounding may be far more than the bias.
         """
-        rows, biases, sign = total.rows, total.offsets, 1 if data.floor >= 0 else -1 if data.ceiling <= 0 else 0
+        rows, sign = total.rows, 1 if data.floor >= 0 else -1 if data.ceiling <= 0 else 0
         if rows is None or not sign or total.scales != (1.0, 1.0):
             return x
+        biases = total.offsets
         away = self._arithmetic.off(1) * np.abs(biases) + self._arithmetic.faint * (biases != 0)
         for falls in (True, False):
             kept = ((rows * sign <= 0) if falls else (rows * sign >= 0)).all(axis=(1, 2)) & np.isfinite(biases)
