@@ -10,9 +10,10 @@ from itertools import groupby
 import numpy as np
 
 from analyzer.algebra.pattern import Array
-from analyzer.errors import InputError, RunError
+from analyzer.errors import RunError
 from analyzer.facts.statistics import UnitStatistics
 from analyzer.observe.exact_spread import ExactSpread
+from analyzer.observe.in_turn import InTurn
 from analyzer.observe.instrument import Instrument, Reading
 from analyzer.observe.looks import Look
 from analyzer.observe.observation import Observation, Subject
@@ -86,7 +87,7 @@ class _Waiting:
     batch: Batch
 
 
-class BlockObserver:
+class BlockObserver(InTurn):
     """Statistics of all units over the blocks that it takes; a context manager, which frees its sessions.
 
     A pass over all data at once looks at less and less, and at everything again once something is not finite. Here
@@ -101,16 +102,6 @@ class BlockObserver:
         self._steps = True  # until a feed of another length does not fit them
         self._assigned: tuple[int, int] | None = None
         self.restart()
-
-    def __enter__(self) -> BlockObserver:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        try:
-            if isinstance(error, InputError):
-                self.counted()  # raises what is wrong with samples before those that cannot be read
-        finally:
-            self._close()
 
     def restart(self) -> None:
         """Forget what was counted; sessions stay open."""

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 
 import xxhash
 
-from analyzer.errors import InputError
 from analyzer.facts.spread import Watched
 from analyzer.observe.block_observer import Counted
 from analyzer.observe.exact_spread import ExactSpread
+from analyzer.observe.in_turn import InTurn
 from analyzer.observe.read_ahead import MOST_BYTES, bytes_of
 from analyzer.observe.suspects import Gauge, Measuring
 from analyzer.probes.sample_blocks import Batch, Block
@@ -36,7 +36,7 @@ class SpreadSetup:
         return SpreadObserver(self)
 
 
-class SpreadObserver:
+class SpreadObserver(InTurn):
     """Spreads of what a second pass asks for, over the blocks that it takes; like `BlockObserver`."""
 
     def __init__(self, setup: SpreadSetup) -> None:
@@ -44,17 +44,6 @@ class SpreadObserver:
         asks = bool(setup.measuring.targets)
         self._gauge = Gauge(setup.measuring, setup.threads, setup.provider) if asks else None
         self.restart()
-
-    def __enter__(self) -> SpreadObserver:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            if isinstance(error, InputError):
-                self.counted()  # raises what is wrong with samples before those that cannot be read
-        finally:
-            if self._gauge is not None:
-                self._gauge.__exit__(kind, error, trace)
 
     def restart(self) -> None:
         """Forget what was counted; the session stays open."""
@@ -84,6 +73,10 @@ class SpreadObserver:
         self._waiting += block.batches
         if len(self._waiting) >= self._gauge.fitting or bytes_of(self._waiting) >= MOST_BYTES:
             self.counted()
+
+    def _close(self) -> None:
+        if self._gauge is not None:
+            self._gauge.__exit__()
 
 
 def asked_hash(measuring: Measuring, named: Mapping[str, Watched]) -> str:

@@ -17,6 +17,7 @@ from typing import Protocol, Self
 
 from analyzer.errors import InputError
 from analyzer.observe.block_observer import Counted
+from analyzer.observe.in_turn import InTurn
 from analyzer.probes.sample_blocks import Block
 
 TRIES = 3  # workers that may be lost over one block, or while they begin
@@ -51,7 +52,7 @@ class Worker(Protocol):
         """End it at once, whatever it does; from any thread, and more than once."""
 
 
-class Workers:
+class Workers(InTurn):
     """An observer of blocks, like `BlockObserver`, that has them run by so many workers."""
 
     def __init__(self, nothing: Counted, start: Callable[[], Worker], count: int) -> None:
@@ -71,13 +72,6 @@ class Workers:
         for thread in self._threads:
             thread.start()
         return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        try:
-            if isinstance(error, InputError):
-                self.counted()  # raises what is wrong with samples before those that cannot be read
-        finally:
-            self._close()
 
     def take(self, block: Block) -> None:
         """Have the feeds of a block run, soon; waits while workers have enough to do.
