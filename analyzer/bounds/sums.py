@@ -72,15 +72,16 @@ class Sums:
             return x
         biases = total.offsets
         away = self._arithmetic.off(1) * np.abs(biases) + self._arithmetic.faint * (biases != 0)
-        for falls in (True, False):
-            kept = ((rows * sign <= 0) if falls else (rows * sign >= 0)).all(axis=(1, 2)) & np.isfinite(biases)
-            if kept.any():
-                end = np.where(kept, biases + away, LARGEST) if falls else np.where(kept, biases - away, -LARGEST)
-                limit = self._f.array(pattern.on_axis(end, total.unit_axis or 0, len(op.y_shape())))
-                if falls:
-                    x = replace(x, high=self._f.smallest(x.high, limit))
-                else:
-                    x = replace(x, low=self._f.largest(x.low, limit))
+        rank, known = len(op.y_shape()), np.isfinite(biases)
+        falls, rises = (known & one_side.all(axis=(1, 2)) for one_side in (rows * sign <= 0, rows * sign >= 0))
+
+        def limit(chosen: Array, end: Array, otherwise: float) -> str:
+            return self._f.array(pattern.on_axis(np.where(chosen, end, otherwise), total.unit_axis or 0, rank))
+
+        if falls.any():
+            x = replace(x, high=self._f.smallest(x.high, limit(falls, biases + away, LARGEST)))
+        if rises.any():
+            x = replace(x, low=self._f.largest(x.low, limit(rises, biases - away, -LARGEST)))
         return x
 
     def _sizes(self, weight: Array, total: WeightedSum, data: Interval, off: float) -> str:
