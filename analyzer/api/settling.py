@@ -186,8 +186,12 @@ def _split(settled: Settlement, linear: LinearBounding, bound: Bounding, clock: 
             def goes_on(claim: int = claim) -> bool:
                 return clock.goes_on() and bool(settled.open[claim])
 
-            if goes_on() and splitter.proves(claim, goes_on, most):
-                settled.prove(claim, Method.SPLITTING)
+            try:
+                if goes_on() and splitter.proves(claim, goes_on, most):
+                    settled.prove(claim, Method.SPLITTING)
+            except RunError as error:  # the way back from a value, if it was not reached before
+                linear.give_up(error)
+                return
     settled.finished = settled.finished and clock.goes_on()
 
 

@@ -67,7 +67,7 @@ class ByRows:
             worse = over > beyond
             for name, array in highest.counts.items():
                 counts[name] = np.where(worse[:, np.newaxis], array, counts.get(name, array))
-            beyond = np.fmax(beyond, over)
+            beyond = np.maximum(beyond, over)  # what is no number shows nothing
             narrower[aim.value] = self._limited(narrower.get(aim.value), aim, elements, highest.most)
         shown = np.asarray(beyond < 0 if layer.claim is Claim.ALWAYS_ON else beyond <= 0)
         if shown.any() and not self._holds(claim, shown, parts, narrower):

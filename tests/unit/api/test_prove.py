@@ -13,6 +13,7 @@ import pytest
 
 import analyzer
 from analyzer.bounds.linear_bounds import LinearBounds
+from analyzer.bounds.part_bounds import PartBounds
 from analyzer.errors import InputError, ProofContradicted, RunError
 from analyzer.facts.domain import Box
 from analyzer.facts.proof import Claim, Method, Outcome
@@ -359,3 +360,13 @@ def test_without_linear_bounds_the_rest_is_done(monkeypatch: pytest.MonkeyPatch)
     assert any("a rank" in note for note in proof.facts.notes)
     assert all(unit.method not in (Method.LINEAR, Method.SLOPES) for unit in proof.units)
     assert proof.facts.tried
+
+
+def test_without_rows_over_parts_the_rest_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise RunError("onnxruntime cannot load the model: a rank.")
+
+    monkeypatch.setattr(PartBounds, "highest", refused)
+    proof = analyzer.prove(parse(TENT_TEXT, ZIGZAG), TENT_PROBE, domain="0:1", budget=5)
+    assert any("a rank" in note for note in proof.facts.notes)
+    assert {unit.outcome for unit in proof.units if unit.value == "y"} == {Outcome.OPEN}
