@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from analyzer.facts.audit import Locked
 from analyzer.facts.fed import WitnessPicture
 from analyzer.report.html.page import render_html
 from tests import made
@@ -84,6 +85,21 @@ def test_names_in_the_table_are_not_cut_at_their_ends(open_page: Open, report: P
     page.set_viewport_size({"width": 1200, "height": 900})  # the least at which the table stands beside the network
     cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.textContent)"
     assert page.locator("#table tbody tr:visible th").evaluate_all(cut) == []
+
+
+def test_names_keep_room_beside_many_columns(open_page: Open, tmp_path: Path) -> None:
+    layer = made.with_evidence(made.first_dead(12, 6, "relu"), structural=(0,), proven=(1, 2), refuted=(3,))
+    locked = (Locked(layer.value, (4, 5), "interface", ""),)
+    path = tmp_path / "report.html"
+    path.write_text(
+        render_html(made.facts([layer], locked=locked, proof=made.proof()), picture([layer])), encoding="utf-8"
+    )
+    page = open_page(path)
+    page.set_viewport_size({"width": 1200, "height": 900})
+    assert page.locator("#table thead th").count() >= 9
+    box = page.locator("#table tbody tr:visible th").first.bounding_box()
+    assert box is not None and box["width"] >= 120
+    assert sideways(page) == 0
 
 
 def test_headings_sort_both_ways(open_page: Open, report: Path) -> None:
