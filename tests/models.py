@@ -15,6 +15,10 @@ from analyzer.facts.units import SampleAxis, ShapeTable
 from analyzer.ops.context import Context
 from analyzer.runtime.loading import load_model
 
+#: The largest weight of which two products with a byte fit into 16 bits, in which processors without 8-bit dot products
+#: add them up: with larger ones onnxruntime gives other numbers there, and other ones again for a smaller model.
+LARGEST_BYTE = 63
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Feeds = Mapping[str, Array]
 

@@ -13,16 +13,20 @@ from onnx import TensorProto, helper, numpy_helper
 import analyzer
 from tests.equivalence.agree import pruned_and_checked, run, same
 from tests.equivalence.cases import PLAIN, killed, weights
-from tests.models import parse
+from tests.models import LARGEST_BYTE, parse
 
 X = np.random.default_rng(3).standard_normal((6, 3, 6, 6)).astype(np.float32)
 
 
 def quantised(array: np.ndarray[Any, Any], axis: int) -> tuple[np.ndarray[Any, Any], ...]:
     others = tuple(a for a in range(array.ndim) if a != axis)
-    scale = np.maximum(np.abs(array).max(axis=others), 1e-3).astype(np.float32) / 127
+    scale = np.maximum(np.abs(array).max(axis=others), 1e-3).astype(np.float32) / LARGEST_BYTE
     shaped = scale.reshape([-1 if a == axis else 1 for a in range(array.ndim)])
-    return np.clip(np.round(array / shaped), -127, 127).astype(np.int8), scale, np.zeros(len(scale), np.int8)
+    return (
+        np.clip(np.round(array / shaped), -LARGEST_BYTE, LARGEST_BYTE).astype(np.int8),
+        scale,
+        np.zeros(len(scale), np.int8),
+    )
 
 
 def test_a_qdq_model_loses_scales_and_zero_points_too(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import ml_dtypes
 import numpy as np
 from onnx import helper
 
-from tests.models import Array
+from tests.models import LARGEST_BYTE, Array
 from tests.random_graphs.builder import Builder, Value
 from tests.random_graphs.generator import SAMPLES, Made
 
 CONTRIB = "com.microsoft"
 BLOCK = 16
-SMALL = (-63, 64)  # two products with a byte fit into 16 bits, which some processors add them up in
+SMALL = (-LARGEST_BYTE, LARGEST_BYTE + 1)
 
 
 def make_few_bits(seed: int) -> Made:
