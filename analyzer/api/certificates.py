@@ -11,8 +11,7 @@ import numpy as np
 from analyzer.algebra.pattern import Array
 from analyzer.errors import InputError
 from analyzer.facts.domain import Box, Domain
-from analyzer.facts.proof import ProofFacts
-from analyzer.facts.thresholds import Thresholds
+from analyzer.facts.proof import Outcome, ProofFacts
 from analyzer.probes.numpy_files import read_npz
 from analyzer.regular_files import check_regular
 from analyzer.report.documents import Tool
@@ -20,30 +19,39 @@ from analyzer.report.prove.certificate import Statement, from_text, to_text
 from analyzer.rewrite.masks import archive
 from analyzer.witness.points import Points
 
-_STATEMENT = "certificate.json"
+_STATEMENT, _WITNESS, _LARGE = "certificate.json", "witness/", "large/"
 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What is stated, for which domain, and the inputs that refute claims: [witnesses, …], each a whole feed."""
+    """What is stated, for which domain, and inputs: [inputs, …], each a whole feed.
+
+    Attributes:
+        witnesses: inputs that refute claims.
+        large: those that show how large outputs are, beside which units are negligible.
+    """
 
     statement: Statement
     domain: Domain
     witnesses: Points
+    large: Points
 
 
-def certificate_bytes(facts: ProofFacts, domain: Domain, witnesses: Points, thresholds: Thresholds) -> bytes:
-    """The file of a proof.
+def certificate_bytes(facts: ProofFacts, domain: Domain, witnesses: Points, large: Points, ulps: int) -> bytes:
+    """The file of a proof; `large` goes in where a unit is negligible.
 
     Raises:
         OutputError: an archive cannot hold the name of an input.
     """
-    statement = Statement(Tool(), facts.model.sha256, facts.domain, facts.arithmetic, thresholds.ulps, facts.units)
+    statement = Statement(Tool(), facts.model.sha256, facts.domain, facts.arithmetic, ulps, facts.units)
     arrays: dict[str, Array] = {_STATEMENT: np.frombuffer(to_text(statement).encode(), np.uint8)}
     for number, box in enumerate(domain.boxes):
         for name, bounds in box.items():
             arrays[f"domain/{number}/low/{name}"], arrays[f"domain/{number}/high/{name}"] = bounds.low, bounds.high
-    return archive(arrays | {f"witness/{name}": array for name, array in witnesses.items()})
+    arrays |= {f"{_WITNESS}{name}": array for name, array in witnesses.items()}
+    if any(unit.outcome is Outcome.NEGLIGIBLE for unit in facts.units):
+        arrays |= {f"{_LARGE}{name}": array for name, array in large.items()}
+    return archive(arrays)
 
 
 def read_certificate(path: str | Path) -> Certificate:
@@ -64,14 +72,13 @@ def read_certificate(path: str | Path) -> Certificate:
     domain = Domain(boxes, statement.domain.source, statement.domain.conditional)
     if not boxes or domain.digest != statement.domain.digest:
         raise InputError(f"The domain in {file.name} is not the one that its statement is about: make it again.")
-    prefix = "witness/"
-    found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return Certificate(statement, domain, found)
+    return Certificate(statement, domain, _below(_WITNESS, arrays), _below(_LARGE, arrays))
+
+
+def _below(prefix: str, arrays: Mapping[str, Array]) -> Points:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _box(arrays: Mapping[str, Array], number: int) -> dict[str, Box]:
-    low, high = (
-        {name.removeprefix(key): array for name, array in arrays.items() if name.startswith(key)}
-        for key in (f"domain/{number}/low/", f"domain/{number}/high/")
-    )
+    low, high = (_below(f"domain/{number}/{side}/", arrays) for side in ("low", "high"))
     return {name: Box(low[name], high[name]) for name in low.keys() & high.keys()}

@@ -44,6 +44,7 @@ class Proof(Reporting):
     audit: Audit
     _domain: Domain
     _points: Points
+    _large: Points  # samples that show how large outputs are
     _source: Source
 
     @property
@@ -155,7 +156,8 @@ class Proof(Reporting):
 
         target = check_output(path, self._guarded)
         with written_together() as files:
-            files.write(target, certificate_bytes(self.facts, self._domain, self._points, self.audit.facts.thresholds))
+            ulps = self.audit.facts.thresholds.ulps
+            files.write(target, certificate_bytes(self.facts, self._domain, self._points, self._large, ulps))
 
     def show(self, *, show_all: bool = False, written: str = "") -> None:
         """Print the report for a person; `show_all` lists every layer and open unit."""

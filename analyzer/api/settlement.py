@@ -11,6 +11,7 @@ from analyzer.facts.domain import Box, within_both
 from analyzer.facts.proof import REAL, Claim, Method, Outcome, UnitProof
 from analyzer.facts.statistics import Bools
 from analyzer.witness.claims import Claims
+from analyzer.witness.points import Points
 from analyzer.witness.proofs import check_samples, proven, unit_bounds
 from analyzer.witness.search import Search
 
@@ -22,6 +23,7 @@ class Settlement:
         bounds: what lies around values, by what is known so far.
         search: the search for witnesses, once there is one.
         changes: by claim how much outputs change at most without a unit that is negligible.
+        large: samples that show how large outputs are, where that was asked.
         finished: whether nothing ended before it was through.
     """
 
@@ -33,6 +35,7 @@ class Settlement:
         self._proofs = dict.fromkeys(np.flatnonzero(proven(claims, bounds)).tolist(), Method.INTERVALS)
         self.search: Search | None = None
         self.changes: dict[int, float] = {}
+        self.large: Points = {}
         self.finished = True
 
     @property

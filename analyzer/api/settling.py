@@ -24,7 +24,7 @@ from analyzer.facts.wording import counted
 from analyzer.witness.claims import Claims, claims_of
 from analyzer.witness.clock import Clock
 from analyzer.witness.points import Points, joined
-from analyzer.witness.removal import Removals, negligible, output_sizes
+from analyzer.witness.removal import OutputSizes, Removals, negligible
 from analyzer.witness.search import Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
@@ -124,7 +124,8 @@ def settle(
         ),
         seconds=seconds,
     )
-    return Proof(facts, audit, domain, {} if search is None else joined([w.point for w in search.witnesses]), source)
+    witnesses = {} if search is None else joined([w.point for w in search.witnesses])
+    return Proof(facts, audit, domain, witnesses, settled.large, source)
 
 
 def _narrow(settled: Settlement, linear: LinearBounding, domain: Domain, clock: Clock) -> None:
@@ -205,7 +206,8 @@ def _remove(
         return
     with bounding(source, (), domain, arithmetic) as (bound, _):
         bounds = bounds_over(bound, domain)
-    sizes = output_sizes(source.computed, samples, threads=threads)
+    sizes = OutputSizes(source.computed, samples, threads=threads)
+    settled.large = sizes.shown_by
     removals = Removals(source.computed, source.shapes, bounds, settled.bounds, threads=threads)
     for start, layer in zip(claims.starts, claims.layers, strict=False):
         places = np.flatnonzero(left[start : start + len(layer.units)]).tolist()

@@ -30,7 +30,7 @@ from analyzer.runtime.loading import load_model
 from analyzer.witness.claims import Claims, LayerClaims, aims_at, entries_of
 from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
-from analyzer.witness.removal import Removals
+from analyzer.witness.removal import OutputSizes, Removals, small
 from analyzer.witness.sight import Feeding, Sight
 from analyzer.witness.splitting import MOST_PARTS
 from analyzer.witness.wanted_bounds import nearly_shown
@@ -128,10 +128,14 @@ def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
         raise InputError(f"{name} says several things of one claim: make it again.")
     inputs, shapes = loaded.graph.inputs, {n: b.low.shape for n, b in found.domain.boxes[0].items()}
     fits = shapes.keys() == inputs.keys() and all(box.keys() == inputs.keys() for box in found.domain.boxes)
-    if not fits or any(array.shape[1:] != shapes.get(n) for n, array in found.witnesses.items()):
+    fed = (*found.witnesses.items(), *found.large.items())
+    whole = all(
+        p.keys() == inputs.keys() and len({*map(len, p.values())}) == 1 for p in (found.witnesses, found.large) if p
+    )
+    if not fits or not whole or any(array.shape[1:] != shapes.get(n) for n, array in fed):
         raise InputError(f"The domain or the witnesses in {name} do not have the model's inputs: make it again.")
     arrays = [(n, end) for box in found.domain.boxes for n, b in box.items() for end in (b.low, b.high)]
-    typed = all(inputs[n].dtype in (None, array.dtype) for n, array in (*arrays, *found.witnesses.items()))
+    typed = all(inputs[n].dtype in (None, array.dtype) for n, array in (*arrays, *fed))
     if not typed or not all((b.low <= b.high).all() for box in found.domain.boxes for b in box.values()):
         raise InputError(f"The domain or the witnesses in {name} are no numbers that the model takes: make it again.")
 
@@ -253,15 +257,26 @@ def _not_negligible(
         return
     with bounding(source, (), found.domain, found.statement.arithmetic) as (bound, _):
         bounds = bounds_over(bound, found.domain)
+    sizes = _sizes(found, source)
     removals = Removals(source.computed, source.shapes, bounds, {**bounds, **narrower}, threads=source.run.threads)
     for start, layer in zip(claims.starts, claims.layers, strict=False):
         own = {place: units[start + place] for place in range(len(layer.units))}
         places = [place for place, unit in own.items() if unit.outcome is Outcome.NEGLIGIBLE]
-        changes = {place: max(moved.values(), default=0.0) for place, moved in removals.changes(layer, places)}
+        changes = dict(removals.changes(layer, places))
         for place in places:
-            unit, change = own[place], changes.get(place, np.inf)
+            unit, moved = own[place], changes.get(place)
+            change = np.inf if moved is None else max(moved.values(), default=0.0)
             if unit.change is None or not change <= unit.change * (1 + AGAIN):
                 yield _failed(unit, f"Without it an output may change by {change:.3g}.")
+            elif moved is None or not small(moved, sizes, AGAIN):
+                yield _failed(unit, f"An output may change by {change:.3g}, more than a thousandth of what it showed.")
+
+
+def _sizes(found: Certificate, source: Source) -> Mapping[str, float]:
+    """How large outputs are for the inputs that are to show it, of which those that are none of the domain do not."""
+    feeds = ({n: a[place] for n, a in found.large.items()} for place in range(count_of(found.large)))
+    within = [place for place, feed in enumerate(feeds) if found.domain.outside(feed) is None]
+    return OutputSizes(source.computed, taken(found.large, np.array(within, np.int64)), threads=source.run.threads)
 
 
 def _shown(found: Certificate, source: Source, claims: Claims) -> list[Bools]:

@@ -15,7 +15,7 @@ from analyzer.graph import LoadedModel
 from analyzer.ops.shared_context import context_of
 from analyzer.runtime.session import Session
 from analyzer.witness.claims import LayerClaims
-from analyzer.witness.points import Points, count_of
+from analyzer.witness.points import Points, count_of, taken
 
 SHARE = 1e-3  # of the largest number that an output showed: what changes no more than that is negligible
 SAMPLES = 16  # that show how large outputs are
@@ -78,19 +78,35 @@ def negligible(
     """By place the largest change of any output, where it is small beside the largest numbers that outputs showed."""
     found, vain = dict[int, float](), 0
     for place, moved in removals.changes(layer, places, goes_on):
-        if all(far <= SHARE * sizes.get(name, 0.0) for name, far in moved.items()):
+        if small(moved, sizes):
             found[place], vain = max(moved.values(), default=0.0), 0
         elif (vain := vain + 1) >= IN_VAIN:
             break
     return found
 
 
-def output_sizes(loaded: LoadedModel, samples: Points, *, threads: int | None) -> dict[str, float]:
-    """The largest magnitude that each output shows for some samples."""
-    sizes = dict[str, float]()
-    with Session(loaded, threads=threads) as session:
-        for place in range(min(count_of(samples), SAMPLES)):
-            for name, array in session.run({n: np.asarray(entries[place]) for n, entries in samples.items()}).items():
-                if array.dtype.kind == "f" and np.isfinite(array).all():
-                    sizes[name] = max(sizes.get(name, 0.0), float(np.abs(array).max(initial=0)))
-    return sizes
+def small(moved: Mapping[str, float], sizes: Mapping[str, float], room: float = 0.0) -> bool:
+    """Whether no output changes by more than a thousandth of its size (and by `room`, a share, more than that)."""
+    return all(far <= SHARE * sizes.get(name, 0.0) * (1 + room) for name, far in moved.items())
+
+
+class OutputSizes(dict[str, float]):
+    """By output the largest magnitude that it shows for some samples.
+
+    Attributes:
+        shown_by: the samples that show these.
+    """
+
+    def __init__(self, loaded: LoadedModel, samples: Points, *, threads: int | None) -> None:
+        """Runs the first `SAMPLES` samples."""
+        super().__init__()
+        largest = dict[str, int]()
+        with Session(loaded, threads=threads) as session:
+            for place in range(min(count_of(samples), SAMPLES)):
+                feed = {name: np.asarray(entries[place]) for name, entries in samples.items()}
+                for name, array in session.run(feed).items():
+                    if array.dtype.kind == "f" and np.isfinite(array).all():
+                        size = float(np.abs(array).max(initial=0))
+                        if size > self.get(name, -1.0):
+                            self[name], largest[name] = size, place
+        self.shown_by: Points = taken(samples, np.unique(list(largest.values()))) if largest else {}

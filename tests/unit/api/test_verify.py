@@ -115,6 +115,30 @@ def test_what_is_negligible_is_computed_again(tmp_path: Path) -> None:
     assert [f.outcome for f in failed] == [Outcome.NEGLIGIBLE] and "may change" in failed[0].why
 
 
+def with_small_outputs(arrays: dict[str, Any]) -> None:
+    arrays["large/x"][:] = 0
+
+
+def with_inputs_of_elsewhere(arrays: dict[str, Any]) -> None:
+    arrays["large/x"] *= 1e6
+
+
+def without_inputs(arrays: dict[str, Any]) -> None:
+    del arrays["large/x"]
+
+
+@pytest.mark.parametrize("change", [with_small_outputs, with_inputs_of_elsewhere, without_inputs])
+def test_beside_what_a_unit_is_negligible_is_shown_again(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    model, path = tmp_path / "model.onnx", tmp_path / "certificate"
+    onnx.save(parse(EQUAL, EQUAL_STORED), model)
+    analyzer.prove(model, EQUAL_PROBE, domain={"x": (-1, 1)}, budget=20).save_certificate(path)
+    other = changed(path, tmp_path / "changed", lambda _, arrays: change(arrays))
+    failed = analyzer.verify(model, other).facts.failed
+    assert [f.outcome for f in failed] == [Outcome.NEGLIGIBLE] and "more than a thousandth" in failed[0].why
+
+
 def test_what_is_negligible_by_linear_bounds_alone_is_computed_again(tmp_path: Path) -> None:
     """Two equal units that are always on, less one another: intervals of the two leave as much as both can vary."""
     text, path = EQUAL.replace("h = MatMul (x, w)", "h = Gemm (x, w, b)"), tmp_path / "certificate"
