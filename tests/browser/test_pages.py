@@ -25,7 +25,7 @@ from tests.deep import with_everything
 from tests.gated import baseline, was
 from tests.made_pruned import with_everything as pruned
 
-LAYERS, MANY, RUNS = 12, 400, 6
+LAYERS, MANY, RUNS = 12, 150, 6
 EVIL = "</script><img src=x onerror=alert(1)>"
 Axe = Callable[[Page], list[str]]
 

@@ -19,7 +19,7 @@ from tests.conformance.node_cases import NEWEST_OPSET, node_cases
 from tests.models import Array, session
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
-CASES = {"dev": 60, "ci": 200}.get(PROFILE, 1 << 20)
+CASES = {"dev": 60, "ci": 100}.get(PROFILE, 1 << 20)
 SEED = int(time.time()) if PROFILE == "nightly" else 0
 #: Operators that are left alone in some of their cases: they draw numbers or hold graphs; how much they give is not
 #: known before they run; their result is no array; or onnxruntime spells them out (in old opsets) without shapes.

@@ -33,8 +33,8 @@ from tests.random_graphs.quantised import make_dynamic, make_few_bits
 from tests.random_graphs.recurrent import make_recurrent
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
-NODES = {"dev": 100, "ci": 250}.get(PROFILE, 1 << 20)
-GRAPHS = {"dev": 4, "ci": 12}.get(PROFILE, 60)
+NODES = {"dev": 100, "ci": 120}.get(PROFILE, 1 << 20)
+GRAPHS = {"dev": 4, "ci": 6}.get(PROFILE, 60)
 SEED = int(time.time()) if PROFILE == "nightly" else 0
 BATCHES = (1, 3)
 HALF = 2e-3

@@ -79,8 +79,8 @@ def test_traits_are_true_on_the_cases_of_onnx(op_type: str) -> None:
 
 
 def test_the_walk_holds_on_operators_spelled_out() -> None:
-    held = 0
-    for given in node_cases()[""]:
+    held, step = 0, 1 if settings().max_examples >= 2000 else 3
+    for given in node_cases()[""][::step]:
         arrays = arrays_of(given)
         for opset in given.model.opset_import:
             opset.version = min(opset.version, NEWEST_OPSET)
@@ -93,4 +93,4 @@ def test_the_walk_holds_on_operators_spelled_out() -> None:
         held += 1
         for law in (claims_hold, unneeded_inputs_do_not_matter):
             law(given.model, arrays, Random(given.name))
-    assert held > 100
+    assert held > 100 // step

@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 import pytest
 
-COUNT = {"nightly": 300, "ci": 20}.get(os.environ.get("HYPOTHESIS_PROFILE", "dev"), 12)
+COUNT = {"nightly": 300, "ci": 12}.get(os.environ.get("HYPOTHESIS_PROFILE", "dev"), 12)
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_models" / "digits_mlp_killed"
 PATIENCE = 120.0  # seconds for one command on a busy machine

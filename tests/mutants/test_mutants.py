@@ -16,7 +16,7 @@ from tests.mutants.damaged_arrays import one_input
 from tests.mutants.families import FAMILIES, attempt
 from tests.mutants.workers import Worker
 
-COUNTS = {"nightly": 2000, "ci": 300}
+COUNTS = {"nightly": 2000, "ci": 200}
 COUNT = COUNTS.get(os.environ.get("HYPOTHESIS_PROFILE", "dev"), 100)
 CASES = Path(__file__).parent / "cases"
 

@@ -1,4 +1,4 @@
-"""Random graphs with units killed in random ways: 50 of each kind in CI, 2,000 at night, and all that ever failed."""
+"""Random graphs with units killed in random ways: 30 of each kind in CI, 2,000 at night, and all that ever failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.random_graphs.law import prune_obeys, trembles
 from tests.random_graphs.quantised import make_dynamic, make_few_bits
 from tests.random_graphs.recurrent import make_recurrent
 
-COUNTS = {"dev": 30, "ci": 50, "nightly": 2000}
+COUNTS = {"dev": 30, "ci": 30, "nightly": 2000}
 COUNT = COUNTS.get(os.environ.get("HYPOTHESIS_PROFILE", "dev"), 30)
 FIRST = int(time.time()) if COUNTS["nightly"] == COUNT else 0  # new graphs every night, the same ones otherwise
 BATCH = 10
