@@ -183,6 +183,8 @@ def run_error(error: Exception, verb: str, where: str = "") -> RunError:
 # How onnxruntime says that it lacks an operator, or an implementation of it for these element types.
 _NO_KERNEL = ("is not a registered function/op", "No Op registered for", "Could not find an implementation for")
 LONGEST_REASON = 240  # characters, of a sentence that a terminal shows
+# Names in a file may have any length, and the patterns below take the square of a word's.
+LONGEST_WORD, LONGEST_TEXT = 500, 6_000
 
 
 _NO_ROOM = re.compile(r"Available memory of (\d+) is smaller than requested bytes of (\d+)")
@@ -214,7 +216,7 @@ _NOISE = (
 
 def _reason(text: str) -> str:
     """Onnxruntime's reason as one sentence: no status codes, source locations and C++ signatures."""
-    text = " ".join(text.split())
+    text = " ".join(word[:LONGEST_WORD] for word in text.split())[:LONGEST_TEXT]
     for pattern, replacement in _NOISE:
         text = re.sub(pattern, replacement, text)
     return re.sub(r"\. (?=[A-Z])", "; ", text.strip()).rstrip(". ")
