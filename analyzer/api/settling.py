@@ -24,7 +24,7 @@ from analyzer.facts.wording import counted
 from analyzer.witness.claims import Claims, claims_of
 from analyzer.witness.clock import Clock
 from analyzer.witness.points import Points, joined
-from analyzer.witness.removal import OutputSizes, Removals, negligible
+from analyzer.witness.removal import Removals, negligible, output_sizes
 from analyzer.witness.search import Search, together
 from analyzer.witness.sight import Feeding
 from analyzer.witness.snapping import Grid, pictures
@@ -206,8 +206,7 @@ def _remove(
         return
     with bounding(source, (), domain, arithmetic) as (bound, _):
         bounds = bounds_over(bound, domain)
-    sizes = OutputSizes(source.computed, samples, threads=threads)
-    settled.large = sizes.shown_by
+    sizes, settled.large = output_sizes(source.computed, samples, threads=threads)
     removals = Removals(source.computed, source.shapes, bounds, settled.bounds, threads=threads)
     for start, layer in zip(claims.starts, claims.layers, strict=False):
         places = np.flatnonzero(left[start : start + len(layer.units)]).tolist()

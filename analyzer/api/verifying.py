@@ -30,7 +30,7 @@ from analyzer.runtime.loading import load_model
 from analyzer.witness.claims import Claims, LayerClaims, aims_at, entries_of
 from analyzer.witness.points import Points, count_of, taken
 from analyzer.witness.proofs import proven
-from analyzer.witness.removal import OutputSizes, Removals, small
+from analyzer.witness.removal import Removals, output_sizes, small
 from analyzer.witness.sight import Feeding, Sight
 from analyzer.witness.splitting import MOST_PARTS
 from analyzer.witness.wanted_bounds import nearly_shown
@@ -129,10 +129,10 @@ def _check_fits(found: Certificate, loaded: LoadedModel, name: str) -> None:
     inputs, shapes = loaded.graph.inputs, {n: b.low.shape for n, b in found.domain.boxes[0].items()}
     fits = shapes.keys() == inputs.keys() and all(box.keys() == inputs.keys() for box in found.domain.boxes)
     fed = (*found.witnesses.items(), *found.large.items())
-    whole = all(
-        p.keys() == inputs.keys() and len({*map(len, p.values())}) == 1 for p in (found.witnesses, found.large) if p
-    )
-    if not fits or not whole or any(array.shape[1:] != shapes.get(n) for n, array in fed):
+    whole = all(points.keys() == inputs.keys() for points in (found.witnesses, found.large) if points)
+    counts = [{array.shape[:1] for array in points.values()} for points in (found.witnesses, found.large)]
+    alike = all(len(count) <= 1 and () not in count for count in counts)
+    if not (fits and whole and alike) or any(array.shape[1:] != shapes.get(n) for n, array in fed):
         raise InputError(f"The domain or the witnesses in {name} do not have the model's inputs: make it again.")
     arrays = [(n, end) for box in found.domain.boxes for n, b in box.items() for end in (b.low, b.high)]
     typed = all(inputs[n].dtype in (None, array.dtype) for n, array in (*arrays, *fed))
@@ -276,7 +276,7 @@ def _sizes(found: Certificate, source: Source) -> Mapping[str, float]:
     """How large outputs are for the inputs that are to show it, of which those that are none of the domain do not."""
     feeds = ({n: a[place] for n, a in found.large.items()} for place in range(count_of(found.large)))
     within = [place for place, feed in enumerate(feeds) if found.domain.outside(feed) is None]
-    return OutputSizes(source.computed, taken(found.large, np.array(within, np.int64)), threads=source.run.threads)
+    return output_sizes(source.computed, taken(found.large, np.array(within, np.int64)), threads=source.run.threads)[0]
 
 
 def _shown(found: Certificate, source: Source, claims: Claims) -> list[Bools]:

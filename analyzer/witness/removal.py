@@ -90,23 +90,14 @@ def small(moved: Mapping[str, float], sizes: Mapping[str, float], room: float = 
     return all(far <= SHARE * sizes.get(name, 0.0) * (1 + room) for name, far in moved.items())
 
 
-class OutputSizes(dict[str, float]):
-    """By output the largest magnitude that it shows for some samples.
-
-    Attributes:
-        shown_by: the samples that show these.
-    """
-
-    def __init__(self, loaded: LoadedModel, samples: Points, *, threads: int | None) -> None:
-        """Runs the first `SAMPLES` samples."""
-        super().__init__()
-        largest = dict[str, int]()
-        with Session(loaded, threads=threads) as session:
-            for place in range(min(count_of(samples), SAMPLES)):
-                feed = {name: np.asarray(entries[place]) for name, entries in samples.items()}
-                for name, array in session.run(feed).items():
-                    if array.dtype.kind == "f" and np.isfinite(array).all():
-                        size = float(np.abs(array).max(initial=0))
-                        if size > self.get(name, -1.0):
-                            self[name], largest[name] = size, place
-        self.shown_by: Points = taken(samples, np.unique(list(largest.values()))) if largest else {}
+def output_sizes(loaded: LoadedModel, samples: Points, *, threads: int | None) -> tuple[dict[str, float], Points]:
+    """The largest magnitude that each output shows for the first `SAMPLES` samples, and the samples that show these."""
+    sizes, largest = dict[str, float](), dict[str, int]()
+    with Session(loaded, threads=threads) as session:
+        for place in range(min(count_of(samples), SAMPLES)):
+            for name, array in session.run({n: np.asarray(entries[place]) for n, entries in samples.items()}).items():
+                if array.dtype.kind == "f" and np.isfinite(array).all():
+                    size = float(np.abs(array).max(initial=0))
+                    if size > sizes.get(name, -1.0):
+                        sizes[name], largest[name] = size, place
+    return sizes, taken(samples, np.unique(np.array([*largest.values()], np.int64)))

@@ -139,6 +139,18 @@ def test_beside_what_a_unit_is_negligible_is_shown_again(
     assert [f.outcome for f in failed] == [Outcome.NEGLIGIBLE] and "more than a thousandth" in failed[0].why
 
 
+def test_inputs_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    model, path = tmp_path / "model.onnx", tmp_path / "certificate"
+    onnx.save(parse(EQUAL, EQUAL_STORED), model)
+    analyzer.prove(model, EQUAL_PROBE, domain={"x": (-1, 1)}, budget=20).save_certificate(path)
+
+    def single(_: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays["large/x"] = np.float32(0)
+
+    with pytest.raises(InputError, match="make it again"):
+        analyzer.verify(model, changed(path, tmp_path / "changed", single))
+
+
 def test_what_is_negligible_by_linear_bounds_alone_is_computed_again(tmp_path: Path) -> None:
     """Two equal units that are always on, less one another: intervals of the two leave as much as both can vary."""
     text, path = EQUAL.replace("h = MatMul (x, w)", "h = Gemm (x, w, b)"), tmp_path / "certificate"
